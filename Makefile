@@ -1,0 +1,56 @@
+# Letheon's tasks. Every one makes .venv from requirements.lock first, and again when the lock or pyproject.toml changes.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+# The first of these that is new enough and can make environments; `make PYTHON=/path/to/python …` decides otherwise.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+
+.PHONY: quickstart test test-all check format bench environment clean help
+
+quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
+	@$(BIN)/letheon sweep quickstart
+
+test: environment ## the tests, without those marked slow
+	@$(BIN)/pytest -m "not slow"
+
+test-all: environment ## every test: also wheels, killed drivers, whole sweeps
+	@$(BIN)/pytest
+
+check: environment ## lint, format, types and import rules; changes nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q tests/test_architecture.py
+
+format: environment ## format the code and repair what lint can repair
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: environment ## every benchmark: a table and one JSON line each
+	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+
+environment: .venv/.project ## .venv with the locked packages and this checkout in editable form
+
+.venv/.lock: requirements.lock
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "No Python 3.11 or newer with the venv module found: install one (Debian: python3-venv) or run make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@echo "Making .venv with $$($(PYTHON) --version): $$(grep -c == requirements.lock) locked packages; minutes where they must be downloaded …"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+.venv/.project: .venv/.lock pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "Installed letheon into .venv."
+
+clean: ## remove .venv, builds and caches of tools; sweeps in .letheon stay
+	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name '*.egg-info' -prune -exec rm -rf {} + -o -name __pycache__ -prune -exec rm -rf {} +
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
