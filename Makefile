@@ -9,7 +9,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: quickstart test test-all check format bench environment clean help
+.PHONY: quickstart test test-all check format bench environment lock clean help
 
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
@@ -40,13 +40,20 @@ environment: .venv/.project ## .venv with the locked packages and this checkout 
 		echo "No Python 3.11 or newer with the venv module found: install one (Debian: python3-venv) or run make PYTHON=/path/to/python3.11" >&2; exit 1; fi
 	@echo "Making .venv with $$($(PYTHON) --version): $$(grep -c == requirements.lock) locked packages; minutes where they must be downloaded …"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --requirement requirements.lock
 	@touch $@
 
 .venv/.project: .venv/.lock pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "Installed letheon into .venv."
+
+lock: ## write requirements.lock anew: the newest releases that pyproject.toml allows
+	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; $(PYTHON) -m venv $$new/venv; \
+	$$new/venv/bin/python -m pip install -qq '.[dev]'; \
+	{ grep '^#' requirements.lock; $$new/venv/bin/python -m pip freeze --all --exclude letheon --exclude pip | sed 's/+[a-z0-9.]*$$//' \
+	  | LC_ALL=C sort -f; } > $$new/requirements.lock; \
+	grep -q ^torch== $$new/requirements.lock; cp $$new/requirements.lock requirements.lock
 
 clean: ## remove .venv, builds and caches of tools; sweeps in .letheon stay
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,33 @@
+"""What every test shares: a quiet, offline environment, the property-test profile, and one local Ray for the session.
+
+Nothing here knows a single test. Ray is started once, since that costs seconds, and only when a test asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+# Before any library reads them: no test may ask a hub, and libraries must not print over pytest.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("DS_ACCELERATOR", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+# No deadline per example: on a busy machine the first call pays for imports, which says nothing about the property.
+settings.register_profile("letheon", deadline=None, max_examples=60, print_blob=True)
+settings.load_profile("letheon")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A local Ray with two CPUs, shared by all tests that ask for it."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=True, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
