@@ -1,0 +1,46 @@
+"""Errors that are the user's to solve: shown as clean lines without a traceback, each kind with its exit code.
+
+Texts state the value, the rule and the fix. Anything else that escapes is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class LetheonError(Exception):
+    """An expected failure. `exit_code` is what the `letheon` command returns; `lines` is what it prints."""
+
+    exit_code = 2
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return (str(self),)
+
+
+class SpecErrors(LetheonError):
+    """A sweep file is refused; `problems` are all of its errors, one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self.problems
+
+
+class SpaceNotFound(SpecErrors):
+    """There is no sweep file of this name."""
+
+    exit_code = 4
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """`did you mean 'npo_rt'?`, or the known names when none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(wrong.lower(), names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(names)}" if names else "none is known"

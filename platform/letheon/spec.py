@@ -1,0 +1,243 @@
+"""The sweep file: its shape, how it is found, loaded and written back.
+
+Shapes only; rules that look at two places at once are in `spec_rules`. Loads no torch and no Ray.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import yaml
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from letheon.errors import SpaceNotFound, SpecErrors, did_you_mean
+from letheon.yaml_source import read_source
+from trainables.config import BenchmarkConfig, EvaluationConfig, Frozen, TrainingRecipe, WorkersConfig
+
+__all__ = ["SpaceNotFound", "SpecErrors", "SweepSpec", "dump_spec", "find_space", "json_schema", "load_spec", "spaces"]
+
+Scalar: TypeAlias = bool | int | float | str
+
+
+class Choice(Frozen):
+    """One of a list."""
+
+    choice: tuple[Scalar, ...] = Field(min_length=1)
+
+
+class Uniform(Frozen):
+    """Between two numbers, both included."""
+
+    uniform: tuple[float, float]
+
+
+class LogUniform(Frozen):
+    """Between two positive numbers, evenly over their logarithms."""
+
+    loguniform: tuple[float, float]
+
+
+DOMAIN_KINDS = ("choice", "uniform", "loguniform")
+
+
+def _domain_kind(value: object) -> str | None:
+    for kind in DOMAIN_KINDS:
+        if hasattr(value, kind) or (isinstance(value, dict) and list(value) == [kind]):
+            return kind
+    return None if value is None or isinstance(value, (dict, list, tuple)) else "fixed"
+
+
+Domain: TypeAlias = Annotated[
+    Annotated[Scalar, Tag("fixed")]
+    | Annotated[Choice, Tag("choice")]
+    | Annotated[Uniform, Tag("uniform")]
+    | Annotated[LogUniform, Tag("loguniform")],
+    Discriminator(_domain_kind),
+]
+
+TINY_RECIPE = TrainingRecipe(
+    epochs=20, learning_rate=3e-3, betas=(0.9, 0.95), weight_decay=0, batch_size=8, warmup_fraction=0.05
+)
+"""Trains the small model of `base: tiny` from scratch until it has memorised its benchmark."""
+
+
+class ModelSpec(Frozen):
+    """What is unlearned from. What `recipe` leaves out comes from the recipe of the base."""
+
+    base: str = Field(default="tiny", min_length=1, description="hub id, local folder, `tiny` or `smollm2`")
+    revision: str | None = Field(default=None, description="revision of the hub model")
+    target: str | None = Field(default=None, description="a finished target model; null: fine-tune `base`")
+    retain: dict[Annotated[float, Field(gt=0, lt=1)], str] | None = Field(
+        default=None, description="finished retain models by forget fraction; what is missing is fine-tuned"
+    )
+    template: str | None = Field(default=None, description="prompt template; null: by the tokenizer")
+    recipe: TrainingRecipe = TrainingRecipe()
+
+    @model_validator(mode="after")
+    def _recipe_of_base(self) -> ModelSpec:
+        if self.base == "tiny":
+            given = {name: getattr(self.recipe, name) for name in self.recipe.model_fields_set}
+            object.__setattr__(self, "recipe", TINY_RECIPE.model_copy(update=given))
+        return self
+
+
+class Objectives(Frozen):
+    """What the front is made of; both are maximised."""
+
+    log10_forget_quality: Literal["max"] = "max"
+    model_utility: Literal["max"] = "max"
+
+
+class CollapseSpec(Frozen):
+    """Stop a trial whose utility ratio stays below the floor."""
+
+    floor: float = Field(default=0.8, gt=0, le=1, description="of the target model's utility")
+    patience: int = Field(default=2, ge=1, description="reports in a row below the floor")
+
+
+class SchedulerSpec(Frozen):
+    """Which trials are stopped early."""
+
+    name: Literal["asha", "none"] = "asha"
+    max_epochs: int = Field(default=10, ge=1)
+    grace_epochs: int = Field(default=1, ge=1, description="the first rung")
+    reduction_factor: int = Field(default=3, ge=2, description="eta: one of this many goes on at a rung")
+    metric: str | None = Field(default=None, min_length=1, description="null: area under the trial's point")
+    mode: Literal["max", "min"] = "max"
+    min_rung_size: int = Field(default=3, ge=1, description="nothing is stopped at a rung before this many reports")
+    collapse: CollapseSpec | None = CollapseSpec()
+
+
+class SearcherSpec(Frozen):
+    """How points of the space are chosen."""
+
+    name: Literal["random", "grid"] = "random"
+    seed: int = Field(default=0, ge=0)
+
+
+class BudgetSpec(Frozen):
+    """How much is tried."""
+
+    trials: int | None = Field(default=None, ge=1, description="null: the whole grid")
+
+
+class TrialSpec(WorkersConfig):
+    """What every trial runs on, and the hyper-parameters that are not searched."""
+
+    batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+
+    @property
+    def workers_config(self) -> WorkersConfig:
+        """The part that `TrialConfig.workers` takes."""
+        return WorkersConfig(**{name: getattr(self, name) for name in WorkersConfig.model_fields})
+
+
+class SweepSpec(Frozen):
+    """A whole sweep file. Built by `load_spec`, which also checks what spans several fields."""
+
+    name: str
+    benchmark: BenchmarkConfig = BenchmarkConfig()
+    model: ModelSpec = ModelSpec()
+    search: dict[str, Domain]
+    objectives: Objectives = Objectives()
+    scheduler: SchedulerSpec = SchedulerSpec()
+    searcher: SearcherSpec = SearcherSpec()
+    budget: BudgetSpec = BudgetSpec()
+    trial: TrialSpec = TrialSpec()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """The forget fractions that are searched, ascending: the strata of the sweep."""
+        return tuple(sorted(float(value) for value in values_of(self.search["forget_fraction"])))
+
+
+def values_of(domain: Scalar | Choice | Uniform | LogUniform) -> tuple[Scalar, ...]:
+    """The listed values of a domain: of a choice all, of a scalar itself, of a range none."""
+    if isinstance(domain, Choice):
+        return domain.choice
+    return () if isinstance(domain, (Uniform, LogUniform)) else (domain,)
+
+
+def space_folder() -> Path:
+    """Where the sweep files that ship lie: in the package, or (a checkout without links) in the repository."""
+    package = Path(__file__).resolve().parent
+    inside = package / "search_spaces"
+    return inside if inside.is_dir() else package.parent.parent / "search_spaces"
+
+
+def spaces() -> dict[str, Path]:
+    """The shipped sweep files by name."""
+    return {path.stem: path for path in sorted(space_folder().glob("*.yaml"))}
+
+
+def find_space(space: str | Path) -> Path:
+    """A path as it is, or the shipped file of that name. Raises SpaceNotFound naming the nearest."""
+    path = Path(space)
+    if path.is_file():
+        return path
+    shipped = spaces()
+    name = str(space)
+    if name in shipped:
+        return shipped[name]
+    raise SpaceNotFound(
+        [f"{name}: no such file, and no shipped sweep of this name; {did_you_mean(path.stem, shipped)}"]
+    )
+
+
+def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Load and check a sweep file, with `key.path=value` overrides. Raises SpecErrors with every error there is."""
+    from letheon.spec_rules import validate
+    from letheon.yaml_source import override
+
+    source = read_source(find_space(space))
+    for text in overrides:
+        override(source, text)
+    spec = validate(source)
+    if spec is None or source.problems:
+        raise SpecErrors([source.describe(problem) for problem in source.problems])
+    return spec
+
+
+def resolved(spec: SweepSpec) -> dict[str, Any]:
+    """Every field, defaults included, as plain data that `load_spec` takes."""
+    data = spec.model_dump(mode="json")
+    for name in spec.search:
+        data["trial"].pop(name, None)  # the search decides; a file must not say both
+    return data
+
+
+def dump_spec(spec: SweepSpec) -> str:
+    """The resolved sweep file as YAML; loading it gives an equal spec."""
+    return yaml.safe_dump(resolved(spec), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a sweep file, for editors: the hyper-parameters and methods by name."""
+    from trainables.config import Hyperparameters
+    from trainables.methods import METHODS
+
+    schema = SweepSpec.model_json_schema()
+    domain: Mapping[str, Any] = schema["properties"]["search"]["additionalProperties"]
+    names = [name for name in Hyperparameters.model_fields if name not in ("method", "seed")]
+    methods = {"enum": sorted(METHODS)}
+    choice = {"type": "object", "properties": {"choice": {"type": "array", "items": methods, "minItems": 1}}}
+    schema["properties"]["search"] = {
+        "title": "Search",
+        "type": "object",
+        "properties": {
+            "method": {"anyOf": [methods, {**choice, "required": ["choice"], "additionalProperties": False}]},
+            **{name: domain for name in names},
+        },
+        "required": [name for name, field in Hyperparameters.model_fields.items() if field.is_required()],
+        "additionalProperties": False,
+    }
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    json.dumps(schema)
+    return schema

@@ -1,0 +1,219 @@
+"""Judges a sweep file: its shape first, then the rules that span several fields. Collects every problem, raises none.
+
+What fails is taken out and the rest is judged on, so one mistake hides no other. Knows no YAML syntax.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from letheon.errors import did_you_mean
+from letheon.spec import DOMAIN_KINDS, SweepSpec
+from letheon.spec_benchmark import benchmark_problems
+from letheon.spec_search import search_problems
+from letheon.yaml_source import MISSING, KeyPath, Problem, Source, exponent_as_text, get
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_STAND_INS: dict[str, Any] = {"name": "unnamed", "search": {}}
+_OWNED = {
+    "train_batch_size": "set trial.batch_size or search it",
+    "train_micro_batch_size_per_gpu": "set trial.micro_batch_size",
+    "gradient_accumulation_steps": "it follows from batch_size, micro_batch_size and workers",
+    "gradient_clipping": "it is fixed for every trial",
+    "fp16": "set trial.precision: bf16",
+    "bf16": "set trial.precision: bf16",
+    "optimizer": "set search.learning_rate and trial.weight_decay",
+    "scheduler": "set trial.warmup_epochs",
+}
+
+
+def validate(source: Source) -> SweepSpec | None:
+    """The spec as far as it can be understood, or None; problems are appended to `source.problems`."""
+    if not isinstance(source.data, dict):
+        if not source.problems:
+            source.problems.append(Problem((), "does not hold a mapping of keys", "begin with `name: …`"))
+        return None
+    spec, broken = _shape(source)
+    if spec is not None:
+        found = [*_rules(spec), *search_problems(spec, broken), *benchmark_problems(spec, broken)]
+        source.problems += [problem for problem in found if not _covered(problem.path, broken)]
+    source.problems.sort(key=lambda problem: _line(source, problem))
+    return spec
+
+
+def _line(source: Source, problem: Problem) -> tuple[bool, int]:
+    place = problem.place or source.place(problem.path)
+    line = place.rpartition(":")[2]
+    return place.startswith("--set "), int(line) if line.isdecimal() else 0
+
+
+def _covered(path: KeyPath, broken: set[KeyPath]) -> bool:
+    return any(path[: len(known)] == known for known in broken)
+
+
+def _shape(source: Source) -> tuple[SweepSpec | None, set[KeyPath]]:
+    """Validate; take out what is wrong and validate the rest. Returns the paths taken out too."""
+    tree = copy.deepcopy(source.data)
+    broken = set(source.refused)
+    for path in broken:
+        _take_out(tree, path)
+    for _ in range(len(SweepSpec.model_fields)):
+        try:
+            return SweepSpec.model_validate_json(json.dumps(tree), strict=True), broken
+        except ValidationError as error:
+            for problem in _explain(error, source.data):
+                if not _covered(problem.path, broken):
+                    source.problems.append(problem)
+                broken.add(_take_out(tree, problem.path))
+    return None, broken
+
+
+def _take_out(tree: object, path: KeyPath) -> KeyPath:
+    """Remove the setting that `path` belongs to (a list or a domain goes whole); returns its path."""
+    whole = next((i for i, key in enumerate(path) if isinstance(key, int)), len(path))
+    path = path[: min(whole, 2 if path[:1] == ("search",) else whole)]
+    parent = get(tree, path[:-1])
+    if path and isinstance(parent, dict):
+        parent.pop(path[-1], None)
+        if len(path) == 1 and path[0] in _STAND_INS:
+            parent[path[0]] = _STAND_INS[str(path[0])]
+    return path
+
+
+def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
+    """One problem for each place in the data; pydantic tells one for each member of a union."""
+    seen: set[KeyPath] = set()
+    for detail in error.errors(include_url=False):
+        path, last = _path_in(data, detail["loc"]), detail["loc"][-1]
+        if detail["type"] == "missing" and isinstance(last, str):
+            path = (*path, last)
+        if path not in seen:
+            seen.add(path)
+            yield Problem(path, *_rule_and_fix(dict(detail), path))
+
+
+def _path_in(data: object, loc: tuple[int | str, ...]) -> KeyPath:
+    """Pydantic's location without the names of union members and keys that stand for no place in the data."""
+    path: KeyPath = ()
+    for key in loc:
+        if get(data, (*path, key)) is not MISSING:
+            path = (*path, key)
+    return path
+
+
+def _rule_and_fix(detail: dict[str, Any], path: KeyPath) -> tuple[str, str]:  # noqa: PLR0911 (one line a kind)
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    number = exponent_as_text(value)
+    if number is not None and kind != "extra_forbidden":
+        return "YAML reads this as text where a number is meant", f"write {number}"
+    match kind:
+        case "extra_forbidden":
+            return "unknown key", did_you_mean(str(path[-1]), _keys_at(path[:-1]))
+        case "missing" if isinstance(detail["loc"][-1], int):
+            return "has too few values", "give two: [first, second]"
+        case "missing":
+            return "is missing", f"add `{path[-1]}: …`"
+        case "literal_error":
+            options = re.findall(r"'([^']*)'", context["expected"])
+            return f"must be one of {', '.join(options)}", did_you_mean(str(value), options)
+        case "union_tag_not_found":
+            kinds = ", ".join(f"{{{kind}: […]}}" for kind in DOMAIN_KINDS)
+            return "is no domain", f"give one value or exactly one of {kinds}"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[kind]
+            bound = next(iter(context.values()))
+            return f"must be {sign} {bound:g}", f"give a value {sign} {bound:g}"
+        case "too_short" if context.get("actual_length") == 0:
+            return "is an empty list", "list at least one value"
+    rule = str(detail["msg"]).replace("Input should", "must", 1)
+    return rule[0].lower() + rule[1:], _FIXES.get(kind.partition("_")[0], "correct this value")
+
+
+_FIXES = {
+    "float": "write a number such as 0.5 or 1.0e-5, without quotes",
+    "int": "write a whole number, without quotes",
+    "bool": "write a plain value",
+    "string": "write text, in quotes if it looks like a number",
+    "model": "write a mapping of keys",
+    "dict": "write a mapping of keys",
+    "tuple": "write a list in brackets",
+    "too": "give as many values as the rule says",
+}
+
+
+def _keys_at(path: KeyPath) -> list[str]:
+    """The keys that the model at `path` has."""
+    model: type[BaseModel] = SweepSpec
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation
+        members = (annotation, *getattr(annotation, "__args__", ()))
+        model = next(member for member in members if isinstance(member, type) and issubclass(member, BaseModel))
+    return list(model.model_fields)
+
+
+def check_name(name: str) -> str | None:
+    """Why a sweep cannot have this name (rule; fix), or None: it becomes a folder, a tag and part of aliases."""
+    if NAME.fullmatch(name):
+        return None
+    slug = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")[:64]
+    example = f"write {slug}" if NAME.fullmatch(slug) else "write for example tofu-npo"
+    return f"a name is 1 to 64 of a-z, 0-9, - and _, the first a letter or digit; {example}"
+
+
+def _rules(spec: SweepSpec) -> Iterator[Problem]:
+    refusal = check_name(spec.name)
+    if refusal is not None:
+        yield Problem(("name",), *refusal.split("; ", 1))
+    if spec.scheduler.grace_epochs > spec.scheduler.max_epochs:
+        rule = f"must be <= scheduler.max_epochs, {spec.scheduler.max_epochs}"
+        yield Problem(("scheduler", "grace_epochs"), rule, "lower it, or raise max_epochs")
+    if len(set(spec.seeds)) < len(spec.seeds):
+        yield Problem(("seeds",), "a seed is listed twice", "list each seed once")
+    yield from _model_rules(spec)
+    yield from _deepspeed_rules(spec.trial.deepspeed)
+
+
+def _model_rules(spec: SweepSpec) -> Iterator[Problem]:
+    from pathlib import Path
+
+    base = spec.model.base
+    known = ("tiny", "smollm2")
+    hint = did_you_mean(base, known)
+    if base not in known and "/" not in base and hint.startswith("did") and not Path(base).exists():
+        yield Problem(("model", "base"), "is neither a known base nor a folder", hint)
+    from trainables.data.template import TEMPLATES
+
+    if spec.model.template is not None and spec.model.template not in TEMPLATES:
+        fix = did_you_mean(spec.model.template, TEMPLATES)
+        yield Problem(("model", "template"), f"must be one of {', '.join(TEMPLATES)}, or null", fix)
+
+
+def _deepspeed_rules(config: dict[str, Any]) -> Iterator[Problem]:
+    path: KeyPath = ("trial", "deepspeed")
+    for key, fix in _OWNED.items():
+        if key in config:
+            yield Problem((*path, key), "is set by the sweep, not in DeepSpeed's configuration", f"remove it: {fix}")
+    zero = config.get("zero_optimization", {})
+    if not isinstance(zero, dict):
+        yield Problem((*path, "zero_optimization"), "must be a mapping", "write {stage: 2}")
+    elif zero.get("stage", 0) not in (0, 1, 2, 3) or isinstance(zero.get("stage"), bool):
+        yield Problem((*path, "zero_optimization", "stage"), "must be 0, 1, 2 or 3", "0 shards nothing, 3 everything")
+    yield from _texts_for_numbers(config, path)
+
+
+def _texts_for_numbers(value: object, path: KeyPath) -> Iterator[Problem]:
+    number = exponent_as_text(value)
+    if number is not None:
+        yield Problem(path, "YAML reads this as text where a number is meant", f"write {number}")
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            yield from _texts_for_numbers(child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _texts_for_numbers(child, (*path, index))
