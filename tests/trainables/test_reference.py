@@ -1,0 +1,192 @@
+"""The reference table: the right values in the right order, and a cache that can be trusted."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from trainables.reference import ReferenceKey, compute_reference, load_or_compute, rows_digest, token_batches
+from trainables.scores import Encoded
+
+KEY = ReferenceKey(model="m", rows="r", template="plain", tokenizer="t", dtype="fp32")
+TABLE = torch.tensor([-1.5, -20.25, -3.0])
+PAD = 0
+
+
+@pytest.fixture(scope="module")
+def model() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        attention_dropout=0.5,
+        initializer_range=0.5,
+    )
+    return LlamaForCausalLM(config)
+
+
+def encoded(lengths: list[int]) -> list[Encoded]:
+    generator = torch.Generator().manual_seed(1)
+    return [
+        Encoded(tuple(torch.randint(1, 50, (n,), generator=generator).tolist()), answer_start=1 + i % (n - 1))
+        for i, n in enumerate(lengths)
+    ]
+
+
+ROWS = encoded([5, 12, 3, 9, 12, 4, 7])
+
+
+def direct(model: LlamaForCausalLM, row: Encoded) -> float:
+    """log p(y|x) of one row, alone and unpadded, token by token."""
+    model.train(False)
+    with torch.no_grad():
+        log_probs: Tensor = model(torch.tensor([row.input_ids])).logits[0].double().log_softmax(-1)
+    return math.fsum(log_probs[t - 1, row.input_ids[t]].item() for t in range(row.answer_start, len(row.input_ids)))
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 24, 10_000])
+def test_table_holds_each_rows_log_prob_in_the_given_order(model: LlamaForCausalLM, batch_tokens: int) -> None:
+    model.train()
+    table = compute_reference(model, ROWS, PAD, batch_tokens, "cpu")
+    assert model.training  # left as it was found, though dropout was off
+    assert table.dtype == torch.float32
+    assert not table.requires_grad
+    expected = torch.tensor([direct(model, row) for row in ROWS])
+    torch.testing.assert_close(table, expected, rtol=1e-5, atol=1e-5)
+
+
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
+def test_token_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    batches = token_batches(lengths, budget)
+    assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
+    in_order = [lengths[i] for batch in batches for i in batch]
+    assert in_order == sorted(lengths, reverse=True)
+    # No batch could have taken the next row too.
+    for batch, following in itertools.pairwise(batches):
+        assert (len(batch) + 1) * lengths[batch[0]] > budget or not following
+
+
+class Compute:
+    """Counts how often it is asked."""
+
+    def __init__(self, table: Tensor = TABLE) -> None:
+        self.table, self.calls = table, 0
+
+    def __call__(self) -> Tensor:
+        self.calls += 1
+        return self.table
+
+
+def only_file(cache: Path) -> Path:
+    (path,) = cache.iterdir()  # nothing temporary is left
+    return path
+
+
+def test_the_second_call_reads_what_the_first_wrote(tmp_path: Path) -> None:
+    compute = Compute()
+    for _ in range(2):
+        torch.testing.assert_close(load_or_compute(tmp_path / "new" / "cache", KEY, compute), TABLE, rtol=0, atol=0)
+    assert compute.calls == 1
+    with safe_open(only_file(tmp_path / "new" / "cache"), framework="pt") as file:
+        assert ReferenceKey.model_validate_json(file.metadata()["key"]) == KEY
+
+
+@pytest.mark.parametrize("field", list(ReferenceKey.model_fields))
+def test_any_other_key_is_computed(tmp_path: Path, field: str) -> None:
+    load_or_compute(tmp_path, KEY, Compute())
+    value = 99 if field == "code_version" else "other"
+    other = Compute(TABLE * 2)
+    table = load_or_compute(tmp_path, KEY.model_copy(update={field: value}), other)
+    assert other.calls == 1
+    torch.testing.assert_close(table, TABLE * 2)
+    torch.testing.assert_close(load_or_compute(tmp_path, KEY, Compute(TABLE * 3)), TABLE)
+
+
+def damage(path: Path, kind: str) -> None:
+    content = path.read_bytes()
+    if kind == "truncated":
+        path.write_bytes(content[:-3])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "altered":
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif kind == "no metadata":
+        save_file({"log_probs": TABLE}, path)
+    elif kind == "other name":
+        save_file({"other": TABLE}, path)
+    elif kind == "other type":
+        save_file({"log_probs": TABLE.bfloat16()}, path)
+    elif kind == "other key":  # as if renamed by hand
+        load_or_compute(path.parent, KEY.model_copy(update={"rows": "x"}), Compute())
+        next(other for other in path.parent.iterdir() if other != path).replace(path)
+
+
+@pytest.mark.parametrize(
+    "kind", ["truncated", "empty", "altered", "no metadata", "other name", "other type", "other key"]
+)
+def test_a_file_that_cannot_be_trusted_is_replaced(tmp_path: Path, kind: str) -> None:
+    load_or_compute(tmp_path, KEY, Compute())
+    damage(only_file(tmp_path), kind)
+    compute = Compute(TABLE + 1)
+    torch.testing.assert_close(load_or_compute(tmp_path, KEY, compute), TABLE + 1)
+    torch.testing.assert_close(load_or_compute(tmp_path, KEY, compute), TABLE + 1)
+    assert compute.calls == 1
+    assert only_file(tmp_path).is_file()
+
+
+def test_concurrent_writers_are_harmless(tmp_path: Path) -> None:
+    barrier = threading.Barrier(4)
+    tables: list[Tensor] = []
+
+    def compute() -> Tensor:
+        barrier.wait(timeout=30)  # all four have found no file
+        return TABLE
+
+    threads = [
+        threading.Thread(target=lambda: tables.append(load_or_compute(tmp_path, KEY, compute))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(table, TABLE) for table in tables)
+    assert len(tables) == 4
+    again = Compute()
+    torch.testing.assert_close(load_or_compute(tmp_path, KEY, again), TABLE)
+    assert again.calls == 0
+    only_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (torch.tensor([[1.0]]), r"must be \(rows,\)"),
+        (torch.tensor([1.0, float("nan"), -float("inf")]), "2 of 3"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_refused_and_not_kept(tmp_path: Path, table: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_or_compute(tmp_path, KEY, lambda: table)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_digest_sees_order_tokens_and_where_the_answer_starts() -> None:
+    variants = [ROWS, ROWS[::-1], ROWS[:-1], [Encoded(ROWS[0].input_ids, 3), *ROWS[1:]], []]
+    assert len({rows_digest(rows) for rows in variants}) == len(variants)
+    assert rows_digest(ROWS) == rows_digest(list(ROWS))

@@ -1,0 +1,29 @@
+"""Gradient ascent: undo training by maximising the loss on what must go (the baseline of arXiv 2404.05868).
+
+    L_GA(theta) = E_forget[ log p_theta(y|x) ] = -E_forget[ CE(x, y) ]
+
+Mean over answer tokens, as in the paper's code, so long answers weigh more. The loss has no lower bound: its gradient
+never fades, and the model is destroyed a few steps after it has forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from trainables.methods.method import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.scores import Scores
+
+
+def gradient_ascent(model: Scores, reference: Scores | Tensor | None, hyper: Mapping[str, float]) -> Tensor:
+    """(rows,) log p(y|x), nats: minimising it is ascent on the cross-entropy. Reads no reference, has no knob."""
+    return model.sequence
+
+
+GA = Method(name="ga", forget_loss=gradient_ascent, reduction="token", reference="none")
+GA_RT = GA.with_retain("ga_rt", "nll")
+GA_KL = GA.with_retain("ga_kl", "kl")
