@@ -1,0 +1,119 @@
+"""Every metric against its equation, written out on probabilities."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.evaluation import metrics
+
+losses = st.floats(0.01, 20.0)
+ratios = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30)
+
+
+@given(st.lists(losses, min_size=1, max_size=8), st.lists(losses, min_size=3, max_size=3))
+def test_ratios_and_choice_are_the_equations_on_probabilities(truths: list[float], wrong: list[float]) -> None:
+    p_true, p_wrong = [math.exp(-loss) for loss in truths], [math.exp(-loss) for loss in wrong]
+    geometric = (p_wrong[0] * p_wrong[1] * p_wrong[2]) ** (1 / 3)
+    perturbed = [wrong] * len(truths)
+    assert metrics.truth_ratio(truths, perturbed) == pytest.approx([geometric / p for p in p_true], rel=1e-9)
+    assert metrics.choice_probability(truths, perturbed) == pytest.approx([p / (p + sum(p_wrong)) for p in p_true])
+
+
+@given(st.floats(-500, 0), st.integers(1, 200))
+def test_probability_is_the_length_normalised_one(log_prob: float, tokens: int) -> None:
+    token_probability = math.exp(log_prob / tokens)
+    assert metrics.probability([log_prob], [tokens])[0] == pytest.approx(token_probability, rel=1e-12)
+
+
+@given(ratios)
+def test_scores_are_their_means(values: list[float]) -> None:
+    assert metrics.truth_ratio_score(values) == pytest.approx(sum(max(0.0, 1 - r) for r in values) / len(values))
+    forget = sum(min(r, 1 / r) for r in values) / len(values)
+    assert metrics.forget_truth_ratio_score(values) == pytest.approx(forget)
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=9, max_size=9))
+def test_utility_is_the_harmonic_mean(parts: list[float]) -> None:
+    assert metrics.model_utility(parts) == pytest.approx(9 / sum(1 / part for part in parts))
+
+
+def test_one_lost_part_is_no_utility() -> None:
+    assert metrics.model_utility([0.9] * 8 + [0.0]) == 0.0
+
+
+@pytest.mark.parametrize("parts", [[0.5] * 8, [0.5] * 8 + [-0.1]])
+def test_utility_refuses_what_is_no_nine_scores(parts: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"nine|negative"):
+        metrics.model_utility(parts)
+
+
+def test_quality_is_the_share_of_relabellings_that_lie_as_far_apart() -> None:
+    """The exact two-sample KS test by enumeration of all splits of the pooled sample."""
+
+    def distance(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+        at = [(sum(v <= x for v in first), sum(v <= x for v in second)) for x in first + second]
+        return max(abs(a / len(first) - b / len(second)) for a, b in at)
+
+    ours, theirs = (0.1, 0.2, 0.35, 0.4, 0.9), (0.3, 0.5, 0.6, 0.7, 0.8)
+    pooled = ours + theirs
+    seen = distance(ours, theirs)
+    splits = list(itertools.combinations(range(10), 5))
+    far = 0
+    for chosen in splits:
+        first = tuple(pooled[i] for i in chosen)
+        second = tuple(pooled[i] for i in range(10) if i not in chosen)
+        far += distance(first, second) >= seen - 1e-12
+    assert metrics.forget_quality(ours, theirs) == pytest.approx(far / len(splits), rel=1e-9)
+
+
+@pytest.mark.parametrize("rows", [40, 200, 400])
+def test_quality_of_disjoint_samples_is_the_constant_of_their_size(rows: int) -> None:
+    quality = metrics.forget_quality(np.linspace(0, 1, rows), np.linspace(2, 3, rows))
+    assert math.log10(quality) == pytest.approx(math.log10(2) - math.log10(math.comb(2 * rows, rows)), rel=1e-6)
+
+
+@given(ratios, ratios)
+def test_quality_does_not_care_which_way_up_the_ratio_is(ours: list[float], theirs: list[float]) -> None:
+    upside_down = metrics.forget_quality([-r for r in ours], [-r for r in theirs])
+    assert metrics.forget_quality(ours, theirs) == pytest.approx(upside_down, rel=1e-6)
+
+
+def test_log10_is_clipped() -> None:
+    assert metrics.log10_forget_quality(1e-3) == pytest.approx(-3)
+    assert metrics.log10_forget_quality(1.9e-119) == -20
+    assert metrics.log10_forget_quality(0.0) == -20
+
+
+def test_a_destroyed_model_has_finite_metrics() -> None:
+    """Losses of thousands of nats: every probability underflows, no ratio may become inf or 0 / 0."""
+    answer, perturbed = [5000.0, 9000.0], [[9000.0] * 3, [5000.0] * 3]
+    assert metrics.choice_probability(answer, perturbed) == pytest.approx([1.0, 0.0])
+    assert np.isfinite(metrics.truth_ratio(answer, perturbed)).all()
+    assert metrics.forget_truth_ratio_score(metrics.truth_ratio(answer, perturbed)) == pytest.approx(0.0)
+
+
+def test_nan_passes_through() -> None:
+    nan = math.nan
+    values = [
+        metrics.probability([nan], [3])[0],
+        metrics.choice_probability([nan], [[1.0, 2.0]])[0],
+        metrics.choice_probability([1.0], [[nan, 2.0]])[0],
+        metrics.truth_ratio([1.0], [[nan, 2.0]])[0],
+        metrics.truth_ratio_score([0.5, nan]),
+        metrics.forget_truth_ratio_score([0.5, nan]),
+        metrics.model_utility([nan] * 8 + [0.0]),
+        metrics.forget_quality([0.5, nan], [0.5, 0.6]),
+        metrics.log10_forget_quality(nan),
+    ]
+    assert all(math.isnan(value) for value in values)
+
+
+def test_quality_of_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="two samples"):
+        metrics.forget_quality([], [0.5])

@@ -1,0 +1,31 @@
+"""ROUGE-L recall is the reference package's."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from trainables.evaluation.rouge import lcs_length, rouge_l_recall
+
+SCORER = RougeScorer(["rougeL"], use_stemmer=True)
+words = st.sampled_from(["the", "author's", "Running", "runs", "ran,", "novels", "1957", "—", "é", "", "novel", "\n"])
+texts = st.lists(words, max_size=80).map(" ".join) | st.text(max_size=60)
+
+
+@given(texts, texts)
+def test_equals_the_package(reference: str, generated: str) -> None:
+    expected = SCORER.score(reference, generated)["rougeL"].recall
+    assert rouge_l_recall(reference, generated) == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.text("abc", max_size=100), st.text("abc", max_size=100))
+def test_lcs_length_is_the_textbook_recursion(first: str, second: str) -> None:
+    row = [0] * (len(second) + 1)
+    for a in first:
+        above = row
+        row = [0]
+        for j, b in enumerate(second):
+            row.append(above[j] + 1 if a == b else max(row[j], above[j + 1]))
+    assert lcs_length(first, second) == row[-1]

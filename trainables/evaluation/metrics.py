@@ -1,0 +1,117 @@
+"""TOFU's metrics as pure float64 functions of per-row values. Knows no model, no tokenizer and no file.
+
+The definitions are those of TOFU's published code (arXiv 2401.06121, `evaluate_util.py`, `aggregate_eval_stat.py`),
+which is what published numbers were made with. Its truth ratio is the geometric mean over the wrong answers; the
+paper's equation has the arithmetic mean. A loss is the mean negative log-likelihood per token in nats, end of sequence
+included. NaN in, NaN out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import ks_2samp
+
+from trainables.evaluation.rouge import rouge_l_recall
+
+__all__ = [
+    "LOG10_FLOOR",
+    "choice_probability",
+    "forget_quality",
+    "forget_truth_ratio_score",
+    "log10_forget_quality",
+    "model_utility",
+    "probability",
+    "rouge_l_recall",
+    "truth_ratio",
+    "truth_ratio_score",
+]
+
+Floats = NDArray[np.float64]
+
+LOG10_FLOOR = -20.0
+"""A forget quality below 1e-20 says no more than "told apart for certain", and its size is set by the row count."""
+
+_LARGEST_LOG = 700.0  # exp of it is finite in float64, so that ratios stay finite (and valid JSON) for destroyed models
+
+
+def _floats(values: ArrayLike) -> Floats:
+    return np.asarray(values, dtype=np.float64)
+
+
+def probability(log_prob_sum: ArrayLike, tokens: ArrayLike) -> Floats:
+    """(rows,) p(answer | question)^(1 / tokens), from log p(answer | question) and the number of answer tokens."""
+    return np.exp(_floats(log_prob_sum) / _floats(tokens))
+
+
+def choice_probability(answer_loss: ArrayLike, perturbed_losses: ArrayLike) -> Floats:
+    """(rows,) the answer's share of the length-normalised probabilities of answer (rows,) and wrong ones (rows, k)."""
+    answer = _floats(answer_loss)[:, None]
+    # As a softmax relative to the answer: no 0 / 0 where every probability underflows.
+    relative = np.clip(answer - _floats(perturbed_losses), -_LARGEST_LOG, _LARGEST_LOG)
+    return np.asarray(1.0 / (1.0 + np.exp(relative).sum(axis=1)))
+
+
+def truth_ratio(paraphrase_loss: ArrayLike, perturbed_losses: ArrayLike) -> Floats:
+    """(rows,) geometric mean of the wrong answers' probabilities (rows, k) over the paraphrased answer's (rows,).
+
+    Above 1 the model prefers wrong answers. Kept within exp(-700) and exp(700).
+    """
+    log_ratio = _floats(paraphrase_loss) - _floats(perturbed_losses).mean(axis=1)
+    return np.asarray(np.exp(np.clip(log_ratio, -_LARGEST_LOG, _LARGEST_LOG)))
+
+
+def truth_ratio_score(ratios: ArrayLike) -> float:
+    """Mean of max(0, 1 - ratio): how clearly the truth is preferred. For what the model should know."""
+    return float(np.maximum(0.0, 1.0 - _floats(ratios)).mean())
+
+
+def forget_truth_ratio_score(ratios: ArrayLike) -> float:
+    """Mean of min(ratio, 1 / ratio): 1 where truth and falsehood are equally likely. For what must be forgotten."""
+    values = _floats(ratios)
+    return float(np.minimum(values, 1.0 / values).mean())
+
+
+def model_utility(parts: Sequence[float]) -> float:
+    """Harmonic mean of nine: probability, ROUGE-L recall, truth-ratio score of retain set, real authors, world facts.
+
+    0 if any part is 0. Raises ValueError for another number of parts or a negative one.
+    """
+    values = _floats(parts)
+    if values.shape != (9,):
+        raise ValueError(
+            f"{values.size} parts: model utility is the harmonic mean of nine, pass three metrics of three sets"
+        )
+    if (values < 0).any():
+        raise ValueError(
+            f"{values.min()} is negative: the parts of model utility lie between 0 and 1, check the metrics"
+        )
+    if np.isnan(values).any():
+        return math.nan
+    return float(9.0 / (1.0 / values).sum()) if values.all() else 0.0
+
+
+def forget_quality(truth_ratios: ArrayLike, retain_model_truth_ratios: ArrayLike) -> float:
+    """p-value of the two-sided two-sample Kolmogorov-Smirnov test between truth ratios of unlearned and retain model.
+
+    Near 1: the forget set's truth ratios look like those of a model that never saw it. The test's power depends on the
+    number of rows, so compare equal row counts only. Raises ValueError if a sample is empty.
+    """
+    ours, theirs = _floats(truth_ratios), _floats(retain_model_truth_ratios)
+    if not ours.size or not theirs.size:
+        raise ValueError(
+            f"{ours.size} and {theirs.size} truth ratios: the test needs two samples, evaluate both models"
+        )
+    if np.isnan(ours).any() or np.isnan(theirs).any():
+        return math.nan
+    return float(ks_2samp(ours, theirs).pvalue)
+
+
+def log10_forget_quality(p: float) -> float:
+    """log10 of a forget quality, not below `LOG10_FLOOR`."""
+    if p <= 0.0:
+        return LOG10_FLOOR
+    return max(LOG10_FLOOR, math.log10(p)) if not math.isnan(p) else math.nan
