@@ -31,6 +31,12 @@ class SpecErrors(LetheonError):
         return self.problems
 
 
+class NotFound(LetheonError):
+    """There is nothing of this name."""
+
+    exit_code = 4
+
+
 class SpaceNotFound(SpecErrors):
     """There is no sweep file of this name."""
 

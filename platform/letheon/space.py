@@ -14,6 +14,7 @@ from itertools import product
 
 import numpy as np
 
+from letheon.records import stratum_of
 from letheon.spec import Choice, LogUniform, Scalar, SweepSpec, Uniform, values_of
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS
@@ -22,6 +23,8 @@ MAX_COMBINATIONS = 100_000
 SIGNIFICANT_DIGITS = 6
 
 Range = Uniform | LogUniform
+
+stratum = stratum_of
 
 
 def trial_count(spec: SweepSpec) -> int:
@@ -35,11 +38,6 @@ def trial_count(spec: SweepSpec) -> int:
 def trial_name(index: int) -> str:
     """`t007`."""
     return f"t{index:03d}"
-
-
-def stratum(fraction: float) -> str:
-    """The stratum of a forget fraction, as in every file and table: `0.05`."""
-    return f"{fraction:g}"
 
 
 def sample(spec: SweepSpec, index: int) -> Hyperparameters:

@@ -14,8 +14,9 @@ import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from letheon.errors import SpaceNotFound, SpecErrors, did_you_mean
+from letheon.schedulers import SchedulerConfig
 from letheon.yaml_source import read_source
-from trainables.config import BenchmarkConfig, EvaluationConfig, Frozen, TrainingRecipe, WorkersConfig
+from trainables.config import TINY_RECIPE, BenchmarkConfig, EvaluationConfig, Frozen, TrainingRecipe, WorkersConfig
 
 __all__ = ["SpaceNotFound", "SpecErrors", "SweepSpec", "dump_spec", "find_space", "json_schema", "load_spec", "spaces"]
 
@@ -58,10 +59,9 @@ Domain: TypeAlias = Annotated[
     Discriminator(_domain_kind),
 ]
 
-TINY_RECIPE = TrainingRecipe(
-    epochs=20, learning_rate=3e-3, betas=(0.9, 0.95), weight_decay=0, batch_size=8, warmup_fraction=0.05
-)
-"""Trains the small model of `base: tiny` from scratch until it has memorised its benchmark."""
+
+NAMED_BASES = ("tiny", "smollm2")
+"""Bases that are neither a folder nor a model of the hub."""
 
 
 class ModelSpec(Frozen):
@@ -89,26 +89,6 @@ class Objectives(Frozen):
 
     log10_forget_quality: Literal["max"] = "max"
     model_utility: Literal["max"] = "max"
-
-
-class CollapseSpec(Frozen):
-    """Stop a trial whose utility ratio stays below the floor."""
-
-    floor: float = Field(default=0.8, gt=0, le=1, description="of the target model's utility")
-    patience: int = Field(default=2, ge=1, description="reports in a row below the floor")
-
-
-class SchedulerSpec(Frozen):
-    """Which trials are stopped early."""
-
-    name: Literal["asha", "none"] = "asha"
-    max_epochs: int = Field(default=10, ge=1)
-    grace_epochs: int = Field(default=1, ge=1, description="the first rung")
-    reduction_factor: int = Field(default=3, ge=2, description="eta: one of this many goes on at a rung")
-    metric: str | None = Field(default=None, min_length=1, description="null: area under the trial's point")
-    mode: Literal["max", "min"] = "max"
-    min_rung_size: int = Field(default=3, ge=1, description="nothing is stopped at a rung before this many reports")
-    collapse: CollapseSpec | None = CollapseSpec()
 
 
 class SearcherSpec(Frozen):
@@ -145,7 +125,7 @@ class SweepSpec(Frozen):
     model: ModelSpec = ModelSpec()
     search: dict[str, Domain]
     objectives: Objectives = Objectives()
-    scheduler: SchedulerSpec = SchedulerSpec()
+    scheduler: SchedulerConfig = SchedulerConfig(max_epochs=10)
     searcher: SearcherSpec = SearcherSpec()
     budget: BudgetSpec = BudgetSpec()
     trial: TrialSpec = TrialSpec()
@@ -192,7 +172,10 @@ def find_space(space: str | Path) -> Path:
 
 
 def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Load and check a sweep file, with `key.path=value` overrides. Raises SpecErrors with every error there is."""
+    """Load and check a sweep file, with `key.path=value` overrides. Raises SpecErrors with every error there is.
+
+    Local paths come out absolute, so that the sweep can be resumed from another folder.
+    """
     from letheon.spec_rules import validate
     from letheon.yaml_source import override
 
@@ -202,7 +185,26 @@ def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     spec = validate(source)
     if spec is None or source.problems:
         raise SpecErrors([source.describe(problem) for problem in source.problems])
-    return spec
+    return _with_absolute_paths(spec)
+
+
+def local_folder(path: str) -> Path:
+    """A folder as the user wrote it: relative to where the command runs, `~` allowed."""
+    return Path(path).expanduser().absolute()
+
+
+def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
+    model, benchmark = spec.model, spec.benchmark
+    base_is_folder = model.base not in NAMED_BASES and local_folder(model.base).is_dir()
+    model = model.model_copy(
+        update={
+            "base": str(local_folder(model.base)) if base_is_folder else model.base,
+            "target": model.target and str(local_folder(model.target)),
+            "retain": model.retain and {fraction: str(local_folder(path)) for fraction, path in model.retain.items()},
+        }
+    )
+    benchmark = benchmark.model_copy(update={"path": benchmark.path and str(local_folder(benchmark.path))})
+    return spec.model_copy(update={"model": model, "benchmark": benchmark})
 
 
 def resolved(spec: SweepSpec) -> dict[str, Any]:

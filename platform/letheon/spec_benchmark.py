@@ -1,47 +1,44 @@
-"""Rules of a sweep file that ask the benchmark: its options, the fractions it can be split at. Reads its data."""
+"""Rules of a sweep file that ask the benchmark: its options, the fractions it can be split at. Reads no rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
-from letheon.spec import Choice, SweepSpec, values_of
+from letheon.spec import Choice, SweepSpec, local_folder, values_of
 from letheon.yaml_source import KeyPath, Problem
+from trainables.config import BenchmarkConfig
+from trainables.data import config_problem, fraction_problem
 
 
 def benchmark_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
     """`broken`: settings that were refused before; a broken benchmark is not asked."""
     if any(path[:1] == ("benchmark",) for path in broken):
         return
-    unread = [option for option in ("path", "revision") if getattr(spec.benchmark, option) is not None]
-    if spec.benchmark.name == "fictional" and unread:
-        for option in unread:
-            rule = "the benchmark `fictional` is generated and reads nothing"
-            yield Problem(("benchmark", option), rule, "remove it, or set benchmark.name: tofu")
-        return
-    yield from _fraction_problems(spec)
+    refusal = config_problem(spec.benchmark)
+    if refusal is not None:
+        yield _told(refusal, ("benchmark",), BenchmarkConfig.model_fields)
+    elif spec.benchmark.path is not None and not local_folder(spec.benchmark.path).is_dir():
+        yield Problem(("benchmark", "path"), "is no folder", "give the folder of the files, or null for the hub")
+    else:
+        yield from _fraction_problems(spec)
 
 
 def _fraction_problems(spec: SweepSpec) -> Iterator[Problem]:
     """Every searched fraction is tried, so that a sweep does not fail at its last stratum."""
-    from trainables.data import load_benchmark
-
     domain = spec.search.get("forget_fraction")
-    fractions = () if domain is None else values_of(domain)
-    numbers = {i: float(f) for i, f in enumerate(fractions) if isinstance(f, (int, float)) and 0 < f < 1}
-    if not numbers:
-        return
-    try:
-        benchmark = load_benchmark(spec.benchmark)
-        refusals = {i: benchmark.check_fraction(fraction) for i, fraction in numbers.items()}
-    except (OSError, ValueError) as error:
-        reason, _, fix = str(error).partition("; ")
-        yield Problem(
-            ("benchmark",), f"cannot be read ({error})", "correct benchmark.path, or leave it null for the hub"
-        )
-        return
-    for index, refusal in refusals.items():
+    values = () if domain is None else values_of(domain)
+    for index, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+            continue  # refused as a value already
+        refusal = fraction_problem(spec.benchmark, float(value))
         if refusal is not None:
-            path: KeyPath = ("search", "forget_fraction")
-            path = (*path, "choice", index) if isinstance(domain, Choice) else path
-            rule, _, fix = refusal.partition("; ")
-            yield Problem(path, rule, fix or "choose another fraction")
+            place: KeyPath = ("choice", index) if isinstance(domain, Choice) else ()
+            yield _told(refusal, ("search", "forget_fraction", *place))
+
+
+def _told(refusal: str, path: KeyPath, fields: Container[str] = ()) -> Problem:
+    """From a sentence `option=value: rule; fix`: the place is the option's, where it is one of `fields`."""
+    value, _, rest = refusal.partition(": ")
+    option = value.partition("=")[0]
+    rule, _, fix = rest.partition("; ")
+    return Problem((*path, option) if option in fields else path, rule, fix)

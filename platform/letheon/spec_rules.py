@@ -13,11 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from letheon.errors import did_you_mean
-from letheon.spec import DOMAIN_KINDS, SweepSpec
+from letheon.errors import SpecErrors, did_you_mean
+from letheon.spec import DOMAIN_KINDS, NAMED_BASES, SweepSpec, local_folder
 from letheon.spec_benchmark import benchmark_problems
 from letheon.spec_search import search_problems
-from letheon.yaml_source import MISSING, KeyPath, Problem, Source, exponent_as_text, get
+from letheon.yaml_source import MISSING, KeyPath, Problem, Source, exponent_as_text, get, one_line, show
+from trainables.data.template import TEMPLATES
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _STAND_INS: dict[str, Any] = {"name": "unnamed", "search": {}}
@@ -93,9 +94,12 @@ def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
         path, last = _path_in(data, detail["loc"]), detail["loc"][-1]
         if detail["type"] == "missing" and isinstance(last, str):
             path = (*path, last)
+        rule, fix = _rule_and_fix(dict(detail), path)
+        if detail["type"] == "value_error" and get(data, (*path, rule.split()[0])) is not MISSING:
+            path = (*path, rule.split()[0])  # a rule over several fields begins with the one to be changed
         if path not in seen:
             seen.add(path)
-            yield Problem(path, *_rule_and_fix(dict(detail), path))
+            yield Problem(path, rule, fix)
 
 
 def _path_in(data: object, loc: tuple[int | str, ...]) -> KeyPath:
@@ -109,6 +113,9 @@ def _path_in(data: object, loc: tuple[int | str, ...]) -> KeyPath:
 
 def _rule_and_fix(detail: dict[str, Any], path: KeyPath) -> tuple[str, str]:  # noqa: PLR0911 (one line a kind)
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    if kind == "value_error":
+        rule, _, fix = str(context["error"]).partition("; ")
+        return rule, fix or "correct this value"
     number = exponent_as_text(value)
     if number is not None and kind != "extra_forbidden":
         return "YAML reads this as text where a number is meant", f"write {number}"
@@ -166,13 +173,17 @@ def check_name(name: str) -> str | None:
     return f"a name is 1 to 64 of a-z, 0-9, - and _, the first a letter or digit; {example}"
 
 
+def require_name(name: str) -> None:
+    """Raises SpecErrors if a sweep cannot have this name."""
+    refusal = check_name(name)
+    if refusal is not None:
+        raise SpecErrors([one_line(f"--name {show(name)}: {refusal}")])
+
+
 def _rules(spec: SweepSpec) -> Iterator[Problem]:
     refusal = check_name(spec.name)
     if refusal is not None:
         yield Problem(("name",), *refusal.split("; ", 1))
-    if spec.scheduler.grace_epochs > spec.scheduler.max_epochs:
-        rule = f"must be <= scheduler.max_epochs, {spec.scheduler.max_epochs}"
-        yield Problem(("scheduler", "grace_epochs"), rule, "lower it, or raise max_epochs")
     if len(set(spec.seeds)) < len(spec.seeds):
         yield Problem(("seeds",), "a seed is listed twice", "list each seed once")
     yield from _model_rules(spec)
@@ -180,18 +191,19 @@ def _rules(spec: SweepSpec) -> Iterator[Problem]:
 
 
 def _model_rules(spec: SweepSpec) -> Iterator[Problem]:
-    from pathlib import Path
-
-    base = spec.model.base
-    known = ("tiny", "smollm2")
-    hint = did_you_mean(base, known)
-    if base not in known and "/" not in base and hint.startswith("did") and not Path(base).exists():
+    model = spec.model
+    hint = did_you_mean(model.base, NAMED_BASES)
+    named = model.base in NAMED_BASES or "/" in model.base or local_folder(model.base).is_dir()
+    if not named and hint.startswith("did"):  # a hub model without an owner, such as gpt2, is near to none of them
         yield Problem(("model", "base"), "is neither a known base nor a folder", hint)
-    from trainables.data.template import TEMPLATES
-
-    if spec.model.template is not None and spec.model.template not in TEMPLATES:
-        fix = did_you_mean(spec.model.template, TEMPLATES)
+    if model.template is not None and model.template not in TEMPLATES:
+        fix = did_you_mean(model.template, TEMPLATES)
         yield Problem(("model", "template"), f"must be one of {', '.join(TEMPLATES)}, or null", fix)
+    given: dict[KeyPath, str | None] = {("target",): model.target}
+    given |= {("retain", f"{fraction:g}"): path for fraction, path in (model.retain or {}).items()}
+    for key, folder in given.items():
+        if folder is not None and not (local_folder(folder) / "config.json").is_file():
+            yield Problem(("model", *key), "is no folder of a Hugging Face model", "give a folder with a config.json")
 
 
 def _deepspeed_rules(config: dict[str, Any]) -> Iterator[Problem]:

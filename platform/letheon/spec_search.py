@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from letheon.errors import did_you_mean
 from letheon.space import MAX_COMBINATIONS, combination_count
 from letheon.spec import Choice, Domain, LogUniform, SweepSpec, TrialSpec, Uniform, values_of
-from letheon.yaml_source import KeyPath, Problem, exponent_as_text
+from letheon.yaml_source import KeyPath, Problem, exponent_as_text, show
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS
 
@@ -116,7 +116,7 @@ def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem
     except ValidationError as error:
         rule = error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")
         negative = isinstance(value, (int, float)) and value < 0
-        yield Problem(path, rule, f"did you mean {-value:g}?" if negative else f"give {name} a valid value")
+        yield Problem(path, rule, f"did you mean {show(value)[1:]}?" if negative else f"give {name} a valid value")
 
 
 def _size_problems(spec: SweepSpec) -> Iterator[Problem]:

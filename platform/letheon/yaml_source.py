@@ -213,9 +213,7 @@ class _Reader:
         elif anchor is not None:
             self._refuse(line, f"anchor &{anchor} is not allowed", "write the value out where it is used")
         if tag is not None:
-            self._refuse(
-                line, f"YAML tag {show(tag)} is not allowed", "write plain text, numbers, lists and mappings"
-            )
+            self._refuse(line, f"YAML tag {show(tag)} is not allowed", "write plain text, numbers, lists and mappings")
 
     def _value(self, node: yaml.Node, path: KeyPath) -> object:
         self.source.places.setdefault(path, self.place(_line(node)))

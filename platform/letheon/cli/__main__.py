@@ -1,0 +1,5 @@
+"""`python -m letheon.cli`."""
+
+from letheon.cli import app
+
+app()

@@ -1,0 +1,57 @@
+"""What the command prints and how it ends: JSON, clean error lines, exit codes. Knows no verb."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+from typer.core import TyperGroup
+
+from letheon.errors import LetheonError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OK, BAD_INPUT, FAILED, NOT_FOUND, UNVERIFIED, INTERRUPTED = 0, 2, 3, 4, 5, 130
+MAX_WIDTH = 100
+
+
+class Verbs(TyperGroup):
+    """Expected errors become lines on stderr and an exit code; defects keep their traceback."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # Typer's context is what Typer passes
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except LetheonError as error:
+            complain(*error.lines)
+            raise typer.Exit(error.exit_code) from None
+        except ConnectionError as error:
+            complain(f"no connection: {error}")
+            raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def complain(*lines: str) -> None:
+    """To stderr, one line each."""
+    for line in lines:
+        typer.echo(line, err=True)
+
+
+def print_json(data: object, indent: int | None = 2) -> None:
+    """One JSON value to stdout; numbers that are not finite are null."""
+    from letheon.records import jsonable
+
+    plain = jsonable({"": data})[""]
+    typer.echo(json.dumps(plain, indent=indent, allow_nan=False, ensure_ascii=False))
+
+
+def console() -> Console:
+    """Standard output, at most 100 columns wide; 100 where there is no terminal."""
+    from rich.console import Console
+
+    out = Console(highlight=False, markup=False)
+    out.width = min(out.width, MAX_WIDTH) if out.is_terminal else MAX_WIDTH
+    return out

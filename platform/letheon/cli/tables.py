@@ -1,0 +1,154 @@
+"""Tables and lines of the command, from the shapes that `--json` prints. Computes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from letheon.plan import Plan
+    from letheon.records import SweepState
+    from letheon.sweep import Outcome
+
+_SHOWN_TRIALS = 24
+_FRONT_METRICS = ("log10_forget_quality", "model_utility", "utility_ratio")
+
+
+def short(value: object) -> str:
+    """A value in a table cell."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else f"{value:.3g}"
+    return str(value)
+
+
+def _table(*headers: str) -> Table:
+    return Table(*headers, box=None, pad_edge=False, header_style="bold")
+
+
+def plan_table(plan: Plan) -> Table:
+    """The first trials, with the hyper-parameters that differ between trials."""
+    table = _table("trial", *(name.replace("_", " ") for name in _varied(plan)))
+    for trial in plan.trials[:_SHOWN_TRIALS]:
+        table.add_row(trial["trial"], *(short(trial["config"].get(name)) for name in _varied(plan)))
+    return table
+
+
+def _varied(plan: Plan) -> list[str]:
+    names = list(dict.fromkeys(name for trial in plan.trials for name in trial["config"]))
+    return [name for name in names if len({str(trial["config"].get(name)) for trial in plan.trials}) > 1]
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """What a plan says beside its trials."""
+    if len(plan.trials) > _SHOWN_TRIALS:
+        yield f"… and {len(plan.trials) - _SHOWN_TRIALS} more trials (--json lists all)"
+    first = plan.trials[0]["config"]
+    fixed = {name: value for name, value in first.items() if name not in _varied(plan)}
+    resources = plan.resources
+    each = f"{resources['workers']} worker(s) of {resources['cpus_per_worker']:g} CPU"
+    each += f" and {resources['gpus_per_worker']:g} GPU" if resources["gpus_per_worker"] else ""
+    lacking = [f"{it['kind']}{'' if it['fraction'] is None else ' ' + short(it['fraction'])}" for it in plan.to_prepare]
+    yield ""
+    yield f"fixed       {', '.join(f'{name} {short(value)}' for name, value in fixed.items())}"
+    yield f"trials      {len(plan.trials)}, at most {resources['epochs_at_most']} epochs in all"
+    yield "strata      " + ", ".join(f"{name} ({facts['trials']} trials)" for name, facts in plan.strata.items())
+    yield f"rungs       {'epochs ' + ', '.join(map(str, plan.rungs)) if plan.rungs else 'none'}"
+    yield f"slots       {resources['slots']} at a time, each {each}"
+    yield f"to prepare  {', '.join(lacking) or 'nothing'}"
+
+
+def status_line(state: SweepState) -> str:
+    """`quickstart: running, 7 trials (2 running, 5 pruned), 63 s`."""
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(state.counts.items()))
+    trials = f"{len(state.trials)} trials" + (f" ({counts})" if counts else "")
+    detail = f" ({state.detail})" if state.detail else ""
+    return f"{state.sweep}: {state.state}{detail}, {trials}, {state.seconds:.0f} s"
+
+
+def status_table(state: SweepState) -> Table:
+    """One row a trial."""
+    table = _table("trial", "fraction", "method", "state", "epoch", "log10 FQ", "utility", "of target", "reason")
+    table.columns[-1].overflow, table.columns[-1].no_wrap = "ellipsis", True
+    for trial in state.trials:
+        values = (trial.metrics.get(name) for name in _FRONT_METRICS)
+        table.add_row(
+            trial.trial,
+            trial.stratum,
+            str(trial.config.get("method")),
+            trial.outcome or trial.state,
+            str(trial.epoch),
+            *map(short, values),
+            trial.reason or "",
+        )
+    return table
+
+
+def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
+    """Per stratum a heading and the points, the knee marked with `*`."""
+    for name, stratum in front["strata"].items():
+        yield ""
+        if not stratum["points"]:
+            yield f"forget fraction {name}: no checkpoint keeps utility {short(stratum['utility_floor'])}; nearest:"
+        else:
+            yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])} (* knee)"
+        knee = stratum["knee"]
+        yield _front_table(stratum["points"] or stratum.get("least_violating", []), knee)
+
+
+def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None) -> Table:
+    names = [name for name in ("method", "beta", "retain_weight", "learning_rate") if _any_has(points, name)]
+    table = _table("", "checkpoint", *(name.replace("_", " ") for name in names), "log10 FQ", "utility", "of target")
+    for point in points:
+        best = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
+        table.add_row(
+            "*" if best else "",
+            f"{point['trial']}@{point['epoch']}",
+            *(short(point["config"].get(name)) for name in names),
+            *(short(point["metrics"].get(name)) for name in _FRONT_METRICS),
+        )
+    return table
+
+
+def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
+    """Where everything is after a sweep, and what to do next. `root_option` is ` --root …` if it is needed."""
+    yield ""
+    if outcome.state == "interrupted":
+        yield f"interrupted after {outcome.seconds:.0f} s; go on with: letheon resume {outcome.name}{root_option}"
+        return
+    yield f"sweep {outcome.name} finished in {outcome.seconds:.0f} s"
+    if outcome.html is not None:
+        yield f"report      {outcome.html}"
+    yield f"records     {outcome.tracking}"
+    yield from _registered(outcome)
+    trial = next((p["trial"] for s in outcome.front["strata"].values() for p in s["points"]), "t000")
+    best = _hardest(outcome.front)
+    yield "next:"
+    if best is not None:
+        pull = f"letheon pull {outcome.name} --select knee --fraction {best} --to ./{outcome.name}-knee{root_option}"
+        yield f"  {pull}"
+        yield f"  letheon evaluate ./{outcome.name}-knee"
+    yield f"  letheon explain {outcome.name} {trial}{root_option}"
+
+
+def _hardest(front: Mapping[str, Any]) -> str | None:
+    """The largest forget fraction with a checkpoint on its front."""
+    return max((name for name, stratum in front["strata"].items() if stratum["points"]), key=float, default=None)
+
+
+def _registered(outcome: Outcome) -> Iterator[str]:
+    if outcome.registration is None:
+        return
+    for alias, version in sorted(outcome.registration.aliases.items()):
+        if alias.startswith("knee"):
+            points = (p for p in outcome.registration.points if p.version == version)
+            what = next((f" = {point.trial}@{point.epoch}" for point in points), "")
+            yield f"registered  models:/{outcome.registration.model}@{alias}{what}"
+
+
+def _any_has(points: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return any(point["config"].get(name) is not None for point in points)
