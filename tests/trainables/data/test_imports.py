@@ -1,0 +1,24 @@
+"""The sweep file's validation imports the benchmarks, so they must be light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("torch", "transformers", "datasets", "ray", "mlflow", "deepspeed", "numpy")
+CODE = """
+import sys
+import trainables.data, trainables.data.fictional, trainables.data.tofu, trainables.data.template
+from trainables.config import BenchmarkConfig
+trainables.data.fraction_problem(BenchmarkConfig(name="tofu"), 0.1)
+trainables.data.load_benchmark(BenchmarkConfig()).split(0.05)
+print(*sorted(set(sys.modules) & set(sys.argv[1:])))
+"""
+
+
+def test_nothing_heavy_is_imported() -> None:
+    path = ":".join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *HEAVY], capture_output=True, text=True, check=True, env={"PYTHONPATH": path}
+    )
+    assert done.stdout.split() == []

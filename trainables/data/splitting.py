@@ -1,0 +1,53 @@
+"""What every benchmark shares: whole people are forgotten from the end, sets are thinned evenly, rows have a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+
+from trainables.data.rows import Row
+
+ROWS_PER_PERSON = 20
+TOLERANCE = 1e-9
+
+
+def fraction_problem(fraction: float, people: int) -> str | None:
+    """Why the last `fraction` of `people` cannot be forgotten (value, rule, fix), or None.
+
+    The forget set is a whole number of people, at least one, and at least one person stays.
+    """
+    share = fraction * people
+    if math.isfinite(share) and 1 <= round(share) < people and abs(share - round(share)) <= TOLERANCE:
+        return None
+    below = min(max(math.floor(share), 1), people - 1) if math.isfinite(share) else 1
+    nearest = sorted({below / people, min(below + 1, people - 1) / people}, key=lambda f: abs(f - fraction))
+    return (
+        f"forget_fraction={fraction!r}: this is {share:g} of {people} people, but must be a whole number of them, "
+        f"at least 1 and at most {people - 1}; use {' or '.join(map(repr, nearest))}"
+    )
+
+
+def forget_start(fraction: float, rows: int) -> int:
+    """Index of the first forgotten row, for a fraction without a `fraction_problem`."""
+    people = rows // ROWS_PER_PERSON
+    return rows - ROWS_PER_PERSON * round(fraction * people)
+
+
+def thin(rows: Sequence[Row], limit: int | None) -> tuple[Row, ...]:
+    """At most `limit` rows, in order: one of each of `limit` equal stretches.
+
+    The place inside a stretch follows the golden ratio; a fixed one would meet the same few of a person's 20 questions.
+    """
+    if limit is None or limit >= len(rows):
+        return tuple(rows)
+    bounds = [i * len(rows) // limit for i in range(limit + 1)]
+    places = ((i * 40503 % 65536) * (bounds[i + 1] - bounds[i]) // 65536 for i in range(limit))
+    return tuple(rows[start + place] for start, place in zip(bounds, places, strict=False))
+
+
+def digest_rows(sets: Iterable[Iterable[Row]]) -> str:
+    """SHA-256 (hex) of the content of every row of every set, in order."""
+    content = [[[r.question, r.answer, r.paraphrased_answer, r.perturbed_answers] for r in rows] for rows in sets]
+    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
