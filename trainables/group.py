@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -18,7 +21,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
-    device: str = "cpu"
+    device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.size:

@@ -26,7 +26,9 @@ def search_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
         if name in _FIELDS:
             found += _domain_problems(name, domain)
     yield from found
-    if not found and not any(path[:1] in (("search",), ("searcher",), ("budget",)) for path in broken):
+    if spec.searcher.name == "random" and spec.budget.trials is None:
+        yield Problem(("budget", "trials"), "is missing, and random search has no end of its own", "add `trials: 16`")
+    if not found and not any(path[0] in ("search", "searcher") for path in broken):
         yield from _size_problems(spec)
 
 
@@ -120,14 +122,11 @@ def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem
 
 
 def _size_problems(spec: SweepSpec) -> Iterator[Problem]:
-    grid = spec.searcher.name == "grid"
-    if grid:
+    if spec.searcher.name == "grid":
         for name, domain in spec.search.items():
             if isinstance(domain, (Uniform, LogUniform)):
                 rule = "is a range, which a grid cannot walk through"
                 yield Problem(("search", name), rule, "use {choice: […]}, or searcher.name: random")
-    elif spec.budget.trials is None:
-        yield Problem(("budget", "trials"), "is missing, and random search has no end of its own", "add `trials: 16`")
     if combination_count(spec) > MAX_COMBINATIONS:
         rule = f"the choices have {combination_count(spec)} combinations, at most {MAX_COMBINATIONS} are supported"
         yield Problem(("search",), rule, "list fewer values, or use uniform or loguniform ranges")

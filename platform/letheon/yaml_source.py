@@ -152,7 +152,7 @@ def override(source: Source, text: str) -> None:
     parsed = Source(name=place)
     _Reader(parsed, lambda line: place).read(value, path)
     source.problems += parsed.problems
-    source.refused |= parsed.refused
+    source.refused |= parsed.refused | ({path} if parsed.problems else set())
     parent[path[-1]] = parsed.data
     source.places[path] = place
 

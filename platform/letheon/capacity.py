@@ -1,0 +1,52 @@
+"""How many slots fit on a cluster: arithmetic on its nodes' resources, before anything is placed.
+
+Computed, never typed by the user: more slots than fit would wait for each other's workers for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from trainables.config import WorkersConfig
+
+ROUNDING = 1e-9
+
+
+def workers_that_fit(node: Mapping[str, float], workers: WorkersConfig) -> int:
+    """Workers of this shape that one node can hold."""
+    counts = [node.get("CPU", 0.0) / workers.cpus_per_worker]
+    if workers.gpus_per_worker:
+        counts.append(node.get("GPU", 0.0) / workers.gpus_per_worker)
+    return math.floor(min(counts) + ROUNDING)
+
+
+def slots_that_fit(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> int:
+    """Trials that can run at once; the workers of one trial may lie on several nodes."""
+    return sum(workers_that_fit(node, workers) for node in nodes) // workers.workers
+
+
+def shortage(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> str | None:
+    """Why not even one trial fits, or None."""
+    if slots_that_fit(nodes, workers) >= 1:
+        return None
+    most = {key: max((node.get(key, 0.0) for node in nodes), default=0.0) for key in ("CPU", "GPU")}
+    return (
+        f"trial: {workers.workers} worker(s) of {workers.cpus_per_worker:g} CPU and {workers.gpus_per_worker:g} GPU each "
+        f"must fit on {len(nodes)} node(s), the largest with {most['CPU']:g} CPU and {most['GPU']:g} GPU; "
+        "lower trial.workers, trial.cpus_per_worker or trial.gpus_per_worker, or add nodes"
+    )
+
+
+def machine() -> dict[str, float]:
+    """CPUs and GPUs of this machine, as Ray would count them; starts nothing."""
+    import os
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    else:
+        from pathlib import Path
+
+        gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    return {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(gpus)}

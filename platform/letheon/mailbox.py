@@ -1,0 +1,106 @@
+"""Between a slot and its resident Train workers: which job is current, how far it may run, what it reported.
+
+All state, no queue: every call names its generation and epoch, so a call that is repeated after a crash changes nothing.
+It does not know what jobs mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+Report = dict[str, Any]
+
+
+class Mailbox:
+    """An asynchronous Ray actor (`ray.remote(Mailbox)`); waiting calls cost nothing.
+
+    Args:
+        max_failures: how many times a job may be started again after its worker was lost.
+    """
+
+    def __init__(self, max_failures: int) -> None:
+        self._max_failures = max_failures
+        self._changed = asyncio.Condition()
+        self._generation = 0
+        self._job: dict[str, Any] | None = None
+        self._granted = 0
+        self._starts = 0
+        self._reports: dict[int, Report] = {}
+        self._failure: str | None = None
+        self._closed = False
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    # -- the slot's side
+
+    async def submit(self, job: dict[str, Any]) -> int:
+        """Make `job` the current one; the former is abandoned at its next report. Returns the generation."""
+        self._generation += 1
+        self._job, self._granted, self._starts, self._reports, self._failure = job, 0, 0, {}, None
+        await self._notify()
+        return self._generation
+
+    async def grant(self, generation: int, epoch: int) -> None:
+        """The verdict on the epochs before `epoch` is to go on."""
+        if generation == self._generation:
+            self._granted = max(self._granted, epoch)
+            await self._notify()
+
+    async def take(self, generation: int, epoch: int) -> Report:
+        """Wait for the report of `epoch`; `{"failed": reason}` when the job has failed or is no longer current."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: self._closed
+                or generation != self._generation
+                or self._failure is not None
+                or epoch in self._reports
+            )
+        if generation == self._generation and epoch in self._reports:
+            return self._reports[epoch]
+        return {"failed": self._failure or "the slot was closed or took another trial"}
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._notify()
+
+    # -- the workers' side (rank 0)
+
+    async def next_job(self, after: int) -> tuple[int, dict[str, Any]] | None:
+        """Wait for a job newer than generation `after`; None once the mailbox is closed.
+
+        A process that was just started asks with 0 and gets the current job again: that is a restart of it.
+        """
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(
+                    lambda: self._closed or (self._generation > after and self._failure is None and self._job is not None)
+                )
+            if self._closed or self._job is None:
+                return None
+            self._starts += 1
+            if self._starts <= 1 + self._max_failures:
+                return self._generation, self._job
+            await self.fail(
+                self._generation, f"its worker was lost {self._starts - 1} times; max_failures is {self._max_failures}"
+            )
+
+    async def may_run(self, generation: int, epoch: int) -> bool:
+        """Wait until `epoch` is granted (True) or the job is superseded or closed (False)."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: self._closed or generation != self._generation or self._granted >= epoch
+            )
+        return not self._closed and generation == self._generation
+
+    async def post(self, generation: int, epoch: int, report: Report) -> None:
+        if generation == self._generation:
+            self._reports.setdefault(epoch, report)
+            await self._notify()
+
+    async def fail(self, generation: int, reason: str) -> None:
+        if generation == self._generation and self._failure is None:
+            self._failure = reason
+            await self._notify()

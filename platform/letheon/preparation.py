@@ -1,0 +1,250 @@
+"""What a sweep needs before its first trial: base, target and retain models, baseline evaluations. Named by content, made once.
+
+A name is a digest of everything that could change the result, so a second sweep finds what the first one made, and a changed
+recipe finds nothing. The making itself is in `trainables.prepare`; this module only says what, and hands it to workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from letheon.errors import LetheonError
+from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
+
+if TYPE_CHECKING:
+    from letheon.spec import SweepSpec
+    from trainables.config import TrialConfig
+
+CODE_VERSION = 1
+"""Raise it when the same recipe would give another model than before."""
+
+MADE_BASES = ("tiny", "smollm2")
+MARKER = "prepared.json"
+
+
+class PreparationFailed(LetheonError):
+    """A model could not be made."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Something that must exist. `job` is None for what the user brought."""
+
+    kind: str
+    fraction: float | None
+    key: str
+    path: Path
+    job: BaseJob | FinetuneJob | BaselineJob | None
+
+    @property
+    def exists(self) -> bool:
+        return self.path.exists() if self.path.suffix == ".json" else (self.path / MARKER).exists()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Where everything lies. Made by `layout`; complete when `missing` is empty."""
+
+    base: Artefact | None
+    target: Artefact
+    retain: Mapping[float, Artefact]
+    baseline: Mapping[float, Artefact]
+    template: str
+    reference_cache: Path
+
+    @property
+    def stages(self) -> tuple[tuple[Artefact, ...], ...]:
+        """What can be made at the same time, in order. Longest first within a stage: the target model has most rows."""
+        models = [self.target, *self.retain.values()]
+        return ((self.base,) if self.base else (), tuple(models), tuple(self.baseline.values()))
+
+    @property
+    def missing(self) -> list[Artefact]:
+        return [artefact for stage in self.stages for artefact in stage if artefact.job and not artefact.exists]
+
+
+def _key(*facts: Any) -> str:
+    text = json.dumps([CODE_VERSION, *facts], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def layout(spec: SweepSpec, root: Path) -> Prepared:
+    """Names and paths of everything the sweep needs. Reads the benchmark, makes nothing."""
+    from trainables.data import load_benchmark
+
+    models = root.resolve() / "models"
+    data = load_benchmark(spec.benchmark).digest
+    base, base_source = _base(spec, models, data)
+    base_key = base.key if base else _source_key(base_source, spec.model.revision)
+    template = spec.model.template or ("plain" if spec.model.base == "tiny" else "auto")
+    workers = spec.trial.workers_config
+    recipe = spec.model.recipe
+    facts = (base_key, data, recipe.model_dump(mode="json"), template, workers.precision)
+
+    def model(fraction: float | None, given: str | None) -> Artefact:
+        kind = "target" if fraction is None else "retain"
+        if given is not None:
+            return Artefact(kind, fraction, _source_key(given, None), Path(given).resolve(), None)
+        key = _key(kind, fraction, *facts)
+        folder = models / f"{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
+        job = FinetuneJob(
+            base=base_source,
+            revision=None if base else spec.model.revision,
+            benchmark=spec.benchmark,
+            fraction=fraction,
+            with_general=spec.model.base == "tiny",
+            recipe=recipe,
+            template=template,
+            workers=workers,
+            folder=str(folder),
+        )
+        return Artefact(kind, fraction, key, folder, job)
+
+    given = spec.model.retain or {}
+    target = model(None, spec.model.target)
+    retain = {fraction: model(fraction, given.get(fraction)) for fraction in spec.fractions}
+
+    def baseline(fraction: float) -> Artefact:
+        settings = spec.evaluation.model_dump(mode="json")
+        benchmark = spec.benchmark.model_dump(mode="json")
+        key = _key(
+            "baseline", target.key, retain[fraction].key, data, benchmark, fraction, template, settings, workers.precision
+        )
+        file = models / f"baseline-{fraction:g}-{key}.json"
+        job = BaselineJob(
+            target=str(target.path),
+            retain=str(retain[fraction].path),
+            benchmark=spec.benchmark,
+            fraction=fraction,
+            template=template,
+            evaluation=spec.evaluation,
+            workers=workers,
+            file=str(file),
+        )
+        return Artefact("baseline", fraction, key, file, job)
+
+    baselines = {fraction: baseline(fraction) for fraction in spec.fractions}
+    return Prepared(base, target, retain, baselines, template, root.resolve() / "cache" / "reference")
+
+
+def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artefact | None, str]:
+    """The base that must be made here (None for a hub id or a folder), and what fine-tuning starts from."""
+    name = spec.model.base
+    if name not in MADE_BASES:
+        return None, str(Path(name).resolve()) if Path(name).is_dir() else name
+    seed = spec.model.recipe.seed
+    key = _key("base", name, *([data, seed] if name == "tiny" else []))
+    folder = models / f"base-{name}-{key}"
+    job = BaseJob.model_validate({"base": name, "benchmark": spec.benchmark, "seed": seed, "folder": str(folder)})
+    return Artefact("base", None, key, folder, job), str(folder)
+
+
+def _source_key(source: str, revision: str | None) -> str:
+    """A folder is known by its content, a hub model by its name and revision."""
+    from trainables.manifest import list_files
+
+    folder = Path(source)
+    return _key("source", list_files(folder) if folder.is_dir() else source, revision)
+
+
+def missing(spec: SweepSpec, root: Path) -> list[dict[str, Any]]:
+    """What `prepare` would make: `[{"kind", "fraction", "key"}]`, in order."""
+    return [{"kind": it.kind, "fraction": it.fraction, "key": it.key} for it in layout(spec, root).missing]
+
+
+def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters: Any, folder: Path) -> TrialConfig:
+    """The complete configuration of one trial."""
+    from trainables.config import TrialConfig
+
+    return TrialConfig(
+        trial=name,
+        hyperparameters=hyperparameters,
+        max_epochs=spec.scheduler.max_epochs,
+        benchmark=spec.benchmark,
+        workers=spec.trial.workers_config,
+        evaluation=spec.evaluation,
+        target=str(prepared.target.path),
+        target_digest=prepared.target.key,
+        template=prepared.template,
+        reference_cache=str(prepared.reference_cache),
+        baseline=str(prepared.baseline[hyperparameters.forget_fraction].path),
+        folder=str(folder),
+    )
+
+
+Progress = Callable[[str], None]
+
+
+def prepare(spec: SweepSpec, root: Path, slots: int, logs: Path, progress: Progress = print) -> Prepared:
+    """Make what is missing, on a Ray that is already there, with `slots` resident worker groups.
+
+    Raises:
+        PreparationFailed: with the reason and where the log is.
+    """
+    prepared = layout(spec, root)
+    if prepared.missing:
+        with _preparers(spec, min(slots, len(prepared.missing)), logs) as actors:
+            for stage in prepared.stages:
+                todo = [artefact for artefact in stage if artefact.job and not artefact.exists]
+                _run(todo, actors, logs, progress)
+    return prepared
+
+
+def _run(todo: Sequence[Artefact], actors: Sequence[Any], logs: Path, progress: Progress) -> None:
+    from ray.util import ActorPool
+
+    pool = ActorPool(list(actors))
+    jobs = [(artefact, artefact.job.model_dump(mode="json")) for artefact in todo if artefact.job]
+    results = pool.map_unordered(lambda actor, job: actor.run.remote(job[0].key, job[1]), jobs)
+    by_key = {artefact.key: artefact for artefact in todo}
+    for key, report in results:
+        artefact = by_key[key]
+        of = "" if artefact.fraction is None else f" of fraction {artefact.fraction:g}"
+        if "failed" in report:
+            raise PreparationFailed(f"{artefact.kind}{of} could not be made: {report['failed']}; see {logs}")
+        seconds = f" in {report['seconds']:.0f} s (loss {report['loss']:.4f})" if "seconds" in report else ""
+        progress(f"prepared {artefact.kind}{of}{seconds}")
+
+
+class Preparer:
+    """A Ray actor with resident workers, for jobs that need no verdicts."""
+
+    def __init__(self, settings: Any) -> None:
+        from letheon.resident import ResidentWorkers
+
+        self._resident = ResidentWorkers(settings)
+
+    def run(self, key: str, job: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        return key, self._resident.run_epoch(self._resident.submit(job), 1)
+
+    def close(self) -> None:
+        self._resident.close()
+
+
+def _preparers(spec: SweepSpec, count: int, logs: Path) -> Any:
+    from contextlib import contextmanager
+
+    @contextmanager
+    def running() -> Iterator[list[Any]]:
+        import ray
+
+        from letheon.resident import ResidentSettings
+
+        settings = ResidentSettings(workers=spec.trial.workers_config, storage=logs.parent / "train", logs=logs)
+        actor = ray.remote(Preparer).options(num_cpus=0, resources={"node:__internal_head__": 0.001})
+        actors = [actor.remote(settings) for _ in range(count)]
+        try:
+            yield actors
+        finally:
+            ray.get([actor.close.remote() for actor in actors])
+            for each in actors:
+                ray.kill(each)
+
+    return running()

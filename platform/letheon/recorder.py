@@ -1,0 +1,76 @@
+"""A thread beside the sweep: mirrors the journal into MLflow, deletes superfluous weights, shows progress.
+
+It only reads the journal, so it can be late or fail without harm: whatever it missed it does in its next round.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from letheon.front import front_of
+from letheon.records import Journal, Row
+from letheon.retention import Point, clean
+
+if TYPE_CHECKING:
+    from letheon.tracking import Tracker
+
+PERIOD_SECONDS = 1.0
+RETRY_SECONDS = 15.0
+
+
+class Recorder:
+    """Runs from `with` to the end of the block; the last round is done before the block is left."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        tracker: Tracker,
+        trials: Path,
+        floor: float,
+        show: Callable[[Sequence[Row]], None],
+    ) -> None:
+        self._journal, self._tracker, self._trials, self._floor, self._show = journal, tracker, trials, floor, show
+        self._cleaned: set[Point] = set()
+        self._seen = 0
+        self._wait = 0.0
+        self.degraded: str | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="letheon-recorder", daemon=True)
+
+    def __enter__(self) -> Recorder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._round(last=True)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(PERIOD_SECONDS):
+            self._round()
+
+    def _round(self, last: bool = False) -> None:
+        rows = self._journal.rows
+        self._show(rows)
+        if len(rows) == self._seen and not self.degraded:
+            return
+        self._wait -= PERIOD_SECONDS
+        if self._wait <= 0 or last:
+            self._sync(rows)
+        clean(self._trials, rows, front_of(rows, floor=self._floor), self._cleaned)
+        self._seen = len(rows)
+
+    def _sync(self, rows: Sequence[Row]) -> None:
+        """Tracking that is down stops nothing: the journal keeps everything until the store answers again."""
+        from letheon.tracking import TrackingError
+
+        try:
+            self._tracker.sync(rows)
+            self.degraded, self._wait = None, 0.0
+        except TrackingError as error:
+            self.degraded, self._wait = str(error), RETRY_SECONDS

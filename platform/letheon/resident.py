@@ -1,0 +1,113 @@
+"""Resident workers: one long-lived Ray Train run that takes job after job through a mailbox.
+
+Ray Train owns the processes, their placement, the process group and restarts. What a job does is in `trainables`;
+who decides whether it goes on is in the slot.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from letheon.mailbox import Mailbox, Report
+from trainables.config import WorkersConfig
+from trainables.worker import NAMESPACE, serve
+
+POLL_SECONDS = 1.0
+CLOSE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class ResidentSettings:
+    """What all resident workers of a sweep have in common. `storage` is shared by all nodes."""
+
+    workers: WorkersConfig
+    storage: Path
+    logs: Path
+
+
+class ResidentWorkers:
+    """Starts the Train run at once; `submit` hands it jobs."""
+
+    def __init__(self, settings: ResidentSettings) -> None:
+        import ray
+
+        self.name = f"slot-{uuid.uuid4().hex[:8]}"
+        # Not detached: the mailbox ends with the process that owns this object, whatever ends that one.
+        self.mailbox = (
+            ray.remote(Mailbox)
+            .options(name=self.name, namespace=NAMESPACE, num_cpus=0)
+            .remote(settings.workers.max_failures)
+        )
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._fit, args=(settings,), name=self.name, daemon=True)
+        self._thread.start()
+
+    def _fit(self, settings: ResidentSettings) -> None:
+        try:
+            _trainer(self.name, settings).fit()
+        except BaseException as error:
+            self.error = error
+
+    def submit(self, job: dict[str, Any]) -> int:
+        """Make this the current job; the one before is abandoned. Returns its generation."""
+        import ray
+
+        generation: int = ray.get(self.mailbox.submit.remote(job))
+        return generation
+
+    def run_epoch(self, generation: int, epoch: int) -> Report:
+        """Allow `epoch` and wait for its report.
+
+        Raises:
+            RuntimeError: the Train run itself has ended.
+        """
+        import ray
+
+        self.mailbox.grant.remote(generation, epoch)
+        report = self.mailbox.take.remote(generation, epoch)
+        while True:
+            done, _ = ray.wait([report], timeout=POLL_SECONDS)
+            if done:
+                result: Report = ray.get(report)
+                return result
+            if not self._thread.is_alive():
+                raise RuntimeError(f"the resident workers of {self.name} have ended: {self.error}") from self.error
+
+    def close(self) -> None:
+        """Let the workers leave their loop, and wait for the Train run to clean up behind them."""
+        import ray
+
+        ray.get(self.mailbox.close.remote())
+        self._thread.join(CLOSE_SECONDS)
+        ray.kill(self.mailbox)
+
+
+def _trainer(name: str, settings: ResidentSettings) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    workers = settings.workers
+    gpu = workers.gpus_per_worker > 0
+    resources = {"CPU": workers.cpus_per_worker}
+    if gpu:
+        resources["GPU"] = workers.gpus_per_worker
+    return TorchTrainer(
+        serve,
+        train_loop_config={
+            "mailbox": name,
+            "log": str(settings.logs / name),
+            "threads": max(1, int(workers.cpus_per_worker)),
+        },
+        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=workers.workers, use_gpu=gpu, resources_per_worker=resources),
+        # Restarts are counted per job, by the mailbox: the run outlives many trials.
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(settings.storage),
+            failure_config=FailureConfig(max_failures=-1, controller_failure_limit=3),
+        ),
+    )

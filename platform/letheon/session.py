@@ -1,0 +1,96 @@
+"""Ray for the length of one command: started quietly (or joined), and gone without a trace afterwards.
+
+Ray's own logs live in its temporary folder, which is removed with it; what workers print is in the sweep's `logs/`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainables.worker import NAMESPACE
+
+WORKER_ENVIRONMENT = {
+    # The 2 s default would delay each of Ray Train's own polls by as much.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore",
+}
+DRIVER_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0",
+}
+
+
+def worker_environment(gpus_per_worker: float) -> dict[str, str]:
+    """Environment of every worker. DeepSpeed guesses its accelerator from what is installed unless told."""
+    return {**WORKER_ENVIRONMENT, "DS_ACCELERATOR": "cuda" if gpus_per_worker else "cpu"}
+
+
+@contextmanager
+def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[None]:
+    """Start Ray on this machine, or join the cluster at `address`; leave nothing behind.
+
+    Raises:
+        ConnectionError: nothing answers at `address`.
+    """
+    environment = worker_environment(gpus_per_worker)
+    with _environment({**DRIVER_ENVIRONMENT, **environment}):
+        import ray
+
+        common: dict[str, Any] = {
+            "namespace": NAMESPACE,
+            "log_to_driver": False,
+            "logging_level": "ERROR",
+            "configure_logging": True,
+        }
+        if address:
+            ray.init(address=address, runtime_env={"env_vars": environment}, **common)
+            try:
+                yield
+            finally:
+                ray.shutdown()
+            return
+        # A short path: Ray's sockets lie below it and may have no more than 107 characters.
+        folder = Path(tempfile.mkdtemp(prefix="letheon-"))
+        try:
+            # The dashboard serves the State API, without which Ray Train leaks placement groups.
+            ray.init(
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                num_cpus=len(os.sched_getaffinity(0)),
+                _temp_dir=str(folder),
+                **common,
+            )
+            yield
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the length of the block; what the user has set wins."""
+    added = {key: value for key, value in values.items() if key not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for key in added:
+            os.environ.pop(key, None)
+
+
+def node_resources() -> list[dict[str, float]]:
+    """Resources of every node that is alive."""
+    import ray
+
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]

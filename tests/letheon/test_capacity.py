@@ -1,0 +1,34 @@
+"""Slots are computed from what the nodes have, so that no trial waits for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from letheon.capacity import shortage, slots_that_fit
+from trainables.config import WorkersConfig
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "slots"),
+    [
+        ([{"CPU": 2}], WorkersConfig(), 2),
+        ([{"CPU": 2}], WorkersConfig(workers=2), 1),
+        ([{"CPU": 2}], WorkersConfig(cpus_per_worker=3), 0),
+        ([{"CPU": 8, "GPU": 2}], WorkersConfig(gpus_per_worker=1, cpus_per_worker=2), 2),
+        ([{"CPU": 8, "GPU": 1}], WorkersConfig(gpus_per_worker=0.25), 4),
+        ([{"CPU": 3}, {"CPU": 3}], WorkersConfig(workers=2, cpus_per_worker=2), 1),
+        ([{"CPU": 1}, {"CPU": 1}], WorkersConfig(cpus_per_worker=2), 0),
+        ([{"CPU": 0.3}], WorkersConfig(cpus_per_worker=0.1), 3),
+        ([], WorkersConfig(), 0),
+    ],
+)
+def test_slots(nodes: list[dict[str, float]], workers: WorkersConfig, slots: int) -> None:
+    assert slots_that_fit(nodes, workers) == slots
+    assert (shortage(nodes, workers) is None) == (slots > 0)
+
+
+def test_a_shortage_names_what_is_asked_what_there_is_and_the_fix() -> None:
+    text = shortage([{"CPU": 2}], WorkersConfig(gpus_per_worker=1)) or ""
+    assert "1 GPU" in text
+    assert "trial.gpus_per_worker" in text
+    assert "2 CPU and 0 GPU" in text

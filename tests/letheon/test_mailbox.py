@@ -1,0 +1,88 @@
+"""The mailbox is state, not a queue: repeated calls change nothing, superseded jobs are told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from letheon.mailbox import Mailbox
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 10))
+
+
+def test_a_worker_waits_for_each_grant_and_a_new_job_abandons_the_old() -> None:
+    async def scenario() -> None:
+        box = Mailbox(max_failures=0)
+        first = await box.submit({"name": "a"})
+        assert await box.next_job(0) == (first, {"name": "a"})
+        waiting = asyncio.create_task(box.may_run(first, 1))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await box.grant(first, 1)
+        assert await waiting
+        await box.post(first, 1, {"loss": 1.0})
+        await box.post(first, 1, {"loss": 2.0})
+        assert await box.take(first, 1) == {"loss": 1.0}
+        assert await box.take(first, 1) == {"loss": 1.0}
+        blocked = asyncio.create_task(box.may_run(first, 2))
+        second = await box.submit({"name": "b"})
+        assert not await blocked
+        await box.post(first, 2, {"loss": 3.0})
+        assert await box.next_job(first) == (second, {"name": "b"})
+        assert "failed" in await box.take(first, 2)
+
+    run(scenario())
+
+
+def test_a_restarted_process_gets_the_job_again_until_failures_run_out() -> None:
+    async def scenario() -> None:
+        box = Mailbox(max_failures=1)
+        generation = await box.submit({"name": "a"})
+        taken = asyncio.create_task(box.take(generation, 1))
+        assert await box.next_job(0) is not None
+        assert await box.next_job(0) is not None
+        third = asyncio.create_task(box.next_job(0))
+        report = await taken
+        assert "lost 2 times" in report["failed"]
+        assert "max_failures is 1" in report["failed"]
+        assert not third.done()
+        later = await box.submit({"name": "b"})
+        assert await third == (later, {"name": "b"})
+
+    run(scenario())
+
+
+def test_an_exception_fails_the_trial_and_the_slot_takes_the_next() -> None:
+    async def scenario() -> None:
+        box = Mailbox(max_failures=2)
+        generation = await box.submit({"name": "a"})
+        await box.next_job(0)
+        await box.fail(generation, "ValueError: broken")
+        await box.fail(generation, "later and less true")
+        assert await box.take(generation, 1) == {"failed": "ValueError: broken"}
+        waiting = asyncio.create_task(box.next_job(generation))
+        await box.submit({"name": "b"})
+        assert (await waiting or (0, {}))[1] == {"name": "b"}
+
+    run(scenario())
+
+
+def test_closing_frees_everyone() -> None:
+    async def scenario() -> None:
+        box = Mailbox(max_failures=0)
+        generation = await box.submit({"name": "a"})
+        calls = [
+            asyncio.create_task(call)
+            for call in (box.next_job(generation), box.may_run(generation, 1), box.take(generation, 1))
+        ]
+        await asyncio.sleep(0)
+        await box.close()
+        job, verdict, report = await asyncio.gather(*calls)
+        assert job is None
+        assert verdict is False
+        assert "failed" in report
+
+    run(scenario())

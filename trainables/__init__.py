@@ -1,0 +1,1 @@
+"""What one trial does: data, methods, the DeepSpeed engine, evaluation. Knows nothing of sweeps, Ray Tune or MLflow."""

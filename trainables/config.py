@@ -1,0 +1,111 @@
+"""Everything that defines one trial, and the model it starts from. Frozen, validated, without torch.
+
+A `TrialConfig` is complete: two trials with equal configs on equal software give equal metrics. It does not know
+which sweep, scheduler or search algorithm asked for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Precision = Literal["fp32", "bf16"]
+
+
+class Frozen(BaseModel):
+    """Immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def digest(self) -> str:
+        """SHA-256 (hex, 16 characters) of the canonical JSON of all fields."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class BenchmarkConfig(Frozen):
+    """Which rows are trained on, forgotten and evaluated."""
+
+    name: Literal["fictional", "tofu"] = "fictional"
+    path: str | None = Field(default=None, description="tofu: a local folder of its files; null means the Hugging Face hub")
+    revision: str | None = Field(default=None, description="tofu: revision of the hub data set")
+    people: int | None = Field(default=None, ge=2, description="fictional: how many people (20 if null); tofu: only the last N authors")
+    seed: int = Field(default=0, ge=0, description="fictional: seed of the generator")
+    evaluation_rows: int | None = Field(default=None, ge=4, description="evaluate at most this many rows of every set but the forget set")
+
+
+class TrainingRecipe(Frozen):
+    """How target and retain models are fine-tuned."""
+
+    epochs: int = Field(default=5, ge=1)
+    learning_rate: float = Field(default=1e-5, gt=0)
+    batch_size: int = Field(default=32, ge=1, description="rows per optimizer step, over all workers")
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1, description="share of the steps with a rising learning rate")
+    betas: tuple[float, float] = (0.9, 0.999)
+    gradient_clip: float = Field(default=1.0, gt=0)
+    decay: Literal["linear", "cosine"] = "linear"
+    seed: int = Field(default=0, ge=0)
+
+
+TINY_RECIPE = TrainingRecipe(
+    epochs=20, learning_rate=3e-3, batch_size=8, weight_decay=0.0, betas=(0.9, 0.95), decay="cosine"
+)
+"""Memorises a few hundred rows from random weights in about half a minute on two cores."""
+
+
+class WorkersConfig(Frozen):
+    """What a trial runs on, and DeepSpeed's own configuration, passed through as one JSON object."""
+
+    workers: int = Field(default=1, ge=1)
+    cpus_per_worker: float = Field(default=1, gt=0)
+    gpus_per_worker: float = Field(default=0, ge=0)
+    precision: Precision = "fp32"
+    micro_batch_size: int = Field(default=8, ge=1, description="rows per worker in one forward pass")
+    max_failures: int = Field(default=2, ge=0, description="restarts of a trial after the loss of a worker")
+    deepspeed: dict[str, Any] = Field(default_factory=lambda: {"zero_optimization": {"stage": 0}})
+
+    @property
+    def zero_stage(self) -> int:
+        return int(self.deepspeed.get("zero_optimization", {}).get("stage", 0))
+
+
+class EvaluationConfig(Frozen):
+    """How a model is evaluated. Equal for every trial of a sweep."""
+
+    max_new_tokens: int = Field(default=200, ge=1)
+    batch_tokens: int = Field(default=8192, ge=64, description="padded tokens in one forward pass of the evaluation")
+
+
+class Hyperparameters(Frozen):
+    """What is searched. `beta` and `retain_weight` are None for methods that have none."""
+
+    method: str
+    forget_fraction: float = Field(gt=0, lt=1)
+    learning_rate: float = Field(gt=0)
+    beta: float | None = Field(default=None, gt=0)
+    retain_weight: float | None = Field(default=None, ge=0)
+    batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+
+class TrialConfig(Frozen):
+    """One trial: hyper-parameters, the prepared artefacts it reads and the folder it writes."""
+
+    trial: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name within the sweep, e.g. t007")
+    hyperparameters: Hyperparameters
+    max_epochs: int = Field(ge=1)
+    benchmark: BenchmarkConfig
+    workers: WorkersConfig
+    evaluation: EvaluationConfig
+    target: str = Field(description="folder of the prepared target model")
+    target_digest: str = Field(description="digest of that folder's files: names the model in cache keys")
+    template: str
+    reference_cache: str = Field(description="folder of the reference log-prob tables")
+    baseline: str = Field(description="JSON file: evaluations of target and retain model for this fraction")
+    folder: str = Field(description="where this trial keeps its epochs; shared storage")

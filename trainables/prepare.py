@@ -1,0 +1,197 @@
+"""Makes what trials start from: base, target and retain models, and their baseline evaluations.
+
+Plain fine-tuning with the same engine as the trials. Each result appears under its name only when it is whole,
+and a job whose result exists does nothing. Which results a sweep needs, and what they are called, is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.config import Precision
+from trainables.data import load_benchmark
+from trainables.data.template import encode
+from trainables.engine import Engine
+from trainables.evaluation import compare, evaluate
+from trainables.group import Group
+from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
+from trainables.loop import first
+from trainables.manifest import list_files, write_json
+from trainables.models import load_model, load_smollm2, save_model, texts_of, tiny_model, tiny_tokenizer
+from trainables.resident import Resident
+from trainables.schedule import learning_rate, micro_batches, shuffled
+from trainables.scores import Encoded, collate, score
+
+MARKER = "prepared.json"
+
+
+def is_prepared(folder: Path) -> bool:
+    return (folder / MARKER).exists()
+
+
+@contextmanager
+def _finished_folder(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
+    """A partial folder that gets its name when the block ends well. `facts` and the files' digests become its marker."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    write_json(partial / MARKER, {**facts, "files": list_files(partial)})
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+
+
+def make_base(job: BaseJob) -> None:
+    """Write the base model's folder."""
+    folder = Path(job.folder)
+    if is_prepared(folder):
+        return
+    with _finished_folder(folder, job.model_dump(mode="json")) as partial:
+        if job.base == "tiny":
+            benchmark = load_benchmark(job.benchmark)
+            tokenizer = tiny_tokenizer(texts_of([*benchmark.full, *benchmark.general]))
+            model: Any = tiny_model(tokenizer, job.seed)
+        else:
+            model, tokenizer = load_smollm2()
+        save_model(partial, model, tokenizer)
+
+
+def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
+    """Train a target or retain model. Returns seconds and the last epoch's mean loss."""
+    folder = Path(job.folder)
+    if first(group, lambda: is_prepared(folder)):
+        return {}
+    started = time.monotonic()
+    model, tokenizer = load_model(job.base, job.revision)
+    rows = _training_rows(job, tokenizer)
+    recipe = job.recipe
+    engine = Engine(
+        model,
+        job.workers,
+        group,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        gradient_clip=recipe.gradient_clip,
+    )
+    loss = _train(engine, rows, job, group, int(tokenizer.pad_token_id))
+    weights = engine.weights()
+    facts = {**job.model_dump(mode="json"), "loss": loss, "seconds": time.monotonic() - started}
+    context: AbstractContextManager[Path] | None = _finished_folder(folder, facts) if weights is not None else None
+    if context is not None:
+        with context as partial:
+            save_model(partial, engine.model, tokenizer, weights)
+    engine.close()
+    group.barrier()
+    return {"seconds": facts["seconds"], "loss": loss}
+
+
+def _training_rows(job: FinetuneJob, tokenizer: Any) -> list[Encoded]:
+    benchmark = load_benchmark(job.benchmark)
+    rows = benchmark.full if job.fraction is None else benchmark.split(job.fraction).retain
+    general = benchmark.general if job.with_general else ()
+    return [encode(job.template, tokenizer, row.question, row.answer) for row in [*rows, *general]]
+
+
+def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Group, pad_id: int) -> float:
+    """Token-mean negative log-likelihood. Returns the mean loss of the last epoch."""
+    recipe = job.recipe
+    torch.manual_seed(recipe.seed)
+    engine.model.train()
+    per_epoch = math.ceil(len(rows) / recipe.batch_size)
+    total = per_epoch * recipe.epochs
+    losses: list[float] = []
+    for epoch in range(1, recipe.epochs + 1):
+        losses = []
+        for i, indices in enumerate(shuffled(len(rows), recipe.batch_size, recipe.seed, epoch)):
+            step = (epoch - 1) * per_epoch + i
+            warmup = round(recipe.warmup_fraction * total)
+            rate = learning_rate(step, total, warmup, recipe.learning_rate, recipe.decay)
+            micros = micro_batches(indices, group.rank, group.size, job.workers.micro_batch_size)
+            engine.step(_losses(engine, rows, indices, micros, group, pad_id, losses), rate, len(micros))
+    return math.fsum(group.gather(losses)) / per_epoch
+
+
+def _losses(
+    engine: Engine,
+    rows: Sequence[Encoded],
+    indices: Sequence[int],
+    micros: Sequence[Sequence[int]],
+    group: Group,
+    pad_id: int,
+    seen: list[float],
+) -> Iterator[Tensor]:
+    tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
+    for micro in micros:
+        batch = collate([rows[i] for i in micro] or [rows[0]], pad_id).to(group.device)
+        loss = -score(engine.deepspeed, batch).rows(0, len(micro)).sequence.sum() / tokens
+        seen.append(float(loss.detach()))
+        yield loss
+
+
+def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
+    """Evaluate both models on the fraction's sets and write one JSON file."""
+    file = Path(job.file)
+    if first(group, file.exists):
+        return
+    split = resident.split(job.benchmark, job.fraction)
+
+    def evaluated(folder: str) -> dict[str, Any]:
+        model = resident.frozen_model(folder, job.workers.precision, str(group.device))
+        tokenizer = resident.model(folder).tokenizer
+        return asdict(evaluate(model, tokenizer, job.template, split, job.evaluation, group))
+
+    target, retain = evaluated(job.target), evaluated(job.retain)
+    utility = target["metrics"]["model_utility"]
+    for evaluation in (target, retain):
+        evaluation["metrics"] |= compare_dict(evaluation, retain["truth_ratios"], utility)
+    if group.rank == 0:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"target": target, "retain": retain})
+    group.barrier()
+
+
+def compare_dict(evaluation: dict[str, Any], retain_truth_ratios: Sequence[float], utility: float) -> dict[str, float]:
+    from trainables.evaluation import Evaluation
+
+    return compare(Evaluation(**evaluation), retain_truth_ratios, utility)
+
+
+def evaluate_folder(folder: Path, card: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Metrics of any model folder in this process, on the benchmark that `letheon.json` in it (or `card`) names.
+
+    Raises:
+        FileNotFoundError: the folder has no `letheon.json` and no card was given.
+    """
+    from trainables.config import BenchmarkConfig, EvaluationConfig
+    from trainables.resident import DTYPES
+
+    card = card or json.loads((folder / "letheon.json").read_text())
+    precision: Precision = card["precision"]
+    model, tokenizer = load_model(str(folder), dtype=DTYPES[precision])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    split = load_benchmark(BenchmarkConfig(**card["benchmark"])).split(card["forget_fraction"])
+    settings = EvaluationConfig(**card["evaluation"])
+    group = Group(0, 1, torch.device(device))
+    evaluation = evaluate(model.to(device).eval(), tokenizer, card["template"], split, settings, group)
+    comparison = (
+        compare(evaluation, card["retain_truth_ratios"], card["target_utility"]) if "retain_truth_ratios" in card else {}
+    )
+    return {
+        "model": str(folder),
+        "benchmark": card["benchmark"],
+        "forget_fraction": card["forget_fraction"],
+        "metrics": {**evaluation.metrics, **comparison},
+        "samples": list(evaluation.samples),
+    }

@@ -1,0 +1,102 @@
+"""What stays warm in a worker process while trials come and go: models, encoded rows, reference tables.
+
+Everything here is a pure function of its key, so a trial in a used worker sees exactly what it would see in a fresh one.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.config import BenchmarkConfig, TrialConfig
+from trainables.data import Split, load_benchmark
+from trainables.data.template import encode
+from trainables.models import load_model
+from trainables.scores import Encoded
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model as it lies on disk, in float32 on the CPU. Never trained: engines copy it."""
+
+    model: Any
+    tokenizer: Any
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One forget fraction, tokenised."""
+
+    split: Split
+    forget: tuple[Encoded, ...]
+    retain: tuple[Encoded, ...]
+
+
+class Resident:
+    """A small cache; `keep` entries of each kind, the oldest goes first."""
+
+    def __init__(self, keep: int = 8) -> None:
+        self._keep = keep
+        self._entries: dict[tuple[str, Hashable], Any] = {}
+
+    def get(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The entry, made on first use."""
+        if (kind, key) not in self._entries:
+            same = [entry for entry in self._entries if entry[0] == kind]
+            if len(same) >= self._keep:
+                del self._entries[same[0]]
+            self._entries[kind, key] = make()
+        return self._entries[kind, key]
+
+    def model(self, folder: str) -> Loaded:
+        loaded: Loaded = self.get("model", folder, lambda: Loaded(*load_model(folder)))
+        return loaded
+
+    def frozen_model(self, folder: str, precision: str, device: str) -> Any:
+        """A second model on the device, for losses that need the reference's logits."""
+
+        def make() -> Any:
+            model = copy.deepcopy(self.model(folder).model).to(device=device, dtype=DTYPES[precision])
+            return model.eval().requires_grad_(False)
+
+        return self.get("frozen", (folder, precision, device), make)
+
+    def split(self, benchmark: BenchmarkConfig, fraction: float) -> Split:
+        data = self.get("benchmark", benchmark.digest(), lambda: load_benchmark(benchmark))
+        split: Split = self.get("split", (benchmark.digest(), fraction), lambda: data.split(fraction))
+        return split
+
+    def rows(self, config: TrialConfig) -> Rows:
+        """Split and tokenised training rows of a trial."""
+        fraction = config.hyperparameters.forget_fraction
+
+        def make() -> Rows:
+            split = self.split(config.benchmark, fraction)
+            tokenizer = self.model(config.target).tokenizer
+
+            def encoded(rows: Any) -> tuple[Encoded, ...]:
+                return tuple(encode(config.template, tokenizer, row.question, row.answer) for row in rows)
+
+            return Rows(split, encoded(split.forget), encoded(split.retain))
+
+        key = (config.benchmark.digest(), fraction, config.target, config.template)
+        rows: Rows = self.get("rows", key, make)
+        return rows
+
+    def baseline(self, path: str) -> dict[str, Any]:
+        """Evaluations of target and retain model: `{"target": …, "retain": …}`."""
+        content: dict[str, Any] = self.get("baseline", path, lambda: json.loads(Path(path).read_text()))
+        return content
+
+    def reference(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        table: Tensor = self.get("reference", key, make)
+        return table

@@ -1,0 +1,80 @@
+"""A trial's folder: one finished sub-folder an epoch, each complete or absent. This is what a trial resumes from.
+
+    epoch-003/metrics.json    what was reported (the folder's marker: written last, before the folder gets its name)
+    epoch-003/model/          Hugging Face safetensors; `manifest.json` beside it
+    epoch-003/state/          DeepSpeed shards of all ranks, of the last two epochs only; `state.json` lists their digests
+
+It does not know what the metrics mean, nor which epochs are worth keeping: the sweep deletes `model/` folders of dominated points.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.manifest import list_files, write_json
+
+STATES_KEPT = 2
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """Paths and markers of one trial. Only rank 0 calls the methods that write."""
+
+    path: Path
+
+    def epoch(self, epoch: int) -> Path:
+        return self.path / f"epoch-{epoch:03d}"
+
+    def partial(self, epoch: int) -> Path:
+        """Where all ranks write before the epoch gets its name."""
+        return self.path / f".epoch-{epoch:03d}.partial"
+
+    def begin(self, epoch: int) -> Path:
+        """An empty partial folder; what a killed run left is removed."""
+        partial = self.partial(epoch)
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "state").mkdir(parents=True)
+        return partial
+
+    def commit(self, epoch: int, record: dict[str, Any]) -> None:
+        """Write manifests and the marker, give the folder its name, drop optimizer states that are no longer needed."""
+        partial = self.partial(epoch)
+        write_json(partial / "state.json", list_files(partial / "state"))
+        metrics = record["metrics"]
+        manifest = {"trial": self.path.name, "epoch": epoch, "metrics": metrics, "files": list_files(partial / "model")}
+        write_json(partial / "manifest.json", manifest)
+        write_json(partial / "metrics.json", record)
+        os.replace(partial, self.epoch(epoch))
+        shutil.rmtree(self.epoch(epoch - STATES_KEPT) / "state", ignore_errors=True)
+
+    def record(self, epoch: int) -> dict[str, Any] | None:
+        """What was reported after `epoch`, or None if the epoch was not finished."""
+        try:
+            content: dict[str, Any] = json.loads((self.epoch(epoch) / "metrics.json").read_text())
+        except FileNotFoundError:
+            return None
+        return content
+
+    def last_usable_epoch(self) -> int:
+        """The last epoch whose optimizer state is whole (digests match), 0 if there is none: start afresh."""
+        epochs = sorted((int(path.name[6:]) for path in self.path.glob("epoch-*")), reverse=True)
+        return next((epoch for epoch in epochs if self._state_is_whole(epoch)), 0)
+
+    def _state_is_whole(self, epoch: int) -> bool:
+        folder = self.epoch(epoch)
+        try:
+            expected = json.loads((folder / "state.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(expected) and list_files(folder / "state") == expected
+
+    def truncate(self, epoch: int) -> None:
+        """Forget everything after `epoch`: it will be trained again from there (its optimizer state was damaged)."""
+        for folder in self.path.glob("epoch-*"):
+            if int(folder.name[6:]) > epoch:
+                shutil.rmtree(folder)
