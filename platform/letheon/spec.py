@@ -18,7 +18,29 @@ from letheon.schedulers import SchedulerConfig
 from letheon.yaml_source import read_source
 from trainables.config import TINY_RECIPE, BenchmarkConfig, EvaluationConfig, Frozen, TrainingRecipe, WorkersConfig
 
-__all__ = ["SpaceNotFound", "SpecErrors", "SweepSpec", "dump_spec", "find_space", "json_schema", "load_spec", "spaces"]
+__all__ = [
+    "DOMAIN_KINDS",
+    "NAMED_BASES",
+    "TINY_RECIPE",
+    "Choice",
+    "Domain",
+    "LogUniform",
+    "ModelSpec",
+    "Scalar",
+    "SpaceNotFound",
+    "SpecErrors",
+    "SweepSpec",
+    "TrialSpec",
+    "Uniform",
+    "dump_spec",
+    "find_space",
+    "json_schema",
+    "load_spec",
+    "local_folder",
+    "resolved",
+    "spaces",
+    "values_of",
+]
 
 Scalar: TypeAlias = bool | int | float | str
 

@@ -1,11 +1,14 @@
-"""Rules of a sweep file that ask the benchmark: its options, the fractions it can be split at. Reads no rows."""
+"""Rules of a sweep file that ask the benchmark: its options, the fractions it can be split at.
+
+Judging a file reads no rows, so it works without a network; `require_data` reads them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from letheon.spec import Choice, SweepSpec, local_folder, values_of
-from letheon.yaml_source import KeyPath, Problem
+from letheon.spec import Choice, SpecErrors, SweepSpec, local_folder, values_of
+from letheon.yaml_source import KeyPath, Problem, one_line
 from trainables.config import BenchmarkConfig
 from trainables.data import config_problem, fraction_problem
 
@@ -21,6 +24,16 @@ def benchmark_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Proble
         yield Problem(("benchmark", "path"), "is no folder", "give the folder of the files, or null for the hub")
     else:
         yield from _fraction_problems(spec)
+
+
+def require_data(spec: SweepSpec) -> None:
+    """Read the benchmark, before anything is started for it. Raises SpecErrors if it cannot be had."""
+    from trainables.data import load_benchmark
+
+    try:
+        load_benchmark(spec.benchmark).digest  # noqa: B018  # computed from every row
+    except (OSError, ValueError) as error:
+        raise SpecErrors([one_line(str(error))]) from error
 
 
 def _fraction_problems(spec: SweepSpec) -> Iterator[Problem]:

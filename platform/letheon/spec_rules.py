@@ -68,10 +68,9 @@ def _shape(source: Source) -> tuple[SweepSpec | None, set[KeyPath]]:
         try:
             return SweepSpec.model_validate_json(json.dumps(tree), strict=True), broken
         except ValidationError as error:
-            for problem in _explain(error, source.data):
-                if not _covered(problem.path, broken):
-                    source.problems.append(problem)
-                broken.add(_take_out(tree, problem.path))
+            problems = list(_explain(error, source.data))
+            source.problems += [problem for problem in problems if not _covered(problem.path, broken)]
+            broken |= {_take_out(tree, problem.path) for problem in problems}
     return None, broken
 
 

@@ -53,9 +53,13 @@ def main(
 
 
 def _spec(space: str, overrides: list[str] | None) -> SweepSpec:
+    """The sweep file, after its data were found to be there."""
     from letheon.spec import load_spec
+    from letheon.spec_benchmark import require_data
 
-    return load_spec(space, overrides or ())
+    spec = load_spec(space, overrides or ())
+    require_data(spec)
+    return spec
 
 
 def _find(name: str, root: Path) -> Sweep:

@@ -1,0 +1,163 @@
+"""The command: exit codes, clean errors, JSON. What a verb computes is tested with its module."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import letheon
+from letheon.cli import app
+from letheon.records import Journal
+from letheon.spec import dump_spec, load_spec
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+
+
+def metrics(utility: float, quality: float) -> dict[str, float]:
+    return {
+        "model_utility": utility,
+        "utility_ratio": utility / 0.8,
+        "forget_quality": 10**quality,
+        "log10_forget_quality": quality,
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with one finished sweep, `done`, of two trials."""
+    folder = tmp_path / "sweeps" / "done"
+    folder.mkdir(parents=True)
+    (folder / "spec.yaml").write_text(dump_spec(load_spec("quickstart", ["budget.trials=2"])))
+    journal = Journal(folder / "journal.jsonl")
+    journal.append("sweep", state="running")
+    for trial, stratum, quality in (("t000", "0.1", -3.0), ("t001", "0.25", -1.0)):
+        config = {"method": "npo", "forget_fraction": float(stratum), "learning_rate": 1e-4, "beta": 0.1}
+        journal.append("trial", trial=trial, stratum=stratum, config=config, baseline=metrics(0.8, -15.0))
+        decision = {"action": "continue", "epoch": 1, "rung": 1, "rank": 1, "of": 1, "front": 1}
+        decision |= {"violation": 0.0, "reason": "first at its rung"}
+        journal.append("report", trial=trial, epoch=1, metrics=metrics(0.75, quality), decision=decision)
+        journal.append("end", trial=trial, outcome="completed", reason="all epochs", epoch=1)
+    journal.append("sweep", state="finished")
+    journal.close()
+    return tmp_path
+
+
+def test_without_a_command_there_is_help() -> None:
+    result = run()
+    assert result.exit_code == 0
+    for verb in ("plan", "prepare", "sweep", "resume", "status", "explain", "front", "pull", "evaluate", "schema"):
+        assert verb in result.output
+        assert run(verb, "--help").exit_code == 0
+
+
+def test_version() -> None:
+    assert run("--version").output.strip() == f"letheon {letheon.__version__}"
+
+
+def test_help_is_quick() -> None:
+    code = "import sys; from letheon.cli import app; app(['--help'])"
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 1.0  # 0.25 s on an idle machine; tests share theirs
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(run("schema").output)["properties"]["search"]["properties"]["beta"]
+
+
+def test_plan_as_json_and_as_a_table_of_at_most_100_columns(tmp_path: Path) -> None:
+    result = run("plan", "quickstart", "--root", str(tmp_path), "--json")
+    assert result.exit_code == 0
+    assert len(json.loads(result.stdout)["trials"]) == 16
+    lines = run("plan", "quickstart", "--root", str(tmp_path)).stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert any(line.startswith("t015 ") for line in lines)
+
+
+def test_a_bad_file_gives_its_errors_alone(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("name: A\nsearch: {method: nop}\n")
+    for verb in ("plan", "prepare", "sweep"):
+        result = run(verb, str(file), "--root", str(tmp_path))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert len(result.stderr.splitlines()) == 5
+        assert all(line.startswith(f"{file}:") for line in result.stderr.splitlines())
+    planned = run("plan", str(file), "--json")
+    assert planned.exit_code == 2
+    assert len(json.loads(planned.stdout)["errors"]) == 5
+
+
+def test_data_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    result = run("sweep", "tofu-tiny", "--set", f"benchmark.path={tmp_path}", "--root", str(tmp_path / "root"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "root").exists()
+
+
+def test_overrides_reach_the_file() -> None:
+    assert "--set budget.trials=0: " in run("plan", "quickstart", "--set", "budget.trials=0").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("plan", "quikstart"), 4),
+        (("status", "nope"), 4),
+        (("resume", "nope"), 4),
+        (("explain", "done", "t999"), 4),
+        (("front", "done", "--fraction", "0.5"), 4),
+        (("sweep", "quickstart", "--name", "a/b"), 2),
+        (("sweep", "quickstart", "--name", "done"), 2),
+        (("evaluate",), 2),
+        (("plan", "quickstart", "--nope"), 2),
+    ],
+)
+def test_errors_are_lines_with_an_exit_code_of_their_kind(arguments: tuple[str, ...], code: int, root: Path) -> None:
+    rooted = [] if arguments[0] == "evaluate" else ["--root", str(root)]
+    result = run(*arguments, *rooted)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_read_commands_on_a_finished_sweep(root: Path) -> None:
+    at = ("--root", str(root))
+    status = json.loads(run("status", "done", "--json", *at).stdout)
+    assert (status["sweep"], status["state"], len(status["trials"])) == ("done", "finished", 2)
+    assert "t001" in run("status", "done", *at).stdout
+    assert run("status", "done", "--watch", *at).stdout.startswith("done: finished, 2 trials")
+    explained = json.loads(run("explain", "done", "t000", "--json", *at).stdout)
+    assert explained["decisions"][0]["reason"] == "first at its rung"
+    assert "first at its rung" in run("explain", "done", "t000", *at).stdout
+
+
+def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
+    at = ("--root", str(root))
+    front = json.loads(run("front", "done", "--json", *at).stdout)
+    assert set(front["strata"]) == {"0.1", "0.25"}
+    assert front["strata"]["0.25"]["knee"]["trial"] == "t001"
+    one = json.loads(run("front", "done", "--json", "--fraction", "0.10", *at).stdout)
+    assert set(one["strata"]) == {"0.1"}
+    text = run("front", "done", *at).stdout
+    assert "forget fraction 0.25" in text
+    assert "t001@1" in text
+    page = root / "front.html"
+    assert run("front", "done", "--html", str(page), *at).exit_code == 0
+    assert page.read_text().lstrip().lower().startswith("<!doctype html")
+
+
+def test_the_root_comes_from_the_environment_too(root: Path) -> None:
+    result = CliRunner().invoke(app, ["status", "done", "--json"], env={"LETHEON_ROOT": str(root)})
+    assert json.loads(result.stdout)["state"] == "finished"

@@ -1,0 +1,175 @@
+"""Sampling: inside the bounds, the same everywhere, balanced over listed values, and nothing a method does not have."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from letheon.space import combination_count, sample, stratum, trial_count, trial_name
+from letheon.spec import SweepSpec, load_spec
+from trainables.config import Hyperparameters
+from trainables.methods import METHODS
+
+SEARCH: dict[str, Any] = {
+    "method": {"choice": ["ga", "ga_rt", "npo", "npo_rt"]},
+    "forget_fraction": {"choice": [0.1, 0.25]},
+    "learning_rate": {"loguniform": [1e-5, 1e-3]},
+    "beta": {"loguniform": [0.02, 0.2]},
+    "retain_weight": {"uniform": [1, 5]},
+}
+
+
+def spec_of(search: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:  # noqa: ANN401  # any field of a sweep
+    fields.setdefault("budget", {"trials": 16})
+    return SweepSpec.model_validate({"name": "x", "search": search or SEARCH, **fields})
+
+
+ranges = st.tuples(st.floats(1e-8, 1e4), st.floats(1e-8, 1e4)).filter(lambda pair: pair[0] < pair[1])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    bounds=ranges, kind=st.sampled_from(["uniform", "loguniform"]), index=st.integers(0, 10**6), seed=st.integers(0, 99)
+)
+def test_values_lie_in_their_range_and_print_as_themselves(
+    bounds: tuple[float, float], kind: str, index: int, seed: int
+) -> None:
+    search = {**SEARCH, "method": "npo", "learning_rate": {kind: bounds}}
+    value = sample(spec_of(search, searcher={"seed": seed}), index).learning_rate
+    assert bounds[0] <= value <= bounds[1]
+    assert value in bounds or float(f"{value:.6g}") == value
+
+
+@settings(max_examples=100, deadline=None)
+@given(low=st.integers(1, 50), width=st.integers(1, 50), kind=st.sampled_from(["uniform", "loguniform"]))
+def test_whole_numbers_stay_whole_and_reach_both_ends(low: int, width: int, kind: str) -> None:
+    spec = spec_of({**SEARCH, "batch_size": {kind: [low, low + width]}})
+    values = [sample(spec, index).batch_size for index in range(40)]
+    assert {type(value) for value in values} == {int}
+    assert all(low <= value <= low + width for value in values)
+    two = spec_of({**SEARCH, "batch_size": {kind: [low, low + 1]}})
+    assert {sample(two, index).batch_size for index in range(60)} == {low, low + 1}
+
+
+def test_a_range_is_covered_evenly_on_its_own_scale() -> None:
+    spec = spec_of()
+    places = [math.log(sample(spec, i).learning_rate / 1e-5) / math.log(1e-3 / 1e-5) for i in range(4000)]
+    counts = Counter(int(place * 10) for place in places)
+    assert set(counts) == set(range(10))
+    assert max(abs(count - 400) for count in counts.values()) < 5 * math.sqrt(400)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_combination_comes_once_before_any_comes_twice(seed: int) -> None:
+    spec = spec_of(searcher={"seed": seed})
+    assert combination_count(spec) == 8
+    decks = [
+        [(hyper.method, hyper.forget_fraction) for hyper in (sample(spec, 8 * deck + i) for i in range(8))]
+        for deck in range(6)
+    ]
+    assert all(len(set(deck)) == 8 for deck in decks)
+    assert len({tuple(deck) for deck in decks}) > 1  # each deck is shuffled anew
+
+
+def test_listed_values_of_a_hyper_parameter_count_only_where_it_exists() -> None:
+    spec = spec_of({**SEARCH, "beta": {"choice": [0.05, 0.1, 0.2]}, "forget_fraction": 0.1})
+    assert combination_count(spec) == 1 + 1 + 3 + 3
+    deck = Counter((hyper.method, hyper.beta) for hyper in (sample(spec, i) for i in range(8)))
+    assert max(deck.values()) == 1
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_method_gets_exactly_the_hyper_parameters_it_declares(method: str) -> None:
+    hyper = sample(spec_of({**SEARCH, "method": method}), 0)
+    declared = {name for other in METHODS.values() for name in other.hyperparameters}
+    given = {name for name in declared if getattr(hyper, name) is not None}
+    assert given == set(METHODS[method].hyperparameters)
+
+
+def test_what_is_not_searched_comes_from_the_method_and_the_trial_section() -> None:
+    search = {"method": "npo_rt", "forget_fraction": 0.1, "learning_rate": 1e-4}
+    hyper = sample(spec_of(search, trial={"batch_size": 4, "warmup_epochs": 0.5}), 3)
+    assert hyper.beta == METHODS["npo_rt"].hyperparameters["beta"].default
+    assert hyper.retain_weight == METHODS["npo_rt"].hyperparameters["retain_weight"].default
+    assert (hyper.batch_size, hyper.warmup_epochs, hyper.weight_decay) == (4, 0.5, 0.01)
+
+
+def test_seeds_repeat_each_configuration() -> None:
+    spec = spec_of(seeds=[3, 5])
+    first, second, third = (sample(spec, index) for index in range(3))
+    assert (first.seed, second.seed, third.seed) == (3, 5, 3)
+    assert first.model_copy(update={"seed": 5}) == second
+    assert third != first
+
+
+def test_a_grid_walks_through_every_combination_with_every_seed_once() -> None:
+    search = {
+        "method": {"choice": ["ga", "npo"]},
+        "forget_fraction": 0.1,
+        "learning_rate": {"choice": [1e-4, 1e-3]},
+        "beta": {"choice": [0.1, 0.2]},
+    }
+    spec = spec_of(search, searcher={"name": "grid"}, seeds=[0, 1], budget={})
+    assert trial_count(spec) == (2 + 4) * 2
+    found = [sample(spec, index) for index in range(trial_count(spec))]
+    assert len({hyper.digest() for hyper in found}) == 12
+    with pytest.raises(IndexError, match=r"0\.\.11"):
+        sample(spec, 12)
+    assert trial_count(spec.model_copy(update={"budget": spec_of(budget={"trials": 5}).budget})) == 5
+
+
+def test_a_negative_index_is_refused() -> None:
+    with pytest.raises(IndexError, match="-1"):
+        sample(spec_of(), -1)
+
+
+# Written down once: another machine, Python or numpy must give the same sweep.
+KNOWN = [
+    ("ga_rt", 0.1, 0.000444602, None, 3.45749),
+    ("ga_rt", 0.25, 0.000512356, None, 4.72219),
+    ("npo_rt", 0.25, 0.000246537, 0.0901156, 1.40821),
+]
+
+
+def test_samples_are_those_written_down() -> None:
+    ranges = {"learning_rate": [2e-4, 8e-4], "beta": [0.02, 0.2], "retain_weight": [1, 5]}
+    spec = spec_of({**SEARCH, **{name: {"loguniform": pair} for name, pair in ranges.items()}})
+    found = [sample(spec, index) for index in range(3)]
+    assert [(h.method, h.forget_fraction, h.learning_rate, h.beta, h.retain_weight) for h in found] == KNOWN
+
+
+def test_samples_are_equal_in_another_process() -> None:
+    spec = load_spec("quickstart")
+    here = [sample(spec, index).digest() for index in range(12)]
+    code = (
+        "from letheon.spec import load_spec; from letheon.space import sample\n"
+        "s = load_spec('quickstart'); print(*reversed([sample(s, i).digest() for i in reversed(range(12))]))"
+    )
+    for hash_seed in ("1", "2"):
+        env = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        assert done.stdout.split() == here
+
+
+def test_another_seed_gives_another_sweep() -> None:
+    one, two = spec_of(), spec_of(searcher={"seed": 1})
+    assert [sample(one, i) for i in range(8)] != [sample(two, i) for i in range(8)]
+
+
+def test_names() -> None:
+    assert (trial_name(7), trial_name(1234)) == ("t007", "t1234")
+    assert (stratum(0.1), stratum(0.05)) == ("0.1", "0.05")
+
+
+def test_every_sample_is_a_valid_configuration() -> None:
+    spec = load_spec("quickstart")
+    for index in range(50):
+        hyper = sample(spec, index)
+        assert Hyperparameters.model_validate_json(hyper.model_dump_json()) == hyper
