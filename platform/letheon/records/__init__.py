@@ -1,0 +1,23 @@
+"""What happened in a sweep, row by row: the one source for status, explain, front, tracking and scheduler state."""
+
+from letheon.records.journal import Journal, JournalError, Row, UnknownTrial, jsonable, stratum_of, trial_row
+from letheon.records.lock import LockHeld, Owner, SweepLock, owner
+from letheon.records.state import SweepState, TrialState, status_of, summary
+
+__all__ = [
+    "Journal",
+    "JournalError",
+    "LockHeld",
+    "Owner",
+    "Row",
+    "SweepLock",
+    "SweepState",
+    "TrialState",
+    "UnknownTrial",
+    "jsonable",
+    "owner",
+    "status_of",
+    "stratum_of",
+    "summary",
+    "trial_row",
+]

@@ -1,0 +1,62 @@
+"""When a model is broken: metrics that are no numbers, and utility that stays below a floor. Pure; holds to the end.
+
+Collapse comes late too, so no epoch is exempt. A single dip is no collapse: models that recover are among the best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from letheon.schedulers.config import CollapseConfig, SchedulerConfig
+from letheon.schedulers.decision import Outcome
+
+ALWAYS_FINITE = ("loss", "utility_ratio", "model_utility")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a trial cannot go on, and the word for its end."""
+
+    outcome: Outcome
+    reason: str
+
+
+def infeasible(metrics: Mapping[str, float], epoch: int, config: SchedulerConfig) -> Fault | None:
+    """A metric that decisions need is missing (`failed`: the trainable is at fault), or one is NaN or infinite."""
+    for name in config.required:
+        if metrics.get(name) is None:
+            return Fault("failed", f"{name} is missing from the report of epoch {epoch}; the scheduler needs a number")
+    for name in dict.fromkeys((*ALWAYS_FINITE, *config.required)):
+        value = metrics.get(name)
+        if value is not None and not math.isfinite(value):
+            return Fault("collapsed", f"{name} is {value} at epoch {epoch}, not a finite number")
+    return None
+
+
+def below_floor(ratios: Sequence[float], rule: CollapseConfig) -> int:
+    """How many of the last utility ratios, in a row up to the newest, are below the floor."""
+    count = 0
+    for ratio in reversed(ratios):
+        if ratio >= rule.floor:
+            break
+        count += 1
+    return count
+
+
+def collapsed(ratios: Sequence[float], rule: CollapseConfig) -> Fault | None:
+    """A Fault once the newest `patience` of `ratios` (utility_ratio of each report, by epoch) are below the floor."""
+    count = below_floor(ratios, rule)
+    if count < rule.patience:
+        return None
+    reports = "report" if count == 1 else "reports"
+    return Fault("collapsed", f"utility_ratio {ratios[-1]:.4g} < floor {rule.floor:g} for {count} {reports} in a row")
+
+
+def dip(ratios: Sequence[float], rule: CollapseConfig) -> str:
+    """A note for a report below the floor that the rule lets pass; empty if there is nothing to note."""
+    count = below_floor(ratios, rule)
+    if not count:
+        return ""
+    return f" (utility_ratio {ratios[-1]:.4g} < floor {rule.floor:g}, {count} of {rule.patience} reports)"

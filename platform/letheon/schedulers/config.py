@@ -1,0 +1,61 @@
+"""What a scheduler may be told. Frozen and validated; knows nothing of sweep files."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from letheon.front import UTILITY_FLOOR
+from trainables.config import Frozen
+
+
+class CollapseConfig(Frozen):
+    """Stop a trial whose utility_ratio stays below `floor` for `patience` reports in a row."""
+
+    floor: float = Field(default=UTILITY_FLOOR, gt=0, le=1, description="of the target model's utility")
+    patience: int = Field(default=2, ge=1)
+
+
+class SchedulerConfig(Frozen):
+    """Rungs and rules of one sweep, equal for every stratum."""
+
+    name: Literal["asha", "none"] = "asha"
+    max_epochs: int = Field(default=10, ge=1)
+    grace_epochs: int = Field(default=1, ge=1, description="the first rung")
+    reduction_factor: float = Field(default=3, gt=1, description="the best 1/reduction_factor of a rung go on")
+    metric: str | None = Field(default=None, description="null: area of (log10_forget_quality, utility_ratio)")
+    mode: Literal["max", "min"] = "max"
+    min_rung_size: int = Field(default=3, ge=1, description="a rung with fewer records stops nobody")
+    collapse: CollapseConfig | None = Field(default_factory=CollapseConfig)
+
+    @model_validator(mode="after")
+    def _grace_fits(self) -> SchedulerConfig:
+        if self.grace_epochs > self.max_epochs:
+            rule = f"must be <= max_epochs {self.max_epochs}; lower it or raise max_epochs"
+            raise ValueError(f"grace_epochs {self.grace_epochs}: {rule}")
+        return self
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which trials are compared: grace x eta^k below max_epochs (rounded up), and max_epochs itself."""
+        if self.name == "none":
+            return ()
+        levels: list[int] = []
+        level = float(self.grace_epochs)
+        while level < self.max_epochs:
+            levels.append(math.ceil(round(level, 9)))
+            level *= self.reduction_factor
+        return tuple(sorted({*levels, self.max_epochs}))
+
+    @property
+    def objective(self) -> str:
+        """What the scalar is called in reasons."""
+        return self.metric or "area"
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Metrics that every report must carry for a decision."""
+        names = (self.metric,) if self.metric else ("log10_forget_quality", "utility_ratio")
+        return (*names, "utility_ratio") if self.collapse and "utility_ratio" not in names else names

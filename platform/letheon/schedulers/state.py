@@ -1,0 +1,162 @@
+"""The scheduler of a sweep: what every trial has reported, the rungs of every stratum, and the next decision.
+
+Deterministic, without I/O and without Ray. `replay` builds the same object from the journal, so a resumed sweep goes on
+exactly where the killed one was. It does not know trials that have not reported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from letheon import front
+from letheon.records.journal import Row
+from letheon.schedulers import asha, collapse
+from letheon.schedulers.asha import RungRecord
+from letheon.schedulers.config import SchedulerConfig
+from letheon.schedulers.decision import Decision
+
+Metrics = Mapping[str, float]
+
+
+@dataclass
+class _Track:
+    """One trial so far. `ended` is why it ended; `rung` the highest rung it was recorded at."""
+
+    trial: str
+    stratum: str
+    reports: dict[int, Metrics] = field(default_factory=dict)
+    decisions: dict[int, Decision] = field(default_factory=dict)
+    rung: int = 0
+    ended: str | None = None
+
+    def up_to(self, epoch: int, metrics: Metrics) -> list[Metrics]:
+        """Its reports by epoch, as if `metrics` had been reported, later epochs left out."""
+        known = {**self.reports, epoch: metrics}
+        return [known[key] for key in sorted(known) if key <= epoch]
+
+
+class SweepScheduler:
+    """Collapse first, then the rung. One instance a sweep; strata never meet in it."""
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        self._tracks: dict[str, _Track] = {}
+        self._rungs: dict[tuple[str, int], list[RungRecord]] = {}
+
+    def on_report(self, trial: str, stratum: str, epoch: int, metrics: Metrics) -> Decision:
+        """The decision for a trial's report of an epoch (1, 2, …; a trial may skip some).
+
+        A report that was decided gets the same decision again; any other one of a trial that has ended is stopped and
+        recorded nowhere. Raises ValueError for an epoch below 1: epoch 0 is the target model, not the trial's doing.
+        """
+        if epoch < 1:
+            raise ValueError(
+                f"epoch {epoch} of {trial}: reports begin at epoch 1; epoch 0 is the untouched target model"
+            )
+        track = self._track(trial, stratum)
+        if epoch in track.decisions:
+            return track.decisions[epoch]
+        if track.ended is not None:
+            return Decision("stop", epoch, f"the trial has ended already: {track.ended}")
+        decision = self._decide(track, epoch, metrics)
+        self._record(track, epoch, metrics, decision)
+        return decision
+
+    def on_end(self, trial: str, stratum: str, reason: str) -> None:
+        """The trial ended without a decision of ours (its worker failed); what it reported stays in the rungs."""
+        track = self._track(trial, stratum)
+        track.ended = track.ended or reason
+
+    def replay(self, rows: Iterable[Row]) -> None:
+        """Take in the rows of a journal, in order: reports with the decisions recorded then, and ends."""
+        strata: dict[str, str] = {}
+        for row in rows:
+            if row["kind"] == "trial":
+                strata[row["trial"]] = row["stratum"]
+            elif row["kind"] == "report":
+                track = self._track(row["trial"], strata[row["trial"]])
+                self._record(track, row["epoch"], row["metrics"], Decision.from_json(row["decision"]))
+            elif row["kind"] == "end":
+                self.on_end(row["trial"], strata[row["trial"]], row["reason"])
+
+    def _track(self, trial: str, stratum: str) -> _Track:
+        return self._tracks.setdefault(trial, _Track(trial, stratum))
+
+    def _decide(self, track: _Track, epoch: int, metrics: Metrics) -> Decision:
+        fault = self._fault(track, epoch, metrics)
+        ranked = self._ranked(track, epoch, metrics)
+        if fault is not None:
+            decision = replace(ranked, action="stop", reason=fault.reason, outcome=fault.outcome)
+        elif epoch >= self.config.max_epochs:
+            decision = replace(ranked, action="stop", reason=self._completion(ranked), outcome="completed")
+        elif ranked.action == "continue":
+            decision = replace(ranked, reason=ranked.reason + self._dip(track, epoch, metrics))
+        else:
+            decision = ranked
+        return replace(decision, violation=self._violation(metrics))
+
+    def _fault(self, track: _Track, epoch: int, metrics: Metrics) -> collapse.Fault | None:
+        fault = collapse.infeasible(metrics, epoch, self.config)
+        if fault is None and self.config.collapse is not None:
+            fault = collapse.collapsed(_ratios(track, epoch, metrics), self.config.collapse)
+        return fault
+
+    def _dip(self, track: _Track, epoch: int, metrics: Metrics) -> str:
+        rule = self.config.collapse
+        return "" if rule is None else collapse.dip(_ratios(track, epoch, metrics), rule)
+
+    def _ranked(self, track: _Track, epoch: int, metrics: Metrics) -> Decision:
+        rung = self._new_rung(track, epoch)
+        if rung is None:
+            return Decision("continue", epoch, f"epoch {epoch} reaches no new rung")
+        records = self._rungs.get((track.stratum, rung), [])
+        return asha.decide(
+            records, RungRecord(track.trial, self._value(track, epoch, metrics)), rung, epoch, self.config
+        )
+
+    def _completion(self, ranked: Decision) -> str:
+        done = f"reached max_epochs {self.config.max_epochs}"
+        return done if ranked.rank is None else f"{done}; rank {ranked.rank} of {ranked.of} at the last rung"
+
+    def _violation(self, metrics: Metrics) -> float | None:
+        ratio = metrics.get("utility_ratio")
+        if self.config.collapse is None or ratio is None or not math.isfinite(ratio):
+            return None
+        return max(0.0, self.config.collapse.floor - ratio)
+
+    def _new_rung(self, track: _Track, epoch: int) -> int | None:
+        """The highest rung at or below `epoch`, if the trial was recorded at no rung as high.
+
+        Lower rungs that a late reporter jumped over stay without it: its value belongs to a later epoch than theirs.
+        """
+        reached = max((rung for rung in self.config.rungs if rung <= epoch), default=0)
+        return reached if reached > track.rung else None
+
+    def _value(self, track: _Track, epoch: int, metrics: Metrics) -> float:
+        """The best scalar over the trial's epochs up to here; -inf if the model is infeasible now."""
+        if collapse.infeasible(metrics, epoch, self.config):
+            return -math.inf
+        return max(self._scalar(report) for report in track.up_to(epoch, metrics))
+
+    def _scalar(self, metrics: Metrics) -> float:
+        if self.config.metric is None:
+            return front.area(metrics["log10_forget_quality"], metrics["utility_ratio"])
+        value = metrics[self.config.metric]
+        return -value if self.config.mode == "min" else value
+
+    def _record(self, track: _Track, epoch: int, metrics: Metrics, decision: Decision) -> None:
+        rung = self._new_rung(track, epoch)
+        if rung is not None:
+            record = RungRecord(track.trial, self._value(track, epoch, metrics))
+            self._rungs.setdefault((track.stratum, rung), []).append(record)
+            track.rung = rung
+        track.reports[epoch] = dict(metrics)
+        track.decisions[epoch] = decision
+        if decision.action == "stop":
+            track.ended = decision.reason
+
+
+def _ratios(track: _Track, epoch: int, metrics: Metrics) -> list[float]:
+    return [report["utility_ratio"] for report in track.up_to(epoch, metrics)]

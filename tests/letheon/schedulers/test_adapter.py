@@ -1,0 +1,197 @@
+"""The scheduler inside real Tune runs: what is journalled, what is stopped, and what never runs again."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import pickle
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import tune
+
+from letheon.records import Journal, Row, summary
+from letheon.schedulers import SchedulerConfig
+from letheon.schedulers.adapter import JournalScheduler
+
+CONFIG = SchedulerConfig(max_epochs=4)
+BASELINES = {"0.05": {"model_utility": 0.6}, "0.1": {"model_utility": math.nan}}
+
+
+class Trial(tune.Trainable):
+    """Ten lines in the place of a slot. `values` are the areas of its epochs; `fault` is what goes wrong and when."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.epoch = 0
+
+    def step(self) -> dict[str, Any]:
+        config, folder, epoch = self.config["config"], Path(self.config["folder"]), self.epoch + 1
+        with (folder / "epochs.txt").open("a") as log:
+            log.write(f"{config['trial']} {epoch}\n")
+        if config["fault"] == "failed":
+            return {"epoch": self.epoch, "failed": "out of memory: 9 GB", "done": True}
+        if config["fault"] == "raises" and (epoch == 2 or config["always"]):
+            marker = folder / "raised"
+            if config["always"] or not marker.exists():
+                marker.touch()
+                raise RuntimeError(f"lost in epoch {epoch}")
+        self.epoch = epoch
+        quality = math.nan if config["fault"] == "nan" and epoch == 2 else 20 * config["values"][epoch - 1] - 20
+        metrics = {"log10_forget_quality": quality, "utility_ratio": 1.0, "loss": 1 / epoch, "note": "no metric"}
+        return {"epoch": epoch, "done": config["done"] and epoch == 4, **metrics}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        (Path(checkpoint_dir) / "epoch").write_text(str(self.epoch))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401 (Tune's signature)
+        self.epoch = int((Path(checkpoint) / "epoch").read_text())
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.epoch = 0
+        return True
+
+
+def trial(
+    name: str, values: list[float], fault: str = "", done: bool = False, fraction: float = 0.05
+) -> dict[str, Any]:
+    searched = {"method": "npo", "forget_fraction": fraction, "learning_rate": 1e-5, "beta": None}
+    case = {"values": values, "fault": fault.rstrip("!"), "always": fault.endswith("!"), "done": done}
+    return {"trial": name, "hyperparameters": searched, **case}
+
+
+TRIALS = [
+    trial("t000", [0.5, 0.6, 0.7, 0.8]),
+    trial("t001", [0.5, 0.6, 0.9, 0.9], done=True),
+    trial("t002", [0.1, 0.9, 0.9, 0.9]),
+    trial("t003", [0.9, 0.9, 0.9, 0.9], fault="nan"),
+    trial("t004", [0.9, 0.9, 0.9, 0.9], fault="failed"),
+    trial("t005", [0.9, 0.9, 0.9, 0.9], fault="raises"),
+    trial("t006", [0.9, 0.9, 0.9, 0.9], fault="raises!"),
+    trial("t007", [0.2, 0.2, 0.2, 0.2], fraction=0.1),
+]
+ENDS = {
+    "t000": ("completed", "reached max_epochs 4; rank 1 of 1 at the last rung", 4),
+    "t001": ("completed", "reached max_epochs 4; rank 1 of 2 at the last rung", 4),
+    "t002": ("pruned", "rung 1: best area 0.1 is rank 3 of 3, outside the best 1/3", 1),
+    "t003": ("collapsed", "log10_forget_quality is nan at epoch 2, not a finite number", 2),
+    "t004": ("failed", "out of memory: 9 GB", 0),
+    "t005": ("completed", "reached max_epochs 4; rank 1 of 3 at the last rung", 4),
+    "t006": ("failed", "RuntimeError: lost in epoch 1", 0),
+    "t007": ("completed", "reached max_epochs 4; rank 1 of 1 at the last rung", 4),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def run(folder: Path, name: str, trials: list[dict[str, Any]]) -> None:
+    """One trial after another in one reused actor; each may be restarted once."""
+    scheduler = JournalScheduler(CONFIG, folder / "journal.jsonl", BASELINES)
+    tune.Tuner(
+        tune.with_resources(Trial, {"CPU": 1}),
+        param_space={"config": tune.grid_search(trials), "folder": str(folder)},
+        tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True, max_concurrent_trials=1),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str(folder),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=1),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
+        ),
+    ).fit()
+
+
+@pytest.fixture(scope="module")
+def sweep(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished sweep over TRIALS."""
+    folder = tmp_path_factory.mktemp("sweep")
+    run(folder, "first", TRIALS)
+    return folder
+
+
+def reports(rows: list[Row], trial: str) -> list[int]:
+    return [row["epoch"] for row in rows if row["kind"] == "report" and row["trial"] == trial]
+
+
+def test_every_trial_ends_once_with_its_reason(sweep: Path) -> None:
+    rows = Journal.read(sweep / "journal.jsonl")
+    ends = {row["trial"]: (row["outcome"], row["reason"], row["epoch"]) for row in rows if row["kind"] == "end"}
+    assert ends == ENDS
+    assert set(Counter((row["kind"], row["trial"], row.get("epoch")) for row in rows).values()) == {1}
+
+
+def test_every_epoch_is_journalled_before_the_next(sweep: Path) -> None:
+    rows = Journal.read(sweep / "journal.jsonl")
+    assert {name: reports(rows, name) for name in ENDS} == {
+        "t000": [1, 2, 3, 4],
+        "t001": [1, 2, 3, 4],
+        "t002": [1],
+        "t003": [1, 2],
+        "t004": [],
+        "t005": [1, 2, 3, 4],  # lost its worker in epoch 2 and went on from its checkpoint
+        "t006": [],
+        "t007": [1, 2, 3, 4],
+    }
+
+
+def test_rows_hold_what_colleagues_need(sweep: Path) -> None:
+    rows = Journal.read(sweep / "journal.jsonl")
+    first = next(row for row in rows if row["kind"] == "trial")
+    searched = {"method": "npo", "forget_fraction": 0.05, "learning_rate": 1e-5}
+    assert (first["trial"], first["stratum"], first["config"]) == ("t000", "0.05", searched)
+    assert first["baseline"] == {"model_utility": 0.6}
+    report = next(row for row in rows if row["kind"] == "report")
+    assert report["metrics"] == {"log10_forget_quality": -10.0, "utility_ratio": 1.0, "loss": 1.0}
+    assert list(report["decision"]) == [
+        "action", "epoch", "reason", "rung", "rank", "of", "front", "violation", "outcome",
+    ]  # fmt: skip
+    state = summary(rows)
+    assert state.counts == {"completed": 4, "pruned": 1, "collapsed": 1, "failed": 2}
+
+
+def test_a_sweep_run_again_on_its_journal_trains_nothing(sweep: Path) -> None:
+    trained = (sweep / "epochs.txt").read_text()
+    journal = (sweep / "journal.jsonl").read_bytes()
+    run(sweep, "again", TRIALS)
+    assert (sweep / "epochs.txt").read_text() == trained
+    assert (sweep / "journal.jsonl").read_bytes() == journal
+
+
+def test_a_journal_cut_off_is_completed_to_the_same_decisions(sweep: Path, tmp_path: Path) -> None:
+    lines = (sweep / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(lines[:9]) + b'{"torn')  # t001 has reported twice
+    run(tmp_path, "resumed", TRIALS[:4])
+    timeless = [[{**row, "time": 0} for row in Journal.read(path / "journal.jsonl")] for path in (sweep, tmp_path)]
+    assert repr(timeless[0][: len(timeless[1])]) == repr(timeless[1])
+    assert (timeless[1][-1]["trial"], timeless[1][-1]["kind"]) == ("t003", "end")
+
+
+def test_it_pickles_and_copies_with_its_state_in_the_journal(tmp_path: Path) -> None:
+    scheduler = JournalScheduler(CONFIG, tmp_path / "journal.jsonl", BASELINES)
+    assert "0 trials ended" in scheduler.debug_string()
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append("trial", trial="t000", stratum="0.05", config={}, baseline={})
+    journal.append("end", trial="t000", outcome="pruned", reason="r", epoch=1)
+    copies = [scheduler, pickle.loads(pickle.dumps(scheduler)), copy.deepcopy(scheduler)]
+    assert [each.debug_string() for each in copies] == ["asha, rungs (1, 3, 4), 1 trials ended"] * 3
+
+
+def test_an_end_that_the_driver_did_not_live_to_write_is_written(sweep: Path, tmp_path: Path) -> None:
+    lines = (sweep / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    last = next(i for i, line in enumerate(lines) if b'"kind":"end"' in line)
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b"".join(lines[:last]))
+    assert "1 trials ended" in JournalScheduler(CONFIG, path).debug_string()
+    assert [{**row, "time": 0} for row in Journal.read(path)][-1] == {
+        "kind": "end", "seq": last + 1, "time": 0, "trial": "t000", "outcome": "completed",
+        "reason": ENDS["t000"][1], "epoch": 4,
+    }  # fmt: skip

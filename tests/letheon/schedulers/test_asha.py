@@ -1,0 +1,136 @@
+"""One rung's decision: the properties that any correct successive halving has, over random data and orders."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from letheon.schedulers import CollapseConfig, SchedulerConfig
+from letheon.schedulers.asha import RungRecord, decide, standing
+
+ROOT = Path(__file__).resolve().parents[3]
+VALUES = st.integers(-3, 3).map(float) | st.floats(-10, 10) | st.just(-math.inf)
+RUNG = st.lists(VALUES, max_size=25)
+ETAS = st.sampled_from([1.5, 2.0, 3.0, 4.0])
+
+
+def records(values: list[float]) -> list[RungRecord]:
+    return [RungRecord(f"t{i:03}", value) for i, value in enumerate(values)]
+
+
+def action(values: list[float], newcomer: float, eta: float = 3.0, least: int = 3) -> str:
+    config = SchedulerConfig(max_epochs=9, reduction_factor=eta, min_rung_size=least)
+    return decide(records(values), RungRecord("new", newcomer), 3, 3, config).action
+
+
+@given(st.lists(VALUES, max_size=25).flatmap(lambda v: st.tuples(st.just(v), st.permutations(v))), VALUES, ETAS)
+def test_order_is_of_no_account(rung: tuple[list[float], list[float]], newcomer: float, eta: float) -> None:
+    config = SchedulerConfig(max_epochs=9, reduction_factor=eta)
+    one, other = (decide(records(list(order)), RungRecord("new", newcomer), 3, 3, config) for order in rung)
+    assert one == other
+
+
+@given(RUNG, st.floats(-10, 10), ETAS)
+def test_a_feasible_newcomer_that_is_at_least_as_good_as_all_goes_on(
+    rung: list[float], value: float, eta: float
+) -> None:
+    assert action(rung, max([value, *rung]), eta) == "continue"
+
+
+@given(RUNG, ETAS, st.integers(1, 5))
+def test_an_infeasible_newcomer_is_stopped_at_once(rung: list[float], eta: float, least: int) -> None:
+    assert action(rung, -math.inf, eta, least) == "stop"
+
+
+@given(RUNG, st.floats(-10, 10))
+def test_infeasible_never_outranks_feasible(rung: list[float], value: float) -> None:
+    feasible = [other for other in rung if other > -math.inf]
+    assert standing(records(rung), RungRecord("new", value))[0] <= 1 + len(feasible)
+    assert standing(records([*rung, value]), RungRecord("bad", -math.inf))[0] == 2 + len(feasible)
+
+
+@given(RUNG, VALUES, ETAS)
+def test_monotone_rescaling_changes_nothing(rung: list[float], newcomer: float, eta: float) -> None:
+    order = sorted({*rung, newcomer} - {-math.inf})
+    rescaled = {-math.inf: -math.inf, **{value: math.exp(i) - 5 for i, value in enumerate(order)}}
+    assert action(rung, newcomer, eta) == action([rescaled[value] for value in rung], rescaled[newcomer], eta)
+
+
+@given(RUNG, st.floats(-10, 10), st.floats(0, 5), ETAS)
+def test_a_better_value_is_never_treated_worse(rung: list[float], value: float, gain: float, eta: float) -> None:
+    if action(rung, value, eta) == "continue":
+        assert action(rung, value + gain, eta) == "continue"
+
+
+@given(st.sets(st.integers(), min_size=1, max_size=25), ETAS)
+def test_of_a_full_rung_the_best_share_would_go_on(values: set[int], eta: float) -> None:
+    everyone = sorted(float(value) for value in values)
+    kept = [v for v in everyone if action([other for other in everyone if other != v], v, eta, least=1) == "continue"]
+    count = math.ceil(len(everyone) / eta)
+    assert kept == everyone[-count:]
+
+
+@given(st.lists(st.sampled_from([1.0, 1.0, 2.0]), min_size=1, max_size=12))
+def test_equal_values_share_their_fate(values: list[float]) -> None:
+    fates = {(v, action(values[:i] + values[i + 1 :], v, least=1)) for i, v in enumerate(values)}
+    assert len(fates) == len(set(values))
+
+
+def test_a_small_rung_stops_nobody() -> None:
+    assert [action([9.0] * n, 1.0, least=4) for n in range(5)] == ["continue"] * 3 + ["stop"] * 2
+
+
+def test_a_decision_says_what_it_rests_on() -> None:
+    config = SchedulerConfig(max_epochs=9, metric="loss", mode="min")
+    pruned = decide(records([-1.0, -2.0, -3.0]), RungRecord("new", -2.5), 3, 4, config)
+    assert pruned.reason == "rung 3: best loss 2.5 is rank 3 of 4, outside the best 1/3"
+    assert (pruned.action, pruned.epoch, pruned.rung, pruned.rank, pruned.of) == ("stop", 4, 3, 3, 4)
+    assert (pruned.front, pruned.outcome) == (None, "pruned")
+    kept = decide(records([-3.0, -2.0]), RungRecord("new", -1.0), 3, 3, config)
+    assert kept.reason == "rung 3: best loss 1 is rank 1 of 3, within the best 1/3"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_record_is_a_number_or_infeasible(value: float) -> None:
+    with pytest.raises(ValueError, match="-inf if infeasible"):
+        RungRecord("t000", value)
+
+
+@pytest.mark.parametrize(
+    ("grace", "eta", "most", "rungs"),
+    [
+        (1, 3, 10, (1, 3, 9, 10)),
+        (1, 4, 100, (1, 4, 16, 64, 100)),
+        (1, 3, 9, (1, 3, 9)),
+        (2, 2, 5, (2, 4, 5)),
+        (1, 1.5, 5, (1, 2, 3, 4, 5)),
+        (3, 3, 3, (3,)),
+        (1, 3, 1, (1,)),
+    ],
+)
+def test_rungs_include_max_epochs(grace: int, eta: float, most: int, rungs: tuple[int, ...]) -> None:
+    assert SchedulerConfig(max_epochs=most, grace_epochs=grace, reduction_factor=eta).rungs == rungs
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValidationError, match="grace_epochs 5: must be <= max_epochs 3"):
+        SchedulerConfig(max_epochs=3, grace_epochs=5)
+    with pytest.raises(ValidationError):
+        SchedulerConfig(max_epochs=3, reduction_factor=1)
+    with pytest.raises(ValidationError):
+        CollapseConfig(patience=0)
+
+
+def test_decisions_need_no_ray() -> None:
+    code = (
+        "import sys, letheon.schedulers, letheon.front, letheon.explain; assert not {'ray', 'torch'} & set(sys.modules)"
+    )
+    path = {"PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=path)

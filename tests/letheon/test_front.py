@@ -1,0 +1,213 @@
+"""Fronts, hypervolumes and knees: against moocore, and where moocore has no say, by what they must mean."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import moocore
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from letheon.front import area, front_of, hypervolume, knee, non_dominated
+
+COARSE = st.integers(-6, 6).map(float)  # many ties and duplicates
+FINE = st.floats(-20, 5, allow_nan=False, allow_subnormal=False)
+POINTS = st.lists(st.tuples(COARSE, COARSE) | st.tuples(FINE, FINE), min_size=1, max_size=30).map(np.array)
+
+Array = npt.NDArray[np.float64]
+Row = dict[str, Any]
+
+
+@given(POINTS)
+def test_the_front_is_moocores(points: Array) -> None:
+    expected = moocore.is_nondominated(points, maximise=True, keep_weakly=True)
+    np.testing.assert_array_equal(non_dominated(points), expected)
+
+
+@given(POINTS)
+def test_the_front_by_its_definition(points: Array) -> None:
+    dominated = [any((q >= p).all() and (q > p).any() for q in points) for p in points]
+    np.testing.assert_array_equal(non_dominated(points), ~np.array(dominated))
+
+
+@given(POINTS, st.tuples(COARSE, COARSE))
+def test_the_hypervolume_is_moocores(points: Array, reference: tuple[float, float]) -> None:
+    above = points[(points > reference).all(axis=1)]  # moocore agrees, but warns of points below the reference
+    expected = moocore.hypervolume(above, ref=reference, maximise=True) if len(above) else 0.0
+    assert hypervolume(points, reference) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@given(POINTS, st.permutations(range(30)))
+def test_order_is_of_no_account(points: Array, permutation: list[int]) -> None:
+    order = [i for i in permutation if i < len(points)]
+    np.testing.assert_array_equal(non_dominated(points[order]), non_dominated(points)[order])
+    assert hypervolume(points[order], (-7, -7)) == pytest.approx(hypervolume(points, (-7, -7)))
+    best, other = knee(points), knee(points[order])
+    assert best is not None and other is not None
+    assert tuple(points[best]) == tuple(points[order][other])
+
+
+@given(POINTS)
+def test_monotone_rescaling_of_an_objective_changes_no_front(points: Array) -> None:
+    order = np.unique(points[:, 0], return_inverse=True)[1]  # any increasing map is one of the ranks
+    rescaled = np.column_stack([np.exp(order / 4.0), points[:, 1]])
+    np.testing.assert_array_equal(non_dominated(points), non_dominated(rescaled))
+
+
+@given(POINTS, st.lists(st.sampled_from([math.nan, math.inf, -math.inf]), min_size=1, max_size=3))
+def test_a_point_that_is_no_number_changes_nothing(points: Array, broken: list[float]) -> None:
+    more = np.vstack([points, [(value, 100.0) for value in broken], [(100.0, value) for value in broken]])
+    mask = non_dominated(more)
+    assert not mask[len(points) :].any()
+    np.testing.assert_array_equal(mask[: len(points)], non_dominated(points))
+    assert hypervolume(more, (-21, -21)) == hypervolume(points, (-21, -21))
+    assert knee(more) == knee(points)
+
+
+@given(POINTS)
+def test_the_knee_is_on_the_front_whatever_the_units(points: Array) -> None:
+    best = knee(points)
+    assert best is not None
+    assert non_dominated(points)[best]
+    assert knee(points * [4.0, 0.5]) == best  # powers of two: nothing is rounded
+
+
+def test_knees_by_hand() -> None:
+    assert knee([]) is None
+    assert knee([(math.nan, 1.0)]) is None
+    assert knee([(3.0, 4.0)]) == 0
+    assert knee([(0.0, 1.0), (0.8, 0.9), (1.0, 0.0)]) == 1
+    assert knee([(1.0, 0.0), (1.0, 0.5), (1.0, 0.9)]) == 2  # vertical: one front point
+    assert knee([(1.0, 0.9), (1.0, 0.9)]) == 0  # duplicates: the first
+
+
+def test_equally_far_points_are_told_apart_by_what_they_gain() -> None:
+    two = [(-19.0, 0.60), (-0.5, 0.55)]
+    assert knee(two, reference=(-20.0, 0.48)) == 1  # gains 1 x 0.12 against 19.5 x 0.07
+    assert knee(two) == 0  # without a reference: the higher utility
+    straight = [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)]
+    assert knee(straight) == 1
+    sagging = [(0.0, 1.0), (0.2, 0.1), (1.0, 0.0)]  # its middle is the worst compromise, not a knee
+    assert knee(sagging) == 0
+
+
+def test_hypervolume_by_hand() -> None:
+    assert hypervolume([], (0, 0)) == 0.0
+    assert hypervolume([(0.0, 5.0), (5.0, 0.0)], (0, 0)) == 0.0  # on the reference is not above it
+    assert hypervolume([(1.0, 3.0), (2.0, 2.0), (2.0, 2.0), (3.0, 1.0)], (0, 0)) == 6.0
+
+
+def test_the_shape_of_points_is_checked() -> None:
+    with pytest.raises(ValueError, match=r"\(1, 3\).*must be \(n, 2\)"):
+        non_dominated([(1.0, 2.0, 3.0)])
+
+
+@pytest.mark.parametrize(
+    ("quality", "ratio", "expected"),
+    [(-20, 1, 0), (0, 1, 1), (-10, 0.5, 0.25), (-30, 1, 0), (0, 1.2, 1), (1, 0.5, 0.5), (0, -1, 0)],
+)
+def test_area(quality: float, ratio: float, expected: float) -> None:
+    assert area(quality, ratio) == expected
+
+
+def test_area_of_no_number() -> None:
+    assert math.isnan(area(math.nan, 1.0))
+    assert math.isnan(area(0.0, math.nan))
+
+
+def rows(*reports: tuple[str, int, float, float], baseline: bool = True) -> list[Row]:
+    """Reports (trial, epoch, log10_forget_quality, model_utility) of a target with utility 0.5; t1… is stratum 0.1."""
+    names = sorted({report[0] for report in reports} | {"t000"})
+    made: list[Row] = [
+        {
+            "kind": "trial",
+            "trial": name,
+            "stratum": "0.1" if name.startswith("t1") else "0.05",
+            "config": {"method": "npo"},
+            "baseline": {"model_utility": 0.5} if baseline else {},
+        }
+        for name in names
+    ]
+    for trial, epoch, quality, utility in reports:
+        metrics = {"log10_forget_quality": quality, "model_utility": utility, "utility_ratio": utility / 0.5}
+        made.append({"kind": "report", "trial": trial, "epoch": epoch, "metrics": metrics})
+    return made
+
+
+def test_the_front_of_a_sweep() -> None:
+    journal = rows(
+        ("t000", 1, -8.0, 0.48),
+        ("t000", 2, -1.0, 0.44),  # the knee
+        ("t000", 3, -0.5, 0.10),  # forgotten everything: below the floor
+        ("t001", 1, -9.0, 0.47),  # dominated
+        ("t001", 2, -0.9, 0.41),
+        ("t002", 2, -0.9, 0.41),  # the same point again
+        ("t002", 1, math.nan, 0.49),
+        ("t100", 1, -3.0, 0.49),
+    )
+    found = front_of(journal, "s")
+    assert list(found) == ["sweep", "strata"]
+    assert list(found["strata"]) == ["0.05", "0.1"]
+    stratum = found["strata"]["0.05"]
+    assert [(p["trial"], p["epoch"]) for p in stratum["points"]] == [("t000", 1), ("t000", 2), ("t001", 2)]
+    assert stratum["points"][1] == stratum["knee"]
+    assert stratum["knee"] == {
+        "trial": "t000",
+        "epoch": 2,
+        "config": {"method": "npo"},
+        "metrics": {"log10_forget_quality": -1.0, "model_utility": 0.44, "utility_ratio": 0.88},
+        "checkpoint": "trials/t000/epoch-002/model",
+    }
+    assert stratum["utility_floor"] == pytest.approx(0.4)
+    above = [(-8.0, 0.48), (-1.0, 0.44), (-0.9, 0.41)]
+    assert stratum["hypervolume"] == pytest.approx(moocore.hypervolume(np.array(above), ref=[-20, 0.4], maximise=True))
+    assert stratum["least_violating"] == []
+    assert [p["trial"] for p in found["strata"]["0.1"]["points"]] == ["t100"]
+
+
+def test_epoch_0_is_no_candidate() -> None:
+    assert front_of(rows(("t000", 0, -15.0, 0.5)))["strata"]["0.05"]["points"] == []
+
+
+def test_an_empty_front_lists_what_came_nearest() -> None:
+    found = front_of(
+        rows(("t000", 1, -1.0, 0.3), ("t000", 2, 0.0, 0.1), ("t001", 1, -2.0, 0.39), ("t002", 1, 0.0, 0.0))
+    )
+    stratum = found["strata"]["0.05"]
+    assert (stratum["points"], stratum["knee"], stratum["hypervolume"]) == ([], None, 0.0)
+    assert [(p["trial"], p["epoch"]) for p in stratum["least_violating"]] == [("t001", 1), ("t000", 1), ("t000", 2)]
+
+
+def test_a_sweep_without_reports_or_of_nan_alone() -> None:
+    assert front_of([], "s") == {"sweep": "s", "strata": {}}
+    stratum = front_of(rows(("t000", 1, math.nan, math.nan), baseline=False))["strata"]["0.05"]
+    assert stratum == {
+        "points": [], "knee": None, "hypervolume": 0.0, "utility_floor": None, "target_utility": None,
+        "least_violating": [],
+    }  # fmt: skip
+
+
+def test_the_targets_utility_comes_from_reports_where_no_baseline_is() -> None:
+    stratum = front_of(rows(("t000", 1, -1.0, 0.45), baseline=False))["strata"]["0.05"]
+    assert stratum["target_utility"] == pytest.approx(0.5)
+    assert stratum["hypervolume"] == pytest.approx(19 * 0.05)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["t000", "t001", "t100"]), st.integers(1, 4), FINE, st.floats(0, 0.6)), max_size=20
+    )
+)
+def test_every_candidate_is_on_the_front_or_dominated_by_it(reports: list[tuple[str, int, float, float]]) -> None:
+    found = front_of(rows(*reports))
+    for key, stratum in found["strata"].items():
+        front = [(p["metrics"]["log10_forget_quality"], p["metrics"]["model_utility"]) for p in stratum["points"]]
+        for trial, _, quality, utility in reports:
+            if (trial == "t100") == (key == "0.1") and utility / 0.5 >= 0.8:
+                assert any(q >= quality and u >= utility for q, u in front)
+        assert len(set(front)) == len(front)
+        assert (stratum["knee"] in stratum["points"]) == bool(front)
