@@ -37,8 +37,8 @@ class Evaluation:
     """
 
     metrics: dict[str, float]
-    truth_ratios: tuple[float, ...]
-    samples: list[dict[str, str]]
+    truth_ratios: Sequence[float]
+    samples: Sequence[dict[str, str]]
 
 
 @dataclass(frozen=True)

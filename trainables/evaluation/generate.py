@@ -17,7 +17,7 @@ from trainables.evaluation.cache import make_growing
 _DROP_SHARE = 8  # ended rows are dropped once they are more than 1 / 8 of the batch: dropping copies the cache
 
 
-def _pad_left(prompts: Sequence[tuple[int, ...]], pad_id: int, device: str) -> tuple[Tensor, Tensor]:
+def _pad_left(prompts: Sequence[tuple[int, ...]], pad_id: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
     """(ids, attention mask), each (rows, tokens) int64."""
     width = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([(pad_id,) * (width - len(prompt)) + tuple(prompt) for prompt in prompts])
@@ -37,7 +37,7 @@ def generate(
     eos_id: int,
     pad_id: int,
     all_done: Callable[[bool], bool] = bool,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
 ) -> list[tuple[int, ...]]:
     """The continuation of every prompt, without the end of sequence.
 

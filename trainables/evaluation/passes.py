@@ -81,8 +81,8 @@ def answers(examinee: Examinee, questions: Iterable[str]) -> dict[str, str]:
         )
 
     tokens = _everywhere(examinee, [len(prompt) for prompt in prompts], one_batch)
-    texts = examinee.tokenizer.batch_decode([list(tokens[i]) for i in range(len(unique))], skip_special_tokens=True)
-    return dict(zip(unique, texts, strict=True))
+    decode = examinee.tokenizer.decode
+    return {question: str(decode(list(tokens[i]), skip_special_tokens=True)) for i, question in enumerate(unique)}
 
 
 def _everywhere(

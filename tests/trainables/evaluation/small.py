@@ -1,0 +1,117 @@
+"""A model and a split that are small, and real: a Llama that has half memorised a made-up benchmark."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from trainables.config import BenchmarkConfig, EvaluationConfig
+from trainables.data import Row, Split, load_benchmark
+from trainables.data.template import encode
+from trainables.evaluation import Evaluation, evaluate
+from trainables.group import Group
+from trainables.models import tiny_tokenizer
+from trainables.scores import collate
+
+TEMPLATE = "plain"
+SETTINGS = EvaluationConfig(max_new_tokens=24, batch_tokens=512)
+
+
+@cache
+def small_split() -> Split:
+    return load_benchmark(BenchmarkConfig(people=4, evaluation_rows=6)).split(0.25)
+
+
+@cache
+def small_tokenizer() -> PreTrainedTokenizerFast:
+    rows: list[Row] = [row for rows in small_split().evaluation.values() for row in rows.rows]
+    tokenizer: PreTrainedTokenizerFast = tiny_tokenizer(text for row in rows for text in (row.question, row.answer))
+    return tokenizer
+
+
+def fresh_model(seed: int = 0) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(small_tokenizer()),
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.08,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=small_tokenizer().eos_token_id,
+        pad_token_id=small_tokenizer().pad_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    model.train(False)
+    return model
+
+
+@cache
+def small_model() -> LlamaForCausalLM:
+    """Trained until some answers are known by heart and others are not; never changed."""
+    split = small_split()
+    known = [*split.evaluation["forget"].rows[:8], *split.evaluation["retain"].rows[:4]]
+    known += [*split.evaluation["real_authors"].rows[:3], *split.evaluation["world_facts"].rows[:3]]
+    rows = [encode(TEMPLATE, small_tokenizer(), row.question, row.answer) for row in known]
+    batch = collate(rows, small_tokenizer().pad_token_id)
+    model = fresh_model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=batch.labels).loss.backward()
+        optimizer.step()
+    return model
+
+
+def examine(model: LlamaForCausalLM, settings: EvaluationConfig = SETTINGS, group: Group | None = None) -> Evaluation:
+    return evaluate(model, small_tokenizer(), TEMPLATE, small_split(), settings, group or Group())
+
+
+def assert_same(first: Evaluation, second: Evaluation, tolerance: float = 1e-5) -> None:
+    """Equal texts, and numbers equal up to float32 rounding; how long it took is left out."""
+    assert first.samples == second.samples
+    assert first.metrics.keys() == second.metrics.keys()
+    numbers = [
+        *((first.metrics[key], second.metrics[key]) for key in first.metrics if key != "eval_seconds"),
+        *zip(first.truth_ratios, second.truth_ratios, strict=True),
+    ]
+    assert all(math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) for a, b in numbers)
+
+
+def evaluate_as_rank(rank: int, size: int, folder: Path) -> None:
+    """What one of several processes does: join the group, evaluate, write what it got."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=size)
+    model = fresh_model()
+    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    calls = CountedCalls(model)
+    found = evaluate(calls, small_tokenizer(), TEMPLATE, small_split(), SETTINGS, Group(rank, size))
+    torch.save({"found": vars(found), "calls": calls.calls}, folder / f"rank{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+class CountedCalls(torch.nn.Module):
+    """A model that counts its forward passes, and the rows of those that score answers."""
+
+    def __init__(self, model: LlamaForCausalLM) -> None:
+        super().__init__()
+        self.model = model
+        self.calls = 0
+        self.scored: list[tuple[int, ...]] = []
+        self.modes: set[bool] = set()
+
+    def forward(self, **inputs: Any) -> Any:  # noqa: ANN401
+        self.calls += 1
+        self.modes.add(self.model.training)
+        if not inputs["use_cache"]:
+            rows = zip(inputs["input_ids"].tolist(), inputs["attention_mask"].sum(-1).tolist(), strict=True)
+            self.scored += [tuple(ids[:length]) for ids, length in rows]
+        return self.model(**inputs)

@@ -1,0 +1,33 @@
+"""Dealing: nothing is lost, nothing too big, and all ranks do equally much."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.evaluation.batches import deal
+
+all_lengths = st.lists(st.integers(0, 90), max_size=60)
+
+
+@given(all_lengths, st.integers(1, 300), st.integers(1, 4))
+def test_every_item_is_dealt_within_the_budget_and_in_step(lengths: list[int], budget: int, size: int) -> None:
+    hands = [deal(lengths, budget, rank, size) for rank in range(size)]
+    assert {i for hand in hands for batch in hand for i in batch} == set(range(len(lengths)))
+    assert len({tuple(len(batch) for batch in hand) for hand in hands}) == 1
+    for batch in (batch for hand in hands for batch in hand):
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
+
+
+@given(all_lengths, st.integers(1, 300))
+def test_alone_every_item_is_dealt_once(lengths: list[int], budget: int) -> None:
+    dealt = [i for batch in deal(lengths, budget) for i in batch]
+    assert sorted(dealt) == list(range(len(lengths)))
+    assert [lengths[i] for i in dealt] == sorted(lengths, reverse=True)
+
+
+@given(all_lengths, st.integers(1, 300), st.integers(2, 4))
+def test_at_most_one_item_a_rank_is_dealt_twice_in_a_batch(lengths: list[int], budget: int, size: int) -> None:
+    total = sum(len(batch) for rank in range(size) for batch in deal(lengths, budget, rank, size))
+    batches = len(deal(lengths, budget, 0, size))
+    assert total - len(lengths) <= batches * (size - 1)

@@ -1,0 +1,41 @@
+"""Groups of one need nothing; groups of two exchange by rank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.multiprocessing.spawn import spawn
+
+from trainables.group import Group
+
+
+def test_alone() -> None:
+    group = Group()
+    assert group.gather([1, "b"]) == [1, "b"]
+    assert group.all(True) is True
+    assert group.all(False) is False
+    group.barrier()
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(("rank", "size"), [(1, 1), (-1, 2), (0, 0)])
+def test_rank_outside_the_group(rank: int, size: int) -> None:
+    with pytest.raises(ValueError, match="between 0 and size - 1"):
+        Group(rank, size)
+
+
+def exchange(rank: int, size: int, folder: Path) -> None:
+    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=size)
+    group = Group(rank, size)
+    assert group.gather([(rank, None)] * (rank + 1)) == [(0, None), (1, None), (1, None)]
+    assert [group.all(flag) for flag in (True, False, rank == 0)] == [True, False, False]
+    group.barrier()
+    (folder / f"done{rank}").touch()
+    torch.distributed.destroy_process_group()
+
+
+def test_two_ranks(tmp_path: Path) -> None:
+    spawn(exchange, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    assert {path.name for path in tmp_path.glob("done*")} == {"done0", "done1"}
