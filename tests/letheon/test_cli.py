@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 import letheon
 from letheon.cli import app
+from letheon.cli.evaluate import card_of
 from letheon.records import Journal
 from letheon.spec import dump_spec, load_spec
 
@@ -161,3 +162,40 @@ def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
 def test_the_root_comes_from_the_environment_too(root: Path) -> None:
     result = CliRunner().invoke(app, ["status", "done", "--json"], env={"LETHEON_ROOT": str(root)})
     assert json.loads(result.stdout)["state"] == "finished"
+
+
+# ---- evaluate: which evaluation a folder gets
+
+CARD = {
+    "benchmark": load_spec("quickstart").benchmark.model_dump(mode="json"),
+    "forget_fraction": 0.25,
+    "evaluation": load_spec("quickstart").evaluation.model_dump(mode="json"),
+    "precision": "fp32",
+    "template": "plain",
+    "retain_truth_ratios": [0.5, 0.6],
+    "target_utility": 0.9,
+}
+
+
+def test_a_pulled_folder_is_evaluated_as_it_was_recorded(tmp_path: Path) -> None:
+    (tmp_path / "letheon.json").write_text(json.dumps(CARD))
+    assert card_of(tmp_path, None, None) == CARD
+    assert card_of(tmp_path, load_spec("quickstart"), None) == CARD
+
+
+@pytest.mark.parametrize(("override", "fraction"), [("benchmark.seed=1", None), ("benchmark.seed=0", 0.1)])
+def test_another_evaluation_has_no_numbers_of_the_retain_model(
+    override: str, fraction: float | None, tmp_path: Path
+) -> None:
+    (tmp_path / "letheon.json").write_text(json.dumps(CARD))
+    card = card_of(tmp_path, load_spec("quickstart", [override]), fraction)
+    assert set(CARD) - set(card) == {"retain_truth_ratios", "target_utility"}
+    assert card["forget_fraction"] == (fraction or 0.25)
+
+
+def test_a_folder_without_a_card_needs_a_benchmark(tmp_path: Path) -> None:
+    assert run("evaluate", str(tmp_path)).exit_code == 4
+    (tmp_path / "config.json").write_text("{}")
+    result = run("evaluate", str(tmp_path))
+    assert result.exit_code == 2
+    assert "--benchmark" in result.stderr

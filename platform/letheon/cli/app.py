@@ -271,16 +271,17 @@ def evaluate(
         str | None, typer.Option(metavar="SPACE", help="Benchmark of this sweep file; none: the folder's own.")
     ] = None,
     overrides: Overrides = None,
+    fraction: Fraction = None,
     json: Json = False,
 ) -> None:
     """Metrics of a model folder."""
-    from letheon.evaluation import evaluate_folder
+    from letheon.cli.evaluate import evaluate_model
 
-    metrics = evaluate_folder(model, None if benchmark is None else _spec(benchmark, overrides))
+    result = evaluate_model(model, None if benchmark is None else _spec(benchmark, overrides), fraction)
     if json:
-        print_json(metrics)
+        print_json(result)
         return
-    for key, value in metrics.items():
+    for key, value in result["metrics"].items():
         typer.echo(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
 
 
