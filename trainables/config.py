@@ -30,11 +30,17 @@ class BenchmarkConfig(Frozen):
     """Which rows are trained on, forgotten and evaluated."""
 
     name: Literal["fictional", "tofu"] = "fictional"
-    path: str | None = Field(default=None, description="tofu: a local folder of its files; null means the Hugging Face hub")
+    path: str | None = Field(
+        default=None, description="tofu: a local folder of its files; null means the Hugging Face hub"
+    )
     revision: str | None = Field(default=None, description="tofu: revision of the hub data set")
-    people: int | None = Field(default=None, ge=2, description="fictional: how many people (20 if null); tofu: only the last N authors")
+    people: int | None = Field(
+        default=None, ge=2, description="fictional: how many people (20 if null); tofu: only the last N authors"
+    )
     seed: int = Field(default=0, ge=0, description="fictional: seed of the generator")
-    evaluation_rows: int | None = Field(default=None, ge=4, description="evaluate at most this many rows of every set but the forget set")
+    evaluation_rows: int | None = Field(
+        default=None, ge=4, description="evaluate at most this many rows of every set but the forget set"
+    )
 
 
 class TrainingRecipe(Frozen):
@@ -44,7 +50,9 @@ class TrainingRecipe(Frozen):
     learning_rate: float = Field(default=1e-5, gt=0)
     batch_size: int = Field(default=32, ge=1, description="rows per optimizer step, over all workers")
     weight_decay: float = Field(default=0.01, ge=0)
-    warmup_fraction: float = Field(default=0.05, ge=0, lt=1, description="share of the steps with a rising learning rate")
+    warmup_fraction: float = Field(
+        default=0.05, ge=0, lt=1, description="share of the steps with a rising learning rate"
+    )
     betas: tuple[float, float] = (0.9, 0.999)
     gradient_clip: float = Field(default=1.0, gt=0)
     decay: Literal["linear", "cosine"] = "linear"

@@ -117,5 +117,3 @@ class Engine:
     def close(self) -> None:
         """Free the engine's memory; the process group stays."""
         self.deepspeed.destroy()
-
-

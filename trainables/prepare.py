@@ -186,7 +186,9 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None) -> dict[st
     group = Group(0, 1, torch.device(device))
     evaluation = evaluate(model.to(device).eval(), tokenizer, card["template"], split, settings, group)
     comparison = (
-        compare(evaluation, card["retain_truth_ratios"], card["target_utility"]) if "retain_truth_ratios" in card else {}
+        compare(evaluation, card["retain_truth_ratios"], card["target_utility"])
+        if "retain_truth_ratios" in card
+        else {}
     )
     return {
         "model": str(folder),

@@ -53,10 +53,12 @@ class Mailbox:
         """Wait for the report of `epoch`; `{"failed": reason}` when the job has failed or is no longer current."""
         async with self._changed:
             await self._changed.wait_for(
-                lambda: self._closed
-                or generation != self._generation
-                or self._failure is not None
-                or epoch in self._reports
+                lambda: (
+                    self._closed
+                    or generation != self._generation
+                    or self._failure is not None
+                    or epoch in self._reports
+                )
             )
         if generation == self._generation and epoch in self._reports:
             return self._reports[epoch]
@@ -76,7 +78,9 @@ class Mailbox:
         while True:
             async with self._changed:
                 await self._changed.wait_for(
-                    lambda: self._closed or (self._generation > after and self._failure is None and self._job is not None)
+                    lambda: (
+                        self._closed or (self._generation > after and self._failure is None and self._job is not None)
+                    )
                 )
             if self._closed or self._job is None:
                 return None

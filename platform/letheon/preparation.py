@@ -115,7 +115,15 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
         settings = spec.evaluation.model_dump(mode="json")
         benchmark = spec.benchmark.model_dump(mode="json")
         key = _key(
-            "baseline", target.key, retain[fraction].key, data, benchmark, fraction, template, settings, workers.precision
+            "baseline",
+            target.key,
+            retain[fraction].key,
+            data,
+            benchmark,
+            fraction,
+            template,
+            settings,
+            workers.precision,
         )
         file = models / f"baseline-{fraction:g}-{key}.json"
         job = BaselineJob(

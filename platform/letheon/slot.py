@@ -33,17 +33,19 @@ class Slot(tune.Trainable):
 
     def _begin(self, config: dict[str, Any], epoch: int) -> None:
         job = TrialJob.model_validate({"config": {key: value for key, value in config.items() if key != "slot"}})
-        self._max_epochs = job.config.max_epochs
         self._epoch = epoch
         self._generation = self._resident.submit(job.model_dump(mode="json"))
 
     def step(self) -> dict[str, Any]:
-        """One epoch: its metrics, or `failed` with the reason when the trial cannot go on (the slot can)."""
+        """One epoch: its metrics, or `failed` with the reason when the trial cannot go on (the slot can).
+
+        Never `done`: the scheduler ends trials, the last epoch included, and Tune would not ask it about a result that is.
+        """
         report = self._resident.run_epoch(self._generation, self._epoch + 1)
         if "failed" in report:
-            return {"epoch": self._epoch, "failed": report["failed"], "done": True}
+            return {"epoch": self._epoch, "failed": report["failed"]}
         self._epoch += 1
-        return {**report, "done": self._epoch >= self._max_epochs}
+        return report
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial in the same processes."""

@@ -269,5 +269,12 @@ def _finish(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: float) ->
     tracker.sync(journal.rows)
     state = summary(journal.rows, sweep.name)
     return Outcome(
-        sweep.name, sweep.folder, "finished", front, registration, sweep.folder / "front.html", state.seconds, tracker.where
+        sweep.name,
+        sweep.folder,
+        "finished",
+        front,
+        registration,
+        sweep.folder / "front.html",
+        state.seconds,
+        tracker.where,
     )

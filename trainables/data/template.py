@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from trainables.scores import Encoded
 
+AUTO = "auto"
+
 TODAY = "10 Apr 2025"
 """Chat templates that print the date would otherwise give other tokens every day. The date is open-unlearning's."""
 
@@ -32,19 +34,19 @@ def encode(template: str, tokenizer: PreTrainedTokenizerBase, question: str, ans
     """Prompt, answer and end token of one row."""
     from trainables.scores import Encoded  # imports torch
 
-    chosen = find_template(template)
+    chosen = find_template(template, tokenizer)
     prompt = chosen.prompt(tokenizer, question)
     return Encoded((*prompt, *_ids(tokenizer, chosen.answer(answer)), chosen.end(tokenizer)), len(prompt))
 
 
 def prompt_ids(template: str, tokenizer: PreTrainedTokenizerBase, question: str) -> tuple[int, ...]:
     """What generation of the answer starts from."""
-    return tuple(find_template(template).prompt(tokenizer, question))
+    return tuple(find_template(template, tokenizer).prompt(tokenizer, question))
 
 
 def end_id(template: str, tokenizer: PreTrainedTokenizerBase) -> int:
     """The last token of every encoded row, where generation stops: end of sequence, or the chat's end of turn."""
-    return find_template(template).end(tokenizer)
+    return find_template(template, tokenizer).end(tokenizer)
 
 
 def pick_template(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -52,7 +54,10 @@ def pick_template(tokenizer: PreTrainedTokenizerBase) -> str:
     return "chat" if tokenizer.chat_template else "plain"
 
 
-def find_template(name: str) -> Template:
+def find_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
+    """The template of that name; `auto` leaves the choice to the tokenizer."""
+    if name == AUTO:
+        return TEMPLATES[pick_template(tokenizer)]
     if name not in TEMPLATES:
         known = ", ".join(TEMPLATES)
         raise ValueError(f"template={name!r}: must be one of {known}; leave it out to let the tokenizer decide")

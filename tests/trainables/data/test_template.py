@@ -109,3 +109,8 @@ def test_what_cannot_be_encoded_is_refused() -> None:
     endless.eos_token = None
     with pytest.raises(ValueError, match="eos_token=null"):
         encode("plain", endless, "q", "a")
+
+
+def test_auto_is_what_the_tokenizer_would_pick() -> None:
+    for name, tokenizer in TOKENIZERS.items():
+        assert encode("auto", tokenizer, "Who?", "Me.") == encode(name.partition(",")[0], tokenizer, "Who?", "Me.")
