@@ -120,4 +120,4 @@ def test_the_installed_wheel_plans_the_quickstart(installed: Path) -> None:
     assert all(Path(one).is_relative_to(installed) for one in where.split())
     plan = json.loads(run(installed, "letheon", "plan", "quickstart", "--json"))
     assert plan["errors"] == []
-    assert plan["trials"] >= 16
+    assert len(plan["trials"]) >= 16
