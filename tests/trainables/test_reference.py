@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from trainables import reference
 from trainables.reference import ReferenceKey, compute_reference, load_or_compute, rows_digest, token_batches
 from trainables.scores import Encoded
 
@@ -170,6 +171,19 @@ def test_concurrent_writers_are_harmless(tmp_path: Path) -> None:
     again = Compute()
     torch.testing.assert_close(load_or_compute(tmp_path, KEY, again), TABLE)
     assert again.calls == 0
+    only_file(tmp_path)
+
+
+def test_a_writer_that_finishes_while_another_writes_is_harmless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        save_file(tensors, path, metadata)
+        monkeypatch.setattr(reference, "save_file", save_file)
+        load_or_compute(tmp_path, KEY, Compute())
+
+    monkeypatch.setattr(reference, "save_file", interrupted)
+    torch.testing.assert_close(load_or_compute(tmp_path, KEY, Compute()), TABLE)
     only_file(tmp_path)
 
 
