@@ -108,7 +108,7 @@ class CountedCalls(torch.nn.Module):
         self.scored: list[tuple[int, ...]] = []
         self.modes: set[bool] = set()
 
-    def forward(self, **inputs: Any) -> Any:  # noqa: ANN401
+    def forward(self, **inputs: Any) -> Any:
         self.calls += 1
         self.modes.add(self.model.training)
         if not inputs["use_cache"]:

@@ -89,7 +89,7 @@ class Rows(torch.nn.Module):
         self.model = model
         self.rows: list[int] = []
 
-    def forward(self, **inputs: Any) -> Any:  # noqa: ANN401
+    def forward(self, **inputs: Any) -> Any:
         self.rows.append(len(inputs["input_ids"]))
         return self.model(**inputs)
 
