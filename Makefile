@@ -37,8 +37,9 @@ environment: .venv/.project ## .venv with the locked packages and this checkout 
 
 # Without --no-compile pip would spend three quarters of its time on bytecode of modules that nothing imports.
 .venv/.lock: requirements.lock
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "No Python 3.11 or newer with the venv module found: install one (Debian: python3-venv) or run make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "PYTHON='$(PYTHON)': Python 3.11 or newer with its venv module is needed;" \
+			"install one (Debian: python3-venv) or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Making .venv with $$($(PYTHON) --version): $$(grep -c == requirements.lock) locked packages; minutes where they must be downloaded …"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --requirement requirements.lock
@@ -51,7 +52,7 @@ environment: .venv/.project ## .venv with the locked packages and this checkout 
 
 lock: ## write requirements.lock anew: the newest releases that pyproject.toml allows
 	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; $(PYTHON) -m venv $$new/venv; \
-	$$new/venv/bin/python -m pip install -qq '.[dev]'; \
+	$$new/venv/bin/python -m pip install -qq --no-compile '.[dev]'; rm -rf build; \
 	{ grep '^#' requirements.lock; $$new/venv/bin/python -m pip freeze --all --exclude letheon --exclude pip | sed 's/+[a-z0-9.]*$$//' \
 	  | LC_ALL=C sort -f; } > $$new/requirements.lock; \
 	grep -q ^torch== $$new/requirements.lock; cp $$new/requirements.lock requirements.lock
