@@ -1,0 +1,186 @@
+"""The SHA-256 manifest of a model folder: written by the trial, checked before anything of the folder is used.
+
+Layout of a front checkpoint: `<trial>/epoch-003/model/` (a Hugging Face folder) with `manifest.json` beside `model/`.
+A folder is trusted only as far as its manifest, and the manifest only as far as its own digest. Knows no MLflow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from letheon.errors import LetheonError
+
+MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 16 * 2**20
+_MAX_NAME = 200
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# What a model folder is made of. Neither pickles (they run code when loaded) nor Python files are among them.
+_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".jinja", ".md"}
+
+
+class VerificationError(LetheonError):
+    """A checkpoint is not what its manifest says, or holds what no checkpoint may hold."""
+
+    exit_code = 5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: SHA-256 in hex, and its size."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of a model folder (path relative to it -> entry), whose they are, and the manifest's own SHA-256."""
+
+    files: Mapping[str, Entry]
+    trial: str
+    epoch: int
+    metrics: Mapping[str, float | None]
+    digest: str
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(entry.bytes for entry in self.files.values())
+
+
+def checkpoint_folder(trials: Path, trial: str, epoch: int) -> Path:
+    """The folder of a checkpoint below the sweep's `trials` folder."""
+    return trials / trial / f"epoch-{epoch:03d}"
+
+
+def write_manifest(folder: Path, trial: str, epoch: int, metrics: Mapping[str, float | None]) -> Manifest:
+    """Hash every file of `folder/model` and write `folder/manifest.json`, whole or not at all.
+
+    Raises VerificationError if the model folder holds what `verify` would refuse.
+    """
+    files = {name: Entry(file_digest(path), path.stat().st_size) for name, path in sorted(_walk(folder / "model"))}
+    if not files:
+        raise VerificationError(f"{folder / 'model'}: it is empty; save the model there first")
+    finite = {key: value if value is not None and math.isfinite(value) else None for key, value in metrics.items()}
+    content = {
+        "files": {name: {"sha256": entry.sha256, "bytes": entry.bytes} for name, entry in files.items()},
+        "trial": trial,
+        "epoch": epoch,
+        "metrics": finite,
+    }
+    data = json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode()
+    temporary = folder / f".{MANIFEST}.{os.getpid()}"
+    temporary.write_bytes(data)
+    os.replace(temporary, folder / MANIFEST)
+    return parse_manifest(data, str(folder / MANIFEST))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in this file. Raises VerificationError if it is missing, malformed or names a refused path."""
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise VerificationError(f"{path}: a manifest has at most {MAX_MANIFEST_BYTES} bytes")
+        return parse_manifest(path.read_bytes(), str(path))
+    except OSError as error:
+        raise VerificationError(f"{path}: the manifest cannot be read ({error.strerror or error})") from error
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """A manifest from its bytes. Every name and digest is checked here, so the rest may trust them."""
+    try:
+        raw = json.loads(data)
+        files = {str(name): Entry(str(entry["sha256"]), int(entry["bytes"])) for name, entry in raw["files"].items()}
+        trial, epoch, metrics = str(raw["trial"]), int(raw["epoch"]), dict(raw["metrics"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise VerificationError(f"{where}: this is no manifest ({type(error).__name__}: {error})") from error
+    folded: dict[str, str] = {}
+    for name, entry in files.items():
+        check_name(name)
+        twin = folded.setdefault(name.casefold(), name)
+        if twin != name:
+            raise VerificationError(f"{where}: {twin!r} and {name!r} are one file on some file systems")
+        if not _SHA256.fullmatch(entry.sha256) or entry.bytes < 0:
+            raise VerificationError(f"{where}: {name!r} has no valid SHA-256 and size")
+    if not files:
+        raise VerificationError(f"{where}: it names no files")
+    return Manifest(files, trial, epoch, metrics, hashlib.sha256(data).hexdigest())
+
+
+def check_name(name: str) -> None:
+    """Refuse any path that could leave the folder, hide in it, or be code. Raises VerificationError."""
+    path = PurePosixPath(name)
+    if len(name) > _MAX_NAME or not all(_PART.fullmatch(part) for part in name.split("/")):
+        raise VerificationError(
+            f"file name {name[:_MAX_NAME]!r}: must be a relative path of letters, digits, _ . + - and /, without .. ; "
+            "the store may have been tampered with"
+        )
+    if path.suffix not in _SUFFIXES:
+        raise VerificationError(
+            f"file {name!r}: a model folder may hold {', '.join(sorted(_SUFFIXES))} only (pickles and code are refused)"
+        )
+    if name == MANIFEST:
+        raise VerificationError(f"file {name!r}: a manifest does not name itself")
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Raise VerificationError unless `folder` holds exactly the manifest's files, unchanged (and a `manifest.json`)."""
+    found = dict(_walk(folder))
+    check_names(set(found), manifest, str(folder))
+    for name, entry in manifest.files.items():
+        size = found[name].stat().st_size
+        if size != entry.bytes:
+            raise VerificationError(f"{folder / name}: has {size} bytes, the manifest says {entry.bytes}")
+        if file_digest(found[name]) != entry.sha256:
+            raise VerificationError(f"{folder / name}: its SHA-256 is not the manifest's; it was changed or damaged")
+        if name.endswith(".safetensors"):
+            _check_header(found[name])
+
+
+def check_names(found: set[str], manifest: Manifest, where: str) -> None:
+    """Raise VerificationError for files too many or too few."""
+    extra, missing = sorted(found - set(manifest.files)), sorted(set(manifest.files) - found)
+    if extra:
+        raise VerificationError(f"{where}: {extra[0]!r} is not in the manifest")
+    if missing:
+        raise VerificationError(f"{where}: {missing[0]!r} is in the manifest but missing")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Regular files below `folder` by relative name. A link, device or refused name raises VerificationError."""
+    if folder.is_symlink():
+        raise VerificationError(f"{folder}: a symbolic link is not followed")
+    if not folder.is_dir():
+        raise VerificationError(f"{folder}: there is no such folder")
+    for path in sorted(folder.rglob("*")):
+        mode = path.lstat().st_mode
+        name = path.relative_to(folder).as_posix()
+        if stat.S_ISDIR(mode) or (name == MANIFEST and stat.S_ISREG(mode)):
+            continue
+        if not stat.S_ISREG(mode):
+            raise VerificationError(f"{path}: only regular files belong in a model folder, no links or devices")
+        check_name(name)
+        yield name, path
+
+
+def _check_header(path: Path) -> None:
+    """A safetensors file starts with the length of a JSON header; a renamed pickle does not."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        first = file.read(1)
+    if first != b"{" or length > path.stat().st_size:
+        raise VerificationError(f"{path}: this is no safetensors file, whatever its name says")

@@ -1,0 +1,223 @@
+"""The picture of the fronts as PNG: one panel a forget fraction. Uses matplotlib's objects only, no global state."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from letheon.report.labels import Label, place
+from letheon.report.theme import THEMES, Theme, ThemeName
+from letheon.report.view import Row, View, methods_of, views
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SAME_LOG10 = math.log10(0.05)  # right of it the KS test does not tell the model from one that never saw the data
+_COLUMNS = 3
+_PANEL = (5.4, 4.6)  # inches
+
+
+def plot_front(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName = "light", dpi: int = 160) -> bytes:
+    """PNG of the fronts with dominated checkpoints, trajectories, target and retain model.
+
+    `front` has the `front --json` shape; `rows` are the journal's. Equal input gives an equal picture.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown, colours = views(front, rows), THEMES[theme]
+    columns = max(1, min(_COLUMNS, len(shown)))
+    lines = max(1, math.ceil(len(shown) / columns))
+    figure = Figure(figsize=(_PANEL[0] * columns + 0.3, _PANEL[1] * lines + 0.9), facecolor=colours.surface)
+    FigureCanvasAgg(figure)
+    palette = dict(zip(methods_of(shown), colours.methods * 8, strict=False))
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    _title(figure, str(front.get("sweep", "")), colours)
+    for axes, view in zip(panels, shown, strict=False):
+        _panel(axes, view, palette, colours)
+    for axes in panels[len(shown) :]:
+        axes.set_axis_off()
+    if not shown:
+        figure.text(0.5, 0.5, "no trial has reported yet", ha="center", color=colours.muted)
+    _legend(figure, shown, palette, colours)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dpi, facecolor=colours.surface, metadata={"Software": "letheon"})
+    return picture.getvalue()
+
+
+def _title(figure: Figure, sweep: str, colours: Theme) -> None:
+    height = figure.get_figheight()
+    figure.subplots_adjust(
+        left=0.75 / figure.get_figwidth(),
+        right=1 - 0.25 / figure.get_figwidth(),
+        top=1 - 0.95 / height,
+        bottom=1.0 / height,
+        wspace=0.18,
+        hspace=0.34,
+    )
+    left = 0.75 / figure.get_figwidth()
+    title = "Forgetting against utility" + (f"  ·  {sweep}" if sweep else "")
+    figure.text(left, 1 - 0.42 / height, title, color=colours.ink, fontsize=14, fontweight="bold", parse_math=False)
+
+
+def _panel(axes: Axes, view: View, palette: Mapping[str, str], colours: Theme) -> None:
+    low, high, bottom, top = _limits(view)
+    axes.set_xlim(low, high)
+    axes.set_ylim(bottom, top)
+    _frame(axes, view, colours)
+    _regions(axes, view, colours)
+    for path in view.paths:
+        colour = palette[path.method]
+        xs, ys = [spot.x for spot in path.spots], [spot.y for spot in path.spots]
+        axes.plot(xs, ys, color=colour, alpha=0.22, lw=1.0, solid_capstyle="round", zorder=2)
+        measured = [spot for spot, epoch in zip(path.spots, path.epochs, strict=True) if epoch > 0]
+        axes.scatter([s.x for s in measured], [s.y for s in measured], s=11, color=colour, alpha=0.5, lw=0, zorder=3)
+        if path.outcome in ("pruned", "collapsed") and measured:
+            axes.scatter(*measured[-1], s=22, marker="x", color=colour, alpha=0.75, lw=1.1, zorder=4)
+    _front_line(axes, view, colours)
+    _landmarks(axes, view, colours)
+    for spot in view.front:
+        axes.scatter(*spot.spot, s=74, color=palette[spot.method], ec=colours.surface, lw=1.4, zorder=7)
+        if spot.is_knee:
+            axes.scatter(*spot.spot, s=190, facecolors="none", ec=colours.ink, lw=1.5, zorder=8)
+    _labels(axes, view, colours)
+    below = sum(spot.y < bottom for path in view.paths for spot in path.spots)
+    if below:
+        axes.text(
+            0.015, 0.02, f"▾ {below} checkpoints below", transform=axes.transAxes, color=colours.muted, fontsize=7.5
+        )
+
+
+def _limits(view: View) -> tuple[float, float, float, float]:
+    """The plane that matters: collapsed checkpoints run out of it at the bottom, and are counted there."""
+    spots = [spot for path in view.paths for spot in path.spots] + [item.spot for item in view.front]
+    spots += [spot for spot in (view.target, view.retain) if spot is not None]
+    xs, ys = [spot.x for spot in spots] or [-1.0], [spot.y for spot in spots] or [0.0, 1.0]
+    left, top = min(*xs, _SAME_LOG10 - 0.7), max(ys)
+    bottom = min(ys)
+    if view.floor is not None:
+        bottom = min(max(bottom, view.floor * 0.55), view.floor * 0.94)
+    width, height = -left, max(top - bottom, 1e-3)
+    return left - 0.05 * width, max(0.05 * width, 0.12), bottom - 0.05 * height, top + 0.13 * height
+
+
+def _frame(axes: Axes, view: View, colours: Theme) -> None:
+    axes.set_facecolor(colours.surface)
+    axes.set_title(
+        f"forget fraction {view.fraction}", loc="left", fontsize=10.5, fontweight="bold", color=colours.ink, pad=8
+    )
+    axes.set_xlabel("log₁₀ forget quality  (KS p-value)  →", color=colours.muted, fontsize=9)
+    axes.set_ylabel("model utility  →", color=colours.muted, fontsize=9)
+    axes.grid(color=colours.grid, lw=0.8, zorder=0)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=colours.muted, labelsize=8, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(colours.faint)
+
+
+def _regions(axes: Axes, view: View, colours: Theme) -> None:
+    """Where a checkpoint has forgotten as well as retraining, and where it is too broken to count."""
+    right = axes.get_xlim()[1]
+    axes.axvspan(_SAME_LOG10, right, color=colours.good, alpha=0.07, lw=0, zorder=0.5)
+    axes.axvline(_SAME_LOG10, color=colours.good, lw=0.9, alpha=0.6, zorder=1)
+    axes.annotate(
+        "p > 0.05",
+        (_SAME_LOG10, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(3, -3),
+        textcoords="offset points",
+        va="top",
+        fontsize=7.5,
+        color=colours.good,
+    )
+    if view.floor is not None:
+        axes.axhspan(axes.get_ylim()[0], view.floor, color=colours.bad, alpha=0.10, lw=0, zorder=0.5)
+        axes.axhline(view.floor, color=colours.bad, lw=0.9, ls=(0, (4, 3)), zorder=1)
+        axes.annotate(
+            "utility floor",
+            (0, view.floor),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, -3),
+            textcoords="offset points",
+            va="top",
+            fontsize=7.5,
+            color=colours.muted,
+        )
+
+
+def _front_line(axes: Axes, view: View, colours: Theme) -> None:
+    """The attainment staircase: what the sweep reached, and the area that the hypervolume counts."""
+    if not view.front:
+        return
+    xs = [axes.get_xlim()[0], *(item.spot.x for item in view.front)]
+    ys = [view.front[0].spot.y, *(item.spot.y for item in view.front)]
+    base = view.floor if view.floor is not None else axes.get_ylim()[0]
+    axes.fill_between(xs, ys, base, step="pre", color=colours.ink, alpha=0.035, lw=0, zorder=1)
+    axes.step([*xs[1:], xs[-1]], [*ys[1:], base], where="pre", color=colours.ink, lw=1.3, alpha=0.8, zorder=5)
+
+
+def _landmarks(axes: Axes, view: View, colours: Theme) -> None:
+    for spot, marker, size in ((view.target, "D", 52), (view.retain, "*", 150)):
+        if spot is not None:
+            axes.scatter(
+                *spot, s=size, marker=marker, color=colours.ink, ec=colours.surface, lw=1.2, zorder=6, clip_on=False
+            )
+
+
+def _labels(axes: Axes, view: View, colours: Theme) -> None:
+    """Names of the front points that have room; the knee and the ends first."""
+    panel = axes.get_window_extent()
+    scale = 72 / axes.figure.dpi
+    last = len(view.front) - 1
+    labels = []
+    for i, item in enumerate(view.front):
+        x, y = axes.transData.transform(item.spot)
+        text = item.name + ("  knee" if item.is_knee else "")
+        rank = 0 if item.is_knee else 1 if i in (0, last) else 2
+        labels.append(Label(text, (x - panel.x0) * scale, (y - panel.y0) * scale, rank))
+    for label, dx, dy, align in place(labels, panel.width * scale, panel.height * scale):
+        axes.annotate(
+            label.text,
+            (label.x, label.y),
+            xycoords="axes points",
+            xytext=(dx + math.copysign(4 if label.priority == 0 else 0, dx), dy),  # clear of the knee's ring
+            textcoords="offset points",
+            ha="left" if align == "left" else "right",
+            fontsize=8,
+            fontweight="bold" if label.priority == 0 else "normal",
+            color=colours.ink,
+            zorder=9,
+            parse_math=False,
+        )
+
+
+def _legend(figure: Figure, shown: Sequence[View], palette: Mapping[str, str], colours: Theme) -> None:
+    from matplotlib.lines import Line2D
+
+    def mark(label: str, marker: str, colour: str, size: float, edge: str = "none") -> Line2D:
+        return Line2D([], [], ls="none", marker=marker, ms=size, mfc=colour, mec=edge, label=label)
+
+    handles = [mark(method or "unnamed", "o", colour, 8) for method, colour in palette.items()]
+    if any(view.target for view in shown):
+        handles.append(mark("target model", "D", colours.ink, 6.5))
+    if any(view.retain for view in shown):
+        handles.append(mark("retain model", "*", colours.ink, 11))
+    handles.append(mark("knee", "o", "none", 10, colours.ink))
+    handles.append(mark("stopped early", "x", colours.muted, 5.5, colours.muted))
+    height = figure.get_figheight()
+    legend = figure.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.12 / height),
+        ncols=min(len(handles), 5 if len(shown) == 1 else 10),
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=colours.ink,
+        handletextpad=0.35,
+        columnspacing=1.4,
+    )
+    legend.set_zorder(10)

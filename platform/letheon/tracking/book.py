@@ -1,0 +1,187 @@
+"""Journal rows -> what the MLflow runs of a sweep must hold. Pure bookkeeping; does not know MLflow's client.
+
+A `Book` takes rows one at a time, in order, and keeps for the sweep and for every trial what has not been written yet:
+metric points, parameters, tags and the status. A non-finite metric is kept as NaN (MLflow's SQL store turns an infinity
+into the largest double, which ruins every plot) and named in the tag `letheon.non_finite`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from letheon.tracking.redact import redact
+
+Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
+
+STATUS_OF_OUTCOME: Mapping[str, Status] = {
+    "completed": "FINISHED",
+    "pruned": "KILLED",
+    "collapsed": "KILLED",
+    "failed": "FAILED",
+}
+STATUS_OF_SWEEP: Mapping[str, Status] = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+
+MAX_TEXT = 1000  # characters of a reason or a detail: a stack trace belongs in the trial's log file
+MAX_VALUE = 5000  # characters of a parameter or tag: the smallest limit among supported MLflow servers
+_MARGIN = 2000  # what is cut off is not searched for secrets, but none may be cut in two
+_BAD_KEY = re.compile(r"[^\w\-. /]")
+
+
+class Point(NamedTuple):
+    """One metric value. `time` is in milliseconds since the epoch, taken from the journal, so a replay is identical."""
+
+    key: str
+    value: float
+    time: int
+    step: int
+
+
+@dataclass
+class Record:
+    """What one run must hold. `points`, `params` and `tags` are those not yet written; times are in milliseconds."""
+
+    name: str
+    started: int
+    status: Status = "RUNNING"
+    ended: int | None = None
+    points: list[Point] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    non_finite: list[str] = field(default_factory=list)
+
+
+class Book:
+    """The sweep's record, one record a trial, and which of them changed since they were last written."""
+
+    def __init__(self) -> None:
+        self.sweep: Record | None = None
+        self.trials: dict[str, Record] = {}
+        self.changed: dict[str, Record] = {}
+
+    def absorb(self, row: Mapping[str, Any]) -> None:
+        """Take the next journal row. Rows of an unknown kind are left to later versions."""
+        moment = milliseconds(row["time"])
+        if self.sweep is None:
+            self.sweep = Record(name="", started=moment)
+        match row["kind"]:
+            case "sweep":
+                self._absorb_sweep(self.sweep, row, moment)
+            case "trial":
+                self._absorb_trial(row, moment)
+            case "report":
+                self._absorb_report(row, moment)
+            case "end":
+                self._absorb_end(row, moment)
+
+    def _absorb_sweep(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
+        state = str(row["state"])
+        sweep.status = STATUS_OF_SWEEP.get(state, "RUNNING")
+        sweep.ended = None if sweep.status == "RUNNING" else moment
+        sweep.tags["letheon.state"] = state
+        if row.get("detail"):
+            sweep.tags["letheon.detail"] = shorten(str(row["detail"]), MAX_TEXT)
+        sweep.tags.update({f"letheon.{key}": value for key, value in flatten(row.get("info") or {}).items()})
+        if state in ("interrupted", "failed"):
+            self._close_running(moment)
+
+    def _close_running(self, moment: int) -> None:
+        """The driver is gone: no run may look alive. A later report of the trial opens its run again."""
+        for trial, record in self.trials.items():
+            if record.status == "RUNNING":
+                record.status, record.ended = "KILLED", moment
+                record.tags["letheon.outcome"] = "interrupted"
+                self.changed[trial] = record
+
+    def _absorb_trial(self, row: Mapping[str, Any], moment: int) -> None:
+        trial = str(row["trial"])
+        record = self.trials.setdefault(trial, Record(name=trial, started=moment))
+        record.params.update(flatten(row.get("config") or {}))
+        record.tags.update({"letheon.trial_id": trial, "letheon.outcome": "running"})
+        if row.get("stratum") is not None:
+            record.tags["letheon.stratum"] = str(row["stratum"])
+        if row.get("baseline"):
+            self._add_points(record, row["baseline"], 0, moment)
+        self.changed[trial] = record
+
+    def _absorb_report(self, row: Mapping[str, Any], moment: int) -> None:
+        record = self._reopened(row, moment)
+        self._add_points(record, row["metrics"], int(row["epoch"]), moment)
+        rung = (row.get("decision") or {}).get("rung")
+        if rung is not None:
+            record.tags["letheon.rung"] = str(rung)
+
+    def _absorb_end(self, row: Mapping[str, Any], moment: int) -> None:
+        record = self._reopened(row, moment)
+        outcome = str(row["outcome"])
+        record.status, record.ended = STATUS_OF_OUTCOME.get(outcome, "FAILED"), moment
+        record.tags["letheon.outcome"] = outcome
+        record.tags["letheon.reason"] = shorten(str(row.get("reason") or ""), MAX_TEXT)
+
+    def _reopened(self, row: Mapping[str, Any], moment: int) -> Record:
+        trial = str(row["trial"])
+        record = self.trials.setdefault(trial, Record(name=trial, started=moment, tags={"letheon.trial_id": trial}))
+        record.status, record.ended = "RUNNING", None
+        record.tags["letheon.outcome"] = "running"
+        self.changed[trial] = record
+        return record
+
+    @staticmethod
+    def _add_points(record: Record, metrics: Mapping[str, Any], epoch: int, moment: int) -> None:
+        """`epoch` comes last: its value in the store says that everything before it of that epoch is there too."""
+        for key, value in metrics.items():
+            number = as_number(value)
+            if number is None or key == "epoch":
+                continue
+            if not math.isfinite(number):
+                record.non_finite.append(f"{key}@{epoch}={number}")
+                record.tags["letheon.non_finite"] = shorten(", ".join(record.non_finite), MAX_TEXT)
+                number = math.nan
+            record.points.append(Point(clean_key(key), number, moment, epoch))
+        record.points.append(Point("epoch", float(epoch), moment, epoch))
+
+
+def as_number(value: object) -> float | None:
+    """The value as a float; None (JSON's null stands for NaN in records) is NaN; what is no number gives None."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested mappings as dotted keys, lists as JSON; without None and secrets, lengths within MLflow's limits."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        path = f"{prefix}{clean_key(str(key))}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{path}."))
+        elif isinstance(value, list | tuple):
+            flat[path] = shorten(json.dumps(value, default=str), MAX_VALUE)
+        elif value is not None:
+            flat[path] = shorten(str(value), MAX_VALUE)
+    return flat
+
+
+def clean_key(key: str) -> str:
+    """A key that MLflow takes: letters, digits, `_-. /`, at most 200 characters."""
+    return _BAD_KEY.sub("_", key)[:200]
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` without secrets and at most `limit` characters, an ellipsis included."""
+    text = redact(text[: limit + _MARGIN])
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def milliseconds(seconds: float) -> int:
+    """Unix seconds as the integer milliseconds that MLflow keeps."""
+    return round(float(seconds) * 1000)

@@ -1,0 +1,17 @@
+"""What can go wrong with records. Each message says the value, the rule and the fix."""
+
+from __future__ import annotations
+
+from letheon.errors import LetheonError
+
+
+class TrackingError(LetheonError):
+    """The tracking store cannot be reached, or refused what was asked of it."""
+
+    exit_code = 3
+
+
+class SweepNotFoundError(LetheonError):
+    """No sweep, front or version of that name is in the tracking store."""
+
+    exit_code = 4

@@ -1,0 +1,89 @@
+"""Reads a finished sweep back from MLflow: its run, its front, the version of a point. Writes nothing."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from letheon.tracking import runs, store
+from letheon.tracking.errors import SweepNotFoundError
+from letheon.tracking.redact import redact
+from letheon.tracking.registry import model_name, versions_of
+from letheon.tracking.runs import Handle
+from letheon.tracking.tables import FRONT
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_MAX_FRONT_BYTES = 64 * 2**20
+
+
+def open_store(root: Path, uri: str | None = None) -> MlflowClient:
+    """A client for a store that must be there. Raises SweepNotFoundError rather than making an empty SQLite file."""
+    where = store.tracking_uri(root, uri)
+    file = store.sqlite_file(where)
+    if file is not None and not file.is_file():
+        raise SweepNotFoundError(
+            f"{file}: there is no tracking store here; give the --root of the sweep, or set MLFLOW_TRACKING_URI"
+        )
+    with store.explained(where, "connecting"), store.patience(1, 10):
+        store.probe(where)
+    return store.open_client(where)
+
+
+def find_sweep(client: MlflowClient, sweep: str, study: str | None = None) -> tuple[str, Handle]:
+    """Study and parent run of a sweep: the newest of that name. Raises SweepNotFoundError, naming what there is."""
+    studies = {e.experiment_id: e.name for e in client.search_experiments() if study in (None, e.name)}
+    found = runs.search(client, list(studies), {"letheon.kind": "sweep"}) if studies else []
+    named = [run for run in found if run.data.tags.get("letheon.sweep") == sweep]
+    if not named:
+        names = ", ".join(sorted({run.data.tags.get("letheon.sweep", "?") for run in found})) or "none"
+        raise SweepNotFoundError(f"sweep {sweep!r}: not in {redact(client.tracking_uri)}; there: {names}")
+    owners = sorted({studies[run.info.experiment_id] for run in named})
+    if len(owners) > 1:
+        raise SweepNotFoundError(
+            f"sweep {sweep!r}: several studies have one of that name ({', '.join(owners)}); name the study"
+        )
+    return owners[0], Handle.of(named[-1])
+
+
+def read_front(client: MlflowClient, sweep: str, parent: Handle) -> dict[str, Any]:
+    """The front's table as `finish` logged it. Raises SweepNotFoundError while the sweep has registered nothing."""
+    files = {entry.path: entry.file_size for entry in client.list_artifacts(parent.id)}
+    if FRONT not in files or parent.tags.get("letheon.registered") != "true":
+        state = parent.tags.get("letheon.state", "unknown")
+        raise SweepNotFoundError(
+            f"sweep {sweep!r} is {state} and has registered no checkpoints yet; "
+            f"wait for its end, or run: letheon resume {sweep}"
+        )
+    if (files[FRONT] or 0) > _MAX_FRONT_BYTES:
+        raise SweepNotFoundError(f"sweep {sweep!r}: its {FRONT} has {files[FRONT]} bytes, which no front has")
+    with tempfile.TemporaryDirectory(prefix="letheon-front-") as temporary:
+        path = Path(client.download_artifacts(parent.id, FRONT, temporary))
+        front = json.loads(path.read_bytes())
+    if not isinstance(front, dict) or not isinstance(front.get("strata"), dict):
+        raise SweepNotFoundError(
+            f"sweep {sweep!r}: its {FRONT} is not a front's table; register it again: letheon resume {sweep}"
+        )
+    return front
+
+
+def find_version(client: MlflowClient, study: str, parent: Handle, trial: str, epoch: int) -> ModelVersion:
+    """The newest version registered for a front point of this very sweep."""
+    wanted: Mapping[str, str] = {
+        "letheon.sweep_run": parent.id,
+        "letheon.trial": trial,
+        "letheon.epoch": str(epoch),
+    }
+    name = model_name(study)
+    found = [v for v in versions_of(client, name) if all(v.tags.get(key) == value for key, value in wanted.items())]
+    if not found:
+        raise SweepNotFoundError(
+            f"{trial}@{epoch}: model {name!r} has no version for it, it may have been deleted; "
+            f"register it again: letheon resume {parent.tags.get('letheon.sweep', '')}"
+        )
+    return max(found, key=lambda version: int(version.version))

@@ -1,0 +1,194 @@
+"""Front points -> versions of a registered model, with aliases per forget fraction. Does not know the journal."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from letheon.checkpoints.manifest import MANIFEST, Manifest, VerificationError, checkpoint_folder, read_manifest, verify
+from letheon.checkpoints.select import RULES, choose
+from letheon.tracking.artifacts import check_in_place, checkpoint_path, upload
+from letheon.tracking.book import shorten
+from letheon.tracking.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+    from letheon.tracking.runs import Handle
+
+_ATTEMPTS = 2  # an upload that did not arrive whole is made once more
+_TAGGED_METRICS = ("model_utility", "utility_ratio", "forget_quality", "log10_forget_quality")
+
+
+@dataclass(frozen=True)
+class RegisteredPoint:
+    """A front point and the model version that holds its checkpoint. `digest` is the SHA-256 of its manifest."""
+
+    trial: str
+    epoch: int
+    fraction: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What `finish` registered: the model's name, a version a front point, alias -> version."""
+
+    model: str
+    points: tuple[RegisteredPoint, ...]
+    aliases: Mapping[str, str]
+
+    def uri(self, point: RegisteredPoint) -> str:
+        return f"models:/{self.model}/{point.version}"
+
+    def published(self, front: Mapping[str, Any]) -> dict[str, Any]:
+        """The front with each checkpoint named by its model version instead of by a path of this machine."""
+        uris = {(point.trial, point.epoch): self.uri(point) for point in self.points}
+
+        def named(point: Mapping[str, Any] | None) -> dict[str, Any] | None:
+            return (
+                None if point is None else {**point, "checkpoint": uris.get((str(point["trial"]), int(point["epoch"])))}
+            )
+
+        strata = {
+            key: {
+                **stratum,
+                "points": [named(point) for point in stratum["points"]],
+                "knee": named(stratum.get("knee")),
+            }
+            for key, stratum in front["strata"].items()
+        }
+        return {**front, "strata": strata, "model": self.model, "aliases": dict(self.aliases)}
+
+
+def alias_suffix(fraction: float | str) -> str:
+    """The forget fraction in percent: whole numbers with two digits, else `p` for the point.
+
+    0.05 -> "05", 0.10 -> "10", 0.005 -> "0p5", 0.125 -> "12p5". Different fractions give different suffixes.
+    """
+    percent = (Decimal(str(fraction)) * 100).normalize()
+    if percent == percent.to_integral_value():
+        return f"{int(percent):02d}"
+    return f"{percent:f}".replace(".", "p")
+
+
+def model_name(study: str) -> str:
+    """The registered model of a study. MLflow takes neither `/` nor `:` in it."""
+    return study.replace("/", "-").replace(":", "-")
+
+
+def register_front(
+    client: MlflowClient,
+    study: str,
+    parent: Handle,
+    children: Mapping[str, Handle],
+    front: Mapping[str, Any],
+    trials: Path,
+) -> Registration:
+    """Upload, verify in place, then make the version; a point that has its version already is left alone."""
+    name = model_name(study)
+    points: list[RegisteredPoint] = []
+    aliases: dict[str, str] = {}
+    existing = _versions(client, name) if any(s["points"] for s in front["strata"].values()) else {}
+    for fraction, stratum in front["strata"].items():
+        registered: dict[tuple[str, int], RegisteredPoint] = {}
+        for point in stratum["points"]:
+            trial, epoch = str(point["trial"]), int(point["epoch"])
+            run = children.get(trial)
+            if run is None:
+                raise TrackingError(
+                    f"front point {trial}@{epoch}: trial {trial} is not in the journal; run `letheon resume`"
+                )
+            folder = checkpoint_folder(trials, trial, epoch)
+            manifest = read_manifest(folder / MANIFEST)
+            version = existing.get((run.id, manifest.digest))
+            if version is None:
+                _store(client, run, folder, epoch, manifest)
+                version = _new_version(client, name, run, manifest, {**_tags(point, fraction, manifest), **_of(parent)})
+            registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, manifest.digest)
+        points.extend(registered.values())
+        for rule in RULES if stratum["points"] else ():
+            chosen = choose(stratum, rule)
+            key = str(chosen["trial"]), int(chosen["epoch"])
+            aliases[f"{rule}-{alias_suffix(fraction)}"] = registered[key].version
+    return Registration(name, tuple(points), aliases)
+
+
+def set_aliases(client: MlflowClient, registration: Registration) -> None:
+    """Point every alias at its version; one that is there already is not touched."""
+    if not registration.aliases:
+        return
+    present = client.get_registered_model(registration.model).aliases
+    for alias, version in registration.aliases.items():
+        if present.get(alias) != version:
+            client.set_registered_model_alias(registration.model, alias, version)
+
+
+def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """All versions of a registered model; empty if there is no such model."""
+    found: list[ModelVersion] = []
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(f"name = '{name}'", max_results=1000, page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found
+
+
+def _versions(client: MlflowClient, name: str) -> dict[tuple[str, str], str]:
+    """(run, manifest digest) -> version number, making the registered model if need be."""
+    if not client.search_registered_models(f"name = '{name}'", max_results=1):
+        client.create_registered_model(name, description="Unlearned checkpoints on the Pareto front, found by letheon.")
+    versions = sorted(versions_of(client, name), key=lambda version: -int(version.version))
+    return {(v.run_id or "", v.tags.get("letheon.manifest", "")): str(v.version) for v in versions}
+
+
+def _store(client: MlflowClient, run: Handle, folder: Path, epoch: int, manifest: Manifest) -> None:
+    """Upload unless it is there; an alias or version is made only of what was read back and matched."""
+    prefix = checkpoint_path(epoch)
+    verify(folder / "model", manifest)
+    for attempt in range(_ATTEMPTS + 1):
+        try:
+            check_in_place(client, run, prefix, manifest)
+            return
+        except VerificationError:
+            if attempt == _ATTEMPTS:
+                raise
+            upload(client, run.id, prefix, folder, manifest)
+
+
+def _new_version(client: MlflowClient, name: str, run: Handle, manifest: Manifest, tags: dict[str, str]) -> str:
+    source = f"{run.artifact_uri}/{checkpoint_path(manifest.epoch)}"
+    description = f"Trial {manifest.trial} after epoch {manifest.epoch}, forget fraction {tags['letheon.fraction']}."
+    version = client.create_model_version(
+        name, source, run_id=run.id, tags=tags, description=description, await_creation_for=0
+    )
+    return str(version.version)
+
+
+def _of(parent: Handle) -> dict[str, str]:
+    return {"letheon.sweep_run": parent.id, "letheon.sweep": parent.tags.get("letheon.sweep", "")}
+
+
+def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest) -> dict[str, str]:
+    metrics = {key: value for key, value in point["metrics"].items() if isinstance(value, int | float)}
+    finite = {key: value for key, value in metrics.items() if math.isfinite(value)}
+    tags = {
+        "letheon.trial": manifest.trial,
+        "letheon.epoch": str(manifest.epoch),
+        "letheon.fraction": fraction,
+        "letheon.manifest": manifest.digest,
+        "letheon.metrics": shorten(json.dumps(finite, sort_keys=True), 5000),
+    }
+    method = point.get("config", {}).get("method")
+    if method:
+        tags["letheon.method"] = str(method)
+    return tags | {key: f"{finite[key]:.6g}" for key in _TAGGED_METRICS if key in finite}

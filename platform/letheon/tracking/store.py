@@ -1,0 +1,119 @@
+"""Opens the tracking store and says plainly when it cannot be reached. Does not know sweeps, trials or fronts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from letheon.tracking.errors import TrackingError
+from letheon.tracking.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    Client = MlflowClient  # for annotations elsewhere: mlflow is imported in this package only
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # a sweep tells nobody about itself
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def tracking_uri(root: Path, uri: str | None = None) -> str:
+    """`uri`, else MLFLOW_TRACKING_URI, else the embedded SQLite store of the root."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def is_database(uri: str) -> bool:
+    """Whether the client talks to a database itself, and so must be told where artifacts go."""
+    return uri.split(":", 1)[0].split("+", 1)[0] in _DATABASES
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite URI; None for any other store."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def local_folder(artifact_uri: str) -> Path | None:
+    """The folder of an artifact URI that is on a mounted file system; None for a remote one."""
+    parts = urlparse(artifact_uri)
+    if parts.scheme not in ("", "file") or parts.netloc:
+        return None
+    return Path(unquote(parts.path) if parts.scheme else artifact_uri)
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A client for tracking and registry at `uri`, with MLflow's prints and telemetry off unless the user set them."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # imported late: 2 s, and only the driver and `pull` need it
+
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def probe(uri: str) -> None:
+    """Connect once. Raises what the connection raised; MLflow itself would try a dead database for minutes."""
+    if is_database(uri):
+        from mlflow.store.db.utils import create_sqlalchemy_engine  # the engine alone, without MLflow's retries
+
+        file = sqlite_file(uri)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    else:
+        open_client(uri).search_experiments(max_results=1)
+
+
+@contextmanager
+def patience(retries: int, seconds: int) -> Iterator[None]:
+    """MLflow's HTTP retries and timeout (seconds a request) within the block; a user's own settings win."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def explained(uri: str, doing: str) -> Iterator[None]:
+    """Any failure of the store inside the block becomes a TrackingError with the URL and the cause."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        if not _is_of_the_store(error):
+            raise
+        cause = redact(" ".join(_root_cause(error).split()))
+        raise TrackingError(f"tracking store {redact(uri)}: {doing} failed: {cause}") from error
+
+
+def _is_of_the_store(error: Exception) -> bool:
+    """MLflow, SQLAlchemy, requests and operating-system errors; anything else is a fault of ours and stays as it is."""
+    modules = {kind.__module__.split(".", 1)[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError | ImportError) or bool(modules & {"mlflow", "sqlalchemy", "requests", "urllib3"})
+
+
+def _root_cause(error: BaseException, limit: int = 300) -> str:
+    """The innermost message of a chain, which is where 'connection refused' is found."""
+    while True:
+        inner = error.__cause__ or error.__context__
+        if inner is None or not str(inner):
+            return f"{type(error).__name__}: {error}"[:limit]
+        error = inner

@@ -1,0 +1,189 @@
+"""The sweep's journal, mirrored into MLflow: parent run = sweep, child run = trial.
+
+`sync` may be called at any time with the rows so far; what is there already is not written again, so a sweep that was
+killed and resumed has every run, metric and version once. The journal is the spool: when the store is down, `sync`
+raises TrackingError, nothing is lost, and the next call writes what is missing. Does not know how a sweep is run.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from letheon.tracking import facts, runs, store
+from letheon.tracking.book import Book, Record, flatten
+from letheon.tracking.errors import TrackingError
+from letheon.tracking.redact import redact
+from letheon.tracking.registry import Registration, register_front, set_aliases
+from letheon.tracking.runs import Handle
+from letheon.tracking.tables import log_tables
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Row = Mapping[str, Any]
+
+_CHECK_SECONDS = 5
+_SYNC_SECONDS = 15
+
+
+class Tracker:
+    """Writes one sweep to one MLflow store. One thread at a time."""
+
+    def __init__(self, root: Path, study: str, sweep: str, spec: Mapping[str, Any], uri: str | None = None) -> None:
+        """`study` names the experiment, `sweep` the parent run; `spec` is the resolved sweep file as plain data."""
+        for what, name in (("study", study), ("sweep", sweep)):
+            if not name or any(character in name for character in "'\"`/:\\\n"):
+                raise TrackingError(
+                    f"{what} name {name!r}: MLflow cannot search for quotes, /, : or \\; choose another name"
+                )
+        self.root, self.study, self.sweep, self.spec = root, study, sweep, spec
+        self.uri = store.tracking_uri(root, uri)
+        self._book = Book()
+        self._cursor = 0
+        self._client: MlflowClient | None = None
+        self._experiment: str | None = None
+        self._parent: Handle | None = None
+        self._children: dict[str, Handle] = {}
+
+    @property
+    def where(self) -> str:
+        """The store's URL without credentials, for people."""
+        return redact(self.uri)
+
+    def check(self) -> None:
+        """Connect and make sure the experiment can be written, before anything is spent. Raises TrackingError.
+
+        A fresh SQLite store is created here, which takes about 4 s once; a closed port is refused within a second.
+        """
+        fix = "start the tracking server, or set MLFLOW_TRACKING_URI to one that runs, or unset it for a local store"
+        try:
+            with store.explained(self.uri, "connecting"), store.patience(0, _CHECK_SECONDS):
+                store.probe(self.uri)
+            with store.explained(self.uri, "opening the experiment"), store.patience(1, _SYNC_SECONDS):
+                self._open()
+        except TrackingError as error:
+            raise TrackingError(f"{error}; {fix}") from error
+
+    def sync(self, rows: Sequence[Row]) -> int:
+        """Write what the journal has and the store has not. Returns how many new rows were taken.
+
+        `rows` are all rows so far, in order of `seq` (at least all that came after those of the last call).
+        """
+        fresh = rows[bisect_right(rows, self._cursor, key=lambda row: int(row["seq"])) :]
+        for row in fresh:
+            self._book.absorb(row)
+            self._cursor = int(row["seq"])
+        try:
+            with store.explained(self.uri, "recording"), store.patience(2, _SYNC_SECONDS):
+                self._flush()
+        except TrackingError:
+            self._forget()
+            raise
+        return len(fresh)
+
+    def finish(
+        self,
+        front: Mapping[str, Any],
+        rows: Sequence[Row],
+        trials: Path,
+        files: Mapping[str, bytes | str] | None = None,
+    ) -> Registration:
+        """Register every front point and log the front, the decisions and `files` (name -> content) on the parent.
+
+        `front` has the `front --json` shape; `trials` is the folder with `<trial>/epoch-003/{model/,manifest.json}`.
+        Aliases are set last, when the artifacts were verified in place. Raises TrackingError, and VerificationError
+        for a checkpoint that does not match its manifest. Calling it again adds nothing.
+        """
+        self.sync(rows)
+        try:
+            with store.explained(self.uri, "registering the front"):
+                parent = self._parent
+                if parent is None:
+                    raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
+                client = self._open()
+                registration = register_front(client, self.study, parent, self._children, front, trials)
+                log_tables(client, parent.id, registration.published(front), rows, files or {})
+                set_aliases(client, registration)
+                client.set_tag(parent.id, "letheon.registered", "true")
+                return registration
+        except TrackingError:
+            self._forget()
+            raise
+
+    # -- the store ------------------------------------------------------------------------------------------------
+
+    def _open(self) -> MlflowClient:
+        if self._client is None:
+            self._client = store.open_client(self.uri)
+        if self._experiment is None:
+            self._experiment = self._find_experiment(self._client)
+        return self._client
+
+    def _find_experiment(self, client: MlflowClient) -> str:
+        experiment = client.get_experiment_by_name(self.study)
+        if experiment is None:
+            folder = (self.root / "artifacts" / self.study).resolve().as_uri() if store.is_database(self.uri) else None
+            return client.create_experiment(self.study, artifact_location=folder)
+        if experiment.lifecycle_stage != "active":
+            raise TrackingError(
+                f"MLflow experiment {self.study!r} was deleted: runs cannot be added to it; restore it "
+                f"(mlflow experiments restore --experiment-id {experiment.experiment_id}) or rename the study"
+            )
+        return experiment.experiment_id
+
+    def _flush(self) -> None:
+        sweep = self._book.sweep
+        if sweep is None:
+            return
+        client = self._open()
+        if self._parent is None:
+            self._adopt(client, sweep)
+        assert self._parent is not None and self._experiment is not None
+        for trial, record in list(self._book.changed.items()):
+            if trial not in self._children:
+                tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep": self.sweep, "letheon.kind": "trial"}
+                tags["letheon.trial_id"] = trial
+                self._children[trial] = runs.create(client, self._experiment, trial, record.started, tags)
+            runs.write(client, self._children[trial], record)
+            del self._book.changed[trial]
+        runs.write(client, self._parent, sweep)
+
+    def _adopt(self, client: MlflowClient, sweep: Record) -> None:
+        """Find the runs of an earlier process by their tags, or make the parent.
+
+        The journal's first moment is part of a sweep's identity: a second sweep of the same name gets its own runs.
+        """
+        assert self._experiment is not None
+        identity = {"letheon.kind": "sweep", "letheon.sweep": self.sweep, "letheon.started": str(sweep.started)}
+        found = runs.search(client, [self._experiment], identity)
+        if found:
+            self._parent = Handle.of(found[0])
+            children = runs.search(client, [self._experiment], {runs.PARENT_TAG: self._parent.id})
+            for run in reversed(children):  # of two runs of a trial the older one is kept
+                self._children[run.data.tags.get("letheon.trial_id", "")] = Handle.of(run)
+        else:
+            self._parent = runs.create(client, self._experiment, self.sweep, sweep.started, identity)
+        if self._parent.tags.get("letheon.described") != "true":
+            self._describe(client, self._parent)
+
+    def _describe(self, client: MlflowClient, parent: Handle) -> None:
+        """The resolved spec, versions and commit; marked as done last, so a crash half-way repeats it."""
+        record = Record(name=self.sweep, started=0, status=parent.status, params=flatten(self.spec))
+        record.tags = {f"letheon.version.{name}": version for name, version in facts.versions().items()}
+        commit = facts.git_commit(Path.cwd())
+        if commit:
+            record.tags |= {"mlflow.source.git.commit": commit["commit"], "letheon.git_dirty": commit["dirty"]}
+        text = yaml.safe_dump(dict(self.spec), sort_keys=False, allow_unicode=True)
+        client.log_text(parent.id, redact(text), "spec.yaml")
+        runs.write(client, parent, record)
+        client.set_tag(parent.id, "letheon.described", "true")
+
+    def _forget(self) -> None:
+        """After a failure the store's state is unknown: look it up again next time."""
+        self._parent, self._children, self._experiment, self._client = None, {}, None, None
+        self._book.changed = dict(self._book.trials)

@@ -1,0 +1,417 @@
+"""Manifests, the choice of a checkpoint, and `pull` against honest, damaged and hostile stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from letheon.checkpoints import (
+    EmptyFrontError,
+    Request,
+    SelectionError,
+    VerificationError,
+    pull,
+    read_manifest,
+    select,
+    verify,
+    write_manifest,
+)
+from letheon.checkpoints.manifest import check_name, parse_manifest
+from letheon.tracking import SweepNotFoundError, Tracker
+from letheon.tracking.store import local_folder, open_client
+from tests.letheon.tracking_support import SPEC, front, save_checkpoint, save_front, story
+
+FRONT = front(story())
+
+
+# ---- manifests
+
+
+def test_a_manifest_written_is_a_manifest_verified(tmp_path: Path) -> None:
+    written = save_checkpoint(tmp_path, "t000", 3)
+    folder = tmp_path / "t000" / "epoch-003"
+    read = read_manifest(folder / "manifest.json")
+    assert read == written and (read.trial, read.epoch) == ("t000", 3)
+    assert set(read.files) == {"config.json", "extra/chat_template.jinja", "model.safetensors"}
+    assert read.metrics["loss"] is None  # NaN is not JSON
+    verify(folder / "model", read)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x.json",
+        "a/../../x.json",
+        "/etc/x.json",
+        "a\\x.json",
+        "./x.json",
+        "a//x.json",
+        ".hidden.json",
+        "x.bin",
+        "x.pt",
+        "x.pkl",
+        "pytorch_model.bin",
+        "modeling.py",
+        "x",
+        "a\nb.json",
+        "C:x.json",
+        "%2e%2e/x.json",
+        "manifest.json",
+        "é.json",
+        "x" * 300 + ".json",
+        "",
+    ],
+)
+def test_names_that_are_refused(name: str) -> None:
+    with pytest.raises(VerificationError):
+        check_name(name)
+    entry = {"sha256": "0" * 64, "bytes": 1}
+    content = {"files": {name: entry}, "trial": "t000", "epoch": 1, "metrics": {}}
+    with pytest.raises(VerificationError):
+        parse_manifest(json.dumps(content).encode(), "here")
+
+
+@given(st.text(max_size=40))
+def test_no_accepted_name_leaves_its_folder(name: str) -> None:
+    try:
+        check_name(name)
+    except VerificationError:
+        return
+    assert os.path.normpath(os.path.join("/root", name)) == f"/root/{name}"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
+    with pytest.raises(VerificationError):
+        parse_manifest(data, "here")
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "Z" * 64])
+def test_a_manifest_without_real_digests_is_refused(digest: str) -> None:
+    content = {"files": {"a.json": {"sha256": digest, "bytes": 1}}, "trial": "t", "epoch": 1, "metrics": {}}
+    with pytest.raises(VerificationError, match="SHA-256"):
+        parse_manifest(json.dumps(content).encode(), "here")
+
+
+def test_names_that_differ_in_case_only_are_refused() -> None:
+    entry = {"sha256": "0" * 64, "bytes": 1}
+    content = {"files": {"a.json": entry, "A.json": entry}, "trial": "t", "epoch": 1, "metrics": {}}
+    with pytest.raises(VerificationError, match="one file"):
+        parse_manifest(json.dumps(content).encode(), "here")
+
+
+def test_no_manifest_is_written_for_a_pickle_or_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(VerificationError, match="empty"):
+        write_manifest(tmp_path, "t000", 1, {})
+    (tmp_path / "model" / "optimizer.pt").write_bytes(pickle.dumps({}))
+    with pytest.raises(VerificationError, match="pickles and code are refused"):
+        write_manifest(tmp_path, "t000", 1, {})
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_pickle_that_calls_itself_safetensors_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(pickle.dumps(list(range(100))))
+    manifest = write_manifest(tmp_path, "t000", 1, {})
+    with pytest.raises(VerificationError, match="no safetensors"):
+        verify(tmp_path / "model", manifest)
+
+
+# ---- the choice
+
+
+@pytest.mark.parametrize(
+    ("rule", "fraction", "least", "chosen"),
+    [
+        ("max-utility", 0.05, None, "t000@1"),
+        ("max-forget", 0.05, None, "t000@3"),
+        ("max-forget", 0.05, 0.9, "t000@2"),
+        ("max-utility", 0.05, 0.9, "t000@1"),
+        ("knee", 0.1, None, "t002@1"),
+        ("t000@2", 0.05, None, "t000@2"),
+        ("t002@1", None, None, "t002@1"),
+    ],
+)
+def test_select(rule: str, fraction: float | None, least: float | None, chosen: str) -> None:
+    found = select(FRONT, rule, fraction, least)
+    assert f"{found.trial}@{found.epoch}" == chosen
+
+
+def test_the_knee_is_the_fronts_own() -> None:
+    knee = FRONT["strata"]["0.05"]["knee"]
+    found = select(FRONT, "knee", 0.05)
+    assert (found.trial, found.epoch, found.fraction) == (knee["trial"], knee["epoch"], "0.05")
+
+
+@pytest.mark.parametrize(
+    ("rule", "fraction", "least", "message"),
+    [
+        ("knee", None, None, r"--fraction is needed.*0\.05, 0\.1"),
+        ("knee", 0.2, None, r"--fraction 0\.2.*0\.05, 0\.1 only"),
+        ("best", 0.05, None, "must be one of knee, max-utility, max-forget or TRIAL@EPOCH"),
+        ("t001@1", 0.05, None, r"t001@1: not on the front of fraction 0\.05, which has t000@1, t000@2, t000@3"),
+        ("max-forget", 0.05, 1.5, r"--min-utility 1\.5.*best is t000@1 with 0\.992"),
+        ("t000@3", 0.05, 0.9, r"t000@3 with 0\.833.*max-forget"),
+    ],
+)
+def test_a_choice_that_is_none_says_what_there_is(
+    rule: str, fraction: float | None, least: float | None, message: str
+) -> None:
+    with pytest.raises(SelectionError, match=message):
+        select(FRONT, rule, fraction, least)
+
+
+def test_nothing_can_be_chosen_from_an_empty_front() -> None:
+    with pytest.raises(EmptyFrontError, match="empty"):
+        select({"strata": {"0.05": {"points": [], "knee": None}}})
+
+
+# ---- pull
+
+
+class Store:
+    """A finished sweep in an MLflow of its own; the tests plant things in its artifact folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.uri = f"sqlite:///{root / 'mlflow.db'}"
+        self.trials = root / "trials"
+
+    def add(self, study: str, sweep: str) -> None:
+        rows = story()
+        table = front(rows, sweep)
+        trials = self.trials / study
+        save_front(trials, table)
+        Tracker(self.root, study, sweep, SPEC, self.uri).finish(table, rows, trials)
+
+    def checkpoint(self, study: str, trial: str = "t002", epoch: int = 1) -> Path:
+        client = open_client(self.uri)
+        experiment = client.get_experiment_by_name(study)
+        assert experiment is not None
+        [run] = client.search_runs([experiment.experiment_id], f"tags.`letheon.trial_id` = '{trial}'")
+        folder = local_folder(str(run.info.artifact_uri))
+        assert folder is not None
+        return folder / "checkpoints" / f"epoch-{epoch:03d}"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def study(request: pytest.FixtureRequest, store: Store) -> str:
+    """A finished sweep of its own for the test, named after it."""
+    name = str(request.node.name).replace("[", "-").replace("]", "")
+    store.add(name, name)
+    return name
+
+
+KNEE_10 = Request("knee", 0.1)
+
+
+def test_what_is_pulled_is_what_was_saved(store: Store, study: str, tmp_path: Path) -> None:
+    to = tmp_path / "new" / "model"
+    pulled = pull(study, to, store.root, Request("t000@2"), store.uri)
+    saved = store.trials / study / "t000" / "epoch-002"
+    assert pulled.path == to and (pulled.trial, pulled.epoch, pulled.fraction) == ("t000", 2, "0.05")
+    assert sorted(os.listdir(to)) == ["config.json", "extra", "manifest.json", "model.safetensors"]
+    assert (to / "manifest.json").read_bytes() == (saved / "manifest.json").read_bytes()
+    assert load_file(to / "model.safetensors")["weight"].tolist() == [[2.0] * 4] * 4
+    verify(to, read_manifest(to / "manifest.json"))
+    assert pulled.metrics["model_utility"] == 0.58 and pulled.config["method"] == "npo_rt"
+    assert str(to) in pulled.how_to_load()
+    assert os.listdir(to.parent) == ["model"]
+
+
+def test_a_pull_never_overwrites(store: Store, study: str, tmp_path: Path) -> None:
+    with pytest.raises(SelectionError, match="choose another folder"):
+        pull(study, tmp_path, store.root, KNEE_10, store.uri)
+    link = tmp_path / "dangling"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SelectionError, match="choose another folder"):
+        pull(study, link, store.root, KNEE_10, store.uri)
+
+
+def test_the_newest_sweep_of_a_name_is_pulled(store: Store, study: str, tmp_path: Path) -> None:
+    rows = [{**row, "time": row["time"] + 999} for row in story()]
+    trials = tmp_path / "trials"
+    table = front(rows, study)
+    save_front(trials, table)
+    (trials / "t002" / "epoch-001" / "model" / "config.json").write_text('{"newer": true}')
+    write_manifest(trials / "t002" / "epoch-001", "t002", 1, {})
+    Tracker(store.root, study, study, SPEC, store.uri).finish(table, rows, trials)
+    pull(study, tmp_path / "model", store.root, KNEE_10, store.uri)
+    assert json.loads((tmp_path / "model" / "config.json").read_text()) == {"newer": True}
+
+
+def test_a_sweep_that_is_not_there_or_not_finished(store: Store, study: str, tmp_path: Path) -> None:
+    to = tmp_path / "model"
+    with pytest.raises(SweepNotFoundError, match=study):
+        pull("nothing", to, store.root, uri=store.uri)
+    Tracker(store.root, f"{study}-2", "unfinished", SPEC, store.uri).sync(story()[:6])
+    with pytest.raises(SweepNotFoundError, match=r"is running and has registered.*letheon resume unfinished"):
+        pull("unfinished", to, store.root, uri=store.uri)
+    empty = tmp_path / "empty"
+    with pytest.raises(SweepNotFoundError, match="no tracking store"):
+        pull("x", to, empty, uri=f"sqlite:///{empty / 'mlflow.db'}")
+    assert not to.exists() and not empty.exists()
+
+
+def test_one_name_in_two_studies_is_ambiguous(store: Store, study: str, tmp_path: Path) -> None:
+    store.add(f"{study}-2", study)
+    with pytest.raises(SweepNotFoundError, match="several studies"):
+        pull(study, tmp_path / "model", store.root, KNEE_10, store.uri)
+    assert pull(study, tmp_path / "model", store.root, KNEE_10, store.uri, study=study).study == study
+
+
+# ---- hostile and damaged stores
+
+
+def _flip(folder: Path) -> None:
+    path = folder / "model" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def _grow(folder: Path) -> None:
+    with (folder / "model" / "config.json").open("ab") as file:
+        file.write(b" ")
+
+
+def _extra(folder: Path) -> None:
+    (folder / "model" / "generation_config.json").write_text("{}")
+
+
+def _pickle(folder: Path) -> None:
+    (folder / "model" / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+
+
+def _code(folder: Path) -> None:
+    (folder / "model" / "modeling_x.py").write_text("raise SystemExit")
+
+
+def _beside(folder: Path) -> None:
+    (folder / "more.json").write_text("{}")
+
+
+def _missing(folder: Path) -> None:
+    (folder / "model" / "config.json").unlink()
+
+
+def _no_manifest(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+
+
+def _link_out(folder: Path) -> None:
+    path = folder / "model" / "config.json"
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+
+def _link_same(folder: Path) -> None:
+    path = folder / "model" / "config.json"
+    copy = folder.parents[2] / "copy.json"
+    path.rename(copy)
+    path.symlink_to(copy)
+
+
+def _link_folder(folder: Path) -> None:
+    (folder / "model").rename(folder.parents[2] / "elsewhere")
+    (folder / "model").symlink_to(folder.parents[2] / "elsewhere")
+
+
+def _fifo(folder: Path) -> None:
+    os.mkfifo(folder / "model" / "pipe.json")
+
+
+def _backslash(folder: Path) -> None:
+    (folder / "model" / "a\\b.json").write_text("{}")
+
+
+def _forged(folder: Path) -> None:
+    """Whoever can write the artifacts can write a matching manifest, but not the digest in the registry."""
+    _flip(folder)
+    write_manifest(folder, "t002", 1, {})
+
+
+def _traversal(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["../../../escaped.json"] = {"sha256": "0" * 64, "bytes": 1}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+HOSTILE: list[Callable[[Path], None]] = [
+    _flip,
+    _grow,
+    _extra,
+    _pickle,
+    _code,
+    _beside,
+    _missing,
+    _no_manifest,
+    _link_out,
+    _link_same,
+    _link_folder,
+    _fifo,
+    _backslash,
+    _forged,
+    _traversal,
+]
+
+
+@pytest.mark.parametrize("plant", HOSTILE, ids=lambda plant: plant.__name__.strip("_"))
+def test_a_store_that_was_tampered_with_is_refused(
+    store: Store, study: str, tmp_path: Path, plant: Callable[[Path], None]
+) -> None:
+    plant(store.checkpoint(study))
+    with pytest.raises(VerificationError):
+        pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri)
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_an_interrupted_pull_leaves_nothing(
+    store: Store, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from letheon.tracking import artifacts
+
+    real = artifacts.fetch
+
+    def interrupted(*args: Any) -> Path:
+        real(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(artifacts, "fetch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri)
+    assert os.listdir(tmp_path / "out") == []
+    monkeypatch.undo()
+    assert pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri).path.is_dir()
+
+
+def test_a_front_table_that_was_tampered_with_selects_nothing_unregistered(
+    store: Store, study: str, tmp_path: Path
+) -> None:
+    client = open_client(store.uri)
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    [parent] = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'sweep'")
+    folder = local_folder(str(parent.info.artifact_uri))
+    assert folder is not None
+    table = json.loads((folder / "front.json").read_text())
+    table["strata"]["0.1"]["points"][0]["trial"] = table["strata"]["0.1"]["knee"]["trial"] = "../../x"
+    (folder / "front.json").write_text(json.dumps(table))
+    with pytest.raises(SweepNotFoundError, match="no version"):
+        pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri)
+    assert not (tmp_path / "out").exists()

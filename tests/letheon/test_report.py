@@ -1,0 +1,148 @@
+"""The picture and the page of a sweep: they show every stratum, fetch nothing, and escape what a sweep may be named."""
+
+from __future__ import annotations
+
+import struct
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from letheon.report import html_report, plot_front, write_report
+from letheon.report.labels import Label, place
+from letheon.report.view import views
+from tests.letheon.tracking_support import Story, front, story
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def size(png: bytes) -> tuple[int, int]:
+    assert png.startswith(PNG)
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def test_a_panel_for_every_stratum() -> None:
+    one = {"sweep": "x", "strata": {"0.05": front(story())["strata"]["0.05"]}}
+    narrow, _ = size(plot_front(one, story(), dpi=50))
+    wide, _ = size(plot_front(front(story()), story(), dpi=50))
+    assert wide > 1.8 * narrow
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_equal_input_gives_an_equal_picture(theme: Any) -> None:
+    pictures = [plot_front(front(story()), story(), theme, dpi=50) for _ in range(2)]
+    assert pictures[0] == pictures[1]
+
+
+def test_nothing_global_of_matplotlib_is_touched() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    plot_front(front(story()), story(), dpi=50)
+    assert dict(mpl.rcParams) == before
+
+
+def _one_point() -> Story:
+    tale = Story()
+    tale.trial("t000", "0.05", "ga")
+    tale.report("t000", 1, 0.0, 0.6)
+    return tale
+
+
+def _not_finite() -> Story:
+    tale = _one_point()
+    tale.report("t000", 2, float("nan"), 0.5)
+    tale.report("t000", 3, -3.0, float("inf"))
+    return tale
+
+
+def _no_report() -> Story:
+    tale = Story()
+    tale.trial("t000", "0.05", "ga")
+    return tale
+
+
+def _all_infeasible() -> Story:
+    tale = _no_report()
+    tale.report("t000", 1, -20.0, 0.0)
+    return tale
+
+
+@pytest.mark.parametrize("make", [Story, _one_point, _not_finite, _no_report, _all_infeasible])
+def test_sweeps_with_little_to_show_are_drawn(make: Any) -> None:
+    rows = make().rows
+    png = plot_front(front(rows), rows, dpi=50)
+    assert size(png) > (100, 100)
+    assert "</html>" in html_report(front(rows), rows, png, png)
+
+
+def test_what_is_drawn() -> None:
+    small, large = views(front(story()), story())
+    assert [item.name for item in small.front] == ["t000@1", "t000@2", "t000@3"]
+    assert small.target == (-12.0, 0.60) and small.retain == (0.0, 0.61) and large.retain is None
+    paths = {path.trial: path for path in small.paths}
+    assert paths["t000"].epochs == (0, 1, 2, 3) and paths["t001"].outcome == "pruned"
+    assert sum(item.is_knee for item in small.front) == 1
+
+
+class Page(HTMLParser):
+    """Tags, the addresses they would fetch, and the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_stands_alone_and_says_how_to_pull() -> None:
+    page = Page(html_report(front(story(), "my sweep"), story(), PNG, PNG))
+    assert page.fetched and all(address.startswith("data:image/png;base64,") for address in page.fetched)
+    assert "script" not in page.tags and "link" not in page.tags
+    assert "letheon pull 'my sweep' --fraction 0.05 --select knee" in page.text
+    assert "t000@3" in page.text and "npo_rt" in page.text and "1 pruned" in page.text
+
+
+def test_no_text_of_a_sweep_becomes_markup() -> None:
+    evil = "<script>alert('x')</script>"
+    table = front(story(), evil)
+    stratum = table["strata"]["0.05"]
+    for point in stratum["points"]:
+        point["trial"] = evil
+        point["config"] = {evil: evil, "method": evil}
+    table["strata"][" 0.05"] = {**stratum, "knee": None}
+    page = Page(html_report(table, story(), PNG, PNG))
+    assert "script" not in page.tags and evil in page.text
+
+
+def test_files_are_written_whole_and_returned(tmp_path: Path) -> None:
+    files = write_report(tmp_path / "new", front(story()), story())
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(files) == ["front.html", "front.png"]
+    assert (tmp_path / "new" / "front.png").read_bytes() == files["front.png"]
+    assert (tmp_path / "new" / "front.html").read_text() == files["front.html"]
+
+
+spots = st.tuples(st.floats(0, 300), st.floats(0, 200), st.integers(0, 2))
+
+
+@given(st.lists(spots, max_size=30))
+def test_no_label_covers_another_or_leaves_the_panel(points: list[tuple[float, float, int]]) -> None:
+    from letheon.report.labels import _box
+
+    placed = place([Label(f"t{i:03d}@1", x, y, rank) for i, (x, y, rank) in enumerate(points)], 300, 200)
+    boxes = [_box(label, dx, dy, align) for label, dx, dy, align in placed]
+    for i, box in enumerate(boxes):
+        assert box.left >= 0 and box.right <= 300 and box.bottom >= 0 and box.top <= 200
+        assert not any(box.meets(other) for other in boxes[i + 1 :])

@@ -1,0 +1,104 @@
+"""A small sweep as journal rows, its front and its checkpoints on disk, for the tests of records, pull and report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from letheon.checkpoints import Manifest, checkpoint_folder, write_manifest
+from letheon.front import front_of
+
+Rows = list[dict[str, Any]]
+
+SPEC: dict[str, Any] = {
+    "name": "study",
+    "model": {"base": "tiny"},
+    "search": {"method": {"choice": ["ga", "npo_rt"]}, "learning_rate": 1e-4},
+    "seeds": [0],
+    "note": "https://someone:hunter2@example.org/weights",
+}
+START = 1_700_000_000.0
+
+
+class Story:
+    """Rows as the journal numbers and times them."""
+
+    def __init__(self) -> None:
+        self.rows: Rows = []
+
+    def add(self, kind: str, **fields: Any) -> None:
+        seq = len(self.rows) + 1
+        self.rows.append({"kind": kind, "seq": seq, "time": START + seq + 0.25, **fields})
+
+    def trial(self, trial: str, stratum: str, method: str) -> None:
+        config = {"method": method, "forget_fraction": float(stratum), "learning_rate": 1e-4, "beta": None}
+        self.add("trial", trial=trial, stratum=stratum, config=config, baseline=metrics(-12.0, 0.60))
+
+    def report(self, trial: str, epoch: int, log10: float, utility: float, rung: int | None = None) -> None:
+        decision = {"action": "continue", "epoch": epoch, "rung": rung, "rank": 1, "of": 1, "front": None}
+        decision |= {"violation": 0.0, "reason": "first at its rung"}
+        self.add("report", trial=trial, epoch=epoch, metrics=metrics(log10, utility), decision=decision)
+
+    def end(self, trial: str, outcome: str, epoch: int, reason: str = "because") -> None:
+        self.add("end", trial=trial, outcome=outcome, reason=reason, epoch=epoch)
+
+
+def metrics(log10: float, utility: float) -> dict[str, Any]:
+    return {
+        "log10_forget_quality": log10,
+        "forget_quality": 10.0**log10,
+        "model_utility": utility,
+        "utility_ratio": utility / 0.60,
+        "loss": 1.5,
+    }
+
+
+def story() -> Rows:
+    """Two strata; a trial of every outcome; fronts of three points and of one."""
+    tale = Story()
+    tale.add("sweep", state="preparing")
+    tale.add("sweep", state="running", info={"slots": 2, "retain": {"0.05": {"model_utility": 0.61}}})
+    for trial, stratum, method in (
+        ("t000", "0.05", "npo_rt"),
+        ("t001", "0.05", "ga"),
+        ("t002", "0.1", "npo_rt"),
+        ("t003", "0.1", "ga"),
+    ):
+        tale.trial(trial, stratum, method)
+    tale.report("t000", 1, -6.0, 0.595, rung=1)
+    tale.report("t001", 1, -7.0, 0.55, rung=1)
+    tale.report("t000", 2, -2.0, 0.58)
+    tale.end("t001", "pruned", 1, "rank 2 of 2 at rung 1")
+    tale.report("t002", 1, -4.0, 0.56, rung=1)
+    tale.report("t000", 3, -1.0, 0.50, rung=3)
+    tale.end("t000", "completed", 3)
+    tale.report("t003", 1, -3.0, 0.10, rung=1)
+    tale.end("t003", "collapsed", 1, "utility_ratio 0.17 below 0.8")
+    tale.end("t002", "failed", 1, "worker died: https://me:secret@host/x")
+    return tale.rows
+
+
+def front(rows: Sequence[Mapping[str, Any]], sweep: str = "sweep") -> dict[str, Any]:
+    return front_of([dict(row) for row in rows], sweep)
+
+
+def save_checkpoint(trials: Path, trial: str, epoch: int) -> Manifest:
+    """A folder shaped like a Hugging Face model: weights, configuration, a template in a subfolder."""
+    folder = checkpoint_folder(trials, trial, epoch)
+    (folder / "model" / "extra").mkdir(parents=True)
+    weights = np.full((4, 4), epoch, dtype=np.float32)
+    save_file({"weight": weights}, folder / "model" / "model.safetensors")
+    (folder / "model" / "config.json").write_text(json.dumps({"trial": trial, "epoch": epoch}))
+    (folder / "model" / "extra" / "chat_template.jinja").write_text("{{ messages }}")
+    return write_manifest(folder, trial, epoch, {"model_utility": 0.5, "loss": float("nan")})
+
+
+def save_front(trials: Path, table: Mapping[str, Any]) -> None:
+    for stratum in table["strata"].values():
+        for point in stratum["points"]:
+            save_checkpoint(trials, point["trial"], point["epoch"])
