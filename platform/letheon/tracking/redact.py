@@ -8,7 +8,7 @@ import re
 # The greedy class reaches the last `@` before the path, so a password that contains `@` goes whole.
 _CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/\s]*@")
 _QUERY = re.compile(
-    r"(?P<key>[?&;](?:[\w-]*(?:password|passwd|pwd|token|secret|signature|credential|api_?key))=)[^&;\s]+", re.I
+    r"(?P<key>[?&;](?:[\w-]{0,40}(?:password|passwd|pwd|token|secret|signature|credential|api_?key))=)[^&;\s]+", re.I
 )
 
 
