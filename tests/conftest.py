@@ -26,8 +26,7 @@ settings.load_profile("letheon")
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A local Ray with two CPUs, shared by all tests that ask for it."""
-    import ray
+    from letheon.session import ray_session as session
 
-    ray.init(num_cpus=2, include_dashboard=True, log_to_driver=False, configure_logging=False)
-    yield
-    ray.shutdown()
+    with session(address=None):
+        yield

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 IGNORED = -100
 
@@ -22,14 +23,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded rows, each tensor (rows, tokens) int64. `labels` is -100 outside answer and end of sequence."""
+    """Right-padded rows, both tensors (rows, tokens) int64. `labels` is -100 outside answer and end of sequence."""
 
     input_ids: Tensor
-    attention_mask: Tensor
     labels: Tensor
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device))
+        return Batch(self.input_ids.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True)
@@ -64,29 +64,26 @@ def collate(rows: Sequence[Encoded], pad_id: int) -> Batch:
     """Pad on the right to the longest row."""
     width = max(len(row.input_ids) for row in rows)
     ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    attention = torch.zeros((len(rows), width), dtype=torch.long)
     labels = torch.full((len(rows), width), IGNORED, dtype=torch.long)
     for i, row in enumerate(rows):
         n = len(row.input_ids)
         ids[i, :n] = torch.tensor(row.input_ids)
-        attention[i, :n] = 1
         labels[i, row.answer_start : n] = ids[i, row.answer_start : n]
-    return Batch(ids, attention, labels)
+    return Batch(ids, labels)
 
 
 def score(model: Callable[..., Any], batch: Batch, keep_logits: bool = False) -> Scores:
-    """One forward pass; the LM head runs only from the first answer position of the batch on. Softmax in float32."""
+    """One forward pass; the LM head runs only from the first answer position of the batch on. Softmax in float32.
+
+    No attention mask: rows are padded on the right, where a causal model's earlier positions cannot see it, and
+    without one the attention kernels that need none are used.
+    """
     targets = batch.labels[:, 1:]
     mask = targets != IGNORED
     first = int(mask.any(0).to(torch.uint8).argmax())
     positions = torch.arange(first, targets.shape[1], device=targets.device)
-    logits = model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        logits_to_keep=positions,
-        use_cache=False,
-    ).logits.float()
+    logits = model(input_ids=batch.input_ids[:, :-1], logits_to_keep=positions, use_cache=False).logits.float()
     targets, mask = targets[:, first:], mask[:, first:]
-    picked = logits.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    log_probs = (picked - logits.logsumexp(-1)) * mask
+    losses = functional.cross_entropy(logits.flatten(0, 1), targets.clamp(min=0).flatten(), reduction="none")
+    log_probs = -losses.view_as(targets) * mask
     return Scores(log_probs, mask, logits if keep_logits else None)

@@ -15,6 +15,8 @@ from typing import Any
 
 from trainables.worker import NAMESPACE
 
+PREFIX = "letheon-"
+
 WORKER_ENVIRONMENT = {
     # The 2 s default would delay each of Ray Train's own polls by as much.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -60,8 +62,9 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             finally:
                 ray.shutdown()
             return
+        _remove_stale_folders()
         # A short path: Ray's sockets lie below it and may have no more than 107 characters.
-        folder = Path(tempfile.mkdtemp(prefix="letheon-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         try:
             # The dashboard serves the State API, without which Ray Train leaks placement groups.
             ray.init(
@@ -74,6 +77,14 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             yield
         finally:
             ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_stale_folders() -> None:
+    """What drivers left that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists() and folder.stat().st_uid == os.getuid():
             shutil.rmtree(folder, ignore_errors=True)
 
 

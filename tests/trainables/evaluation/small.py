@@ -66,7 +66,7 @@ def small_model() -> LlamaForCausalLM:
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for _ in range(60):
         optimizer.zero_grad()
-        model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=batch.labels).loss.backward()
+        model(input_ids=batch.input_ids, labels=batch.labels).loss.backward()
         optimizer.step()
     return model
 
@@ -99,7 +99,7 @@ def evaluate_as_rank(rank: int, size: int, folder: Path) -> None:
 
 
 class CountedCalls(torch.nn.Module):
-    """A model that counts its forward passes, and the rows of those that score answers."""
+    """A model that counts its forward passes, and the rows (without end and padding) of those that score answers."""
 
     def __init__(self, model: LlamaForCausalLM) -> None:
         super().__init__()
@@ -112,6 +112,6 @@ class CountedCalls(torch.nn.Module):
         self.calls += 1
         self.modes.add(self.model.training)
         if not inputs["use_cache"]:
-            rows = zip(inputs["input_ids"].tolist(), inputs["attention_mask"].sum(-1).tolist(), strict=True)
-            self.scored += [tuple(ids[:length]) for ids, length in rows]
+            closing = {small_tokenizer().pad_token_id, small_tokenizer().eos_token_id}
+            self.scored += [tuple(token for token in ids if token not in closing) for ids in inputs["input_ids"].tolist()]
         return self.model(**inputs)

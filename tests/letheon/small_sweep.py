@@ -1,0 +1,69 @@
+"""A sweep small enough for tests: four fictitious people, a model that is half trained, evaluations of a few rows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SPACE = """\
+name: small
+benchmark: {name: fictional, people: 4, evaluation_rows: 4}
+model: {base: tiny, recipe: {epochs: 12}}
+evaluation: {max_new_tokens: 8}
+search:
+  method: {choice: [ga, npo_rt]}
+  forget_fraction: {choice: [0.25, 0.5]}
+  learning_rate: {loguniform: [1.0e-5, 1.0e-4]}
+  beta: {loguniform: [0.05, 0.2]}
+  retain_weight: {uniform: [1.0, 2.0]}
+scheduler: {name: asha, max_epochs: 4, reduction_factor: 2, collapse: null}
+budget: {trials: 6}
+trial: {batch_size: 8}
+"""
+
+
+def write_space(folder: Path, text: str = SPACE) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+def letheon(*arguments: str | Path, root: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [*command(*arguments), "--root", str(root)], capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [str(Path(sys.executable).parent / "letheon"), *map(str, arguments)]
+
+
+def start(*arguments: str | Path, root: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start the command in a process group of its own; its output goes to `log`."""
+    return subprocess.Popen(
+        [*command(*arguments), "--root", str(root)],
+        stdout=log.open("wb"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 300) -> None:
+    """Raises AssertionError when the time is over or the process has ended first."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the command ended too early"
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        time.sleep(0.05)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL the driver alone, as the kernel would when memory runs out; its children must end by themselves."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)

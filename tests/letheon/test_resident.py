@@ -1,0 +1,184 @@
+"""Resident workers with real Ray Train, DeepSpeed and evaluation: a used slot equals a fresh one, crashes cost one epoch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from letheon.preparation import Prepared, prepare, trial_config
+from letheon.resident import ResidentSettings, ResidentWorkers
+from letheon.spec import SweepSpec, load_spec
+from tests.letheon.small_sweep import SPACE, write_space
+from trainables.config import Hyperparameters
+from trainables.jobs import TrialJob
+
+MEASURED = ("seconds", "per_second", "memory")
+NPO_RT = {"method": "npo_rt", "learning_rate": 1e-4, "beta": 0.1, "retain_weight": 1.0}
+GA = {"method": "ga", "learning_rate": 5e-4}
+NPO_KL = {"method": "npo_kl", "learning_rate": 1e-4, "beta": 0.05, "retain_weight": 2.0}
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> SweepSpec:
+    content = yaml.safe_load(SPACE)
+    content["trial"] |= {"cpus_per_worker": 0.5, "max_failures": 1}
+    return load_spec(write_space(tmp_path_factory.mktemp("space"), yaml.safe_dump(content)))
+
+
+@pytest.fixture(scope="module")
+def prepared(ray_session: None, spec: SweepSpec, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    root = tmp_path_factory.mktemp("root")
+    return prepare(spec, root, 2, root / "logs", progress=lambda text: None)
+
+
+class Trials:
+    """Runs trials, each in a folder of its own, and keeps only what must not depend on the machine's mood."""
+
+    def __init__(self, spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
+        self._spec, self._prepared, self._folder = spec, prepared, folder
+
+    def settings(self, **changes: Any) -> ResidentSettings:
+        workers = self._spec.trial.workers_config.model_copy(update=changes)
+        return ResidentSettings(workers=workers, storage=self._folder / "train", logs=self._folder / "logs")
+
+    def submit(self, resident: ResidentWorkers, name: str, hyper: dict[str, Any]) -> int:
+        parameters = Hyperparameters(forget_fraction=0.25, batch_size=8, **hyper)
+        config = trial_config(self._spec, self._prepared, name, parameters, self._folder / name)
+        return resident.submit(TrialJob(config=config).model_dump(mode="json"))
+
+    def run(self, resident: ResidentWorkers, name: str, hyper: dict[str, Any], epochs: int = 2) -> list[dict[str, Any]]:
+        generation = self.submit(resident, name, hyper)
+        return [kept(resident.run_epoch(generation, epoch)) for epoch in range(1, epochs + 1)]
+
+    def weights(self, name: str, epoch: int) -> bytes:
+        return (self._folder / name / f"epoch-{epoch:03d}" / "model" / "model.safetensors").read_bytes()
+
+
+def kept(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in report.items() if not any(part in key for part in MEASURED)}
+
+
+@pytest.fixture
+def trials(spec: SweepSpec, prepared: Prepared, tmp_path: Path) -> Trials:
+    return Trials(spec, prepared, tmp_path)
+
+
+@pytest.fixture
+def resident(trials: Trials) -> Iterator[ResidentWorkers]:
+    workers = ResidentWorkers(trials.settings())
+    yield workers
+    workers.close()
+
+
+def test_a_used_slot_gives_bit_equal_trials_to_a_fresh_one(trials: Trials, resident: ResidentWorkers) -> None:
+    first = trials.run(resident, "first", NPO_RT)
+    trials.run(resident, "collapsing", {**GA, "learning_rate": 0.5})  # leaves NaN or nonsense behind
+    trials.run(resident, "abandoned", NPO_KL, epochs=1)
+    again = trials.run(resident, "again", NPO_RT)
+    fresh_workers = ResidentWorkers(trials.settings())
+    fresh = trials.run(fresh_workers, "fresh", NPO_RT)
+    fresh_workers.close()
+    assert first == again
+    assert first == fresh
+    assert trials.weights("first", 2) == trials.weights("again", 2) == trials.weights("fresh", 2)
+    assert first[0]["loss"] != first[1]["loss"]
+
+
+def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resident: ResidentWorkers) -> None:
+    undisturbed = trials.run(resident, "undisturbed", NPO_RT, epochs=3)
+    generation = trials.submit(resident, "killed", NPO_RT)
+    reports = [kept(resident.run_epoch(generation, 1))]
+    os.kill(worker_pid(resident), signal.SIGKILL)
+    reports += [kept(resident.run_epoch(generation, epoch)) for epoch in (2, 3)]
+    assert reports == undisturbed
+
+
+def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
+    trials: Trials, resident: ResidentWorkers
+) -> None:
+    pid = worker_pid(resident, wait=True)
+    generation = trials.submit(resident, "broken", {**GA, "method": "no_such_method"})
+    assert "KeyError" in resident.run_epoch(generation, 1)["failed"]
+    assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
+    assert worker_pid(resident) == pid
+
+
+def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, resident: ResidentWorkers) -> None:
+    generation = trials.submit(resident, "doomed", GA)
+    resident.run_epoch(generation, 1)
+    for _ in range(2):  # max_failures is 1
+        pid = worker_pid(resident, wait=True)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: worker_pid(resident) not in (None, pid))
+    assert "lost 2 times" in resident.run_epoch(generation, 2)["failed"]
+    assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
+
+
+def test_two_workers_under_zero_3_agree_with_one(trials: Trials, resident: ResidentWorkers, spec: SweepSpec) -> None:
+    alone = trials.run(resident, "alone", NPO_RT, epochs=1)[0]
+    sharded = {"workers": 2, "deepspeed": {"zero_optimization": {"stage": 3}}}
+    trials._spec = spec.model_copy(update={"trial": spec.trial.model_copy(update=sharded)})
+    pair = ResidentWorkers(trials.settings(**sharded))
+    together = trials.run(pair, "together", NPO_RT, epochs=1)[0]
+    pair.close()
+    assert together.keys() == alone.keys()
+    for key in ("loss", "model_utility", "forget_probability", "retain_probability", "forget_truth_ratio"):
+        assert together[key] == pytest.approx(alone[key], rel=1e-3)
+
+
+def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trials) -> None:
+    workers = ResidentWorkers(trials.settings())
+    trials.run(workers, "only", GA, epochs=1)
+    pid = worker_pid(workers)
+    assert pid is not None
+    before = alive_actors()
+    workers.close()
+    wait_until(lambda: not process_exists(pid))
+    wait_until(lambda: not any(workers.name in name for name in alive_actors()))
+    wait_until(lambda: pid not in {actor["pid"] for actor in alive_actors().values()})
+    wait_until(lambda: open_placement_groups() == 0)
+    assert before
+
+
+def alive_actors() -> dict[str, dict[str, Any]]:
+    from ray.util.state import list_actors
+
+    found = list_actors(filters=[("state", "=", "ALIVE")], detail=True, limit=1000)
+    return {f"{actor.class_name} {actor.name} {actor.actor_id}": {"pid": actor.pid} for actor in found}
+
+
+def open_placement_groups() -> int:
+    from ray.util.state import list_placement_groups
+
+    return sum(group.state != "REMOVED" for group in list_placement_groups(limit=1000))
+
+
+def process_exists(pid: int) -> bool:
+    return Path("/proc", str(pid)).exists()
+
+
+def worker_pid(resident: ResidentWorkers, wait: bool = False) -> int | None:
+    """The process of rank 0, named by its own log file."""
+    if wait:
+        wait_until(lambda: worker_pid(resident) is not None)
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(process / "fd" / "1").endswith(f"{resident.name}-rank0.log"):
+                return int(process.name)
+        except OSError:
+            continue
+    return None
+
+
+def wait_until(condition: Any, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        time.sleep(0.1)
