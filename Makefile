@@ -50,11 +50,12 @@ environment: .venv/.project ## .venv with the locked packages and this checkout 
 	@touch $@
 	@echo "Installed letheon into .venv."
 
+# What only a CUDA build of torch needs is left out: that build pins it (docs/decisions/0004).
 lock: ## write requirements.lock anew: the newest releases that pyproject.toml allows
 	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; $(PYTHON) -m venv $$new/venv; \
 	$$new/venv/bin/python -m pip install -qq --no-compile '.[dev]'; rm -rf build; \
-	{ grep '^#' requirements.lock; $$new/venv/bin/python -m pip freeze --all --exclude letheon --exclude pip | sed 's/+[a-z0-9.]*$$//' \
-	  | LC_ALL=C sort -f; } > $$new/requirements.lock; \
+	{ grep '^#' requirements.lock; $$new/venv/bin/python -m pip freeze --all --exclude letheon --exclude pip \
+	  | grep -vE '^(cuda|nvidia|triton)' | sed 's/+[a-z0-9.]*$$//' | LC_ALL=C sort -f; } > $$new/requirements.lock; \
 	grep -q ^torch== $$new/requirements.lock; cp $$new/requirements.lock requirements.lock
 
 clean: ## remove .venv, builds and caches of tools; sweeps in .letheon stay
