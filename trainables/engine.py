@@ -1,6 +1,6 @@
-"""One DeepSpeed engine over a fresh copy of a model: optimizer steps, checkpoints, Hugging Face weights out of any ZeRO stage.
+"""One DeepSpeed engine over a fresh copy of a model: optimizer steps, checkpoints, full weights out of any ZeRO stage.
 
-Knows neither losses nor data. The optimizer is a client `torch.optim.AdamW`: DeepSpeed's own ones are compiled at first use.
+Knows neither losses nor data. The optimizer is a client `torch.optim.AdamW`: DeepSpeed's own are compiled at first use.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from trainables.config import WorkersConfig
 from trainables.group import Group
 
 STATE_TAG = "state"
+SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
 
 
 def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, Any]:
-    """The user's DeepSpeed JSON with what the trial owns: batch sizes, precision, clipping. Accumulation is ours (see `Engine.step`)."""
+    """The user's DeepSpeed JSON with what the trial owns: batch sizes, precision, clipping.
+
+    Accumulation is ours (see `Engine.step`), so DeepSpeed is told of none.
+    """
     config: dict[str, Any] = copy.deepcopy(workers.deepspeed)
     config |= {
         "train_micro_batch_size_per_gpu": workers.micro_batch_size,
@@ -32,7 +36,7 @@ def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, 
     }
     if workers.precision == "bf16":
         config["bf16"] = {"enabled": True}
-    if workers.zero_stage == 3:
+    if workers.zero_stage == SHARDED_WEIGHTS:
         config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
     return config
 
@@ -50,7 +54,7 @@ class Engine:
     """A model in training.
 
     Args:
-        pristine: the model to start from, on the CPU; it is copied, never changed (a ZeRO-3 module cannot be loaded twice).
+        pristine: the model to start from, on the CPU; copied, never changed (a ZeRO-3 module cannot be loaded twice).
         betas, weight_decay: of AdamW. gradient_clip: largest norm of the gradient.
     """
 
@@ -85,8 +89,8 @@ class Engine:
     def step(self, losses: Iterable[Tensor], learning_rate: float, count: int) -> None:
         """One optimizer step over `count` micro-batches.
 
-        The losses of all micro-batches of all workers must sum to the loss of the whole batch. DeepSpeed averages gradients
-        over workers, hence the factor. Losses are taken lazily: one graph is alive at a time.
+        The losses of all micro-batches of all workers must sum to the loss of the whole batch. DeepSpeed averages
+        gradients over workers, hence the factor. Losses are taken lazily: one graph is alive at a time.
         """
         for group in self.deepspeed.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -109,7 +113,7 @@ class Engine:
         """Full weights on rank 0 (None elsewhere), whatever the ZeRO stage. Every rank must call."""
         state = (
             self.deepspeed._zero3_consolidated_16bit_state_dict()
-            if self._stage == 3
+            if self._stage == SHARDED_WEIGHTS
             else self.deepspeed.module.state_dict()
         )
         return state if self._group.rank == 0 else None

@@ -1,4 +1,4 @@
-"""What a worker can be asked to do, as data: make a base, fine-tune a model, evaluate the baselines of a fraction, run a trial.
+"""What a worker can be asked to do, as data: make a base, fine-tune a model, evaluate baselines, run a trial.
 
 Frozen and validated; travels from the driver to the workers as JSON. Importing it loads no torch.
 """
@@ -30,7 +30,7 @@ class BaseJob(Frozen):
 
 
 class FinetuneJob(Frozen):
-    """Fine-tune a base on all rows (target model: `fraction` null) or on the rows a fraction retains (its retain model)."""
+    """Fine-tune a base on all rows (`fraction` null: the target) or on those a fraction retains (a retain model)."""
 
     kind: Literal["finetune"] = "finetune"
     base: str = Field(description="folder or Hugging Face id of the base model")

@@ -1,6 +1,6 @@
 """The per-worker loop of one trial: train an epoch, evaluate, write the epoch's folder, report, wait for the verdict.
 
-All ranks run it in lockstep. It knows neither Ray nor schedulers: a `Channel` asks on its behalf and rank 0 alone speaks to it.
+All ranks run it in lockstep. It knows neither Ray nor schedulers: rank 0 alone asks and reports, through a `Channel`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trainables.models import save_model
 from trainables.reference import ReferenceKey, compute_reference, load_or_compute, rows_digest
 from trainables.resident import Resident
 from trainables.schedule import StepRows, epoch_steps, learning_rate, micro_batches
-from trainables.scores import Encoded, collate, score
+from trainables.scores import collate, score
 from trainables.trial_folder import TrialFolder
 
 
@@ -46,7 +46,7 @@ def run_trial(config: TrialConfig, resident: Resident, group: Group, channel: Ch
     trial: Trial | None = None
     try:
         for epoch in range(1, config.max_epochs + 1):
-            if not first(group, lambda epoch=epoch: channel.may_run(epoch)):  # type: ignore[misc]
+            if not first(group, lambda epoch=epoch: channel.may_run(epoch)):
                 return
             if epoch > done:
                 trial = trial or Trial(config, resident, group, done)

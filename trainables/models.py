@@ -1,6 +1,6 @@
 """Where models come from: a tiny Llama made here, the weights inside an installed package, a Hugging Face id or folder.
 
-Knows nothing of training. `save_model` is the only place that writes weights for others to load: safetensors, never pickles.
+Knows nothing of training. `save_model` alone writes weights for others to load: safetensors, never pickles.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ def tiny_tokenizer(texts: Iterable[str]) -> Any:
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END_OF_TEXT, pad_token=PADDING)
+    make: Any = PreTrainedTokenizerFast  # untyped
+    return make(tokenizer_object=bpe, eos_token=END_OF_TEXT, pad_token=PADDING)
 
 
 def tiny_model(tokenizer: Any, seed: int) -> LlamaForCausalLM:
-    """A Llama of 1.1 M parameters with random weights; small enough to memorise a benchmark in a minute on two cores."""
+    """A Llama of 1.1 M parameters with random weights: memorises a small benchmark in a minute on two cores."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,

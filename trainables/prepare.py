@@ -43,7 +43,7 @@ def is_prepared(folder: Path) -> bool:
 
 @contextmanager
 def _finished_folder(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
-    """A partial folder that gets its name when the block ends well. `facts` and the files' digests become its marker."""
+    """A partial folder that gets its name when the block ends well; `facts` and the files' digests are its marker."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """What stays warm in a worker process while trials come and go: models, encoded rows, reference tables.
 
-Everything here is a pure function of its key, so a trial in a used worker sees exactly what it would see in a fresh one.
+Everything here is a pure function of its key, so a trial in a used worker sees what it would see in a fresh one.
 """
 
 from __future__ import annotations

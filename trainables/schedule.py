@@ -51,7 +51,7 @@ def shuffled(rows: int, batch_size: int, seed: int, epoch: int) -> list[tuple[in
 
 
 def micro_batches(rows: tuple[int, ...], rank: int, size: int, micro: int) -> list[tuple[int, ...]]:
-    """This rank's rows of one step in micro-batches. Every rank gets equally many, possibly empty ones (ZeRO needs lockstep)."""
+    """This rank's rows of one step in micro-batches. Every rank gets equally many, some empty: ZeRO needs lockstep."""
     count = max(1, math.ceil(math.ceil(len(rows) / size) / micro))
     mine = rows[rank::size]
     return [mine[i * micro : (i + 1) * micro] for i in range(count)]

@@ -1,4 +1,7 @@
-"""What a model says of a batch of rows: log-probabilities of the answer tokens. The one teacher-forced forward that losses and metrics share."""
+"""What a model says of a batch of rows: log-probabilities of the answer tokens.
+
+The one teacher-forced forward that losses and metrics share. Knows neither.
+"""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
     epoch-003/metrics.json    what was reported (the folder's marker: written last, before the folder gets its name)
     epoch-003/model/          Hugging Face safetensors; `manifest.json` beside it
-    epoch-003/state/          DeepSpeed shards of all ranks, of the last two epochs only; `state.json` lists their digests
+    epoch-003/state/          DeepSpeed shards of all ranks, of the last two epochs only; digests in `state.json`
 
-It does not know what the metrics mean, nor which epochs are worth keeping: the sweep deletes `model/` folders of dominated points.
+It does not know what metrics mean, nor which epochs are worth keeping: the sweep deletes dominated `model/` folders.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The resident Ray Train worker: takes one job after another from its mailbox until the mailbox closes.
 
-The only file here that knows Ray. Rank 0 speaks to the mailbox, an actor found by name; the others follow its broadcasts.
+The only file here that knows Ray. Rank 0 speaks to the mailbox, an actor found by name; the others follow it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class MailboxChannel:
 
 
 def serve(settings: dict[str, Any]) -> None:
-    """Ray Train's `train_loop_per_worker`. `settings`: `mailbox` (actor name), `log` (path prefix), `threads` per worker."""
+    """Ray Train's `train_loop_per_worker`. `settings`: `mailbox` (actor), `log` (path prefix), `threads` a worker."""
     import ray
     import ray.train
     import ray.train.torch
@@ -51,7 +51,7 @@ def serve(settings: dict[str, Any]) -> None:
     mailbox = ray.get_actor(settings["mailbox"], namespace=NAMESPACE) if rank == 0 else None
     done = 0
     while True:
-        job = first(group, lambda done=done: ray.get(mailbox.next_job.remote(done)))  # type: ignore[misc, union-attr]
+        job = first(group, lambda done=done: ray.get(mailbox.next_job.remote(done)))  # type: ignore[union-attr]
         if job is None:
             return
         done, content = job

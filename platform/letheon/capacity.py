@@ -32,8 +32,8 @@ def shortage(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> st
         return None
     most = {key: max((node.get(key, 0.0) for node in nodes), default=0.0) for key in ("CPU", "GPU")}
     return (
-        f"trial: {workers.workers} worker(s) of {workers.cpus_per_worker:g} CPU and {workers.gpus_per_worker:g} GPU each "
-        f"must fit on {len(nodes)} node(s), the largest with {most['CPU']:g} CPU and {most['GPU']:g} GPU; "
+        f"trial: {workers.workers} workers of {workers.cpus_per_worker:g} CPU and {workers.gpus_per_worker:g} GPU each "
+        f"must fit on {len(nodes)} node(s), the largest has {most['CPU']:g} CPU and {most['GPU']:g} GPU; "
         "lower trial.workers, trial.cpus_per_worker or trial.gpus_per_worker, or add nodes"
     )
 

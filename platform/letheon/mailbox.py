@@ -1,6 +1,6 @@
 """Between a slot and its resident Train workers: which job is current, how far it may run, what it reported.
 
-All state, no queue: every call names its generation and epoch, so a call that is repeated after a crash changes nothing.
+All state, no queue: every call names its generation and epoch, so one that is repeated after a crash changes nothing.
 It does not know what jobs mean.
 """
 

@@ -1,19 +1,18 @@
-"""What a sweep needs before its first trial: base, target and retain models, baseline evaluations. Named by content, made once.
+"""What a sweep needs before its first trial: models and baseline evaluations, named by content and made once.
 
-A name is a digest of everything that could change the result, so a second sweep finds what the first one made, and a changed
-recipe finds nothing. The making itself is in `trainables.prepare`; this module only says what, and hands it to workers.
+A name is a digest of everything that could change the result, so a second sweep finds what the first one made, and a
+changed recipe finds nothing. How it is made is in `trainables.prepare`, who makes it in `preparers`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.errors import LetheonError
 from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 
 if TYPE_CHECKING:
@@ -25,12 +24,6 @@ CODE_VERSION = 1
 
 MADE_BASES = ("tiny", "smollm2")
 MARKER = "prepared.json"
-
-
-class PreparationFailed(LetheonError):
-    """A model could not be made."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -185,74 +178,3 @@ def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters
         baseline=str(prepared.baseline[hyperparameters.forget_fraction].path),
         folder=str(folder),
     )
-
-
-Progress = Callable[[str], None]
-
-
-def prepare(spec: SweepSpec, root: Path, slots: int, logs: Path, progress: Progress = print) -> Prepared:
-    """Make what is missing, on a Ray that is already there, with `slots` resident worker groups.
-
-    Raises:
-        PreparationFailed: with the reason and where the log is.
-    """
-    prepared = layout(spec, root)
-    if prepared.missing:
-        with _preparers(spec, min(slots, len(prepared.missing)), logs) as actors:
-            for stage in prepared.stages:
-                todo = [artefact for artefact in stage if artefact.job and not artefact.exists]
-                _run(todo, actors, logs, progress)
-    return prepared
-
-
-def _run(todo: Sequence[Artefact], actors: Sequence[Any], logs: Path, progress: Progress) -> None:
-    from ray.util import ActorPool
-
-    pool = ActorPool(list(actors))
-    jobs = [(artefact, artefact.job.model_dump(mode="json")) for artefact in todo if artefact.job]
-    results = pool.map_unordered(lambda actor, job: actor.run.remote(job[0].key, job[1]), jobs)
-    by_key = {artefact.key: artefact for artefact in todo}
-    for key, report in results:
-        artefact = by_key[key]
-        of = "" if artefact.fraction is None else f" of fraction {artefact.fraction:g}"
-        if "failed" in report:
-            raise PreparationFailed(f"{artefact.kind}{of} could not be made: {report['failed']}; see {logs}")
-        seconds = f" in {report['seconds']:.0f} s (loss {report['loss']:.4f})" if "seconds" in report else ""
-        progress(f"prepared {artefact.kind}{of}{seconds}")
-
-
-class Preparer:
-    """A Ray actor with resident workers, for jobs that need no verdicts."""
-
-    def __init__(self, settings: Any) -> None:
-        from letheon.resident import ResidentWorkers
-
-        self._resident = ResidentWorkers(settings)
-
-    def run(self, key: str, job: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        return key, self._resident.run_epoch(self._resident.submit(job), 1)
-
-    def close(self) -> None:
-        self._resident.close()
-
-
-def _preparers(spec: SweepSpec, count: int, logs: Path) -> Any:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def running() -> Iterator[list[Any]]:
-        import ray
-
-        from letheon.resident import ResidentSettings
-
-        settings = ResidentSettings(workers=spec.trial.workers_config, storage=logs.parent / "train", logs=logs)
-        actor = ray.remote(Preparer).options(num_cpus=0, resources={"node:__internal_head__": 0.001})
-        actors = [actor.remote(settings) for _ in range(count)]
-        try:
-            yield actors
-        finally:
-            ray.get([actor.close.remote() for actor in actors])
-            for each in actors:
-                ray.kill(each)
-
-    return running()

@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: a live table on a terminal, plain lines elsewhere. Reads journal rows, nothing else."""
+"""What a person sees while a sweep runs: a live table on a terminal, plain lines elsewhere. Reads journal rows only."""
 
 from __future__ import annotations
 

@@ -37,11 +37,9 @@ class ResidentWorkers:
 
         self.name = f"slot-{uuid.uuid4().hex[:8]}"
         # Not detached: the mailbox ends with the process that owns this object, whatever ends that one.
-        self.mailbox = (
-            ray.remote(Mailbox)
-            .options(name=self.name, namespace=NAMESPACE, num_cpus=0)
-            .remote(settings.workers.max_failures)
-        )
+        actor: Any = ray.remote(Mailbox)
+        options = {"name": self.name, "namespace": NAMESPACE, "num_cpus": 0}
+        self.mailbox: Any = actor.options(**options).remote(settings.workers.max_failures)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._fit, args=(settings,), name=self.name, daemon=True)
         self._thread.start()
@@ -87,8 +85,9 @@ class ResidentWorkers:
 
 
 def _trainer(name: str, settings: ResidentSettings) -> Any:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.config import FailureConfig
 
     workers = settings.workers
     gpu = workers.gpus_per_worker > 0

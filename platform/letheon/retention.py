@@ -1,4 +1,4 @@
-"""Which checkpoints a sweep keeps: those on a front. A dominated point stays dominated, so its weights can go at once."""
+"""Which checkpoints a sweep keeps: those on a front. What is dominated once stays so, and its weights can go."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def finished_trials(rows: Iterable[Row]) -> set[str]:
 
 
 def clean(trials: Path, rows: Sequence[Row], front: Mapping[str, Any], done: set[Point]) -> None:
-    """Delete weights of dominated points, and optimizer states of trials that have ended. `done` remembers what is gone."""
+    """Delete weights of dominated points, and optimizer states of ended trials. `done` remembers what is gone."""
     for trial, epoch in superfluous(rows, front) - done:
         shutil.rmtree(trials / trial / f"epoch-{epoch:03d}" / "model", ignore_errors=True)
         done.add((trial, epoch))

@@ -1,4 +1,4 @@
-"""Hands the pending trials of a sweep to Ray Tune, in order. Which they are was decided before; nothing is learnt here."""
+"""Hands the pending trials of a sweep to Ray Tune, in order. Which they are was decided before: nothing is learnt."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from ray.tune.search import Searcher
 
 
-class PendingTrials(Searcher):  # type: ignore[misc]  # Ray is untyped
+class PendingTrials(Searcher):
     """`configs`: the Tune configurations, unfinished trials first."""
 
     def __init__(self, configs: Iterable[dict[str, Any]]) -> None:
         super().__init__()
         self._pending = list(configs)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
         return self._pending.pop(0) if self._pending else str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

@@ -104,4 +104,5 @@ def node_resources() -> list[dict[str, float]]:
     """Resources of every node that is alive."""
     import ray
 
-    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [dict(node["Resources"]) for node in nodes if node["Alive"]]

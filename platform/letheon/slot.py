@@ -1,7 +1,8 @@
 """A Tune actor with resident Train workers; runs many trials, one at a time. One `step()` is one epoch.
 
-The worker waits for each `step()` before it trains, so nothing runs ahead of the scheduler, and a pruned trial is abandoned by
-simply not asking for its next epoch. The trial's own folder is the checkpoint; Tune's checkpoint only points to an epoch in it.
+The worker waits for each `step()` before it trains, so nothing runs ahead of the scheduler, and a pruned trial is
+abandoned by not asking for its next epoch. The trial's own folder is the checkpoint; Tune's checkpoint only points to
+an epoch in it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Slot(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One epoch: its metrics, or `failed` with the reason when the trial cannot go on (the slot can).
 
-        Never `done`: the scheduler ends trials, the last epoch included, and Tune would not ask it about a result that is.
+        Never `done`: the scheduler ends trials, and Tune does not ask it about a result that is done.
         """
         report = self._resident.run_epoch(self._generation, self._epoch + 1)
         if "failed" in report:

@@ -1,7 +1,8 @@
-"""Assembles a sweep and runs it, or goes on with one that was interrupted: the same code, for the journal says what is left.
+"""Assembles a sweep and runs it, or goes on with an interrupted one: the same code, for the journal says what is left.
 
-A resumed sweep is a new Tune experiment over the unfinished trials: the journal holds every decision, each trial's folder every
-finished epoch, so nothing depends on Tune's own snapshots. What a trial does, and what is decided about it, is elsewhere.
+A resumed sweep is a new Tune experiment over the unfinished trials: the journal holds every decision, each trial's
+folder every finished epoch, so nothing depends on Tune's own snapshots. What a trial does, and what is decided about
+it, is elsewhere.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from letheon.capacity import shortage, slots_that_fit
 from letheon.errors import LetheonError
 from letheon.front import UTILITY_FLOOR, front_of
-from letheon.preparation import Prepared, prepare, trial_config
+from letheon.preparation import Prepared, trial_config
+from letheon.preparers import prepare
 from letheon.records import Journal, Row, SweepLock, summary
 from letheon.space import sample, stratum, trial_count, trial_name
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
@@ -142,6 +145,7 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     """From whatever the journal says to the end, or to an interruption."""
     from letheon.recorder import Recorder
     from letheon.session import ray_session
+    from letheon.tracking import TrackingError
 
     journal = Journal(sweep.journal)
     journal.append("sweep", state="preparing")
@@ -156,7 +160,8 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
         pass
     except BaseException as error:
         journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
-        tracker.sync(journal.rows)
+        with suppress(TrackingError):  # the first error is the one to show
+            tracker.sync(journal.rows)
         raise
     if len(_ended(journal.rows)) < trial_count(sweep.spec):
         journal.append("sweep", state="interrupted", detail="stopped before all trials had ended")
@@ -186,7 +191,7 @@ def _ended(rows: Sequence[Row]) -> set[str]:
 
 
 def pending_trials(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Tune configurations of the trials that have not ended, in order: those that had begun come first by their number."""
+    """Tune configurations of the trials that have not ended, in the order of their numbers."""
     ended = _ended(rows)
     slot = {"storage": str(sweep.folder / "train"), "logs": str(sweep.folder / "logs")}
     configs = []
@@ -249,10 +254,8 @@ def _interrupted(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: floa
     from letheon.tracking import TrackingError
 
     rows = journal.rows
-    try:
+    with suppress(TrackingError):  # the journal has it all; the next resume replays it
         tracker.sync(rows)
-    except TrackingError:
-        pass  # the journal has it all; the next resume replays it
     front = front_of(rows, sweep.name, sweep.floor)
     return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, tracker.where)
 

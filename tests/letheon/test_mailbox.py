@@ -83,6 +83,7 @@ def test_closing_frees_everyone() -> None:
         job, verdict, report = await asyncio.gather(*calls)
         assert job is None
         assert verdict is False
+        assert isinstance(report, dict)
         assert "failed" in report
 
     run(scenario())

@@ -1,4 +1,4 @@
-"""Resident workers with real Ray Train, DeepSpeed and evaluation: a used slot equals a fresh one, crashes cost one epoch."""
+"""Resident workers on real Ray Train, DeepSpeed and evaluation: a used slot equals a fresh one, crashes cost an epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from letheon.preparation import Prepared, prepare, trial_config
+from letheon.preparation import Prepared, trial_config
+from letheon.preparers import prepare
 from letheon.resident import ResidentSettings, ResidentWorkers
 from letheon.spec import SweepSpec, load_spec
 from tests.letheon.small_sweep import SPACE, write_space
@@ -35,7 +36,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> SweepSpec:
 @pytest.fixture(scope="module")
 def prepared(ray_session: None, spec: SweepSpec, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     root = tmp_path_factory.mktemp("root")
-    return prepare(spec, root, 2, root / "logs", progress=lambda text: None)
+    return prepare(spec, root, 2, root / "logs", say=lambda text: None)
 
 
 class Trials:
@@ -95,7 +96,7 @@ def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resi
     undisturbed = trials.run(resident, "undisturbed", NPO_RT, epochs=3)
     generation = trials.submit(resident, "killed", NPO_RT)
     reports = [kept(resident.run_epoch(generation, 1))]
-    os.kill(worker_pid(resident), signal.SIGKILL)
+    os.kill(pid_of_worker(resident), signal.SIGKILL)
     reports += [kept(resident.run_epoch(generation, epoch)) for epoch in (2, 3)]
     assert reports == undisturbed
 
@@ -103,7 +104,7 @@ def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resi
 def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
     trials: Trials, resident: ResidentWorkers
 ) -> None:
-    pid = worker_pid(resident, wait=True)
+    pid = pid_of_worker(resident)
     generation = trials.submit(resident, "broken", {**GA, "method": "no_such_method"})
     assert "KeyError" in resident.run_epoch(generation, 1)["failed"]
     assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
@@ -114,7 +115,7 @@ def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, resi
     generation = trials.submit(resident, "doomed", GA)
     resident.run_epoch(generation, 1)
     for _ in range(2):  # max_failures is 1
-        pid = worker_pid(resident, wait=True)
+        pid = pid_of_worker(resident)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda pid=pid: worker_pid(resident) not in (None, pid))
     assert "lost 2 times" in resident.run_epoch(generation, 2)["failed"]
@@ -164,10 +165,14 @@ def process_exists(pid: int) -> bool:
     return Path("/proc", str(pid)).exists()
 
 
-def worker_pid(resident: ResidentWorkers, wait: bool = False) -> int | None:
-    """The process of rank 0, named by its own log file."""
-    if wait:
-        wait_until(lambda: worker_pid(resident) is not None)
+def pid_of_worker(resident: ResidentWorkers) -> int:
+    """The process of rank 0, once it is there."""
+    wait_until(lambda: worker_pid(resident) is not None)
+    return worker_pid(resident) or 0
+
+
+def worker_pid(resident: ResidentWorkers) -> int | None:
+    """The process of rank 0 now, known by its log file."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if os.readlink(process / "fd" / "1").endswith(f"{resident.name}-rank0.log"):

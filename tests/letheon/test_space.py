@@ -26,7 +26,7 @@ SEARCH: dict[str, Any] = {
 }
 
 
-def spec_of(search: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:  # noqa: ANN401  # any field of a sweep
+def spec_of(search: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:  # any field of a sweep
     fields.setdefault("budget", {"trials": 16})
     return SweepSpec.model_validate({"name": "x", "search": search or SEARCH, **fields})
 

@@ -1,4 +1,4 @@
-"""What each process of `test_engine` does: a few optimizer steps under every ZeRO stage and precision, with a restart in between."""
+"""What each process of `test_engine` does: a few steps under every ZeRO stage and precision, once with a restart."""
 
 from __future__ import annotations
 

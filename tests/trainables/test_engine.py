@@ -1,13 +1,13 @@
-"""The engine under ZeRO 0 to 3, fp32 and bf16, 1 and 2 workers: one update, whatever the parallelism; restarts change nothing."""
+"""The engine under ZeRO 0 to 3, fp32 and bf16, 1 and 2 workers: one update in all; restarts change nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from tests.trainables.engine_runs import PRECISIONS, STAGES, model, process
 
@@ -18,7 +18,7 @@ BF16_SHARE = 0.35  # Adam turns rounding of near-zero gradients into whole steps
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
     folder = tmp_path_factory.mktemp("engine")
     for size in (1, 2):
-        torch.multiprocessing.spawn(process, args=(size, str(folder)), nprocs=size)
+        spawn(process, args=(size, str(folder)), nprocs=size)  # type: ignore[no-untyped-call]
     return {path.stem: load_file(path) for path in Path(folder).glob("*.safetensors")}
 
 

@@ -41,7 +41,7 @@ def test_ranks_share_the_rows_in_equally_many_micro_batches(drawn: tuple[int, ..
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(total: int, data: st.DataObject) -> None:
     warmup = data.draw(st.integers(0, total))
     for decay in ("linear", "cosine"):
-        rates = [learning_rate(step, total, warmup, 2.0, decay) for step in range(total + 1)]  # type: ignore[arg-type]
+        rates = [learning_rate(step, total, warmup, 2.0, decay) for step in range(total + 1)]
         assert max(rates) <= 2.0
         assert rates[:warmup] == sorted(rates[:warmup])
         assert rates[warmup:] == sorted(rates[warmup:], reverse=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from letheon.capacity import shortage, slots_that_fit
-from letheon.preparation import missing, prepare
+from letheon.preparation import missing
+from letheon.preparers import prepare
 from letheon.spec import SweepSpec
 
 

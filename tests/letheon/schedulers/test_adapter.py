@@ -48,7 +48,7 @@ class Trial(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         (Path(checkpoint_dir) / "epoch").write_text(str(self.epoch))
 
-    def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401 (Tune's signature)
+    def load_checkpoint(self, checkpoint: Any) -> None:
         self.epoch = int((Path(checkpoint) / "epoch").read_text())
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

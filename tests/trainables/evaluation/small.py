@@ -113,5 +113,6 @@ class CountedCalls(torch.nn.Module):
         self.modes.add(self.model.training)
         if not inputs["use_cache"]:
             closing = {small_tokenizer().pad_token_id, small_tokenizer().eos_token_id}
-            self.scored += [tuple(token for token in ids if token not in closing) for ids in inputs["input_ids"].tolist()]
+            rows = inputs["input_ids"].tolist()
+            self.scored += [tuple(token for token in ids if token not in closing) for ids in rows]
         return self.model(**inputs)
