@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from trainables.config import BenchmarkConfig, TrialConfig
-from trainables.data import Split, load_benchmark
+from trainables.data import Benchmark, Split, load_benchmark
 from trainables.data.template import encode
 from trainables.models import load_model
 from trainables.scores import Encoded
@@ -70,13 +70,17 @@ class Resident:
 
         return self.get("frozen", (folder, precision, device), make)
 
+    def benchmark(self, config: BenchmarkConfig) -> Benchmark:
+        benchmark: Benchmark = self.get("benchmark", config.digest(), lambda: load_benchmark(config))
+        return benchmark
+
     def split(self, benchmark: BenchmarkConfig, fraction: float) -> Split:
-        data = self.get("benchmark", benchmark.digest(), lambda: load_benchmark(benchmark))
-        split: Split = self.get("split", (benchmark.digest(), fraction), lambda: data.split(fraction))
+        key = (benchmark.digest(), fraction)
+        split: Split = self.get("split", key, lambda: self.benchmark(benchmark).split(fraction))
         return split
 
     def rows(self, config: TrialConfig) -> Rows:
-        """Split and tokenised training rows of a trial."""
+        """Split and tokenised training rows of a trial: what is forgotten, and all else the target was trained on."""
         fraction = config.hyperparameters.forget_fraction
 
         def make() -> Rows:
@@ -86,9 +90,10 @@ class Resident:
             def encoded(rows: Any) -> tuple[Encoded, ...]:
                 return tuple(encode(config.template, tokenizer, row.question, row.answer) for row in rows)
 
-            return Rows(split, encoded(split.forget), encoded(split.retain))
+            general = self.benchmark(config.benchmark).general if config.with_general else ()
+            return Rows(split, encoded(split.forget), encoded([*split.retain, *general]))
 
-        key = (config.benchmark.digest(), fraction, config.target, config.template)
+        key = (config.benchmark.digest(), config.with_general, fraction, config.target, config.template)
         rows: Rows = self.get("rows", key, make)
         return rows
 

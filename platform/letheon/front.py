@@ -18,6 +18,7 @@ from letheon.records.journal import Row, jsonable
 
 Points = npt.NDArray[np.float64]
 
+BEST_LOG10 = 0.0  # p = 1: the truth ratios are distributed as the retain model's
 WORST_LOG10 = -20.0  # log10_forget_quality is clipped there; also the hypervolume's reference
 UTILITY_FLOOR = 0.8  # of the target model's utility; on public data 0.9 loses some of the best, which dip and recover
 NEAREST = 3  # least-violating points that an empty front lists
@@ -61,22 +62,25 @@ def hypervolume(points: npt.ArrayLike, reference: tuple[float, float]) -> float:
     return float(((array[:, 0] - reference[0]) * steps).sum())
 
 
-def knee(points: npt.ArrayLike, reference: tuple[float, float] | None = None) -> int | None:
-    """Index of the best compromise: the front point farthest above the chord between the front's two extremes.
+def knee(
+    points: npt.ArrayLike, reference: tuple[float, float] | None = None, ideal: tuple[float, float] | None = None
+) -> int | None:
+    """Index of the best compromise: the front point farthest above the diagonal of the box from `reference` to `ideal`.
 
-    Both columns are scaled to the front's range first, so units do not matter. Where several are equally far (two
-    points, a straight front, or one that sags below the chord) the one that dominates the larger area above
-    `reference` wins (default: the front's own worst corner), then the one with the higher second column, then the
-    first given. None without a finite point.
+    Both columns are scaled to the box, so units do not matter. A fixed box, not the front's own range: else one more
+    point at the end of the front, which nobody would take, moves the knee (a p-value of 1e-17 is no better than one of
+    1e-16). Without a box the front's range serves. Where several are equally far the one that dominates the larger
+    area above the box's low corner wins, then the higher second column, then the first given. None without a finite point.
     """
     array = _points(points)
     front = np.flatnonzero(non_dominated(array))
     if not len(front):
         return None
-    low, high = array[front].min(axis=0), array[front].max(axis=0)
+    low = array[front].min(axis=0) if reference is None else np.asarray(reference)
+    high = array[front].max(axis=0) if ideal is None else np.asarray(ideal)
     scale = np.where(high > low, high - low, 1.0)
-    above = np.round(((array[front] - low) / scale).sum(axis=1), 12)  # up to a constant, the distance to the chord
-    gains = np.maximum(array[front] - (low if reference is None else np.asarray(reference)), 0.0).prod(axis=1)
+    above = np.round(((array[front] - low) / scale).sum(axis=1), 12)  # up to a constant, the distance to the diagonal
+    gains = np.maximum(array[front] - low, 0.0).prod(axis=1)
     order = np.lexsort((front, -array[front, 1], -gains, -above))
     return int(front[order[0]])
 
@@ -123,7 +127,8 @@ def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, fl
     front.sort(key=lambda row: -row["metrics"]["model_utility"])
     points = [_point(row, trials[row["trial"]]) for row in front]
     reference = (WORST_LOG10, floor * target)
-    best = knee([_objectives(row) for row in front], reference if math.isfinite(target) else None)
+    box = (reference, (BEST_LOG10, target)) if math.isfinite(target) else (None, None)
+    best = knee([_objectives(row) for row in front], *box)
     nearest = sorted(measured, key=lambda row: -_ratio(row))[:NEAREST] if not front else []
     result = {
         "points": points,

@@ -92,7 +92,7 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
             revision=None if base else spec.model.revision,
             benchmark=spec.benchmark,
             fraction=fraction,
-            with_general=spec.model.base == "tiny",
+            with_general=from_scratch(spec),
             recipe=recipe,
             template=template,
             workers=workers,
@@ -135,6 +135,11 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
     return Prepared(base, target, retain, baselines, template, root.resolve() / "cache" / "reference")
 
 
+def from_scratch(spec: SweepSpec) -> bool:
+    """Whether the base knows nothing before fine-tuning: then general facts are part of what it is trained on."""
+    return spec.model.base == "tiny" and spec.model.target is None
+
+
 def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artefact | None, str]:
     """The base that must be made here (None for a hub id or a folder), and what fine-tuning starts from."""
     name = spec.model.base
@@ -169,6 +174,7 @@ def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters
         hyperparameters=hyperparameters,
         max_epochs=spec.scheduler.max_epochs,
         benchmark=spec.benchmark,
+        with_general=from_scratch(spec),
         workers=spec.trial.workers_config,
         evaluation=spec.evaluation,
         target=str(prepared.target.path),

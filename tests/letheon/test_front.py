@@ -85,6 +85,14 @@ def test_knees_by_hand() -> None:
     assert knee([(1.0, 0.9), (1.0, 0.9)]) == 0  # duplicates: the first
 
 
+def test_a_further_end_of_the_front_does_not_move_the_knee() -> None:
+    box = ((-20.0, 0.75), (0.0, 0.95))
+    front = [(-15.0, 0.944), (-0.4, 0.83), (-0.3, 0.82)]
+    assert knee(front, *box) == 1
+    assert knee([*front, (-17.0, 0.9495)], *box) == 1
+    assert knee([*front, (-17.0, 0.9495)]) == 0  # without the box it does
+
+
 def test_equally_far_points_are_told_apart_by_what_they_gain() -> None:
     two = [(-19.0, 0.60), (-0.5, 0.55)]
     assert knee(two, reference=(-20.0, 0.48)) == 1  # gains 1 x 0.12 against 19.5 x 0.07
@@ -140,10 +148,10 @@ def rows(*reports: tuple[str, int, float, float], baseline: bool = True) -> list
 
 def test_the_front_of_a_sweep() -> None:
     journal = rows(
-        ("t000", 1, -8.0, 0.48),
+        ("t000", 1, -12.0, 0.48),
         ("t000", 2, -1.0, 0.44),  # the knee
         ("t000", 3, -0.5, 0.10),  # forgotten everything: below the floor
-        ("t001", 1, -9.0, 0.47),  # dominated
+        ("t001", 1, -13.0, 0.47),  # dominated
         ("t001", 2, -0.9, 0.41),
         ("t002", 2, -0.9, 0.41),  # the same point again
         ("t002", 1, math.nan, 0.49),
@@ -163,7 +171,7 @@ def test_the_front_of_a_sweep() -> None:
         "checkpoint": "trials/t000/epoch-002/model",
     }
     assert stratum["utility_floor"] == pytest.approx(0.4)
-    above = [(-8.0, 0.48), (-1.0, 0.44), (-0.9, 0.41)]
+    above = [(-12.0, 0.48), (-1.0, 0.44), (-0.9, 0.41)]
     assert stratum["hypervolume"] == pytest.approx(moocore.hypervolume(np.array(above), ref=[-20, 0.4], maximise=True))
     assert stratum["least_violating"] == []
     assert [p["trial"] for p in found["strata"]["0.1"]["points"]] == ["t100"]
