@@ -64,6 +64,10 @@ class Mailbox:
             return self._reports[epoch]
         return {"failed": self._failure or "the slot was closed or took another trial"}
 
+    async def starts(self) -> int:
+        """How often workers have taken the current job: 1 if none was lost since."""
+        return self._starts
+
     async def close(self) -> None:
         self._closed = True
         await self._notify()
@@ -101,7 +105,7 @@ class Mailbox:
 
     async def post(self, generation: int, epoch: int, report: Report) -> None:
         if generation == self._generation:
-            self._reports.setdefault(epoch, report)
+            self._reports.setdefault(epoch, {**report, "restarts": self._starts - 1})
             await self._notify()
 
     async def fail(self, generation: int, reason: str) -> None:

@@ -25,8 +25,8 @@ def test_a_worker_waits_for_each_grant_and_a_new_job_abandons_the_old() -> None:
         assert await waiting
         await box.post(first, 1, {"loss": 1.0})
         await box.post(first, 1, {"loss": 2.0})
-        assert await box.take(first, 1) == {"loss": 1.0}
-        assert await box.take(first, 1) == {"loss": 1.0}
+        assert await box.take(first, 1) == {"loss": 1.0, "restarts": 0}
+        assert await box.take(first, 1) == {"loss": 1.0, "restarts": 0}
         blocked = asyncio.create_task(box.may_run(first, 2))
         second = await box.submit({"name": "b"})
         assert not await blocked

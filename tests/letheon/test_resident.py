@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 
 from letheon.preparation import Prepared, trial_config
@@ -20,7 +21,7 @@ from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters
 from trainables.jobs import TrialJob
 
-MEASURED = ("seconds", "per_second", "memory")
+MEASURED = ("seconds", "per_second", "memory", "restarts")
 NPO_RT = {"method": "npo_rt", "learning_rate": 1e-4, "beta": 0.1, "retain_weight": 1.0}
 GA = {"method": "ga", "learning_rate": 5e-4}
 NPO_KL = {"method": "npo_kl", "learning_rate": 1e-4, "beta": 0.05, "retain_weight": 2.0}
@@ -97,8 +98,9 @@ def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resi
     generation = trials.submit(resident, "killed", NPO_RT)
     reports = [kept(resident.run_epoch(generation, 1))]
     os.kill(pid_of_worker(resident), signal.SIGKILL)
-    reports += [kept(resident.run_epoch(generation, epoch)) for epoch in (2, 3)]
-    assert reports == undisturbed
+    later = [resident.run_epoch(generation, epoch) for epoch in (2, 3)]
+    assert [report["restarts"] for report in later] == [1, 1]
+    assert [*reports, *map(kept, later)] == undisturbed
 
 
 def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
@@ -114,10 +116,9 @@ def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
 def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, resident: ResidentWorkers) -> None:
     generation = trials.submit(resident, "doomed", GA)
     resident.run_epoch(generation, 1)
-    for _ in range(2):  # max_failures is 1
-        pid = pid_of_worker(resident)
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda pid=pid: worker_pid(resident) not in (None, pid))
+    for starts in (1, 2):  # max_failures is 1
+        wait_until(lambda starts=starts: ray.get(resident.mailbox.starts.remote()) == starts)
+        os.kill(pid_of_worker(resident), signal.SIGKILL)
     assert "lost 2 times" in resident.run_epoch(generation, 2)["failed"]
     assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
 

@@ -1,0 +1,184 @@
+"""A whole sweep through the real command: killed in the middle, resumed, its checkpoint pulled and evaluated again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from letheon.records import Journal
+from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_space
+
+TRIALS = 6
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a sweep that was killed twice, interrupted by Ctrl-C once, and resumed to its end."""
+    folder = tmp_path_factory.mktemp("sweep")
+    space, place = write_space(folder), folder / "root"
+    journal = place / "sweeps" / "small" / "journal.jsonl"
+
+    def reports() -> int:
+        return sum(row["kind"] == "report" for row in Journal.read(journal))
+
+    driver = start("sweep", space, root=place, log=folder / "first.log")
+    wait_for(lambda: reports() >= 5, driver)
+    kill(driver)
+    before = reports()
+    driver = start("resume", "small", root=place, log=folder / "second.log")
+    wait_for(lambda: reports() >= before + 3, driver)
+    os.kill(driver.pid, signal.SIGINT)
+    assert driver.wait(120) == 130
+    assert "letheon resume small" in (folder / "second.log").read_text()
+    done = letheon("resume", "small", root=place)
+    (folder / "third.log").write_text(done.stdout + done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place
+
+
+@pytest.fixture(scope="module")
+def rows(root: Path) -> list[dict[str, Any]]:
+    return Journal.read(root / "sweeps" / "small" / "journal.jsonl")
+
+
+def read_json(*arguments: str, root: Path) -> dict[str, Any]:
+    done = letheon(*arguments, "--json", root=root)
+    assert done.returncode == 0, done.stderr
+    content: dict[str, Any] = json.loads(done.stdout)
+    return content
+
+
+def test_every_trial_ended_once_and_every_epoch_was_reported_once(rows: list[dict[str, Any]]) -> None:
+    ends = Counter(row["trial"] for row in rows if row["kind"] == "end")
+    assert ends == {f"t{i:03d}": 1 for i in range(TRIALS)}
+    reports = Counter((row["trial"], row["epoch"]) for row in rows if row["kind"] == "report")
+    assert set(reports.values()) == {1}
+    last = {row["trial"]: row["epoch"] for row in rows if row["kind"] == "end"}
+    assert set(reports) == {(trial, epoch) for trial, end in last.items() for epoch in range(1, end + 1)}
+    assert [row["state"] for row in rows if row["kind"] == "sweep"].count("running") == 3
+
+
+def test_finished_trials_were_not_run_again(rows: list[dict[str, Any]]) -> None:
+    resumed = [row["seq"] for row in rows if row["kind"] == "sweep" and row["state"] == "running"]
+    for end in (row for row in rows if row["kind"] == "end"):
+        later = [row for row in rows if row.get("trial") == end["trial"] and row["seq"] > end["seq"]]
+        assert later == [], f"{end['trial']} ended before one of {resumed} and went on"
+
+
+def test_mlflow_has_each_trial_and_each_metric_once(root: Path, rows: list[dict[str, Any]]) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    experiment = client.get_experiment_by_name("small")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    children = [run for run in runs if run.data.tags["letheon.kind"] == "trial"]
+    assert len(runs) - len(children) == 1
+    assert sorted(run.data.tags["letheon.trial_id"] for run in children) == [f"t{i:03d}" for i in range(TRIALS)]
+    outcomes = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
+    for run in children:
+        trial = run.data.tags["letheon.trial_id"]
+        assert run.data.tags["letheon.outcome"] == outcomes[trial]
+        assert run.info.status == ("FINISHED" if outcomes[trial] == "completed" else "KILLED")
+        wanted = {row["epoch"]: row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == trial}
+        for key in ("model_utility", "forget_quality", "loss"):
+            history = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key) if m.step > 0]
+            assert sorted(history) == sorted((epoch, metrics[key]) for epoch, metrics in wanted.items())
+
+
+def test_the_weights_that_are_left_are_those_of_the_front(root: Path) -> None:
+    front = read_json("front", "small", root=root)
+    points = {(point["trial"], point["epoch"]) for stratum in front["strata"].values() for point in stratum["points"]}
+    kept = {
+        (path.parent.parent.name, int(path.parent.name[6:]))
+        for path in (root / "sweeps" / "small" / "trials").glob("*/epoch-*/model")
+    }
+    settled = {key for key, stratum in front["strata"].items() if stratum["points"]}
+    assert settled, "no stratum has a front; the small sweep must be tuned"
+    assert points <= kept
+    assert len(settled) < len(front["strata"]) or points == kept
+
+
+def test_status_and_explain_tell_what_happened(root: Path) -> None:
+    status = read_json("status", "small", root=root)
+    assert status["sweep"] == "small"
+    assert status["state"] == "finished"
+    assert len(status["trials"]) == TRIALS
+    assert {"trial", "state", "outcome", "reason", "epoch", "config", "metrics"} <= set(status["trials"][0])
+    stopped = next(trial for trial in status["trials"] if trial["outcome"] in ("pruned", "completed"))
+    explained = read_json("explain", "small", stopped["trial"], root=root)
+    assert len(explained["decisions"]) == stopped["epoch"]
+    assert explained["decisions"][-1]["reason"] == stopped["reason"]
+    assert {"epoch", "rung", "rank", "of", "front", "violation", "action", "reason"} <= set(explained["decisions"][0])
+
+
+def test_the_knee_is_pulled_verified_and_evaluates_to_its_recorded_metrics(root: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    front = read_json("front", "small", root=root)
+    fraction, stratum = next((key, value) for key, value in front["strata"].items() if value["points"])
+    to = tmp_path / "knee"
+    done = letheon("pull", "small", "--select", "knee", "--fraction", fraction, "--to", to, root=root)
+    assert done.returncode == 0, done.stderr
+    recorded = stratum["knee"]["metrics"]
+    found = json.loads(letheon_without_root("evaluate", str(to), "--json"))["metrics"]
+    names = [name for name in recorded if name in found and not name.endswith("seconds")]
+    assert {"model_utility", "forget_quality", "utility_ratio", "forget_rouge"} <= set(names)
+    for name in names:
+        assert found[name] == pytest.approx(recorded[name], abs=1e-3)
+    model = AutoModelForCausalLM.from_pretrained(to)
+    prompt = AutoTokenizer.from_pretrained(to)("Question: Who?\nAnswer:", return_tensors="pt")
+    assert model(**prompt).logits.shape[-1] == model.config.vocab_size
+
+
+def letheon_without_root(*arguments: str) -> str:
+    import subprocess
+
+    from tests.letheon.small_sweep import command
+
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_nothing_is_left_running_or_lying_about(root: Path) -> None:
+    def ours() -> list[str]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                text = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                environment = (process / "environ").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(root) in text or str(root) in environment:
+                found.append(text[:120])
+        return found
+
+    deadline = time.monotonic() + 30
+    while ours() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ours() == []
+    dead = [
+        folder
+        for folder in Path(tempfile.gettempdir()).glob("letheon-*-*")
+        if not Path("/proc", folder.name.split("-")[1]).exists()
+    ]
+    assert dead == []
+
+
+def test_a_taken_name_is_refused_and_a_finished_sweep_is_not_run_again(root: Path) -> None:
+    space = root.parent / "small.yaml"
+    refused = letheon("sweep", space, "--name", "small", root=root)
+    assert refused.returncode == 2
+    assert "letheon resume small" in refused.stderr
+    unknown = letheon("resume", "smal", root=root)
+    assert unknown.returncode == 4
+    assert "small" in unknown.stderr
