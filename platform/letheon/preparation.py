@@ -43,8 +43,9 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Where everything lies. Made by `layout`; complete when `missing` is empty."""
+    """Where everything lies; `data` is the benchmark's digest. Made by `layout`; complete when `missing` is empty."""
 
+    data: str
     base: Artefact | None
     target: Artefact
     retain: Mapping[float, Artefact]
@@ -132,7 +133,7 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
         return Artefact("baseline", fraction, key, file, job)
 
     baselines = {fraction: baseline(fraction) for fraction in spec.fractions}
-    return Prepared(base, target, retain, baselines, template, root.resolve() / "cache" / "reference")
+    return Prepared(data, base, target, retain, baselines, template, root.resolve() / "cache" / "reference")
 
 
 def from_scratch(spec: SweepSpec) -> bool:

@@ -7,6 +7,7 @@ it, is elsewhere.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -180,7 +181,7 @@ def _prepare_and_search(sweep: Sweep, journal: Journal, say: Say) -> None:
     prepared = prepare(sweep.spec, sweep.root, slots, sweep.folder / "logs", say)
     pending = pending_trials(sweep, prepared, journal.rows)
     slots = min(slots, max(1, len(pending)))
-    journal.append("sweep", state="running", info={"slots": slots, "pending": len(pending)})
+    journal.append("sweep", state="running", info={"slots": slots, "pending": len(pending), **_facts(sweep, prepared)})
     if pending:
         say(f"searching: {len(pending)} trials in {slots} slots")
         _search(sweep, prepared, pending, slots)
@@ -203,13 +204,27 @@ def pending_trials(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> lis
     return configs
 
 
-def _baselines(prepared: Prepared) -> dict[str, dict[str, float]]:
-    """Metrics of epoch 0, the untouched target model, by stratum."""
-    import json
-
+def _baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
+    """Metrics of the `target` (epoch 0 of every trial) or `retain` model by stratum."""
     return {
-        stratum(fraction): json.loads(artefact.path.read_text())["target"]["metrics"]
+        stratum(fraction): json.loads(artefact.path.read_text())[model]["metrics"]
         for fraction, artefact in prepared.baseline.items()
+    }
+
+
+def _facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
+    """What the records must say of a sweep besides its file: what it ran on, by digest, and its golden standard."""
+    workers = sweep.spec.trial
+    return {
+        "benchmark_digest": prepared.data,
+        "target_digest": prepared.target.key,
+        "retain_digest": {stratum(fraction): artefact.key for fraction, artefact in prepared.retain.items()},
+        "world_size": workers.workers,
+        "seeds": list(sweep.spec.seeds),
+        "retain": {
+            key: {name: metrics[name] for name in ("model_utility", "utility_ratio", "forget_truth_ratio")}
+            for key, metrics in _baselines(prepared, "retain").items()
+        },
     }
 
 
@@ -228,7 +243,7 @@ def _search(sweep: Sweep, prepared: Prepared, pending: list[dict[str, Any]], slo
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
             search_alg=PendingTrials(pending),
-            scheduler=JournalScheduler(config, sweep.journal, _baselines(prepared)),
+            scheduler=JournalScheduler(config, sweep.journal, _baselines(prepared, "target")),
             num_samples=len(pending),
             max_concurrent_trials=slots,
             reuse_actors=True,

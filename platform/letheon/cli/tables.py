@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +121,8 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
     """Where everything is after a sweep, and what to do next. `root_option` is ` --root …` if it is needed."""
     yield ""
     if outcome.state == "interrupted":
-        yield f"interrupted after {outcome.seconds:.0f} s; go on with: letheon resume {outcome.name}{root_option}"
+        resume = f"{command()} resume {outcome.name}{root_option}"
+        yield f"interrupted after {outcome.seconds:.0f} s; go on with: {resume}"
         return
     yield f"sweep {outcome.name} finished in {outcome.seconds:.0f} s"
     if outcome.html is not None:
@@ -129,10 +133,16 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
     best = _hardest(outcome.front)
     yield "next:"
     if best is not None:
-        pull = f"letheon pull {outcome.name} --select knee --fraction {best} --to ./{outcome.name}-knee{root_option}"
-        yield f"  {pull}"
-        yield f"  letheon evaluate ./{outcome.name}-knee"
-    yield f"  letheon explain {outcome.name} {trial}{root_option}"
+        to = f"./{outcome.name}-knee"
+        yield f"  {command()} pull {outcome.name} --select knee --fraction {best} --to {to}{root_option}"
+        yield f"  {command()} evaluate {to}"
+    yield f"  {command()} explain {outcome.name} {trial}{root_option}"
+
+
+def command() -> str:
+    """How this program is called from here: by name where the shell finds it, else by the path it was started with."""
+    called = sys.argv[0]
+    return "letheon" if shutil.which("letheon") or not called.endswith("letheon") else os.path.relpath(called)
 
 
 def _hardest(front: Mapping[str, Any]) -> str | None:
