@@ -166,9 +166,10 @@ def test_the_root_comes_from_the_environment_too(root: Path) -> None:
 
 # ---- evaluate: which evaluation a folder gets
 
+LARGEST = max(load_spec("quickstart").fractions)
 CARD = {
     "benchmark": load_spec("quickstart").benchmark.model_dump(mode="json"),
-    "forget_fraction": 0.25,
+    "forget_fraction": LARGEST,
     "evaluation": load_spec("quickstart").evaluation.model_dump(mode="json"),
     "precision": "fp32",
     "template": "plain",
@@ -190,7 +191,7 @@ def test_another_evaluation_has_no_numbers_of_the_retain_model(
     (tmp_path / "letheon.json").write_text(json.dumps(CARD))
     card = card_of(tmp_path, load_spec("quickstart", [override]), fraction)
     assert set(CARD) - set(card) == {"retain_truth_ratios", "target_utility"}
-    assert card["forget_fraction"] == (fraction or 0.25)
+    assert card["forget_fraction"] == (fraction or LARGEST)
 
 
 def test_a_folder_without_a_card_needs_a_benchmark(tmp_path: Path) -> None:

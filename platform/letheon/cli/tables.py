@@ -76,7 +76,8 @@ def status_line(state: SweepState) -> str:
 def status_table(state: SweepState) -> Table:
     """One row a trial."""
     table = _table("trial", "fraction", "method", "state", "epoch", "log10 FQ", "utility", "of target", "reason")
-    table.columns[-1].overflow, table.columns[-1].no_wrap = "ellipsis", True
+    for column in table.columns[:-1]:
+        column.no_wrap = True  # the reason alone gives way on a narrow terminal
     for trial in state.trials:
         values = (trial.metrics.get(name) for name in _FRONT_METRICS)
         table.add_row(

@@ -82,11 +82,12 @@ def _stratum(sweep: str, fraction: str, stratum: Mapping[str, Any]) -> str:
     head = ["checkpoint", *(label for _, label, _ in _METRICS), *hyper]
     cells = "".join(f"<th scope=col>{_text(name)}</th>" for name in head)
     body = "".join(_line(point, hyper, _same(point, knee)) for point in points)
+    other = f"{points[-1]['trial']}@{points[-1]['epoch']}"
     command = f"letheon pull {shlex.quote(sweep)} --fraction {fraction} --select knee --to ./model"
     return (
         f"{heading}<p class=facts>{_text(' · '.join(facts))}</p>"
         f"<div class=scroll tabindex=0><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"<p>Take the knee home (or any other point: <code>--select t000@1</code>):</p>"
+        f"<p>Take the knee home (or any other point, such as <code>--select {_text(other)}</code>):</p>"
         f"<pre><code>{_text(command)}</code></pre></section>\n"
     )
 
@@ -100,11 +101,10 @@ def _line(point: Mapping[str, Any], hyper: Sequence[str], is_knee: bool) -> str:
 
 
 def _names(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Hyper-parameters of any of the points, in the order they are declared."""
-    names: dict[str, None] = {}
-    for point in points:
-        names.update(dict.fromkeys(key for key, value in point.get("config", {}).items() if value is not None))
-    return list(names)
+    """Hyper-parameters in which the points differ, in the order they are declared; of a single point all."""
+    configs = [point.get("config", {}) for point in points]
+    names = dict.fromkeys(key for config in configs for key, value in config.items() if value is not None)
+    return [name for name in names if len(points) == 1 or len({str(config.get(name)) for config in configs}) > 1]
 
 
 def _same(point: Mapping[str, Any], knee: Mapping[str, Any]) -> bool:
