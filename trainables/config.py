@@ -109,7 +109,7 @@ class TrialConfig(Frozen):
     hyperparameters: Hyperparameters
     max_epochs: int = Field(ge=1)
     benchmark: BenchmarkConfig
-    with_general: bool = Field(default=False, description="general facts are retain rows: the target was trained on them")
+    with_general: bool = Field(default=False, description="general facts are retain rows, as for the retain model")
     workers: WorkersConfig
     evaluation: EvaluationConfig
     target: str = Field(description="folder of the prepared target model")

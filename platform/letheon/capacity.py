@@ -6,11 +6,14 @@ Computed, never typed by the user: more slots than fit would wait for each other
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from trainables.config import WorkersConfig
 
 ROUNDING = 1e-9
+GPU_FILES = (("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*"))
 
 
 def workers_that_fit(node: Mapping[str, float], workers: WorkersConfig) -> int:
@@ -40,13 +43,9 @@ def shortage(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> st
 
 def machine() -> dict[str, float]:
     """CPUs and GPUs of this machine, as Ray would count them; starts nothing."""
-    import os
-
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         gpus = len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    else:
-        from pathlib import Path
-
-        gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    else:  # containers often have only one of the two
+        gpus = max(len(list(Path(place).glob(name))) for place, name in GPU_FILES)
     return {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(gpus)}

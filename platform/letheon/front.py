@@ -70,7 +70,8 @@ def knee(
     Both columns are scaled to the box, so units do not matter. A fixed box, not the front's own range: else one more
     point at the end of the front, which nobody would take, moves the knee (a p-value of 1e-17 is no better than one of
     1e-16). Without a box the front's range serves. Where several are equally far the one that dominates the larger
-    area above the box's low corner wins, then the higher second column, then the first given. None without a finite point.
+    area above the box's low corner wins, then the higher second column, then the first given. None without a finite
+    point.
     """
     array = _points(points)
     front = np.flatnonzero(non_dominated(array))

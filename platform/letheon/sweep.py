@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.capacity import shortage, slots_that_fit
+from letheon.capacity import machine, shortage, slots_that_fit
 from letheon.errors import LetheonError
 from letheon.front import UTILITY_FLOOR, front_of
 from letheon.preparation import Prepared, trial_config
@@ -88,7 +88,7 @@ class Sweep:
 
 def free_name(root: Path, name: str) -> str:
     """`name`, or `name-2`, `name-3`, … if sweeps of that name exist."""
-    taken = {path.name for path in (root / "sweeps").glob("*")}
+    taken = {path.parent.name for path in (root / "sweeps").glob("*/spec.yaml")}
     candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
     return next(candidate for candidate in candidates if candidate not in taken)
 
@@ -102,6 +102,8 @@ def run_sweep(
         SweepExists, DoesNotFit, PreparationFailed, TrackingError, LockHeld.
     """
     root = root.resolve()
+    if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
+        raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
     with SweepLock(sweep.folder):
         file = sweep.folder / "spec.yaml"

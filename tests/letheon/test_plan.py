@@ -15,7 +15,9 @@ NODE = {"CPU": 4.0, "GPU": 0.0}
 
 
 def test_the_plan_of_the_quickstart(tmp_path: Path) -> None:
-    spec = load_spec("quickstart", ["budget.trials=8"])
+    fractions = "search.forget_fraction={choice: [0.1, 0.25]}"
+    scheduler = "scheduler={max_epochs: 8, reduction_factor: 3}"
+    spec = load_spec("quickstart", ["budget.trials=8", fractions, scheduler])
     plan = make_plan(spec, tmp_path / "root", [NODE])
     assert set(plan.to_json()) == {"trials", "strata", "rungs", "resources", "to_prepare", "errors"}
     assert plan.trials[3] == {"trial": "t003", "config": sample(spec, 3).model_dump(exclude_none=True)}

@@ -79,6 +79,7 @@ def test_mlflow_has_each_trial_and_each_metric_once(root: Path, rows: list[dict[
 
     client = MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     children = [run for run in runs if run.data.tags["letheon.kind"] == "trial"]
     assert len(runs) - len(children) == 1
