@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-CHUNK = 1 << 20
+MANIFEST = "manifest.json"
 
 
 def sha256(path: Path) -> str:
     """SHA-256 (hex) of a file's content."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -26,6 +25,16 @@ def list_files(folder: Path) -> dict[str, dict[str, Any]]:
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size} for path in files
     }
+
+
+def write_manifest(folder: Path, trial: str, epoch: int, metrics: Mapping[str, float | None]) -> None:
+    """Write `folder/manifest.json`: the files of `folder/model`, and whose they are. A metric that is no number is null.
+
+    What a model folder may hold is checked by whoever reads the manifest, not by the trial that is to be trusted less.
+    """
+    finite = {key: value if value is not None and math.isfinite(value) else None for key, value in metrics.items()}
+    content = {"trial": trial, "epoch": epoch, "metrics": finite, "files": list_files(folder / "model")}
+    write_json(folder / MANIFEST, content)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.manifest import list_files, write_json
+from trainables.manifest import list_files, write_json, write_manifest
 
 STATES_KEPT = 2
 
@@ -45,9 +45,7 @@ class TrialFolder:
         """Write manifests and the marker, give the folder its name, drop optimizer states that are no longer needed."""
         partial = self.partial(epoch)
         write_json(partial / "state.json", list_files(partial / "state"))
-        metrics = record["metrics"]
-        manifest = {"trial": self.path.name, "epoch": epoch, "metrics": metrics, "files": list_files(partial / "model")}
-        write_json(partial / "manifest.json", manifest)
+        write_manifest(partial, self.path.name, epoch, record["metrics"])
         write_json(partial / "metrics.json", record)
         os.replace(partial, self.epoch(epoch))
         shutil.rmtree(self.epoch(epoch - STATES_KEPT) / "state", ignore_errors=True)

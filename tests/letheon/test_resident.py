@@ -1,4 +1,4 @@
-"""Resident workers on real Ray Train, DeepSpeed and evaluation: a used slot is like a fresh one, crashes cost an epoch."""
+"""Resident workers on real Ray Train and DeepSpeed: a used slot is like a fresh one, crashes cost an epoch."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from letheon.checkpoints import Manifest, checkpoint_folder, write_manifest
+from letheon.checkpoints import Manifest, checkpoint_folder, read_manifest
 from letheon.front import front_of
+from trainables.manifest import write_manifest
 
 Rows = list[dict[str, Any]]
 
@@ -95,7 +96,8 @@ def save_checkpoint(trials: Path, trial: str, epoch: int) -> Manifest:
     save_file({"weight": weights}, folder / "model" / "model.safetensors")
     (folder / "model" / "config.json").write_text(json.dumps({"trial": trial, "epoch": epoch}))
     (folder / "model" / "extra" / "chat_template.jinja").write_text("{{ messages }}")
-    return write_manifest(folder, trial, epoch, {"model_utility": 0.5, "loss": float("nan")})
+    write_manifest(folder, trial, epoch, {"model_utility": 0.5, "loss": float("nan")})
+    return read_manifest(folder / "manifest.json")
 
 
 def save_front(trials: Path, table: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ from letheon.checkpoints.manifest import (
     checkpoint_folder,
     read_manifest,
     verify,
-    write_manifest,
 )
 from letheon.checkpoints.pull import Pulled, Request, pull
 from letheon.checkpoints.select import EmptyFrontError, Selection, SelectionError, select
@@ -24,5 +23,4 @@ __all__ = [
     "read_manifest",
     "select",
     "verify",
-    "write_manifest",
 ]

@@ -1,4 +1,4 @@
-"""The SHA-256 manifest of a model folder: written by the trial, checked before anything of the folder is used.
+"""The SHA-256 manifest of a model folder, written by the trial: read and checked before anything of the folder is used.
 
 Layout of a front checkpoint: `<trial>/epoch-003/model/` (a Hugging Face folder) with `manifest.json` beside `model/`.
 A folder is trusted only as far as its manifest, and the manifest only as far as its own digest. Knows no MLflow.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -17,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from letheon.errors import LetheonError
+from trainables.manifest import MANIFEST, sha256
 
-MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 2**20
 _MAX_NAME = 200
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -60,28 +58,6 @@ class Manifest:
 def checkpoint_folder(trials: Path, trial: str, epoch: int) -> Path:
     """The folder of a checkpoint below the sweep's `trials` folder."""
     return trials / trial / f"epoch-{epoch:03d}"
-
-
-def write_manifest(folder: Path, trial: str, epoch: int, metrics: Mapping[str, float | None]) -> Manifest:
-    """Hash every file of `folder/model` and write `folder/manifest.json`, whole or not at all.
-
-    Raises VerificationError if the model folder holds what `verify` would refuse.
-    """
-    files = {name: Entry(file_digest(path), path.stat().st_size) for name, path in sorted(_walk(folder / "model"))}
-    if not files:
-        raise VerificationError(f"{folder / 'model'}: it is empty; save the model there first")
-    finite = {key: value if value is not None and math.isfinite(value) else None for key, value in metrics.items()}
-    content = {
-        "files": {name: {"sha256": entry.sha256, "bytes": entry.bytes} for name, entry in files.items()},
-        "trial": trial,
-        "epoch": epoch,
-        "metrics": finite,
-    }
-    data = json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode()
-    temporary = folder / f".{MANIFEST}.{os.getpid()}"
-    temporary.write_bytes(data)
-    os.replace(temporary, folder / MANIFEST)
-    return parse_manifest(data, str(folder / MANIFEST))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -139,7 +115,7 @@ def verify(folder: Path, manifest: Manifest) -> None:
         size = found[name].stat().st_size
         if size != entry.bytes:
             raise VerificationError(f"{folder / name}: has {size} bytes, the manifest says {entry.bytes}")
-        if file_digest(found[name]) != entry.sha256:
+        if sha256(found[name]) != entry.sha256:
             raise VerificationError(f"{folder / name}: its SHA-256 is not the manifest's; it was changed or damaged")
         if name.endswith(".safetensors"):
             _check_header(found[name])
@@ -152,12 +128,6 @@ def check_names(found: set[str], manifest: Manifest, where: str) -> None:
         raise VerificationError(f"{where}: {extra[0]!r} is not in the manifest")
     if missing:
         raise VerificationError(f"{where}: {missing[0]!r} is in the manifest but missing")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import (
-    MANIFEST,
     MAX_MANIFEST_BYTES,
     Manifest,
     VerificationError,
@@ -26,6 +25,7 @@ from letheon.checkpoints.manifest import (
     verify,
 )
 from letheon.checkpoints.select import SelectionError, select
+from trainables.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from letheon.tracking.store import Client

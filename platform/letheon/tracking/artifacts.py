@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from letheon.checkpoints.manifest import MANIFEST, Manifest, VerificationError, file_digest, read_manifest, verify
+from letheon.checkpoints.manifest import Manifest, VerificationError, read_manifest, verify
 from letheon.tracking.store import local_folder
+from trainables.manifest import MANIFEST, sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -90,6 +91,6 @@ def check_in_place(client: MlflowClient, run: Handle, prefix: str, manifest: Man
 
 def _check_folder(folder: Path, manifest: Manifest) -> None:
     path = folder / MANIFEST
-    if not path.is_file() or file_digest(path) != manifest.digest:
+    if not path.is_file() or sha256(path) != manifest.digest:
         raise VerificationError(f"{path}: it is missing or not the manifest with SHA-256 {manifest.digest}")
     verify(folder / "model", read_manifest(path))

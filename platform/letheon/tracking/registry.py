@@ -10,11 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.checkpoints.manifest import MANIFEST, Manifest, VerificationError, checkpoint_folder, read_manifest, verify
+from letheon.checkpoints.manifest import Manifest, VerificationError, checkpoint_folder, read_manifest, verify
 from letheon.checkpoints.select import RULES, choose
 from letheon.tracking.artifacts import check_in_place, checkpoint_path, upload
 from letheon.tracking.book import shorten
 from letheon.tracking.errors import TrackingError
+from trainables.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
