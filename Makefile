@@ -14,10 +14,10 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
 
-test: environment ## the tests, without those marked slow
+test: environment ## the tests: killed drivers, whole sweeps and wheels included (ten minutes on two cores)
 	@$(BIN)/pytest -m "not slow"
 
-test-all: environment ## every test: also wheels, killed drivers, whole sweeps
+test-all: environment ## the same, and what is marked slow: too long for every commit
 	@$(BIN)/pytest
 
 check: environment ## lint, format, types and import rules; changes nothing

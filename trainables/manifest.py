@@ -28,7 +28,7 @@ def list_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_manifest(folder: Path, trial: str, epoch: int, metrics: Mapping[str, float | None]) -> None:
-    """Write `folder/manifest.json`: the files of `folder/model`, and whose they are. A metric that is no number is null.
+    """Write `folder/manifest.json`: the files of `folder/model`, and whose they are. Non-finite metrics are null.
 
     What a model folder may hold is checked by whoever reads the manifest, not by the trial that is to be trusted less.
     """

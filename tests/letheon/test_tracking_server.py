@@ -19,7 +19,7 @@ from letheon.tracking import Tracker, TrackingError
 from letheon.tracking.store import open_client
 from tests.letheon.tracking_support import SPEC, front, save_front, story
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a server takes 10 s to start, far longer on a busy machine
+pytestmark = pytest.mark.timeout(600)  # a server takes 10 s to start, far longer on a busy machine
 
 
 class Server:
