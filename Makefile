@@ -35,7 +35,9 @@ bench: environment ## every benchmark: a table and one JSON line each
 
 environment: .venv/.project ## .venv with the locked packages and this checkout in editable form
 
-# Without --no-compile pip would spend three quarters of its time on bytecode of modules that nothing imports.
+# pip would compile everything on one core for a minute. Left to the first import, every worker would compile for itself,
+# again and again where the environment forbids to write bytecode. So: all cores, without tests and most model families.
+RARELY_IMPORTED := /tests?/|/transformers/models/(?!llama/|auto/)[^/]+/|/(rllib|pip|fontTools)/
 .venv/.lock: requirements.lock
 	@"$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "PYTHON='$(PYTHON)': Python 3.11 or newer with its venv module is needed;" \
@@ -43,6 +45,7 @@ environment: .venv/.project ## .venv with the locked packages and this checkout 
 	@echo "Making .venv with $$($(PYTHON) --version): $$(grep -c == requirements.lock) locked packages; minutes where they must be downloaded …"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --requirement requirements.lock
+	@$(BIN)/python -m compileall -q -j 0 -x '$(RARELY_IMPORTED)' .venv/lib >/dev/null 2>&1 || true # some files are templates
 	@touch $@
 
 .venv/.project: .venv/.lock pyproject.toml
