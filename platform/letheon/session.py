@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,26 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             yield
         finally:
             ray.shutdown()
+            # The dashboard's last writes would make the folder again.
+            _wait_for_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_processes(folder: Path, seconds: float = 10.0) -> None:
+    """Until no process has a file below the folder open (Ray's write their logs there), or the time is over."""
+    below, deadline = f"{folder}/", time.monotonic() + seconds
+    while time.monotonic() < deadline and any(path.startswith(below) for path in _open_files()):
+        time.sleep(0.05)
+
+
+def _open_files() -> Iterator[str]:
+    """Of all processes that may be looked at, but this one: its logs are closed when it ends."""
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name != str(os.getpid()):
+            with suppress(OSError):  # it has ended meanwhile, or belongs to somebody else
+                for link in os.scandir(process / "fd"):
+                    with suppress(OSError):
+                        yield os.readlink(link)
 
 
 def _remove_stale_folders() -> None:
