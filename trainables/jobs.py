@@ -49,12 +49,14 @@ class BaselineJob(Frozen):
 
     kind: Literal["baseline"] = "baseline"
     target: str
+    target_digest: str
     retain: str
     benchmark: BenchmarkConfig
     fraction: float
     template: str
     evaluation: EvaluationConfig
     workers: WorkersConfig
+    reference_cache: str
     file: str
 
 

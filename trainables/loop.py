@@ -23,7 +23,6 @@ from trainables.group import Group
 from trainables.loss import Counts, step_loss
 from trainables.methods import METHODS
 from trainables.models import save_model
-from trainables.reference import ReferenceKey, compute_reference, load_or_compute, rows_digest
 from trainables.resident import Resident
 from trainables.schedule import StepRows, epoch_steps, learning_rate, micro_batches
 from trainables.scores import collate, score
@@ -78,31 +77,18 @@ class Trial:
         self.folder = TrialFolder(Path(config.folder))
         self.loaded = resident.model(config.target)
         self.rows = resident.rows(config)
-        self.reference = self._reference_table() if self.method.needs_reference_table else None
-        self.frozen = self._frozen_model() if self.method.needs_reference_model else None
+        self.reference, self.frozen = self._reference()
         self.engine = Engine(self.loaded.model, config.workers, group, weight_decay=self.hyper.weight_decay)
         if start_epoch:
             self.engine.load_state(self.folder.epoch(start_epoch) / "state")
 
-    def _frozen_model(self) -> Any:
-        return self.resident.frozen_model(self.config.target, self.config.workers.precision, str(self.group.device))
-
-    def _reference_table(self) -> Tensor:
-        config, forget = self.config, self.rows.forget
-        key = ReferenceKey(
-            model=config.target_digest,
-            rows=rows_digest(forget),
-            template=config.template,
-            tokenizer=config.target_digest,
-            dtype=config.workers.precision,
-        )
-
-        def compute() -> Tensor:
-            budget = config.evaluation.batch_tokens
-            return compute_reference(self._frozen_model(), forget, self.pad_id, budget, self.group.device)
-
-        cache = Path(config.reference_cache)
-        return self.resident.reference(key.digest(), lambda: load_or_compute(cache, key, compute))
+    def _reference(self) -> tuple[Tensor | None, Any]:
+        """What the method needs of the target model: log-probs of the forget rows, itself, both, neither."""
+        config, device, method = self.config, str(self.group.device), self.method
+        needs_table, needs_model = method.needs_reference_table, method.needs_reference_model
+        table = self.resident.reference_table(config, self.rows.forget, device) if needs_table else None
+        model = self.resident.frozen_model(config.target, config.workers.precision, device) if needs_model else None
+        return table, model
 
     @property
     def pad_id(self) -> int:

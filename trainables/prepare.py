@@ -20,17 +20,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.config import Precision
+from trainables.config import BenchmarkConfig, EvaluationConfig, Precision
 from trainables.data import load_benchmark
-from trainables.data.template import encode
 from trainables.engine import Engine
-from trainables.evaluation import compare, evaluate
+from trainables.evaluation import Evaluation, compare, evaluate
 from trainables.group import Group
 from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 from trainables.loop import first
 from trainables.manifest import list_files, write_json
 from trainables.models import load_model, load_smollm2, save_model, texts_of, tiny_model, tiny_tokenizer
-from trainables.resident import Resident
+from trainables.resident import DTYPES, Resident, encode_rows
 from trainables.schedule import learning_rate, micro_batches, shuffled
 from trainables.scores import Encoded, collate, score
 
@@ -101,7 +100,7 @@ def _training_rows(job: FinetuneJob, tokenizer: Any) -> list[Encoded]:
     benchmark = load_benchmark(job.benchmark)
     rows = benchmark.full if job.fraction is None else benchmark.split(job.fraction).retain
     general = benchmark.general if job.with_general else ()
-    return [encode(job.template, tokenizer, row.question, row.answer) for row in [*rows, *general]]
+    return list(encode_rows(job.template, tokenizer, [*rows, *general]))
 
 
 def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Group, pad_id: int) -> float:
@@ -141,7 +140,7 @@ def _losses(
 
 
 def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
-    """Evaluate both models on the fraction's sets and write one JSON file."""
+    """Evaluate both models on the fraction's sets, cache the reference table, and write one JSON file last."""
     file = Path(job.file)
     if first(group, file.exists):
         return
@@ -155,17 +154,13 @@ def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
     target, retain = evaluated(job.target), evaluated(job.retain)
     utility = target["metrics"]["model_utility"]
     for evaluation in (target, retain):
-        evaluation["metrics"] |= compare_dict(evaluation, retain["truth_ratios"], utility)
+        evaluation["metrics"] |= compare(Evaluation(**evaluation), retain["truth_ratios"], utility)
     if group.rank == 0:
+        forget = encode_rows(job.template, resident.model(job.target).tokenizer, split.forget)
+        resident.reference_table(job, forget, str(group.device))
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, {"target": target, "retain": retain})
     group.barrier()
-
-
-def compare_dict(evaluation: dict[str, Any], retain_truth_ratios: Sequence[float], utility: float) -> dict[str, float]:
-    from trainables.evaluation import Evaluation
-
-    return compare(Evaluation(**evaluation), retain_truth_ratios, utility)
 
 
 def evaluate_folder(folder: Path, card: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -174,9 +169,6 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None) -> dict[st
     Raises:
         FileNotFoundError: the folder has no `letheon.json` and no card was given.
     """
-    from trainables.config import BenchmarkConfig, EvaluationConfig
-    from trainables.resident import DTYPES
-
     card = card or json.loads((folder / "letheon.json").read_text())
     precision: Precision = card["precision"]
     model, tokenizer = load_model(str(folder), dtype=DTYPES[precision])

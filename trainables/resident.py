@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from trainables.config import BenchmarkConfig, TrialConfig
-from trainables.data import Benchmark, Split, load_benchmark
+from trainables.config import BenchmarkConfig, EvaluationConfig, TrialConfig, WorkersConfig
+from trainables.data import Benchmark, Row, Split, load_benchmark
 from trainables.data.template import encode
 from trainables.models import load_model
+from trainables.reference import ReferenceKey, compute_reference, load_or_compute, rows_digest
 from trainables.scores import Encoded
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -39,6 +40,27 @@ class Rows:
     split: Split
     forget: tuple[Encoded, ...]
     retain: tuple[Encoded, ...]
+
+
+def encode_rows(template: str, tokenizer: Any, rows: Sequence[Row]) -> tuple[Encoded, ...]:
+    return tuple(encode(template, tokenizer, row.question, row.answer) for row in rows)
+
+
+class ReferenceSource(Protocol):
+    """What of a job decides the reference table; a trial's configuration and a baseline job both do."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def target_digest(self) -> str: ...
+    @property
+    def template(self) -> str: ...
+    @property
+    def workers(self) -> WorkersConfig: ...
+    @property
+    def evaluation(self) -> EvaluationConfig: ...
+    @property
+    def reference_cache(self) -> str: ...
 
 
 class Resident:
@@ -87,8 +109,8 @@ class Resident:
             split = self.split(config.benchmark, fraction)
             tokenizer = self.model(config.target).tokenizer
 
-            def encoded(rows: Any) -> tuple[Encoded, ...]:
-                return tuple(encode(config.template, tokenizer, row.question, row.answer) for row in rows)
+            def encoded(rows: Sequence[Row]) -> tuple[Encoded, ...]:
+                return encode_rows(config.template, tokenizer, rows)
 
             general = self.benchmark(config.benchmark).general if config.with_general else ()
             return Rows(split, encoded(split.forget), encoded([*split.retain, *general]))
@@ -102,6 +124,22 @@ class Resident:
         content: dict[str, Any] = self.get("baseline", path, lambda: json.loads(Path(path).read_text()))
         return content
 
-    def reference(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        table: Tensor = self.get("reference", key, make)
+    def reference_table(self, source: ReferenceSource, forget: Sequence[Encoded], device: str) -> Tensor:
+        """(rows,) log p_ref(y|x) of the forget rows: from memory, the cache folder, or one pass of the target."""
+        loaded, precision = self.model(source.target), source.workers.precision
+        key = ReferenceKey(
+            model=source.target_digest,
+            rows=rows_digest(forget),
+            template=source.template,
+            tokenizer=source.target_digest,
+            dtype=precision,
+        )
+
+        def compute() -> Tensor:
+            frozen = self.frozen_model(source.target, precision, device)
+            pad_id, budget = int(loaded.tokenizer.pad_token_id), source.evaluation.batch_tokens
+            return compute_reference(frozen, forget, pad_id, budget, device)
+
+        cache = Path(source.reference_cache)
+        table: Tensor = self.get("reference", key.digest(), lambda: load_or_compute(cache, key, compute))
         return table

@@ -75,65 +75,73 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
 
     models = root.resolve() / "models"
     data = load_benchmark(spec.benchmark).digest
-    base, base_source = _base(spec, models, data)
-    base_key = base.key if base else _source_key(base_source, spec.model.revision)
+    base, source = _base(spec, models, data)
     template = spec.model.template or ("plain" if spec.model.base == "tiny" else "auto")
-    workers = spec.trial.workers_config
-    recipe = spec.model.recipe
-    facts = (base_key, data, recipe.model_dump(mode="json"), template, workers.precision)
+    base_key = base.key if base else _source_key(source, spec.model.revision)
+    cache = root.resolve() / "cache" / "reference"
+    named = _Named(spec, models, cache, data, source, base_key, template)
+    given = spec.model.retain or {}
+    target = named.model(None, spec.model.target)
+    retain = {fraction: named.model(fraction, given.get(fraction)) for fraction in spec.fractions}
+    baseline = {fraction: named.baseline(target, retain[fraction], fraction) for fraction in spec.fractions}
+    return Prepared(data, base, target, retain, baseline, template, cache)
 
-    def model(fraction: float | None, given: str | None) -> Artefact:
+
+@dataclass(frozen=True)
+class _Named:
+    """Makes artefacts with names that hold everything they depend on."""
+
+    spec: SweepSpec
+    models: Path
+    reference_cache: Path
+    data: str
+    base: str
+    base_key: str
+    template: str
+
+    def model(self, fraction: float | None, given: str | None) -> Artefact:
+        """The target model (fraction None) or a retain model; `given` is the user's own."""
         kind = "target" if fraction is None else "retain"
         if given is not None:
             return Artefact(kind, fraction, _source_key(given, None), Path(given).resolve(), None)
+        spec, workers = self.spec, self.spec.trial.workers_config
+        recipe = spec.model.recipe
+        facts = (self.base_key, self.data, recipe.model_dump(mode="json"), self.template, workers.precision)
         key = _key(kind, fraction, *facts)
-        folder = models / f"{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
+        folder = self.models / f"{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
         job = FinetuneJob(
-            base=base_source,
-            revision=None if base else spec.model.revision,
+            base=self.base,
+            revision=None if spec.model.base in MADE_BASES else spec.model.revision,
             benchmark=spec.benchmark,
             fraction=fraction,
             with_general=from_scratch(spec),
             recipe=recipe,
-            template=template,
+            template=self.template,
             workers=workers,
             folder=str(folder),
         )
         return Artefact(kind, fraction, key, folder, job)
 
-    given = spec.model.retain or {}
-    target = model(None, spec.model.target)
-    retain = {fraction: model(fraction, given.get(fraction)) for fraction in spec.fractions}
-
-    def baseline(fraction: float) -> Artefact:
-        settings = spec.evaluation.model_dump(mode="json")
-        benchmark = spec.benchmark.model_dump(mode="json")
-        key = _key(
-            "baseline",
-            target.key,
-            retain[fraction].key,
-            data,
-            benchmark,
-            fraction,
-            template,
-            settings,
-            workers.precision,
-        )
-        file = models / f"baseline-{fraction:g}-{key}.json"
+    def baseline(self, target: Artefact, retain: Artefact, fraction: float) -> Artefact:
+        """The evaluations of both models on the fraction's sets."""
+        spec, workers = self.spec, self.spec.trial.workers_config
+        settings = (spec.evaluation.model_dump(mode="json"), spec.benchmark.model_dump(mode="json"))
+        facts = (target.key, retain.key, self.data, fraction, self.template, *settings, workers.precision)
+        key = _key("baseline", *facts)
+        file = self.models / f"baseline-{fraction:g}-{key}.json"
         job = BaselineJob(
             target=str(target.path),
-            retain=str(retain[fraction].path),
+            target_digest=target.key,
+            retain=str(retain.path),
             benchmark=spec.benchmark,
             fraction=fraction,
-            template=template,
+            template=self.template,
             evaluation=spec.evaluation,
             workers=workers,
+            reference_cache=str(self.reference_cache),
             file=str(file),
         )
         return Artefact("baseline", fraction, key, file, job)
-
-    baselines = {fraction: baseline(fraction) for fraction in spec.fractions}
-    return Prepared(data, base, target, retain, baselines, template, root.resolve() / "cache" / "reference")
 
 
 def from_scratch(spec: SweepSpec) -> bool:
