@@ -13,6 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["fp32", "bf16"]
+Compat = Literal["none", "npo", "open_unlearning"]
+"""Whose reductions a loss has: ours (masked, exact over the whole optimizer batch), or a published code base's."""
 
 
 class Frozen(BaseModel):
@@ -27,19 +29,32 @@ class Frozen(BaseModel):
 
 
 class BenchmarkConfig(Frozen):
-    """Which rows are trained on, forgotten and evaluated."""
+    """Which rows are trained on, forgotten and evaluated. Options that a benchmark does not have are refused."""
 
-    name: Literal["fictional", "tofu"] = "fictional"
+    name: Literal["fictional", "tofu", "lume", "muse", "qa", "text", "synthetic"] = "fictional"
     path: str | None = Field(
-        default=None, description="tofu: a local folder of its files; null means the Hugging Face hub"
+        default=None, description="tofu, lume, muse: a local folder of its files; null means the Hugging Face hub"
     )
-    revision: str | None = Field(default=None, description="tofu: revision of the hub data set")
+    revision: str | None = Field(default=None, description="tofu, lume, muse: revision of the hub data set")
     people: int | None = Field(
         default=None, ge=2, description="fictional: how many people (20 if null); tofu: only the last N authors"
     )
     seed: int = Field(default=0, ge=0, description="fictional: seed of the generator")
     evaluation_rows: int | None = Field(
         default=None, ge=4, description="evaluate at most this many rows of every set but the forget set"
+    )
+    corpus: Literal["news", "books"] | None = Field(default=None, description="muse: which corpus (news if null)")
+    tasks: tuple[Literal["Task1", "Task2", "Task3"], ...] | None = Field(
+        default=None, description="lume: only these tasks (all if null)"
+    )
+    forget: str | None = Field(default=None, description="qa, text: JSONL file of what must go")
+    retain: str | None = Field(default=None, description="qa, text: JSONL file of what must stay")
+    utility: str | None = Field(default=None, description="qa, text: JSONL file of questions that measure utility too")
+    holdout: str | None = Field(
+        default=None, description="qa, text: JSONL file of rows like the forget set that no model has seen"
+    )
+    alpha: float | None = Field(
+        default=None, description="synthetic: distance of forget from retain inputs (1 if null)"
     )
 
 
@@ -86,16 +101,40 @@ class EvaluationConfig(Frozen):
 
     max_new_tokens: int = Field(default=200, ge=1)
     batch_tokens: int = Field(default=8192, ge=64, description="padded tokens in one forward pass of the evaluation")
+    min_k: float = Field(default=0.4, gt=0, le=1, description="share of tokens that min-k and min-k++ look at")
+    gradient_norm: bool = Field(default=False, description="also the gradient-norm attack: a backward pass a row")
+    harness: tuple[str, ...] = Field(default=(), description="lm-evaluation-harness tasks (letheon[harness])")
+
+
+class LoraConfig(Frozen):
+    """Low-rank adapters in place of full fine-tuning (arXiv 2106.09685); checkpoints have them merged."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32, gt=0, description="the update is scaled by alpha / rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] | None = Field(
+        default=None, description="names of the layers that get adapters; null: every linear layer but the LM head"
+    )
 
 
 class Hyperparameters(Frozen):
-    """What is searched. `beta` and `retain_weight` are None for methods that have none."""
+    """What is searched. What a method declares of its own (`beta`, …) is None for methods that do not have it."""
 
     method: str
-    forget_fraction: float = Field(gt=0, lt=1)
+    forget_fraction: float = Field(gt=0, le=1)
     learning_rate: float = Field(gt=0)
     beta: float | None = Field(default=None, gt=0)
     retain_weight: float | None = Field(default=None, ge=0)
+    margin: float | None = Field(default=None, description="simnpo: gamma, nats per token")
+    beta1: float | None = Field(default=None, ge=0, description="satimp: exponent of p")
+    beta2: float | None = Field(default=None, ge=0, description="satimp: exponent of 1 - p")
+    depth: float | None = Field(default=None, gt=0, le=1, description="rmu: the steered layer, as a share of all")
+    steering: float | None = Field(default=None, gt=0, description="rmu: length of the random target vector")
+    epsilon: float | None = Field(default=None, ge=0, description="pdu: largest allowed retain loss, nats per token")
+    dual_step: float | None = Field(default=None, gt=0, description="pdu: step size of the multiplier")
+    radius: float | None = Field(default=None, gt=0, description="sam: how far the worst nearby weights may be")
+    scale: float | None = Field(default=None, gt=0, description="task_arithmetic: how much of the vector is taken off")
+    overfit_epochs: int | None = Field(default=None, ge=1, description="task_arithmetic: epochs of fitting the vector")
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -117,4 +156,7 @@ class TrialConfig(Frozen):
     template: str
     reference_cache: str = Field(description="folder of the reference log-prob tables")
     baseline: str = Field(description="JSON file: evaluations of target and retain model for this fraction")
+    compat: Compat = "none"
+    lora: LoraConfig | None = None
+    refusals: str | None = Field(default=None, description="file of refusals, one a line; null: the built-in ones")
     folder: str = Field(description="where this trial keeps its epochs; shared storage")

@@ -40,12 +40,15 @@ class Scores:
     """Per-token results aligned with the answer positions that were kept.
 
     `token_log_probs`: (rows, positions) float32, 0 where `mask` is False. `mask`: (rows, positions) bool.
-    `logits`: (rows, positions, vocabulary) or None.
+    `logits`: (rows, positions, vocabulary) float32 or None. `targets`: (rows, positions) int64, the answer tokens (any
+    id where `mask` is False). `hidden`: (rows, positions, width) hidden states of one layer, or None.
     """
 
     token_log_probs: Tensor
     mask: Tensor
     logits: Tensor | None = None
+    targets: Tensor | None = None
+    hidden: Tensor | None = None
 
     @property
     def sequence(self) -> Tensor:
@@ -59,8 +62,12 @@ class Scores:
 
     def rows(self, start: int, stop: int) -> Scores:
         """The same for rows start..stop."""
-        logits = None if self.logits is None else self.logits[start:stop]
-        return Scores(self.token_log_probs[start:stop], self.mask[start:stop], logits)
+
+        def part(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor[start:stop]
+
+        every = (part(self.logits), part(self.targets), part(self.hidden))
+        return Scores(self.token_log_probs[start:stop], self.mask[start:stop], *every)
 
 
 def collate(rows: Sequence[Encoded], pad_id: int) -> Batch:

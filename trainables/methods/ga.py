@@ -8,22 +8,24 @@ never fades, and the model is destroyed a few steps after it has forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Method
+from trainables.methods.method import Forget, Method, Values
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.scores import Scores
 
-
-def gradient_ascent(model: Scores, reference: Scores | Tensor | None, hyper: Mapping[str, float]) -> Tensor:
+def gradient_ascent(forget: Forget, values: Values) -> Tensor:
     """(rows,) log p(y|x), nats: minimising it is ascent on the cross-entropy. Reads no reference, has no knob."""
-    return model.sequence
+    return forget.model.sequence
 
 
-GA = Method(name="ga", forget_loss=gradient_ascent, reduction="token", reference="none")
+GA = Method(
+    name="ga",
+    forget_loss=gradient_ascent,
+    reduction="tokens",
+    source="Zhang, Lin, Bai & Mei 2024, arXiv 2404.05868, section 2",
+)
 GA_RT = GA.with_retain("ga_rt", "nll")
 GA_KL = GA.with_retain("ga_kl", "kl")

@@ -1,7 +1,7 @@
-"""What a method is: a forget loss, what it needs of the reference, its retain term and its hyper-parameters.
+"""What a method is: a forget loss, what it needs beside the model, its retain term and its hyper-parameters.
 
-Pure functions of log-probabilities (or logits). Knows nothing of models, batches over workers, or DeepSpeed:
-`trainables.loss` sums and divides. Nothing here imports torch; the losses use methods of the tensors they are given.
+Pure functions of log-probabilities (or logits, or hidden states). Knows nothing of models, batches over workers, or
+DeepSpeed: `trainables.loss` sums and divides. Nothing here imports torch; losses use methods of the tensors they get.
 """
 
 from __future__ import annotations
@@ -13,20 +13,69 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.config import Hyperparameters
+    from trainables.config import Compat, Hyperparameters
     from trainables.scores import Scores
 
-Reference: TypeAlias = Literal["none", "sequence", "token", "logits"]
-"""What a forget loss reads of the frozen target model: nothing, log p(y|x) of every row (the cached table), log-probs
-of every answer token, or logits (which take a second model)."""
+Reference: TypeAlias = Literal["none", "log_probs", "logits"]
+"""What a forget loss reads of the frozen target model: nothing, log-probs of the answer tokens (a cached table), or
+logits (which take a second model)."""
 
-Reduction: TypeAlias = Literal["sequence", "token"]
-"""What the sum over rows is divided by: the rows or the answer tokens of the whole optimizer batch."""
+Alternative: TypeAlias = Literal["none", "refusal", "generated"]
+"""Other answers to the forgotten questions: none, refusals ("I don't know."), or what the target model itself makes up."""
 
-RetainTerm: TypeAlias = Literal["none", "nll", "kl"]
+Reduction: TypeAlias = Literal["rows", "tokens", "alternative_tokens"]
+"""What the sum over rows is divided by: the rows, the answer tokens or the tokens of the alternative answers of the
+whole optimizer batch."""
 
-ForgetLoss: TypeAlias = "Callable[[Scores, Scores | Tensor | None, Mapping[str, float]], Tensor]"
-"""(scores of the forget rows, reference, values of the hyper-parameters) -> (rows,) what each row adds to the loss."""
+RetainTerm: TypeAlias = Literal["none", "nll", "kl", "hidden", "preference"]
+
+Values: TypeAlias = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Forget:
+    """What a forget loss may read, one row an answer that must go. A part that the method did not declare is None.
+
+    `model`: scores of the answers under the model in training. `reference`: the same under the frozen target model
+    (only log-probs, or logits too). `alternative`, `alternative_reference`: scores of the other answers to the same
+    questions. `statistic`: scalar, the mean of `Method.statistic` over the whole optimizer batch. `seed`: the trial's.
+    """
+
+    model: Scores
+    reference: Scores | None = None
+    alternative: Scores | None = None
+    alternative_reference: Scores | None = None
+    statistic: Tensor | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Retain:
+    """What a retain term may read, one row an answer that must stay; `reference` and `alternative` as in `Forget`."""
+
+    model: Scores
+    reference: Scores | None = None
+    alternative: Scores | None = None
+
+
+ForgetLoss: TypeAlias = Callable[[Forget, Values], "Tensor"]
+"""-> (rows,) what each row adds to the loss, nats."""
+
+
+@dataclass(frozen=True)
+class Products:
+    """Squared lengths of the gradients of forget loss and (unweighted) retain term, and their inner product."""
+
+    forget: float
+    retain: float
+    both: float
+
+
+Combine: TypeAlias = Callable[[Products, Values], tuple[float, float]]
+"""-> (a, b): the step's gradient is a * forget gradient + b * retain gradient."""
+
+Multiplier: TypeAlias = Callable[[float, float, Values], float]
+"""(retain weight now, retain loss of the whole step, values) -> retain weight of the next step."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +99,40 @@ RETAIN_WEIGHT = Hyperparameter(low=0.1, high=10.0, log=True, default=1.0)
 
 @dataclass(frozen=True)
 class Method:
-    """loss = sum(forget_loss) / n_forget + retain_weight * sum(retain term) / (retain tokens), n_forget by `reduction`.
+    """loss = sum(forget_loss) / n_forget + retain_weight * sum(retain term) / n_retain, n_forget by `reduction`.
 
-    `hyperparameters` is all that the method has of its own (learning rate and the like belong to every trial); each
-    name is a field of `trainables.config.Hyperparameters`. Raises ValueError when `retain_weight` is declared without
-    a retain term, or the reverse.
+    `source`: the paper, as "Authors year, arXiv number, equation". `hyperparameters` is all that the method has of its
+    own (learning rate and the like belong to every trial); each name is a field of
+    `trainables.config.Hyperparameters`. `needs_logits`, `needs_hidden`: what `forget_loss` reads of `Forget.model`.
+    `statistic`: (rows,) values whose mean over the whole optimizer batch `forget_loss` is given, without gradient.
+    `combine`: takes the place of loss = forget + weight * retain (gradient-level methods). `worst_nearby`: the forget
+    gradient is taken at the weights, at most `radius` away, where the loss is largest. `multiplier`: the retain weight
+    moves from step to step. `task_vector`: no unlearning loop; `forget_loss` fits the vector that is subtracted.
+    `everywhere_in`: code bases that take the forget loss over prompt and padding too.
+
+    Raises ValueError when `retain_weight` is declared without a retain term, or the reverse.
     """
 
     name: str
     forget_loss: ForgetLoss
     reduction: Reduction
-    reference: Reference
+    source: str
+    reference: Reference = "none"
+    alternative: Alternative = "none"
     retain: RetainTerm = "none"
     hyperparameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
+    needs_logits: bool = False
+    needs_hidden: bool = False
+    statistic: ForgetLoss | None = None
+    combine: Combine | None = None
+    worst_nearby: bool = False
+    multiplier: Multiplier | None = None
+    task_vector: bool = False
+    everywhere_in: tuple[Compat, ...] = ()
 
     def __post_init__(self) -> None:
-        if ("retain_weight" in self.hyperparameters) != (self.retain != "none"):
+        weighted = self.retain != "none" and self.combine is None
+        if ("retain_weight" in self.hyperparameters) != weighted:
             raise ValueError(
                 f"{self.name} with retain term {self.retain!r} has hyper-parameters {sorted(self.hyperparameters)}; "
                 "retain_weight goes with a retain term: declare both (`with_retain` does) or neither"
@@ -73,13 +140,18 @@ class Method:
 
     @property
     def needs_reference_model(self) -> bool:
-        """Whether the target model itself must be loaded: full distributions are too large to be cached."""
-        return self.retain == "kl" or self.reference == "logits"
+        """Whether the target model itself must be loaded: distributions and hidden states are too large to cache."""
+        return self.retain in ("kl", "hidden") or self.reference == "logits"
 
     @property
     def needs_reference_table(self) -> bool:
-        """Whether the cached sequence log-probs of the forget rows are enough (see `trainables.reference`)."""
-        return self.reference == "sequence"
+        """Whether the cached log-probs of the forget rows (and of their alternatives) are enough."""
+        return self.reference == "log_probs"
+
+    @property
+    def needs_whole_gradients(self) -> bool:
+        """Whether every worker must hold whole gradients and weights, which ZeRO stage 3 does not give."""
+        return self.combine is not None or self.worst_nearby
 
     def with_retain(self, name: str, term: RetainTerm, weight: Hyperparameter = RETAIN_WEIGHT) -> Method:
         """The same forget loss beside a retain term."""
@@ -94,17 +166,25 @@ class Method:
         return values
 
 
-def sequence_log_probs(reference: Scores | Tensor | None, rows: int) -> Tensor:
-    """(rows,) log p_ref(y|x), from the table or from a reference model's scores.
+def given(scores: Scores | None, what: str) -> Scores:
+    """`scores`, which the method declared. Raises ValueError for None: a wiring error, never a user's."""
+    if scores is None:
+        raise ValueError(f"{what} None must be scores: the method reads them; declare what it needs and pass it")
+    return scores
 
-    Raises ValueError for None and for any other shape: broadcasting would give a wrong loss silently.
+
+def log_ratio(model: Scores, reference: Scores | None) -> Tensor:
+    """(rows,) log( p(y|x) / p_ref(y|x) ).
+
+    Raises ValueError for None and for other rows than the model's: broadcasting would give a wrong loss silently.
     """
-    if reference is None:
-        raise ValueError("reference None must be log-probs of the forget rows; pass rows of the reference table")
-    table: Tensor = reference.sequence if hasattr(reference, "sequence") else reference
-    if tuple(table.shape) != (rows,):
-        raise ValueError(f"reference of shape {tuple(table.shape)} must be ({rows},); pass one log-prob per forget row")
-    return table.detach()
+    frozen = given(reference, "reference").sequence.detach()
+    rows = model.sequence
+    if frozen.shape != rows.shape:
+        raise ValueError(
+            f"reference of shape {tuple(frozen.shape)} must be {tuple(rows.shape)}; pass one log-prob per row"
+        )
+    return rows - frozen
 
 
 def log_sigmoid(x: Tensor) -> Tensor:

@@ -12,32 +12,28 @@ beta -> 0 gives gradient ascent on the sum over the answer (L_NPO - (2/beta) log
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Hyperparameter, Method, log_sigmoid, sequence_log_probs
+from trainables.methods.method import Forget, Hyperparameter, Method, Values, log_ratio, log_sigmoid
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.scores import Scores
-
 BETA = Hyperparameter(low=0.01, high=1.0, log=True, default=0.1)
 
 
-def negative_preference(model: Scores, reference: Scores | Tensor | None, hyper: Mapping[str, float]) -> Tensor:
-    """(rows,) the loss of each forget row, >= 0; `reference` is (rows,) log p_ref(y|x) of the target model."""
-    beta = hyper["beta"]
-    log_p = model.sequence
-    log_ratio = log_p - sequence_log_probs(reference, rows=len(log_p))
-    return -(2 / beta) * log_sigmoid(-beta * log_ratio)
+def negative_preference(forget: Forget, values: Values) -> Tensor:
+    """(rows,) the loss of each forget row, >= 0, nats."""
+    beta = values["beta"]
+    return -(2 / beta) * log_sigmoid(-beta * log_ratio(forget.model, forget.reference))
 
 
 NPO = Method(
     name="npo",
     forget_loss=negative_preference,
-    reduction="sequence",
-    reference="sequence",
+    reduction="rows",
+    source="Zhang, Lin, Bai & Mei 2024, arXiv 2404.05868, equation 3",
+    reference="log_probs",
     hyperparameters={"beta": BETA},
 )
 NPO_RT = NPO.with_retain("npo_rt", "nll")
