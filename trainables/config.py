@@ -53,9 +53,7 @@ class BenchmarkConfig(Frozen):
     holdout: str | None = Field(
         default=None, description="qa, text: JSONL file of rows like the forget set that no model has seen"
     )
-    alpha: float | None = Field(
-        default=None, description="synthetic: distance of forget from retain inputs (1 if null)"
-    )
+    alpha: float | None = Field(default=None, description="synthetic: how far forget and retain inputs are apart")
 
 
 class TrainingRecipe(Frozen):

@@ -191,5 +191,8 @@ def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters
         template=prepared.template,
         reference_cache=str(prepared.reference_cache),
         baseline=str(prepared.baseline[hyperparameters.forget_fraction].path),
+        compat=spec.trial.compat,
+        lora=spec.trial.lora,
+        refusals=spec.trial.refusals,
         folder=str(folder),
     )

@@ -16,7 +16,16 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from letheon.errors import SpaceNotFound, SpecErrors, did_you_mean
 from letheon.schedulers import SchedulerConfig
 from letheon.yaml_source import read_source
-from trainables.config import TINY_RECIPE, BenchmarkConfig, EvaluationConfig, Frozen, TrainingRecipe, WorkersConfig
+from trainables.config import (
+    TINY_RECIPE,
+    BenchmarkConfig,
+    Compat,
+    EvaluationConfig,
+    Frozen,
+    LoraConfig,
+    TrainingRecipe,
+    WorkersConfig,
+)
 
 __all__ = [
     "DOMAIN_KINDS",
@@ -132,6 +141,9 @@ class TrialSpec(WorkersConfig):
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
+    compat: Compat = Field(default="none", description="none: our reductions; or those of a published code base")
+    lora: LoraConfig | None = Field(default=None, description="low-rank adapters; null: full fine-tuning")
+    refusals: str | None = Field(default=None, description="file of refusals, one a line; null: the built-in ones")
 
     @property
     def workers_config(self) -> WorkersConfig:
@@ -225,8 +237,11 @@ def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
             "retain": model.retain and {fraction: str(local_folder(path)) for fraction, path in model.retain.items()},
         }
     )
-    benchmark = benchmark.model_copy(update={"path": benchmark.path and str(local_folder(benchmark.path))})
-    return spec.model_copy(update={"model": model, "benchmark": benchmark})
+    files = ("path", "forget", "retain", "utility", "holdout")
+    given = {name: getattr(benchmark, name) for name in files}
+    benchmark = benchmark.model_copy(update={name: path and str(local_folder(path)) for name, path in given.items()})
+    trial = spec.trial.model_copy(update={"refusals": spec.trial.refusals and str(local_folder(spec.trial.refusals))})
+    return spec.model_copy(update={"model": model, "benchmark": benchmark, "trial": trial})
 
 
 def resolved(spec: SweepSpec) -> dict[str, Any]:

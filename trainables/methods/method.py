@@ -21,7 +21,7 @@ Reference: TypeAlias = Literal["none", "log_probs", "logits"]
 logits (which take a second model)."""
 
 Alternative: TypeAlias = Literal["none", "refusal", "generated"]
-"""Other answers to the forgotten questions: none, refusals ("I don't know."), or what the target model itself makes up."""
+"""Other answers to the forgotten questions: none, refusals ("I don't know."), or what the target model makes up."""
 
 Reduction: TypeAlias = Literal["rows", "tokens", "alternative_tokens"]
 """What the sum over rows is divided by: the rows, the answer tokens or the tokens of the alternative answers of the
