@@ -1,4 +1,4 @@
-"""What a worker can be asked to do, as data: make a base, fine-tune a model, evaluate baselines, run a trial.
+"""What a worker can be asked to do, as data: make a base, fine-tune a model, evaluate baselines, run a trial, attack.
 
 Frozen and validated; travels from the driver to the workers as JSON. Importing it loads no torch.
 """
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from trainables.audit.job import AuditJob
 from trainables.config import (
     BenchmarkConfig,
     EvaluationConfig,
@@ -65,5 +66,5 @@ class TrialJob(Frozen):
     config: TrialConfig
 
 
-Job = Annotated[BaseJob | FinetuneJob | BaselineJob | TrialJob, Field(discriminator="kind")]
+Job = Annotated[BaseJob | FinetuneJob | BaselineJob | AuditJob | TrialJob, Field(discriminator="kind")]
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

@@ -68,6 +68,7 @@ def serve(settings: dict[str, Any]) -> None:
 
 
 def _run(content: dict[str, Any], resident: Any, group: Any, channel: MailboxChannel) -> None:
+    from trainables.audit.job import AuditJob
     from trainables.jobs import JOB, BaseJob, BaselineJob, FinetuneJob
     from trainables.loop import run_trial
     from trainables.prepare import finetune, make_base, make_baseline
@@ -82,6 +83,10 @@ def _run(content: dict[str, Any], resident: Any, group: Any, channel: MailboxCha
         facts = finetune(job, group)
     elif isinstance(job, BaselineJob):
         make_baseline(job, resident, group)
+    elif isinstance(job, AuditJob):
+        from trainables.audit.run import run_audit
+
+        facts = run_audit(job, resident, group)["metrics"]
     else:
         run_trial(job.config, resident, group, channel)
         return

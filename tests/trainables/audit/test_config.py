@@ -1,0 +1,49 @@
+"""What an audit may be asked for, and that it travels."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from trainables.audit import ATTACKS, AuditConfig
+from trainables.audit.job import AuditJob
+from trainables.config import BenchmarkConfig, EvaluationConfig, WorkersConfig
+from trainables.jobs import JOB
+
+
+def test_every_attack_is_on_by_default() -> None:
+    assert AuditConfig().attacks == ATTACKS
+
+
+def test_a_job_travels_as_json() -> None:
+    job = AuditJob(
+        model="m",
+        benchmark=BenchmarkConfig(),
+        fraction=0.1,
+        template="plain",
+        evaluation=EvaluationConfig(),
+        workers=WorkersConfig(),
+        audit=AuditConfig(attacks=("relearn", "nf4"), rows=8),
+        file="audit.json",
+    )
+    assert JOB.validate_python(json.loads(json.dumps(job.model_dump(mode="json")))) == job
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attacks": ()},
+        {"attacks": ("nf5",)},
+        {"attacks": ("nf4", "nf4")},
+        {"rows": 1},
+        {"temperature": 0},
+        {"relearn_share": 1.0},
+        {"relearn_learning_rate": float("nan")},
+        {"best_off": 8},
+    ],
+)
+def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        AuditConfig.model_validate(wrong)

@@ -1,0 +1,31 @@
+"""The audit of one model folder, as data that travels from the driver to the workers. Importing it loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainables.audit.config import AuditConfig
+from trainables.config import BenchmarkConfig, EvaluationConfig, Frozen, TrainingRecipe, WorkersConfig
+
+
+class AuditJob(Frozen):
+    """Attack a checkpoint, or the retain model it is read beside, and write what came out.
+
+    The file is JSON, written last and never again: `metrics` (name: value), `curves` (of relearning), `samples`,
+    `skipped` (attack: why the data cannot support it), `seconds` (by attack). The report has the metrics.
+    """
+
+    kind: Literal["audit"] = "audit"
+    model: str = Field(description="folder of the model: safetensors, configuration and tokenizer")
+    benchmark: BenchmarkConfig
+    fraction: float
+    template: str
+    evaluation: EvaluationConfig
+    workers: WorkersConfig
+    recipe: TrainingRecipe = Field(
+        default=TrainingRecipe(), description="of the target model: relearning fine-tunes as it did"
+    )
+    audit: AuditConfig = AuditConfig()
+    file: str = Field(description="the JSON file to write")
