@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from trainables.config import BenchmarkConfig
+from trainables.data.objectives import default_objectives
 from trainables.data.rows import Benchmark, EvalSet, Row, Split
 
-__all__ = ["Benchmark", "EvalSet", "Row", "Split", "config_problem", "fraction_problem", "load_benchmark"]
+__all__ = [
+    "Benchmark",
+    "EvalSet",
+    "Row",
+    "Split",
+    "config_problem",
+    "default_objectives",
+    "fraction_problem",
+    "load_benchmark",
+]
 
 
 def load_benchmark(config: BenchmarkConfig) -> Benchmark:

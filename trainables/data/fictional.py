@@ -7,14 +7,15 @@ not know which model learns it, nor how a row is tokenised.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from trainables.config import BenchmarkConfig
 from trainables.data import facts, stock
 from trainables.data.attributes import ATTRIBUTES, BIRTH_YEARS, VALUES, Attribute
 from trainables.data.draw import Draw
-from trainables.data.rows import EvalSet, Row, Split
+from trainables.data.objectives import default_objectives
+from trainables.data.rows import Direction, EvalSet, Row, Split
 from trainables.data.splitting import ROWS_PER_PERSON, digest_rows, forget_start, fraction_problem, thin
 
 DEFAULT_PEOPLE = 20
@@ -36,6 +37,10 @@ class FictionalBenchmark:
         return digest_rows((self.full, self.holdout, facts.REAL_PEOPLE, facts.WORLD_FACTS))
 
     @property
+    def objectives(self) -> dict[str, Direction]:
+        return default_objectives(self.name)
+
+    @property
     def general(self) -> tuple[Row, ...]:
         return facts.REAL_PEOPLE + facts.WORLD_FACTS
 
@@ -50,11 +55,11 @@ class FictionalBenchmark:
         forget, retain = self.full[start:], self.full[:start]
         limit = self.evaluation_rows
         evaluation = {
-            "forget": EvalSet(forget),
+            "forget": EvalSet(forget, role="forget"),
             "retain": EvalSet(thin(retain, limit)),
             "real_authors": EvalSet(thin(facts.REAL_PEOPLE, limit), multiple_choice=True),
             "world_facts": EvalSet(thin(facts.WORLD_FACTS, limit), multiple_choice=True),
-            "holdout": EvalSet(thin(self.holdout, limit)),
+            "holdout": EvalSet(tuple(map(_bare, thin(self.holdout, limit))), role="holdout", generate=False),
         }
         return Split(fraction, forget, retain, evaluation)
 
@@ -80,6 +85,11 @@ def config_problem(config: BenchmarkConfig) -> str | None:
     if people_of(config) > MAX_PEOPLE:
         return f"people={config.people}: the generator has names for at most {MAX_PEOPLE}; use {MAX_PEOPLE} or fewer"
     return None
+
+
+def _bare(row: Row) -> Row:
+    """Without what only truth ratios need: of a holdout row the loss is asked, nothing else."""
+    return replace(row, paraphrased_answer=None, perturbed_answers=())
 
 
 def people_of(config: BenchmarkConfig) -> int:

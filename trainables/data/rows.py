@@ -23,6 +23,8 @@ class Row:
     raw: bool = False
 
 
+Direction: TypeAlias = Literal["max", "min"]
+
 Role: TypeAlias = Literal["forget", "utility", "members", "holdout"]
 
 
@@ -69,6 +71,10 @@ class Benchmark(Protocol):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the content of every row."""
+
+    @property
+    def objectives(self) -> Mapping[str, Direction]:
+        """The two metrics that a sweep searches for when its file names none."""
 
     @property
     def full(self) -> Sequence[Row]:

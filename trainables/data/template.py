@@ -1,51 +1,83 @@
-"""How a question and its answer become tokens. Two templates; neither knows what the row is for.
+"""How a row becomes tokens: a question and an answer through a named template, raw text without any.
 
-Prompt and answer are tokenised apart, so a prompt has the same tokens in training, in teacher-forced metrics and in
-generation: `encode(...).input_ids[:answer_start] == prompt_ids(...)`, whatever the tokenizer would merge between them.
+A prompt has the same tokens in training, in teacher-forced metrics and in generation:
+`encode_row(...).input_ids[:answer_start] == row_prompt_ids(...)`. The answer's tokens are those that it has after its
+prompt; only where the tokenizer would merge the two are they tokenised apart. What a row is for is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from trainables.data.formats import TEMPLATES, Template, ids, start_ids
+from trainables.data.rows import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from trainables.scores import Encoded
 
+__all__ = [
+    "AUTO",
+    "TEMPLATES",
+    "encode",
+    "encode_row",
+    "end_id",
+    "find_template",
+    "pick_template",
+    "prompt_ids",
+    "row_prompt_ids",
+]
+
 AUTO = "auto"
 
-TODAY = "10 Apr 2025"
-"""Chat templates that print the date would otherwise give other tokens every day. The date is open-unlearning's."""
+
+def encode_row(template: str, tokenizer: PreTrainedTokenizerBase, row: Row) -> Encoded:
+    """Prompt and answer of a row. A raw row has no template around it and no end token after it.
+
+    Nothing predicts the very first token of a text. A raw row that begins with its answer gives that token to the
+    prompt, unless the tokenizer begins texts with a start token.
+
+    Raises:
+        ValueError: a raw row has no token left that could be predicted.
+    """
+    if not row.raw:
+        return encode(template, tokenizer, row.question, row.answer)
+    from trainables.scores import Encoded  # imports torch
+
+    tokens, start = _raw(tokenizer, row)
+    if start >= len(tokens):
+        raise ValueError(
+            f"text {row.question + row.answer!r}: must have a token with another before it; leave out so short a text"
+        )
+    return Encoded(tokens, start)
 
 
-@dataclass(frozen=True)
-class Template:
-    """`prompt`: token ids up to the answer. `answer`: the text that follows. `end`: the token id that closes it."""
-
-    prompt: Callable[[PreTrainedTokenizerBase, str], list[int]]
-    answer: Callable[[str], str]
-    end: Callable[[PreTrainedTokenizerBase], int]
+def row_prompt_ids(template: str, tokenizer: PreTrainedTokenizerBase, row: Row) -> tuple[int, ...]:
+    """What generation of the row's answer starts from: at least one token."""
+    if not row.raw:
+        return prompt_ids(template, tokenizer, row.question)
+    tokens, start = _raw(tokenizer, row)
+    return tokens[:start]
 
 
 def encode(template: str, tokenizer: PreTrainedTokenizerBase, question: str, answer: str) -> Encoded:
-    """Prompt, answer and end token of one row."""
+    """Prompt, answer and end token of a question and its answer."""
     from trainables.scores import Encoded  # imports torch
 
     chosen = find_template(template, tokenizer)
-    prompt = chosen.prompt(tokenizer, question)
-    return Encoded((*prompt, *_ids(tokenizer, chosen.answer(answer)), chosen.end(tokenizer)), len(prompt))
+    before, after = chosen.prompt(tokenizer, question), chosen.answer(tokenizer, answer)
+    tokens, start = _joined(tokenizer, _start(chosen, tokenizer), before, after)
+    return Encoded((*tokens, chosen.end(tokenizer)), start)
 
 
 def prompt_ids(template: str, tokenizer: PreTrainedTokenizerBase, question: str) -> tuple[int, ...]:
     """What generation of the answer starts from."""
-    return tuple(find_template(template, tokenizer).prompt(tokenizer, question))
+    return tuple(_prompt(find_template(template, tokenizer), tokenizer, question))
 
 
 def end_id(template: str, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The last token of every encoded row, where generation stops: end of sequence, or the chat's end of turn."""
+    """The last token of rows that are not raw, where generation stops: end of sequence, or the chat's end of turn."""
     return find_template(template, tokenizer).end(tokenizer)
 
 
@@ -64,52 +96,27 @@ def find_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
     return TEMPLATES[name]
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+def _prompt(chosen: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
+    return _start(chosen, tokenizer) + ids(tokenizer, chosen.prompt(tokenizer, question))
 
 
-def _plain_prompt(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
-    """Begins with a start token exactly if the tokenizer itself begins texts with it; having one is not enough."""
-    text = f"Question: {question}\nAnswer:"
-    start = tokenizer.bos_token_id
-    begins = start is not None and list(tokenizer(text)["input_ids"])[:1] == [start]
-    return ([start] if begins else []) + _ids(tokenizer, text)
+def _start(chosen: Template, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return start_ids(tokenizer) if chosen.starts else []
 
 
-def _end_of_sequence(tokenizer: PreTrainedTokenizerBase) -> int:
-    end = tokenizer.eos_token_id
-    if not isinstance(end, int):
-        raise ValueError("eos_token=null: the tokenizer must have one, or answers would never end; set eos_token")
-    return end
+def _raw(tokenizer: PreTrainedTokenizerBase, row: Row) -> tuple[tuple[int, ...], int]:
+    """All tokens of a raw row, and the index of the first that is predicted."""
+    tokens, start = _joined(tokenizer, start_ids(tokenizer), row.question, row.answer)
+    return tuple(tokens), max(1, start)
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], prompt: bool) -> str:
-    """The chat template's own text, start token included. Reasoning is off where a template knows the switch."""
-    if not tokenizer.chat_template:
-        raise ValueError("template='chat': the tokenizer has no chat template; use template: plain")
-    text = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=prompt, date_string=TODAY, enable_thinking=False
-    )
-    return str(text)
+def _joined(tokenizer: PreTrainedTokenizerBase, start: list[int], before: str, answer: str) -> tuple[list[int], int]:
+    """The tokens of prompt and answer, and how many are the prompt's.
 
-
-def _chat_prompt(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
-    return _ids(tokenizer, _render(tokenizer, [{"role": "user", "content": question}], prompt=True))
-
-
-def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The special token that the chat template puts after an answer; end of sequence if it puts none.
-
-    Usually they are one. Gemma and Phi end a turn with a token of its own; models trained so never end with the other.
+    A tokenizer that puts a space before every text of its own (SentencePiece's) would otherwise put one into the
+    middle of the sequence.
     """
-    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-    rest = _render(tokenizer, turns, prompt=False).rpartition("answer")[2].strip()
-    first = _ids(tokenizer, rest)[:1]
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    return first[0] if first and first[0] in special else _end_of_sequence(tokenizer)
-
-
-TEMPLATES: dict[str, Template] = {
-    "plain": Template(_plain_prompt, lambda answer: f" {answer}", _end_of_sequence),
-    "chat": Template(_chat_prompt, lambda answer: answer, _end_of_turn),
-}
+    prompt = start + ids(tokenizer, before)
+    together = start + ids(tokenizer, before + answer)
+    consistent = together[: len(prompt)] == prompt
+    return (together if consistent else prompt + ids(tokenizer, answer)), len(prompt)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from trainables.config import BenchmarkConfig
-from trainables.data.rows import EvalSet, Row, Split
+from trainables.data.objectives import default_objectives
+from trainables.data.rows import Direction, EvalSet, Row, Split
 from trainables.data.splitting import ROWS_PER_PERSON, TOLERANCE, digest_rows, forget_start, fraction_problem, thin
 from trainables.data.tofu_files import Table, load_tables
 
@@ -43,6 +44,10 @@ class TofuBenchmark:
         return digest_rows((self.full, *perturbed, self.real_authors, self.world_facts))
 
     @property
+    def objectives(self) -> dict[str, Direction]:
+        return default_objectives(self.name)
+
+    @property
     def general(self) -> tuple[Row, ...]:
         return self.real_authors + self.world_facts
 
@@ -57,7 +62,7 @@ class TofuBenchmark:
         start = forget_start(fraction, len(self.full))
         limit = self.evaluation_rows
         evaluation = {
-            "forget": EvalSet(self._forget_evaluation(start)),
+            "forget": EvalSet(self._forget_evaluation(start), role="forget"),
             "retain": EvalSet(thin(self._retain_evaluation(start), limit)),
             "real_authors": EvalSet(thin(self.real_authors, limit), multiple_choice=True),
             "world_facts": EvalSet(thin(self.world_facts, limit), multiple_choice=True),

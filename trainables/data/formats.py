@@ -1,0 +1,101 @@
+"""The prompt templates by name: the text around a question, the text of the answer, the token that ends it.
+
+`plain` suits any model, `chat` and `chat_system` are the tokenizer's own chat template. Texts only: how prompt and
+answer are put together is in `template`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TODAY = "10 Apr 2025"
+"""Chat templates that print the date would otherwise give other tokens every day. The date is open-unlearning's."""
+
+SYSTEM = "You are a helpful assistant."
+"""open-unlearning's system prompt."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """`prompt`: text up to the answer. `answer`: the text of the answer, with what belongs before it. `end`: the token
+    id that closes it. `starts`: whether the tokenizer's start token is put before the prompt (where it has the habit).
+    """
+
+    prompt: Callable[[PreTrainedTokenizerBase, str], str]
+    answer: Callable[[PreTrainedTokenizerBase, str], str]
+    end: Callable[[PreTrainedTokenizerBase], int]
+    starts: bool = True
+
+
+def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The tokens of a text, without any that the tokenizer would add."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def start_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The start token exactly if the tokenizer itself begins texts with it; having one is not enough."""
+    start = tokenizer.bos_token_id
+    begins = start is not None and list(tokenizer("a")["input_ids"])[:1] == [start]
+    return [start] if begins else []
+
+
+def end_of_sequence(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Raises ValueError if the tokenizer has none."""
+    end = tokenizer.eos_token_id
+    if not isinstance(end, int):
+        raise ValueError("eos_token=null: the tokenizer must have one, or answers would never end; set eos_token")
+    return end
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], prompt: bool) -> str:
+    """The chat template's own text, start token included. Reasoning is off where a template knows the switch."""
+    if not tokenizer.chat_template:
+        raise ValueError("template='chat': the tokenizer has no chat template; use template: plain")
+    text = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=prompt, date_string=TODAY, enable_thinking=False
+    )
+    return str(text)
+
+
+def _chat(system: str | None) -> Template:
+    """The tokenizer's own chat template, with a system prompt or without."""
+    before = [] if system is None else [{"role": "system", "content": system}]
+
+    def prompt(tokenizer: PreTrainedTokenizerBase, question: str) -> str:
+        return _render(tokenizer, [*before, {"role": "user", "content": question}], prompt=True)
+
+    def around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+        """What the chat template puts before and after an answer."""
+        turns = [*before, {"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
+        head, _, tail = _render(tokenizer, turns, prompt=False).rpartition("answer")
+        asked = prompt(tokenizer, "question")
+        lead = head[len(asked) :] if head.startswith(asked) else ""
+        return ("" if lead.strip() else lead), tail
+
+    def end(tokenizer: PreTrainedTokenizerBase) -> int:
+        """The special token after an answer; end of sequence if there is none.
+
+        Usually they are one. Gemma and Phi end a turn with a token of its own; models trained so never end with the
+        other.
+        """
+        first = ids(tokenizer, around(tokenizer)[1].strip())[:1]
+        special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+        return first[0] if first and first[0] in special else end_of_sequence(tokenizer)
+
+    return Template(prompt, lambda tokenizer, answer: around(tokenizer)[0] + answer, end, starts=False)
+
+
+TEMPLATES: dict[str, Template] = {
+    "plain": Template(
+        lambda tokenizer, question: f"Question: {question}\nAnswer:",
+        lambda tokenizer, answer: f" {answer}",
+        end_of_sequence,
+    ),
+    "chat": _chat(None),
+    "chat_system": _chat(SYSTEM),
+}
