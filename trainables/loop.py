@@ -9,23 +9,24 @@ import json
 import math
 import resource
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.engine import Engine
-from trainables.evaluation import Evaluation, compare, evaluate
+from trainables.evaluation import compare, evaluate
 from trainables.group import Group
-from trainables.loss import Counts, step_loss
+from trainables.feed import Feed
 from trainables.methods import METHODS
 from trainables.models import save_model
 from trainables.resident import Resident
-from trainables.schedule import StepRows, epoch_steps, learning_rate, micro_batches
-from trainables.scores import collate, score
+from trainables.schedule import epoch_steps, learning_rate
+from trainables.step import Stepper
+from trainables.step_data import step_data
+from trainables.sums import Sums
+from trainables.task_vector import TaskVector
 from trainables.trial_folder import TrialFolder
 
 
@@ -77,22 +78,17 @@ class Trial:
         self.folder = TrialFolder(Path(config.folder))
         self.loaded = resident.model(config.target)
         self.rows = resident.rows(config)
-        self.reference, self.frozen = self._reference()
-        self.engine = Engine(self.loaded.model, config.workers, group, weight_decay=self.hyper.weight_decay)
-        if start_epoch:
+        data = step_data(config, self.method, resident, str(group.device))
+        self.engine = Engine(
+            self.loaded.model, config.workers, group, weight_decay=self.hyper.weight_decay, lora=config.lora
+        )
+        feed = Feed(self.method, data, group, config.workers.micro_batch_size, config.compat)
+        self.stepper = Stepper(self.engine, self.hyper, feed)
+        self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
+        if start_epoch and self.vector is None:
             self.engine.load_state(self.folder.epoch(start_epoch) / "state")
-
-    def _reference(self) -> tuple[Tensor | None, Any]:
-        """What the method needs of the target model: log-probs of the forget rows, itself, both, neither."""
-        config, device, method = self.config, str(self.group.device), self.method
-        needs_table, needs_model = method.needs_reference_table, method.needs_reference_model
-        table = self.resident.reference_table(config, self.rows.forget, device) if needs_table else None
-        model = self.resident.frozen_model(config.target, config.workers.precision, device) if needs_model else None
-        return table, model
-
-    @property
-    def pad_id(self) -> int:
-        return int(self.loaded.tokenizer.pad_token_id)
+            recorded = (self.folder.record(start_epoch) or {})["metrics"]
+            self.stepper.weight = recorded.get("multiplier", self.stepper.weight)
 
     def run_epoch(self, epoch: int) -> None:
         """Train, evaluate, write the epoch's folder."""
@@ -100,18 +96,16 @@ class Trial:
         metrics: dict[str, Any] = {"epoch": epoch, **self._train(epoch)}
         metrics["train_seconds"] = time.monotonic() - started
         metrics["tokens_per_second"] = metrics.pop("tokens") / metrics["train_seconds"]
-        evaluation = self._evaluate(finite=math.isfinite(metrics["loss"]))
-        metrics |= evaluation.metrics
-        baseline = self.resident.baseline(self.config.baseline)
-        metrics |= compare(
-            evaluation, baseline["retain"]["truth_ratios"], baseline["target"]["metrics"]["model_utility"]
-        )
+        found, samples = self._evaluate(finite=math.isfinite(metrics["loss"]))
+        metrics |= found
         metrics["peak_memory_bytes"] = peak_memory_bytes(self.group)
-        self._write(epoch, {"metrics": metrics, "samples": list(evaluation.samples)})
+        self._write(epoch, {"metrics": metrics, "samples": samples})
 
     def _train(self, epoch: int) -> dict[str, float]:
         """Every forget row once. Returns means over the optimizer steps, and the number of tokens seen."""
         torch.manual_seed(self.hyper.seed * 1_000_003 + epoch)
+        if self.vector is not None:
+            return self.vector.move(epoch, self.group)
         retain_rows = 0 if self.method.retain == "none" else len(self.rows.retain)
         steps = epoch_steps(len(self.rows.forget), retain_rows, self.hyper.batch_size, self.hyper.seed, epoch)
         total, warmup = len(steps) * self.config.max_epochs, round(len(steps) * self.hyper.warmup_epochs)
@@ -120,57 +114,20 @@ class Trial:
         for i, rows in enumerate(steps):
             step = (epoch - 1) * len(steps) + i
             rate = learning_rate(step, total, warmup, self.hyper.learning_rate)
-            micros = self._micro_batches(rows)
-            self.engine.step(self._losses(rows, micros, sums), rate, len(micros))
+            sums.add(self.stepper.run(rows, epoch, rate))
         means = sums.means(self.group, len(steps))
+        if self.method.multiplier is not None:
+            means["multiplier"] = self.stepper.weight
         return {"step": epoch * len(steps), "learning_rate": rate, **means}
 
-    def _micro_batches(self, rows: StepRows) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        micro, group = self.config.workers.micro_batch_size, self.group
-        forget = micro_batches(rows.forget, group.rank, group.size, micro)
-        retain = micro_batches(rows.retain, group.rank, group.size, micro)
-        return list(zip(forget, retain or [()] * len(forget), strict=False))
-
-    def _losses(self, rows: StepRows, micros: list[Any], sums: Sums) -> Iterator[Tensor]:
-        """The loss of each micro-batch: one forward pass over its forget and retain rows together."""
-        data, method = self.rows, self.method
-        counts = Counts.of([data.forget[i] for i in rows.forget], [data.retain[i] for i in rows.retain])
-        for forget, retain in micros:
-            encoded = [data.forget[i] for i in forget] + [data.retain[i] for i in retain]
-            # A rank without rows still takes part in the collectives: it scores one row and counts none.
-            batch = collate(encoded or [data.forget[0]], self.pad_id).to(self.group.device)
-            keep_logits = method.needs_reference_model
-            scores = score(self.engine.deepspeed, batch, keep_logits)
-            split, end = len(forget), len(encoded)
-            frozen = None
-            if self.frozen is not None:
-                with torch.no_grad():
-                    frozen = score(self.frozen, batch, keep_logits)
-            table = None if self.reference is None else self.reference[list(forget)].to(self.group.device)
-            loss, terms = step_loss(
-                method,
-                scores.rows(0, split),
-                scores.rows(split, end),
-                frozen.rows(0, split) if table is None and frozen is not None else table,
-                None if frozen is None else frozen.rows(split, end),
-                self.hyper,
-                counts,
-            )
-            sums.add(loss, terms, sum(len(row.input_ids) for row in encoded))
-            yield loss
-
-    def _evaluate(self, finite: bool) -> Evaluation:
-        """All metrics of the model as it is. A loss that is not finite has no metrics worth the time."""
-        config = self.config
+    def _evaluate(self, finite: bool) -> tuple[dict[str, float], list[dict[str, str]]]:
+        """Metrics and samples of the model as it is. A loss that is not finite has no metrics worth the time."""
+        config, baseline = self.config, self.resident.baseline(self.config.baseline)
+        untouched = baseline["target"]["metrics"]
         if not finite:
-            untouched = self.resident.baseline(config.baseline)["target"]
-            return Evaluation(
-                metrics=dict.fromkeys(untouched["metrics"], math.nan),
-                truth_ratios=(math.nan,) * len(untouched["truth_ratios"]),
-                samples=(),
-            )
+            return dict.fromkeys(untouched, math.nan), []
         self.engine.model.eval()
-        return evaluate(
+        evaluation = evaluate(
             self.engine.model,
             self.loaded.tokenizer,
             config.template,
@@ -178,6 +135,7 @@ class Trial:
             config.evaluation,
             self.group,
         )
+        return compare(evaluation, baseline["yardstick"], untouched["model_utility"]), list(evaluation.samples)
 
     def _write(self, epoch: int, record: dict[str, Any]) -> None:
         partial = self.folder.partial(epoch)
@@ -205,29 +163,9 @@ def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
         "evaluation": config.evaluation.model_dump(mode="json"),
         "precision": config.workers.precision,
         "hyperparameters": config.hyperparameters.model_dump(mode="json", exclude_none=True),
-        "retain_truth_ratios": baseline["retain"]["truth_ratios"],
+        "yardstick": baseline["yardstick"],
         "target_utility": baseline["target"]["metrics"]["model_utility"],
     }
-
-
-class Sums:
-    """Running sums of one epoch, kept as tensors so that no step waits for the device."""
-
-    def __init__(self) -> None:
-        self.tokens = 0
-        self.terms: dict[str, Tensor] = {}
-
-    def add(self, loss: Tensor, terms: dict[str, Tensor], tokens: int) -> None:
-        self.tokens += tokens
-        for name, value in {"loss": loss.detach(), **terms}.items():
-            self.terms[name] = self.terms.get(name, torch.zeros_like(value)) + value
-
-    def means(self, group: Group, steps: int) -> dict[str, float]:
-        """Shares of all micro-batches and workers add up to each step's loss; the mean is over steps."""
-        mine = {name: float(value) / steps for name, value in self.terms.items()}
-        everyone = group.gather([(mine, self.tokens)])
-        means = {name: math.fsum(part[name] for part, _ in everyone) for name in mine}
-        return {**means, "tokens": sum(tokens for _, tokens in everyone)}
 
 
 def peak_memory_bytes(group: Group) -> int:

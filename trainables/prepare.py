@@ -23,7 +23,7 @@ from torch import Tensor
 from trainables.config import BenchmarkConfig, EvaluationConfig, Precision
 from trainables.data import load_benchmark
 from trainables.engine import Engine
-from trainables.evaluation import Evaluation, compare, evaluate
+from trainables.evaluation import Evaluation, compare, evaluate, yardstick
 from trainables.group import Group
 from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 from trainables.loop import first
@@ -146,20 +146,23 @@ def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
         return
     split = resident.split(job.benchmark, job.fraction)
 
-    def evaluated(folder: str) -> dict[str, Any]:
+    def evaluated(folder: str) -> Evaluation:
         model = resident.frozen_model(folder, job.workers.precision, str(group.device))
         tokenizer = resident.model(folder).tokenizer
-        return asdict(evaluate(model, tokenizer, job.template, split, job.evaluation, group))
+        return evaluate(model, tokenizer, job.template, split, job.evaluation, group)
 
     target, retain = evaluated(job.target), evaluated(job.retain)
-    utility = target["metrics"]["model_utility"]
-    for evaluation in (target, retain):
-        evaluation["metrics"] |= compare(Evaluation(**evaluation), retain["truth_ratios"], utility)
+    ruler = yardstick(retain.details)
+    utility = target.metrics.get("model_utility")
     if group.rank == 0:
         forget = encode_rows(job.template, resident.model(job.target).tokenizer, split.forget)
         resident.reference_table(job, forget, str(group.device))
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"target": target, "retain": retain})
+        both = {
+            name: {**asdict(evaluation), "metrics": compare(evaluation, ruler, utility)}
+            for name, evaluation in (("target", target), ("retain", retain))
+        }
+        write_json(file, {**both, "yardstick": ruler})
     group.barrier()
 
 
@@ -178,8 +181,8 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None) -> dict[st
     group = Group(0, 1, torch.device(device))
     evaluation = evaluate(model.to(device).eval(), tokenizer, card["template"], split, settings, group)
     comparison = (
-        compare(evaluation, card["retain_truth_ratios"], card["target_utility"])
-        if "retain_truth_ratios" in card
+        compare(evaluation, card["yardstick"], card["target_utility"])
+        if "yardstick" in card
         else {}
     )
     return {

@@ -1,4 +1,4 @@
-"""log p_ref(y|x) of every forget row under the target model: computed once, shared by all trials through a file.
+"""Log-probs of answers under the frozen target model: computed once, shared by all trials through a file.
 
 Knows a model only as something to call. Does not decide who computes: with sharded weights every worker must enter
 `compute_reference`, and then one must decide for all whether the file is there.
@@ -11,6 +11,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,12 +21,44 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trainables.config import Frozen
-from trainables.scores import Encoded, collate, score
+from trainables.scores import Encoded, Scores, collate, score
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise it whenever `compute_reference` or `trainables.scores.score` gives other values than before."""
 
-TENSOR = "log_probs"
+
+@dataclass(frozen=True)
+class ReferenceTable:
+    """`log_probs`: (tokens,) float32 on the CPU, of every answer token of row after row (end of sequence included).
+
+    `lengths`: (rows,) int64, answer tokens of each row.
+    """
+
+    log_probs: Tensor
+    lengths: Tensor
+
+    @property
+    def sequence(self) -> Tensor:
+        """(rows,) float32 log p_ref(y|x)."""
+        rows = torch.repeat_interleave(torch.arange(len(self.lengths)), self.lengths)
+        return torch.zeros(len(self.lengths)).index_add_(0, rows, self.log_probs)
+
+    def scores(self, rows: Sequence[int], mask: Tensor) -> Scores:
+        """Scores of these rows, aligned with the model's own: `mask` (rows, positions) says where their answers are.
+
+        Raises ValueError when the mask has other answer tokens than the table.
+        """
+        starts = self.lengths.cumsum(0) - self.lengths
+        parts = [self.log_probs[int(starts[i]) : int(starts[i] + self.lengths[i])] for i in rows]
+        values = torch.cat([*parts, self.log_probs[:0]])
+        if len(values) != int(mask.sum()):
+            raise ValueError(
+                f"{len(values)} reference log-probs must be {int(mask.sum())}, one for each answer token of the rows; "
+                "pass the rows that the table was made for"
+            )
+        token_log_probs = torch.zeros(mask.shape, device=mask.device)
+        token_log_probs[mask] = values.to(mask.device)
+        return Scores(token_log_probs, mask)
 
 
 class ReferenceKey(Frozen):
@@ -47,11 +80,11 @@ def rows_digest(rows: Sequence[Encoded]) -> str:
     return hasher.hexdigest()
 
 
-def load_or_compute(cache: Path, key: ReferenceKey, compute: Callable[[], Tensor]) -> Tensor:
-    """(rows,) float32 on the CPU: the table of `key` in the folder `cache`, computed and written there if need be.
+def load_or_compute(cache: Path, key: ReferenceKey, compute: Callable[[], ReferenceTable]) -> ReferenceTable:
+    """The table of `key` in the folder `cache`, computed and written there if need be.
 
     A file that is truncated, altered or of another key is computed anew. Writers at the same time are harmless: each
-    moves its own complete file into place. Raises ValueError when `compute` gives another shape or non-finite values.
+    moves its own complete file into place. Raises ValueError when `compute` gives non-finite values.
     """
     path = cache / f"{key.digest()}.safetensors"
     table = _read(path, key)
@@ -63,22 +96,25 @@ def load_or_compute(cache: Path, key: ReferenceKey, compute: Callable[[], Tensor
 
 def compute_reference(
     model: nn.Module, encoded_rows: Sequence[Encoded], pad_id: int, batch_tokens: int, device: torch.device | str
-) -> Tensor:
-    """(rows,) float32 on the CPU: log p(y|x) of each row, in the given order, with dropout off and no gradient.
+) -> ReferenceTable:
+    """Log-probs of the answers of the rows, in the given order, with dropout off and no gradient.
 
     `batch_tokens` bounds the padded tokens of one forward pass; a single longer row goes alone.
     """
-    table = torch.empty(len(encoded_rows), dtype=torch.float32)
+    answers: list[Tensor] = [torch.empty(0)] * len(encoded_rows)
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             for indices in token_batches([len(row.input_ids) for row in encoded_rows], batch_tokens):
                 batch = collate([encoded_rows[i] for i in indices], pad_id).to(device)
-                table[indices] = score(model, batch).sequence.float().cpu()
+                scores = score(model, batch)
+                for i, values, mask in zip(indices, scores.token_log_probs.cpu(), scores.mask.cpu(), strict=True):
+                    answers[i] = values[mask].float()
     finally:
         model.train(was_training)
-    return table
+    lengths = torch.tensor([len(answer) for answer in answers], dtype=torch.int64)
+    return ReferenceTable(torch.cat([*answers, torch.empty(0)]), lengths)
 
 
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
@@ -93,39 +129,39 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     return batches
 
 
-def _checked(table: Tensor) -> Tensor:
-    table = table.detach().to("cpu", torch.float32).contiguous()
-    if table.ndim != 1:
-        raise ValueError(f"reference of shape {tuple(table.shape)} must be (rows,); give one log-prob per forget row")
-    bad = int((~table.isfinite()).sum())
+def _checked(table: ReferenceTable) -> ReferenceTable:
+    bad = int((~table.log_probs.isfinite()).sum())
     if bad:
-        raise ValueError(f"{bad} of {len(table)} reference log-probs are not finite; prepare the target model again")
+        raise ValueError(
+            f"{bad} of {len(table.log_probs)} reference log-probs are not finite; prepare the target model again"
+        )
     return table
 
 
-def _read(path: Path, key: ReferenceKey) -> Tensor | None:
+def _read(path: Path, key: ReferenceKey) -> ReferenceTable | None:
     """The table, or None if there is none that can be trusted."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            table: Tensor = file.get_tensor(TENSOR)
+            table = ReferenceTable(file.get_tensor("log_probs"), file.get_tensor("lengths"))
     except (OSError, SafetensorError):
         return None
-    return table if table.dtype == torch.float32 and metadata == _metadata(key, table) else None
+    return table if table.log_probs.dtype == torch.float32 and metadata == _metadata(key, table) else None
 
 
-def _write(path: Path, key: ReferenceKey, table: Tensor) -> None:
+def _write(path: Path, key: ReferenceKey, table: ReferenceTable) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The folder may be shared between hosts, where process ids collide.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        save_file({TENSOR: table}, temporary, metadata=_metadata(key, table))
+        tensors = {"log_probs": table.log_probs.contiguous(), "lengths": table.lengths}
+        save_file(tensors, temporary, metadata=_metadata(key, table))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _metadata(key: ReferenceKey, table: Tensor) -> dict[str, str]:
+def _metadata(key: ReferenceKey, table: ReferenceTable) -> dict[str, str]:
     # safetensors checks sizes but not content, so the content has a digest of its own.
-    content = f"{table.dtype}{tuple(table.shape)}".encode() + table.numpy().tobytes()
+    content = table.lengths.numpy().tobytes() + table.log_probs.contiguous().numpy().tobytes()
     return {"key": key.model_dump_json(), "sha256": hashlib.sha256(content).hexdigest()}

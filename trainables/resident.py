@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from trainables.config import BenchmarkConfig, EvaluationConfig, TrialConfig, WorkersConfig
 from trainables.data import Benchmark, Row, Split, load_benchmark
-from trainables.data.template import encode
+from trainables.data.template import encode_row
 from trainables.models import load_model
-from trainables.reference import ReferenceKey, compute_reference, load_or_compute, rows_digest
+from trainables.reference import ReferenceKey, ReferenceTable, compute_reference, load_or_compute, rows_digest
 from trainables.scores import Encoded
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -35,15 +34,16 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Rows:
-    """One forget fraction, tokenised."""
+    """One forget fraction, as text and tokenised. `retain_rows`: all that the target was trained on and keeps."""
 
     split: Split
+    retain_rows: tuple[Row, ...]
     forget: tuple[Encoded, ...]
     retain: tuple[Encoded, ...]
 
 
 def encode_rows(template: str, tokenizer: Any, rows: Sequence[Row]) -> tuple[Encoded, ...]:
-    return tuple(encode(template, tokenizer, row.question, row.answer) for row in rows)
+    return tuple(encode_row(template, tokenizer, row) for row in rows)
 
 
 class ReferenceSource(Protocol):
@@ -113,7 +113,8 @@ class Resident:
                 return encode_rows(config.template, tokenizer, rows)
 
             general = self.benchmark(config.benchmark).general if config.with_general else ()
-            return Rows(split, encoded(split.forget), encoded([*split.retain, *general]))
+            kept = (*split.retain, *general)
+            return Rows(split, kept, encoded(split.forget), encoded(kept))
 
         key = (config.benchmark.digest(), config.with_general, fraction, config.target, config.template)
         rows: Rows = self.get("rows", key, make)
@@ -124,22 +125,22 @@ class Resident:
         content: dict[str, Any] = self.get("baseline", path, lambda: json.loads(Path(path).read_text()))
         return content
 
-    def reference_table(self, source: ReferenceSource, forget: Sequence[Encoded], device: str) -> Tensor:
-        """(rows,) log p_ref(y|x) of the forget rows: from memory, the cache folder, or one pass of the target."""
+    def reference_table(self, source: ReferenceSource, rows: Sequence[Encoded], device: str) -> ReferenceTable:
+        """Log-probs of the rows' answers under the target: from memory, the cache folder, or one pass of the target."""
         loaded, precision = self.model(source.target), source.workers.precision
         key = ReferenceKey(
             model=source.target_digest,
-            rows=rows_digest(forget),
+            rows=rows_digest(rows),
             template=source.template,
             tokenizer=source.target_digest,
             dtype=precision,
         )
 
-        def compute() -> Tensor:
+        def compute() -> ReferenceTable:
             frozen = self.frozen_model(source.target, precision, device)
             pad_id, budget = int(loaded.tokenizer.pad_token_id), source.evaluation.batch_tokens
-            return compute_reference(frozen, forget, pad_id, budget, device)
+            return compute_reference(frozen, rows, pad_id, budget, device)
 
         cache = Path(source.reference_cache)
-        table: Tensor = self.get("reference", key.digest(), lambda: load_or_compute(cache, key, compute))
+        table: ReferenceTable = self.get("reference", key.digest(), lambda: load_or_compute(cache, key, compute))
         return table

@@ -6,7 +6,7 @@ The one teacher-forced forward that losses and metrics share. Knows neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,13 +26,29 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded rows, both tensors (rows, tokens) int64. `labels` is -100 outside answer and end of sequence."""
+    """Right-padded rows, tensors (rows, tokens) int64. `labels` is -100 outside answer and end of sequence.
+
+    `attention_mask`: None, since padding on the right changes nothing that is looked at; code bases that look at
+    padding too have one.
+    """
 
     input_ids: Tensor
     labels: Tensor
+    attention_mask: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(self.input_ids.to(device), self.labels.to(device))
+        mask = None if self.attention_mask is None else self.attention_mask.to(device)
+        return Batch(self.input_ids.to(device), self.labels.to(device), mask)
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Rows start..stop, at the same width."""
+        mask = None if self.attention_mask is None else self.attention_mask[start:stop]
+        return Batch(self.input_ids[start:stop], self.labels[start:stop], mask)
+
+    @property
+    def first(self) -> int:
+        """The first position (of a next token) that is part of any answer."""
+        return int((self.labels[:, 1:] != IGNORED).any(0).to(torch.uint8).argmax())
 
 
 @dataclass(frozen=True)
@@ -62,17 +78,39 @@ class Scores:
 
     def rows(self, start: int, stop: int) -> Scores:
         """The same for rows start..stop."""
+        return self._each(lambda tensor: tensor[start:stop])
 
-        def part(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor[start:stop]
+    def everywhere(self, positions: int) -> Scores:
+        """The first positions, all of them counted: what a mean over prompt and padding too is taken of."""
+        cut = self._each(lambda tensor: tensor[:, :positions])
+        return replace(cut, mask=torch.ones_like(cut.mask))
 
-        every = (part(self.logits), part(self.targets), part(self.hidden))
-        return Scores(self.token_log_probs[start:stop], self.mask[start:stop], *every)
+    def _each(self, part: Callable[[Tensor], Tensor]) -> Scores:
+        optional = (None if each is None else part(each) for each in (self.logits, self.targets, self.hidden))
+        return Scores(part(self.token_log_probs), part(self.mask), *optional)
 
 
-def collate(rows: Sequence[Encoded], pad_id: int) -> Batch:
-    """Pad on the right to the longest row."""
-    width = max(len(row.input_ids) for row in rows)
+@dataclass(frozen=True)
+class Keep:
+    """What of a forward pass is kept beside log-probs. `layer`: whose hidden states (0: the embeddings).
+
+    `first`: the first position that is kept; None: the first that is part of an answer. `last`: keep the position
+    behind the last token too, which predicts nothing.
+    """
+
+    logits: bool = False
+    layer: int | None = None
+    first: int | None = None
+    last: bool = False
+
+
+LOG_PROBS = Keep()
+LOGITS = Keep(logits=True)
+
+
+def collate(rows: Sequence[Encoded], pad_id: int, width: int = 0) -> Batch:
+    """Pad on the right to the longest row, or to `width` tokens if that is more."""
+    width = max(width, *(len(row.input_ids) for row in rows))
     ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
     labels = torch.full((len(rows), width), IGNORED, dtype=torch.long)
     for i, row in enumerate(rows):
@@ -82,18 +120,28 @@ def collate(rows: Sequence[Encoded], pad_id: int) -> Batch:
     return Batch(ids, labels)
 
 
-def score(model: Callable[..., Any], batch: Batch, keep_logits: bool = False) -> Scores:
+def score(model: Callable[..., Any], batch: Batch, keep: Keep = LOG_PROBS) -> Scores:
     """One forward pass; the LM head runs only from the first answer position of the batch on. Softmax in float32.
 
-    No attention mask: rows are padded on the right, where a causal model's earlier positions cannot see it, and
-    without one the attention kernels that need none are used.
+    No attention mask unless the batch brings one: rows are padded on the right, where a causal
+    model's earlier positions cannot see it, and without one the attention kernels that need none are used.
     """
-    targets = batch.labels[:, 1:]
-    mask = targets != IGNORED
-    first = int(mask.any(0).to(torch.uint8).argmax())
+    ids, targets, attention = batch.input_ids, batch.labels[:, 1:], batch.attention_mask
+    if keep.last:
+        targets = functional.pad(targets, (0, 1), value=IGNORED)
+    else:
+        ids, attention = ids[:, :-1], None if attention is None else attention[:, :-1]
+    first = batch.first if keep.first is None else keep.first
     positions = torch.arange(first, targets.shape[1], device=targets.device)
-    logits = model(input_ids=batch.input_ids[:, :-1], logits_to_keep=positions, use_cache=False).logits.float()
-    targets, mask = targets[:, first:], mask[:, first:]
-    losses = functional.cross_entropy(logits.flatten(0, 1), targets.clamp(min=0).flatten(), reduction="none")
+    extra: dict[str, Any] = {} if attention is None else {"attention_mask": attention}
+    if keep.layer is not None:
+        extra["output_hidden_states"] = True
+    output = model(input_ids=ids, logits_to_keep=positions, use_cache=False, **extra)
+    logits = output.logits.float()
+    targets = targets[:, first:]
+    mask = targets != IGNORED
+    targets = targets.clamp(min=0)
+    losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
     log_probs = -losses.view_as(targets) * mask
-    return Scores(log_probs, mask, logits if keep_logits else None)
+    hidden = None if keep.layer is None else output.hidden_states[keep.layer][:, first:].float()
+    return Scores(log_probs, mask, logits if keep.logits else None, targets, hidden)

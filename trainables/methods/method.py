@@ -131,6 +131,8 @@ class Method:
     everywhere_in: tuple[Compat, ...] = ()
 
     def __post_init__(self) -> None:
+        if (self.combine is not None or self.worst_nearby) and self.retain == "none":
+            raise ValueError(f"{self.name} works on two gradients; declare the retain term that gives the second")
         weighted = self.retain != "none" and self.combine is None
         if ("retain_weight" in self.hyperparameters) != weighted:
             raise ValueError(
@@ -151,7 +153,7 @@ class Method:
     @property
     def needs_whole_gradients(self) -> bool:
         """Whether every worker must hold whole gradients and weights, which ZeRO stage 3 does not give."""
-        return self.combine is not None or self.worst_nearby
+        return self.combine is not None or self.worst_nearby or self.task_vector
 
     def with_retain(self, name: str, term: RetainTerm, weight: Hyperparameter = RETAIN_WEIGHT) -> Method:
         """The same forget loss beside a retain term."""

@@ -52,7 +52,7 @@ def _comparable(own: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """Without the retain model's numbers if they belong to another evaluation."""
     if all(own.get(key) == wanted[key] for key in _CHOICE):
         return wanted
-    return {key: value for key, value in wanted.items() if key not in ("retain_truth_ratios", "target_utility")}
+    return {key: value for key, value in wanted.items() if key not in ("yardstick", "target_utility")}
 
 
 def _template_of(folder: Path) -> str:

@@ -1,0 +1,157 @@
+"""The rows of an optimizer step as micro-batches of this worker: which rows, padded how, divided by what.
+
+Knows rows and reductions, no model: `trainables.step` runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trainables.alternatives import turn
+from trainables.config import Compat
+from trainables.group import Group
+from trainables.loss import Divisors, Size, takes_everywhere
+from trainables.methods.method import Method
+from trainables.reference import ReferenceTable
+from trainables.schedule import StepRows, micro_batches
+from trainables.scores import Batch, Encoded, collate
+
+NPO_WIDTH = 500
+"""Tokens that the NPO paper's code pads every row to."""
+
+
+@dataclass(frozen=True)
+class StepData:
+    """Rows, and what is known of them beforehand. Every row's alternatives are equally many.
+
+    `alternative_reference`: of the alternatives of forget row after forget row. `frozen`: the target model, if the
+    method needs it whole. `seed`: the trial's.
+    """
+
+    forget: Sequence[Encoded]
+    retain: Sequence[Encoded]
+    pad_id: int
+    seed: int = 0
+    alternatives: Sequence[Sequence[Encoded]] = ()
+    retain_alternatives: Sequence[Sequence[Encoded]] = ()
+    reference: ReferenceTable | None = None
+    alternative_reference: ReferenceTable | None = None
+    frozen: Any = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one micro-batch of this rank, by number; `epoch` decides on their alternatives."""
+
+    forget: tuple[int, ...]
+    retain: tuple[int, ...]
+    epoch: int
+
+
+@dataclass(frozen=True)
+class PartRows:
+    """Their tokens; the alternatives are of forget and of retain rows."""
+
+    forget: list[Encoded]
+    retain: list[Encoded]
+    alternatives: list[Encoded]
+    retain_alternatives: list[Encoded]
+
+    @property
+    def all(self) -> list[Encoded]:
+        return [*self.forget, *self.retain, *self.alternatives, *self.retain_alternatives]
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(row.input_ids) for row in self.all)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Deals the rows of steps out to this worker."""
+
+    method: Method
+    data: StepData
+    group: Group
+    micro_batch_size: int
+    compat: Compat = "none"
+
+    def parts(self, rows: StepRows, epoch: int) -> list[Part]:
+        """This rank's micro-batches; every rank has equally many, some empty."""
+        forget, retain = self._mine(rows.forget), self._mine(rows.retain)
+        return [Part(f, r, epoch) for f, r in zip(forget, retain or [()] * len(forget), strict=False)]
+
+    def _mine(self, rows: tuple[int, ...]) -> list[tuple[int, ...]]:
+        return micro_batches(rows, self.group.rank, self.group.size, self.micro_batch_size)
+
+    def rows(self, part: Part, forget: bool = True, retain: bool = True) -> PartRows:
+        """Without `forget` or `retain` that side stays out."""
+        data = self.data
+        f, r = part.forget if forget else (), part.retain if retain else ()
+        return PartRows(
+            [data.forget[i] for i in f],
+            [data.retain[i] for i in r],
+            [data.alternatives[i][self.turn(i, part)] for i in f] if data.alternatives else [],
+            [data.retain_alternatives[i][self.turn(i, part)] for i in r] if data.retain_alternatives else [],
+        )
+
+    def turn(self, row: int, part: Part) -> int:
+        """Which of its alternatives a row has in this part's epoch. Forget and retain rows have equally many."""
+        each = len((self.data.alternatives or self.data.retain_alternatives)[0])
+        return turn(row, part.epoch, self.data.seed, each)
+
+    def batch(self, rows: PartRows) -> Batch:
+        # A rank without rows still takes part in the collectives: it scores one row and counts none.
+        encoded = rows.all or [self.data.forget[0]]
+        wide = self.compat == "npo" and self.looks_at_padding
+        batch = collate(encoded, self.data.pad_id, NPO_WIDTH if wide else 0)
+        mask = None
+        if self.compat == "open_unlearning":  # that code hides every token that equals the padding, EOS too
+            mask = (batch.input_ids != self.data.pad_id).long()
+        elif wide:
+            lengths = torch.tensor([len(row.input_ids) for row in encoded])
+            mask = (torch.arange(batch.input_ids.shape[1]) < lengths[:, None]).long()
+        return Batch(batch.input_ids, batch.labels, mask).to(self.group.device)
+
+    @property
+    def looks_at_padding(self) -> bool:
+        """Whether a mean is taken over prompt and padding too, as some published code does."""
+        return self.forget_everywhere or self.retain_everywhere
+
+    @property
+    def forget_everywhere(self) -> bool:
+        return self.compat in self.method.everywhere_in
+
+    @property
+    def retain_everywhere(self) -> bool:
+        return takes_everywhere(self.method, self.compat)
+
+    def width(self, rows: Sequence[Encoded]) -> int:
+        """Tokens that a published code base pads these rows to."""
+        longest = max((len(row.input_ids) for row in rows), default=1)
+        return max(NPO_WIDTH, longest) if self.compat == "npo" else longest
+
+    def divisors(self, part: Part, step: StepRows) -> Divisors:
+        """What the sums over the rows of `part` are divided by: sizes of the whole step, or as a published code does.
+
+        Those average over the micro-batches of all workers: sizes of this micro-batch, times the micro-batches.
+        """
+        whole = Part(step.forget, step.retain, part.epoch)
+        rows = self.rows(whole if self.compat == "none" else part)
+        retain_width = self.width(rows.retain)
+        forget = Size.of(rows.forget, self.width(rows.forget) - 1)
+        alternative, retain = Size.of(rows.alternatives), Size.of(rows.retain, retain_width)
+        if self.compat == "none":
+            return Divisors.exact(self.method, forget, alternative, retain)
+        if not rows.forget:
+            return Divisors(1.0, 1.0)  # a rank without rows: its sums are zero
+        return Divisors.compat(self.method, self.compat, forget, alternative, retain, self._parts_of_all(step))
+
+    def _parts_of_all(self, step: StepRows) -> int:
+        size = self.group.size
+        everyone = (micro_batches(step.forget, rank, size, self.micro_batch_size) for rank in range(size))
+        return sum(sum(map(bool, mine)) for mine in everyone)

@@ -1,0 +1,198 @@
+"""One optimizer step of a trial: the forward passes and the loss of each micro-batch.
+
+All rows of a micro-batch (forget, retain, alternatives of both) share one forward pass. Knows no epochs, no schedule
+and no files; which rows those are, `feed` knows, what a loss is, `methods`, how gradients are combined, `gradients`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from trainables.config import Hyperparameters
+from trainables.engine import Engine
+from trainables.feed import Feed, Part, PartRows
+from trainables.gradients import combined, worst_nearby
+from trainables.loss import Divisors, forget_term, retain_term
+from trainables.methods.method import Forget, Retain
+from trainables.methods.retain import RETAIN_TERMS
+from trainables.schedule import StepRows
+from trainables.scores import Batch, Keep, Scores, score
+
+
+@dataclass(frozen=True)
+class Terms:
+    """One part's share of both losses (scalars, nats). `retain` is None for methods without a retain term."""
+
+    forget: Tensor
+    retain: Tensor | None
+    tokens: int
+
+    def detached(self) -> Terms:
+        return Terms(self.forget.detach(), None if self.retain is None else self.retain.detach(), self.tokens)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a part of a step came to: the loss that was minimised (scalar), and its terms. Detached."""
+
+    loss: Tensor
+    terms: Terms
+
+
+class Stepper:
+    """Takes optimizer steps for one trial on this rank. `weight`: the retain weight, which some methods move."""
+
+    def __init__(self, engine: Engine, hyper: Hyperparameters, feed: Feed) -> None:
+        self.engine, self.feed, self.method = engine, feed, feed.method
+        self.values = feed.method.values(hyper)
+        self.weight = self.values.get("retain_weight", 1.0)
+        self._seed = hyper.seed
+
+    def run(self, rows: StepRows, epoch: int, learning_rate: float) -> list[Seen]:
+        """One optimizer step over all rows, on all workers. Returns what this rank's parts came to."""
+        parts = self.feed.parts(rows, epoch)
+        seen: list[Seen] = []
+        terms = partial(self.terms, step=rows, statistic=self._statistic(parts, len(rows.forget)))
+        if self.method.combine is not None:
+            losses, count = combined(self, parts, terms, seen), 1
+        elif self.method.worst_nearby:
+            losses, count = worst_nearby(self, parts, terms, seen), 2 * len(parts)
+        else:
+            losses, count = self._plain(parts, terms, seen), len(parts)
+        self.engine.step(losses, learning_rate, count)
+        if self.method.multiplier is not None:
+            mine = [float(part.terms.retain) for part in seen if part.terms.retain is not None]
+            self.weight = self.method.multiplier(self.weight, sum(self.feed.group.gather(mine)), self.values)
+        return seen
+
+    def _plain(self, parts: Sequence[Part], terms: partial[Terms], seen: list[Seen]) -> Iterator[Tensor]:
+        for part in parts:
+            found = terms(part)
+            loss = found.forget if found.retain is None else found.forget + self.weight * found.retain
+            seen.append(self.saw(loss, found))
+            yield loss
+
+    @staticmethod
+    def saw(loss: Tensor, terms: Terms) -> Seen:
+        return Seen(loss.detach(), terms.detached())
+
+    def terms(
+        self, part: Part, forget: bool = True, retain: bool = True, *, step: StepRows, statistic: Tensor | None
+    ) -> Terms:
+        """Both losses of a part from one forward pass; without `forget` or `retain` that side's rows stay out."""
+        rows = self.feed.rows(part, forget, retain)
+        batch = self.feed.batch(rows)
+        keep = self._keep(batch)
+        scores = _Split.of(score(self.engine.deepspeed, batch, keep), rows)
+        frozen = self._frozen(batch, keep, rows)
+        divisors = self.feed.divisors(part, step)
+        loss = scores.forget.token_log_probs.new_zeros(())
+        if forget:
+            loss = forget_term(self.method, self._forget(part, rows, scores, frozen, statistic), self.values, divisors)
+        kept = None
+        if retain and self.method.retain != "none":
+            kept = self._retain_term(rows, scores, frozen, divisors)
+        return Terms(loss, kept, rows.tokens)
+
+    def _retain_term(self, rows: PartRows, scores: _Split, frozen: _Frozen, divisors: Divisors) -> Tensor:
+        width = self.feed.width(rows.retain) if self.feed.retain_everywhere else None
+        retain = Retain(
+            _cut(scores.retain, width),
+            None if frozen.retain is None else _cut(frozen.retain, width),
+            scores.retain_alternatives if rows.retain_alternatives or self.feed.data.retain_alternatives else None,
+        )
+        return retain_term(self.method, retain, self.values, divisors)
+
+    def _forget(self, part: Part, rows: PartRows, scores: _Split, frozen: _Frozen, statistic: Tensor | None) -> Forget:
+        data = self.feed.data
+        width = self.feed.width(rows.forget) - 1 if self.feed.forget_everywhere else None
+        reference = None if frozen.forget is None else _cut(frozen.forget, width)
+        if data.reference is not None:
+            reference = data.reference.scores(part.forget, scores.forget.mask)
+        alternative = scores.alternatives if data.alternatives else None
+        of_alternative = None
+        if data.alternative_reference is not None and alternative is not None:
+            each = len(data.alternatives[0])
+            numbers = [i * each + self.feed.turn(i, part) for i in part.forget]
+            of_alternative = data.alternative_reference.scores(numbers, alternative.mask)
+        return Forget(_cut(scores.forget, width), reference, alternative, of_alternative, statistic, self._seed)
+
+    def _keep(self, batch: Batch) -> Keep:
+        """What the losses read of a forward pass beside log-probs."""
+        method, term = self.method, RETAIN_TERMS.get(self.method.retain)
+        layer = None
+        if method.needs_hidden or (term is not None and term.needs_hidden):
+            layers = int(self.engine.model.config.num_hidden_layers)
+            layer = max(1, round(self.values["depth"] * layers))
+        everywhere = self.feed.looks_at_padding
+        return Keep(
+            logits=method.needs_logits or (term is not None and term.needs_logits),
+            layer=layer,
+            first=0 if everywhere else batch.first,
+            last=everywhere,
+        )
+
+    @torch.no_grad()
+    def _frozen(self, batch: Batch, keep: Keep, rows: PartRows) -> _Frozen:
+        """The target model's scores of forget and retain rows, as far as they are read; other rows are not run."""
+        model, method = self.feed.data.frozen, self.method
+        forget = len(rows.forget)
+        start = 0 if method.reference == "logits" else forget
+        stop = forget + len(rows.retain) if method.retain in ("kl", "hidden") else forget
+        if model is None or stop <= start:
+            return _Frozen()
+        found = score(model, batch.rows(start, stop), keep)
+        return _Frozen(
+            found.rows(0, forget) if start == 0 else None,
+            found.rows(forget - start, stop - start) if stop > forget else None,
+        )
+
+    @torch.no_grad()
+    def _statistic(self, parts: Sequence[Part], rows: int) -> Tensor | None:
+        """The mean of the method's statistic over the forget rows of the whole optimizer batch."""
+        if self.method.statistic is None:
+            return None
+        mine: list[float] = []
+        for part in parts:
+            of_part = self.feed.rows(part, retain=False)
+            batch = self.feed.batch(of_part)
+            scores = _Split.of(score(self.engine.deepspeed, batch, self._keep(batch)), of_part)
+            forget = self._forget(part, of_part, scores, _Frozen(), None)
+            mine.append(float(self.method.statistic(forget, self.values).sum()))
+        return torch.tensor(sum(self.feed.group.gather(mine)) / rows, device=self.feed.group.device)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """The scores of a forward pass by kind of row."""
+
+    forget: Scores
+    retain: Scores
+    alternatives: Scores
+    retain_alternatives: Scores
+
+    @classmethod
+    def of(cls, scores: Scores, rows: PartRows) -> _Split:
+        start, found = 0, []
+        for group in (rows.forget, rows.retain, rows.alternatives, rows.retain_alternatives):
+            found.append(scores.rows(start, start + len(group)))
+            start += len(group)
+        return cls(*found)
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """The target model's scores, where they were asked for."""
+
+    forget: Scores | None = None
+    retain: Scores | None = None
+
+
+def _cut(scores: Scores, width: int | None) -> Scores:
+    """All positions up to the width that these rows alone would be padded to, if prompt and padding count."""
+    return scores if width is None else scores.everywhere(width)
