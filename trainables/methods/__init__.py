@@ -1,9 +1,32 @@
-"""The unlearning methods, one file each. A new method is one file and one entry here; importing this loads no torch."""
+"""The unlearning methods, one file a family. A new method is one file and one entry here; importing loads no torch."""
 
+from trainables.methods.altpo import ALTPO
+from trainables.methods.ce_u import CE_U
+from trainables.methods.dpo import DPO, DPO_KL, DPO_RT, IDK_DPO
+from trainables.methods.flat import FLAT
 from trainables.methods.ga import GA, GA_KL, GA_RT
+from trainables.methods.gru import GRU
+from trainables.methods.idk import IDK_AP, IDK_RT
+from trainables.methods.kto import KTO, KTO_RT
+from trainables.methods.me import ME
 from trainables.methods.method import Forget, Hyperparameter, Method, Reduction, Reference, Retain, RetainTerm, Values
+from trainables.methods.ngdiff import NGDIFF
 from trainables.methods.npo import NPO, NPO_KL, NPO_RT
+from trainables.methods.pdu import PDU
+from trainables.methods.rmu import RMU
+from trainables.methods.sam import SAM
+from trainables.methods.satimp import SATIMP
+from trainables.methods.simnpo import SIMNPO
+from trainables.methods.task_arithmetic import TASK_ARITHMETIC
+from trainables.methods.tnpo import TNPO
+from trainables.methods.undial import UNDIAL
+from trainables.methods.wga import WGA
 
-METHODS: dict[str, Method] = {method.name: method for method in (GA, GA_RT, GA_KL, NPO, NPO_RT, NPO_KL)}
+_OF_THE_PAPER = (GA, GA_RT, GA_KL, IDK_RT, DPO, DPO_RT, DPO_KL, KTO, KTO_RT, NPO, NPO_RT, NPO_KL)
+_SINCE = (SIMNPO, ALTPO, IDK_DPO, IDK_AP, UNDIAL, CE_U, WGA, SATIMP, TNPO, ME, FLAT, RMU, PDU)
+_ON_GRADIENTS = (NGDIFF, GRU, SAM)
+_AFTERWARDS = (TASK_ARITHMETIC,)
+
+METHODS: dict[str, Method] = {method.name: method for method in (*_OF_THE_PAPER, *_SINCE, *_ON_GRADIENTS, *_AFTERWARDS)}
 
 __all__ = ["METHODS", "Forget", "Hyperparameter", "Method", "Reduction", "Reference", "Retain", "RetainTerm", "Values"]

@@ -1,0 +1,29 @@
+"""Alternate preference optimization: prefer what the target model itself would say instead (arXiv 2409.13474).
+
+    L_AltPO(theta) = -(2/beta) E_forget[ log sigmoid( beta log( p(y_alt|x) / p_ref(y_alt|x) )
+                                                      - beta log( p(y|x) / p_ref(y|x) ) ) ] + w CE(x_retain, y)
+
+The DPO loss with other winners: several alternate answers a question, sampled from the target model at temperature 1
+by asking it to answer the question differently. They look like answers, so the unlearned model goes on answering,
+consistently and wrongly, where refusals and collapse give it away. The paper's grid: beta .05, .1, .5; weight 1, 2, 5;
+learning rate 1e-5 to 5e-5; it trains for a few epochs, one alternate after another.
+
+Trap: alternates of a model that knows the answer by heart may repeat it; then winner and loser are the same text, the
+loss is constant and the row is not unlearned at all.
+"""
+
+from __future__ import annotations
+
+from trainables.methods.dpo import BETA, preference
+from trainables.methods.method import RETAIN_WEIGHT, Method
+
+ALTPO = Method(
+    name="altpo",
+    forget_loss=preference,
+    reduction="rows",
+    source="Mekala, Dorna, Dubey, Lalwani, Koleczek, Rungta, Hasan & Lobo 2024, arXiv 2409.13474",
+    reference="log_probs",
+    alternative="generated",
+    retain="nll",
+    hyperparameters={"beta": BETA, "retain_weight": RETAIN_WEIGHT},
+)

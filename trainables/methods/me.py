@@ -1,0 +1,42 @@
+"""Maximum entropy: make every token of a forget answer equally likely (Yuan et al. 2024, arXiv 2410.08109).
+
+    L_ME+GD(theta) = E_tokens[ KL( U || p ) ] + w CE(x_retain, y),   KL( U || p ) = (1/V) sum_v log( (1/V) / p_v )
+
+Untargeted: nothing is put in the answer's place, and the loss has a minimum, 0, so it cannot run away like ascent. The
+gradient on the logits is p - U, bounded, and never vanishes before the goal is reached.
+
+The direction is that of the authors' code, which weighs the forget term by .1 and the retain term by 1, hence 10
+here. It also counts the tokens of the forget questions, and adds 1e-12 to every p; here answer tokens only, and no
+floor is needed. Tokens that the model can never say (logit -inf, as
+padded vocabularies have) are left out of U.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainables.methods.method import Forget, Hyperparameter, Method, Values
+from trainables.methods.tokens import kept_logits, sum_over_answer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def away_from_uniform(forget: Forget, values: Values) -> Tensor:
+    """(rows,) sum over answer tokens of KL( U || p ), >= 0, nats."""
+    logits = kept_logits(forget.model, "model")
+    never = logits.isneginf()
+    size = (~never).sum(-1).to(logits.dtype)
+    mean_log_p = logits.log_softmax(-1).masked_fill(never, 0.0).sum(-1) / size
+    return sum_over_answer(-size.log() - mean_log_p, forget.model)
+
+
+ME = Method(
+    name="me",
+    forget_loss=away_from_uniform,
+    reduction="tokens",
+    source="Yuan, Pang, Du, Chen, Zhang & Lin 2024, arXiv 2410.08109",
+    retain="nll",
+    hyperparameters={"retain_weight": Hyperparameter(low=1.0, high=100.0, log=True, default=10.0)},
+    needs_logits=True,
+)

@@ -1,0 +1,58 @@
+"""Representation misdirection: steer hidden states of one layer to a random vector (Li et al. 2024, arXiv 2403.03218).
+
+    L_RMU(theta) = E_tokens[ |h(x_f) - c u|^2 / d ] + alpha E_tokens[ |h(x_r) - h_ref(x_r)|^2 / d ]
+
+h: hidden states of width d after the layer; u: one random unit vector for the whole trial (uniform entries, then
+scaled to length 1), drawn from the trial's seed alone; c: `steering`; alpha: `retain_weight`; the layer: `depth` as a
+share of all layers (the paper: 7 of 32).
+
+Traps: c must be large against the norms of the hidden states, or the target is a place that they pass anyway. The
+paper trains three matrices below the layer only; here every weight is trained, as in open-unlearning (which has
+c = 2, alpha = 1), and weights above the layer get no gradient. Averages here are over answer tokens of the
+whole batch; open-unlearning averages each row first, the paper's code takes prompt and padding too.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from trainables.methods.method import Forget, Hyperparameter, Method, Values
+from trainables.methods.tokens import sum_over_answer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@lru_cache(maxsize=8)
+def direction(width: int, seed: int) -> Tensor:
+    """(width,) random vector of length 1, float32 on the CPU; equal for all workers, steps and restarts."""
+    import torch
+
+    entries = torch.rand(width, generator=torch.Generator().manual_seed(seed))
+    unit: Tensor = entries / entries.norm()
+    return unit
+
+
+def misdirection(forget: Forget, values: Values) -> Tensor:
+    """(rows,) sum over answer tokens of the mean squared distance to c u. Raises ValueError without hidden states."""
+    hidden = forget.model.hidden
+    if hidden is None:
+        raise ValueError("hidden None must be kept: the loss steers hidden states; score the forget rows with a layer")
+    target = values["steering"] * direction(hidden.shape[-1], forget.seed).to(hidden)
+    return sum_over_answer((hidden - target).square().mean(-1), forget.model)
+
+
+RMU = Method(
+    name="rmu",
+    forget_loss=misdirection,
+    reduction="tokens",
+    source="Li, Pan, Gopal et al. 2024, arXiv 2403.03218, section 4",
+    retain="hidden",
+    hyperparameters={
+        "depth": Hyperparameter(low=0.1, high=1.0, log=False, default=0.25),
+        "steering": Hyperparameter(low=1.0, high=300.0, log=True, default=6.5),
+        "retain_weight": Hyperparameter(low=1.0, high=2000.0, log=True, default=1200.0),
+    },
+    needs_hidden=True,
+)

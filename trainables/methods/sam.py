@@ -1,0 +1,34 @@
+"""Sharpness-aware unlearning: NPO at the worst nearby weights (Fan et al. 2025, arXiv 2502.05374).
+
+    min_theta  max_{|delta| <= rho} L_NPO(theta + delta) + w CE(x_retain, y; theta)
+
+    gradient:  grad L_NPO( theta + rho g / |g| ) + w grad CE(theta),   g = grad L_NPO(theta)
+
+delta goes where the forget loss rises fastest, which is where relearning would go: what is forgotten stays forgotten
+in a whole neighbourhood, so a few steps of fine-tuning (or rounding the weights) do not bring it back. Costs a second
+forward and backward pass over the forget rows.
+
+`radius` is rho, a length in the space of all weights. The authors run WMDP and MUSE with .01 (their configuration
+files fall back on .1); a good value grows with the size of the model. Their MUSE code takes NPO of logits instead of
+log-probabilities; here it is NPO.
+"""
+
+from __future__ import annotations
+
+from trainables.methods.method import RETAIN_WEIGHT, Hyperparameter, Method
+from trainables.methods.npo import BETA, negative_preference
+
+SAM = Method(
+    name="sam",
+    forget_loss=negative_preference,
+    reduction="rows",
+    source="Fan, Jia, Zhang, Ramakrishna, Hong & Liu 2025, arXiv 2502.05374",
+    reference="log_probs",
+    retain="nll",
+    hyperparameters={
+        "beta": BETA,
+        "radius": Hyperparameter(low=1e-3, high=1.0, log=True, default=0.01),
+        "retain_weight": RETAIN_WEIGHT,
+    },
+    worst_nearby=True,
+)

@@ -1,0 +1,36 @@
+"""Task arithmetic: learn the forget set by heart, then go the other way (Ilharco et al. 2023, arXiv 2212.04089).
+
+    theta_u = theta - alpha ( theta_f - theta ),   theta_f: theta fine-tuned on the forget rows alone
+
+No unlearning loop and no retain rows: one vector, found by ordinary fine-tuning for `overfit_epochs` epochs at the
+trial's learning rate, is subtracted `scale` (alpha) times. The loss below fits the vector; minimising it LEARNS the
+forget rows. Nothing but the direction protects the retain set, so utility falls as alpha grows. A target model that knows the rows by heart has hardly any gradient left
+on them: the vector is then short, and alpha must be large.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainables.methods.method import Forget, Hyperparameter, Method, Values
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def learn_by_heart(forget: Forget, values: Values) -> Tensor:
+    """(rows,) -log p(y|x), nats: the loss of the fine-tuning that gives the vector."""
+    return -forget.model.sequence
+
+
+TASK_ARITHMETIC = Method(
+    name="task_arithmetic",
+    forget_loss=learn_by_heart,
+    reduction="tokens",
+    source="Ilharco et al. 2023, arXiv 2212.04089, section 3",
+    hyperparameters={
+        "scale": Hyperparameter(low=0.1, high=10.0, log=True, default=1.0),
+        "overfit_epochs": Hyperparameter(low=1, high=20, log=True, default=5),
+    },
+    task_vector=True,
+)

@@ -1,0 +1,46 @@
+"""Token-wise negative preference optimization (Wang et al. 2025, arXiv 2502.19301).
+
+    L_TNPO(theta) = -(2/beta) E_tokens[ log sigmoid( -beta log( p(y_t) / p_ref(y_t) ) ) ] + w KL(x_retain)
+
+NPO with every token judged for itself: the gradient on a token is that of ascent weighted by
+
+    W_t = 2 p_t^beta / ( p_t^beta + p_ref,t^beta )
+
+so a row is no longer given up because a few of its tokens are forgotten. At the reference the value is (2/beta) log 2
+and W_t = 1: the gradient of gradient ascent. beta -> 0 stays gradient ascent.
+
+Because a token's log-ratio is some |y| times smaller than a row's, beta must be larger than NPO's: the authors' code
+has 4. That code writes the loss as weighted ascent (equal gradient, another value) with 1e-5 in the denominator of
+W_t, which this form does not need. The retain term is that code's KL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainables.methods.method import RETAIN_WEIGHT, Forget, Hyperparameter, Method, Values, log_sigmoid
+from trainables.methods.tokens import sum_over_answer, token_log_ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def token_negative_preference(forget: Forget, values: Values) -> Tensor:
+    """(rows,) sum over answer tokens of each token's NPO loss, >= 0, nats."""
+    beta = values["beta"]
+    per_token = -(2 / beta) * log_sigmoid(-beta * token_log_ratio(forget.model, forget.reference))
+    return sum_over_answer(per_token, forget.model)
+
+
+TNPO = Method(
+    name="tnpo",
+    forget_loss=token_negative_preference,
+    reduction="tokens",
+    source="Wang, Zhou, Zhou, Shin, Han & Weinberger 2025, arXiv 2502.19301",
+    reference="log_probs",
+    retain="kl",
+    hyperparameters={
+        "beta": Hyperparameter(low=0.5, high=10.0, log=True, default=4.0),
+        "retain_weight": RETAIN_WEIGHT,
+    },
+)

@@ -1,0 +1,54 @@
+"""What the token-wise losses share: sums over answer tokens, and cross-entropies that survive a probability of 0.
+
+Knows no method. Everything works in the precision of the scores it is given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainables.methods.method import given
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.scores import Scores
+
+
+def sum_over_answer(per_token: Tensor, scores: Scores) -> Tensor:
+    """(rows,) sum of (rows, positions) values over the answer tokens; what stands elsewhere has no influence."""
+    return per_token.masked_fill(~scores.mask, 0.0).sum(-1)
+
+
+def kept_logits(scores: Scores | None, what: str) -> Tensor:
+    """(rows, positions, vocabulary) logits. Raises ValueError when the scores came without: a wiring error."""
+    logits = given(scores, what).logits
+    if logits is None:
+        raise ValueError(f"logits of {what} None must be kept: the loss reads them; score the rows with logits")
+    return logits
+
+
+def kept_targets(scores: Scores) -> Tensor:
+    """(rows, positions, 1) the answer tokens as indices. Raises ValueError when the scores came without."""
+    if scores.targets is None:
+        raise ValueError("targets None must be kept: the loss reads them; score the rows with targets")
+    return scores.targets.unsqueeze(-1)
+
+
+def cross_entropy(wanted: Tensor, log_p: Tensor) -> Tensor:
+    """(…,) -sum of wanted * log_p over the last dimension, where 0 * log 0 is 0 (its gradient too)."""
+    return -(wanted * log_p.masked_fill(wanted == 0, 0.0)).sum(-1)
+
+
+def token_log_ratio(model: Scores, reference: Scores | None) -> Tensor:
+    """(rows, positions) log( p(y_t) / p_ref(y_t) ), 0 outside the answer.
+
+    Raises ValueError for None and for other positions than the model's: broadcasting would give a wrong loss silently.
+    """
+    frozen = given(reference, "reference").token_log_probs.detach()
+    tokens = model.token_log_probs
+    if frozen.shape != tokens.shape:
+        raise ValueError(
+            f"reference of shape {tuple(frozen.shape)} must be {tuple(tokens.shape)}; pass one log-prob per position"
+        )
+    return tokens - frozen
