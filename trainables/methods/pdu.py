@@ -34,7 +34,7 @@ def logit_margin(forget: Forget, values: Values) -> Tensor:
 
 
 def dual_ascent(weight: float, retain_loss: float, values: Values) -> float:
-    """The multiplier after a step with this retain loss (nats per token), >= 0; a loss that is not finite moves nothing."""
+    """The multiplier, >= 0, after a step with this retain loss (nats per token). NaN and infinity move nothing."""
     if not isfinite(retain_loss):
         return weight
     return max(0.0, weight + values["dual_step"] * (retain_loss - values["epsilon"]))

@@ -4,8 +4,8 @@
 
 No unlearning loop and no retain rows: one vector, found by ordinary fine-tuning for `overfit_epochs` epochs at the
 trial's learning rate, is subtracted `scale` (alpha) times. The loss below fits the vector; minimising it LEARNS the
-forget rows. Nothing but the direction protects the retain set, so utility falls as alpha grows. A target model that knows the rows by heart has hardly any gradient left
-on them: the vector is then short, and alpha must be large.
+forget rows. Nothing but the direction protects the retain set, so utility falls as alpha grows. A target model
+that knows the rows by heart has hardly any gradient left on them: the vector is short then, and alpha must be large.
 """
 
 from __future__ import annotations
