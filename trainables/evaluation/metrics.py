@@ -13,19 +13,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import ks_2samp
-
-from trainables.evaluation.rouge import rouge_l_recall
 
 __all__ = [
     "LOG10_FLOOR",
     "choice_probability",
     "forget_quality",
     "forget_truth_ratio_score",
+    "harmonic_mean",
+    "ks_distance",
     "log10_forget_quality",
     "model_utility",
     "probability",
-    "rouge_l_recall",
     "truth_ratio",
     "truth_ratio_score",
 ]
@@ -34,6 +32,8 @@ Floats = NDArray[np.float64]
 
 LOG10_FLOOR = -20.0
 """A forget quality below 1e-20 says no more than "told apart for certain", and its size is set by the row count."""
+
+TOFU_PARTS = 9
 
 _LARGEST_LOG = 700.0  # exp of it is finite in float64, so that ratios stay finite (and valid JSON) for destroyed models
 
@@ -75,23 +75,30 @@ def forget_truth_ratio_score(ratios: ArrayLike) -> float:
     return float(np.minimum(values, 1.0 / values).mean())
 
 
-def model_utility(parts: Sequence[float]) -> float:
-    """Harmonic mean of nine: probability, ROUGE-L recall, truth-ratio score of retain set, real authors, world facts.
-
-    0 if any part is 0. Raises ValueError for another number of parts or a negative one.
-    """
+def harmonic_mean(parts: Sequence[float]) -> float:
+    """Of parts between 0 and 1; 0 if any is 0. Raises ValueError for none at all and for a negative one."""
     values = _floats(parts)
-    if values.shape != (9,):
-        raise ValueError(
-            f"{values.size} parts: model utility is the harmonic mean of nine, pass three metrics of three sets"
-        )
+    if not values.size:
+        raise ValueError("0 parts: a harmonic mean needs one at least, pass the metrics of a set")
     if (values < 0).any():
         raise ValueError(
             f"{values.min()} is negative: the parts of model utility lie between 0 and 1, check the metrics"
         )
     if np.isnan(values).any():
         return math.nan
-    return float(9.0 / (1.0 / values).sum()) if values.all() else 0.0
+    return float(values.size / (1.0 / values).sum()) if values.all() else 0.0
+
+
+def model_utility(parts: Sequence[float]) -> float:
+    """Harmonic mean of nine: probability, ROUGE-L recall, truth-ratio score of retain set, real authors, world facts.
+
+    0 if any part is 0. Raises ValueError for another number of parts or a negative one.
+    """
+    if len(parts) != TOFU_PARTS:
+        raise ValueError(
+            f"{len(parts)} parts: model utility is the harmonic mean of nine, pass three metrics of three sets"
+        )
+    return harmonic_mean(parts)
 
 
 def forget_quality(truth_ratios: ArrayLike, retain_model_truth_ratios: ArrayLike) -> float:
@@ -100,14 +107,25 @@ def forget_quality(truth_ratios: ArrayLike, retain_model_truth_ratios: ArrayLike
     Near 1: the forget set's truth ratios look like those of a model that never saw it. The test's power depends on the
     number of rows, so compare equal row counts only. Raises ValueError if a sample is empty.
     """
-    ours, theirs = _floats(truth_ratios), _floats(retain_model_truth_ratios)
+    return _kolmogorov_smirnov(truth_ratios, retain_model_truth_ratios)[1]
+
+
+def ks_distance(values: ArrayLike, retain_model_values: ArrayLike) -> float:
+    """The statistic of that test, D: the largest distance between the two distribution functions, in [0, 1]."""
+    return _kolmogorov_smirnov(values, retain_model_values)[0]
+
+
+def _kolmogorov_smirnov(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """(D, p)."""
+    from scipy.stats import ks_2samp  # half a second that commands without a test need not wait for
+
+    ours, theirs = _floats(first), _floats(second)
     if not ours.size or not theirs.size:
-        raise ValueError(
-            f"{ours.size} and {theirs.size} truth ratios: the test needs two samples, evaluate both models"
-        )
+        raise ValueError(f"{ours.size} and {theirs.size} values: the test needs two samples, evaluate both models")
     if np.isnan(ours).any() or np.isnan(theirs).any():
-        return math.nan
-    return float(ks_2samp(ours, theirs).pvalue)
+        return math.nan, math.nan
+    found = ks_2samp(ours, theirs)
+    return float(found.statistic), float(found.pvalue)
 
 
 def log10_forget_quality(p: float) -> float:

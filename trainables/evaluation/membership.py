@@ -1,0 +1,56 @@
+"""Membership inference: can one tell from its scores what a model was trained on? Pure float64 functions.
+
+Scores are as an attack gives them, row by row, lower for what the model knows (sign and definitions of open-unlearning,
+`src/evals/metrics/mia`). What the model says of a row comes in as log-probabilities; no model is known here.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_TINY = 1e-10  # open-unlearning's guard of the denominator: its published PrivLeak values have it
+
+
+def auc(members: ArrayLike, others: ArrayLike) -> float:
+    """Probability that a member has the lower score, ties by half: 1 told apart, 0.5 guessing. NaN for NaN scores.
+
+    Raises ValueError if there are no members or no others.
+    """
+    inside, outside = np.asarray(members, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    if not inside.size or not outside.size:
+        raise ValueError(f"{inside.size} members and {outside.size} others: an AUC needs one of each, evaluate both")
+    if np.isnan(inside).any() or np.isnan(outside).any():
+        return float("nan")
+    _, group, sizes = np.unique(np.concatenate([inside, outside]), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]  # from 1, ties share their mean rank
+    above = ranks[inside.size :].sum() - outside.size * (outside.size + 1) / 2
+    return float(above / (inside.size * outside.size))
+
+
+def lowest_mean(values: ArrayLike, share: float) -> float:
+    """Minus the mean of the lowest `share` of the values, at least one of them: min-k of token log-probabilities
+    (arXiv 2310.16789) and min-k++ of normalised ones (arXiv 2404.02936). 0 without values.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))  # NaN goes to the end
+    if not ordered.size:
+        return 0.0
+    if np.isnan(ordered[-1]):
+        return float("nan")
+    return float(-ordered[: max(1, int(ordered.size * share))].mean())
+
+
+def zlib_score(loss: float, text: str) -> float:
+    """Mean loss over the length of the compressed text (bytes): a text may be likely because it is plain."""
+    return loss / len(zlib.compress(text.encode("utf-8", errors="replace")))
+
+
+def privleak(members_auc: float, retain_model_auc: float) -> float:
+    """PrivLeak, percent (MUSE, arXiv 2407.06460): (1 - AUC) against that of the model that never saw the members.
+
+    0 is perfect, -100 not forgotten at all, above 0 forgotten so hard that it shows.
+    """
+    reference = 1.0 - retain_model_auc
+    return (1.0 - members_auc - reference) / (reference + _TINY) * 100.0
