@@ -17,11 +17,19 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from trainables import reference
-from trainables.reference import ReferenceKey, compute_reference, load_or_compute, rows_digest, token_batches
-from trainables.scores import Encoded
+from trainables.reference import (
+    ReferenceKey,
+    ReferenceTable,
+    compute_reference,
+    load_or_compute,
+    rows_digest,
+    token_batches,
+)
+from trainables.scores import Encoded, collate, score
 
 KEY = ReferenceKey(model="m", rows="r", template="plain", tokenizer="t", dtype="fp32")
-TABLE = torch.tensor([-1.5, -20.25, -3.0])
+LOG_PROBS, LENGTHS = torch.tensor([-1.5, -20.25, -3.0]), torch.tensor([2, 0, 1])
+TABLE = ReferenceTable(LOG_PROBS, LENGTHS)
 PAD = 0
 
 
@@ -64,10 +72,22 @@ def test_table_holds_each_rows_log_prob_in_the_given_order(model: LlamaForCausal
     model.train()
     table = compute_reference(model, ROWS, PAD, batch_tokens, "cpu")
     assert model.training  # left as it was found, though dropout was off
-    assert table.dtype == torch.float32
-    assert not table.requires_grad
+    assert table.log_probs.dtype == torch.float32
+    assert not table.log_probs.requires_grad
     expected = torch.tensor([direct(model, row) for row in ROWS])
-    torch.testing.assert_close(table, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(table.sequence, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_scores_of_the_table_are_aligned_with_the_models_own(model: LlamaForCausalLM) -> None:
+    table = compute_reference(model, ROWS, PAD, 10_000, "cpu")
+    chosen = [4, 0, 2]
+    model.train(False)
+    own = score(model, collate([ROWS[i] for i in chosen], PAD))
+    found = table.scores(chosen, own.mask)
+    torch.testing.assert_close(found.token_log_probs, own.token_log_probs.detach(), rtol=1e-5, atol=1e-5)
+    assert table.scores([], own.mask[:0]).token_log_probs.shape == (0, own.mask.shape[1])
+    with pytest.raises(ValueError, match="one for each answer token"):
+        table.scores([0, 4, 1], own.mask)
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
@@ -86,12 +106,16 @@ def test_token_batches_hold_every_row_once_within_the_budget(lengths: list[int],
 class Compute:
     """Counts how often it is asked."""
 
-    def __init__(self, table: Tensor = TABLE) -> None:
-        self.table, self.calls = table, 0
+    def __init__(self, log_probs: Tensor = LOG_PROBS) -> None:
+        self.table, self.calls = ReferenceTable(log_probs, LENGTHS), 0
 
-    def __call__(self) -> Tensor:
+    def __call__(self) -> ReferenceTable:
         self.calls += 1
         return self.table
+
+
+def same(table: ReferenceTable, log_probs: Tensor = LOG_PROBS) -> bool:
+    return torch.equal(table.log_probs, log_probs) and torch.equal(table.lengths, LENGTHS)
 
 
 def only_file(cache: Path) -> Path:
@@ -102,7 +126,7 @@ def only_file(cache: Path) -> Path:
 def test_the_second_call_reads_what_the_first_wrote(tmp_path: Path) -> None:
     compute = Compute()
     for _ in range(2):
-        torch.testing.assert_close(load_or_compute(tmp_path / "new" / "cache", KEY, compute), TABLE, rtol=0, atol=0)
+        assert same(load_or_compute(tmp_path / "new" / "cache", KEY, compute))
     assert compute.calls == 1
     with safe_open(only_file(tmp_path / "new" / "cache"), framework="pt") as file:
         assert ReferenceKey.model_validate_json(file.metadata()["key"]) == KEY
@@ -112,11 +136,11 @@ def test_the_second_call_reads_what_the_first_wrote(tmp_path: Path) -> None:
 def test_any_other_key_is_computed(tmp_path: Path, field: str) -> None:
     load_or_compute(tmp_path, KEY, Compute())
     value = 99 if field == "code_version" else "other"
-    other = Compute(TABLE * 2)
+    other = Compute(LOG_PROBS * 2)
     table = load_or_compute(tmp_path, KEY.model_copy(update={field: value}), other)
     assert other.calls == 1
-    torch.testing.assert_close(table, TABLE * 2)
-    torch.testing.assert_close(load_or_compute(tmp_path, KEY, Compute(TABLE * 3)), TABLE)
+    assert same(table, LOG_PROBS * 2)
+    assert same(load_or_compute(tmp_path, KEY, Compute(LOG_PROBS * 3)))
 
 
 def damage(path: Path, kind: str) -> None:
@@ -128,11 +152,11 @@ def damage(path: Path, kind: str) -> None:
     elif kind == "altered":
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     elif kind == "no metadata":
-        save_file({"log_probs": TABLE}, path)
+        save_file({"log_probs": LOG_PROBS, "lengths": LENGTHS}, path)
     elif kind == "other name":
-        save_file({"other": TABLE}, path)
+        save_file({"other": LOG_PROBS}, path)
     elif kind == "other type":
-        save_file({"log_probs": TABLE.bfloat16()}, path)
+        save_file({"log_probs": LOG_PROBS.bfloat16(), "lengths": LENGTHS}, path)
     elif kind == "other key":  # as if renamed by hand
         load_or_compute(path.parent, KEY.model_copy(update={"rows": "x"}), Compute())
         next(other for other in path.parent.iterdir() if other != path).replace(path)
@@ -144,18 +168,18 @@ def damage(path: Path, kind: str) -> None:
 def test_a_file_that_cannot_be_trusted_is_replaced(tmp_path: Path, kind: str) -> None:
     load_or_compute(tmp_path, KEY, Compute())
     damage(only_file(tmp_path), kind)
-    compute = Compute(TABLE + 1)
-    torch.testing.assert_close(load_or_compute(tmp_path, KEY, compute), TABLE + 1)
-    torch.testing.assert_close(load_or_compute(tmp_path, KEY, compute), TABLE + 1)
+    compute = Compute(LOG_PROBS + 1)
+    for _ in range(2):
+        assert same(load_or_compute(tmp_path, KEY, compute), LOG_PROBS + 1)
     assert compute.calls == 1
     assert only_file(tmp_path).is_file()
 
 
 def test_concurrent_writers_are_harmless(tmp_path: Path) -> None:
     barrier = threading.Barrier(4)
-    tables: list[Tensor] = []
+    tables: list[ReferenceTable] = []
 
-    def compute() -> Tensor:
+    def compute() -> ReferenceTable:
         barrier.wait(timeout=30)  # all four have found no file
         return TABLE
 
@@ -166,10 +190,10 @@ def test_concurrent_writers_are_harmless(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(torch.equal(table, TABLE) for table in tables)
+    assert all(same(table) for table in tables)
     assert len(tables) == 4
     again = Compute()
-    torch.testing.assert_close(load_or_compute(tmp_path, KEY, again), TABLE)
+    assert same(load_or_compute(tmp_path, KEY, again))
     assert again.calls == 0
     only_file(tmp_path)
 
@@ -183,20 +207,14 @@ def test_a_writer_that_finishes_while_another_writes_is_harmless(
         load_or_compute(tmp_path, KEY, Compute())
 
     monkeypatch.setattr(reference, "save_file", interrupted)
-    torch.testing.assert_close(load_or_compute(tmp_path, KEY, Compute()), TABLE)
+    assert same(load_or_compute(tmp_path, KEY, Compute()))
     only_file(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (torch.tensor([[1.0]]), r"must be \(rows,\)"),
-        (torch.tensor([1.0, float("nan"), -float("inf")]), "2 of 3"),
-    ],
-)
-def test_a_table_that_makes_no_sense_is_refused_and_not_kept(tmp_path: Path, table: Tensor, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        load_or_compute(tmp_path, KEY, lambda: table)
+def test_a_table_that_makes_no_sense_is_refused_and_not_kept(tmp_path: Path) -> None:
+    broken = ReferenceTable(torch.tensor([1.0, float("nan"), -float("inf")]), LENGTHS)
+    with pytest.raises(ValueError, match="2 of 3"):
+        load_or_compute(tmp_path, KEY, lambda: broken)
     assert list(tmp_path.iterdir()) == []
 
 
