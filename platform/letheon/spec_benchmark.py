@@ -1,4 +1,4 @@
-"""Rules of a sweep file that ask the benchmark: its options, the fractions it can be split at.
+"""Rules of a sweep file that ask the benchmark: its options, its files, the fractions it can be split at.
 
 Judging a file reads no rows, so it works without a network; `require_data` reads them.
 """
@@ -10,30 +10,46 @@ from collections.abc import Container, Iterator
 from letheon.spec import Choice, SpecErrors, SweepSpec, local_folder, values_of
 from letheon.yaml_source import KeyPath, Problem, one_line
 from trainables.config import BenchmarkConfig
-from trainables.data import config_problem, fraction_problem
+from trainables.data import config_problems, fraction_problem
+
+_FILES = ("forget", "retain", "utility", "holdout")
 
 
 def benchmark_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
     """`broken`: settings that were refused before; a broken benchmark is not asked."""
     if any(path[:1] == ("benchmark",) for path in broken):
         return
-    refusal = config_problem(spec.benchmark)
-    if refusal is not None:
-        yield _told(refusal, ("benchmark",), BenchmarkConfig.model_fields)
-    elif spec.benchmark.path is not None and not local_folder(spec.benchmark.path).is_dir():
-        yield Problem(("benchmark", "path"), "is no folder", "give the folder of the files, or null for the hub")
-    else:
+    refused = config_problems(spec.benchmark)
+    missing = [] if refused else list(_missing_files(spec.benchmark))
+    yield from (_told(refusal, ("benchmark",), BenchmarkConfig.model_fields) for refusal in refused)
+    yield from missing
+    if not refused and not missing:
         yield from _fraction_problems(spec)
 
 
 def require_data(spec: SweepSpec) -> None:
-    """Read the benchmark, before anything is started for it. Raises SpecErrors if it cannot be had."""
+    """Read the benchmark, before anything is started for it. Raises SpecErrors with all that is wrong with its data."""
     from trainables.data import load_benchmark
 
+    if spec.benchmark.name == "synthetic":  # drawn, not read
+        return
     try:
-        load_benchmark(spec.benchmark).digest  # noqa: B018  # computed from every row
+        benchmark = load_benchmark(spec.benchmark)
     except (OSError, ValueError) as error:
-        raise SpecErrors([one_line(str(error))]) from error
+        problems = getattr(error, "problems", (str(error),))
+        raise SpecErrors([one_line(problem) for problem in problems]) from error
+    refusals = (benchmark.check_fraction(fraction) for fraction in spec.fractions)
+    if problems := [one_line(refusal) for refusal in refusals if refusal is not None]:
+        raise SpecErrors(problems)
+
+
+def _missing_files(benchmark: BenchmarkConfig) -> Iterator[Problem]:
+    if benchmark.path is not None and not local_folder(benchmark.path).is_dir():
+        yield Problem(("benchmark", "path"), "is no folder", "give the folder of the files, or null for the hub")
+    for option in _FILES:
+        path = getattr(benchmark, option)
+        if path is not None and not local_folder(path).is_file():
+            yield Problem(("benchmark", option), "is no file", "give the path of a file of JSON lines")
 
 
 def _fraction_problems(spec: SweepSpec) -> Iterator[Problem]:
@@ -41,7 +57,7 @@ def _fraction_problems(spec: SweepSpec) -> Iterator[Problem]:
     domain = spec.search.get("forget_fraction")
     values = () if domain is None else values_of(domain)
     for index, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
             continue  # refused as a value already
         refusal = fraction_problem(spec.benchmark, float(value))
         if refusal is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from trainables.config import BenchmarkConfig
 from trainables.data.objectives import default_objectives
+from trainables.data.options import option_problems
 from trainables.data.rows import Benchmark, EvalSet, Row, Split
 
 __all__ = [
@@ -12,6 +15,7 @@ __all__ = [
     "Row",
     "Split",
     "config_problem",
+    "config_problems",
     "default_objectives",
     "fraction_problem",
     "load_benchmark",
@@ -22,33 +26,57 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
     """The benchmark that `config` names. ValueError (value, rule, fix) if its data are missing or do not fit."""
     if problem := config_problem(config):
         raise ValueError(problem)
-    if config.name == "tofu":
-        from trainables.data import tofu
-
-        return tofu.make_benchmark(config)
-    from trainables.data import fictional
-
-    return fictional.make_benchmark(config)
+    if config.name not in _MAKERS:
+        raise ValueError(f"name={config.name!r}: it has inputs and labels, no rows of text; use {', '.join(_MAKERS)}")
+    module, maker = _MAKERS[config.name]
+    benchmark: Benchmark = getattr(import_module(f"trainables.data.{module}"), maker)(config)
+    return benchmark
 
 
 def config_problem(config: BenchmarkConfig) -> str | None:
-    """What is wrong with `config` itself (value, rule, fix), or None; reads no data."""
+    """What is wrong with `config` itself first (value, rule, fix), or None; reads no data."""
+    return next(iter(config_problems(config)), None)
+
+
+def config_problems(config: BenchmarkConfig) -> list[str]:
+    """Everything that is wrong with `config` itself: one sentence each (value, rule, fix); reads no data."""
+    problems = list(option_problems(config))
+    if problems:
+        return problems
+    problem = None
     if config.name == "tofu":
         from trainables.data import tofu
 
-        return tofu.config_problem(config)
-    from trainables.data import fictional
+        problem = tofu.config_problem(config)
+    elif config.name == "fictional":
+        from trainables.data import fictional
 
-    return fictional.config_problem(config)
+        problem = fictional.config_problem(config)
+    return [] if problem is None else [problem]
 
 
 def fraction_problem(config: BenchmarkConfig, fraction: float) -> str | None:
-    """`load_benchmark(config).check_fraction(fraction)` without reading data (TOFU's files are taken as unchanged)."""
+    """`load_benchmark(config).check_fraction(fraction)` without reading data, as far as that can be told."""
     if config.name == "tofu":
         from trainables.data import tofu
 
         people = config.people or tofu.OFFICIAL_PEOPLE
         return tofu.tofu_fraction_problem(fraction, people, official=config.people is None)
-    from trainables.data import fictional, splitting
+    if config.name == "fictional":
+        from trainables.data import fictional, splitting
 
-    return splitting.fraction_problem(fraction, fictional.people_of(config))
+        return splitting.fraction_problem(fraction, fictional.people_of(config))
+    from trainables.data import given
+
+    return given.share_problem(fraction)
+
+
+_MAKERS = {
+    "fictional": ("fictional", "make_benchmark"),
+    "tofu": ("tofu", "make_benchmark"),
+    "lume": ("lume", "make_benchmark"),
+    "muse": ("muse", "make_benchmark"),
+    "qa": ("own", "make_qa"),
+    "text": ("own", "make_text"),
+}
+"""Module and function that make each benchmark."""

@@ -7,13 +7,15 @@ not know which model learns it, nor how a row is tokenised.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from trainables.config import BenchmarkConfig
 from trainables.data import facts, stock
+from trainables.data.asking import PARAPHRASES
 from trainables.data.attributes import ATTRIBUTES, BIRTH_YEARS, VALUES, Attribute
 from trainables.data.draw import Draw
+from trainables.data.given import bare
 from trainables.data.objectives import default_objectives
 from trainables.data.rows import Direction, EvalSet, Row, Split
 from trainables.data.splitting import ROWS_PER_PERSON, digest_rows, forget_start, fraction_problem, thin
@@ -59,7 +61,7 @@ class FictionalBenchmark:
             "retain": EvalSet(thin(retain, limit)),
             "real_authors": EvalSet(thin(facts.REAL_PEOPLE, limit), multiple_choice=True),
             "world_facts": EvalSet(thin(facts.WORLD_FACTS, limit), multiple_choice=True),
-            "holdout": EvalSet(tuple(map(_bare, thin(self.holdout, limit))), role="holdout", generate=False),
+            "holdout": EvalSet(tuple(map(bare, thin(self.holdout, limit))), role="holdout", generate=False),
         }
         return Split(fraction, forget, retain, evaluation)
 
@@ -79,17 +81,9 @@ def make_benchmark(config: BenchmarkConfig) -> FictionalBenchmark:
 
 def config_problem(config: BenchmarkConfig) -> str | None:
     """Why these people cannot be made (value, rule, fix), or None."""
-    if config.path is not None or config.revision is not None:
-        given = f"path={config.path!r}" if config.path is not None else f"revision={config.revision!r}"
-        return f"{given}: the fictional benchmark reads no files; leave it out, or use name: tofu"
     if people_of(config) > MAX_PEOPLE:
         return f"people={config.people}: the generator has names for at most {MAX_PEOPLE}; use {MAX_PEOPLE} or fewer"
     return None
-
-
-def _bare(row: Row) -> Row:
-    """Without what only truth ratios need: of a holdout row the loss is asked, nothing else."""
-    return replace(row, paraphrased_answer=None, perturbed_answers=())
 
 
 def people_of(config: BenchmarkConfig) -> int:
@@ -118,10 +112,12 @@ def _row(draw: Draw, attribute: Attribute, first: str, name: str, born: int) -> 
     """The wrong answers have the words of the paraphrase and differ from it, and from each other, in every fact."""
     drawn = {slot: values(draw, born) for slot, values in attribute.slots.items()}
     answer, paraphrase = draw.distinct(attribute.answers, 2)
+    question = draw.one(attribute.questions)
     versions = [{"first": first, "name": name, **{k: v[i] for k, v in drawn.items()}} for i in range(VALUES)]
     return Row(
-        question=draw.one(attribute.questions).format(name=name),
+        question=question.format(name=name),
         answer=answer.format(**versions[0]),
         paraphrased_answer=paraphrase.format(**versions[0]),
         perturbed_answers=tuple(paraphrase.format(**wrong) for wrong in versions[1:]),
+        paraphrased_question=PARAPHRASES[question].format(name=name),
     )

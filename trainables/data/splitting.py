@@ -49,5 +49,11 @@ def thin(rows: Sequence[Row], limit: int | None) -> tuple[Row, ...]:
 
 def digest_rows(sets: Iterable[Iterable[Row]]) -> str:
     """SHA-256 (hex) of the content of every row of every set, in order."""
-    content = [[[r.question, r.answer, r.paraphrased_answer, r.perturbed_answers] for r in rows] for rows in sets]
+    content = [list(map(_content, rows)) for rows in sets]
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
+
+
+def _content(row: Row) -> list[object]:
+    """The last two are there if they are set: data without them keep the digests that finished sweeps are named by."""
+    more = [[row.paraphrased_question, row.raw]] if row.paraphrased_question is not None or row.raw else []
+    return [row.question, row.answer, row.paraphrased_answer, row.perturbed_answers, *more]

@@ -9,14 +9,14 @@ question and answer, never by position. How a row is tokenised is not known here
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from trainables.config import BenchmarkConfig
 from trainables.data.objectives import default_objectives
 from trainables.data.rows import Direction, EvalSet, Row, Split
 from trainables.data.splitting import ROWS_PER_PERSON, TOLERANCE, digest_rows, forget_start, fraction_problem, thin
-from trainables.data.tofu_files import Table, load_tables
+from trainables.data.tofu_files import HOLDOUTS, Table, load_tables
 
 OFFICIAL_FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.9)
 OFFICIAL_PEOPLE = 200
@@ -27,7 +27,10 @@ MAX_PEOPLE = round(PERTURBED_SHARE * OFFICIAL_PEOPLE)
 
 @dataclass(frozen=True)
 class TofuBenchmark:
-    """`forget_perturbed` and `retain_perturbed` map an index of `full` to the row with all its answers."""
+    """`forget_perturbed` and `retain_perturbed` map an index of `full` to the row with all its answers.
+
+    Rows that no model is trained on: `holdouts` by percent, as published; `before`, the authors before a small window.
+    """
 
     full: tuple[Row, ...]
     forget_perturbed: Mapping[int, Row]
@@ -36,12 +39,18 @@ class TofuBenchmark:
     world_facts: tuple[Row, ...]
     official: bool = True
     evaluation_rows: int | None = None
+    holdouts: Mapping[int, tuple[Row, ...]] = field(default_factory=dict)
+    before: tuple[Row, ...] = ()
     name: str = "tofu"
 
     @cached_property
     def digest(self) -> str:
         perturbed = (tuple(rows[i] for i in sorted(rows)) for rows in (self.forget_perturbed, self.retain_perturbed))
-        return digest_rows((self.full, *perturbed, self.real_authors, self.world_facts))
+        unseen = (
+            *(self.holdouts[percent] for percent in sorted(self.holdouts)),
+            *([self.before] if self.before else []),
+        )
+        return digest_rows((self.full, *perturbed, self.real_authors, self.world_facts, *unseen))
 
     @property
     def objectives(self) -> dict[str, Direction]:
@@ -67,7 +76,17 @@ class TofuBenchmark:
             "real_authors": EvalSet(thin(self.real_authors, limit), multiple_choice=True),
             "world_facts": EvalSet(thin(self.world_facts, limit), multiple_choice=True),
         }
+        if holdout := self._holdout(fraction, len(self.full) - start):
+            evaluation["holdout"] = EvalSet(thin(holdout, limit), role="holdout", generate=False)
         return Split(fraction, self.full[start:], self.full[:start], evaluation)
+
+    def _holdout(self, fraction: float, forgotten: int) -> tuple[Row, ...]:
+        """The published rows of the fraction, the largest there are above it; or the nearest authors, as many rows."""
+        if self.before:
+            return self.before[-forgotten:]
+        large_enough = [percent for percent in sorted(self.holdouts) if percent >= 100 * fraction - TOLERANCE]
+        chosen = (large_enough or sorted(self.holdouts)[-1:])[:1]
+        return self.holdouts[chosen[0]] if chosen else ()
 
     def _forget_evaluation(self, start: int) -> tuple[Row, ...]:
         return tuple(self.forget_perturbed[i] for i in sorted(self.forget_perturbed) if i >= start)
@@ -105,8 +124,6 @@ def tofu_fraction_problem(fraction: float, people: int, official: bool) -> str |
 
 def config_problem(config: BenchmarkConfig) -> str | None:
     """What is wrong with a TOFU benchmark whatever its files hold (value, rule, fix), or None."""
-    if config.path is not None and config.revision is not None:
-        return f"revision={config.revision!r}: it belongs to the hub, not to a folder; leave out revision or path"
     if config.people is None or config.people <= MAX_PEOPLE:
         return None
     return (
@@ -140,6 +157,8 @@ def make_benchmark(config: BenchmarkConfig) -> TofuBenchmark:
         world_facts=tables["world_facts_perturbed"].rows,
         official=config.people is None,
         evaluation_rows=config.evaluation_rows,
+        holdouts={} if start else {percent: tables[name].rows for name, percent in HOLDOUTS.items() if name in tables},
+        before=full.rows[:start],
     )
 
 

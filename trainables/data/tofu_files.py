@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainables.data.hub import Numbered, has_configuration, read_hub
 from trainables.data.rows import Row
 
 HUB = "locuslab/TOFU"
 TABLES = ("full", "forget10_perturbed", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
+HOLDOUTS = {"holdout01": 1, "holdout05": 5, "holdout10": 10}
+"""Rows like the forget sets of so many percent that no model has seen. Not every copy of the files has them."""
 PARAPHRASED = ("forget10_perturbed", "retain_perturbed")
 
 
@@ -25,15 +28,17 @@ class Table:
 
 
 def load_tables(path: str | None, revision: str | None) -> dict[str, Table]:
-    """All five tables by name, from the folder `path` or, if None, from the hub at `revision`."""
+    """All five tables by name, and the holdouts there are: from the folder `path`, or the hub at `revision` if None."""
     read = _hub_reader(revision) if path is None else _folder_reader(Path(path))
-    return {name: _table(name, *read(name)) for name in TABLES}
+    names = (*TABLES, *(name for name in HOLDOUTS if _is_there(name, path, revision)))
+    return {name: _table(name, *read(name)) for name in names}
 
 
-_Numbered = Iterable[tuple[int, object]]
+def _is_there(name: str, path: str | None, revision: str | None) -> bool:
+    return has_configuration(HUB, name, revision) if path is None else (Path(path) / f"{name}.json").is_file()
 
 
-def _folder_reader(folder: Path) -> Callable[[str], tuple[str, _Numbered]]:
+def _folder_reader(folder: Path) -> Callable[[str], tuple[str, Numbered]]:
     missing = [f"{name}.json" for name in TABLES if not (folder / f"{name}.json").is_file()]
     if missing:
         raise ValueError(
@@ -43,7 +48,7 @@ def _folder_reader(folder: Path) -> Callable[[str], tuple[str, _Numbered]]:
     return lambda name: (str(folder / f"{name}.json"), _json_lines(folder / f"{name}.json"))
 
 
-def _json_lines(path: Path) -> _Numbered:
+def _json_lines(path: Path) -> Numbered:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -62,24 +67,11 @@ def _json_lines(path: Path) -> _Numbered:
             raise ValueError(message) from error
 
 
-def _hub_reader(revision: str | None) -> Callable[[str], tuple[str, _Numbered]]:
-    from datasets import load_dataset
-
-    def read(name: str) -> tuple[str, _Numbered]:
-        try:
-            data = load_dataset(HUB, name, split="train", revision=revision)
-        except Exception as error:  # the hub client raises errors of many libraries; all mean the same to the reader
-            raise ValueError(
-                f"benchmark.path=null: {name} of {HUB} at revision {revision or 'main'} did not load "
-                f"({type(error).__name__}: {error}); the Hugging Face hub must be reachable or its cache filled; "
-                "set benchmark.path to a folder of the files"
-            ) from error
-        return f"{HUB}/{name}", enumerate(data, start=1)
-
-    return read
+def _hub_reader(revision: str | None) -> Callable[[str], tuple[str, Numbered]]:
+    return lambda name: read_hub(HUB, name, "train", revision)
 
 
-def _table(name: str, source: str, numbered: _Numbered) -> Table:
+def _table(name: str, source: str, numbered: Numbered) -> Table:
     lines, rows = [], []
     for line, fields in numbered:
         try:
@@ -100,10 +92,13 @@ def _row(name: str, fields: object) -> Row:
     if not isinstance(fields, Mapping):
         raise _BadRow(f"{type(fields).__name__} instead of an object")
     question, answer = _text(fields, "question"), _text(fields, "answer")
-    if name == "full":
+    if name == "full" or name in HOLDOUTS:
         return Row(question, answer)
-    paraphrase = _text(fields, "paraphrased_answer") if name in PARAPHRASED else None
-    return Row(question, answer, paraphrase, _wrong_answers(fields))
+    wrong = _wrong_answers(fields)
+    if name not in PARAPHRASED:
+        return Row(question, answer, None, wrong)
+    asked = _text(fields, "paraphrased_question") if fields.get("paraphrased_question") is not None else None
+    return Row(question, answer, _text(fields, "paraphrased_answer"), wrong, asked)
 
 
 def _text(fields: Mapping[Any, Any], key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,13 +11,15 @@ from hypothesis import strategies as st
 
 from trainables.config import BenchmarkConfig
 from trainables.data import Row, load_benchmark
+from trainables.data.asking import PARAPHRASES
 from trainables.data.attributes import ATTRIBUTES
 from trainables.data.facts import REAL_PEOPLE, WORLD_FACTS
 from trainables.data.fictional import MAX_PEOPLE, FictionalBenchmark, make_benchmark
-from trainables.data.splitting import ROWS_PER_PERSON
+from trainables.data.splitting import ROWS_PER_PERSON, digest_rows
 
 # Published numbers belong to these rows: a change of word stock, wording or draws must be seen, and said in the notes.
-DIGEST_OF_20_PEOPLE_SEED_0 = "cab0db852afeaac1ccae37e88f5f9665d0f46945fae86c80308f05ea80d09539"
+DIGEST_OF_20_PEOPLE_SEED_0 = "adb7f7e9d52196a6baafb269734bf00179a846f2ab4b8438317c2126739ca606"
+DIGEST_WITHOUT_PARAPHRASED_QUESTIONS = "cab0db852afeaac1ccae37e88f5f9665d0f46945fae86c80308f05ea80d09539"
 
 seeds = st.integers(0, 2**32)
 sizes = st.integers(2, 40)
@@ -41,6 +44,40 @@ def test_the_default_benchmark_never_changes() -> None:
     benchmark = load_benchmark(BenchmarkConfig())
     assert len(benchmark.full) == 20 * ROWS_PER_PERSON
     assert benchmark.digest == DIGEST_OF_20_PEOPLE_SEED_0
+    assert isinstance(benchmark, FictionalBenchmark)
+    sets = (benchmark.full, benchmark.holdout, REAL_PEOPLE, WORLD_FACTS)
+    unasked = [[replace(row, paraphrased_question=None) for row in rows] for rows in sets]
+    assert digest_rows(unasked) == DIGEST_WITHOUT_PARAPHRASED_QUESTIONS
+
+
+def test_every_question_has_a_paraphrase_that_no_model_is_trained_on() -> None:
+    questions = [question for attribute in ATTRIBUTES for question in attribute.questions]
+    assert sorted(PARAPHRASES) == sorted(questions)
+    assert len(set(PARAPHRASES.values()) | set(questions)) == 2 * len(questions)
+    assert all(text.count("{name}") == 1 and text.endswith("?") for text in PARAPHRASES.values())
+    rows = make(3).full
+    assert {row.paraphrased_question for row in rows}.isdisjoint(row.question for row in rows)
+    for row in rows:
+        assert row.paraphrased_question and name_in(row.question) in row.paraphrased_question
+
+
+def name_in(question: str) -> str:
+    """The two words with a capital letter that are not the question's first word."""
+    match = re.search(r"\b[A-Z]\w+ [A-Z]\w+\b", question.partition(" ")[2])
+    assert match
+    return match[0]
+
+
+def test_sets_have_roles_and_of_the_held_out_only_losses_are_asked() -> None:
+    sets = make(4, evaluation_rows=8).split(0.25).evaluation
+    utility = ("retain", "real_authors", "world_facts")
+    assert {name: rows.role for name, rows in sets.items()} == {
+        "forget": "forget",
+        **dict.fromkeys(utility, "utility"),
+        "holdout": "holdout",
+    }
+    assert [name for name, rows in sets.items() if not rows.generate] == ["holdout"]
+    assert all(not row.perturbed_answers and row.paraphrased_answer is None for row in sets["holdout"].rows)
 
 
 @given(seed=seeds, people=sizes)
@@ -156,7 +193,7 @@ def test_people_beyond_the_stock_of_names_are_refused() -> None:
 
 
 def test_a_path_is_refused_instead_of_ignored() -> None:
-    with pytest.raises(ValueError, match=r"path='x': .* use name: tofu"):
+    with pytest.raises(ValueError, match=r"path='x': fictional has no such option, only tofu"):
         load_benchmark(BenchmarkConfig(path="x"))
 
 

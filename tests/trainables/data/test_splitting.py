@@ -80,6 +80,8 @@ def test_thinning_meets_every_question_of_a_person(people: int, limit: int) -> N
         replace(ROW, paraphrased_answer=None),
         replace(ROW, perturbed_answers=("w",)),
         replace(ROW, perturbed_answers=("v", "w")),
+        replace(ROW, paraphrased_question="x"),
+        replace(ROW, raw=True),
     ],
 )
 def test_the_digest_sees_every_field(other: Row) -> None:

@@ -1,0 +1,35 @@
+"""Tables of the Hugging Face hub as numbered rows. Knows no benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Numbered = Iterable[tuple[int, object]]
+"""Rows with their numbers, from 1."""
+
+
+def read_hub(repository: str, configuration: str | None, split: str, revision: str | None) -> tuple[str, Numbered]:
+    """(source, rows) of one split. Raises ValueError (value, rule, fix) if it cannot be had."""
+    from datasets import load_dataset
+
+    source = "/".join(part for part in (repository, configuration) if part) + f"[{split}]"
+    try:
+        data = load_dataset(repository, configuration, split=split, revision=revision)
+    except Exception as error:  # the hub client raises errors of many libraries; all mean the same to the reader
+        raise ValueError(
+            f"benchmark.path=null: {source} at revision {revision or 'main'} did not load "
+            f"({type(error).__name__}: {error}); the Hugging Face hub must be reachable or its cache filled; "
+            "set benchmark.path to a folder of the files"
+        ) from error
+    return source, enumerate(data, start=1)
+
+
+def has_configuration(repository: str, configuration: str, revision: str | None) -> bool:
+    """Whether the hub, or the cache where there is no hub, has this configuration."""
+    from datasets import load_dataset_builder
+
+    try:
+        load_dataset_builder(repository, configuration, revision=revision)
+    except ValueError:  # what the client raises for a configuration that is not there
+        return False
+    return True

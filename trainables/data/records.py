@@ -1,0 +1,134 @@
+"""Objects with their line, from a file of JSON lines: everything that is wrong with the file is found at once.
+
+Knows JSON and texts, not what a benchmark's rows are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.data.text_files import read_text
+
+SHOWN_PROBLEMS = 50
+SHOWN_CHARACTERS = 60
+
+
+class DataErrors(ValueError):
+    """`problems`: one sentence each (place, value, rule, fix). The message lists them, the first `SHOWN_PROBLEMS`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        hidden = len(problems) - SHOWN_PROBLEMS
+        more = [f"and {hidden} more like these; correct them in the same way"] if hidden > 0 else []
+        self.problems = (*problems[:SHOWN_PROBLEMS], *more)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True)
+class Record:
+    """One object: `place` is file:line."""
+
+    place: str
+    fields: Mapping[str, Any]
+
+
+def read_records(path: Path, given: str, problems: list[str]) -> list[Record]:
+    """The objects of a file of JSON lines; blank lines do not count. What is wrong is appended to `problems`."""
+    try:
+        text = read_text(path, given)
+    except ValueError as error:
+        problems.append(str(error))
+        return []
+    if text.lstrip()[:1] == "[" and _parse(text)[1] is None:
+        problems.append(f"{path}:1: a JSON array; must be one object a line; write it with `jq -c '.[]'`")
+        return []
+    before = len(problems)
+    records = list(_records(path, text, problems))
+    if not records and len(problems) == before:
+        problems.append(f"{given}: no rows; at least one is needed; write one JSON object a line")
+    return records
+
+
+def _records(path: Path, text: str, problems: list[str]) -> Iterator[Record]:
+    # Not splitlines(): a JSON string may hold U+2028 and the like unescaped.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        value, problem = _parse(line)
+        if problem is None and not isinstance(value, dict):
+            problem = f"{show(value)} is no object; must be one object a line; write {{...}}"
+        if problem is None:
+            yield Record(f"{path}:{number}", value)
+        else:
+            problems.append(f"{path}:{number}: {problem}")
+
+
+def _parse(line: str) -> tuple[Any, str | None]:
+    """The value of a JSON text, or what is wrong with it."""
+    try:
+        return json.loads(line, object_pairs_hook=_object, parse_constant=_constant), None
+    except json.JSONDecodeError as error:
+        what = f"not JSON at character {error.pos + 1} ({error.msg})"
+        return None, f"{what}; must be one object a line; quote texts and escape line ends in them as \\n"
+    except RecursionError:
+        return None, "nested too deeply; must be an object of texts; write question and answer only"
+    except ValueError as error:  # of the hooks below, or a number of thousands of digits
+        return None, f"{error}; must be an object of texts; correct the line"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} comes twice")
+    return fields
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def show(value: object) -> str:
+    """A value as it is quoted in an error, shortened."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+
+
+class BadField(ValueError):
+    """What is wrong with a field (value, rule, fix), without its place."""
+
+
+def text_field(fields: Mapping[str, Any], key: str, longest: int) -> str:
+    """The text under a key. Raises BadField if it is missing, no text, blank, too long or not encodable."""
+    if key not in fields:
+        near = difflib.get_close_matches(key, fields, n=1, cutoff=0.8)
+        hint = f"rename {near[0]!r}" if near else f"add {key!r}"
+        raise BadField(f"no {key!r}; every row needs one; {hint}")
+    return check_text(key, fields[key], longest)
+
+
+def check_text(key: str, value: object, longest: int) -> str:
+    """`value` if it is a text that can be tokenised. Raises BadField."""
+    if not isinstance(value, str) or not value.strip():
+        raise BadField(f"{key}={show(value)}: must be a text that is not blank; write it in quotes")
+    if len(value) > longest:
+        raise BadField(f"{key}={show(value)}: {len(value)} characters; must be at most {longest}; shorten or split it")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        lone = value[error.start]
+        raise BadField(f"{key}={show(value)}: half of a surrogate pair ({lone!r}); must be whole; remove it") from error
+    return value
+
+
+def refuse_misspelt(fields: Mapping[str, Any], optional: Collection[str]) -> None:
+    """Keys of the user's own are welcome, unless one is nearly an optional key that is not there. Raises BadField."""
+    for key in fields:
+        near = difflib.get_close_matches(key, optional, n=1, cutoff=0.85)
+        if near and key not in optional and near[0] not in fields:
+            raise BadField(f"the key {key!r}: looks like {near[0]!r}; must be written so; rename or remove it")
