@@ -1,6 +1,7 @@
 """The prompt templates by name: the text around a question, the text of the answer, the token that ends it.
 
-`plain` suits any model, `chat` and `chat_system` are the tokenizer's own chat template. Texts only: how prompt and
+`plain` suits any model; `chat` and `chat_system` are the tokenizer's own chat template; the others are the formats of
+families of models, written out, for tokenizers without a chat template or with another. Texts only: how prompt and
 answer are put together is in `template`.
 """
 
@@ -90,12 +91,66 @@ def _chat(system: str | None) -> Template:
     return Template(prompt, lambda tokenizer, answer: around(tokenizer)[0] + answer, end, starts=False)
 
 
-TEMPLATES: dict[str, Template] = {
-    "plain": Template(
-        lambda tokenizer, question: f"Question: {question}\nAnswer:",
-        lambda tokenizer, answer: f" {answer}",
+def _marked(name: str, before: str, after: str, end: str) -> Template:
+    """A chat format whose turns are closed by the special token `end`. It brings its own start token, if any."""
+
+    def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+        found = ids(tokenizer, end)
+        if len(found) != 1:
+            raise ValueError(
+                f"template={name!r}: the tokenizer must have the token {end!r}; use template: chat or plain"
+            )
+        return found[0]
+
+    def prompt(tokenizer: PreTrainedTokenizerBase, question: str) -> str:
+        end_of_turn(tokenizer)
+        return f"{before}{question}{after}"
+
+    return Template(prompt, lambda tokenizer, answer: answer, end_of_turn, starts=False)
+
+
+def _chatml(name: str, system: str) -> Template:
+    return _marked(
+        name,
+        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n",
+        "<|im_end|>\n<|im_start|>assistant\n",
+        "<|im_end|>",
+    )
+
+
+def _written(before: str, after: str, lead: str = "", tail: str = "") -> Template:
+    """Plain characters around the question; `lead` and `tail`, around the answer, are among the labels."""
+    return Template(
+        lambda tokenizer, question: f"{before}{question}{after}",
+        lambda tokenizer, answer: f"{lead}{answer}{tail}",
         end_of_sequence,
-    ),
+    )
+
+
+TEMPLATES: dict[str, Template] = {
+    "plain": _written("Question: ", "\nAnswer:", lead=" "),
     "chat": _chat(None),
     "chat_system": _chat(SYSTEM),
+    # TOFU's and NPO's code: no space after the tag. open-unlearning has a space at the end of the answer.
+    "llama2": _written("[INST] ", " [/INST]"),
+    "llama2_open_unlearning": _written("[INST] ", " [/INST]", tail=" "),
+    # TOFU's code: "Answer: " is learned too.
+    "phi": _written("Question: ", "\n", lead="Answer: "),
+    "phi3": _marked("phi3", "<|user|>\n", "<|end|>\n<|assistant|>\n", "<|end|>"),
+    # Llama 3.1 and later, with open-unlearning's system prompt and date.
+    "llama3": _marked(
+        "llama3",
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
+        f"Today Date: {TODAY}\n\n{SYSTEM}<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n",
+        "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+        "<|eot_id|>",
+    ),
+    "qwen2": _chatml("qwen2", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."),
+    "smollm2": _chatml("smollm2", "You are a helpful AI assistant named SmolLM, trained by Hugging Face"),
+    "gemma": _marked(
+        "gemma",
+        "<bos><start_of_turn>user\n",
+        "<end_of_turn>\n<start_of_turn>model\n",
+        "<end_of_turn>",
+    ),
 }
