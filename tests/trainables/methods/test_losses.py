@@ -1,253 +1,192 @@
-"""Each loss against its equation: an independent float64 reference from raw logits, gradients, limits, invariants."""
+"""Every method against its equation in float64: values, gradients, and what has no influence."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.methods.ga import GA
-from trainables.methods.method import log_sigmoid
-from trainables.methods.npo import NPO
-from trainables.methods.retain import kl, nll
+from tests.trainables.methods.cases import (
+    FROZEN,
+    LEAVES,
+    ROWS,
+    Array,
+    Case,
+    case,
+    defaults,
+    forget_of,
+    gradients,
+    leaves,
+    names,
+    retain_of,
+    seeds,
+    values_of,
+)
+from tests.trainables.methods.equations import EQUATIONS, RETAIN_EQUATIONS, Equation, Values
+from trainables.methods import METHODS, Forget, Method
+from trainables.methods.retain import RETAIN_TERMS
 from trainables.scores import Scores
 
-Array = NDArray[np.float64]
-ROWS, POSITIONS, VOCABULARY = 3, 5, 7
-betas = st.floats(0.01, 1.0)
-seeds = st.integers(0, 2**32 - 1)
+Whole = TypeVar("Whole", Case, Forget, Scores)
+terms = sorted(RETAIN_TERMS)
+BETA = {"beta": 0.3}
 
 
-@dataclass(frozen=True)
-class Case:
-    """Random logits of model and reference, float64, with answers of 1 to all positions that start anywhere."""
-
-    logits: Array
-    reference: Array
-    targets: NDArray[np.int64]
-    mask: NDArray[np.bool_]
+def forget_loss(method: Method, data: Case, tensors: dict[str, Tensor], values: Values) -> Tensor:
+    return method.forget_loss(forget_of(method, data, tensors, values), values)
 
 
-def case(seed: int, scale: float = 2.0) -> Case:
-    rng = np.random.default_rng(seed)
-    shape = (ROWS, POSITIONS, VOCABULARY)
-    start = rng.integers(0, POSITIONS, ROWS)
-    stop = rng.integers(start + 1, POSITIONS + 1)
-    at = np.arange(POSITIONS)
-    mask = (at >= start[:, None]) & (at < stop[:, None])
-    targets = rng.integers(0, VOCABULARY, (ROWS, POSITIONS))
-    return Case(rng.normal(0, scale, shape), rng.normal(0, scale, shape), targets, mask)
+def retain_loss(name: str, data: Case, tensors: dict[str, Tensor]) -> Tensor:
+    return RETAIN_TERMS[name].per_row(retain_of(data, tensors), BETA)
 
 
-def scores(logits: Tensor, given: Case) -> Scores:
-    """What `trainables.scores.score` makes of these logits."""
-    targets = torch.from_numpy(given.targets)
-    mask = torch.from_numpy(given.mask)
-    log_probs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return Scores(log_probs * mask, mask, logits)
+def test_every_method_and_retain_term_has_an_equation() -> None:
+    assert set(EQUATIONS) == set(METHODS)
+    assert set(RETAIN_EQUATIONS) == set(RETAIN_TERMS)
 
 
-def model_and_reference(given: Case) -> tuple[Tensor, Scores, Scores]:
-    logits = torch.from_numpy(given.logits).requires_grad_()
-    return logits, scores(logits, given), scores(torch.from_numpy(given.reference), given)
+@pytest.mark.parametrize("name", names)
+@settings(max_examples=20)
+@given(seeds, st.data())
+def test_a_loss_agrees_with_its_equation(name: str, seed: int, draws: st.DataObject) -> None:
+    """For any logits and any hyper-parameters within the declared ranges."""
+    method, data = METHODS[name], case(seed)
+    values = draws.draw(values_of(method))
+    loss = forget_loss(method, data, leaves(data), values)
+    assert loss.shape == (ROWS,)
+    np.testing.assert_allclose(loss.detach().numpy(), EQUATIONS[name](data, values, data), rtol=1e-6, atol=1e-9)
 
 
-def npo(model: Scores, reference: Tensor, beta: float) -> Tensor:
-    return NPO.forget_loss(model, reference, {"beta": beta})
-
-
-# The equations once more, in numpy, from raw logits, row by row and token by token.
-
-
-def numpy_sequence(logits: Array, given: Case) -> Array:
-    rows = np.zeros(ROWS)
-    for i, t in zip(*np.nonzero(given.mask), strict=True):
-        p = np.exp(logits[i, t]) / np.exp(logits[i, t]).sum()
-        rows[i] += np.log(p[given.targets[i, t]])
-    return rows
-
-
-def numpy_npo(given: Case, beta: float) -> Array:
-    ratio = np.exp(numpy_sequence(given.logits, given) - numpy_sequence(given.reference, given))
-    value: Array = -2 / beta * np.log(1 / (1 + ratio**beta))
-    return value
-
-
-def numpy_kl(given: Case) -> Array:
-    rows = np.zeros(ROWS)
-    for i, t in zip(*np.nonzero(given.mask), strict=True):
-        p = np.exp(given.logits[i, t]) / np.exp(given.logits[i, t]).sum()
-        q = np.exp(given.reference[i, t]) / np.exp(given.reference[i, t]).sum()
-        rows[i] += (q * np.log(q / p)).sum()
-    return rows
-
-
-@given(seeds, betas)
-def test_losses_agree_with_the_equations(seed: int, beta: float) -> None:
-    data = case(seed)
-    _, model, reference = model_and_reference(data)
-    sequence = numpy_sequence(data.logits, data)
-    expected = {
-        "ga": (GA.forget_loss(model, None, {}), sequence),
-        "nll": (nll(model), -sequence),
-        "kl": (kl(model, reference), numpy_kl(data)),
-        "npo": (npo(model, reference.sequence, beta), numpy_npo(data, beta)),
-    }
-    for name, (value, equation) in expected.items():
-        np.testing.assert_allclose(value.detach().numpy(), equation, rtol=1e-9, atol=1e-10, err_msg=name)
-
-
-@given(seeds, betas)
-def test_npo_at_the_reference(seed: int, beta: float) -> None:
-    """Value (2 / beta) ln 2, and the gradient of ascent on the mean of the per-sequence sums."""
-    logits, model, _ = model_and_reference(case(seed))
-    loss = npo(model, model.sequence.detach(), beta)
-    torch.testing.assert_close(loss, torch.full_like(loss, 2 / beta * math.log(2)), rtol=1e-14, atol=0)
-    (gradient,) = torch.autograd.grad(loss.mean(), logits, retain_graph=True)
-    (ascent,) = torch.autograd.grad(GA.forget_loss(model, None, {}).mean(), logits)
-    torch.testing.assert_close(gradient, ascent, rtol=1e-12, atol=1e-14)
-
-
-def test_npo_at_the_reference_with_the_papers_beta() -> None:
-    _, model, _ = model_and_reference(case(0))
-    assert npo(model, model.sequence.detach(), 0.1)[0].item() == pytest.approx(13.8629, abs=1e-4)
-
-
-@given(seeds, betas)
-def test_npo_gradient_is_ascent_weighted_by_w(seed: int, beta: float) -> None:
-    data = case(seed)
-    logits, model, reference = model_and_reference(data)
-    p = np.exp(numpy_sequence(data.logits, data))
-    p_ref = np.exp(numpy_sequence(data.reference, data))
-    weight = torch.from_numpy(2 * p**beta / (p**beta + p_ref**beta))
-    loss = npo(model, reference.sequence, beta).mean()
-    (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
-    (ascent,) = torch.autograd.grad((weight * model.sequence).mean(), logits)
-    torch.testing.assert_close(gradient, ascent, rtol=1e-9, atol=1e-12)
-
-
+@pytest.mark.parametrize("name", terms)
+@settings(max_examples=20)
 @given(seeds)
-def test_npo_tends_to_gradient_ascent_as_beta_vanishes(seed: int) -> None:
-    logits, model, reference = model_and_reference(case(seed))
-    beta = 1e-6
-    loss = npo(model, reference.sequence, beta) - 2 / beta * math.log(2)
-    log_ratio = model.sequence - reference.sequence
-    # The next term of the expansion is beta * log_ratio^2 / 4.
-    torch.testing.assert_close(loss, log_ratio, rtol=1e-3, atol=1e-3)
-    (gradient,) = torch.autograd.grad(loss.sum(), logits, retain_graph=True)
-    (ascent,) = torch.autograd.grad(model.sequence.sum(), logits)
-    torch.testing.assert_close(gradient, ascent, rtol=1e-3, atol=1e-3)
+def test_a_retain_term_agrees_with_its_equation(name: str, seed: int) -> None:
+    data = case(seed)
+    loss = retain_loss(name, data, leaves(data))
+    np.testing.assert_allclose(loss.detach().numpy(), RETAIN_EQUATIONS[name](data, BETA, data), rtol=1e-9, atol=1e-9)
 
 
-def one_row(log_p: float) -> Scores:
-    return Scores(torch.tensor([[log_p]], dtype=torch.float64), torch.ones(1, 1, dtype=torch.bool))
+def with_part(whole: Whole, part: str, value: object) -> Whole:
+    """The same with one field changed, named by a string."""
+    changes: dict[str, Any] = {part: value}
+    return replace(whole, **changes)
 
 
-@given(betas, st.floats(-200, 0), st.floats(-200, 0), st.floats(-200, 0))
-def test_npo_rises_with_the_probability_of_what_must_go(beta: float, reference: float, a: float, b: float) -> None:
-    table = torch.tensor([reference], dtype=torch.float64)
-    low, high = (npo(one_row(x), table, beta).item() for x in sorted((a, b)))
-    assert 0 <= low <= high
+def finite_differences(equation: Equation, data: Case, values: Values, leaf: str) -> Array:
+    """d sum of rows / d leaf by central differences of the equation, with what has no gradient held fixed."""
+    step = 1e-6
+    centre: Array = getattr(data, leaf)
+    found = np.zeros_like(centre)
+    for at in np.ndindex(centre.shape):
+        moved = []
+        for sign in (1, -1):
+            there = centre.copy()
+            there[at] += sign * step
+            moved.append(equation(with_part(data, leaf, there), values, data).sum())
+        found[at] = (moved[0] - moved[1]) / (2 * step)
+    return found
 
 
-@pytest.mark.parametrize("beta", [0.01, 0.1, 1.0])
-@pytest.mark.parametrize("log_p", [-1e4, -300.0, 0.0])
-def test_npo_is_finite_far_from_the_reference(beta: float, log_p: float) -> None:
-    """In float32, where sigmoid itself has long become 0 or 1."""
-    token_log_probs = torch.tensor([[log_p]], requires_grad=True)
-    loss = npo(Scores(token_log_probs, torch.ones(1, 1, dtype=torch.bool)), torch.tensor([-1000.0]), beta)
-    (gradient,) = torch.autograd.grad(loss.sum(), token_log_probs)
-    assert loss.isfinite().all()
-    assert 0 <= gradient.item() <= 2
+@pytest.mark.parametrize("name", names)
+def test_a_gradient_agrees_with_finite_differences_of_the_equation(name: str) -> None:
+    """Weights and anchors that the paper keeps out of the gradient are kept out."""
+    method, data = METHODS[name], case(7)
+    values, tensors = defaults(method), leaves(data)
+    found = gradients(forget_loss(method, data, tensors, values), tensors)
+    for leaf in ("model", "alternative", "hidden"):
+        if found[leaf] is not None:
+            expected = finite_differences(EQUATIONS[name], data, values, leaf)
+            np.testing.assert_allclose(found[leaf].numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=leaf)  # type: ignore[union-attr]
+    trained = {leaf for leaf in ("model", "alternative", "hidden") if found[leaf] is not None}
+    assert trained, "a loss must move something"
 
 
-@given(st.floats(-700, 700))
-def test_log_sigmoid(x: float) -> None:
-    expected = -np.logaddexp(0.0, -x)
-    assert log_sigmoid(torch.tensor(x, dtype=torch.float64)).item() == pytest.approx(expected, rel=1e-12, abs=1e-300)
-
-
-@given(seeds, st.floats(0.01, 20))
-def test_kl_is_positive_and_zero_with_zero_gradient_at_the_reference(seed: int, scale: float) -> None:
-    data = case(seed, scale)
-    logits, model, reference = model_and_reference(data)
-    assert (kl(model, reference) > 0).all()
-    at_reference = kl(model, model)
-    torch.testing.assert_close(at_reference, torch.zeros_like(at_reference), rtol=0, atol=1e-12)
-    (gradient,) = torch.autograd.grad(at_reference.sum(), logits)
-    torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-12)
-
-
-def every_loss(logits: Tensor, reference_logits: Tensor, given: Case) -> dict[str, Tensor]:
-    model, reference = scores(logits, given), scores(reference_logits, given)
-    return {
-        "ga": GA.forget_loss(model, None, {}),
-        "npo": npo(model, reference.sequence, 0.1),
-        "nll": nll(model),
-        "kl": kl(model, reference),
-    }
-
-
-@pytest.mark.parametrize("name", ["ga", "npo", "nll", "kl"])
-def test_gradcheck(name: str) -> None:
+@pytest.mark.parametrize("name", terms)
+def test_a_retain_gradient_agrees_with_finite_differences(name: str) -> None:
     data = case(7)
-    reference = torch.from_numpy(data.reference)
+    tensors = leaves(data)
+    found = gradients(retain_loss(name, data, tensors), tensors)
+    for leaf in ("model", "alternative", "hidden"):
+        if found[leaf] is not None:
+            expected = finite_differences(RETAIN_EQUATIONS[name], data, BETA, leaf)
+            np.testing.assert_allclose(found[leaf].numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=leaf)  # type: ignore[union-attr]
 
-    def loss(logits: Tensor) -> Tensor:
-        return every_loss(logits, reference, data)[name]
 
-    assert torch.autograd.gradcheck(loss, torch.from_numpy(data.logits).requires_grad_())
+def moved_outside(data: Case, seed: int) -> Case:
+    """The same inside the answers, anything elsewhere."""
+    rng = np.random.default_rng(seed)
+    moved = data
+    for leaf in LEAVES:
+        there: Array = getattr(data, leaf)
+        answers = data.others if leaf.startswith("alternative") else data.answers
+        moved = with_part(moved, leaf, np.where(answers.mask[..., None], there, there + rng.normal(0, 50, there.shape)))
+    return moved
 
 
+@pytest.mark.parametrize("name", [*names, *terms])
+@settings(max_examples=10)
 @given(seeds)
-def test_masked_positions_have_no_influence(seed: int) -> None:
+def test_positions_outside_the_answer_have_no_influence(name: str, seed: int) -> None:
     """Neither on a value nor on a gradient, whatever model and reference say there."""
     data = case(seed)
-    noise = torch.from_numpy(np.random.default_rng(seed).normal(0, 50, data.logits.shape))
-    outside = torch.from_numpy(~data.mask).unsqueeze(-1)
-    results: list[dict[str, Any]] = []
-    for shift in (torch.zeros_like(noise), noise * outside):
-        logits = (torch.from_numpy(data.logits) + shift).requires_grad_()
-        losses = every_loss(logits, torch.from_numpy(data.reference) - shift, data)
-        gradients = {k: torch.autograd.grad(v.sum(), logits, retain_graph=True)[0] for k, v in losses.items()}
-        assert all(not gradient[outside.squeeze(-1)].any() for gradient in gradients.values())
-        results.append({"losses": losses, "gradients": gradients})
-    torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-14)
+    found = []
+    for each in (data, moved_outside(data, seed)):
+        tensors = leaves(each)
+        if name in METHODS:
+            loss = forget_loss(METHODS[name], each, tensors, defaults(METHODS[name]))
+        else:
+            loss = retain_loss(name, each, tensors)
+        of_leaves = gradients(loss, tensors)
+        if of_leaves["model"] is not None:
+            assert not of_leaves["model"][~torch.from_numpy(data.answers.mask)].any()
+        found.append({"loss": loss, **{k: v for k, v in of_leaves.items() if v is not None}})
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-11)
 
 
-def test_no_gradient_reaches_the_reference() -> None:
+@pytest.mark.parametrize("name", [*names, *terms])
+def test_no_gradient_reaches_the_reference(name: str) -> None:
     data = case(1)
-    reference_logits = torch.from_numpy(data.reference).requires_grad_()
-    losses = every_loss(torch.from_numpy(data.logits).requires_grad_(), reference_logits, data)
-    for name in ("npo", "kl"):
-        (gradient,) = torch.autograd.grad(losses[name].sum(), reference_logits, allow_unused=True)
-        assert gradient is None, name
+    tensors = leaves(data)
+    method = METHODS.get(name)
+    loss = retain_loss(name, data, tensors) if method is None else forget_loss(method, data, tensors, defaults(method))
+    found = gradients(loss, tensors)
+    assert [leaf for leaf in FROZEN if found[leaf] is not None] == []
+    if name in ("kto", "kto_rt"):
+        assert found["alternative"] is None, "K is a number"
 
 
-def test_a_reference_may_come_as_scores() -> None:
-    _, model, reference = model_and_reference(case(2))
-    by_table = NPO.forget_loss(model, reference.sequence, {"beta": 0.3})
-    torch.testing.assert_close(NPO.forget_loss(model, reference, {"beta": 0.3}), by_table, rtol=0, atol=0)
+@pytest.mark.parametrize("name", names)
+def test_what_is_missing_is_said(name: str) -> None:
+    method, data = METHODS[name], case(4)
+    values = defaults(method)
+    whole = forget_of(method, data, leaves(data), values)
+    for part in ("reference", "alternative", "alternative_reference", "statistic"):
+        if getattr(whole, part) is not None:
+            with pytest.raises(ValueError, match="None must be"):
+                lacking = with_part(whole, part, None)
+                method.forget_loss(lacking, values)
+                assert method.statistic is not None
+                method.statistic(lacking, values)
+    for part in ("logits", "targets", "hidden"):
+        if getattr(whole.model, part) is not None and not (part == "targets" and name in ("me", "pdu")):
+            with pytest.raises(ValueError, match=f"{part}.* None must be"):
+                method.forget_loss(replace(whole, model=with_part(whole.model, part, None)), values)
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (ROWS, 1), (ROWS + 1,)])
-def test_a_reference_that_would_broadcast_is_refused(shape: tuple[int, ...]) -> None:
-    _, model, _ = model_and_reference(case(3))
-    with pytest.raises(ValueError, match=r"must be \(3,\)"):
-        npo(model, torch.zeros(shape), 0.1)
-
-
-def test_what_is_missing_is_said() -> None:
-    _, model, reference = model_and_reference(case(4))
-    with pytest.raises(ValueError, match="reference table"):
-        NPO.forget_loss(model, None, {"beta": 0.1})
-    with pytest.raises(ValueError, match="keep_logits=True"):
-        kl(model, Scores(reference.token_log_probs, reference.mask))
+@pytest.mark.parametrize("name", [name for name in names if METHODS[name].reference == "log_probs"])
+@pytest.mark.parametrize("rows", [1, ROWS + 1])
+def test_a_reference_that_would_broadcast_is_refused(name: str, rows: int) -> None:
+    method, data = METHODS[name], case(3)
+    values = defaults(method)
+    forget = forget_of(method, data, leaves(data), values)
+    assert forget.reference is not None
+    other = forget.reference.rows(0, 1)
+    wrong = replace(other, token_log_probs=other.token_log_probs.expand(rows, -1), mask=other.mask.expand(rows, -1))
+    with pytest.raises(ValueError, match=r"must be \(3"):
+        method.forget_loss(replace(forget, reference=wrong), values)

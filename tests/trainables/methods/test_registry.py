@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,12 @@ import trainables
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS, Hyperparameter, Method
 from trainables.methods.ga import GA
+from trainables.methods.retain import RETAIN_TERMS
+
+PAPER = ["ga", "ga_rt", "ga_kl", "idk_rt", "dpo", "dpo_rt", "dpo_kl", "kto", "kto_rt", "npo", "npo_rt", "npo_kl"]
+SINCE = ["simnpo", "altpo", "idk_dpo", "idk_ap", "undial", "ce_u", "wga", "satimp", "tnpo", "me", "flat", "rmu", "pdu"]
+ON_GRADIENTS = ["ngdiff", "gru", "sam"]
+every_method = pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 
 
 def hyper(**values: float) -> Hyperparameters:
@@ -21,9 +28,8 @@ def hyper(**values: float) -> Hyperparameters:
 
 
 def test_methods_have_the_papers_names() -> None:
-    assert {name: method.name for name, method in METHODS.items()} == {
-        name: name for name in ("ga", "ga_rt", "ga_kl", "npo", "npo_rt", "npo_kl")
-    }
+    assert list(METHODS) == [*PAPER, *SINCE, *ON_GRADIENTS, "task_arithmetic"]
+    assert all(method.name == name for name, method in METHODS.items())
 
 
 @pytest.mark.parametrize(
@@ -32,9 +38,26 @@ def test_methods_have_the_papers_names() -> None:
         ("ga", [], False, False),
         ("ga_rt", ["retain_weight"], False, False),
         ("ga_kl", ["retain_weight"], True, False),
+        ("idk_rt", ["retain_weight"], False, False),
+        ("dpo", ["beta"], False, True),
+        ("kto_rt", ["beta", "retain_weight"], False, True),
         ("npo", ["beta"], False, True),
         ("npo_rt", ["beta", "retain_weight"], False, True),
         ("npo_kl", ["beta", "retain_weight"], True, True),
+        ("simnpo", ["beta", "margin", "retain_weight"], False, False),
+        ("altpo", ["beta", "retain_weight"], False, True),
+        ("idk_ap", ["beta", "retain_weight"], False, False),
+        ("undial", ["beta"], True, False),
+        ("ce_u", [], False, False),
+        ("satimp", ["beta1", "beta2", "retain_weight"], False, False),
+        ("tnpo", ["beta", "retain_weight"], True, True),
+        ("flat", [], False, False),
+        ("rmu", ["depth", "steering", "retain_weight"], True, False),
+        ("pdu", ["epsilon", "dual_step", "retain_weight"], False, False),
+        ("ngdiff", [], False, False),
+        ("gru", ["beta"], False, True),
+        ("sam", ["beta", "radius", "retain_weight"], False, True),
+        ("task_arithmetic", ["scale", "overfit_epochs"], False, False),
     ],
 )
 def test_what_each_method_needs(name: str, declared: list[str], model: bool, table: bool) -> None:
@@ -43,13 +66,57 @@ def test_what_each_method_needs(name: str, declared: list[str], model: bool, tab
     assert (method.needs_reference_model, method.needs_reference_table) == (model, table)
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_which_methods_need_more_than_a_loss() -> None:
+    def having(field: str) -> list[str]:
+        return [name for name, method in METHODS.items() if getattr(method, field)]
+
+    assert having("needs_whole_gradients") == [*ON_GRADIENTS, "task_arithmetic"]
+    assert having("combine") == ["ngdiff", "gru"]
+    assert having("multiplier") == ["pdu"]
+    assert having("statistic") == ["kto", "kto_rt"]
+    assert having("task_vector") == ["task_arithmetic"]
+    assert having("needs_hidden") == ["rmu"]
+    assert having("needs_logits") == ["undial", "ce_u", "me", "pdu"]
+    assert having("everywhere_in") == ["undial"]
+    assert [name for name, method in METHODS.items() if method.alternative == "generated"] == ["altpo"]
+
+
+@every_method
+def test_declarations_are_consistent(method: Method) -> None:
+    """What the loop relies on without asking."""
+    if method.reduction == "alternative_tokens":
+        assert method.alternative != "none"
+    if method.combine is not None:
+        assert method.retain != "none"
+    if method.multiplier is not None:
+        assert "retain_weight" in method.hyperparameters
+    if method.worst_nearby:
+        assert "radius" in method.hyperparameters
+    if method.task_vector:
+        assert {"scale", "overfit_epochs"} <= set(method.hyperparameters)
+    if method.needs_hidden or method.retain == "hidden":
+        assert "depth" in method.hyperparameters
+    if method.retain == "preference":
+        assert "beta" in method.hyperparameters
+    assert method.retain == "none" or method.retain in RETAIN_TERMS
+    assert "arXiv" in method.source
+
+
+@every_method
 def test_declared_hyperparameters_are_optional_fields_of_a_trial(method: Method) -> None:
     for name in method.hyperparameters:
         assert Hyperparameters.model_fields[name].default is None
 
 
-def test_defaults_are_the_papers_and_a_trial_overrides_them() -> None:
+@every_method
+def test_defaults_and_both_ends_of_a_range_make_a_trial(method: Method) -> None:
+    for end in ("low", "default", "high"):
+        values = {name: getattr(each, end) for name, each in method.hyperparameters.items()}
+        assert method.values(hyper(**values)) == values
+    assert method.values(hyper()) == {name: each.default for name, each in method.hyperparameters.items()}
+
+
+def test_a_trial_overrides_defaults() -> None:
     method = METHODS["npo_rt"]
     assert method.values(hyper()) == {"beta": 0.1, "retain_weight": 1.0}
     assert method.values(hyper(beta=0.5, retain_weight=0.0)) == {"beta": 0.5, "retain_weight": 0.0}
@@ -69,7 +136,15 @@ def test_impossible_ranges_are_refused(low: float, high: float, log: bool, defau
         Hyperparameter(low=low, high=high, log=log, default=default)
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+@every_method
+def test_every_file_has_its_equation_and_every_loss_its_shape(method: Method) -> None:
+    assert "(rows,)" in (method.forget_loss.__doc__ or "")
+    module = inspect.getmodule(method.combine or method.forget_loss)
+    assert module is not None
+    assert "\n    " in (module.__doc__ or ""), "an indented equation"
+
+
+@every_method
 def test_methods_travel_to_workers(method: Method) -> None:
     assert pickle.loads(pickle.dumps(method)) == method
 

@@ -1,0 +1,128 @@
+"""Combinations of two gradients, and the multiplier that moves: pure functions, tried on real vectors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from trainables.methods import METHODS
+from trainables.methods.gru import rectified
+from trainables.methods.method import Products
+from trainables.methods.pdu import dual_ascent
+
+Vector = NDArray[np.float64]
+# Rounded: squares of entries below 1e-160 are 0, which is another test.
+vectors = arrays.arrays(np.float64, 4, elements=st.floats(-1e3, 1e3).map(lambda x: round(x, 6)))
+scales = st.floats(1e-6, 1e6)
+
+
+def products(forget: Vector, retain: Vector) -> Products:
+    return Products(float(forget @ forget), float(retain @ retain), float(forget @ retain))
+
+
+def length(vector: Vector) -> float:
+    return float(np.sqrt(vector @ vector))
+
+
+def step(name: str, forget: Vector, retain: Vector) -> Vector:
+    """The gradient that a method makes of two."""
+    combine = METHODS[name].combine
+    assert combine is not None
+    a, b = combine(products(forget, retain), {})
+    return a * forget + b * retain
+
+
+@given(vectors, vectors)
+def test_gru_never_points_against_the_retain_gradient(forget: Vector, retain: Vector) -> None:
+    slack = 1e-9 * length(retain) * (length(forget) + length(retain))
+    assert step("gru", forget, retain) @ retain >= retain @ retain - slack
+
+
+@given(vectors, vectors)
+def test_gru_is_the_sum_where_nothing_conflicts(forget: Vector, retain: Vector) -> None:
+    assume(forget @ retain >= 0)
+    assert rectified(products(forget, retain), {}) == (1.0, 1.0)
+
+
+@given(vectors, vectors)
+def test_gru_takes_off_the_conflict_and_nothing_else(forget: Vector, retain: Vector) -> None:
+    """The rest of the forget gradient is orthogonal to the retain gradient and as near to the whole as can be."""
+    assume(forget @ retain < 0 and length(retain) > 1e-3)
+    left = step("gru", forget, retain) - retain
+    scale = length(forget) + length(retain)
+    assert abs(left @ retain) <= 1e-9 * scale * length(retain)
+    cosine = forget @ retain / length(retain)
+    assert length(left - forget) == pytest.approx(abs(cosine), rel=1e-6, abs=1e-9 * scale)
+    assert left @ forget >= -1e-9 * scale**2
+
+
+@given(vectors, vectors, scales, scales)
+def test_ngdiff_does_not_care_for_the_size_of_either_gradient(
+    forget: Vector, retain: Vector, a: float, b: float
+) -> None:
+    assume(min(length(forget), length(retain)) > 1e-3)
+    np.testing.assert_allclose(
+        step("ngdiff", a * forget, b * retain), step("ngdiff", forget, retain), rtol=1e-6, atol=1e-9
+    )
+
+
+@given(vectors, vectors)
+def test_ngdiff_makes_both_gradients_unit_vectors(forget: Vector, retain: Vector) -> None:
+    """So the step agrees with both: it lowers (or leaves) the retain loss and the forget loss that is minimised."""
+    assume(min(length(forget), length(retain)) > 1e-3)
+    found = step("ngdiff", forget, retain)
+    np.testing.assert_allclose(found, forget / length(forget) + retain / length(retain), rtol=1e-9, atol=1e-12)
+    assert found @ forget >= -1e-9 * length(forget)
+    assert found @ retain >= -1e-9 * length(retain)
+
+
+@given(vectors)
+def test_a_gradient_that_is_zero_is_safe(other: Vector) -> None:
+    zero = np.zeros_like(other)
+    for forget, retain in ((zero, other), (other, zero), (zero, zero)):
+        for name in ("gru", "ngdiff"):
+            assert np.isfinite(step(name, forget, retain)).all()
+    np.testing.assert_array_equal(step("gru", other, zero), other)
+    np.testing.assert_array_equal(step("gru", zero, other), other)
+
+
+def test_a_gradient_of_nans_stays_one() -> None:
+    for name in ("gru", "ngdiff"):
+        assert np.isnan(step(name, np.full(4, np.nan), np.ones(4))).all()
+
+
+VALUES = {"epsilon": 0.3, "dual_step": 5.0, "retain_weight": 100.0}
+weights = st.floats(0, 1e6)
+
+
+@given(weights, st.floats(0, 1e6), st.floats(0, 10), st.floats(0.01, 100))
+def test_the_multiplier_is_never_negative(weight: float, loss: float, epsilon: float, size: float) -> None:
+    assert dual_ascent(weight, loss, {"epsilon": epsilon, "dual_step": size}) >= 0
+
+
+@given(weights, st.floats(0, 1e3))
+def test_the_multiplier_grows_while_the_constraint_is_broken_and_falls_while_it_holds(
+    weight: float, loss: float
+) -> None:
+    after = dual_ascent(weight, loss, VALUES)
+    if loss >= 0.3:
+        assert after >= weight
+    else:
+        assert after <= weight
+    assert after == pytest.approx(max(0.0, weight + 5.0 * (loss - 0.3)), rel=1e-12)
+
+
+def test_the_multiplier_rests_where_the_constraint_is_met_exactly() -> None:
+    assert dual_ascent(7.0, 0.3, VALUES) == 7.0
+    assert dual_ascent(1.0, 0.0, VALUES) == 0.0
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_broken_retain_loss_moves_no_multiplier(loss: float) -> None:
+    assert dual_ascent(3.0, loss, VALUES) == 3.0
