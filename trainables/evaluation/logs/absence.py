@@ -1,0 +1,76 @@
+"""Why a metric is not there. Words only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from trainables.evaluation.logs.log import LEGACY, Log
+from trainables.evaluation.logs.names import ATTACKS, TOFU_METRICS, UTILITY_PARTS, keys_of
+from trainables.evaluation.logs.open_unlearning import is_tofu
+
+_MEMORISATION = ("extraction_strength", "exact_memorization")
+_MUSE_METRICS = (
+    "forget_rouge",
+    "forget_knowledge_rouge",
+    "retain_rouge",
+    *_MEMORISATION,
+    *(f"mia_{attack}" for attack in ATTACKS),
+)
+_NAN = "NaN, as a value is that it is made of"
+
+
+def has_nine_parts(found: Mapping[str, float]) -> bool:
+    """Whether TOFU's model utility can be computed."""
+    return all(name in found for name in UTILITY_PARTS)
+
+
+def absent_of_one(log: Log, found: Mapping[str, float], stored: Mapping[str, float]) -> dict[str, str]:
+    """By metric the reason, for those that such a log usually has."""
+    reasons = {name: _NAN for name, value in found.items() if math.isnan(value)}
+    return reasons | {name: _reason(log, name, found, stored) for name in _usual(log) if name not in found}
+
+
+def absent_of_both(retain: Log, unlearned: Log, found: Mapping[str, float]) -> dict[str, str]:
+    """The same for what two logs say together."""
+    reasons = {name: _NAN for name, value in found.items() if math.isnan(value)}
+    if "forget_quality" not in found:
+        reasons["forget_quality"] = _lacking(
+            retain, unlearned, "losses of paraphrased and wrong answers", "truth_ratio"
+        )
+    if "privleak" not in found:
+        reasons["privleak"] = _lacking(retain, unlearned, "scores of mia_min_k for forget and holdout rows", "")
+    return reasons
+
+
+def _usual(log: Log) -> tuple[str, ...]:
+    if log.own:
+        return ()
+    if log.format == LEGACY or is_tofu(log):
+        return TOFU_METRICS
+    return _MUSE_METRICS if "forget_knowledge" in log.sets else ()
+
+
+def _reason(log: Log, name: str, found: Mapping[str, float], stored: Mapping[str, float]) -> str:
+    if name in stored:
+        return "the log has its aggregate, but no rows"
+    if name == "model_utility":
+        return f"needs {', '.join(part for part in UTILITY_PARTS if part not in found and part not in stored)}"
+    if log.format == LEGACY and (name in _MEMORISATION or name.startswith("mia_")):
+        return "TOFU's older format does not have it"
+    if log.format == LEGACY:
+        return "the log lacks its measurements"
+    choice = name.startswith(("real_authors", "world_facts"))
+    return f"the log has no rows of {' or '.join(keys_of(name, choice, 'forget_knowledge' in log.sets))}"
+
+
+def _lacking(retain: Log, unlearned: Log, what: str, column: str) -> str:
+    lacking = [log.file for log in (retain, unlearned) if not _has(log, column)]
+    return f"no {what} in {' and '.join(lacking or [retain.file])}"
+
+
+def _has(log: Log, column: str) -> bool:
+    forget = log.sets.get("forget")
+    if not column:
+        return sum("attack:min_k" in of_set.columns for of_set in log.sets.values()) > 1
+    return forget is not None and ("perturbed_losses" in forget.columns or column in forget.columns)

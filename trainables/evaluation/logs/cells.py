@@ -1,0 +1,124 @@
+"""Values of a log, read with patience: rows as objects or lists, numbers as text, nested in lists. Knows no format.
+
+`None` stands for "not measured"; NaN and infinity are measurements. What is neither a number nor that is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from trainables.evaluation.logs.log import Column, Index, LogError, Value
+
+_SLACK = 1e-4  # low precision arithmetic overshoots the ends of a range by this much
+
+
+def rows_of(content: object, where: str) -> dict[Index, Any]:
+    """Rows by index, from `{"0": …}` or a list. Integers in order, then names. Raises LogError for anything else."""
+    if isinstance(content, list):
+        return dict(enumerate(content))
+    if not isinstance(content, Mapping):
+        raise LogError(f"{where}: is {_kind(content)}, must be rows by index; take the file as it was written")
+    rows = {_index(key): row for key, row in content.items()}
+    return dict(sorted(rows.items(), key=lambda item: (isinstance(item[0], str), item[0])))
+
+
+def is_rows(content: object) -> bool:
+    """Whether it can only be rows: an object of indices, or a list."""
+    if isinstance(content, Mapping):
+        return bool(content) and all(isinstance(_index(key), int) for key in content)
+    return isinstance(content, list)
+
+
+def column(rows: Mapping[Index, Any], read: Callable[[Any, str], Value | None], where: str) -> Column:
+    """The rows that have a value."""
+    found = {index: read(row, f"{where}, row {index}") for index, row in rows.items()}
+    return {index: value for index, value in found.items() if value is not None}
+
+
+def share(value: object, where: str) -> float | None:
+    """A number between 0 and 1, NaN included."""
+    found = score(value, where)
+    if found is not None and not math.isnan(found) and not -_SLACK <= found <= 1 + _SLACK:
+        raise LogError(f"{where}: is {found:g}, must lie between 0 and 1; take the file as it was written")
+    return None if found is None else found if math.isnan(found) else min(1.0, max(0.0, found))
+
+
+def loss(value: object, where: str) -> float | None:
+    """A number that is not negative, NaN and infinity included."""
+    found = score(value, where)
+    if found is not None and found < -_SLACK:
+        raise LogError(f"{where}: is {found:g}, must not be negative; take the file as it was written")
+    return None if found is None else found if math.isnan(found) else max(0.0, found)
+
+
+def score(value: object, where: str) -> float | None:
+    """Any number; of several in lists their mean."""
+    found = _numbers(value, where)
+    return None if found is None else sum(found) / len(found)
+
+
+def losses(value: object, where: str) -> tuple[float, ...] | None:
+    """One number or more, none negative."""
+    found = _numbers(value, where)
+    return None if found is None else tuple(loss(each, where) or 0.0 for each in found)
+
+
+def shares(value: object, where: str) -> tuple[float, ...] | None:
+    """One number or more, each between 0 and 1."""
+    found = _numbers(value, where)
+    return None if found is None else tuple(share(each, where) or 0.0 for each in found)
+
+
+def text(value: object, where: str) -> str | None:
+    """A text; anything else counts as none."""
+    return value if isinstance(value, str) else None
+
+
+def number(value: object) -> float | None:
+    """A plain number, or None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _numbers(value: object, where: str) -> tuple[float, ...] | None:
+    """All of a nested list in order; None if it is empty or one of them is None."""
+    found = []
+    for leaf in _leaves(value):
+        if leaf is None:
+            return None
+        if (plain := number(leaf)) is None:
+            raise LogError(f"{where}: is {_kind(leaf)}, must be a number; take the file as it was written")
+        found.append(plain)
+    return tuple(found) or None
+
+
+def _leaves(value: object) -> Iterator[object]:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list | tuple):
+            waiting.extend(reversed(each))
+        elif isinstance(each, Mapping):
+            waiting.extend(reversed(list(rows_of(each, "").values())))
+        else:
+            yield each
+
+
+def _index(key: object) -> Index:
+    try:
+        return int(str(key))
+    except ValueError:
+        return str(key)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, str):
+        return f"the text {value[:20]!r}"
+    names = {dict: "an object", list: "a list", bool: str(value).lower(), type(None): "null"}
+    return names.get(type(value), f"{str(value)[:20]}")

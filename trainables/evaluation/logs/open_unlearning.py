@@ -1,0 +1,212 @@
+"""Reads open-unlearning's evaluation files: `{metric: {"agg_value": …, "value_by_index": {row: {…}}}}` and summaries.
+
+Knows its keys (`<prefix>_Q_A_Prob`, `mia_<attack>`, …; facts from its `src/evals` and `configs/eval`), not what follows
+from the values. Keys of other metrics are kept as stored aggregates; a summary (`{metric: number}`) has nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+from trainables.data.rows import Role
+from trainables.evaluation.logs import cells
+from trainables.evaluation.logs.log import OPEN_UNLEARNING, Column, Log, LogError, SetRows, Value
+from trainables.evaluation.logs.names import ATTACKS, TOFU_SETS, set_of
+
+GUARD = 1e-10
+"""Added to the denominators of truth ratios and choices, so that every published number has it."""
+
+OWN_KEY = "letheon"
+"""Where a log that this project wrote says what its sets are; its numbers have no guard."""
+
+_MULTIPLE_CHOICE = ("real_authors", "world_facts")
+_AGGREGATE, _ROWS = "agg_value", "value_by_index"
+
+
+class _Field(NamedTuple):
+    """Where a column's value is in a row: under one of `keys`, or it is the row itself if `bare`."""
+
+    column: str
+    keys: tuple[str, ...]
+    read: Callable[[Any, str], Value | None]
+    bare: bool = False
+
+
+_SCORE = ("score", "value")
+_KINDS: dict[str, tuple[_Field, ...]] = {
+    "prob": (
+        _Field("loss", ("avg_loss",), cells.loss),
+        _Field("probability", ("prob",), cells.share, bare=True),
+        _Field("tokens", ("tokens",), cells.loss),
+    ),
+    "para_prob": (
+        _Field("paraphrase_loss", ("avg_loss",), cells.loss),
+        _Field("paraphrase_probability", ("prob",), cells.share, bare=True),
+    ),
+    "pert_prob": (
+        _Field("perturbed_losses", ("avg_loss",), cells.losses),
+        _Field("perturbed_probabilities", ("prob",), cells.shares, bare=True),
+    ),
+    "prob_normalised": (_Field("choice_probability", ("prob", *_SCORE), cells.share, bare=True),),
+    "rouge": (
+        _Field("rouge_l_recall", ("rougeL_recall",), cells.share, bare=True),
+        _Field("rouge_l_f1", ("rougeL_f1",), cells.share),
+        _Field("rouge_1_recall", ("rouge1_recall",), cells.share),
+        _Field("question", ("input",), cells.text),
+        _Field("answer", ("ground_truth",), cells.text),
+        _Field("generated", ("generation",), cells.text),
+    ),
+    "truth_ratio": (_Field("truth_ratio", _SCORE, cells.loss, bare=True),),
+    "extraction_strength": (_Field("extraction_strength", _SCORE, cells.share, bare=True),),
+    "exact_memorization": (_Field("exact_memorization", _SCORE, cells.share, bare=True),),
+}
+_QUESTIONS = re.compile(r"(?P<set>.+?)_Q_A_(?P<kind>PARA_Prob|PERT_Prob|Prob_normalised|Prob|ROUGE)", re.IGNORECASE)
+_OTHERS = re.compile(r"(?:(?P<set>.+)_)?(?P<kind>truth_ratio|extraction_strength|exact_memorization)", re.IGNORECASE)
+_MUSE = re.compile(r"(?P<set>forget|retain)_(?P<what>verbmem|knowmem)_ROUGE", re.IGNORECASE)
+_ATTACK = re.compile(r"mia_(?P<attack>.+)", re.IGNORECASE)
+_ATTACK_NAMES = {"min_k++": "min_k_plus_plus", "ref": "reference"} | {name: name for name in ATTACKS}
+_AGGREGATES = ("model_utility", "forget_quality", "privleak")
+
+
+def is_open_unlearning(content: Mapping[str, Any]) -> bool:
+    """Whether any key is one of its metrics."""
+    return any(_metric_of(str(key)) is not None or key in _AGGREGATES for key in content)
+
+
+def read_open_unlearning(content: Mapping[str, Any], file: str) -> Log:
+    """Raises LogError for a known key with values of the wrong kind."""
+    own = content.get(OWN_KEY)
+    sets: dict[str, SetRows] = {}
+    members = _members(content)
+    for key, entry in content.items():
+        if (metric := _metric_of(str(key))) is not None:
+            _read_metric(sets, metric, entry, f"{file}: {key}", members)
+    rows = any(of_set.columns for of_set in sets.values())
+    if isinstance(own, Mapping):
+        _describe(sets, own.get("sets"))
+    return Log(
+        file=file,
+        format=OPEN_UNLEARNING if rows else f"{OPEN_UNLEARNING} summary",
+        sets={name: of_set for name, of_set in sets.items() if of_set.columns},
+        stored={str(key): value for key, entry in content.items() if (value := _aggregate(entry)) is not _NOTHING},
+        guard=0.0 if isinstance(own, Mapping) else GUARD,
+        own=isinstance(own, Mapping),
+    )
+
+
+def _members(content: Mapping[str, Any]) -> str:
+    """The set whose rows the attacks look for: MUSE's are others than those of its forget set."""
+    own = content.get(OWN_KEY)
+    if isinstance(own, Mapping) and isinstance(own.get("membership"), str):
+        return str(own["membership"])
+    return "members" if any(_MUSE.fullmatch(str(key)) for key in content) else "forget"
+
+
+_NOTHING = cast("float | None", object())
+
+
+def _aggregate(entry: object) -> float | None:
+    if isinstance(entry, Mapping):
+        return cells.number(entry[_AGGREGATE]) if _AGGREGATE in entry else _NOTHING
+    plain = cells.number(entry)
+    return _NOTHING if plain is None else plain
+
+
+def _metric_of(key: str) -> tuple[str, str] | None:
+    """(set, kind) of a key; the set of an attack is the attack."""
+    if found := _QUESTIONS.fullmatch(key) or _OTHERS.fullmatch(key):
+        return set_of(found["set"] or "forget"), found["kind"].lower()
+    if found := _MUSE.fullmatch(key):
+        knowledge = found["what"].lower() == "knowmem" and found["set"].lower() == "forget"
+        return ("forget_knowledge" if knowledge else found["set"].lower()), "muse_rouge"
+    if (found := _ATTACK.fullmatch(key)) and found["attack"].lower() in _ATTACK_NAMES:
+        return _ATTACK_NAMES[found["attack"].lower()], "attack"
+    return None
+
+
+def _read_metric(sets: dict[str, SetRows], metric: tuple[str, str], entry: object, where: str, members: str) -> None:
+    name, kind = metric
+    if kind == "attack":
+        for side, rows in _sides(entry, where):
+            of_set = _set(sets, members if side == "forget" else "holdout")
+            _fill(of_set, (_Field(f"attack:{name}", _SCORE, cells.score, bare=True),), rows, where)
+        return
+    of_set = _set(sets, name)
+    if kind == "muse_rouge":
+        of_set.rouge, kind = "f1", "rouge"
+    if kind == "prob_normalised":
+        of_set.multiple_choice = True
+    whole = _rows(entry, where)
+    if whole is not None:
+        _fill(of_set, _KINDS[kind], whole, where)
+
+
+def _sides(entry: object, where: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    if isinstance(entry, Mapping):
+        for side in ("forget", "holdout"):
+            if side in entry and (rows := _rows(entry[side], f"{where}, {side}")) is not None:
+                yield side, rows
+    elif not _is_number(entry):
+        raise LogError(f"{where}: must have the scores of forget and holdout rows; take the file as it was written")
+
+
+def _rows(entry: object, where: str) -> Mapping[Any, Any] | None:
+    """The rows of a metric; None if it has its aggregate only."""
+    if isinstance(entry, Mapping):
+        if entry.get(_ROWS) is not None:
+            return cells.rows_of(entry[_ROWS], where)
+        if _AGGREGATE in entry or not cells.is_rows(entry):
+            return None
+    elif _is_number(entry):
+        return None
+    return cells.rows_of(entry, where)
+
+
+def _is_number(entry: object) -> bool:
+    return entry is None or (cells.number(entry) is not None)
+
+
+def _fill(of_set: SetRows, fields: tuple[_Field, ...], rows: Mapping[Any, Any], where: str) -> None:
+    for wanted in fields:
+        found = cells.column(_cells(wanted, rows), wanted.read, f"{where}, {wanted.keys[0]}")
+        if found:
+            of_set.columns[wanted.column] = found
+
+
+def _cells(wanted: _Field, rows: Mapping[Any, Any]) -> Column:
+    found: dict[Any, Any] = {}
+    for index, row in rows.items():
+        if isinstance(row, Mapping):
+            found[index] = next((row[key] for key in wanted.keys if key in row), None)
+        elif wanted.bare:
+            found[index] = row
+    return found
+
+
+def _set(sets: dict[str, SetRows], name: str) -> SetRows:
+    if name not in sets:
+        roles: dict[str, Role] = {"members": "members", "holdout": "holdout"}
+        role = roles.get(name, "forget" if name.startswith("forget") else "utility")
+        sets[name] = SetRows(role=role, multiple_choice=name in _MULTIPLE_CHOICE)
+    return sets[name]
+
+
+def _describe(sets: Mapping[str, SetRows], own: object) -> None:
+    """What a log of this project says of its sets."""
+    for name, facts in own.items() if isinstance(own, Mapping) else ():
+        if name not in sets or not isinstance(facts, Mapping):
+            continue
+        if facts.get("role") in ("forget", "utility", "members", "holdout"):
+            sets[name].role = facts["role"]
+        if isinstance(facts.get("multiple_choice"), bool):
+            sets[name].multiple_choice = facts["multiple_choice"]
+        if facts.get("rouge") in ("recall", "f1"):
+            sets[name].rouge = facts["rouge"]
+
+
+def is_tofu(log: Log) -> bool:
+    """Whether the log is of TOFU: it has sets or aggregates that only TOFU has."""
+    facts = [name for name in TOFU_SETS if name in log.sets and name not in ("forget", "retain")]
+    return bool(facts) or any(_QUESTIONS.fullmatch(key) for key in log.stored) or "model_utility" in log.stored
