@@ -24,6 +24,7 @@ from trainables.config import BenchmarkConfig, EvaluationConfig, Precision
 from trainables.data import load_benchmark
 from trainables.engine import Engine
 from trainables.evaluation import Evaluation, compare, evaluate, yardstick
+from trainables.evaluation.logs import open_unlearning_log
 from trainables.group import Group
 from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 from trainables.loop import first
@@ -166,8 +167,10 @@ def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
     group.barrier()
 
 
-def evaluate_folder(folder: Path, card: dict[str, Any] | None = None) -> dict[str, Any]:
+def evaluate_folder(folder: Path, card: dict[str, Any] | None = None, log: Path | None = None) -> dict[str, Any]:
     """Metrics of any model folder in this process, on the benchmark that `letheon.json` in it (or `card`) names.
+
+    `log`: a file to write the whole evaluation to, row by row, as open-unlearning writes it.
 
     Raises:
         FileNotFoundError: the folder has no `letheon.json` and no card was given.
@@ -185,6 +188,8 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None) -> dict[st
         if "yardstick" in card
         else {}
     )
+    if log is not None:
+        write_json(log, open_unlearning_log(evaluation.details, comparison or evaluation.metrics, split.evaluation))
     return {
         "model": str(folder),
         "benchmark": card["benchmark"],
