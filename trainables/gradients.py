@@ -25,7 +25,7 @@ Gradients = list[Tensor]
 class ComputeTerms(Protocol):
     """Both losses of a part, or one of them."""
 
-    def __call__(self, part: Part, forget: bool = True, retain: bool = True) -> Terms: ...
+    def __call__(self, part: Part, forget: bool = True, retain: bool = True, *, for_engine: bool = True) -> Terms: ...
 
 
 def trainable(model: Any) -> list[Tensor]:
@@ -37,7 +37,9 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor], keep_graph: bool = 
     """d loss / d parameters in float32, without touching `.grad`; zeros where the loss does not depend on one."""
     if not loss.requires_grad:
         return [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
-    found: tuple[Tensor | None, ...] = torch.autograd.grad(loss, list(parameters), retain_graph=keep_graph, allow_unused=True)
+    found: tuple[Tensor | None, ...] = torch.autograd.grad(
+        loss, list(parameters), retain_graph=keep_graph, allow_unused=True
+    )
     return [
         torch.zeros_like(parameter, dtype=torch.float32) if gradient is None else gradient.float()
         for gradient, parameter in zip(found, parameters, strict=True)
@@ -74,7 +76,7 @@ def combined(stepper: Stepper, parts: Sequence[Part], terms: ComputeTerms, seen:
     retain = [torch.zeros_like(gradient) for gradient in forget]
     found: list[Terms] = []
     for part in parts:
-        of_part = terms(part)
+        of_part = terms(part, for_engine=False)
         if of_part.retain is None:
             raise ValueError(f"{stepper.method.name} combines two gradients: it must declare a retain term")
         _add(forget, gradients_of(of_part.forget, parameters, keep_graph=True))
@@ -106,7 +108,7 @@ def worst_nearby(stepper: Stepper, parts: Sequence[Part], terms: ComputeTerms, s
     parameters = trainable(stepper.engine.model)
     gradients = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
     for part in parts:
-        _add(gradients, gradients_of(terms(part, retain=False).forget, parameters))
+        _add(gradients, gradients_of(terms(part, retain=False, for_engine=False).forget, parameters))
     direction = over_workers(gradients, stepper.feed.group.size)
     length = products(direction, direction).forget ** 0.5
     step = stepper.values["radius"] / length if length > 0 else 0.0

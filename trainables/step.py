@@ -82,13 +82,24 @@ class Stepper:
         return Seen(loss.detach(), terms.detached())
 
     def terms(
-        self, part: Part, forget: bool = True, retain: bool = True, *, step: StepRows, statistic: Tensor | None
+        self,
+        part: Part,
+        forget: bool = True,
+        retain: bool = True,
+        *,
+        for_engine: bool = True,
+        step: StepRows,
+        statistic: Tensor | None,
     ) -> Terms:
-        """Both losses of a part from one forward pass; without `forget` or `retain` that side's rows stay out."""
+        """Both losses of a part from one forward pass; without `forget` or `retain` that side's rows stay out.
+
+        `for_engine`: whether the engine will run the backward pass. It refuses any other one over its own forward.
+        """
         rows = self.feed.rows(part, forget, retain)
         batch = self.feed.batch(rows)
         keep = self._keep(batch)
-        scores = _Split.of(score(self.engine.deepspeed, batch, keep), rows)
+        model = self.engine.deepspeed if for_engine else self.engine.model
+        scores = _Split.of(score(model, batch, keep), rows)
         frozen = self._frozen(batch, keep, rows)
         divisors = self.feed.divisors(part, step)
         loss = scores.forget.token_log_probs.new_zeros(())
