@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from letheon.front import front_of
+from letheon.objectives import Goals
 from letheon.records import Journal, Row
 from letheon.retention import Point, clean
 
@@ -30,10 +31,11 @@ class Recorder:
         journal: Journal,
         tracker: Tracker,
         trials: Path,
-        floor: float,
+        goals: Goals,
         show: Callable[[Sequence[Row]], None],
     ) -> None:
-        self._journal, self._tracker, self._trials, self._floor, self._show = journal, tracker, trials, floor, show
+        self._journal, self._tracker, self._trials, self._show = journal, tracker, trials, show
+        self._goals = goals.before_audit  # what an audit may choose from is kept
         self._cleaned: set[Point] = set()
         self._seen = 0
         self._wait = 0.0
@@ -62,7 +64,7 @@ class Recorder:
         self._wait -= PERIOD_SECONDS
         if self._wait <= 0 or last:
             self._sync(rows)
-        clean(self._trials, rows, front_of(rows, floor=self._floor), self._cleaned)
+        clean(self._trials, rows, front_of(rows, goals=self._goals), self._cleaned)
         self._seen = len(rows)
 
     def _sync(self, rows: Sequence[Row]) -> None:

@@ -11,6 +11,7 @@ import math
 import zlib
 from functools import lru_cache
 from itertools import product
+from typing import get_args
 
 import numpy as np
 
@@ -57,8 +58,14 @@ def sample(spec: SweepSpec, index: int) -> Hyperparameters:
     values = dict(_combinations(_key(spec))[position])
     for name, domain in _ranges(spec, str(values["method"])).items():
         draw = _uniforms(1, spec.searcher.seed, configuration, zlib.crc32(name.encode()))[0]
-        values[name] = _between(domain, float(draw), whole=Hyperparameters.model_fields[name].annotation is int)
+        values[name] = _between(domain, float(draw), whole=is_whole(name))
     return Hyperparameters(**{**_defaults(spec, str(values["method"])), **values, "seed": spec.seeds[seed]})  # type: ignore[arg-type]
+
+
+def is_whole(name: str) -> bool:
+    """Whether the hyper-parameter is a whole number."""
+    annotation = Hyperparameters.model_fields[name].annotation
+    return annotation is int or int in get_args(annotation)
 
 
 def combination_count(spec: SweepSpec) -> int:

@@ -16,6 +16,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from letheon.errors import SpaceNotFound, SpecErrors, did_you_mean
 from letheon.schedulers import SchedulerConfig
 from letheon.yaml_source import read_source
+from trainables.audit import AuditConfig
 from trainables.config import (
     TINY_RECIPE,
     BenchmarkConfig,
@@ -26,12 +27,15 @@ from trainables.config import (
     TrainingRecipe,
     WorkersConfig,
 )
+from trainables.data import default_objectives
 
 __all__ = [
     "DOMAIN_KINDS",
     "NAMED_BASES",
     "TINY_RECIPE",
+    "Audit",
     "Choice",
+    "Constraint",
     "Domain",
     "LogUniform",
     "ModelSpec",
@@ -101,7 +105,7 @@ class ModelSpec(Frozen):
     base: str = Field(default="tiny", min_length=1, description="hub id, local folder, `tiny` or `smollm2`")
     revision: str | None = Field(default=None, description="revision of the hub model")
     target: str | None = Field(default=None, description="a finished target model; null: fine-tune `base`")
-    retain: dict[Annotated[float, Field(gt=0, lt=1)], str] | None = Field(
+    retain: dict[Annotated[float, Field(gt=0, le=1)], str] | None = Field(
         default=None, description="finished retain models by forget fraction; what is missing is fine-tuned"
     )
     template: str | None = Field(default=None, description="prompt template; null: by the tokenizer")
@@ -115,11 +119,28 @@ class ModelSpec(Frozen):
         return self
 
 
-class Objectives(Frozen):
-    """What the front is made of; both are maximised."""
+class Constraint(Frozen):
+    """What a metric of a checkpoint must keep to; both ends included."""
 
-    log10_forget_quality: Literal["max"] = "max"
-    model_utility: Literal["max"] = "max"
+    max: float | None = None
+    min: float | None = None
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Constraint:
+        if self.max is None and self.min is None:
+            raise ValueError("has neither max nor min; write {max: 0.4}")
+        if self.max is not None and self.min is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g}: must be <= max {self.max:g}; swap the two")
+        return self
+
+
+def _switch_or_config(value: object) -> str:
+    return "config" if isinstance(value, (dict, AuditConfig)) else "switch"
+
+
+Audit: TypeAlias = Annotated[
+    Annotated[bool, Tag("switch")] | Annotated[AuditConfig, Tag("config")], Discriminator(_switch_or_config)
+]
 
 
 class SearcherSpec(Frozen):
@@ -158,13 +179,28 @@ class SweepSpec(Frozen):
     benchmark: BenchmarkConfig = BenchmarkConfig()
     model: ModelSpec = ModelSpec()
     search: dict[str, Domain]
-    objectives: Objectives = Objectives()
+    objectives: dict[str, Literal["max", "min"]] = Field(
+        default={}, description="two metrics: what must be forgotten, what must stay; empty: the benchmark's own"
+    )
+    constraints: dict[str, Constraint] = Field(default={}, description="what a front checkpoint must keep to")
     scheduler: SchedulerConfig = SchedulerConfig(max_epochs=10)
     searcher: SearcherSpec = SearcherSpec()
     budget: BudgetSpec = BudgetSpec()
     trial: TrialSpec = TrialSpec()
     evaluation: EvaluationConfig = EvaluationConfig()
+    audit: Audit = Field(default=False, description="attack every front checkpoint at the end; true: with the defaults")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+
+    @model_validator(mode="after")
+    def _objectives_of_benchmark(self) -> SweepSpec:
+        if not self.objectives:
+            object.__setattr__(self, "objectives", default_objectives(self.benchmark.name))
+        return self
+
+    @property
+    def audit_config(self) -> AuditConfig:
+        """The attacks of an audit, whether or not the sweep itself ends with one."""
+        return self.audit if isinstance(self.audit, AuditConfig) else AuditConfig()
 
     @property
     def fractions(self) -> tuple[float, ...]:

@@ -9,29 +9,23 @@ import copy
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from letheon.errors import SpecErrors, did_you_mean
 from letheon.spec import DOMAIN_KINDS, NAMED_BASES, SweepSpec, local_folder
 from letheon.spec_benchmark import benchmark_problems
+from letheon.spec_objectives import objective_problems
 from letheon.spec_search import search_problems
+from letheon.spec_trial import trial_problems
 from letheon.yaml_source import MISSING, KeyPath, Problem, Source, exponent_as_text, get, one_line, show
 from trainables.data.template import TEMPLATES
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SMALL = (("objectives",), ("constraints",), ("audit",))
+"""Sections whose own rules hang on each of their settings."""
 _STAND_INS: dict[str, Any] = {"name": "unnamed", "search": {}}
-_OWNED = {
-    "train_batch_size": "set trial.batch_size or search it",
-    "train_micro_batch_size_per_gpu": "set trial.micro_batch_size",
-    "gradient_accumulation_steps": "it follows from batch_size, micro_batch_size and workers",
-    "gradient_clipping": "it is fixed for every trial",
-    "fp16": "set trial.precision: bf16",
-    "bf16": "set trial.precision: bf16",
-    "optimizer": "set search.learning_rate and trial.weight_decay",
-    "scheduler": "set trial.warmup_epochs",
-}
 
 
 def validate(source: Source) -> SweepSpec | None:
@@ -42,7 +36,8 @@ def validate(source: Source) -> SweepSpec | None:
         return None
     spec, broken = _shape(source)
     if spec is not None:
-        found = [*_rules(spec), *search_problems(spec, broken), *benchmark_problems(spec, broken)]
+        found = [*_rules(spec), *trial_problems(spec), *objective_problems(spec)]
+        found += [*search_problems(spec, broken), *benchmark_problems(spec, broken)]
         source.problems += [problem for problem in found if not _covered(problem.path, broken)]
     source.problems.sort(key=lambda problem: _line(source, problem))
     return spec
@@ -55,7 +50,18 @@ def _line(source: Source, problem: Problem) -> tuple[bool, int]:
 
 
 def _covered(path: KeyPath, broken: set[KeyPath]) -> bool:
-    return any(path[: len(known)] == known for known in broken)
+    """Whether a complaint about `path` may come from what was taken out: it, what it was in, or what was in it."""
+    within = any(path[: len(known)] == known for known in broken)
+    return within or (path[:1] in _SMALL and any(known[: len(path)] == path for known in broken))
+
+
+def _deepest(problems: list[Problem]) -> list[Problem]:
+    """Without those of a list or mapping that has a problem inside: it is short of what was wrong."""
+
+    def inside(outer: KeyPath, inner: KeyPath) -> bool:
+        return len(outer) < len(inner) and inner[: len(outer)] == outer
+
+    return [one for one in problems if not any(inside(one.path, other.path) for other in problems)]
 
 
 def _shape(source: Source) -> tuple[SweepSpec | None, set[KeyPath]]:
@@ -68,7 +74,7 @@ def _shape(source: Source) -> tuple[SweepSpec | None, set[KeyPath]]:
         try:
             return SweepSpec.model_validate_json(json.dumps(tree), strict=True), broken
         except ValidationError as error:
-            problems = list(_explain(error, source.data))
+            problems = _deepest(list(_explain(error, source.data)))
             source.problems += [problem for problem in problems if not _covered(problem.path, broken)]
             broken |= {_take_out(tree, problem.path) for problem in problems}
     return None, broken
@@ -154,13 +160,24 @@ _FIXES = {
 
 
 def _keys_at(path: KeyPath) -> list[str]:
-    """The keys that the model at `path` has."""
+    """The keys that the model at `path` has; below a mapping every key leads to the model of its values."""
     model: type[BaseModel] = SweepSpec
+    mapping = False
     for key in path:
+        if mapping:
+            mapping = False
+            continue
         annotation = model.model_fields[str(key)].annotation
-        members = (annotation, *getattr(annotation, "__args__", ()))
-        model = next(member for member in members if isinstance(member, type) and issubclass(member, BaseModel))
+        model = next(_models_in(annotation))
+        mapping = get_origin(annotation) is dict
     return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for member in get_args(annotation):
+        yield from _models_in(member)
 
 
 def check_name(name: str) -> str | None:
@@ -186,7 +203,6 @@ def _rules(spec: SweepSpec) -> Iterator[Problem]:
     if len(set(spec.seeds)) < len(spec.seeds):
         yield Problem(("seeds",), "a seed is listed twice", "list each seed once")
     yield from _model_rules(spec)
-    yield from _deepspeed_rules(spec.trial.deepspeed)
 
 
 def _model_rules(spec: SweepSpec) -> Iterator[Problem]:
@@ -203,28 +219,3 @@ def _model_rules(spec: SweepSpec) -> Iterator[Problem]:
     for key, folder in given.items():
         if folder is not None and not (local_folder(folder) / "config.json").is_file():
             yield Problem(("model", *key), "is no folder of a Hugging Face model", "give a folder with a config.json")
-
-
-def _deepspeed_rules(config: dict[str, Any]) -> Iterator[Problem]:
-    path: KeyPath = ("trial", "deepspeed")
-    for key, fix in _OWNED.items():
-        if key in config:
-            yield Problem((*path, key), "is set by the sweep, not in DeepSpeed's configuration", f"remove it: {fix}")
-    zero = config.get("zero_optimization", {})
-    if not isinstance(zero, dict):
-        yield Problem((*path, "zero_optimization"), "must be a mapping", "write {stage: 2}")
-    elif zero.get("stage", 0) not in (0, 1, 2, 3) or isinstance(zero.get("stage"), bool):
-        yield Problem((*path, "zero_optimization", "stage"), "must be 0, 1, 2 or 3", "0 shards nothing, 3 everything")
-    yield from _texts_for_numbers(config, path)
-
-
-def _texts_for_numbers(value: object, path: KeyPath) -> Iterator[Problem]:
-    number = exponent_as_text(value)
-    if number is not None:
-        yield Problem(path, "YAML reads this as text where a number is meant", f"write {number}")
-    elif isinstance(value, dict):
-        for key, child in value.items():
-            yield from _texts_for_numbers(child, (*path, key))
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            yield from _texts_for_numbers(child, (*path, index))

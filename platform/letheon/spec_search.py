@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from letheon.errors import did_you_mean
-from letheon.space import MAX_COMBINATIONS, combination_count
+from letheon.space import MAX_COMBINATIONS, combination_count, is_whole
 from letheon.spec import Choice, Domain, LogUniform, SweepSpec, TrialSpec, Uniform, values_of
 from letheon.yaml_source import KeyPath, Problem, exponent_as_text, show
 from trainables.config import Hyperparameters
@@ -98,21 +98,16 @@ def _range_problems(name: str, domain: Uniform | LogUniform) -> Iterator[Problem
         yield from _value_problems(name, high, (*path, 1))
 
 
-def is_integer(name: str) -> bool:
-    """Whether the hyper-parameter is a whole number."""
-    return _FIELDS[name].annotation is int
-
-
 def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem]:
     """Against the type and bounds that `Hyperparameters` declares."""
     number = exponent_as_text(value)
     if number is not None:
         yield Problem(path, "YAML reads this as text where a number is meant", f"write {number}")
         return
-    if is_integer(name) and isinstance(value, float) and value.is_integer():
+    if is_whole(name) and isinstance(value, float) and value.is_integer():
         value = int(value)  # a range is kept as floats
     field = _FIELDS[name]
-    annotation: Any = Annotated[field.annotation, *field.metadata]
+    annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     try:
         TypeAdapter(annotation).validate_python(value, strict=True)
     except ValidationError as error:

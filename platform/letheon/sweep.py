@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.capacity import machine, shortage, slots_that_fit
 from letheon.errors import LetheonError
-from letheon.front import UTILITY_FLOOR, front_of
+from letheon.front import front_of
+from letheon.objectives import Goals
 from letheon.preparation import Prepared, trial_config
 from letheon.preparers import prepare
 from letheon.records import Journal, Row, SweepLock, summary
 from letheon.space import sample, stratum, trial_count, trial_name
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
+from letheon.spec_objectives import goals_of
 
 if TYPE_CHECKING:
     from letheon.tracking import Registration, Tracker
@@ -77,9 +79,8 @@ class Sweep:
         return self.folder / "trials"
 
     @property
-    def floor(self) -> float:
-        collapse = self.spec.scheduler.collapse
-        return UTILITY_FLOOR if collapse is None else collapse.floor
+    def goals(self) -> Goals:
+        return goals_of(self.spec)
 
     @property
     def journal(self) -> Path:
@@ -156,7 +157,7 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     try:
         with (
             ray_session(address, sweep.spec.trial.gpus_per_worker),
-            Recorder(journal, tracker, sweep.trials, sweep.floor, show),
+            Recorder(journal, tracker, sweep.trials, sweep.goals, show),
         ):
             _prepare_and_search(sweep, journal, say)
     except KeyboardInterrupt:
@@ -245,7 +246,7 @@ def _search(sweep: Sweep, prepared: Prepared, pending: list[dict[str, Any]], slo
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
             search_alg=PendingTrials(pending),
-            scheduler=JournalScheduler(config, sweep.journal, _baselines(prepared, "target")),
+            scheduler=JournalScheduler(config, sweep.journal, _baselines(prepared, "target"), sweep.goals),
             num_samples=len(pending),
             max_concurrent_trials=slots,
             reuse_actors=True,
@@ -273,7 +274,7 @@ def _interrupted(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: floa
     rows = journal.rows
     with suppress(TrackingError):  # the journal has it all; the next resume replays it
         tracker.sync(rows)
-    front = front_of(rows, sweep.name, sweep.floor)
+    front = front_of(rows, sweep.name, sweep.goals)
     return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, tracker.where)
 
 
@@ -282,7 +283,7 @@ def _finish(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: float) ->
     from letheon.report import write_report
 
     rows = journal.rows
-    front = front_of(rows, sweep.name, sweep.floor)
+    front = front_of(rows, sweep.name, sweep.goals)
     files = write_report(sweep.folder, front, rows)
     registration = tracker.finish(front, rows, sweep.trials, files)
     journal.append("sweep", state="finished")

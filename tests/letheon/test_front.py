@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.front import area, front_of, hypervolume, knee, non_dominated
+from letheon.front import front_of, hypervolume, knee, non_dominated
+from letheon.objectives import Axis, Goals, Limit
 
 COARSE = st.integers(-6, 6).map(float)  # many ties and duplicates
 FINE = st.floats(-20, 5, allow_nan=False, allow_subnormal=False)
@@ -114,19 +115,6 @@ def test_the_shape_of_points_is_checked() -> None:
         non_dominated([(1.0, 2.0, 3.0)])
 
 
-@pytest.mark.parametrize(
-    ("quality", "ratio", "expected"),
-    [(-20, 1, 0), (0, 1, 1), (-10, 0.5, 0.25), (-30, 1, 0), (0, 1.2, 1), (1, 0.5, 0.5), (0, -1, 0)],
-)
-def test_area(quality: float, ratio: float, expected: float) -> None:
-    assert area(quality, ratio) == expected
-
-
-def test_area_of_no_number() -> None:
-    assert math.isnan(area(math.nan, 1.0))
-    assert math.isnan(area(0.0, math.nan))
-
-
 def rows(*reports: tuple[str, int, float, float], baseline: bool = True) -> list[Row]:
     """Reports (trial, epoch, log10_forget_quality, model_utility) of a target with utility 0.5; t1… is stratum 0.1."""
     names = sorted({report[0] for report in reports} | {"t000"})
@@ -158,7 +146,8 @@ def test_the_front_of_a_sweep() -> None:
         ("t100", 1, -3.0, 0.49),
     )
     found = front_of(journal, "s")
-    assert list(found) == ["sweep", "strata"]
+    assert list(found) == ["sweep", "objectives", "constraints", "strata"]
+    assert found["objectives"] == {"log10_forget_quality": "max", "model_utility": "max"}
     assert list(found["strata"]) == ["0.05", "0.1"]
     stratum = found["strata"]["0.05"]
     assert [(p["trial"], p["epoch"]) for p in stratum["points"]] == [("t000", 1), ("t000", 2), ("t001", 2)]
@@ -171,6 +160,7 @@ def test_the_front_of_a_sweep() -> None:
         "checkpoint": "trials/t000/epoch-002/model",
     }
     assert stratum["utility_floor"] == pytest.approx(0.4)
+    assert (stratum["reference"], stratum["ideal"]) == ([-20.0, stratum["utility_floor"]], [0.0, 0.5])
     above = [(-12.0, 0.48), (-1.0, 0.44), (-0.9, 0.41)]
     assert stratum["hypervolume"] == pytest.approx(moocore.hypervolume(np.array(above), ref=[-20, 0.4], maximise=True))
     assert stratum["least_violating"] == []
@@ -191,11 +181,11 @@ def test_an_empty_front_lists_what_came_nearest() -> None:
 
 
 def test_a_sweep_without_reports_or_of_nan_alone() -> None:
-    assert front_of([], "s") == {"sweep": "s", "strata": {}}
+    assert front_of([], "s")["strata"] == {}
     stratum = front_of(rows(("t000", 1, math.nan, math.nan), baseline=False))["strata"]["0.05"]
     assert stratum == {
         "points": [], "knee": None, "hypervolume": 0.0, "utility_floor": None, "target_utility": None,
-        "least_violating": [],
+        "least_violating": [], "reference": [-20.0, None], "ideal": [0.0, None], "retain_audit": None,
     }  # fmt: skip
 
 
@@ -219,3 +209,94 @@ def test_every_candidate_is_on_the_front_or_dominated_by_it(reports: list[tuple[
                 assert any(q >= quality and u >= utility for q, u in front)
         assert len(set(front)) == len(front)
         assert (stratum["knee"] in stratum["points"]) == bool(front)
+
+
+# ---- other objectives, limits and audits
+
+KL = Axis("forget_kl", "min", worst=5.0, best=0.0)
+ROUGE = Axis("audit_worst_forget_rouge", "min", worst=1.0, best=0.0)
+PLAIN = Goals()
+
+
+def report(trial: str, epoch: int, **metrics: float) -> Row:
+    return {"kind": "report", "trial": trial, "epoch": epoch, "metrics": {"utility_ratio": 1.0, **metrics}}
+
+
+def audit(trial: str, epoch: int, rouge: float) -> Row:
+    metrics = {"audit_worst_forget_rouge": rouge}
+    return {"kind": "audit", "trial": trial, "epoch": epoch, "stratum": "0.05", "metrics": metrics}
+
+
+def names(stratum: Any) -> list[str]:
+    return [f"{point['trial']}@{point['epoch']}" for point in stratum["points"]]
+
+
+def test_two_metrics_that_are_better_when_smaller() -> None:
+    goals = Goals(x=KL, y=Axis("retain_kl", "min", worst=2.0, best=0.0))
+    values = ((1, 0.5, 1.0), (2, 2.0, 0.5), (3, 3.0, 1.5), (4, 6.0, 0.1))  # 3 is dominated, 4 is outside the range
+    journal = rows() + [report("t000", epoch, forget_kl=f, retain_kl=r) for epoch, f, r in values]
+    stratum = front_of(journal, goals=goals)["strata"]["0.05"]
+    assert names(stratum) == ["t000@4", "t000@2", "t000@1"]
+    assert stratum["hypervolume"] == pytest.approx(4.5 * 1.0 + 3.0 * 0.5)
+    assert (stratum["reference"], stratum["ideal"]) == ([5.0, 2.0], [0.0, 0.0])
+    assert stratum["knee"]["epoch"] == 1  # (0.9 + 0.5) of the box against (0.6 + 0.75)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), FINE, FINE), max_size=12))
+def test_minimising_is_maximising_the_negative(reports: list[tuple[int, float, float]]) -> None:
+    down = Goals(x=Axis("a", "min", 5.0, -20.0), y=Axis("b", "min", 5.0, -20.0))
+    up = Goals(x=Axis("a", "max", -5.0, 20.0), y=Axis("b", "max", -5.0, 20.0))
+    unique = {epoch: (a, b) for epoch, a, b in reports}
+    falling = front_of(rows() + [report("t000", e, a=a, b=b) for e, (a, b) in unique.items()], goals=down)
+    rising = front_of(rows() + [report("t000", e, a=-a, b=-b) for e, (a, b) in unique.items()], goals=up)
+    one, other = falling["strata"]["0.05"], rising["strata"]["0.05"]
+    assert names(one) == names(other)
+    assert one["hypervolume"] == other["hypervolume"]
+    assert (one["knee"] or {}).get("epoch") == (other["knee"] or {}).get("epoch")
+
+
+def test_limits_keep_checkpoints_off_the_front() -> None:
+    journal = rows(("t000", 1, -2.0, 0.48), ("t000", 2, -1.0, 0.45), ("t001", 1, -3.0, 0.47))
+    for row, privleak in zip(journal[-3:], (10.0, 60.0, math.nan), strict=True):
+        row["metrics"]["privleak_distance"] = privleak
+    strict = Goals(limits=(Limit("privleak_distance", high=20.0, scale=100.0),))
+    assert names(front_of(journal)["strata"]["0.05"]) == ["t000@1", "t000@2"]
+    assert names(front_of(journal, goals=strict)["strata"]["0.05"]) == ["t000@1"]
+    stricter = Goals(limits=(Limit("privleak_distance", high=5.0, scale=100.0),))
+    stratum = front_of(journal, goals=stricter)["strata"]["0.05"]
+    assert stratum["points"] == []
+    nearest = [(point["trial"], point["epoch"]) for point in stratum["least_violating"]]
+    assert nearest == [("t000", 1), ("t000", 2), ("t001", 1)]
+
+
+def test_audits_are_metrics_of_their_checkpoints() -> None:
+    journal = [*rows(("t000", 1, -2.0, 0.48)), audit("t000", 1, 0.7), audit("retain-0.05", 0, 0.2)]
+    stratum = front_of(journal)["strata"]["0.05"]
+    assert stratum["points"][0]["metrics"]["audit_worst_forget_rouge"] == 0.7
+    assert stratum["retain_audit"] == {"audit_worst_forget_rouge": 0.2}
+    assert journal[-3]["metrics"].keys() == {"log10_forget_quality", "model_utility", "utility_ratio"}
+
+
+def test_goals_of_an_audit_choose_among_what_the_search_found() -> None:
+    found = rows(("t000", 1, -2.0, 0.48), ("t000", 2, -1.0, 0.45), ("t001", 1, -3.0, 0.47))  # t001@1 is dominated
+    goals = Goals(limits=(Limit("audit_worst_forget_rouge", high=0.5),))
+    assert names(front_of(found, goals=goals)["strata"]["0.05"]) == ["t000@1", "t000@2"]
+    audits = [audit("t000", 1, 0.7), audit("t000", 2, 0.4)]
+    assert names(front_of([*found, *audits], goals=goals)["strata"]["0.05"]) == ["t000@2"]
+    by_audit = Goals(x=ROUGE)
+    before, after = front_of(found, goals=by_audit), front_of([*found, *audits], goals=by_audit)
+    assert list(before["objectives"]) == ["log10_forget_quality", "model_utility"]
+    assert list(after["objectives"]) == ["audit_worst_forget_rouge", "model_utility"]
+    assert names(before["strata"]["0.05"]) == names(after["strata"]["0.05"]) == ["t000@1", "t000@2"]
+    assert after["strata"]["0.05"]["knee"]["epoch"] == 2  # equally far above the diagonal, and a larger area
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), FINE, st.floats(0, 0.6), st.floats(0, 1)), max_size=12), st.floats(0, 1))
+def test_an_audited_front_is_part_of_the_searchs(found: list[tuple[int, float, float, float]], high: float) -> None:
+    """Nothing comes onto it whose weights were deleted."""
+    unique = {epoch: values for epoch, *values in found}
+    journal = rows(*(("t000", epoch, quality, utility) for epoch, (quality, utility, _) in unique.items()))
+    audits = [audit("t000", epoch, rouge) for epoch, (_, _, rouge) in unique.items()]
+    kept = {*names(front_of(journal)["strata"]["0.05"])}
+    for goals in (Goals(x=ROUGE), Goals(limits=(Limit("audit_worst_forget_rouge", high=high),))):
+        assert {*names(front_of(journal + audits, goals=goals)["strata"]["0.05"])} <= kept

@@ -140,7 +140,7 @@ BAD: dict[str, tuple[str, Expected]] = {
     ),
     "fractions outside (0, 1)": (
         replaced("forget_fraction", "forget_fraction: {choice: [0, 1.5]}"),
-        [(5, ("choice[0] = 0", "greater than 0")), (5, ("choice[1] = 1.5", "less than 1"))],
+        [(5, ("choice[0] = 0", "greater than 0")), (5, ("choice[1] = 1.5", "less than or equal to 1"))],
     ),
     "range of fractions": (
         replaced("forget_fraction", "forget_fraction: {uniform: [0.1, 0.3]}"),
@@ -234,7 +234,7 @@ BAD: dict[str, tuple[str, Expected]] = {
             (2, ("benchmark.nme", "did you mean 'name'?")),
             (3, ("search.method = 'nop'", "did you mean 'npo'?")),
             (3, ("search.learning_rate", "write 1.0e-5")),
-            (3, ("search.forget_fraction = 2", "less than 1")),
+            (3, ("search.forget_fraction = 2", "less than or equal to 1")),
             (4, ("seeds = []", "empty list")),
         ],
     ),

@@ -230,7 +230,7 @@ def _front(name: str, root: Path, fraction: float | None) -> tuple[dict[str, Any
 
     found = _find(name, root)
     rows = Journal.read(found.journal)
-    result = front_of(rows, name, found.floor)
+    result = front_of(rows, name, found.goals)
     if fraction is not None:
         strata = result["strata"]
         if stratum_of(fraction) not in strata:

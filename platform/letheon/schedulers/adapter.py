@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from letheon.objectives import Goals
 from letheon.records.journal import Journal, Row, stratum_of
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
@@ -33,8 +34,8 @@ class JournalScheduler(FIFOScheduler):
     """Trials in the order of submission, stopped by `config`'s rules.
 
     A trial's config is a TrialConfig as JSON, or has one as `config`. A result has `epoch`, numbers (its metrics), and
-    `failed` (a text) if the trial cannot go on. `baselines` are the metrics of epoch 0 by stratum. Results of epoch 0
-    are let through without a row.
+    `failed` (a text) if the trial cannot go on. `baselines` are the metrics of epoch 0 by stratum, `goals`
+    the objectives that rungs compare. Results of epoch 0 are let through without a row.
     """
 
     _supports_buffered_results = False  # the worker waits for the verdict of each report
@@ -44,9 +45,10 @@ class JournalScheduler(FIFOScheduler):
         config: SchedulerConfig,
         journal: str | os.PathLike[str],
         baselines: Mapping[str, Mapping[str, float]] | None = None,
+        goals: Goals | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._config = config
+        self._config, self._goals = config, goals
         self._path = Path(journal).absolute()
         self._baselines = {stratum: dict(metrics) for stratum, metrics in (baselines or {}).items()}
         self._live: tuple[Journal, SweepScheduler] | None = None
@@ -97,7 +99,7 @@ class JournalScheduler(FIFOScheduler):
 
     def _open(self) -> tuple[Journal, SweepScheduler]:
         if self._live is None:
-            journal, scheduler = Journal(self._path), SweepScheduler(self._config)
+            journal, scheduler = Journal(self._path), SweepScheduler(self._config, self._goals)
             rows = journal.rows
             scheduler.replay(rows)
             for row in rows:  # the driver may have died between a last decision and its end row

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from letheon.schedulers.config import CollapseConfig, SchedulerConfig
+from letheon.schedulers.config import CollapseConfig
 from letheon.schedulers.decision import Outcome
 
 ALWAYS_FINITE = ("loss", "utility_ratio", "model_utility")
@@ -23,12 +23,12 @@ class Fault:
     reason: str
 
 
-def infeasible(metrics: Mapping[str, float], epoch: int, config: SchedulerConfig) -> Fault | None:
-    """A metric that decisions need is missing (`failed`: the trainable is at fault), or one is NaN or infinite."""
-    for name in config.required:
+def infeasible(metrics: Mapping[str, float], epoch: int, required: Sequence[str]) -> Fault | None:
+    """A `required` metric is missing (`failed`: the trainable is at fault), or one is NaN or infinite."""
+    for name in required:
         if metrics.get(name) is None:
             return Fault("failed", f"{name} is missing from the report of epoch {epoch}; the scheduler needs a number")
-    for name in dict.fromkeys((*ALWAYS_FINITE, *config.required)):
+    for name in dict.fromkeys((*ALWAYS_FINITE, *required)):
         value = metrics.get(name)
         if value is not None and not math.isfinite(value):
             return Fault("collapsed", f"{name} is {value} at epoch {epoch}, not a finite number")

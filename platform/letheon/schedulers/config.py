@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from letheon.front import UTILITY_FLOOR
+from letheon.objectives import UTILITY_FLOOR, Goals
 from trainables.config import Frozen
 
 
@@ -25,7 +25,7 @@ class SchedulerConfig(Frozen):
     max_epochs: int = Field(default=10, ge=1)
     grace_epochs: int = Field(default=1, ge=1, description="the first rung")
     reduction_factor: float = Field(default=3, gt=1, description="the best 1/reduction_factor of a rung go on")
-    metric: str | None = Field(default=None, description="null: area of (log10_forget_quality, utility_ratio)")
+    metric: str | None = Field(default=None, description="null: area of both objectives")
     mode: Literal["max", "min"] = "max"
     min_rung_size: int = Field(default=3, ge=1, description="a rung with fewer records stops nobody")
     collapse: CollapseConfig | None = Field(default_factory=CollapseConfig)
@@ -54,8 +54,7 @@ class SchedulerConfig(Frozen):
         """What the scalar is called in reasons."""
         return self.metric or "area"
 
-    @property
-    def required(self) -> tuple[str, ...]:
+    def required(self, goals: Goals) -> tuple[str, ...]:
         """Metrics that every report must carry for a decision."""
-        names = (self.metric,) if self.metric else ("log10_forget_quality", "utility_ratio")
+        names = (self.metric,) if self.metric else goals.ranked
         return (*names, "utility_ratio") if self.collapse and "utility_ratio" not in names else names

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from letheon import front
+from letheon.objectives import Goals
 from letheon.records.journal import Row
 from letheon.schedulers import asha, collapse
 from letheon.schedulers.asha import RungRecord
@@ -38,10 +38,14 @@ class _Track:
 
 
 class SweepScheduler:
-    """Collapse first, then the rung. One instance a sweep; strata never meet in it."""
+    """Collapse first, then the rung. One instance a sweep; strata never meet in it.
 
-    def __init__(self, config: SchedulerConfig) -> None:
-        self.config = config
+    `goals`: the objectives that trials are ranked by, where the configuration names no metric of its own.
+    """
+
+    def __init__(self, config: SchedulerConfig, goals: Goals | None = None) -> None:
+        self.config, self.goals = config, (goals or Goals()).before_audit
+        self._required = config.required(self.goals)
         self._tracks: dict[str, _Track] = {}
         self._rungs: dict[tuple[str, int], list[RungRecord]] = {}
 
@@ -98,7 +102,7 @@ class SweepScheduler:
         return replace(decision, violation=self._violation(metrics))
 
     def _fault(self, track: _Track, epoch: int, metrics: Metrics) -> collapse.Fault | None:
-        fault = collapse.infeasible(metrics, epoch, self.config)
+        fault = collapse.infeasible(metrics, epoch, self._required)
         if fault is None and self.config.collapse is not None:
             fault = collapse.collapsed(_ratios(track, epoch, metrics), self.config.collapse)
         return fault
@@ -136,13 +140,13 @@ class SweepScheduler:
 
     def _value(self, track: _Track, epoch: int, metrics: Metrics) -> float:
         """The best scalar over the trial's epochs up to here; -inf if the model is infeasible now."""
-        if collapse.infeasible(metrics, epoch, self.config):
+        if collapse.infeasible(metrics, epoch, self._required):
             return -math.inf
         return max(self._scalar(report) for report in track.up_to(epoch, metrics))
 
     def _scalar(self, metrics: Metrics) -> float:
         if self.config.metric is None:
-            return front.area(metrics["log10_forget_quality"], metrics["utility_ratio"])
+            return self.goals.area(metrics)
         value = metrics[self.config.metric]
         return -value if self.config.mode == "min" else value
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from letheon.objectives import Goals
 from letheon.schedulers import CollapseConfig, SchedulerConfig
 from letheon.schedulers.collapse import collapsed, dip, infeasible
 
@@ -54,7 +55,7 @@ def test_a_dip_is_noted() -> None:
 @pytest.mark.parametrize("name", sorted(GOOD))
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_infeasible(name: str, value: float) -> None:
-    fault = infeasible({**GOOD, name: value}, 4, SchedulerConfig(max_epochs=9))
+    fault = infeasible({**GOOD, name: value}, 4, SchedulerConfig(max_epochs=9).required(Goals()))
     assert fault is not None
     assert fault.outcome == "collapsed"
     assert fault.reason == f"{name} is {value} at epoch 4, not a finite number"
@@ -70,10 +71,10 @@ def test_what_is_no_number_is_infeasible(name: str, value: float) -> None:
     ],
 )
 def test_a_missing_metric_is_the_trainables_fault(config: SchedulerConfig, needed: set[str]) -> None:
-    metrics = {**GOOD, "privleak": 0.1}
-    assert infeasible(metrics, 1, config) is None
+    metrics, required = {**GOOD, "privleak": 0.1}, config.required(Goals())
+    assert infeasible(metrics, 1, required) is None
     for name in metrics:
-        fault = infeasible({k: v for k, v in metrics.items() if k != name}, 1, config)
+        fault = infeasible({k: v for k, v in metrics.items() if k != name}, 1, required)
         assert (fault is not None) == (name in needed)
         if fault is not None:
             assert (fault.outcome, fault.reason.split(";")[0]) == (

@@ -1,0 +1,70 @@
+"""Rules of a sweep file's trial section: DeepSpeed's own configuration, files, and what methods ask of workers."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+from letheon.spec import SweepSpec, local_folder, values_of
+from letheon.yaml_source import KeyPath, Problem, exponent_as_text
+from trainables.methods import METHODS
+
+_OWNED = {
+    "train_batch_size": "set trial.batch_size or search it",
+    "train_micro_batch_size_per_gpu": "set trial.micro_batch_size",
+    "gradient_accumulation_steps": "it follows from batch_size, micro_batch_size and workers",
+    "gradient_clipping": "it is fixed for every trial",
+    "fp16": "set trial.precision: bf16",
+    "bf16": "set trial.precision: bf16",
+    "optimizer": "set search.learning_rate and trial.weight_decay",
+    "scheduler": "set trial.warmup_epochs",
+}
+_SHARDED = 3
+"""The ZeRO stage at which no worker holds whole weights and gradients."""
+
+
+def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
+    yield from _deepspeed_rules(spec.trial.deepspeed)
+    yield from _method_rules(spec)
+    refusals = spec.trial.refusals
+    if refusals is not None and not local_folder(refusals).is_file():
+        yield Problem(("trial", "refusals"), "is no file", "give a text file with a refusal a line, or null")
+    if spec.evaluation.harness and importlib.util.find_spec("lm_eval") is None:
+        rule = "needs the lm-evaluation-harness, which is not installed"
+        yield Problem(("evaluation", "harness"), rule, "install letheon[harness], or remove it")
+
+
+def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
+    zero = spec.trial.deepspeed.get("zero_optimization", {})
+    stage = zero.get("stage", 0) if isinstance(zero, dict) else 0
+    chosen = values_of(spec.search["method"]) if "method" in spec.search else ()
+    whole = [str(name) for name in chosen if name in METHODS and METHODS[str(name)].needs_whole_gradients]
+    if stage == _SHARDED and whole:
+        rule = f"{', '.join(whole)} must see whole gradients on every worker, which stage 3 shards"
+        yield Problem(("trial", "deepspeed", "zero_optimization", "stage"), rule, "use stage 0, 1 or 2")
+
+
+def _deepspeed_rules(config: dict[str, Any]) -> Iterator[Problem]:
+    path: KeyPath = ("trial", "deepspeed")
+    for key, fix in _OWNED.items():
+        if key in config:
+            yield Problem((*path, key), "is set by the sweep, not in DeepSpeed's configuration", f"remove it: {fix}")
+    zero = config.get("zero_optimization", {})
+    if not isinstance(zero, dict):
+        yield Problem((*path, "zero_optimization"), "must be a mapping", "write {stage: 2}")
+    elif zero.get("stage", 0) not in (0, 1, 2, 3) or isinstance(zero.get("stage"), bool):
+        yield Problem((*path, "zero_optimization", "stage"), "must be 0, 1, 2 or 3", "0 shards nothing, 3 everything")
+    yield from _texts_for_numbers(config, path)
+
+
+def _texts_for_numbers(value: object, path: KeyPath) -> Iterator[Problem]:
+    number = exponent_as_text(value)
+    if number is not None:
+        yield Problem(path, "YAML reads this as text where a number is meant", f"write {number}")
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            yield from _texts_for_numbers(child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _texts_for_numbers(child, (*path, index))

@@ -1,0 +1,99 @@
+"""Objectives, limits and goals: heights, ranges, the scheduler's scalar, what an audit adds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from letheon.objectives import FORGET_QUALITY, MODEL_UTILITY, Axis, Goals, Limit, ordered
+
+KL = Axis("forget_kl", "min", worst=5.0, best=0.0)
+AUDITED = Axis("audit_worst_forget_rouge", "min", worst=1.0, best=0.0)
+VALUES = st.floats(-50, 50)
+
+
+@pytest.mark.parametrize(
+    ("quality", "ratio", "expected"),
+    [(-20, 1, 0), (0, 1, 1), (-10, 0.5, 0.25), (-30, 1, 0), (0, 1.2, 1), (1, 0.5, 0.5), (0, -1, 0)],
+)
+def test_the_area_of_forget_quality_and_utility(quality: float, ratio: float, expected: float) -> None:
+    assert area(quality, ratio) == expected
+
+
+def test_the_area_of_no_number() -> None:
+    assert math.isnan(area(math.nan, 1.0))
+    assert math.isnan(area(0.0, math.nan))
+
+
+def area(quality: float, ratio: float) -> float:
+    return Goals().area({"log10_forget_quality": quality, "utility_ratio": ratio, "model_utility": 7.0})
+
+
+def test_a_metric_that_is_missing_has_no_area() -> None:
+    assert math.isnan(Goals().area({"utility_ratio": 1.0}))
+    assert math.isnan(Goals().area({"utility_ratio": 1.0, "log10_forget_quality": None}))
+
+
+@given(VALUES, VALUES)
+def test_smaller_is_higher_where_smaller_is_better(a: float, b: float) -> None:
+    assert (KL.height({"forget_kl": a}) > KL.height({"forget_kl": b})) == (a < b)
+    assert KL.share({"forget_kl": min(a, b)}) >= KL.share({"forget_kl": max(a, b)})
+    assert 0 <= KL.share({"forget_kl": a}) <= 1
+
+
+def test_the_ends_of_a_range_are_heights() -> None:
+    assert KL.ends(math.nan, 0.8) == (-5.0, 0.0)
+    assert (KL.share({"forget_kl": 5.0}), KL.share({"forget_kl": 0.0})) == (0.0, 1.0)
+    assert MODEL_UTILITY.ends(0.5, 0.8) == (0.4, 0.5)
+    assert FORGET_QUALITY.ends(0.5, 0.8) == (-20.0, 0.0)
+
+
+def test_the_metric_with_a_floor_is_the_second_objective() -> None:
+    assert ordered([MODEL_UTILITY, FORGET_QUALITY]) == (FORGET_QUALITY, MODEL_UTILITY)
+    assert ordered([KL, AUDITED]) == (KL, AUDITED)
+    with pytest.raises(ValueError, match="expected 2"):
+        ordered([KL])
+
+
+@given(VALUES, VALUES, VALUES)
+def test_a_limit_holds_exactly_between_its_ends(value: float, a: float, b: float) -> None:
+    limit = Limit("forget_rouge", min(a, b), max(a, b), scale=2.0)
+    violation = limit.violation({"forget_rouge": value})
+    assert (violation == 0) == (min(a, b) <= value <= max(a, b))
+    assert violation >= 0
+
+
+def test_a_limit_on_no_number_is_violated_unless_an_audit_is_still_to_come() -> None:
+    limit, audited = Limit("forget_rouge", high=0.4), Limit("audit_relearn_forget_rouge", high=0.4)
+    assert limit.violation({}) == limit.violation({"forget_rouge": math.nan}) == math.inf
+    assert audited.violation({}) == 0
+    assert audited.violation({"audit_relearn_forget_rouge": math.nan}) == math.inf
+    assert audited.violation({"audit_relearn_forget_rouge": 0.5}) == pytest.approx(0.1)
+
+
+@given(st.floats(0, 2))
+def test_the_floor_is_violated_below_it_alone(ratio: float) -> None:
+    assert (Goals().violation({"utility_ratio": ratio}) == 0) == (ratio >= 0.8)
+    assert Goals().violation({}) == math.inf
+
+
+def test_goals_of_an_audit_are_the_searchs_own_before_it() -> None:
+    late = Limit("audit_relearn_forget_rouge", high=0.4)
+    goals = Goals(limits=(late, Limit("forget_rouge", high=0.5)))
+    assert goals.needs_audit
+    assert goals.before_audit == Goals(limits=goals.limits[1:])
+    assert Goals(x=AUDITED).before_audit == Goals()
+    assert Goals(x=AUDITED, before_audit_axes=(KL, MODEL_UTILITY)).before_audit.axes == (KL, MODEL_UTILITY)
+    plain = Goals()
+    assert plain.before_audit is plain
+
+
+def test_goals_as_a_sweep_file_has_them() -> None:
+    goals = Goals(x=KL, limits=(Limit("forget_rouge", high=0.5), Limit("retain_rouge", low=0.2, high=1.0)))
+    assert goals.to_json() == {
+        "objectives": {"forget_kl": "min", "model_utility": "max"},
+        "constraints": {"forget_rouge": {"max": 0.5}, "retain_rouge": {"min": 0.2, "max": 1.0}},
+    }
