@@ -272,17 +272,38 @@ def evaluate(
     ] = None,
     overrides: Overrides = None,
     fraction: Fraction = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the rows, as open-unlearning's TOFU_EVAL.json.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Metrics of a model folder."""
     from letheon.cli.evaluate import evaluate_model
 
-    result = evaluate_model(model, None if benchmark is None else _spec(benchmark, overrides), fraction)
+    result = evaluate_model(model, None if benchmark is None else _spec(benchmark, overrides), fraction, out)
     if json:
         print_json(result)
         return
     for key, value in result["metrics"].items():
         typer.echo(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+
+
+@app.command("compare-logs")
+def compare_logs(
+    retain: Annotated[Path, typer.Argument(help="Evaluation log of the retain model.")],
+    unlearned: Annotated[Path, typer.Argument(help="Evaluation log of the unlearned model.")],
+    json: Json = False,
+) -> None:
+    """Forget quality and all that can be had from two evaluation logs of open-unlearning or TOFU."""
+    from letheon.cli.logs import compare, report_parts
+
+    report = compare(retain, unlearned)
+    if json:
+        print_json(report)
+        return
+    out = console()
+    for part in report_parts(report):
+        out.print(part, soft_wrap=isinstance(part, str))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from letheon.cli.logs import check_out
 from letheon.errors import LetheonError, NotFound
 from letheon.spec import SweepSpec
 
@@ -14,19 +15,23 @@ _CHOICE = ("benchmark", "forget_fraction", "evaluation")
 """What two evaluations must share to be comparable, besides the template."""
 
 
-def evaluate_model(folder: Path, spec: SweepSpec | None, fraction: float | None) -> dict[str, Any]:
+def evaluate_model(
+    folder: Path, spec: SweepSpec | None, fraction: float | None, out: Path | None = None
+) -> dict[str, Any]:
     """As the folder's own `letheon.json` says, or with the benchmark of `spec` at `fraction` (its largest if None).
 
-    Forget quality needs the retain model's truth ratios, so it is there only where the two agree.
+    `out`: a file for the evaluation's log, row by row. Forget quality needs the retain model's truth ratios, so it is there only where the two agree.
     Raises NotFound (no model), LetheonError (nothing names a benchmark).
     """
     if not (folder / "config.json").is_file():
         raise NotFound(f"{folder}: is no folder of a Hugging Face model; give one with a config.json")
+    if out is not None:
+        check_out(out)
     card = card_of(folder, spec, fraction)
     _silence()
     from trainables.prepare import evaluate_folder
 
-    result: dict[str, Any] = evaluate_folder(folder, card)
+    result: dict[str, Any] = evaluate_folder(folder, card, out)
     return result
 
 

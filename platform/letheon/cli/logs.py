@@ -1,0 +1,112 @@
+"""`letheon compare-logs`: two evaluation logs side by side as tables. Reading and numbers are elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from letheon.errors import LetheonError, NotFound
+
+
+def compare(retain: Path, unlearned: Path) -> dict[str, Any]:
+    """The report of both, in the shape that `--json` prints.
+
+    Raises NotFound (no such file), LetheonError (it is no log, or the two are not of the same rows).
+    """
+    for path in (retain, unlearned):
+        if not path.exists():
+            raise NotFound(f"{path}: there is no such file; give an evaluation log of open-unlearning or TOFU")
+    from trainables.evaluation.logs import LogError, compare_logs, read_log
+
+    try:
+        return compare_logs(read_log(retain), read_log(unlearned))
+    except LogError as error:
+        raise LetheonError(str(error)) from None
+
+
+def check_out(file: Path) -> None:
+    """An evaluation takes long, so that it can be written is found out before. Raises LetheonError."""
+    if file.is_dir() or not file.parent.is_dir():
+        what = "is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise LetheonError(f"--out {file}: {what}; name a file in a folder that exists")
+
+
+def report_parts(report: Mapping[str, Any]) -> Iterator[Table | str]:
+    """What a person reads: both models' metrics, what they say together, what is missing and what to know."""
+    yield from _heads(report)
+    yield ""
+    yield _metrics_table(report)
+    yield ""
+    yield from _comparison(report)
+    yield from _absent(report)
+    notes = [f"{side}: {note}" for side in ("retain", "unlearned") for note in report[side]["notes"]]
+    for note in (*notes, *report["notes"]):
+        yield f"note        {note}"
+
+
+def _heads(report: Mapping[str, Any]) -> Iterator[str]:
+    for side in ("retain", "unlearned"):
+        rows = ", ".join(f"{name} {count}" for name, count in report[side]["rows"].items()) or "none"
+        yield f"{side:11} {report[side]['file']} ({report[side]['format']}; rows: {rows})"
+
+
+def _metrics_table(report: Mapping[str, Any]) -> Table:
+    """A stored aggregate is shown if it says otherwise, or if it is all there is."""
+    table = Table("metric", "retain", "unlearned", box=None, pad_edge=False, header_style="bold")
+    sides = [report["retain"], report["unlearned"]]
+    names = list(dict.fromkeys(name for side in sides for part in ("metrics", "stored") for name in side[part]))
+    for name in sorted(names, key=lambda name: name != "model_utility"):
+        table.add_row(name, *(_cell(side, name) for side in sides))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
+def _cell(side: Mapping[str, Any], name: str) -> str:
+    stored = side["stored"].get(name)
+    if name not in side["metrics"]:
+        return "-" if stored is None else f"stored {_figure(stored)}"
+    differs = f" (stored {_figure(stored)})" if name in side["differs"] else ""
+    return _figure(side["metrics"][name]) + differs
+
+
+def _figure(value: float) -> str:
+    return "nan" if math.isnan(value) else f"{value:.6g}"
+
+
+def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
+    found, stored = report["comparison"], report["stored"]
+    labels = {
+        "forget_quality": "forget quality",
+        "ks_distance": "KS distance",
+        "loss_quality": "loss quality",
+        "privleak": "PrivLeak",
+        "mia_reference": "reference attack",
+    }
+    for name, label in labels.items():
+        if name not in found:
+            continue
+        extra = []
+        log10 = found.get(f"log10_{name}")
+        if log10 is not None:
+            extra += [f"log10 {_figure(log10)}", f"{found.get('rows', 0)} rows"]
+        if name in stored and not math.isclose(stored[name], found[name], rel_tol=1e-6):
+            extra.append(f"stored {_figure(stored[name])}")
+        unit = " %" if name == "privleak" else ""
+        yield f"{label:16} {_figure(found[name])}{unit}" + (f"  ({', '.join(extra)})" if extra else "")
+
+
+def _absent(report: Mapping[str, Any]) -> Iterator[str]:
+    """One line a reason, since one reason takes many metrics away."""
+    for where, absent in (("retain", report["retain"]["absent"]), ("unlearned", report["unlearned"]["absent"])):
+        reasons: dict[str, list[str]] = {}
+        for name, reason in absent.items():
+            reasons.setdefault(reason, []).append(name)
+        for reason, names in reasons.items():
+            yield f"absent      {where}: {', '.join(names)}: {reason}"
+    for name, reason in report["absent"].items():
+        yield f"absent      {name}: {reason}"
