@@ -20,7 +20,8 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """As the folder's own `letheon.json` says, or with the benchmark of `spec` at `fraction` (its largest if None).
 
-    `out`: a file for the evaluation's log, row by row. Forget quality needs the retain model's truth ratios, so it is there only where the two agree.
+    `out`: a file for the evaluation's log, row by row. Forget quality needs the retain model's truth ratios, so it is
+    there only where the two agree.
     Raises NotFound (no model), LetheonError (nothing names a benchmark).
     """
     if not (folder / "config.json").is_file():
