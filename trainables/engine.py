@@ -6,15 +6,17 @@ Knows neither losses nor data. The optimizer is a client `torch.optim.AdamW`: De
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainables.config import WorkersConfig
+from trainables.config import LoraConfig, WorkersConfig
 from trainables.group import Group
+from trainables.lora import add_adapters, merged, plain_state
 
 STATE_TAG = "state"
 SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
@@ -50,15 +52,24 @@ def _import_deepspeed() -> Any:
     return deepspeed
 
 
+def _gathered(parameters: Sequence[Tensor]) -> AbstractContextManager[Any]:
+    """Whole parameters in place of ZeRO-3's shards; what rank 0 writes into them stays."""
+    context: AbstractContextManager[Any] = _import_deepspeed().zero.GatheredParameters(
+        list(parameters), modifier_rank=0
+    )
+    return context
+
+
 class Engine:
     """A model in training.
 
     Args:
         pristine: the model to start from, on the CPU; copied, never changed (a ZeRO-3 module cannot be loaded twice).
         betas, weight_decay: of AdamW. gradient_clip: largest norm of the gradient.
+        lora: train adapters instead of the weights. seed: decides how the adapters start.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (all but three by name)
         self,
         pristine: Any,
         workers: WorkersConfig,
@@ -67,11 +78,15 @@ class Engine:
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float,
         gradient_clip: float = 1.0,
+        lora: LoraConfig | None = None,
+        seed: int = 0,
     ) -> None:
         module = copy.deepcopy(pristine)
-        optimizer = torch.optim.AdamW(
-            module.to(group.device).parameters(), lr=0.0, betas=betas, weight_decay=weight_decay, fused=True
-        )
+        if lora is not None:
+            add_adapters(module, lora, seed)
+        trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
+        self._pristine, self._lora = pristine, lora
         self._group = group
         self._stage = workers.zero_stage
         self.deepspeed, _, _, _ = _import_deepspeed().initialize(
@@ -101,22 +116,38 @@ class Engine:
 
     def save_state(self, folder: Path) -> None:
         """Optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""
-        self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG)
+        self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG, exclude_frozen_parameters=self._lora is not None)
 
     def load_state(self, folder: Path) -> None:
         """Raises FileNotFoundError when there is no usable state in the folder."""
-        path, _ = self.deepspeed.load_checkpoint(str(folder), tag=STATE_TAG)
+        path, _ = self.deepspeed.load_checkpoint(str(folder), tag=STATE_TAG, load_module_strict=self._lora is None)
         if path is None:
             raise FileNotFoundError(f"no DeepSpeed state in {folder}")
 
+    @contextmanager
+    def as_saved(self) -> Iterator[None]:
+        """Inside, `model` computes with the very weights that `weights` gives: adapters are merged. Every rank enters.
+
+        The rounding of bf16 can swallow a small adapter when it is merged, so measure this and not the adapters.
+        """
+        if self._lora is None:
+            yield
+            return
+        sharded = self._stage == SHARDED_WEIGHTS
+        with merged(self.model, self._pristine, *([_gathered] if sharded else [])):
+            yield
+
     def weights(self) -> Mapping[str, Tensor] | None:
-        """Full weights on rank 0 (None elsewhere), whatever the ZeRO stage. Every rank must call."""
-        state = (
-            self.deepspeed._zero3_consolidated_16bit_state_dict()
-            if self._stage == SHARDED_WEIGHTS
-            else self.deepspeed.module.state_dict()
-        )
-        return state if self._group.rank == 0 else None
+        """Full weights on rank 0 (None elsewhere), whatever the ZeRO stage, adapters merged. Every rank must call."""
+        with self.as_saved():
+            state = (
+                self.deepspeed._zero3_consolidated_16bit_state_dict()
+                if self._stage == SHARDED_WEIGHTS
+                else self.deepspeed.module.state_dict()
+            )
+            if self._group.rank != 0:
+                return None
+            return state if self._lora is None else plain_state(state)
 
     def close(self) -> None:
         """Free the engine's memory; the process group stays."""
