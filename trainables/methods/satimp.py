@@ -1,4 +1,4 @@
-"""Saturation and importance: ascent on tokens that are neither forgotten nor certain (Yang et al. 2025, 2505.11953).
+"""Saturation and importance: ascent on tokens that are neither forgotten nor certain (arXiv 2505.11953).
 
     L_SatImp(theta) = E_tokens[ w_t log p(y_t) ] + w CE(x_retain, y),   w_t = p^beta1 (1 - p)^beta2   (no gradient)
 

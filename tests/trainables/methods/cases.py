@@ -130,6 +130,13 @@ def defaults(method: Method) -> dict[str, float]:
     return {name: each.default for name, each in method.hyperparameters.items()}
 
 
-def gradients(loss: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
-    found = torch.autograd.grad(loss.sum(), list(tensors.values()), allow_unused=True)
+def loss(name: str, data: Case, tensors: Mapping[str, Tensor], **values: float) -> Tensor:
+    """The forget loss of a method, (rows,); what is not given in `values` has its default."""
+    method = METHODS[name]
+    every = {**defaults(method), **values}
+    return method.forget_loss(forget_of(method, data, tensors, every), every)
+
+
+def gradients(value: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
+    found = torch.autograd.grad(value.sum(), list(tensors.values()), allow_unused=True)
     return dict(zip(tensors, found, strict=True))
