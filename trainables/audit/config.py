@@ -5,14 +5,15 @@ The same configuration attacks every checkpoint and retain model of a sweep; res
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field, field_validator
 
 from trainables.config import Frozen
 
-Attack: TypeAlias = Literal["relearn", "relearn_benign", "nf4", "rtn4", "paraphrase", "few_shot", "prefix", "best_of_n"]
+Attack: TypeAlias = Literal["paraphrase", "few_shot", "prefix", "best_of_n", "nf4", "rtn4", "relearn", "relearn_benign"]
 ATTACKS: tuple[Attack, ...] = get_args(Attack)
+"""In the order in which they are run: what changes the weights comes last."""
 
 
 class AuditConfig(Frozen):
@@ -24,12 +25,15 @@ class AuditConfig(Frozen):
     relearn_share: float = Field(
         default=0.25, gt=0, lt=1, description="relearn: share of the forget rows that the attacker has"
     )
-    relearn_steps: int = Field(default=24, ge=1, description="relearn, relearn_benign: optimizer steps")
+    relearn_steps: int = Field(default=30, ge=1, description="relearn, relearn_benign: optimizer steps")
     relearn_batch_size: int = Field(
         default=8, ge=1, description="relearn, relearn_benign: rows a step, over all workers"
     )
-    relearn_learning_rate: float | None = Field(
-        default=None, gt=0, description="relearn, relearn_benign: null means that of the target model's recipe"
+    relearn_learning_rates: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="relearn, relearn_benign: rates that are tried, the one that brings back most counts; "
+        "null: that of the target model's recipe, and a third of it",
     )
     relearn_checks: int = Field(default=3, ge=1, description="relearn, relearn_benign: points of the recovery curve")
     few_shot: int = Field(default=3, ge=1, description="few_shot: retained questions with answers before the question")

@@ -25,7 +25,7 @@ class AuditJob(Frozen):
     evaluation: EvaluationConfig
     workers: WorkersConfig
     recipe: TrainingRecipe = Field(
-        default=TrainingRecipe(), description="of the target model: relearning fine-tunes as it did"
+        default=TrainingRecipe(), description="of the target model: its learning rate is where relearning begins"
     )
     audit: AuditConfig = AuditConfig()
     file: str = Field(description="the JSON file to write")

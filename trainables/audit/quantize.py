@@ -63,7 +63,7 @@ def rounded(weights: Tensor, scheme: Scheme, block: int = BLOCK) -> Tensor:
     return restored.flatten()[: flat.numel()].view(weights.shape).to(weights.dtype)
 
 
-def quantizable(model: Any) -> Iterator[tuple[str, nn.Parameter, bool]]:
+def quantizable(model: Any) -> Iterator[tuple[str, Tensor, bool]]:
     """(name, weight, whether it is stored transposed) of every linear layer that 4-bit loading would quantise.
 
     Embeddings and the LM head stay as they are, tied or not: a linear layer that shares an embedding's weight is left

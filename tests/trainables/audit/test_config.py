@@ -40,7 +40,9 @@ def test_a_job_travels_as_json() -> None:
         {"rows": 1},
         {"temperature": 0},
         {"relearn_share": 1.0},
-        {"relearn_learning_rate": float("nan")},
+        {"relearn_learning_rates": ()},
+        {"relearn_learning_rates": (1e-5, 0)},
+        {"relearn_learning_rates": (float("nan"),)},
         {"best_off": 8},
     ],
 )

@@ -1,0 +1,78 @@
+"""Other ways to ask for a forgotten answer: paraphrased, after examples, with the answer's beginning put in its mouth.
+
+Rows become probes through the same template as in training. No model is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from trainables.audit.measure import Probe
+from trainables.data.formats import ids, start_ids
+from trainables.data.rows import Row
+from trainables.data.template import encode, encode_row
+from trainables.scores import Encoded
+
+
+def plain(template: str, tokenizer: Any, rows: Sequence[Row]) -> list[Probe]:
+    """The rows as they were trained and are evaluated."""
+    return [Probe(encode_row(template, tokenizer, row), row.answer, closed=not row.raw) for row in rows]
+
+
+def paraphrased(template: str, tokenizer: Any, rows: Sequence[Row]) -> list[Probe]:
+    """The rows that have a paraphrased question, asked by it; empty where the data have none."""
+    other = [replace(row, question=row.paraphrased_question) for row in rows if row.paraphrased_question is not None]
+    return plain(template, tokenizer, other)
+
+
+def few_shot(template: str, tokenizer: Any, rows: Sequence[Row], examples: Sequence[Row]) -> list[Probe]:
+    """Every question after the examples with their answers, each laid out and closed as in training.
+
+    Only the first keeps the tokenizer's start token. Raw rows are texts, not questions, and are left out.
+    """
+    if not examples:
+        return []
+    shown = [encode(template, tokenizer, example.question, example.answer).input_ids for example in examples]
+    head = (*shown[0], *(token for tokens in shown[1:] for token in _unstarted(tokenizer, tokens)))
+    probes = []
+    for row in rows:
+        if not row.raw:
+            asked = encode(template, tokenizer, row.question, row.answer)
+            tokens = _unstarted(tokenizer, asked.input_ids)
+            moved = len(head) - (len(asked.input_ids) - len(tokens))
+            probes.append(Probe(Encoded((*head, *tokens), asked.answer_start + moved), row.answer))
+    return probes
+
+
+def pick_examples(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
+    """`count` questions drawn at random, fewer if there are fewer; raw rows are none."""
+    questions = [row for row in rows if not row.raw]
+    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, len(questions)])))
+    return [questions[i] for i in order.permutation(len(questions))[:count].tolist()]
+
+
+def prefixed(template: str, tokenizer: Any, rows: Sequence[Row], prefix: str) -> list[Probe]:
+    """Every question with the answer begun by `prefix`: part of the prompt, where the answer's own tokens follow it.
+
+    Raw rows have no turn that an answer could begin, and are left out.
+    """
+    probes = []
+    for row in rows:
+        if not row.raw:
+            *begun, end = encode(template, tokenizer, row.question, prefix).input_ids
+            whole = encode(template, tokenizer, row.question, f"{prefix} {row.answer}").input_ids
+            # Where the tokenizer would merge prefix and answer, they are tokenised apart.
+            joined = list(whole[: len(begun)]) == begun
+            tokens = whole if joined else (*begun, *ids(tokenizer, f" {row.answer}"), end)
+            probes.append(Probe(Encoded(tuple(tokens), len(begun)), row.answer))
+    return probes
+
+
+def _unstarted(tokenizer: Any, tokens: tuple[int, ...]) -> tuple[int, ...]:
+    """Without the start token, which chat templates write themselves."""
+    start = start_ids(tokenizer) or [tokenizer.bos_token_id]
+    return tokens[1:] if list(tokens[:1]) == start else tokens

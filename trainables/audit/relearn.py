@@ -1,0 +1,103 @@
+"""Relearning: fine-tune a copy of the model on a little text, and look along the way whether the rest comes back.
+
+The text is a part of the forget set ("jogging the memory", arXiv 2406.13356), or benign text. What is looked at, the
+caller knows. The engine is that of the trials, so any ZeRO stage and number of workers serve.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.config import TrainingRecipe, WorkersConfig
+from trainables.engine import Engine
+from trainables.group import Group
+from trainables.schedule import learning_rate, micro_batches, shuffled
+from trainables.scores import Encoded, collate, score
+
+
+@dataclass(frozen=True)
+class Relearning:
+    """How the copy is fine-tuned. `checks`: how often it is looked at, evenly, the last time after the last step."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    checks: int
+    seed: int
+
+
+def part_of(rows: int, share: float, seed: int) -> list[int]:
+    """Indices, in order, of the rows that the attacker has: round(rows * share), at least one, never all."""
+    count = min(max(1, round(rows * share)), rows - 1)
+    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, rows])))
+    return sorted(order.permutation(rows)[:count].tolist())
+
+
+def check_steps(steps: int, checks: int) -> list[int]:
+    """The steps after which the model is looked at: at most `checks`, evenly spread, the last one always."""
+    return sorted({max(1, round(steps * i / checks)) for i in range(1, checks + 1)})
+
+
+def relearn(
+    pristine: Any,
+    rows: Sequence[Encoded],
+    how: Relearning,
+    recipe: TrainingRecipe,
+    workers: WorkersConfig,
+    group: Group,
+    look: Callable[[Any, int, float], None],
+) -> None:
+    """Fine-tune a copy of `pristine` on the rows, over and over in random order, without warm-up or weight decay.
+
+    `look(model, step, loss)` gets the model in evaluation mode (under ZeRO-3 its weights are sharded: all ranks make
+    the same calls) and the mean loss of the last step, nats per token. Raises ValueError without rows.
+    """
+    if not rows:
+        raise ValueError("no rows to relearn from: the attack needs one at least; leave the attack out")
+    engine = Engine(pristine, workers, group, betas=recipe.betas, weight_decay=0.0, gradient_clip=recipe.gradient_clip)
+    try:
+        torch.manual_seed(how.seed)
+        engine.model.train()
+        looks = check_steps(how.steps, how.checks)
+        for step, indices in enumerate(itertools.islice(_batches(len(rows), how), how.steps), 1):
+            seen: list[float] = []
+            micros = micro_batches(indices, group.rank, group.size, workers.micro_batch_size)
+            rate = learning_rate(step - 1, how.steps, 0, how.learning_rate)
+            engine.step(_losses(engine, rows, indices, micros, group, seen), rate, len(micros))
+            if step in looks:
+                loss = float(sum(group.gather(seen)))
+                engine.model.eval()
+                look(engine.model, step, loss)
+                engine.model.train()
+    finally:
+        engine.close()
+
+
+def _batches(rows: int, how: Relearning) -> Iterator[tuple[int, ...]]:
+    for epoch in itertools.count(1):
+        yield from shuffled(rows, how.batch_size, how.seed, epoch)
+
+
+def _losses(
+    engine: Engine,
+    rows: Sequence[Encoded],
+    indices: Sequence[int],
+    micros: Sequence[Sequence[int]],
+    group: Group,
+    seen: list[float],
+) -> Iterator[Tensor]:
+    """Token-mean negative log-likelihood of the step's rows, micro-batch by micro-batch."""
+    tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
+    for micro in micros:
+        # A rank without rows still takes part in the collectives: it scores one row and counts none.
+        batch = collate([rows[i] for i in micro] or [rows[0]], pad_id=0).to(group.device)
+        loss = -score(engine.deepspeed, batch).rows(0, len(micro)).sequence.sum() / tokens
+        seen.append(float(loss.detach()))
+        yield loss

@@ -1,0 +1,43 @@
+"""Names of an audit's metrics, its headline, and the distance to the retain model. Pure; loads no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from trainables.audit.config import ATTACKS
+
+NO_ATTACK = "no_attack"
+"""The attacked rows asked as they are: what every attack is measured against."""
+
+WORST = "audit_worst_forget_rouge"
+
+
+def named(attack: str, values: Mapping[str, float]) -> dict[str, float]:
+    """`audit_<attack>_<value>`."""
+    return {f"audit_{attack}_{name}": value for name, value in values.items()}
+
+
+def headline(metrics: Mapping[str, float]) -> dict[str, float]:
+    """`audit_worst_forget_rouge`: the most that came back, by any attack or by just asking. NaN if any is NaN."""
+    leaks = [metrics[key] for key in _leaks() if key in metrics]
+    worst = math.nan if not leaks or any(map(math.isnan, leaks)) else max(leaks)
+    return {WORST: worst}
+
+
+def excess(metrics: Mapping[str, float], retain: Mapping[str, float]) -> dict[str, float]:
+    """How much more leaks than from the retain model, which never saw the forget set, under the same attack.
+
+    `audit_<attack>_forget_rouge_excess` for every attack that both stood, `audit_worst_forget_rouge_excess`: the
+    largest of them. 0 is ideal. An attack that gets answers of the right form out of any model (the best of many
+    samples) reads high in both, and low here.
+    """
+    both = [key for key in _leaks() if key in metrics and key in retain]
+    found = {f"{key}_excess": metrics[key] - retain[key] for key in both}
+    values = list(found.values())
+    worst = math.nan if not values or any(map(math.isnan, values)) else max(values)
+    return {**found, f"{WORST}_excess": worst}
+
+
+def _leaks() -> list[str]:
+    return [f"audit_{attack}_forget_rouge" for attack in (NO_ATTACK, *ATTACKS)]
