@@ -59,7 +59,7 @@ def _metrics_table(report: Mapping[str, Any]) -> Table:
     table = Table("metric", "retain", "unlearned", box=None, pad_edge=False, header_style="bold")
     sides = [report["retain"], report["unlearned"]]
     names = list(dict.fromkeys(name for side in sides for part in ("metrics", "stored") for name in side[part]))
-    for name in sorted(names, key=lambda name: name != "model_utility"):
+    for name in sorted(names, key=lambda name: (name != "model_utility", "_Q_A_" in name)):
         table.add_row(name, *(_cell(side, name) for side in sides))
     for column in table.columns[1:]:
         column.justify = "right"

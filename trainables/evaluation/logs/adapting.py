@@ -57,7 +57,8 @@ def _adapt_set(
     else:
         loss_rows, loss = _losses(of_set, chosen.get("loss"))
     if choosing and loss_rows != ratio_rows:  # a share without all of its ratios: the ratios give way
-        kept = [ratio_rows.index(row) for row in loss_rows]
+        places = {row: place for place, row in enumerate(ratio_rows)}
+        kept = [places[row] for row in loss_rows]
         paraphrase, perturbed, ratio_rows = paraphrase[kept], perturbed[kept], loss_rows
     plain = {column: _floats(of_set.columns[column]) for column in _PLAIN if column in of_set.columns}
     details = SetDetails(
@@ -197,7 +198,8 @@ def _choices(log: Log, of_set: SetRows, rows: tuple[Index, ...], perturbed: Floa
     else:
         kept = tuple(row for row in rows if row in stored)
         odds = [np.log1p(-stored[row]) - np.log(stored[row]) for row in kept]
-    where = [rows.index(row) for row in kept]
+    places = {row: place for place, row in enumerate(rows)}
+    where = [places[row] for row in kept]
     return kept, np.array(odds, dtype=np.float64) - np.logaddexp.reduce(-perturbed[where], axis=1)
 
 

@@ -37,6 +37,11 @@ def column(rows: Mapping[Index, Any], read: Callable[[Any, str], Value | None], 
     return {index: value for index, value in found.items() if value is not None}
 
 
+def missing(metric: str, column: str, rows: int) -> tuple[str, ...]:
+    """What to say of rows without a value."""
+    return (f"{metric}: {rows} rows have no {column} and are left out of it",) if rows else ()
+
+
 def share(value: object, where: str) -> float | None:
     """A number between 0 and 1, NaN included."""
     found = score(value, where)

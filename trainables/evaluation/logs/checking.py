@@ -35,7 +35,7 @@ def settle(log: Log) -> Log:
 def _settled(log: Log, name: str, of_set: SetRows) -> tuple[dict[str, Column], list[str]]:
     """Columns to add or to replace, and what there is to say."""
     columns: dict[str, Column] = {}
-    notes = list(_check_ratios(name, of_set, log.guard))
+    notes = [*of_set.notes, *_check_ratios(name, of_set, log.guard)]
     stored = cast("Mapping[Index, float]", of_set.columns.get("truth_ratio", {}))
     if stored and not _pairs(of_set) and _are_extents(log, name, of_set, stored.values()):
         columns["truth_ratio"] = {row: 1 / extent - 1 if extent else math.inf for row, extent in stored.items()}

@@ -17,6 +17,7 @@ from trainables.evaluation.details import Details
 from trainables.evaluation.logs.absence import absent_of_both, absent_of_one, has_nine_parts
 from trainables.evaluation.logs.adapting import Adapted, adapt
 from trainables.evaluation.logs.checking import settle
+from trainables.evaluation.logs.extras import extras
 from trainables.evaluation.logs.log import LEGACY, OPEN_UNLEARNING, Log, LogError
 from trainables.evaluation.logs.names import COMPARISON, TOFU_METRICS, UTILITY_PARTS, keys_of
 from trainables.evaluation.logs.pairing import Pairs, pair_forget_rows
@@ -71,6 +72,7 @@ def _side(log: Log, adapted: Adapted) -> dict[str, Any]:
     if not log.own and not has_nine_parts(found):
         found.pop("model_utility", None)
         found |= _utility_of_aggregates(found, stored, notes)
+    found |= extras(log)
     return {
         "file": log.file,
         "format": log.format,

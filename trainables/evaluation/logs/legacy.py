@@ -73,6 +73,9 @@ def read_legacy(content: Mapping[str, Any], file: str) -> Log:
             continue
         of_set = SetRows(role="forget" if name == "forget" else "utility", multiple_choice=name in _FACTS)
         of_set.columns = _columns(part, f"{file}: {key}")
+        for column in ("loss", "paraphrase_loss", "perturbed_losses", "rouge_l_recall"):
+            found = len(of_set.columns.get(column, {}))
+            notes += cells.missing(str(key), _NUMBERS[column][0], of_set.rows - found if found else 0)
         sets[name] = of_set
         if of_set.rows == CAP:
             notes.append(f"the {name} set has {CAP} rows, where this format stops")

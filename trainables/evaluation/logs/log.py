@@ -33,6 +33,7 @@ class SetRows:
     multiple_choice: bool = False
     rouge: str = "recall"
     columns: dict[str, Column] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -170,9 +170,11 @@ def _is_number(entry: object) -> bool:
 
 def _fill(of_set: SetRows, fields: tuple[_Field, ...], rows: Mapping[Any, Any], where: str) -> None:
     for wanted in fields:
-        found = cells.column(_cells(wanted, rows), wanted.read, f"{where}, {wanted.keys[0]}")
+        there = _cells(wanted, rows)
+        found = cells.column(there, wanted.read, f"{where}, {wanted.keys[0]}")
         if found:
             of_set.columns[wanted.column] = found
+            of_set.notes += cells.missing(where.rpartition(": ")[2], wanted.keys[0], len(there) - len(found))
 
 
 def _cells(wanted: _Field, rows: Mapping[Any, Any]) -> Column:

@@ -87,8 +87,8 @@ def _by_index(first: Log, second: Log, mine: Sequence[Index], theirs: Sequence[I
     capped = len(common) == fewest == CAP and LEGACY in (first.format, second.format)
     if not capped and len(common) < _NEARLY_ALL * most:
         raise LogError(
-            f"{first.file} and {second.file}: {len(mine)} and {len(theirs)} forget rows, and no texts say which are the "
-            "same; give logs of one forget split"
+            f"{first.file} and {second.file}: {len(mine)} and {len(theirs)} forget rows, and no text says which are "
+            "the same; give logs of one forget split"
         )
     return Pairs(tuple((index, index) for index in common), _note(len(mine), len(theirs), len(common)))
 
