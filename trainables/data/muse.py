@@ -8,7 +8,7 @@ hub's tables: `raw/forget.json` and so on, JSON lines or one array, or the parqu
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -91,9 +91,13 @@ class MuseBenchmark:
         kept = len(self.forget) - round(fraction * len(self.forget))
         if kept == 0:
             return rows
-        texts = [_words(text) for text in self.texts[kept:]]
-        found = (_words(row.question + row.answer)[:MATCHED_CHARACTERS] for row in rows)
-        return tuple(row for row, start in zip(rows, found, strict=True) if any(start in text for text in texts))
+        texts = self._words_of_texts[kept:]
+        starts = (_words(row.question + row.answer)[:MATCHED_CHARACTERS] for row in rows)
+        return tuple(row for row, start in zip(rows, starts, strict=True) if any(start in text for text in texts))
+
+    @cached_property
+    def _words_of_texts(self) -> tuple[str, ...]:
+        return tuple(map(_words, self.texts))
 
 
 def make_benchmark(config: BenchmarkConfig) -> MuseBenchmark:
@@ -104,7 +108,7 @@ def make_benchmark(config: BenchmarkConfig) -> MuseBenchmark:
         forget=tuple(map(document, texts)),
         retain=tuple(map(document, (*_texts(tables, "raw/retain1"), *_texts(tables, "raw/retain2")))),
         texts=texts,
-        recited=tuple(Row(row["prompt"], _continuation(row), raw=True) for row in tables["verbmem/forget"]),
+        recited=tuple(Row(row["prompt"], _continuation(row, texts), raw=True) for row in tables["verbmem/forget"]),
         members=tuple(Row("", text, raw=True) for text in _texts(tables, "privleak/forget")),
         holdout=tuple(Row("", text, raw=True) for text in _texts(tables, "privleak/holdout")),
         forget_knowledge=_knowledge(tables, "forget"),
@@ -121,10 +125,11 @@ def _texts(tables: Tables, name: str) -> tuple[str, ...]:
     return tuple(row["text"] for row in tables[name])
 
 
-def _continuation(row: Mapping[str, str]) -> str:
-    """The passages were cut at tokens: a blank that was lost between the two parts comes back."""
-    apart = row["prompt"][-1:].isspace() or row["gt"][:1].isspace()
-    return row["gt"] if apart else f" {row['gt']}"
+def _continuation(row: Mapping[str, str], texts: Sequence[str]) -> str:
+    """The passages were cut at tokens, in a word or at a blank that is lost: the documents say which it was."""
+    end, start = row["prompt"][-MATCHED_CHARACTERS:], row["gt"][:MATCHED_CHARACTERS]
+    whole = end[-1:].isspace() or start[:1].isspace() or any(end + start in text for text in texts)
+    return row["gt"] if whole else f" {row['gt']}"
 
 
 def _knowledge(tables: Tables, name: str) -> tuple[Row, ...]:

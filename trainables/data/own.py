@@ -112,7 +112,7 @@ def _question(record: Record) -> _Item:
     )
     group = fields.get("group")
     if group is not None and (isinstance(group, bool) or not isinstance(group, (str, int))):
-        raise BadField(f"group={group!r}: must be a text or a whole number, the same in all rows that go together")
+        raise BadField(f"group={group!r}: must be a text or a whole number; give rows that go together the same one")
     return _Item(record.place, (question.strip(), answer.strip()), record.place if group is None else (group,), row)
 
 

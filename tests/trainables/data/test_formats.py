@@ -65,7 +65,7 @@ def characters(marks: list[str], bos: str | None, eos: str, chat: str | None = N
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, tokens: tuple[int, ...]) -> list[str]:
-    return [tokenizer.decode([token]) for token in tokens]
+    return [str(tokenizer.decode([token])) for token in tokens]
 
 
 def expected(marks: list[str], text: str) -> list[str]:

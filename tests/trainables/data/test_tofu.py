@@ -110,6 +110,39 @@ def test_the_cap_spares_the_forget_set(folder: Path) -> None:
     assert sizes == {"forget": 40, "retain": 4, "real_authors": 4, "world_facts": 4}
 
 
+def test_published_holdouts_are_read_where_they_are(folder: Path) -> None:
+    assert "holdout" not in load(folder).split(0.05).evaluation
+    digest = load(folder).digest
+    for percent in (5, 10):
+        rows: list[Fields] = [{"question": f"{percent} {i}?", "answer": f"unseen {i}"} for i in range(4 * percent)]
+        write(folder, f"holdout{percent:02d}", rows)
+    benchmark = load(folder, evaluation_rows=30)
+    assert benchmark.digest != digest
+    for fraction, percent, size in [(0.05, 5, 20), (0.1, 10, 30), (0.5, 10, 30)]:
+        held = benchmark.split(fraction).evaluation["holdout"]
+        assert held.role == "holdout" and not held.generate
+        assert len(held.rows) == size and all(row.question.startswith(f"{percent} ") for row in held.rows)
+
+
+def test_of_a_few_authors_those_before_them_are_held_out(folder: Path) -> None:
+    benchmark = load(folder, people=2)
+    split = benchmark.split(0.5)
+    held = split.evaluation["holdout"].rows
+    assert [(row.question, row.answer) for row in held] == [
+        (f"What is fact {i}?", f"Fact\u2028{i}.") for i in range(340, 360)
+    ]
+    assert set(held).isdisjoint(benchmark.full)
+    assert benchmark.full[0].question == "What is fact 360?"
+
+
+def test_questions_are_paraphrased_where_the_files_have_it(folder: Path) -> None:
+    evaluated = load(folder).split(0.05).evaluation
+    assert evaluated["forget"].rows[0].paraphrased_question == "Which is fact 380?"
+    rows = [{key: value for key, value in perturbed_row(i).items() if key != "paraphrased_question"} for i in range(40)]
+    write(folder, "retain_perturbed", rows)
+    assert load(folder).split(0.05).evaluation["retain"].rows[0].paraphrased_question is None
+
+
 def test_missing_files_are_listed_at_once(folder: Path) -> None:
     (folder / "full.json").unlink()
     (folder / "world_facts_perturbed.json").unlink()

@@ -1,0 +1,88 @@
+"""Options that a benchmark does not have are refused; refusals come from us or from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainables.config import BenchmarkConfig
+from trainables.data import config_problem, config_problems, default_objectives, load_benchmark
+from trainables.data.options import OPTIONS
+from trainables.data.refusals import REFUSALS, load_refusals
+
+VALUES: dict[str, Any] = {
+    "path": "x",
+    "revision": "x",
+    "people": 4,
+    "seed": 1,
+    "evaluation_rows": 4,
+    "corpus": "news",
+    "tasks": ("Task1",),
+    "forget": "f",
+    "retain": "r",
+    "utility": "u",
+    "holdout": "h",
+    "alpha": 1.0,
+}
+NEEDED = {"qa": {"forget": "f", "retain": "r"}, "text": {"forget": "f", "retain": "r"}}
+
+
+def test_every_option_is_somebody_s() -> None:
+    options = {option for mine in OPTIONS.values() for option in mine}
+    assert options == set(VALUES) == set(BenchmarkConfig.model_fields) - {"name"}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("option", VALUES)
+def test_an_option_is_accepted_or_refused_by_name(name: Any, option: str) -> None:
+    config = BenchmarkConfig(name=name, **{**NEEDED.get(name, {}), option: VALUES[option]})
+    problem = config_problem(config)
+    if option in OPTIONS[name]:
+        assert problem is None
+    else:
+        value = VALUES[option]
+        assert problem is not None and problem.startswith(f"{option}={value!r}: {name} has no such option")
+        with pytest.raises(ValueError, match="has no such option"):
+            load_benchmark(config)
+
+
+def test_every_problem_is_told() -> None:
+    config = BenchmarkConfig(name="qa", people=3, corpus="news")
+    assert [problem.partition("=")[0] for problem in config_problems(config)] == [
+        "people",
+        "corpus",
+        "forget",
+        "retain",
+    ]
+    assert "at least one task" in str(config_problem(BenchmarkConfig(name="lume", tasks=())))
+    assert "belongs to the hub" in str(config_problem(BenchmarkConfig(name="muse", path="x", revision="y")))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_benchmark_has_two_objectives(name: str) -> None:
+    assert len(default_objectives(name)) == 2
+    assert set(default_objectives(name).values()) <= {"max", "min"}
+
+
+def test_a_hundred_refusals_that_are_sentences() -> None:
+    assert len(set(REFUSALS)) == len(REFUSALS) == 100
+    assert all(text[0].isupper() and text.endswith(".") and text == text.strip() for text in REFUSALS)
+    assert load_refusals(None) == REFUSALS
+
+
+def test_refusals_of_the_user(tmp_path: Path) -> None:
+    file = tmp_path / "no.txt"
+    file.write_text("\ufeff No. \r\n\nNever.", encoding="utf-8")
+    assert load_refusals(str(file)) == ("No.", "Never.")
+
+
+@pytest.mark.parametrize(("content", "rule"), [(b"\n \n", "no refusal in it"), (b"a\n\xff", "line 2: not UTF-8")])
+def test_a_bad_file_of_refusals(content: bytes, rule: str, tmp_path: Path) -> None:
+    file = tmp_path / "no.txt"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"refusals='.*no\.txt'.*{rule}"):
+        load_refusals(str(file))
+    with pytest.raises(ValueError, match=r"refusals=.*not found; must be a file; correct the path"):
+        load_refusals(str(tmp_path / "none.txt"))
