@@ -64,7 +64,8 @@ class Prepared:
         return [artefact for stage in self.stages for artefact in stage if artefact.job and not artefact.exists]
 
 
-def _key(*facts: Any) -> str:
+def content_key(*facts: Any) -> str:
+    """A name of 16 hex digits for everything that could change a result."""
     text = json.dumps([CODE_VERSION, *facts], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -107,7 +108,7 @@ class _Named:
         spec, workers = self.spec, self.spec.trial.workers_config
         recipe = spec.model.recipe
         facts = (self.base_key, self.data, recipe.model_dump(mode="json"), self.template, workers.precision)
-        key = _key(kind, fraction, *facts)
+        key = content_key(kind, fraction, *facts)
         folder = self.models / f"{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
         job = FinetuneJob(
             base=self.base,
@@ -127,7 +128,7 @@ class _Named:
         spec, workers = self.spec, self.spec.trial.workers_config
         settings = (spec.evaluation.model_dump(mode="json"), spec.benchmark.model_dump(mode="json"))
         facts = (target.key, retain.key, self.data, fraction, self.template, *settings, workers.precision)
-        key = _key("baseline", *facts)
+        key = content_key("baseline", *facts)
         file = self.models / f"baseline-{fraction:g}-{key}.json"
         job = BaselineJob(
             target=str(target.path),
@@ -155,7 +156,7 @@ def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artefact | None, st
     if name not in MADE_BASES:
         return None, str(Path(name).resolve()) if Path(name).is_dir() else name
     seed = spec.model.recipe.seed
-    key = _key("base", name, *([data, seed] if name == "tiny" else []))
+    key = content_key("base", name, *([data, seed] if name == "tiny" else []))
     folder = models / f"base-{name}-{key}"
     job = BaseJob.model_validate({"base": name, "benchmark": spec.benchmark, "seed": seed, "folder": str(folder)})
     return Artefact("base", None, key, folder, job), str(folder)
@@ -166,7 +167,7 @@ def _source_key(source: str, revision: str | None) -> str:
     from trainables.manifest import list_files
 
     folder = Path(source)
-    return _key("source", list_files(folder) if folder.is_dir() else source, revision)
+    return content_key("source", list_files(folder) if folder.is_dir() else source, revision)
 
 
 def missing(spec: SweepSpec, root: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from letheon.preparation import Artefact, Prepared, layout
 
 if TYPE_CHECKING:
     from letheon.spec import SweepSpec
+    from trainables.config import Frozen
 
 Say = Callable[[str], None]
 
@@ -30,7 +31,7 @@ def prepare(spec: SweepSpec, root: Path, slots: int, logs: Path, say: Say = prin
     """
     prepared = layout(spec, root)
     if prepared.missing:
-        with _preparers(spec, min(slots, len(prepared.missing)), logs) as actors:
+        with preparers(spec, min(slots, len(prepared.missing)), logs) as actors:
             for stage in prepared.stages:
                 todo = [artefact for artefact in stage if artefact.job and not artefact.exists]
                 _run(todo, actors, logs, say)
@@ -38,19 +39,23 @@ def prepare(spec: SweepSpec, root: Path, slots: int, logs: Path, say: Say = prin
 
 
 def _run(todo: Sequence[Artefact], actors: Sequence[Any], logs: Path, say: Say) -> None:
-    from ray.util import ActorPool
-
-    pool: Any = ActorPool(list(actors))
-    jobs = [(artefact, artefact.job.model_dump(mode="json")) for artefact in todo if artefact.job]
-    results = pool.map_unordered(lambda actor, job: actor.run.remote(job[0].key, job[1]), jobs)
     by_key = {artefact.key: artefact for artefact in todo}
-    for key, report in results:
+    for key, report in run_jobs({artefact.key: artefact.job for artefact in todo if artefact.job}, actors):
         artefact = by_key[key]
         of = "" if artefact.fraction is None else f" of fraction {artefact.fraction:g}"
         if "failed" in report:
             raise PreparationFailed(f"{artefact.kind}{of} could not be made: {report['failed']}; see {logs}")
         seconds = f" in {report['seconds']:.0f} s (loss {report['loss']:.4f})" if "seconds" in report else ""
         say(f"prepared {artefact.kind}{of}{seconds}")
+
+
+def run_jobs(jobs: Mapping[str, Frozen], actors: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Hand out jobs in their order; their keys and reports as they come. A job that failed reports `failed`."""
+    from ray.util import ActorPool
+
+    pool: Any = ActorPool(list(actors))
+    content = [(key, job.model_dump(mode="json")) for key, job in jobs.items()]
+    yield from pool.map_unordered(lambda actor, job: actor.run.remote(*job), content)
 
 
 class Preparer:
@@ -69,7 +74,8 @@ class Preparer:
 
 
 @contextmanager
-def _preparers(spec: SweepSpec, count: int, logs: Path) -> Iterator[list[Any]]:
+def preparers(spec: SweepSpec, count: int, logs: Path) -> Iterator[list[Any]]:
+    """Resident worker groups, closed at the end of the block."""
     import ray
 
     from letheon.resident import ResidentSettings

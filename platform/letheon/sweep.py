@@ -7,28 +7,27 @@ it, is elsewhere.
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from letheon.capacity import machine, shortage, slots_that_fit
+from letheon.ending import Outcome, finish, interrupted
 from letheon.errors import LetheonError
-from letheon.front import front_of
 from letheon.objectives import Goals
-from letheon.preparation import Prepared, trial_config
 from letheon.preparers import prepare
-from letheon.records import Journal, Row, SweepLock, summary
-from letheon.space import sample, stratum, trial_count, trial_name
+from letheon.records import Journal, Row, SweepLock
+from letheon.search import ended_trials, facts, pending_trials, require_objectives, search
+from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
 from letheon.spec_objectives import goals_of
 
 if TYPE_CHECKING:
-    from letheon.tracking import Registration, Tracker
+    from letheon.preparation import Prepared
+    from letheon.tracking import Tracker
 
 Show = Callable[[Sequence[Row]], None]
 Say = Callable[[str], None]
@@ -46,20 +45,6 @@ class SweepNotFound(LetheonError):
 
 class DoesNotFit(LetheonError):
     """Not even one trial fits on the cluster."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a sweep ended. `state`: finished or interrupted; `registration` is None if interrupted."""
-
-    name: str
-    folder: Path
-    state: str
-    front: Mapping[str, Any]
-    registration: Registration | None
-    html: Path | None
-    seconds: float
-    tracking: str
 
 
 @dataclass(frozen=True)
@@ -110,7 +95,7 @@ def run_sweep(
         file = sweep.folder / "spec.yaml"
         if file.exists():
             raise SweepExists(f"sweep {sweep.name!r} exists; `letheon resume {sweep.name}`, or choose another --name")
-        tracker = _tracker(sweep)
+        tracker = tracker_of(sweep)
         tracker.check()
         file.write_text(dump_spec(spec))
         return _drive(sweep, tracker, address, show, say)
@@ -124,7 +109,7 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
     """
     sweep = find_sweep(name, root)
     with SweepLock(sweep.folder):
-        tracker = _tracker(sweep)
+        tracker = tracker_of(sweep)
         tracker.check()
         return _drive(sweep, tracker, address, show, say)
 
@@ -139,7 +124,8 @@ def find_sweep(name: str, root: Path) -> Sweep:
     return Sweep(load_spec(file), name, root)
 
 
-def _tracker(sweep: Sweep) -> Tracker:
+def tracker_of(sweep: Sweep) -> Tracker:
+    """Where the sweep is recorded."""
     from letheon.tracking import Tracker
 
     return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec))
@@ -154,12 +140,14 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     journal = Journal(sweep.journal)
     journal.append("sweep", state="preparing")
     started = time.monotonic()
+    problem: str | None = None
     try:
         with (
             ray_session(address, sweep.spec.trial.gpus_per_worker),
             Recorder(journal, tracker, sweep.trials, sweep.goals, show),
         ):
-            _prepare_and_search(sweep, journal, say)
+            prepared, slots = _prepare_and_search(sweep, journal, say)
+            problem = _audit(sweep, prepared, journal, slots, say)
     except KeyboardInterrupt:
         pass
     except BaseException as error:
@@ -167,135 +155,55 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
         with suppress(TrackingError):  # the first error is the one to show
             tracker.sync(journal.rows)
         raise
-    if len(_ended(journal.rows)) < trial_count(sweep.spec):
-        journal.append("sweep", state="interrupted", detail="stopped before all trials had ended")
-        return _interrupted(sweep, tracker, journal, time.monotonic() - started)
-    return _finish(sweep, tracker, journal, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    left = None if problem else _left(sweep, journal.rows)
+    if left is not None:
+        journal.append("sweep", state="interrupted", detail=f"stopped before all {left}")
+        return interrupted(sweep, tracker, journal, seconds)
+    return finish(sweep, tracker, journal, problem)
 
 
-def _prepare_and_search(sweep: Sweep, journal: Journal, say: Say) -> None:
-    from letheon.session import node_resources
-
-    workers = sweep.spec.trial.workers_config
-    nodes = node_resources()
-    if problem := shortage(nodes, workers):
-        raise DoesNotFit(problem)
-    slots = slots_that_fit(nodes, workers)
-    prepared = prepare(sweep.spec, sweep.root, slots, sweep.folder / "logs", say)
+def _prepare_and_search(sweep: Sweep, journal: Journal, say: Say) -> tuple[Prepared, int]:
+    """What was prepared, and how many slots there are."""
+    capacity = capacity_of(sweep)
+    prepared = prepare(sweep.spec, sweep.root, capacity, sweep.folder / "logs", say)
+    require_objectives(sweep, prepared)
     pending = pending_trials(sweep, prepared, journal.rows)
-    slots = min(slots, max(1, len(pending)))
-    journal.append("sweep", state="running", info={"slots": slots, "pending": len(pending), **_facts(sweep, prepared)})
+    slots = min(capacity, max(1, len(pending)))
+    journal.append("sweep", state="running", info={"slots": slots, "pending": len(pending), **facts(sweep, prepared)})
     if pending:
         say(f"searching: {len(pending)} trials in {slots} slots")
-        _search(sweep, prepared, pending, slots)
+        search(sweep, prepared, pending, slots)
+    return prepared, capacity
 
 
-def _ended(rows: Sequence[Row]) -> set[str]:
-    return {row["trial"] for row in rows if row["kind"] == "end"}
+def capacity_of(sweep: Sweep) -> int:
+    """How many trials of the sweep can run at once on the cluster that was joined. Raises DoesNotFit for none."""
+    from letheon.session import node_resources
+
+    nodes, workers = node_resources(), sweep.spec.trial.workers_config
+    if problem := shortage(nodes, workers):
+        raise DoesNotFit(problem)
+    return slots_that_fit(nodes, workers)
 
 
-def pending_trials(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Tune configurations of the trials that have not ended, in the order of their numbers."""
-    ended = _ended(rows)
-    slot = {"storage": str(sweep.folder / "train"), "logs": str(sweep.folder / "logs")}
-    configs = []
-    for index in range(trial_count(sweep.spec)):
-        name = trial_name(index)
-        if name not in ended:
-            config = trial_config(sweep.spec, prepared, name, sample(sweep.spec, index), sweep.trials / name)
-            configs.append({**config.model_dump(mode="json"), "slot": slot})
-    return configs
+def _audit(sweep: Sweep, prepared: Prepared, journal: Journal, slots: int, say: Say) -> str | None:
+    """Attack the front if the sweep is to end so. An audit that fails does not take the front away: why it did."""
+    from letheon.audit import AuditFailed, audit_front
+
+    if not sweep.spec.audit:
+        return None
+    try:
+        audit_front(sweep, prepared, journal, slots, say)
+    except AuditFailed as error:
+        return f"{error}; try again: letheon audit {sweep.name}"
+    return None
 
 
-def _baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
-    """Metrics of the `target` (epoch 0 of every trial) or `retain` model by stratum."""
-    return {
-        stratum(fraction): json.loads(artefact.path.read_text())[model]["metrics"]
-        for fraction, artefact in prepared.baseline.items()
-    }
+def _left(sweep: Sweep, rows: Sequence[Row]) -> str | None:
+    """What an interrupted sweep has still to do, or None."""
+    from letheon.audit import is_audited
 
-
-def _facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
-    """What the records must say of a sweep besides its file: what it ran on, by digest, and its golden standard."""
-    workers = sweep.spec.trial
-    return {
-        "benchmark_digest": prepared.data,
-        "target_digest": prepared.target.key,
-        "retain_digest": {stratum(fraction): artefact.key for fraction, artefact in prepared.retain.items()},
-        "world_size": workers.workers,
-        "seeds": list(sweep.spec.seeds),
-        "retain": {
-            key: {name: metrics[name] for name in ("model_utility", "utility_ratio", "forget_truth_ratio")}
-            for key, metrics in _baselines(prepared, "retain").items()
-        },
-    }
-
-
-def _search(sweep: Sweep, prepared: Prepared, pending: list[dict[str, Any]], slots: int) -> None:
-    from ray import tune
-
-    from letheon.schedulers.adapter import JournalScheduler
-    from letheon.schedulers.config import SchedulerConfig
-    from letheon.searcher import PendingTrials
-    from letheon.slot import Slot
-
-    storage = sweep.folder / "tune"
-    shutil.rmtree(storage, ignore_errors=True)
-    config = SchedulerConfig.model_validate(sweep.spec.scheduler.model_dump())
-    tuner = tune.Tuner(
-        tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
-        tune_config=tune.TuneConfig(
-            search_alg=PendingTrials(pending),
-            scheduler=JournalScheduler(config, sweep.journal, _baselines(prepared, "target"), sweep.goals),
-            num_samples=len(pending),
-            max_concurrent_trials=slots,
-            reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
-        ),
-        run_config=tune.RunConfig(
-            name="experiment",
-            storage_path=str(storage),
-            verbose=0,
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=2),
-            failure_config=tune.FailureConfig(max_failures=sweep.spec.trial.max_failures),
-        ),
-    )
-    tuner.fit()
-
-
-def _trial_name(trial: Any) -> str:
-    return str(trial.config["trial"])
-
-
-def _interrupted(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: float) -> Outcome:
-    from letheon.tracking import TrackingError
-
-    rows = journal.rows
-    with suppress(TrackingError):  # the journal has it all; the next resume replays it
-        tracker.sync(rows)
-    front = front_of(rows, sweep.name, sweep.goals)
-    return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, tracker.where)
-
-
-def _finish(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: float) -> Outcome:
-    """The front, its pictures, its registered versions."""
-    from letheon.report import write_report
-
-    rows = journal.rows
-    front = front_of(rows, sweep.name, sweep.goals)
-    files = write_report(sweep.folder, front, rows)
-    registration = tracker.finish(front, rows, sweep.trials, files)
-    journal.append("sweep", state="finished")
-    tracker.sync(journal.rows)
-    state = summary(journal.rows, sweep.name)
-    return Outcome(
-        sweep.name,
-        sweep.folder,
-        "finished",
-        front,
-        registration,
-        sweep.folder / "front.html",
-        state.seconds,
-        tracker.where,
-    )
+    if len(ended_trials(rows)) < trial_count(sweep.spec):
+        return "trials had ended"
+    return "checkpoints were audited" if sweep.spec.audit and not is_audited(sweep, rows) else None

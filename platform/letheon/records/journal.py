@@ -26,7 +26,8 @@ from letheon.errors import LetheonError, did_you_mean
 Row = dict[str, Any]
 Key = tuple[Any, ...]
 
-KINDS = ("sweep", "trial", "report", "end")
+KINDS = ("sweep", "trial", "report", "end", "audit")
+OF_AN_EPOCH = ("report", "audit")
 METRIC_FIELDS = ("metrics", "baseline")
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -112,7 +113,7 @@ def _key(kind: str, fields: Mapping[str, Any]) -> Key | None:
     """What may exist once. Rows of kind `sweep` may repeat: None."""
     if kind == "sweep":
         return None
-    return (kind, fields["trial"], fields["epoch"]) if kind == "report" else (kind, fields["trial"])
+    return (kind, fields["trial"], fields["epoch"]) if kind in OF_AN_EPOCH else (kind, fields["trial"])
 
 
 def _parse(data: bytes, rows_before: int, path: Path) -> tuple[list[Row], int]:
@@ -181,16 +182,16 @@ class Journal:
             return list(self._rows)
 
     def find(self, kind: str, trial: str, epoch: int | None = None) -> Row | None:
-        """The `trial` or `end` row of a trial, or its `report` of an epoch, if recorded."""
+        """The `trial` or `end` row of a trial, or its `report` or `audit` of an epoch, if recorded."""
         with self._exclusive():
             return self._index.get((kind, trial) if epoch is None else (kind, trial, epoch))
 
     def append(self, kind: str, **fields: object) -> Row:
         """Write one row and force it to disk; returns the row as it reads back, with `seq` and `time` (unix seconds).
 
-        A trial, a report of (trial, epoch) and the end of a trial are facts: where one is recorded already, that row
-        is returned and nothing is written. Raises ValueError for an unknown kind, OSError if the disk refuses (the
-        file is as before then).
+        A trial, a report or an audit of (trial, epoch) and the end of a trial are facts: where one is recorded already,
+        that row is returned and nothing is written. Raises ValueError for an unknown kind, OSError if the disk refuses
+        (the file is as before then).
         """
         if kind not in KINDS:
             raise ValueError(f"kind {kind!r}: a row must be one of {', '.join(KINDS)}")
