@@ -6,7 +6,7 @@ Every document is there twice: to be completed (raw text) and in questions. Noth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from trainables.config import BenchmarkConfig
@@ -30,7 +30,7 @@ def make_benchmark(config: BenchmarkConfig) -> GivenBenchmark:
     problems: list[str] = []
     tasks = config.tasks or TASKS
     groups = {
-        name: _groups(list(_records(name, config, problems)), tasks, problems, f"tasks={list(tasks)}: {name}")
+        name: _groups(_records(name, config, problems), tasks, problems, f"tasks={list(tasks)}: {name}")
         for name in SPLITS
     }
     if problems:
@@ -54,7 +54,7 @@ def _records(name: str, config: BenchmarkConfig, problems: list[str]) -> Iterato
             yield Record(f"{source}:{number}", fields)
 
 
-def _groups(records: list[Record], tasks: tuple[str, ...], problems: list[str], what: str) -> tuple[Group, ...]:
+def _groups(records: Iterable[Record], tasks: tuple[str, ...], problems: list[str], what: str) -> tuple[Group, ...]:
     rows: list[tuple[object, Row]] = []
     before = len(problems)
     for record in records:
@@ -65,7 +65,7 @@ def _groups(records: list[Record], tasks: tuple[str, ...], problems: list[str], 
             continue
         if task in tasks:
             rows.append(((task, document), row))
-    if records and not rows and len(problems) == before:
+    if not rows and len(problems) == before:
         problems.append(f"{what} has no row of these; at least one is needed; name other tasks")
     return by_group(rows)
 

@@ -82,7 +82,7 @@ def _read(config: BenchmarkConfig, kinds: Mapping[str, Callable[[Record], _Item]
     items: dict[str, list[_Item]] = {}
     for name, make in kinds.items():
         path = getattr(config, name)
-        records = [] if path is None else read_records(Path(path), f"{name}={path!r}", problems)
+        records: Iterable[Record] = () if path is None else read_records(Path(path), f"{name}={path!r}", problems)
         items[name] = list(_items(records, make, problems))
         problems += _uneven(items[name])
     problems += _conflicts(items)

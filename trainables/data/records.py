@@ -36,24 +36,21 @@ class Record:
     fields: Mapping[str, Any]
 
 
-def read_records(path: Path, given: str, problems: list[str]) -> list[Record]:
-    """The objects of a file of JSON lines; blank lines do not count. What is wrong is appended to `problems`."""
+def read_records(path: Path, given: str, problems: list[str]) -> Iterator[Record]:
+    """The objects of a file of JSON lines; blank lines do not count. `given` is the option and its value.
+
+    What is wrong is appended to `problems` as the lines are reached, so a caller's own problems come between in order.
+    """
     try:
         text = read_text(path, given)
     except ValueError as error:
         problems.append(str(error))
-        return []
+        return
     if text.lstrip()[:1] == "[" and _parse(text)[1] is None:
         problems.append(f"{path}:1: a JSON array; must be one object a line; write it with `jq -c '.[]'`")
-        return []
-    before = len(problems)
-    records = list(_records(path, text, problems))
-    if not records and len(problems) == before:
+        return
+    if not text.strip():
         problems.append(f"{given}: no rows; at least one is needed; write one JSON object a line")
-    return records
-
-
-def _records(path: Path, text: str, problems: list[str]) -> Iterator[Record]:
     # Not splitlines(): a JSON string may hold U+2028 and the like unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
