@@ -4,8 +4,8 @@
 
 g_F: gradient of the forget loss (here NPO), g_R: of the plain loss on retain rows. What g_F has against g_R is
 projected off, so that to first order forgetting leaves the retain loss alone; where they agree nothing is changed.
-The retain gradient itself is added with weight 1, as in the variant that the authors' code calls npo_gru+ce; the
-paper's plain form stops before it. So g never points against g_R.
+The retain gradient itself is added with weight 1, as in the variants that the authors' code marks +ce; the paper's
+plain form stops before it. So g never points against g_R.
 
 Products are over the whole optimizer batch. The authors smooth g_R over steps (moving average, factor .8 to .99 on
 the present); with batches of 32 rows the present one is taken as it is.

@@ -91,7 +91,12 @@ def test_satimp_keeps_the_digits_of_one_minus_p() -> None:
     """At p = 1 - 1e-9 float32 has p = 1, but not 1 - p = 0."""
     model = Scores(torch.tensor([[-1e-9]]), torch.ones(1, 1, dtype=torch.bool))
     value = METHODS["satimp"].forget_loss(Forget(model), {"beta1": 1.0, "beta2": 1.0}).item()
-    assert value == pytest.approx(-1e-18, rel=1e-5)
+    assert value == pytest.approx(-1e-18, rel=1e-5, abs=0)
+
+
+def test_satimp_survives_a_log_prob_that_rounding_made_positive() -> None:
+    model = Scores(torch.tensor([[1e-7]]), torch.ones(1, 1, dtype=torch.bool))
+    assert METHODS["satimp"].forget_loss(Forget(model), {"beta1": 1.0, "beta2": 0.5}).item() == 0
 
 
 def test_a_model_of_nans_gives_nan() -> None:

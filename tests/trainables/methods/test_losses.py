@@ -162,6 +162,22 @@ def test_no_gradient_reaches_the_reference(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names)
+def test_no_rows_are_a_valid_part(name: str) -> None:
+    """A worker may have none of a batch; its share is a zero that a backward pass can start from."""
+    method, data = METHODS[name], case(5)
+    values, tensors = defaults(method), leaves(data)
+    whole = forget_of(method, data, tensors, values)
+    parts = ("model", "reference", "alternative", "alternative_reference")
+    empty = whole
+    for part in parts:
+        there: Scores | None = getattr(whole, part)
+        empty = with_part(empty, part, None if there is None else there.rows(0, 0))
+    loss = method.forget_loss(empty, values)
+    assert loss.shape == (0,)
+    assert not any(each.any() for each in gradients(loss, tensors).values() if each is not None)
+
+
+@pytest.mark.parametrize("name", names)
 def test_what_is_missing_is_said(name: str) -> None:
     method, data = METHODS[name], case(4)
     values = defaults(method)
