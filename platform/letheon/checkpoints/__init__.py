@@ -8,9 +8,10 @@ from letheon.checkpoints.manifest import (
     verify,
 )
 from letheon.checkpoints.pull import Pulled, Request, pull
-from letheon.checkpoints.select import EmptyFrontError, Selection, SelectionError, select
+from letheon.checkpoints.select import Bound, EmptyFrontError, Selection, SelectionError, parse_bound, select
 
 __all__ = [
+    "Bound",
     "EmptyFrontError",
     "Manifest",
     "Pulled",
@@ -19,6 +20,7 @@ __all__ = [
     "SelectionError",
     "VerificationError",
     "checkpoint_folder",
+    "parse_bound",
     "pull",
     "read_manifest",
     "select",

@@ -24,7 +24,7 @@ from letheon.checkpoints.manifest import (
     parse_manifest,
     verify,
 )
-from letheon.checkpoints.select import SelectionError, select
+from letheon.checkpoints.select import Bound, SelectionError, select
 from trainables.manifest import MANIFEST
 
 if TYPE_CHECKING:
@@ -62,11 +62,15 @@ class Pulled:
 
 @dataclass(frozen=True)
 class Request:
-    """The choice of a checkpoint as the command line gives it. `fraction` and `min_utility` are shares of 1."""
+    """The choice of a checkpoint as the command line gives it. `fraction` and `min_utility` are shares of 1.
+
+    `bounds`: limits on any metric, such as those of an audit.
+    """
 
     select: str = "knee"
     fraction: float | None = None
     min_utility: float | None = None
+    bounds: tuple[Bound, ...] = ()
 
 
 def pull(
@@ -88,7 +92,7 @@ def pull(
     with store.explained(client.tracking_uri, "pulling"):
         owner, parent = read.find_sweep(client, sweep, study)
         front = read.read_front(client, sweep, parent)
-        chosen = select(front, request.select, request.fraction, request.min_utility)
+        chosen = select(front, request.select, request.fraction, request.min_utility, request.bounds)
         version = read.find_version(client, owner, parent, chosen.trial, chosen.epoch)
         manifest = _download(client, str(version.run_id), checkpoint_path(chosen.epoch), version.tags, to)
     return Pulled(

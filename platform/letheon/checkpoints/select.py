@@ -1,14 +1,20 @@
-"""Which front point is meant by `--select`, `--fraction` and `--min-utility`. Pure; sees only the front's table."""
+"""Which front point is meant by `--select`, `--fraction`, `--min-utility` and limits on any metric.
+
+Pure; sees only the front's table.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from letheon.errors import LetheonError
+from letheon.errors import LetheonError, did_you_mean
+from letheon.objectives import Axis, is_audit, number
+from letheon.pareto import knee
+from letheon.shown import DEFAULT, objectives_of
 
 RULES = ("knee", "max-utility", "max-forget")
 _POINT = re.compile(r"(?P<trial>[A-Za-z0-9][\w.-]*)@(?P<epoch>\d{1,6})")
@@ -34,13 +40,46 @@ class Selection:
     point: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A limit of the user's on one metric of the checkpoint, the end included."""
+
+    metric: str
+    kind: Literal["max", "min"]
+    value: float
+
+    def holds(self, point: Mapping[str, Any]) -> bool:
+        """A metric that the point does not have satisfies nothing."""
+        value = number(point["metrics"], self.metric)
+        return value <= self.value if self.kind == "max" else value >= self.value
+
+    def __str__(self) -> str:
+        return f"--{self.kind} {self.metric}={self.value:g}"
+
+
+def parse_bound(kind: Literal["max", "min"], text: str) -> Bound:
+    """From `METRIC=VALUE`. Raises SelectionError."""
+    metric, equals, value = text.partition("=")
+    try:
+        bound = Bound(metric.strip(), kind, float(value))
+    except ValueError:
+        bound = Bound("", kind, math.nan)
+    if not equals or not bound.metric or math.isnan(bound.value):
+        raise SelectionError(f"--{kind} {text!r}: must be METRIC=VALUE, such as forget_rouge=0.4")
+    return bound
+
+
 def select(
-    front: Mapping[str, Any], rule: str = "knee", fraction: float | None = None, min_utility: float | None = None
+    front: Mapping[str, Any],
+    rule: str = "knee",
+    fraction: float | None = None,
+    min_utility: float | None = None,
+    bounds: Sequence[Bound] = (),
 ) -> Selection:
     """The point that `rule` means: knee, max-utility, max-forget, or TRIAL@EPOCH.
 
-    `min_utility` is a share of the target model's utility (`utility_ratio`). Raises SelectionError, which says what
-    there is to choose from.
+    `min_utility` is a share of the target model's utility (`utility_ratio`). With `bounds` the rule chooses among the
+    front points that keep to them. Raises SelectionError, which says what there is to choose from.
     """
     strata = {key: stratum for key, stratum in front["strata"].items() if stratum["points"]}
     if not strata:
@@ -51,14 +90,24 @@ def select(
     if fraction is None and named is not None:
         strata = {key: stratum for key, stratum in strata.items() if _find(stratum, named)} or strata
     key = _stratum(strata, fraction)
-    point = _named(strata[key], key, named) if named is not None else choose(strata[key], rule, min_utility)
+    objectives = objectives_of(front)
+    stratum = _bounded(strata[key], key, bounds, objectives) if named is None else strata[key]
+    point = _named(stratum, key, named) if named is not None else choose(stratum, rule, min_utility, objectives)
+    for bound in bounds:
+        if not bound.holds(point):
+            raise SelectionError(f"{bound}: {rule} has {_shown(point, bound.metric)}")
     if min_utility is not None and _utility(point) < min_utility:
-        raise SelectionError(_too_low(point, rule, min_utility, strata[key]["points"]))
+        raise SelectionError(_too_low(point, rule, min_utility, stratum["points"]))
     return Selection(key, str(point["trial"]), int(point["epoch"]), point)
 
 
-def choose(stratum: Mapping[str, Any], rule: str, min_utility: float | None = None) -> Mapping[str, Any]:
-    """The point of one stratum by rule; `min_utility` limits max-forget and max-utility, the knee is what it is."""
+def choose(
+    stratum: Mapping[str, Any], rule: str, min_utility: float | None = None, objectives: Mapping[str, str] = DEFAULT
+) -> Mapping[str, Any]:
+    """The point of one stratum by rule; `min_utility` limits max-forget and max-utility, the knee is what it is.
+
+    `objectives` as `front --json` has them: the first is what max-forget goes for, the second that of max-utility.
+    """
     points: Sequence[Mapping[str, Any]] = stratum["points"]
     if rule == "knee":
         knee = stratum.get("knee")
@@ -68,9 +117,53 @@ def choose(stratum: Mapping[str, Any], rule: str, min_utility: float | None = No
     allowed = [point for point in points if min_utility is None or _utility(point) >= min_utility]
     if not allowed:
         return max(points, key=_utility)
-    order = ("log10_forget_quality", "model_utility")
-    keys = order if rule == "max-forget" else order[::-1]
-    return max(allowed, key=lambda point: tuple(float(point["metrics"][key]) for key in keys))
+    order = heights_of(objectives)
+    return max(allowed, key=lambda point: order(point) if rule == "max-forget" else order(point)[::-1])
+
+
+def heights_of(objectives: Mapping[str, str]) -> Callable[[Mapping[str, Any]], tuple[float, float]]:
+    """Both objectives of a point, so that higher is better."""
+    x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives.items())
+    return lambda point: (x.height(point["metrics"]), y.height(point["metrics"]))
+
+
+def _bounded(
+    stratum: Mapping[str, Any], key: str, bounds: Sequence[Bound], objectives: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """The front's points that keep to all bounds, with a knee of their own in the same box."""
+    if not bounds:
+        return stratum
+    points = [point for point in stratum["points"] if all(bound.holds(point) for bound in bounds)]
+    if not points:
+        raise SelectionError(_out_of_bounds(stratum["points"], key, bounds))
+    heights = heights_of(objectives)
+    ends = (stratum.get("reference"), stratum.get("ideal"))
+    known = all(end is not None and None not in end for end in ends)
+    corners = [heights({"metrics": dict(zip(objectives, end, strict=True))}) for end in ends if end and known]
+    best = knee([heights(point) for point in points], *corners)
+    return {**stratum, "points": points, "knee": None if best is None else points[best]}
+
+
+def _out_of_bounds(points: Sequence[Mapping[str, Any]], key: str, bounds: Sequence[Bound]) -> str:
+    """Which bound is too much, and what the front has."""
+    for bound in bounds:
+        found = (number(point["metrics"], bound.metric) for point in points)
+        values = [value for value in found if not math.isnan(value)]
+        if not values and is_audit(bound.metric):
+            return f"{bound}: no checkpoint of fraction {key} was audited so; run letheon audit SWEEP first"
+        if not values:
+            known = did_you_mean(bound.metric, {name for point in points for name in point["metrics"]})
+            return f"{bound}: no checkpoint of fraction {key} has this metric; {known}"
+        if not any(bound.holds(point) for point in points):
+            best = min(values) if bound.kind == "max" else max(values)
+            return f"{bound}: the best on the front of fraction {key} is {best:.4g}; relax the limit"
+    limits = " and ".join(map(str, bounds))
+    return f"{limits}: no checkpoint on the front of fraction {key} keeps to all; relax one"
+
+
+def _shown(point: Mapping[str, Any], metric: str) -> str:
+    value = number(point["metrics"], metric)
+    return f"no {metric}" if math.isnan(value) else f"{metric} {value:.4g}"
 
 
 def _stratum(strata: Mapping[str, Any], fraction: float | None) -> str:

@@ -26,6 +26,7 @@ STATUS_OF_OUTCOME: Mapping[str, Status] = {
 }
 STATUS_OF_SWEEP: Mapping[str, Status] = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
+AUDITED = "letheon.audited"  # tag: which audits of a run are recorded
 MAX_TEXT = 1000  # characters of a reason or a detail: a stack trace belongs in the trial's log file
 MAX_VALUE = 5000  # characters of a parameter or tag: the smallest limit among supported MLflow servers
 _MARGIN = 2000  # what is cut off is not searched for secrets, but none may be cut in two
@@ -43,7 +44,11 @@ class Point(NamedTuple):
 
 @dataclass
 class Record:
-    """What one run must hold. `points`, `params` and `tags` are those not yet written; times are in milliseconds."""
+    """What one run must hold. `points`, `params` and `tags` are those not yet written; times are in milliseconds.
+
+    `audits`: points that come after the run's last epoch, by a name (an epoch, or a stratum) that is in the run's tag
+    `letheon.audited` once they are written.
+    """
 
     name: str
     started: int
@@ -53,6 +58,8 @@ class Record:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     non_finite: list[str] = field(default_factory=list)
+    audits: dict[str, list[Point]] = field(default_factory=dict)
+    audited: list[str] = field(default_factory=list)
 
 
 class Book:
@@ -77,6 +84,8 @@ class Book:
                 self._absorb_report(row, moment)
             case "end":
                 self._absorb_end(row, moment)
+            case "audit":
+                self._absorb_audit(self.sweep, row, moment)
 
     def _absorb_sweep(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
         state = str(row["state"])
@@ -122,6 +131,19 @@ class Book:
         record.tags["letheon.outcome"] = outcome
         record.tags["letheon.reason"] = shorten(str(row.get("reason") or ""), MAX_TEXT)
 
+    def _absorb_audit(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
+        """A checkpoint's belongs to its trial's run, as it is; a retain model's (epoch 0) to the sweep's."""
+        trial, epoch = str(row["trial"]), int(row["epoch"])
+        if epoch:
+            record, name, prefix = self.trials.setdefault(trial, Record(name=trial, started=moment)), str(epoch), ""
+            self.changed[trial] = record
+        else:
+            record, name = sweep, str(row["stratum"])
+            prefix = f"retain/{name}/"
+        record.audits[name] = _points(record, row["metrics"], epoch, moment, prefix)
+        record.audited.append(name)
+        record.tags[AUDITED] = ",".join(record.audited)
+
     def _reopened(self, row: Mapping[str, Any], moment: int) -> Record:
         trial = str(row["trial"])
         record = self.trials.setdefault(trial, Record(name=trial, started=moment, tags={"letheon.trial_id": trial}))
@@ -133,16 +155,23 @@ class Book:
     @staticmethod
     def _add_points(record: Record, metrics: Mapping[str, Any], epoch: int, moment: int) -> None:
         """`epoch` comes last: its value in the store says that everything before it of that epoch is there too."""
-        for key, value in metrics.items():
-            number = as_number(value)
-            if number is None or key == "epoch":
-                continue
-            if not math.isfinite(number):
-                record.non_finite.append(f"{key}@{epoch}={number}")
-                record.tags["letheon.non_finite"] = shorten(", ".join(record.non_finite), MAX_TEXT)
-                number = math.nan
-            record.points.append(Point(clean_key(key), number, moment, epoch))
+        record.points += _points(record, metrics, epoch, moment)
         record.points.append(Point("epoch", float(epoch), moment, epoch))
+
+
+def _points(record: Record, metrics: Mapping[str, Any], epoch: int, moment: int, prefix: str = "") -> list[Point]:
+    """The numbers among `metrics`; those that are not finite are NaN, and named in a tag of the record."""
+    points = []
+    for key, value in metrics.items():
+        number = as_number(value)
+        if number is None or key == "epoch":
+            continue
+        if not math.isfinite(number):
+            record.non_finite.append(f"{prefix}{key}@{epoch}={number}")
+            record.tags["letheon.non_finite"] = shorten(", ".join(record.non_finite), MAX_TEXT)
+            number = math.nan
+        points.append(Point(clean_key(prefix + key), number, moment, epoch))
+    return points
 
 
 def as_number(value: object) -> float | None:

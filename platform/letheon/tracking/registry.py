@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import Manifest, VerificationError, checkpoint_folder, read_manifest, verify
 from letheon.checkpoints.select import RULES, choose
+from letheon.shown import HEADLINES, objectives_of
 from letheon.tracking.artifacts import check_in_place, checkpoint_path, upload
 from letheon.tracking.book import shorten
 from letheon.tracking.errors import TrackingError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from letheon.tracking.runs import Handle
 
 _ATTEMPTS = 2  # an upload that did not arrive whole is made once more
-_TAGGED_METRICS = ("model_utility", "utility_ratio", "forget_quality", "log10_forget_quality")
+_TAGGED_METRICS = ("model_utility", "utility_ratio", "forget_quality", "log10_forget_quality", *HEADLINES)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def register_front(
     front: Mapping[str, Any],
     trials: Path,
 ) -> Registration:
-    """Upload, verify in place, then make the version; a point that has its version already is left alone."""
+    """Upload, verify in place, then make the version; of one that is there already only tags are brought up to date."""
     name = model_name(study)
     points: list[RegisteredPoint] = []
     aliases: dict[str, str] = {}
@@ -109,14 +110,18 @@ def register_front(
                 )
             folder = checkpoint_folder(trials, trial, epoch)
             manifest = read_manifest(folder / MANIFEST)
-            version = existing.get((run.id, manifest.digest))
-            if version is None:
+            tags = {**_tags(point, fraction, manifest, objectives_of(front)), **_of(parent)}
+            found = existing.get((run.id, manifest.digest))
+            if found is None:
                 _store(client, run, folder, epoch, manifest)
-                version = _new_version(client, name, run, manifest, {**_tags(point, fraction, manifest), **_of(parent)})
+                version = _new_version(client, name, run, manifest, tags)
+            else:
+                version = str(found.version)
+                _update(client, name, found, tags)
             registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, manifest.digest)
         points.extend(registered.values())
         for rule in RULES if stratum["points"] else ():
-            chosen = choose(stratum, rule)
+            chosen = choose(stratum, rule, objectives=objectives_of(front))
             key = str(chosen["trial"]), int(chosen["epoch"])
             aliases[f"{rule}-{alias_suffix(fraction)}"] = registered[key].version
     return Registration(name, tuple(points), aliases)
@@ -144,12 +149,19 @@ def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
             return found
 
 
-def _versions(client: MlflowClient, name: str) -> dict[tuple[str, str], str]:
-    """(run, manifest digest) -> version number, making the registered model if need be."""
+def _versions(client: MlflowClient, name: str) -> dict[tuple[str, str], ModelVersion]:
+    """(run, manifest digest) -> its oldest version, making the registered model if need be."""
     if not client.search_registered_models(f"name = '{name}'", max_results=1):
         client.create_registered_model(name, description="Unlearned checkpoints on the Pareto front, found by letheon.")
     versions = sorted(versions_of(client, name), key=lambda version: -int(version.version))
-    return {(v.run_id or "", v.tags.get("letheon.manifest", "")): str(v.version) for v in versions}
+    return {(v.run_id or "", v.tags.get("letheon.manifest", "")): v for v in versions}
+
+
+def _update(client: MlflowClient, name: str, version: ModelVersion, tags: Mapping[str, str]) -> None:
+    """An audit adds metrics to a point that was registered before."""
+    for key, value in tags.items():
+        if version.tags.get(key) != value:
+            client.set_model_version_tag(name, str(version.version), key, value)
 
 
 def _store(client: MlflowClient, run: Handle, folder: Path, epoch: int, manifest: Manifest) -> None:
@@ -179,7 +191,7 @@ def _of(parent: Handle) -> dict[str, str]:
     return {"letheon.sweep_run": parent.id, "letheon.sweep": parent.tags.get("letheon.sweep", "")}
 
 
-def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest) -> dict[str, str]:
+def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objectives: Mapping[str, str]) -> dict[str, str]:
     metrics = {key: value for key, value in point["metrics"].items() if isinstance(value, int | float)}
     finite = {key: value for key, value in metrics.items() if math.isfinite(value)}
     tags = {
@@ -192,4 +204,4 @@ def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest) -> dict[s
     method = point.get("config", {}).get("method")
     if method:
         tags["letheon.method"] = str(method)
-    return tags | {key: f"{finite[key]:.6g}" for key in _TAGGED_METRICS if key in finite}
+    return tags | {key: f"{finite[key]:.6g}" for key in (*_TAGGED_METRICS, *objectives) if key in finite}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from letheon.tracking.book import Point, Record, Status
+from letheon.tracking.book import AUDITED, Point, Record, Status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,20 +68,22 @@ def create(client: MlflowClient, experiment_id: str, name: str, started: int, ta
 
 def write(client: MlflowClient, run: Handle, record: Record) -> None:
     """Bring the run up to the record: new points in one batch where they fit, then the status. Clears the pending."""
-    points = [point for point in record.points if point.step > run.epoch]
+    epochs = [point for point in record.points if point.step > run.epoch]
+    there = run.tags.get(AUDITED, "").split(",")
+    audits = [point for name, points in record.audits.items() if name not in there for point in points]
     params = {key: value for key, value in record.params.items() if key not in run.params}
     tags = {key: value for key, value in record.tags.items() if run.tags.get(key) != value}
-    _log(client, run.id, points, params, tags)
+    _log(client, run.id, epochs + audits, params, tags)
     if record.status != run.status:
         if record.status == "RUNNING":
             client.update_run(run.id, status="RUNNING")
         else:
             client.set_terminated(run.id, status=record.status, end_time=record.ended)
-    run.epoch = max([run.epoch, *(point.step for point in points)])
+    run.epoch = max([run.epoch, *(point.step for point in epochs)])
     run.params.update(params)
     run.tags.update(tags)
     run.status = record.status
-    record.points, record.params = [], {}
+    record.points, record.params, record.audits = [], {}, {}
 
 
 def _log(

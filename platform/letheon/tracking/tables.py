@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letheon.shown import columns
 from letheon.tracking.book import milliseconds
 from letheon.tracking.redact import redact
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 FRONT = "front.json"
 _TABLES = ("decisions.json", "front_table.json")
 _DECISION = ("action", "rung", "rank", "of", "front", "violation", "reason")
-_FRONT_METRICS = ("log10_forget_quality", "forget_quality", "model_utility", "utility_ratio")
 
 
 def log_tables(
@@ -57,15 +57,17 @@ def decisions_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def front_table(front: Mapping[str, Any]) -> dict[str, Any]:
     """The points of every stratum, one a line, as columns and data."""
+    shown = columns(front)
+    metrics = (*shown.x, *shown.y, *shown.more)
     points = [(key, point) for key, stratum in front["strata"].items() for point in stratum["points"]]
     hyper = sorted({name for _, point in points for name in point.get("config", {})})
     data = [
-        [key, point["trial"], point["epoch"], *(point["metrics"].get(name) for name in _FRONT_METRICS)]
+        [key, point["trial"], point["epoch"], *(point["metrics"].get(name) for name in metrics)]
         + [point.get("config", {}).get(name) for name in hyper]
         + [point.get("checkpoint")]
         for key, point in points
     ]
-    return {"columns": ["forget_fraction", "trial", "epoch", *_FRONT_METRICS, *hyper, "checkpoint"], "data": data}
+    return {"columns": ["forget_fraction", "trial", "epoch", *metrics, *hyper, "checkpoint"], "data": data}
 
 
 def _log_numbers(client: MlflowClient, run_id: str, front: Mapping[str, Any], time: int) -> None:
