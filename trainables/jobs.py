@@ -18,6 +18,7 @@ from trainables.config import (
     TrialConfig,
     WorkersConfig,
 )
+from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
 
 
 class BaseJob(Frozen):
@@ -66,5 +67,8 @@ class TrialJob(Frozen):
     config: TrialConfig
 
 
-Job = Annotated[BaseJob | FinetuneJob | BaselineJob | AuditJob | TrialJob, Field(discriminator="kind")]
+Job = Annotated[
+    BaseJob | FinetuneJob | BaselineJob | AuditJob | SyntheticModelsJob | SyntheticBaselineJob | TrialJob,
+    Field(discriminator="kind"),
+]
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

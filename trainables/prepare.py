@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,40 +23,23 @@ from trainables.data import load_benchmark
 from trainables.engine import Engine
 from trainables.evaluation import Evaluation, compare, evaluate, yardstick
 from trainables.evaluation.logs import open_unlearning_log
+from trainables.finished import finished_folder, is_finished
 from trainables.group import Group
 from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 from trainables.loop import first
-from trainables.manifest import list_files, write_json
+from trainables.manifest import write_json
 from trainables.models import load_model, load_smollm2, save_model, texts_of, tiny_model, tiny_tokenizer
 from trainables.resident import DTYPES, Resident, encode_rows
 from trainables.schedule import learning_rate, micro_batches, shuffled
 from trainables.scores import Encoded, collate, score
 
-MARKER = "prepared.json"
-
-
-def is_prepared(folder: Path) -> bool:
-    return (folder / MARKER).exists()
-
-
-@contextmanager
-def _finished_folder(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
-    """A partial folder that gets its name when the block ends well; `facts` and the files' digests are its marker."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    write_json(partial / MARKER, {**facts, "files": list_files(partial)})
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
-
 
 def make_base(job: BaseJob) -> None:
     """Write the base model's folder."""
     folder = Path(job.folder)
-    if is_prepared(folder):
+    if is_finished(folder):
         return
-    with _finished_folder(folder, job.model_dump(mode="json")) as partial:
+    with finished_folder(folder, job.model_dump(mode="json")) as partial:
         if job.base == "tiny":
             benchmark = load_benchmark(job.benchmark)
             tokenizer = tiny_tokenizer(texts_of([*benchmark.full, *benchmark.general]))
@@ -71,7 +52,7 @@ def make_base(job: BaseJob) -> None:
 def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     """Train a target or retain model. Returns seconds and the last epoch's mean loss."""
     folder = Path(job.folder)
-    if first(group, lambda: is_prepared(folder)):
+    if first(group, lambda: is_finished(folder)):
         return {}
     started = time.monotonic()
     model, tokenizer = load_model(job.base, job.revision)
@@ -88,7 +69,7 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     loss = _train(engine, rows, job, group, int(tokenizer.pad_token_id))
     weights = engine.weights()
     facts = {**job.model_dump(mode="json"), "loss": loss, "seconds": time.monotonic() - started}
-    context: AbstractContextManager[Path] | None = _finished_folder(folder, facts) if weights is not None else None
+    context: AbstractContextManager[Path] | None = finished_folder(folder, facts) if weights is not None else None
     if context is not None:
         with context as partial:
             save_model(partial, engine.model, tokenizer, weights)
@@ -183,11 +164,7 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None, log: Path 
     settings = EvaluationConfig(**card["evaluation"])
     group = Group(0, 1, torch.device(device))
     evaluation = evaluate(model.to(device).eval(), tokenizer, card["template"], split, settings, group)
-    comparison = (
-        compare(evaluation, card["yardstick"], card["target_utility"])
-        if "yardstick" in card
-        else {}
-    )
+    comparison = compare(evaluation, card["yardstick"], card["target_utility"]) if "yardstick" in card else {}
     if log is not None:
         write_json(log, open_unlearning_log(evaluation.details, comparison or evaluation.metrics, split.evaluation))
     return {

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +46,13 @@ def serve(settings: dict[str, Any]) -> None:
     torch.set_num_threads(settings["threads"])
 
     from trainables.group import Group
-    from trainables.loop import first
-    from trainables.resident import Resident
 
-    group, resident = Group(rank, size, ray.train.torch.get_device()), Resident()
+    group, resident = Group(rank, size, ray.train.torch.get_device()), cache(_resident)
     mailbox = ray.get_actor(settings["mailbox"], namespace=NAMESPACE) if rank == 0 else None
     done = 0
     while True:
-        job = first(group, lambda done=done: ray.get(mailbox.next_job.remote(done)))  # type: ignore[union-attr]
+        mine: Any = ray.get(mailbox.next_job.remote(done)) if mailbox is not None else None
+        job = group.gather([mine])[0]
         if job is None:
             return
         done, content = job
@@ -67,13 +68,28 @@ def serve(settings: dict[str, Any]) -> None:
             _free(error)
 
 
-def _run(content: dict[str, Any], resident: Any, group: Any, channel: MailboxChannel) -> None:
+def _resident() -> Any:
+    from trainables.resident import Resident
+
+    return Resident()
+
+
+def _run(content: dict[str, Any], resident: Callable[[], Any], group: Any, channel: MailboxChannel) -> None:
+    from trainables.jobs import JOB
+    from trainables.synthetic.run import run_synthetic
+
+    job = JOB.validate_python(content)
+    # Needs nothing of what language models need, whose imports take seconds.
+    if not run_synthetic(job, group, channel):
+        _run_on_models(job, resident(), group, channel)
+
+
+def _run_on_models(job: Any, resident: Any, group: Any, channel: MailboxChannel) -> None:
     from trainables.audit.job import AuditJob
-    from trainables.jobs import JOB, BaseJob, BaselineJob, FinetuneJob
+    from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
     from trainables.loop import run_trial
     from trainables.prepare import finetune, make_base, make_baseline
 
-    job = JOB.validate_python(content)
     facts: dict[str, Any] = {}
     if isinstance(job, BaseJob):
         if group.rank == 0:

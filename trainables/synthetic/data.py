@@ -1,8 +1,8 @@
 """Draws the inputs and labels of the synthetic experiment, for several seeds at once.
 
-Retain inputs are N(-alpha 1, I), forget inputs N(+alpha 1, I), in 16 dimensions. With u = (x - mean) . 1/sqrt(16) the
-label of a retain row is class 0 with log odds 1 + u, that of a forget row class 1 with log odds 1 + u: the larger alpha,
-the easier can one be unlearned without the other. Features are relu(W x), W ~ N(0, 1/16), 128 of them (NPO paper).
+Retain inputs are N(-alpha 1, I), forget inputs N(+alpha 1, I), in 16 dimensions. With u = (x - mean) . 1 / sqrt(16) the
+label of a retain row is 0 with log odds 1 + u, that of a forget row is 1 with log odds 1 + u: the larger alpha, the
+easier can one be unlearned without the other. Features are relu(W x), W ~ N(0, 1/16), 128 of them (NPO paper).
 Random numbers are numpy's, which do not depend on the machine. Knows neither models nor losses.
 """
 
@@ -113,9 +113,7 @@ def _draw(alpha: float, seed: int) -> _Drawn:
 
     retain, forget = rows(RETAIN_ROWS, -alpha, 0), rows(FORGET_ROWS, alpha, 1)
     fresh = generator.standard_normal((2, EVALUATION_ROWS, DIMENSIONS))
-    return _Drawn(
-        torch.from_numpy(projection), forget, retain, features(fresh[0], alpha), features(fresh[1], -alpha)
-    )
+    return _Drawn(torch.from_numpy(projection), forget, retain, features(fresh[0], alpha), features(fresh[1], -alpha))
 
 
 def _stacked(rows: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Rows:

@@ -6,13 +6,13 @@ Tensors in, tensors out: who prints or draws them is elsewhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from trainables.config import Hyperparameters
-from trainables.synthetic.data import Problems, Rows, draw
+from trainables.synthetic.data import Problems, draw
 from trainables.synthetic.model import Measured, Yardstick
 from trainables.synthetic.train import PRETRAINING_STEPS, Unlearning, pretrain
 
@@ -58,7 +58,7 @@ class Path:
     def until(self, step: int) -> Path:
         """The part up to a step, included."""
         kept = self.steps <= step
-        return Path(self.steps[kept], Measured(*(value[kept] for value in astuple(self.measured))))
+        return Path(self.steps[kept], Measured(**{name: value[kept] for name, value in vars(self.measured).items()}))
 
     def reaching(self, level: Tensor) -> Tensor:
         """(seeds,) index of the first point with forget_kl <= level (seeds,); 0 where there is none."""
@@ -81,18 +81,28 @@ def walk(
 
 
 def collapse(ga: Path) -> float:
-    """Claim 1, gradient ascent does not stop: retain_kl at the end over retain_kl where each seed had forgotten most."""
+    """Claim 1, gradient ascent does not stop: mean retain_kl at the end over that at each seed's best point."""
     retain = ga.measured.retain_kl
     return float(retain[-1].mean() / ga.at(retain, ga.best).mean())
 
 
 def price(npo_rt: Path, ga_rt: Path) -> float:
-    """Claim 2, NPO+RT loses less for the same: its retain_kl over GA+RT's, where each first reaches the lowest forget_kl
-    that both reach.
+    """Claim 2, NPO+RT loses less for the same: its mean retain_kl over GA+RT's, each seed at the first point where the
+    path is as low in forget_kl as both paths get.
     """
     level = torch.maximum(npo_rt.measured.forget_kl.amin(0), ga_rt.measured.forget_kl.amin(0))
     mine, other = (path.at(path.measured.retain_kl, path.reaching(level)).mean() for path in (npo_rt, ga_rt))
     return float(mine / other)
+
+
+def price_at_best(npo_rt: Path, ga_rt: Path) -> float:
+    """The same at the best point of each path's mean, wherever in forget_kl that is."""
+    mine, other = (_at_best_mean(path.measured) for path in (npo_rt, ga_rt))
+    return mine / other
+
+
+def _at_best_mean(measured: Measured) -> float:
+    return float(measured.retain_kl.mean(1)[measured.forget_kl.mean(1).argmin()])
 
 
 def growth(path: Path, early: int = 5000, late: int = 9900) -> float:

@@ -48,6 +48,14 @@ class Measured:
     weight_drift: Tensor
     utility_ratio: Tensor
 
+    def of(self, seed: int) -> dict[str, float]:
+        """The numbers of the problem at this index."""
+        return {name: float(values[seed]) for name, values in vars(self).items()}
+
+    def means(self) -> dict[str, float]:
+        """Means over the seeds."""
+        return {name: float(values.mean()) for name, values in vars(self).items()}
+
 
 class Yardstick:
     """Measures models (weights (seeds, 128)) against the target and the retain model of each problem."""
@@ -59,7 +67,7 @@ class Yardstick:
         self._by_retain = tuple(logits(features, retain) for features in self._inputs)
         self._target_retain_kl = divergence(self._by_retain[1], self._by_target[1])
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
     def measure(self, weights: Tensor) -> Measured:
         """`utility_ratio` = exp(target's retain_kl - retain_kl): the geometric mean, over retain inputs and the labels
         that the retain model expects there, of how probable a label is now beside how probable the target model has it.

@@ -22,11 +22,13 @@ PRETRAINING_RATE = 0.05
 def pretrain(rows: Rows, steps: int = PRETRAINING_STEPS, rate: float = PRETRAINING_RATE) -> Tensor:
     """(seeds, 128): gradient descent on the mean cross-entropy from weights 0."""
     # One seed after another: the features of one stay in the processor's cache, those of five do not.
-    found = [_pretrain(features, labels, steps, rate) for features, labels in zip(rows.features, rows.labels, strict=True)]
+    found = [
+        _pretrain(features, labels, steps, rate) for features, labels in zip(rows.features, rows.labels, strict=True)
+    ]
     return torch.stack(found)
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]
+@torch.no_grad()
 def _pretrain(features: Tensor, labels: Tensor, steps: int, rate: float) -> Tensor:
     """(128,) from features (rows, 128) and labels (rows,)."""
     features = features.contiguous()
@@ -98,4 +100,4 @@ class Unlearning:
 
     def _means(self, per_row: Tensor) -> Tensor:
         """(seeds,) A row is one token, so every reduction is the mean over rows."""
-        return per_row.unflatten(0, (len(self.weights), -1)).mean(-1)
+        return per_row.view(len(self.weights), -1).mean(-1)

@@ -1,0 +1,83 @@
+"""One synthetic trial: 25 steps of full-batch gradient descent are an epoch, measured, written, reported.
+
+The folder and the reports are those of every trial, so schedulers, fronts and `pull` see no difference. Runs in one
+process, on the CPU; there is no optimizer state but the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from trainables.config import TrialConfig
+from trainables.synthetic.data import draw
+from trainables.synthetic.files import load_weights, save_checkpoint
+from trainables.synthetic.model import Yardstick
+from trainables.synthetic.rules import STEPS_PER_EPOCH, alpha_of
+from trainables.synthetic.train import Unlearning
+from trainables.trial_folder import TrialFolder
+
+if TYPE_CHECKING:
+    from trainables.loop import Channel
+
+STATE = "weights.safetensors"
+
+
+def run_trial(config: TrialConfig, channel: Channel) -> None:
+    """Run or continue a trial. Epochs that its folder has already are reported again, not trained again."""
+    folder = TrialFolder(Path(config.folder))
+    done = folder.last_usable_epoch()
+    folder.truncate(done)
+    trial: Trial | None = None
+    for epoch in range(1, config.max_epochs + 1):
+        if not channel.may_run(epoch):
+            return
+        if epoch > done:
+            trial = trial or Trial(config, done)
+            trial.run_epoch(epoch)
+        channel.report(epoch, (folder.record(epoch) or {})["metrics"])
+
+
+class Trial:
+    """One trial in training, from `start_epoch` on."""
+
+    def __init__(self, config: TrialConfig, start_epoch: int) -> None:
+        hyper = config.hyperparameters
+        self.config, self.folder = config, TrialFolder(Path(config.folder))
+        self.problems = draw(alpha_of(config.benchmark), (hyper.seed,), hyper.forget_fraction)
+        self.target = load_weights(Path(config.target), (hyper.seed,))
+        baseline = json.loads(Path(config.baseline).read_text())
+        self.retain = load_weights(Path(baseline["retain"]["folder"]), (hyper.seed,))
+        self.yardstick = Yardstick(self.problems, self.target, self.retain)
+        self.unlearning = Unlearning(self.problems, self.target, hyper)
+        if start_epoch:
+            state = load_file(self.folder.epoch(start_epoch) / "state" / STATE)
+            with torch.no_grad():
+                self.unlearning.weights.copy_(state["weights"])
+
+    def run_epoch(self, epoch: int) -> None:
+        """Train, measure, write the epoch's folder."""
+        started = time.monotonic()
+        steps = [self.unlearning.step() for _ in range(STEPS_PER_EPOCH)]
+        metrics: dict[str, Any] = {
+            "epoch": epoch,
+            "step": epoch * STEPS_PER_EPOCH,
+            "learning_rate": self.config.hyperparameters.learning_rate,
+            **{name: float(torch.cat([step[name] for step in steps]).mean()) for name in steps[0]},
+            "train_seconds": time.monotonic() - started,
+            **self.yardstick.measure(self.unlearning.weights.detach()).means(),
+        }
+        self._write(epoch, metrics)
+
+    def _write(self, epoch: int, metrics: dict[str, Any]) -> None:
+        weights = self.unlearning.weights.detach()
+        partial = self.folder.begin(epoch)
+        save_file({"weights": weights.clone()}, partial / "state" / STATE)
+        models = (weights[0], self.target[0], self.retain[0])
+        save_checkpoint(partial / "model", self.config, self.problems.projection[0], *models)
+        self.folder.commit(epoch, {"metrics": metrics, "samples": []})
