@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trainables.config import BenchmarkConfig, EvaluationConfig
 from trainables.data import Row, Split, load_benchmark
 from trainables.data.template import encode
-from trainables.evaluation import Evaluation, evaluate
+from trainables.evaluation import Evaluation, SetDetails, evaluate
 from trainables.group import Group
 from trainables.models import tiny_tokenizer
 from trainables.scores import collate
@@ -79,11 +81,22 @@ def assert_same(first: Evaluation, second: Evaluation, tolerance: float = 1e-5) 
     """Equal texts, and numbers equal up to float32 rounding; how long it took is left out."""
     assert first.samples == second.samples
     assert first.metrics.keys() == second.metrics.keys()
-    numbers = [
-        *((first.metrics[key], second.metrics[key]) for key in first.metrics if key != "eval_seconds"),
-        *zip(first.truth_ratios, second.truth_ratios, strict=True),
-    ]
+    numbers = [(first.metrics[key], second.metrics[key]) for key in first.metrics if key != "eval_seconds"]
+    assert first.details.keys() == second.details.keys()
+    for name in first.details:
+        numbers += zip(*(numbers_of(found.details[name]) for found in (first, second)), strict=True)
     assert all(math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) for a, b in numbers)
+
+
+def numbers_of(of_set: Any) -> list[float]:
+    """All numbers in a set's details, in a fixed order."""
+    if isinstance(of_set, SetDetails):
+        return numbers_of(vars(of_set))
+    if isinstance(of_set, dict):
+        return [number for key in sorted(of_set) for number in numbers_of(of_set[key])]
+    if isinstance(of_set, list | tuple):
+        return [number for value in of_set for number in numbers_of(value)]
+    return [float(of_set)] if isinstance(of_set, int | float) else []
 
 
 def evaluate_as_rank(rank: int, size: int, folder: Path) -> None:
@@ -94,7 +107,8 @@ def evaluate_as_rank(rank: int, size: int, folder: Path) -> None:
     model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
     calls = CountedCalls(model)
     found = evaluate(calls, small_tokenizer(), TEMPLATE, small_split(), SETTINGS, Group(rank, size))
-    torch.save({"found": vars(found), "calls": calls.calls}, folder / f"rank{rank}.pt")
+    result = {"found": asdict(found), "calls": calls.calls}
+    (folder / f"rank{rank}.json").write_text(json.dumps(result))
     torch.distributed.destroy_process_group()
 
 

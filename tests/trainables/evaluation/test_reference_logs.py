@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from trainables.evaluation import metrics
+from trainables.evaluation.rouge import rouge_l_recall
 
 REPOSITORY = Path(__file__).parents[3]
 LOGS = Path(os.environ.get("LETHEON_EVAL_LOGS", REPOSITORY.parent / "shared/data/tofu_eval_logs"))
@@ -78,5 +79,5 @@ def test_forget_set_of_the_target_model() -> None:
 @pytest.mark.parametrize("name", ["full_evals_forget10", "retain90"])
 def test_rouge_of_the_logged_generations(name: str) -> None:
     rows = read_log(name)["forget_Q_A_ROUGE"]["value_by_index"].values()
-    found = [metrics.rouge_l_recall(row["ground_truth"], row["generation"]) for row in rows]
+    found = [rouge_l_recall(row["ground_truth"], row["generation"]) for row in rows]
     assert found == pytest.approx([row["rougeL_recall"] for row in rows], abs=1e-9)
