@@ -15,12 +15,13 @@ def chunks(text: str, limit: int = CHUNK_CHARACTERS) -> tuple[str, ...]:
     next one begins with it; a text without any is cut anywhere.
     """
     pieces = []
-    while len(text) > limit:
-        size = math.ceil(len(text) / math.ceil(len(text) / limit))
-        cut = _last_space(text, size // 2, size)
-        pieces.append(text[:cut])
-        text = text[cut:]
-    return (*pieces, text)
+    start = 0
+    while (left := len(text) - start) > limit:
+        size = math.ceil(left / math.ceil(left / limit))
+        cut = _last_space(text, start + size // 2, start + size)
+        pieces.append(text[start:cut])
+        start = cut
+    return (*pieces, text[start:])
 
 
 def halves(text: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "muse": ("path", "revision", "corpus", "evaluation_rows"),
     "qa": ("forget", "retain", "utility", "holdout", "evaluation_rows"),
     "text": ("forget", "retain", "utility", "holdout", "evaluation_rows"),
-    "synthetic": ("alpha", "seed"),
+    "synthetic": ("alpha",),
 }
 REQUIRED: Mapping[str, tuple[str, ...]] = {"qa": ("forget", "retain"), "text": ("forget", "retain")}
 

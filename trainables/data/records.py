@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,16 @@ def check_text(key: str, value: object, longest: int) -> str:
     return value
 
 
-def refuse_misspelt(fields: Mapping[str, Any], optional: Collection[str]) -> None:
+def refuse_misspelt(fields: Mapping[str, Any], optional: tuple[str, ...]) -> None:
     """Keys of the user's own are welcome, unless one is nearly an optional key that is not there. Raises BadField."""
     for key in fields:
-        near = difflib.get_close_matches(key, optional, n=1, cutoff=0.85)
-        if near and key not in optional and near[0] not in fields:
-            raise BadField(f"the key {key!r}: looks like {near[0]!r}; must be written so; rename or remove it")
+        near = _near(key, optional)
+        if near is not None and near not in fields:
+            raise BadField(f"the key {key!r}: looks like {near!r}; must be written so; rename or remove it")
+
+
+@lru_cache(maxsize=1024)  # files have the same few keys in every row
+def _near(key: str, known: tuple[str, ...]) -> str | None:
+    if key in known or len(key) > SHOWN_CHARACTERS:
+        return None
+    return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=0.85)), None)
