@@ -17,7 +17,7 @@ from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 
 if TYPE_CHECKING:
     from letheon.spec import SweepSpec
-    from trainables.config import TrialConfig
+    from trainables.config import Frozen, TrialConfig
 
 CODE_VERSION = 1
 """Raise it when the same recipe would give another model than before."""
@@ -34,7 +34,7 @@ class Artefact:
     fraction: float | None
     key: str
     path: Path
-    job: BaseJob | FinetuneJob | BaselineJob | None
+    job: Frozen | None
 
     @property
     def exists(self) -> bool:
@@ -72,8 +72,11 @@ def content_key(*facts: Any) -> str:
 
 def layout(spec: SweepSpec, root: Path) -> Prepared:
     """Names and paths of everything the sweep needs. Reads the benchmark, makes nothing."""
+    from letheon import synthetic
     from trainables.data import load_benchmark
 
+    if spec.benchmark.name == synthetic.NAME:
+        return synthetic.layout(spec, root)
     models = root.resolve() / "models"
     data = load_benchmark(spec.benchmark).digest
     base, source = _base(spec, models, data)

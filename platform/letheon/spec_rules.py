@@ -19,6 +19,7 @@ from letheon.spec_benchmark import benchmark_problems
 from letheon.spec_objectives import objective_problems
 from letheon.spec_search import search_problems
 from letheon.spec_trial import trial_problems
+from letheon.synthetic import synthetic_problems
 from letheon.yaml_source import MISSING, KeyPath, Problem, Source, exponent_as_text, get, one_line, show
 from trainables.data.template import TEMPLATES
 
@@ -38,6 +39,7 @@ def validate(source: Source) -> SweepSpec | None:
     if spec is not None:
         found = [*_rules(spec), *trial_problems(spec), *objective_problems(spec)]
         found += [*search_problems(spec, broken), *benchmark_problems(spec, broken)]
+        found += synthetic_problems(spec)
         source.problems += [problem for problem in found if not _covered(problem.path, broken)]
     source.problems.sort(key=lambda problem: _line(source, problem))
     return spec
