@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from trainables.evaluation.logs.log import LEGACY, Log
 from trainables.evaluation.logs.names import ATTACKS, TOFU_METRICS, UTILITY_PARTS, keys_of
-from trainables.evaluation.logs.open_unlearning import is_tofu
+from trainables.evaluation.logs.open_unlearning import is_muse
 
 _MEMORISATION = ("extraction_strength", "exact_memorization")
 _MUSE_METRICS = (
@@ -46,9 +46,7 @@ def absent_of_both(retain: Log, unlearned: Log, found: Mapping[str, float]) -> d
 def _usual(log: Log) -> tuple[str, ...]:
     if log.own:
         return ()
-    if log.format == LEGACY or is_tofu(log):
-        return TOFU_METRICS
-    return _MUSE_METRICS if "forget_knowledge" in log.sets else ()
+    return _MUSE_METRICS if is_muse(log) else TOFU_METRICS
 
 
 def _reason(log: Log, name: str, found: Mapping[str, float], stored: Mapping[str, float]) -> str:
@@ -61,7 +59,7 @@ def _reason(log: Log, name: str, found: Mapping[str, float], stored: Mapping[str
     if log.format == LEGACY:
         return "the log lacks its measurements"
     choice = name.startswith(("real_authors", "world_facts"))
-    return f"the log has no rows of {' or '.join(keys_of(name, choice, 'forget_knowledge' in log.sets))}"
+    return f"the log has no rows of {' or '.join(keys_of(name, choice, is_muse(log)))}"
 
 
 def _lacking(retain: Log, unlearned: Log, what: str, column: str) -> str:

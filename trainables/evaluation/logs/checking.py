@@ -17,7 +17,7 @@ from trainables.evaluation.logs.names import keys_of
 from trainables.evaluation.logs.open_unlearning import GUARD
 from trainables.evaluation.rouge import Rouge, rouge
 
-_EXACT, _SAME = 1e-9, 1e-5  # relative: of one float64 computation, and of anything in float32
+_EXACT, _SAME = 1e-12, 1e-5  # relative: of one float64 computation (a guard is 1e-10 or more), and of float32
 _NEARLY_ALL = 0.99
 
 

@@ -7,6 +7,7 @@ stand in only where no rows are there and a number of several aggregates can sti
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from trainables.evaluation.logs.checking import settle
 from trainables.evaluation.logs.extras import extras
 from trainables.evaluation.logs.log import LEGACY, OPEN_UNLEARNING, Log, LogError
 from trainables.evaluation.logs.names import COMPARISON, TOFU_METRICS, UTILITY_PARTS, keys_of
+from trainables.evaluation.logs.open_unlearning import is_muse
 from trainables.evaluation.logs.pairing import Pairs, pair_forget_rows
 from trainables.evaluation.membership import privleak
 from trainables.evaluation.metrics import harmonic_mean
@@ -93,10 +95,9 @@ def _stored(log: Log, found: Mapping[str, float]) -> dict[str, float]:
 
 
 def _keys(log: Log, name: str) -> tuple[str, ...]:
-    muse = any(key.lower().endswith("mem_rouge") for key in log.stored)
     of_set = log.sets.get(name.removesuffix("_probability"))
     choice = of_set.multiple_choice if of_set else name.startswith(("real_authors", "world_facts"))
-    return keys_of(name, choice, muse)
+    return keys_of(name, choice, is_muse(log))
 
 
 def _utility_of_aggregates(found: Mapping[str, float], stored: Mapping[str, float], notes: list[str]) -> dict[str, Any]:
@@ -135,7 +136,9 @@ def _together(
     base, ours = adapt(retain, chosen[0]).details, adapt(unlearned, chosen[1]).details
     if not _same_others(whole):
         base, ours = _without_holdout_losses(base), _without_holdout_losses(ours)
-    found = compare(ours, yardstick(base))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        found = compare(ours, yardstick(base))
     together: dict[str, Any] = {name: found[name] for name in COMPARISON if name in found and name != "mia_reference"}
     if _is_attacked(ours) and _is_attacked(base):
         together["mia_reference"] = found["mia_reference"]
@@ -143,6 +146,8 @@ def _together(
     notes = [pairs.note] if pairs.note else []
     if pairs.note and "privleak" in together:
         notes.append("privleak is of all rows of each log")
+    if any("asymp" in str(warning.message) for warning in warned):
+        notes.append("an exact p-value of the Kolmogorov-Smirnov test could not be had: it is asymptotic")
     return ({"rows": rows} if rows else {}) | together, notes
 
 

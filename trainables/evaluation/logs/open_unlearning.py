@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from trainables.data.rows import Role
 from trainables.evaluation.logs import cells
 from trainables.evaluation.logs.log import OPEN_UNLEARNING, Column, Log, LogError, SetRows, Value
-from trainables.evaluation.logs.names import ATTACKS, TOFU_SETS, set_of
+from trainables.evaluation.logs.names import ATTACKS, set_of
 
 GUARD = 1e-10
 """Added to the denominators of truth ratios and choices, so that every published number has it."""
@@ -208,7 +208,6 @@ def _describe(sets: Mapping[str, SetRows], own: object) -> None:
             sets[name].rouge = facts["rouge"]
 
 
-def is_tofu(log: Log) -> bool:
-    """Whether the log is of TOFU: it has sets or aggregates that only TOFU has."""
-    facts = [name for name in TOFU_SETS if name in log.sets and name not in ("forget", "retain")]
-    return bool(facts) or any(_QUESTIONS.fullmatch(key) for key in log.stored) or "model_utility" in log.stored
+def is_muse(log: Log) -> bool:
+    """Whether the log is of MUSE: it has a metric that only MUSE has."""
+    return "forget_knowledge" in log.sets or any(_MUSE.fullmatch(key) for key in log.stored)

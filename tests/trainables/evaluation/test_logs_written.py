@@ -1,0 +1,104 @@
+"""What is written comes back: a log of a live evaluation gives the numbers of that evaluation."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.trainables.evaluation.small import examine, fresh_model, small_model, small_split
+from tests.trainables.evaluation.small_logs import Model
+from trainables.evaluation import Evaluation, SetDetails, compare, lost, yardstick
+from trainables.evaluation.logs import compare_logs, open_unlearning_log, parse_log
+from trainables.evaluation.logs.adapting import adapt
+
+RECORDED = ("forget_quality", "log10_forget_quality", "ks_distance", "loss_quality", "privleak", "mia_reference")
+
+
+@cache
+def both() -> tuple[Evaluation, Evaluation]:
+    """Of a model that never saw anything, in the place of the retain model, and of one that knows half."""
+    return examine(fresh_model()), examine(small_model())
+
+
+def written(evaluation: Evaluation, metrics: dict[str, float] | None = None) -> Any:
+    log = open_unlearning_log(evaluation.details, metrics or evaluation.metrics, small_split().evaluation)
+    return json.loads(json.dumps(log, sort_keys=True))
+
+
+def test_two_written_logs_give_the_recorded_comparison() -> None:
+    retain, knowing = both()
+    recorded = compare(knowing, yardstick(retain.details))
+    report = compare_logs(
+        parse_log(written(retain), "retain.json"), parse_log(written(knowing, recorded), "knowing.json")
+    )
+    for name in RECORDED:
+        if name in recorded:
+            assert report["comparison"][name] == pytest.approx(recorded[name], rel=1e-9), name
+    assert report["comparison"]["forget_quality"] == recorded["forget_quality"]
+    assert report["stored"]["forget_quality"] == recorded["forget_quality"]
+
+
+def test_metrics_of_a_written_log_are_those_of_the_evaluation() -> None:
+    knowing = both()[1]
+    report = compare_logs(*(parse_log(written(each), "log.json") for each in both()))
+    found = report["unlearned"]
+    expected = {name: value for name, value in knowing.metrics.items() if name != "eval_seconds"}
+    assert {name: found["metrics"][name] for name in expected} == pytest.approx(expected, rel=1e-9)
+    assert found["differs"] == []
+    assert found["notes"] == []
+
+
+def test_keys_and_rows_are_open_unlearnings() -> None:
+    log = written(both()[1])
+    rows = len(small_split().evaluation["forget"].rows)
+    assert {"forget_Q_A_Prob", "forget_Q_A_PARA_Prob", "forget_Q_A_PERT_Prob", "forget_truth_ratio"} <= log.keys()
+    assert {"ra_Q_A_Prob_normalised", "wf_Truth_Ratio", "retain_Q_A_ROUGE", "model_utility"} <= log.keys()
+    row = log["forget_Q_A_ROUGE"]["value_by_index"]["0"]
+    first = small_split().evaluation["forget"].rows[0]
+    assert (row["input"], row["ground_truth"]) == (first.question, first.answer)
+    assert set(log["forget_truth_ratio"]["value_by_index"]) == {str(number) for number in range(rows)}
+    probability = log["forget_Q_A_Prob"]["value_by_index"]["0"]
+    assert probability["prob"] == pytest.approx(math.exp(-probability["avg_loss"]))
+
+
+def test_members_and_sets_of_other_benchmarks() -> None:
+    details = {
+        "forget": SetDetails("forget", rouge="f1", rouge_l_f1=[0.5, 0.25], loss=[1.0, 2.0]),
+        "forget_knowledge": SetDetails("forget", rouge="f1", rouge_l_f1=[0.5, 0.75, 0.25]),
+        "poems": SetDetails("utility", loss=[0.1, 0.2], rouge_l_recall=[1.0, 0.5]),
+        "members": SetDetails("members", loss=[0.1, 0.7], attacks={"min_k": [0.2, 0.9]}),
+        "holdout": SetDetails("holdout", loss=[0.5, 0.6], attacks={"min_k": [0.5, 0.6]}),
+    }
+    others = {**details, "members": replace(details["members"], attacks={"min_k": [0.55, 0.9]}, loss=[0.3, 0.9])}
+    recorded = compare(details, yardstick(others))
+    logs = [json.loads(json.dumps(open_unlearning_log(each))) for each in (others, details)]
+    report = compare_logs(*(parse_log(log, "log.json") for log in logs))
+    assert report["comparison"]["privleak"] == pytest.approx(recorded["privleak"])
+    assert report["comparison"]["mia_reference"] == recorded["mia_reference"]
+    assert report["unlearned"]["metrics"]["poems_rouge"] == 0.75
+    assert report["unlearned"]["metrics"]["model_utility"] == pytest.approx(recorded["model_utility"])
+
+
+def test_a_lost_model_is_nan_and_comes_back_so() -> None:
+    retain, knowing = both()
+    gone = lost(knowing.details)
+    log = json.loads(json.dumps(open_unlearning_log(gone)))
+    report = compare_logs(parse_log(written(retain), "retain.json"), parse_log(log, "lost.json"))
+    assert math.isnan(report["comparison"]["forget_quality"])
+    assert math.isnan(report["unlearned"]["metrics"]["model_utility"])
+
+
+def test_a_published_log_written_again_says_the_same() -> None:
+    """Its guard is in the losses by then, so that nothing is added twice."""
+    logs = [parse_log(Model(seed, knows).open_unlearning(), "log.json") for seed, knows in ((1, 0.1), (2, 0.9))]
+    again = [parse_log(json.loads(json.dumps(open_unlearning_log(adapt(log).details))), "again.json") for log in logs]
+    first, second = compare_logs(*logs), compare_logs(*again)
+    assert second["comparison"]["forget_quality"] == first["comparison"]["forget_quality"]
+    assert second["unlearned"]["metrics"]["model_utility"] == pytest.approx(
+        first["unlearned"]["metrics"]["model_utility"], rel=1e-9
+    )
