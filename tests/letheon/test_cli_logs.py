@@ -1,0 +1,106 @@
+"""`compare-logs` and `evaluate --out` as a user calls them: tables, JSON, exit codes, the way from one to the other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from letheon.cli import app
+from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, fresh_model, small_model, small_tokenizer
+from tests.trainables.evaluation.small_logs import Model
+from trainables.config import BenchmarkConfig
+from trainables.evaluation import yardstick
+from trainables.evaluation.logs import read_log
+from trainables.evaluation.logs.adapting import adapt
+from trainables.models import save_model
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> tuple[Path, Path]:
+    """A retain model's log in the one format, an unlearned model's in the other."""
+    retain, unlearned = tmp_path / "eval_log_aggregated.json", tmp_path / "TOFU_EVAL.json"
+    retain.write_text(json.dumps(Model(1, 0.1).legacy()))
+    unlearned.write_text(json.dumps(Model(2, 0.9).open_unlearning()))
+    return retain, unlearned
+
+
+def test_the_table(logs: tuple[Path, Path]) -> None:
+    result = run("compare-logs", *logs)
+    assert result.exit_code == 0, result.output
+    for text in ("model_utility", "forget quality", "KS distance", "6 rows", "absent", "older format"):
+        assert text in result.output
+    assert result.stderr == ""
+
+
+def test_the_shape_of_the_json(logs: tuple[Path, Path]) -> None:
+    result = run("compare-logs", *logs, "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert list(found) == ["retain", "unlearned", "comparison", "stored", "absent", "notes"]
+    for side in ("retain", "unlearned"):
+        assert list(found[side]) == ["file", "format", "rows", "metrics", "stored", "differs", "absent", "notes"]
+    assert found["retain"]["format"] == "tofu"
+    assert found["unlearned"]["format"] == "open-unlearning"
+    assert found["unlearned"]["rows"]["forget"] == found["comparison"]["rows"] == 6
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"forget_Q_A_Prob": 7, "retain_Q_A_Prob": "x"}'])
+def test_what_is_no_log_is_one_line_and_exit_2(logs: tuple[Path, Path], tmp_path: Path, content: str) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text(content)
+    for pair in ((bad, logs[1]), (logs[0], bad)):
+        result = run("compare-logs", *pair)
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert len(result.stderr.splitlines()) == 1
+        assert str(bad) in result.stderr
+
+
+def test_a_file_that_is_not_there(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run("compare-logs", logs[0], tmp_path / "absent.json")
+    assert result.exit_code == 4
+    assert "no such file" in result.stderr
+
+
+def folder_of(path: Path, model: Any, **more: Any) -> Path:
+    path.mkdir()
+    save_model(path, model, small_tokenizer())
+    card = {
+        "benchmark": BenchmarkConfig(people=4, evaluation_rows=6).model_dump(mode="json"),
+        "forget_fraction": 0.25,
+        "evaluation": SETTINGS.model_dump(mode="json"),
+        "precision": "fp32",
+        "template": TEMPLATE,
+        **more,
+    }
+    (path / "letheon.json").write_text(json.dumps(card))
+    return path
+
+
+def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
+    """The forget quality that `evaluate` prints is the one that comes of the two files it wrote."""
+    retain, unlearned = tmp_path / "retain.json", tmp_path / "unlearned.json"
+    assert run("evaluate", folder_of(tmp_path / "a", fresh_model()), "--out", retain).exit_code == 0
+    ruler = yardstick(adapt(read_log(retain)).details)
+    folder = folder_of(tmp_path / "b", small_model(), yardstick=ruler, target_utility=0.5)
+    result = run("evaluate", folder, "--out", unlearned, "--json")
+    assert result.exit_code == 0, result.output
+    recorded = json.loads(result.stdout)["metrics"]
+    compared = json.loads(run("compare-logs", retain, unlearned, "--json").stdout)
+    assert compared["comparison"]["forget_quality"] == pytest.approx(recorded["forget_quality"], rel=1e-9)
+    assert compared["unlearned"]["metrics"]["model_utility"] == pytest.approx(recorded["model_utility"], rel=1e-9)
+
+
+def test_evaluate_out_needs_a_folder_before_it_begins(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "a", fresh_model())
+    result = run("evaluate", folder, "--out", tmp_path / "absent" / "log.json")
+    assert result.exit_code == 2
+    assert "there is no folder" in result.stderr
