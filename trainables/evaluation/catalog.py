@@ -97,8 +97,8 @@ _DEGENERATION = {
     ),
     "forget_gibberish": _down(
         "mean share of words in such an answer that are out of place in English: letters that seldom follow each "
-        "other, signs that prose does not have, or no common word among the nine around. 0.03 to 0.1 for English with "
-        "foreign names, above 0.7 for tokens at random"
+        "other, signs that prose does not have, or no common word among the nine around. Below 0.1 for English with "
+        "foreign names, about 0.7 for tokens at random"
     ),
 }
 

@@ -15,71 +15,84 @@ there these they this time to two was we were what when which who will with woul
 COMMON_WORDS = frozenset(_COMMON_WORDS.split())
 
 _FOLLOWERS = """
-__:abcdefghijklmnoprstuvwy _a:_bcdfgilmnprstuvwz _b:_aeiloruy _c:_aehiloruy _d:_aeioruy _e:_acdfiklmnpqrstuvxy
-_f:_aeiloru _g:_aehiloru _h:aeiou _i:_dflmnrstv _j:_aeioru _k:_aehinoruwy _l:aegiosuy _m:_aceioruy _n:_adegiou
-_o:_bcfklmnprtuvw _p:_adehilorsuy _q:_aiu _r:_aehiosuy _s:_acehiklmoptuy _t:aehioruwy _u:_klnprst _v:_aeiot _w:aehior
-_x:_aiosux _y:_aeiou _z:_aefhiosu aa:_bcdgklmnprst ab:_abcdeilorsuy ac:acehikloqrty ad:_adehilmorsuvwyz
-ae:_dgjklmnorstvxz af:_aefgiorsty ag:_aeghilmnorsuw ah:_adefilmnoru ai:_cdgjlmnrst aj:_aceiou ak:_aehiloprstuy
-al:_abcdegiklmostuvwy am:_abeimopsu an:_acdegiknostuy ao:_bghjklnrstuxyz ap:_aehiloprst aq:_ahiu ar:_abcdegiklmnorstvy
-as:_acehikmopsty at:_acehilorstu au:_cdglmnprst av:aeiorty aw:_aeiklnrsty ax:_eioswy ay:_abeilmnostuw az:_aeiosuyz
-ba:_bcdeghiklmnorstuyz bb:_aceilory bc:_clms bd:_abesu be:_acdefghilnrsty bh:_aepu bi:_abcdeghlnorst bj:_e bk:_is
-bl:aeiouy bm:_aeio bn:_efio bo:_abdlnorstuvwxy bp:akn br:aceiouy bs:_ceiotu bt:_aelqry bu:cdefgilmnrstz bw:ae by:_prt
-ca:_bcdgilmnprstu cb:cdln cc:_aeiloru cd:_aceimo ce:_abdeilmnprs cg:_eir ch:_abeimnorsu ci:adefilmnoprstv
-ck:_adeghilnoqstwy cl:aeiosu cm:_deiop cn:ainpru co:_bdefglmnoprstuv cp:_cly cq:u cr:aeiouy cs:_istu ct:_aeilorsu
-cu:blmnprst cy:_abcnprt cz:aekuy da:_bdfgilmnprstuvwy db:_aemorsu dc:_ahlou dd:_eilorsy de:_abcdefghlmnoprstvwx
-df:_ailoru dg:aeimr dh:_aeioru di:_abcdefglmnorstv dj:_aiosu dk:ahi dl:_aeioy dm:_aeiosy dn:_aeit
-do:_bcdegilmnoprstuvwxz dp:ahjlmor dq:u dr:_aeiou ds:_chmot dt:_ahiruv du:_abceglmnoprst dv:adeio dw:aeio dy:_agiklnst
-dz:eim ea:_cdgklmnrstuv eb:_abeiorsuy ec:_aehiklortu ed:_adegiosuw ee:_cdklmnprstvz ef:_aefiloprtu eg:_aegiloruy
-eh:_aeilor ei:_cdfgjlnprstvz ej:_aeiou ek:_aceilostwy el:_abcdefilmopstvy em:_abeimopsuy en:_acdefginorstuvy
-eo:_bcdfglnprstu ep:_aehiloprstu eq:_u er:_acefgilmnoprstvwy es:_bcehiopstu et:_acehinorstuwyz eu:_bcdegkmnprstv
-ev:_aegio ew:_acehilopsu ex:_acehipt ey:_abenosw ez:_adegsz fa:_bceiklmnrstuvy fb:abei fc:_ao fd:aeio
-fe:_abcdeilmnrstw ff:_aefilnorsy fg:_h fi:_cdegklnrstvx fj:o fk:_ci fl:_aeiouy fm:_ao fn:_aei fo:cloruv fp:_a fr:aeio
-fs:_cehiorsw ft:_ehioswy fu:ceglnrst fy:_i ga:_bcdgilmnprstvyz gb:_oty gc:_ho gd:aeiosu ge:_abdlmnorst gf:aeioru
-gg:_aeilrsy gh:_abdeilotw gi:_abcefilmnorstuv gj:iu gk:iotuy gl:aeioy gm:_abeo gn:_aeimos go:_adegilmnoprstuv gp:dilru
-gr:aeiou gs:_it gt:_ahio gu:_aceilmnorsty gw:aeiory gx:i gy:_aempu gz:hi ha:_bcdefgiklmnprstuv hb:aeioru hc:_ahor
-hd:_aeir he:_adilmnorsy hf:iou hg:aou hh:_a hi:_abcdefglmnoprst hk:_ae hl:_aeioy hm:_aeios hn:_aeinos
-ho:_cdelmnoprstuw hp:_alou hr:aeioy hs:_eiot ht:_aefhilmost hu:_abdegiklmnorsty hv:i hw:aeior hy:_abdmnstu hz:_hi
-ia:_bdglmnorstz ib:_abeilnru ic:_aehiklostu id:_adegilnostuz ie:_cdflnrstuvw if:_aefiotuy ig:_aehimnoru ih:_aeiopu
-ii:_cgilnst ij:_aeiku ik:_aehikorsu il:_abdehijlmostvy im:_abeikmopsu in:_acdefghinostuv io:_glnrstu ip:_aehilopstu
-iq:u ir:_abcdegiklmorsty is:_acehiklmopstu it:_aehilorstuyz iu:_lms iv:_aeimo iw:a ix:_eioty iy:_aceou iz:_aehioz
-ja:_cdfhiklmnpqrsvyz jc:aeil je:_acefhnrsw ji:_acelmnrtw jo:_abdehiklnorsuy jr:_agn ju:_adgilmnrsx jy:o
-ka:_abdeghilmnprstuvwyz kb:ceiosu kc:_hio kd:aor ke:_bdeilnprsty kf:aeilou kg:_r kh:_aeimosu ki:_cdeilmnprstyz kk:ai
-kl:_aeioy km:_ace kn:aeio ko:_bhklmnprstuvwz kp:_ior kq:u kr:aeiouy ks:_behlmot kt:_aehmory ku:_acdlmnoprstuwyz
-kw:adeou ky:_ailorstu la:_abcdghimnrstuvwyz lb:aeoruy lc:_ahikoruyz ld:_acehilnrsvw le:_abcdefgijkmnrstvxy lf:_aioru
-lg:abeior lh:aeiou li:_abcdefgkmnopqstuvxyz lj:aou lk:_aeilnorsty ll:_aeinosuy lm:_aeimos ln:_aeiouz
-lo:_abcdgmnoprstuvwy lp:_aefhirstu lr:eioy ls:_aehikot lt:_aehiorsuy lu:_abcdeikmnrstw lv:aei lw:aei ly:_adimnpstw
-lz:abeh ma:_cdghijklmnoprstxyz mb:adeiloru mc:_acdefghklmnpqrs md:_ae me:_acdeklmnrst mf:aeio mg:_m mh:_aeinou
-mi:_acdegklnrstxz mj:eou mk:eio ml:_aceikoy mm:aeiouy mn:_aeilosuw mo:_cdgilmnorstuvw mp:_abehilorstu mr:_aios
-ms:_ceikot mt:_hiosv mu:cefhlmnrst mv:_ei mw:aeo my:_ceklmrst na:_bcdfghklmnrstuvyz nb:aceioru nc:_aehilorty
-nd:_aeilorsu ne:_acdegiklmnorstvwxyz nf:_aeiloru ng:_aehiloprstuy nh:_aeiou ni:_acefgkmnopqstvxz nj:aeiou
-nk:_aehilmnosuy nl:aeioy nm:aeio nn:_aeiosuy no:_abdgilmnorstuvwz np:ahiloru nq:ou nr:aeiy ns:_acefhikloptu
-nt:_aehilorsuy nu:_aeilmoprst nv:aeio nw:aehioru nx:_i ny:_aimotw nz:_aehio oa:_cdklmnrst ob:_abeijklost
-oc:_acehikortu od:_adeiorsuy oe:_dflmnrstx of:_eft og:_aeginoruy oh:_aeilmnosu oi:_acdglnrst oj:aceiou ok:_aeilopsu
-ol:_acdefiklostuvy om:_abeimop on:_acdefgilmnostv oo:_dklmnprst op:_aehilmoprstuy oq:u or:_acdegiklmnoprsty
-os:_acehiloprstu ot:_abehilost ou:_bcdgilnprstz ov:_aeio ow:_acdeilnstu ox:_abefimvy oy:_acdeilmosu oz:_aehy
-pa:bcdgiklmnprstuv pb:er pc:_ahioz pd:_abi pe:_acdelnoprst pf:_aeilu ph:_adeinosuy pi:_acdelnopqrstv pj:_e pk:aegio
-pl:aeiouy pm:_aen pn:_cdeiu po:ceiklmnoprstuvw pp:aehilory pr:_aeio ps:_ehiotuy pt:_aehiosuy pu:bcelnprstz py:_aciort
-pz:_i qa:_elrs qi:_nsy qo:mu qu:aeio ra:_bcdefghijlmnoprstvwy rb:_aeiosuy rc:_aehilotuy rd:_aeilorsuw
-re:_acdefghlmnpqrstvwz rf:_aeilou rg:_aehiorsuy rh:_aeiouy ri:_abcdegklmnopstvz rj:aeiou rk:_aeilnsuy rl:_adeiosuy
-rm:_aeiosuy rn:_aehimos ro:_abcdfghjlmnoprstuvwxyz rp:_aehiloru rq:iu rr:_aeiouy rs:_acehioptu rt:_abehilmnorsuwy
-ru:_abcdegilmnprstz rv:aei rw:aehior rx:aio ry:_adilnpst rz:_aelosy sa:_bcdfghiklmnprstuvwy sb:_aeiouy sc:aehiloru
-sd:_aeioru se:_acdeflmnopqrstuvy sf:aeiosuy sg:aeortu sh:_aeilmnoruv si:_abcdefglmnorstvz sj:dou sk:_aeimosy sl:aeioy
-sm:_aeiosu sn:_aeiotuy so:_cflmnopruv sp:aehilor sq:_u sr:_aeiouy ss:_aefilmosu st:_aeilmorsuy su:abcdefghilmnprsz
-sv:aei sw:_aeio sy:_cdeklmnrs ta:_bcefghiklmnprstux tb:_aeioruy tc:_ahlou td:_eio te:_acdefglmnprsx tf:_aeilou
-tg:_aeoru th:_aeioruy ti:_acefglmnoprstv tj:_a tk:_aio tl:aeiy tm:aeloptu tn:_aeiou to:_bcglmnoprtuwy tp:_aefhilosu
-tq:_a tr:_aeiouy ts:_aehikmtu tt:_aeilorsy tu:abcdeglmnprst tv:_ai tw:aeio tx:t ty:_lp tz:_ceghikmps ua:_bgilmnrty
-ub:_abceijlmpstuy uc:acehiklt ud:_adegilorswy ue:_delnrsz uf:_afitu ug:_aeghilmotu uh:_aeort ui:_acdelnprstv uj:_adfio
-uk:_aehikoruw ul:_adefgilopsty um:_abdeimnops un:_abcdefgiklmnoprstu uo:_ilnstuz up:_abcdehilopst
-ur:_abcdegiknopqrstvy us:_aehilpstu ut:_acehiloprstuy uu:_akmrs uv:_adeioru uw:a ux:_beitu uy:_aeiosu uz:_abhmsuz
-va:_cdeilnrst vd:_as ve:_dilmnrst vg:eor vi:_abcdefglnorstv vl:aeiou vm:_or vn:_a vo:_ciklnrtuwy vr:aeio vs:_hk vt:_a
-vu:_aelrsuy vv:iy vy:_aciotw wa:_aiklnprstvy wb:aeoru wc:ao wd:_ehos we:_abdeilnrsv wf:ao wh:aeio wi:cdfglnst
-wk:_aeisw wl:_aeiy wm:aei wn:_eist wo:_almnoru wp:io wr:aio ws:_ehikopr wt:ahioy wu:_cdjmnrsx ww:_ew wy:_ceglnot wz:_
-xa:acdmns xb:ou xc:_eil xd:_ei xe:_cdmrst xf:or xh:ai xi:_abcdelmnstuv xl:_e xo:bnprt xp:aelor xs:_iptu xt:_aehiorsu
-xu:_aders xv:i xw:ae xx:_lx xy:_lmt ya:_abcdeghlmnorstuv yb:eory yc:_aehklo yd:_adeinr ye:_adlnorstvw yf:airu
-yg:ailoru yi:_egnstv yj:o yk:_ehy yl:_aeilov ym:_abemnopsu yn:_acdenost yo:_klnrstuv yp:aeiot yr:_aeilorstu
-ys:_acehimost yt:ehioy yu:_abcdegklmnrstu yv:aei yw:aehor yz:aei za:_abcdfhikmnrstwy zb:e ze:_acdehlnrsy zf:i zg:ei
-zh:aeinouy zi:_abegilmnopry zk:aeioy zl:ei zm:ai zo:_kmnoprtuv zs:_ac zu:_klmrz zy:_nw zz:_aeikloy
+__:abcdefghijklmnopqrstuvwxyz _a:_bcdefghiklmnpqrstuvwyz _b:_abceilopruy _c:_aehilmoprtuy _d:_acehijlmoruwy
+_e:_acdefgiklmnpqrstuvwxy _f:_aefiloru _g:_abcehilortuwy _h:_aeiosuwy _i:_abdfgilmnorstv _j:_aeioruy _k:_aehilnorsuwy
+_l:_acegilmostuy _m:_abcdeiopruy _n:_abdefginou _o:_abcdfhklmnprstuvw _p:_adefhiklorsuy _q:_aeiou _r:_abdefhimoprsuxy
+_s:_acehiklmopqrtuwy _t:_aehinoruvwy _u:_cdgiklmnprstz _v:_aeilotu _w:_aehior _x:_adimosuvxy _y:_aeimnou _z:_aefhiosu
+aa:_bcdfgklmnprsty ab:_abcdeilorsuwy ac:_acehikloqrtuy ad:_abcdefghilmnoqrsuvwyz ae:_abdghijklmnorstvxz
+af:_adefgilorstuy ag:_adeghiklmnorstuwy ah:_abdefilmnorsu ai:_acdgjklmnprstwz aj:_aceijopu ak:_aefhiklnoprstuy
+al:_abcdefgiklmoprstuvwy am:_abdehilmnoprstuy an:_acdeghijknoqstuvyz ao:_bdghijklmnrstuxyz ap:_acehiloprstuy aq:_ahiou
+ar:_abcdegiklmnopqrstuvy as:_acehikmopqrstuy at:_acefhijlmorstu au:_bcdgklmnprstx av:_aeilnortuvy aw:_aefiklnorstuy
+ax:_aeiostwy ay:_abcdefgilmnorstuw az:_aehikostuyz ba:_abcdefghiklmnoprstuyz bb:_aceilorsuy bc:_aclmops bd:_abeosu
+be:_acdefghiklnrstvyz bh:_aepu bi:_abcdeghlmnorstz bj:_ce bk:_is bl:aeiouy bm:_aeio bn:_efio bo:_abcdgklmnorstuvwxy
+bp:_akn br:_aceiouy bs:_ceilotuy bt:_acelqrsy bu:_bcdefgiklmnrstyz bw:ae by:_alprst ca:_bcdefgiklmnprstuvy cb:cdln
+cc:_aehiloprtu cd:_aceimo ce:_abcdefilmnoprst cg:_eir ch:_abeilmnorsuwy ci:_adefilmnoprstv ck:_abdefghilnoqrstuwy
+cl:aeiosuy cm:_deiop cn:ainpru co:_abdefghilmnoprstuvwz cp:_chly cq:u cr:aeiouy cs:_biostu ct:_aefilorsuv
+cu:beilmnprst cy:_abchmnprst cz:aekuy da:_bcdfghiklmnprstuvwyz db:_aeimorsu dc:_afhlou dd:_aehilorsy
+de:_abcdefghiklmnoprstuvwxz df:_ailoru dg:aeikmr dh:_aeiloruy di:_abcdefglmnoprstuv dj:_aiosu dk:ahi dl:_aeioy
+dm:_aeiosuvy dn:_aeiot do:_bcdefgilmnoprstuvwxyz dp:ahjlmor dq:u dr:_aceiouy ds:_abcefhmotw dt:_aehiruv
+du:_abcdegiklmnoprst dv:adeios dw:aeior dy:_acegiklmnrst dz:ehim ea:_bcdgklmnprstuv eb:_abeilnorsuy ec:_acehiklortuy
+ed:_abdegilorsuwy ee:_acdeiklmnprstvxz ef:_aefilnoprstu eg:_aeghilnorsuyz eh:_adeilmoru ei:_abcdfgijlmnoprstvz
+ej:_aeiou ek:_acdeilnostwy el:_abcdefgilmoprstuvy em:_abeikmopsuy en:_acdefghijklnorstuvwyz eo:_bcdfglmnprstuvw
+ep:_aehiloprstuy eq:_u er:_abcdefgiklmnoprstvwy es:_abcehilmnopqstu et:_abcdehinoprstuwyz eu:_bcdegklmnprstvxy
+ev:_aegiorsyz ew:_acefhilmoprsu ex:_acehioptu ey:_abdeilmnosuw ez:_adegorsuvyz fa:_bcdeiklmnqrstuvxy fb:abei fc:_ao
+fd:aeio fe:_abcdegilmnrstwy ff:_abdefilmnorsy fg:_h fi:_acdefgjklnorstvx fj:o fk:_ci fl:_aeiouy fm:_ao fn:_aei
+fo:_clnorsuvx fp:_a fr:_aeiou fs:_cehikorsw ft:_aehiloswy fu:_cdegjlnrstz fy:_dio ga:_bcdefgilmnprstvwyz gb:_eioty
+gc:_ho gd:aeiosu ge:_abdelmnorstwz gf:aeioru gg:_aeilprsy gh:_abdegilnostw gi:_abcdefgilmnorstuvz gj:iu gk:iotuy
+gl:aeiouy gm:_abeos gn:_aeimosu go:_abdegilmnoprstuvw gp:dilru gr:aeiou gs:_bhiktuv gt:_ahiot gu:_acefhiklmnoprsty
+gw:aeioruy gx:i gy:_aefimpu gz:hi ha:_bcdefgiklmnoprstuvwy hb:aeioru hc:_ahor hd:_aeior he:_acdfilmnorstwxy hf:iou
+hg:aou hh:_a hi:_abcdefgklmnoprstvz hk:_ae hl:_aefiouy hm:_aeiosu hn:_aeinosy ho:_acdeilmnoprstuvw hp:_aloru
+hr:_aeiouy hs:_aeimopt ht:_acefhilmost hu:_abcdegiklmnorstuy hv:i hw:aeiory hy:_abdmnprstu hz:_hi ia:_bcdghlmnorstxz
+ib:_abeilnoruy ic:_acehiklorstuy id:_adeghijlnostuwyz ie:_cdefglmnrstuvw if:_aefiostuy ig:_aeghilmnoruy ih:_aeiopu
+ii:_cghilmnst ij:_aeikru ik:_aehikmorstuy il:_abcdefhijklmostuvwy im:_abeijklmopsu in:_abcdefghiklnorstuvwy
+io:_cdeglnprstu ip:_aehilmoprstuz iq:_u ir:_abcdefgiklmnorstuvwy is:_acdehiklmnoprstuv it:_acehilmnorstuwyz iu:_clmst
+iv:_aeimoxy iw:a ix:_eioty iy:_aceouy iz:_aehiosuz ja:_bcdefghiklmnpqrsvyz jc:aeil je:_acdefhlmnrstw ji:_acdelmnortuwy
+jo:_abcdehiklnorsuy jr:_agn ju:_abdgilmnoprsx jy:o ka:_abcdeghijlmnprstuvwxyz kb:ceiosu kc:_hio kd:aor
+ke:_bdefilnprstuvy kf:aeilou kg:_r kh:_aeimopstu ki:_acdeiklmnprstvyz kk:ai kl:_aeioy km:_ace kn:aeio
+ko:_bghijklmnprstuvwz kp:_aimor kq:u kr:aeiouy ks:_befhilmopt kt:_aehmory ku:_acdiklmnoprstuwyz kw:adeoru
+ky:_ailnorstu la:_abcdeghikmnprstuvwyz lb:aeiloruy lc:_aehikoruyz ld:_abcehilnorstvw le:_abcdefgijklmnoqrstvxy
+lf:_aehilorsuv lg:abeior lh:aeiou li:_abcdefgjklmnopqstuvwxyz lj:aou lk:_abehilnorsty ll:_abcefimnosuwy lm:_aehimosuw
+ln:_aeiosuz lo:_abcdegilmnoprstuvwy lp:_aefhiorstu lr:_eioy ls:_abehikoty lt:_adehinorsuy lu:_abcdegiklmnrstwxz lv:aei
+lw:aeior ly:_adeimnoprstwz lz:abeh ma:_bcdeghijklmnoprstuxyz mb:_adeilorsuy mc:_acdefghklmnpqrst md:_ae
+me:_acdegiklmnorstwx mf:aeio mg:_m mh:_aeinou mi:_acdegklmnorstxz mj:eou mk:eio ml:_aceiknoy mm:aeiouy mn:_aeilosuw
+mo:_abcdeghilmnorstuvwz mp:_abdehiklorstu mr:_aios ms:_cehiklotuy mt:_himosv mu:_abcdefghlmnrst mv:_ei mw:aeo
+my:_ceklmnprst na:_bcdefghiklmnprstuvyz nb:aceioru nc:_adehilnorty nd:_abefilmorstuy ne:_abcdefgiklmnoqrstuvwxyz
+nf:_aeikloru ng:_abcdefhijkloprstuwy nh:_aeiouy ni:_acdefgklmnopqstuvxz nj:aeiou nk:_aefhilmnorsuy nl:_aeioy nm:aeiou
+nn:_adeiostuy no:_abcdegilmnoprstuvwz np:achiloru nq:ou nr:aeioy ns:_abcefghikloptuwy nt:_aefghilmorsuwy
+nu:_acefghilmnoprst nv:_aeio nw:aehioruy nx:_i ny:_aeimostwx nz:_aehio oa:_cdiklmnrst ob:_abeijklmorstuwy
+oc:_acehikorstu od:_abdegilorsuwyz oe:_bdflmnorstuxy of:_efiot og:_aegilnorsuy oh:_abegilmnorstu oi:_acdgjlnrstx
+oj:aceiou ok:_abeilopsuy ol:_acdefgiklmnostuvwy om:_abefimopsuy on:_acdefgijlmnostvwyz oo:_dfklmnoprsty
+op:_acehiklmnoprstuy oq:u or:_abcdegiklmnoprstwy os:_acehilmoprstuy ot:_abehilnostuy ou:_bcdgilnprstvxyz ov:_aeinos
+ow:_abcdehilnstuyz ox:_abefilmvy oy:_acdefilmosu oz:_aehiyz pa:_bcdgiklmnoprstuvwy pb:eorsu pc:_ahioyz pd:_abfir
+pe:_acdefilnoprst pf:_aeilu ph:_adeinorsuyz pi:_acdegklnopqrstvxz pj:_e pk:aegio pl:aeiouy pm:_aegno pn:_cdeiu
+po:_cdeiklmnoprstuvw pp:_aehilorsy pr:_aeiou ps:_acefhiotuy pt:_aehiosuy pu:abcdeijlnprstz py:_acgiklort pz:_i
+qa:_elrs qi:_nsy qo:mu qu:aeio ra:_bcdefghijklmnoprstuvwyz rb:_aeiorsuy rc:_aehiklostuy rd:_aeilmnoprsuwy
+re:_abcdefghijlmnpqrstvwyz rf:_aeiloru rg:_acehilorsuy rh:_aeiouy ri:_abcdefgklmnopstuvxz rj:aeiou rk:_aehilnsuwy
+rl:_adefiosuwy rm:_aeilostuy rn:_aefhimopsty ro:_abcdfghijklmnoprstuvwxyz rp:_aehilorsu rq:iu rr:_aeiosuy
+rs:_abcehioptuvy rt:_abcefhilmnorsuwy ru:_abcdefgiklmnprstxz rv:aeio rw:_aehior rx:aio ry:_abdeijlnopstv rz:_aelosy
+sa:_abcdfghiklmnoprstuvwyz sb:_aeijosuy sc:_aehiloru sd:_aeioru se:_abcdefilmnopqrstuvwxy sf:_aeiosuy sg:aeortu
+sh:_acefilmnorsuvwy si:_abcdefglmnoprstvxz sj:dou sk:_aehimorsuy sl:_aeiouy sm:_aeiosuy sn:_aeiotuy
+so:_acdefhiklmnopqrtuv sp:_aehilorsu sq:_u sr:_aceimouy ss:_acdefilmnorsuy st:_adehilmoprsuy su:_abcdefghiklmnprsvwz
+sv:aeip sw:_aeiou sy:_bcdeklmnrs ta:_bcefghiklmnprstuwxy tb:_aeioruy tc:_ahloruy td:_aeio te:_acdefgijlmnoprstvwx
+tf:_aeilou tg:_aeoru th:_aeilmoprsuwy ti:_abcdefglmnopqrstv tj:_a tk:_aio tl:aeioy tm:_aeiloptu tn:_aefiou
+to:_bcdgiklmnoprstuwy tp:_aefhilorsu tq:_a tr:_aeimouy ts:_abcefhikmtuvyz tt:_aehiloprsy tu:abcdefgilmnoprst tv:_ai
+tw:aehior tx:t ty:_alnprs tz:_ceghikmpsuy ua:_bdgiklmnrtxy ub:_abcehijlmoprstuy uc:acdehiklrstuy ud:_adeghilmorswy
+ue:_bdelnprstz uf:_afituy ug:_abdeghilmorstu uh:_aeort ui:_acdeglmnprstv uj:_adfio uk:_aehikloruw
+ul:_acdefgiklnoprstuy um:_abdeimnopsu un:_abcdefghiklmnoprstuvwy uo:_ijlnrstuz up:_abcdehilnoprst
+ur:_abcdefgiklmnopqrstvy us:_abcehiklnpstu ut:_acdefhilmoprstuy uu:_akmrs uv:_adeioru uw:_a ux:_beitu uy:_aegilosu
+uz:_abehimsuz va:_bcdeghilnrstu vd:_as ve:_adeilmnprsty vg:eor vi:_abcdefglnoprstv vl:aeiou vm:_or vn:_a
+vo:_cgiklnorstuwyz vr:aeio vs:_hk vt:_au vu:_aelrsuy vv:iy vy:_aciotw wa:_abdhiklmnprstuvyz wb:aeoru wc:ao wd:_ehos
+we:_abdegilnrsvy wf:ao wh:aeioy wi:_cdefgilmnrst wk:_aeisw wl:_aeiy wm:aei wn:_aehilsty wo:_almnoruv wp:io wr:aeio
+ws:_cehikoprtw wt:ahioy wu:_cdhjmnrstx ww:_ew wy:_ceglnotz wz:_ xa:_acdgmnsy xb:ou xc:_ehil xd:_ei xe:_cdilmnrst xf:or
+xh:ai xi:_abcdelmnorstuv xl:_e xo:bnprt xp:_aelor xs:_iptu xt:_abehiorsu xu:_adenrs xv:i xw:ae xx:_lx xy:_lmt
+ya:_abcdeghklmnoprstuvy yb:aeory yc:_aehklosy yd:_adeinry ye:_adghlnorstvw yf:airu yg:ailoru yi:_ceglnrstvz yj:o
+yk:_ehy yl:_aehilovy ym:_abemnopsuy yn:_acdegnost yo:_bklnorstuv yp:aehiorst yr:_aeilnorstuy ys:_abcehimostu
+yt:aehiory yu:_abcdegiklmnrstuw yv:aei yw:aehior yz:aei za:_abcdfhiklmnqrstvwy zb:e ze:_acdehiklnprstvy zf:i zg:ei
+zh:adeinouyz zi:_abegiklmnopryz zk:aeioy zl:ei zm:ai zo:_dkmnoprtuvy zs:_ac zu:_klmrz zy:_nw zz:_aeikloy
 """
 
 FOLLOWERS = {pair: frozenset(letters) for pair, letters in (item.split(":") for item in _FOLLOWERS.split())}
-"""Two letters -> the letters after them that make up 99 % of English. `_` stands for a word's beginning and its end."""
+"""Two letters -> those that come after them in 99.8 % of English, or are not rare in themselves.
+
+`_` stands for a word's beginning and its end.
+"""
