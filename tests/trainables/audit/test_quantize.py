@@ -38,7 +38,8 @@ def by_hand(values: list[float], scheme: Scheme, block: int) -> list[float]:
     for start in range(0, len(values), block):
         part = values[start : start + block]
         scale = max(map(abs, part))
-        found += [min((code * scale for code in CODES[scheme]), key=lambda one, w=w: abs(one - w)) for w in part]
+        codes = [code * scale for code in CODES[scheme]]
+        found += [min((abs(code - weight), code) for code in codes)[1] for weight in part]
     return found
 
 
@@ -50,7 +51,7 @@ def test_the_code_book_is_qloras() -> None:
     values = np.sort(np.concatenate([positive, [0.0], negative]))
     assert CODES["nf4"] == pytest.approx(tuple(values / values.max()), abs=1e-6)
     assert len(CODES["nf4"]) == 16
-    assert np.float32(CODES["nf4"]).tolist() == list(CODES["nf4"]), "the published values are float32"
+    assert np.array(CODES["nf4"], dtype=np.float32).tolist() == list(CODES["nf4"]), "the published values are float32"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

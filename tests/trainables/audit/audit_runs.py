@@ -1,0 +1,104 @@
+"""What each process of `test_run` does: audits under several ZeRO stages, and one relearning whose weights are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.trainables.evaluation.small import TEMPLATE, fresh_model, small_split, small_tokenizer
+from trainables.audit import AuditConfig
+from trainables.audit.job import AuditJob
+from trainables.audit.relearn import Relearning, relearn
+from trainables.audit.run import run_audit
+from trainables.config import BenchmarkConfig, EvaluationConfig, Precision, TrainingRecipe, WorkersConfig
+from trainables.data.template import encode_row
+from trainables.group import Group
+from trainables.resident import Resident
+from trainables.scores import Encoded
+
+RATES = (3e-3, 1e-3)
+RECIPE = TrainingRecipe(learning_rate=RATES[0], betas=(0.9, 0.95), gradient_clip=1.0)
+HOW = Relearning(steps=5, batch_size=3, learning_rate=2e-3, checks=2, seed=7)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An audit that is run; what is left out of one with fewer attacks is in another."""
+
+    size: int
+    stage: int = 0
+    precision: Precision = "fp32"
+    audit: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"audit-{self.size}-{self.stage}-{self.precision}"
+
+
+CASES = (
+    Case(1),
+    Case(1, precision="bf16", audit={"attacks": ["prefix", "nf4"]}),
+    Case(2),
+    # Generating with sharded weights gathers them for every token: slow, so only once.
+    Case(2, stage=3, audit={"attacks": ["nf4", "relearn"], "relearn_learning_rates": RATES[1:]}),
+)
+
+
+def workers(size: int, stage: int, precision: Precision = "fp32") -> WorkersConfig:
+    zero = {"zero_optimization": {"stage": stage}}
+    return WorkersConfig(workers=size, precision=precision, micro_batch_size=2, deepspeed=zero)
+
+
+def job(folder: Path, name: str, on: WorkersConfig, **audit: Any) -> AuditJob:
+    relearning = {"relearn_steps": 6, "relearn_checks": 1, "relearn_batch_size": 4}
+    settings = {"rows": 8, "best_of": 3, **relearning, **audit}
+    return AuditJob(
+        model=str(folder / "model"),
+        benchmark=BenchmarkConfig(people=4, evaluation_rows=6),
+        fraction=0.25,
+        template=TEMPLATE,
+        evaluation=EvaluationConfig(max_new_tokens=12, batch_tokens=512),
+        workers=on,
+        recipe=RECIPE,
+        audit=AuditConfig.model_validate(settings),
+        file=str(folder / f"{name}.json"),
+    )
+
+
+def rows() -> list[Encoded]:
+    return [encode_row(TEMPLATE, small_tokenizer(), row) for row in small_split().forget[:7]]
+
+
+def _relearned(folder: Path, group: Group, name: str) -> None:
+    """Keep the weights and the loss that every look sees."""
+    looks: list[dict[str, Any]] = []
+    model = fresh_model()
+
+    def look(trained: Any, step: int, loss: float) -> None:
+        weights = {key: value.detach().clone() for key, value in trained.state_dict().items()}
+        looks.append({"step": step, "loss": loss, "weights": weights, "training": trained.training})
+
+    relearn(model, rows(), HOW, RECIPE, workers(group.size, 0), group, look)
+    torch.save({"looks": looks, "pristine": model.state_dict()}, folder / f"{name}-rank{group.rank}.pt")
+
+
+def process(rank: int, size: int, folder: str) -> None:
+    """Entry of a spawned process."""
+    os.environ |= {"LOCAL_RANK": str(rank), "DS_ACCELERATOR": "cpu"}
+    torch.set_num_threads(1)
+    rendezvous = f"file://{folder}/rendezvous-{size}"
+    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=size)
+    group = Group(rank, size, torch.device("cpu"))
+    resident = Resident()
+    for case in CASES:
+        if case.size == size:
+            on = workers(size, case.stage, case.precision)
+            found = run_audit(job(Path(folder), case.name, on, **case.audit), resident, group)
+            torch.save(found["metrics"], Path(folder) / f"{case.name}-rank{rank}.pt")
+    _relearned(Path(folder), group, f"relearn-{size}")
+    torch.distributed.destroy_process_group()

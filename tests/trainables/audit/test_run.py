@@ -1,0 +1,205 @@
+"""Whole audits of a small model on one and two workers, and relearning against a plain optimizer."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.multiprocessing.spawn import spawn
+
+from tests.trainables.audit.audit_runs import HOW, RATES, RECIPE, job, process, rows, workers
+from tests.trainables.evaluation.small import fresh_model, small_model, small_split, small_tokenizer
+from trainables.audit import ATTACKS
+from trainables.audit.relearn import check_steps, part_of
+from trainables.audit.run import audit, run_audit
+from trainables.audit.summary import NO_ATTACK, WORST
+from trainables.data import Row, Split
+from trainables.group import Group
+from trainables.models import save_model
+from trainables.resident import Resident
+from trainables.schedule import learning_rate, shuffled
+from trainables.scores import collate
+
+WHAT = ("forget_rouge", "forget_probability", "extraction_strength")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of all processes."""
+    made = tmp_path_factory.mktemp("audit")
+    save_model(made / "model", small_model(), small_tokenizer())
+    running = [spawn(process, args=(n, str(made)), nprocs=n, join=False) for n in (1, 2)]  # type: ignore[no-untyped-call]
+    for each in running:
+        while not each.join():
+            pass
+    return made
+
+
+def result(folder: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / f"audit-{name}.json").read_text())
+    return content
+
+
+def loaded(folder: Path, name: str) -> Any:
+    return torch.load(folder / f"{name}.pt", weights_only=True)
+
+
+def test_an_audit_has_every_attack(folder: Path) -> None:
+    found = result(folder, "1-0-fp32")
+    assert found["skipped"] == {}, "the embedded benchmark supports every attack"
+    attacks = (NO_ATTACK, *ATTACKS)
+    expected = {f"audit_{attack}_{what}" for attack in attacks for what in WHAT}
+    expected -= {"audit_best_of_n_forget_probability", "audit_best_of_n_extraction_strength"}
+    assert set(found["metrics"]) == expected | {WORST, "audit_seconds"}
+    assert all(0 <= found["metrics"][key] <= 1 for key in expected)
+    assert set(found["seconds"]) == set(found["samples"]) == set(attacks)
+    assert all({"prompt", "answer", "generated"} == set(one) for some in found["samples"].values() for one in some)
+    leaks = [found["metrics"][f"audit_{attack}_forget_rouge"] for attack in attacks]
+    assert found["metrics"][WORST] == max(leaks) > 0.3, "half of the forget set is known by heart"
+    assert found["metrics"]["audit_best_of_n_forget_rouge"] >= found["metrics"]["audit_paraphrase_forget_rouge"]
+
+
+def test_the_recovery_curve_begins_before_the_attack(folder: Path) -> None:
+    found = result(folder, "1-0-fp32")
+    metrics = found["metrics"]
+    for attack in ("relearn", "relearn_benign"):
+        curve = found["curves"][attack]
+        steps = [(point["learning_rate"], point["step"]) for point in curve]
+        assert steps == [(rate, step) for rate in RATES for step in (0, 6)], "the recipe's rate and a third of it"
+        before = [point["whole_forget_rouge"] for point in curve if point["step"] == 0]
+        assert before == [metrics["audit_no_attack_forget_rouge"]] * 2
+        ends = [point["forget_rouge"] for point in curve if point["step"] == 6]
+        assert metrics[f"audit_{attack}_forget_rouge"] == max(ends)
+        assert all(math.isfinite(point["loss"]) for point in curve if point["step"] == 6)
+
+
+@pytest.mark.parametrize("case", ["2-0-fp32", "2-3-fp32"])
+def test_workers_and_zero_stage_do_not_matter(folder: Path, case: str) -> None:
+    first, second = (loaded(folder, f"audit-{case}-rank{rank}") for rank in range(2))
+    assert first == second, "the same on every rank"
+    one, two = result(folder, "1-0-fp32"), result(folder, case)
+    assert two["metrics"] == first
+    # How a batch is padded changes float32 rounding, and through it, rarely, a token.
+    for attack in two["seconds"].keys() - two["curves"].keys():
+        keys = [key for key in two["metrics"] if key.startswith(f"audit_{attack}_")]
+        assert {key: two["metrics"][key] for key in keys} == pytest.approx(
+            {key: one["metrics"][key] for key in keys}, rel=1e-3
+        )
+        assert two["samples"][attack] == one["samples"][attack]
+    for attack, curve in two["curves"].items():
+        rates = {point["learning_rate"] for point in curve}
+        expected = [point for point in one["curves"][attack] if point["learning_rate"] in rates]
+        for point, other in zip(curve, expected, strict=True):
+            assert point == pytest.approx(other, rel=1e-2, abs=2e-2)
+
+
+def test_low_precision_follows(folder: Path) -> None:
+    exact, rounded = (result(folder, f"1-0-{precision}")["metrics"] for precision in ("fp32", "bf16"))
+    assert rounded.keys() < exact.keys()
+    for attack in (NO_ATTACK, "nf4", "prefix"):
+        key = f"audit_{attack}_forget_probability"
+        assert rounded[key] == pytest.approx(exact[key], abs=0.03)
+        assert rounded[key] != exact[key]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_relearning_is_adamw_on_token_means(folder: Path, size: int) -> None:
+    content = loaded(folder, f"relearn-{size}-rank0")
+    assert all(torch.equal(weights, fresh_model().state_dict()[name]) for name, weights in content["pristine"].items())
+    model, data = fresh_model(), rows()
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=RECIPE.betas, weight_decay=0.0)
+    batches = [batch for epoch in (1, 2) for batch in shuffled(len(data), HOW.batch_size, HOW.seed, epoch)][: HOW.steps]
+    looks = {look["step"]: look for look in content["looks"]}
+    assert sorted(looks) == check_steps(HOW.steps, HOW.checks) == [2, 5]
+    for step, indices in enumerate(batches):
+        batch = collate([data[i] for i in indices], 0)
+        loss = model(input_ids=batch.input_ids, labels=batch.labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), RECIPE.gradient_clip)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, HOW.steps, 0, HOW.learning_rate)
+        optimizer.step()
+        if look := looks.get(step + 1):
+            assert look["loss"] == pytest.approx(float(loss.detach()), rel=1e-4)
+            assert not look["training"]
+            for name, weights in look["weights"].items():
+                assert torch.allclose(weights, model.state_dict()[name], atol=1e-5), name
+
+
+def test_the_model_given_is_left_alone_and_a_file_is_the_result(folder: Path, tmp_path: Path) -> None:
+    of = job(folder, "again", workers(1, 0), attacks=("nf4", "rtn4", "few_shot"))
+    resident = Resident()
+    first = run_audit(of, resident, Group())
+    assert set(first["seconds"]) == {NO_ATTACK, "nf4", "rtn4", "few_shot"}
+    written = Path(of.file).read_text()
+    gone = of.model_copy(update={"model": str(tmp_path / "nowhere")})
+    assert run_audit(gone, resident, Group()) == first, "what has been measured is not measured again"
+    assert Path(of.file).read_text() == written
+
+
+def weightless(folder: Path, split: Split, *attacks: str, **settings: Any) -> dict[str, Any]:
+    """An audit without training: needs no process group."""
+    of = job(folder, "unused", workers(1, 0), attacks=attacks, **settings)
+    return audit(of, small_model(), small_tokenizer(), split, (), Group())
+
+
+def test_attacks_that_the_data_cannot_support_are_absent(tmp_path: Path) -> None:
+    forget = small_split().evaluation["forget"]
+    bare = tuple(replace(row, paraphrased_question=None) for row in forget.rows)
+    evaluation = {"forget": replace(forget, rows=bare)}
+    split = replace(small_split(), retain=(), forget=bare[:1], evaluation=evaluation)
+    found = weightless(tmp_path, split, "paraphrase", "few_shot", "relearn", "relearn_benign")
+    assert set(found["skipped"]) == {"paraphrase", "few_shot", "relearn", "relearn_benign"}
+    assert {key for key in found["metrics"] if key != "audit_seconds"} == {
+        WORST,
+        *(f"audit_{NO_ATTACK}_{what}" for what in WHAT),
+    }
+    assert found["metrics"][WORST] == found["metrics"][f"audit_{NO_ATTACK}_forget_rouge"]
+
+
+def test_texts_are_no_questions_and_long_prompts_must_fit(tmp_path: Path) -> None:
+    forget = small_split().evaluation["forget"]
+    raw = tuple(Row(row.question, f" {row.answer}", raw=True) for row in forget.rows)
+    split = replace(small_split(), evaluation={"forget": replace(forget, rows=raw)})
+    found = weightless(tmp_path, split, "few_shot", "prefix", "best_of_n", best_of=2)
+    assert set(found["skipped"]) == {"few_shot", "prefix"}
+    model = small_model()
+    room = model.config.max_position_embeddings
+    try:
+        model.config.max_position_embeddings = 100
+        found = weightless(tmp_path, small_split(), "few_shot", few_shot=3)
+    finally:
+        model.config.max_position_embeddings = room
+    assert "room for 100" in found["skipped"]["few_shot"]
+
+
+def test_a_destroyed_model_has_nan_and_no_crash(tmp_path: Path) -> None:
+    model = fresh_model()
+    with torch.no_grad():
+        model.model.norm.weight.fill_(math.nan)
+    of = job(tmp_path, "unused", workers(1, 0), attacks=("paraphrase", "prefix", "best_of_n", "nf4"))
+    found = audit(of, model, small_tokenizer(), small_split(), (), Group())
+    assert found["skipped"] == {}
+    assert all(math.isnan(value) for key, value in found["metrics"].items() if key != "audit_seconds")
+
+
+@pytest.mark.parametrize("rows", [2, 3, 40])
+@pytest.mark.parametrize("share", [0.01, 0.25, 0.99])
+def test_the_relearned_part_is_some_and_not_all(rows: int, share: float) -> None:
+    part = part_of(rows, share, seed=0)
+    assert part == sorted(set(part)) and 1 <= len(part) < rows
+    assert part == part_of(rows, share, seed=0)
+    assert all(0 <= i < rows for i in part)
+
+
+def test_checks_are_even_and_end_with_the_last_step() -> None:
+    assert check_steps(30, 3) == [10, 20, 30]
+    assert check_steps(2, 5) == [1, 2]
+    assert check_steps(7, 1) == [7]
