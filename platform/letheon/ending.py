@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.front import front_of
 from letheon.records import Journal, summary
+from letheon.seeds import front_with_means
 
 if TYPE_CHECKING:
     from letheon.sweep import Sweep
@@ -39,7 +39,7 @@ def interrupted(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: float
     rows = journal.rows
     with suppress(TrackingError):  # the journal has it all; the next resume replays it
         tracker.sync(rows)
-    front = front_of(rows, sweep.name, sweep.goals)
+    front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, tracker.where)
 
 
@@ -48,7 +48,7 @@ def finish(sweep: Sweep, tracker: Tracker, journal: Journal, problem: str | None
     from letheon.report import write_report
 
     rows = journal.rows
-    front = front_of(rows, sweep.name, sweep.goals)
+    front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     files = write_report(sweep.folder, front, rows)
     registration = tracker.finish(front, rows, sweep.trials, files)
     journal.append("sweep", state="finished")

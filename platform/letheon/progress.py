@@ -15,25 +15,30 @@ from rich.text import Text
 
 from letheon.records import Row, summary
 from letheon.records.state import SweepState, TrialState
+from letheon.shown import DEFAULT, label, short_label
 
 SHOWN_TRIALS = 24
 STYLES = {"running": "cyan", "completed": "green", "pruned": "yellow", "collapsed": "red", "failed": "bold red"}
 
+_PLAIN = {"log10_forget_quality": "forget_quality", "log10_loss_quality": "loss_quality"}  # people read p-values
 Show = Callable[[Sequence[Row]], None]
 Say = Callable[[str], None]
 
 
 @contextmanager
-def progress(console: Console, trials: int) -> Iterator[tuple[Show, Say]]:
+def progress(console: Console, trials: int, objectives: Mapping[str, str] = DEFAULT) -> Iterator[tuple[Show, Say]]:
     """`show` takes all journal rows so far, `say` a line of text; both may be called from any thread."""
     if not console.is_terminal:
-        yield PlainLines(console), lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)
+        yield (
+            PlainLines(console, objectives),
+            lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
+        )
         return
     started = time.monotonic()
     with Live(console=console, refresh_per_second=4, transient=True) as live:
 
         def show(rows: Sequence[Row]) -> None:
-            live.update(table(summary(rows), trials, time.monotonic() - started))
+            live.update(table(summary(rows), trials, time.monotonic() - started, objectives))
 
         yield show, lambda text: console.print(text, highlight=False, markup=False)
 
@@ -41,37 +46,44 @@ def progress(console: Console, trials: int) -> Iterator[tuple[Show, Say]]:
 class PlainLines:
     """One line for each report and each end, for logs and pipes."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, objectives: Mapping[str, str] = DEFAULT) -> None:
+        self._console, self._objectives = console, objectives
         self._shown: int | None = None
 
     def __call__(self, rows: Sequence[Row]) -> None:
         # A resumed sweep begins with what happened before: that was shown then.
         start = len(rows) if self._shown is None and len(rows) > 1 else self._shown or 0
         for row in rows[start:]:
-            text = line(row)
+            text = line(row, self._objectives)
             if text:
                 self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         self._shown = len(rows)
 
 
-def line(row: Row) -> str | None:
+def line(row: Row, objectives: Mapping[str, str] = DEFAULT) -> str | None:
     """A journal row as a line of text; None for what a reader of a log does not need."""
-    if row["kind"] == "report":
-        return f"{row['trial']} epoch {row['epoch']}: {objectives(row['metrics'])}"
-    if row["kind"] == "trial":
-        return f"{row['trial']} starts: {settings(row['config'])}"
-    if row["kind"] == "end":
-        return f"{row['trial']} {row['outcome']}: {row['reason']}"
+    match row["kind"]:
+        case "report":
+            return f"{row['trial']} epoch {row['epoch']}: {in_words(row['metrics'], objectives)}"
+        case "trial":
+            return f"{row['trial']} starts: {settings(row['config'])}"
+        case "end":
+            return f"{row['trial']} {row['outcome']}: {row['reason']}"
     return None
 
 
-def objectives(metrics: Mapping[str, Any]) -> str:
-    """`utility 0.91 (1.00 of the target's), forget quality p = 0.12`."""
-    return (
-        f"utility {number(metrics.get('model_utility'))} ({number(metrics.get('utility_ratio'))} of the target's), "
-        f"forget quality p = {number(metrics.get('forget_quality'))}"
-    )
+def in_words(metrics: Mapping[str, Any], objectives: Mapping[str, str] = DEFAULT) -> str:
+    """`utility 0.91 (1.00 of the target's), forget quality p = 0.12`; of other objectives their names and values."""
+    words = {
+        "model_utility": f"utility {_of(metrics, 'model_utility')} ({_of(metrics, 'utility_ratio')} of the target's)",
+        "log10_forget_quality": f"forget quality p = {_of(metrics, 'forget_quality')}",
+        "log10_loss_quality": f"loss quality p = {_of(metrics, 'loss_quality')}",
+    }
+    return ", ".join(words.get(name) or f"{label(name)} {_of(metrics, name)}" for name in reversed(objectives))
+
+
+def _of(metrics: Mapping[str, Any], name: str) -> str:
+    return number(metrics.get(name))
 
 
 def settings(config: Mapping[str, Any]) -> str:
@@ -86,24 +98,26 @@ def number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) and math.isfinite(value) else "nan"
 
 
-def table(state: SweepState, trials: int, seconds: float) -> RenderableType:
+def table(state: SweepState, trials: int, seconds: float, objectives: Mapping[str, str] = DEFAULT) -> RenderableType:
     """The trials by number, running ones always among them."""
     counts = ", ".join(f"{count} {word}" for word, count in sorted(state.counts.items()))
     head = Text(f"{state.state}  {int(seconds)} s  {len(state.trials)} of {trials} trials  {counts}", style="bold")
     if not state.trials:
         return head
     grid = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("trial", "forget", "method", "lr", "beta", "retain", "epoch", "utility", "forget p", "state"):
+    metrics = [_PLAIN.get(name, name) for name in reversed(objectives)]
+    heads = [short_label(name) for name in metrics]
+    for column in ("trial", "forget", "method", "lr", "beta", "retain", "epoch", *heads, "state"):
         grid.add_column(column, justify="left" if column in ("trial", "method", "state") else "right")
     ended = [trial for trial in state.trials if trial.outcome]
     running = [trial for trial in state.trials if not trial.outcome]
     shown = ended[-max(0, SHOWN_TRIALS - len(running)) :] + running
     for trial in sorted(shown, key=lambda trial: trial.trial):
-        grid.add_row(*_cells(trial))
+        grid.add_row(*_cells(trial, metrics))
     return Group(head, grid)
 
 
-def _cells(trial: TrialState) -> list[str | Text]:
+def _cells(trial: TrialState, metrics: Sequence[str]) -> list[str | Text]:
     def optional(name: str) -> str:
         return "" if trial.config.get(name) is None else number(trial.config[name])
 
@@ -116,7 +130,6 @@ def _cells(trial: TrialState) -> list[str | Text]:
         optional("beta"),
         optional("retain_weight"),
         str(trial.epoch),
-        number(trial.metrics.get("model_utility")),
-        number(trial.metrics.get("forget_quality")),
+        *(number(trial.metrics.get(name)) for name in metrics),
         Text(word, style=STYLES.get(word, "")),
     ]

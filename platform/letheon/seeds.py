@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from letheon.front import front_of, with_audits
 from letheon.objectives import Goals
-from letheon.records.journal import Row, jsonable
+from letheon.records.journal import Row, jsonable, stratum_of
 
 CONFIDENCE = 0.95
 EXACT = 5  # up to so many seeds every resample is counted; beyond, as many as RESAMPLES are drawn
@@ -105,7 +105,7 @@ class Cell:
 
     @property
     def means(self) -> dict[str, float]:
-        return {name: math.fsum(values) / len(values) for name, values in self.values.items()}
+        return {name: _mean(values) for name, values in self.values.items()}
 
     @property
     def spreads(self) -> dict[str, Spread]:
@@ -142,6 +142,10 @@ def cells(rows: Sequence[Row], seeds: int) -> list[Cell]:
     return made
 
 
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
+
+
 def _values(found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, ...]]:
     common = [name for name in found[0] if all(_is_number(metrics.get(name)) for metrics in found)]
     return {name: tuple(float(metrics[name]) for metrics in found) for name in common}
@@ -159,6 +163,21 @@ def front_of_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goal
         made.append({"kind": "report", "trial": trial, "epoch": epoch, "metrics": cell.means})
     front = front_of(made, sweep, (goals or Goals()).before_audit)
     return {**front, "strata": {key: _described(stratum, found) for key, stratum in front["strata"].items()}}
+
+
+def front_with_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
+    """`front_of`, and under `means` the front of means where there are several seeds (else null)."""
+    means = front_of_means(rows, seeds, sweep, goals) if seeds > 1 else None
+    return {**front_of(rows, sweep, goals), "means": means}
+
+
+def configurations(rows: Sequence[Row], fraction: float | None = None) -> list[dict[str, Any]]:
+    """Every configuration (of one forget fraction if it is given) and epoch that several seeds reported, in full."""
+    counts = {len(group.trials) for group in groups(rows)}
+    seeds = max(counts, default=0)
+    wanted = None if fraction is None else stratum_of(fraction)
+    found = cells(rows, seeds) if seeds > 1 else []
+    return [cell.to_json() for cell in found if wanted in (None, cell.group.stratum)]
 
 
 def _described(stratum: Mapping[str, Any], found: Mapping[tuple[str, int], Cell]) -> dict[str, Any]:

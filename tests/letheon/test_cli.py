@@ -54,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 def test_without_a_command_there_is_help() -> None:
     result = run()
     assert result.exit_code == 0
-    for verb in ("plan", "prepare", "sweep", "resume", "status", "explain", "front", "pull", "evaluate", "schema"):
+    for verb in ("plan", "prepare", "sweep", "resume", "status", "explain", "front", "pull", "evaluate", "audit"):
         assert verb in result.output
         assert run(verb, "--help").exit_code == 0
 
@@ -173,7 +173,7 @@ CARD = {
     "evaluation": load_spec("quickstart").evaluation.model_dump(mode="json"),
     "precision": "fp32",
     "template": "plain",
-    "retain_truth_ratios": [0.5, 0.6],
+    "yardstick": {"truth_ratios": [0.5, 0.6]},
     "target_utility": 0.9,
 }
 
@@ -190,7 +190,7 @@ def test_another_evaluation_has_no_numbers_of_the_retain_model(
 ) -> None:
     (tmp_path / "letheon.json").write_text(json.dumps(CARD))
     card = card_of(tmp_path, load_spec("quickstart", [override]), fraction)
-    assert set(CARD) - set(card) == {"retain_truth_ratios", "target_utility"}
+    assert set(CARD) - set(card) == {"yardstick", "target_utility"}
     assert card["forget_fraction"] == (fraction or LARGEST)
 
 

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from letheon.shown import DEFAULT, Columns, columns, short_label
+from trainables.config import Hyperparameters
+
 if TYPE_CHECKING:
+    from letheon.ending import Outcome
     from letheon.plan import Plan
     from letheon.records import SweepState
-    from letheon.sweep import Outcome
 
 _SHOWN_TRIALS = 24
-_FRONT_METRICS = ("log10_forget_quality", "model_utility", "utility_ratio")
+_LEAK = "_forget_rouge"
+_SHARED = ("seed", "forget_fraction", "batch_size", "warmup_epochs", "weight_decay")  # hyper-parameters of any method
 
 
 def short(value: object) -> str:
@@ -73,49 +77,101 @@ def status_line(state: SweepState) -> str:
     return f"{state.sweep}: {state.state}{detail}, {trials}, {state.seconds:.0f} s"
 
 
-def status_table(state: SweepState) -> Table:
-    """One row a trial."""
-    table = _table("trial", "fraction", "method", "state", "epoch", "log10 FQ", "utility", "of target", "reason")
+def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:
+    """One row a trial, with the metrics that its sweep is after."""
+    metrics = _of_objectives(columns({"objectives": objectives, "strata": {}}))
+    table = _table("trial", "fraction", "method", "state", "epoch", *map(short_label, metrics), "reason")
     for column in table.columns[:-1]:
         column.no_wrap = True  # the reason alone gives way on a narrow terminal
     for trial in state.trials:
-        values = (trial.metrics.get(name) for name in _FRONT_METRICS)
         table.add_row(
             trial.trial,
             trial.stratum,
             str(trial.config.get("method")),
             trial.outcome or trial.state,
             str(trial.epoch),
-            *map(short, values),
+            *(short(trial.metrics.get(name)) for name in metrics),
             trial.reason or "",
         )
     return table
 
 
+def _of_objectives(shown: Columns) -> list[str]:
+    """Both objectives, and the utility's share of the target model's."""
+    return [shown.x[0], *shown.y]
+
+
 def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
-    """Per stratum a heading and the points, the knee marked with `*`."""
+    """Per stratum a heading and the points, the knee marked with `*`; then the means over seeds, if there are any."""
+    shown = columns(front)
+    metrics = [*_of_objectives(shown), *shown.more]
+    means = (front.get("means") or {}).get("strata") or {}
     for name, stratum in front["strata"].items():
         yield ""
-        if not stratum["points"]:
-            yield f"forget fraction {name}: no checkpoint keeps utility {short(stratum['utility_floor'])}; nearest:"
-        else:
+        if stratum["points"]:
             yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])} (* knee)"
-        knee = stratum["knee"]
-        yield _front_table(stratum["points"] or stratum.get("least_violating", []), knee)
+        else:
+            kept = " and ".join([f"utility {short(stratum['utility_floor'])}", *(front.get("constraints") or ())])
+            yield f"forget fraction {name}: no checkpoint keeps {kept}; nearest:"
+        yield _front_table(stratum["points"] or stratum.get("least_violating", []), stratum["knee"], metrics)
+        if (means.get(name) or {}).get("points"):
+            yield f"means over {means[name]['points'][0]['seeds']} seeds (95 % bootstrap interval):"
+            yield _mean_table(means[name]["points"], metrics)
 
 
-def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None) -> Table:
-    names = [name for name in ("method", "beta", "retain_weight", "learning_rate") if _any_has(points, name)]
-    table = _table("", "checkpoint", *(name.replace("_", " ") for name in names), "log10 FQ", "utility", "of target")
+def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
+    names = _hyper(points)
+    table = _table("", "checkpoint", *map(_head, names), *map(short_label, metrics))
     for point in points:
         best = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
             "*" if best else "",
             f"{point['trial']}@{point['epoch']}",
             *(short(point["config"].get(name)) for name in names),
-            *(short(point["metrics"].get(name)) for name in _FRONT_METRICS),
+            *(short(point["metrics"].get(name)) for name in metrics),
         )
     return table
+
+
+def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
+    names = _hyper(points)
+    table = _table("trials", *map(_head, names), *map(short_label, metrics))
+    for point in points:
+        intervals = [point["interval"].get(name, (None, None)) for name in metrics]
+        means = [short(point["metrics"].get(name)) for name in metrics]
+        table.add_row(
+            f"{'+'.join(point['trials'])}@{point['epoch']}",
+            *(short(point["config"].get(name)) for name in names),
+            *(f"{mean} [{short(low)}, {short(high)}]" for mean, (low, high) in zip(means, intervals, strict=True)),
+        )
+    return table
+
+
+def _hyper(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The hyper-parameters that any of the points has, but for those that every method shares."""
+    there = {name for point in points for name, value in point["config"].items() if value is not None}
+    own = [name for name in Hyperparameters.model_fields if name in there and name not in _SHARED]
+    return sorted(own, key=lambda name: name == "learning_rate")
+
+
+def _head(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
+    """Per stratum what each attack got back (forget ROUGE) from every checkpoint, beside the retain model."""
+    for key, stratum in facts["strata"].items():
+        models = [(f"{one['trial']}@{one['epoch']}", one["metrics"]) for one in stratum["checkpoints"]]
+        models += [("retain model", stratum["retain"])] if stratum["retain"] else []
+        attacks = dict.fromkeys(
+            name for _, metrics in models for name in metrics if name.startswith("audit_") and name.endswith(_LEAK)
+        )
+        yield ""
+        yield f"forget fraction {key}: ROUGE of what came back"
+        table = _table("model", *(_head(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
+        for name, metrics in models:
+            table.add_row(name, *(short(metrics.get(attack)) for attack in attacks))
+        yield table
 
 
 def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
@@ -159,7 +215,3 @@ def _registered(outcome: Outcome) -> Iterator[str]:
             points = (p for p in outcome.registration.points if p.version == version)
             what = next((f" = {point.trial}@{point.epoch}" for point in points), "")
             yield f"registered  models:/{outcome.registration.model}@{alias}{what}"
-
-
-def _any_has(points: Sequence[Mapping[str, Any]], name: str) -> bool:
-    return any(point["config"].get(name) is not None for point in points)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from letheon.cli.output import print_json
 from letheon.cli.tables import status_line
 from letheon.records import SweepState, status_of
 from letheon.records.state import ACTIVE
+from letheon.shown import DEFAULT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 _PERIOD_SECONDS = 1.0
 
 
-def watch_status(folder: Path, console: Console, trials: int, as_json: bool) -> None:
+def watch_status(
+    folder: Path, console: Console, trials: int, as_json: bool, objectives: Mapping[str, str] = DEFAULT
+) -> None:
     """A live table on a terminal; elsewhere, or as JSON, the state whenever something has happened."""
     if as_json or not console.is_terminal:
         _print_changes(folder, console, as_json)
@@ -30,7 +34,7 @@ def watch_status(folder: Path, console: Console, trials: int, as_json: bool) -> 
     with Live(console=console, auto_refresh=False) as live:
         state = status_of(folder)
         while True:
-            live.update(table(state, trials, state.seconds), refresh=True)
+            live.update(table(state, trials, state.seconds, objectives), refresh=True)
             if state.state not in ACTIVE:
                 return
             time.sleep(_PERIOD_SECONDS)

@@ -13,15 +13,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from letheon.report.style import STYLE
+from letheon.shown import columns, label
 
 Row = Mapping[str, Any]
 
-_METRICS = (
-    ("model_utility", "utility", "{:.3f}"),
-    ("utility_ratio", "of the target's", "{:.1%}"),
-    ("forget_quality", "forget quality p", "{:.2g}"),
-    ("log10_forget_quality", "log₁₀ p", "{:.2f}"),
-)
+_FORMS = {
+    "model_utility": "{:.3f}",
+    "utility_ratio": "{:.1%}",
+    "forget_quality": "{:.2g}",
+    "loss_quality": "{:.2g}",
+    "log10_forget_quality": "{:.2f}",
+    "log10_loss_quality": "{:.2f}",
+}
+_FORM = "{:.3g}"
+_HEADS = {"log10_forget_quality": "log₁₀ p", "log10_loss_quality": "log₁₀ p", "model_utility": "utility"}
 _ABSENT = "\N{EN DASH}"
 _STATES = {"finished": "finished", "interrupted": "interrupted", "failed": "failed"}
 
@@ -30,7 +35,13 @@ def html_report(front: Mapping[str, Any], rows: Sequence[Row], light: bytes, dar
     """The page as text. `light` and `dark` are the PNGs of `plot_front`."""
     sweep = str(front.get("sweep") or "sweep")
     title = f"{_text(sweep)} · Letheon"
-    sections = "".join(_stratum(sweep, key, front["strata"][key]) for key in sorted(front["strata"], key=float))
+    shown = columns(front)
+    names = (*shown.y, *shown.x[::-1], *shown.more)
+    means = (front.get("means") or {}).get("strata") or {}
+    sections = "".join(
+        _stratum(sweep, key, front["strata"][key], names) + _mean_section(means.get(key), names)
+        for key in sorted(front["strata"], key=float)
+    )
     return (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
@@ -60,7 +71,7 @@ def _facts(rows: Sequence[Row]) -> str:
 def _picture(light: bytes, dark: bytes) -> str:
     return (
         f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{_data(dark)}">'
-        f'<img alt="Pareto front of forget quality against model utility, a panel for every forget fraction" '
+        f'<img alt="Pareto fronts of forgetting against utility, a panel for every forget fraction" '
         f'src="{_data(light)}"></picture></figure>'
     )
 
@@ -69,7 +80,7 @@ def _data(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def _stratum(sweep: str, fraction: str, stratum: Mapping[str, Any]) -> str:
+def _stratum(sweep: str, fraction: str, stratum: Mapping[str, Any], metrics: Sequence[str]) -> str:
     points = stratum["points"]
     heading = f"<section><h2>Forget fraction {_text(fraction)}</h2>"
     if not points:
@@ -79,22 +90,59 @@ def _stratum(sweep: str, fraction: str, stratum: Mapping[str, Any]) -> str:
     facts += _fact("hypervolume", stratum.get("hypervolume"), "{:.4g}")
     facts += _fact("utility floor", stratum.get("utility_floor"), "{:.3f}")
     hyper = [name for name in _names(points) if name != "forget_fraction"]
-    head = ["checkpoint", *(label for _, label, _ in _METRICS), *hyper]
-    cells = "".join(f"<th scope=col>{_text(name)}</th>" for name in head)
-    body = "".join(_line(point, hyper, _same(point, knee)) for point in points)
+    body = "".join(_line(point, metrics, hyper, _same(point, knee)) for point in points)
     other = f"{points[-1]['trial']}@{points[-1]['epoch']}"
     command = f"letheon pull {shlex.quote(sweep)} --fraction {fraction} --select knee --to ./model"
     return (
         f"{heading}<p class=facts>{_text(' · '.join(facts))}</p>"
-        f"<div class=scroll tabindex=0><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"{_table(['checkpoint', *map(_head, metrics), *hyper], body)}{_retain(stratum, metrics)}"
         f"<p>Take the knee home (or any other point, such as <code>--select {_text(other)}</code>):</p>"
         f"<pre><code>{_text(command)}</code></pre></section>\n"
     )
 
 
-def _line(point: Mapping[str, Any], hyper: Sequence[str], is_knee: bool) -> str:
+def _table(head: Sequence[str], body: str) -> str:
+    cells = "".join(f"<th scope=col>{_text(name)}</th>" for name in head)
+    return f"<div class=scroll tabindex=0><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _retain(stratum: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    """What the same attacks get out of the retain model."""
+    audit = stratum.get("retain_audit") or {}
+    facts = [f"{_head(name)} {_shown(audit[name], _FORM)}" for name in metrics if name in audit]
+    return f"<p class=facts>The retain model under the same attacks: {_text(', '.join(facts))}</p>" if facts else ""
+
+
+def _mean_section(stratum: Mapping[str, Any] | None, metrics: Sequence[str]) -> str:
+    """The front of means over seeds, each with its 95 % interval."""
+    points = (stratum or {}).get("points") or []
+    if not points:
+        return ""
+    hyper = [name for name in _names(points) if name != "forget_fraction"]
+    names = [name for name in metrics if any(name in point["metrics"] for point in points)]
+    body = ""
+    for point in points:
+        numbers = [_with_interval(point, name) for name in names]
+        config = [_value(point["config"].get(key)) for key in hyper]
+        trials = _text(", ".join(point["trials"]) + f" @{point['epoch']}")
+        body += f"<tr><th scope=row>{trials}</th>{''.join(f'<td>{cell}</td>' for cell in (*numbers, *config))}</tr>"
+    title = f"<section><h3>Means over {points[0]['seeds']} seeds</h3><p class=facts>with 95 % bootstrap intervals</p>"
+    return f"{title}{_table(['trials', *map(_head, names), *hyper], body)}</section>\n"
+
+
+def _with_interval(point: Mapping[str, Any], name: str) -> str:
+    form = _FORMS.get(name, _FORM)
+    low, high = point["interval"].get(name, (None, None))
+    return f"{_shown(point['metrics'].get(name), form)} <small>{_shown(low, form)} … {_shown(high, form)}</small>"
+
+
+def _head(metric: str) -> str:
+    return _HEADS.get(metric) or label(metric)
+
+
+def _line(point: Mapping[str, Any], metrics: Sequence[str], hyper: Sequence[str], is_knee: bool) -> str:
     name = _text(f"{point['trial']}@{point['epoch']}") + (" <span class=knee>knee</span>" if is_knee else "")
-    numbers = [_shown(point["metrics"].get(key), form) for key, _, form in _METRICS]
+    numbers = [_shown(point["metrics"].get(key), _FORMS.get(key, _FORM)) for key in metrics]
     config = [_value(point.get("config", {}).get(key)) for key in hyper]
     cells = "".join(f"<td>{cell}</td>" for cell in (*numbers, *config))
     return f"<tr{' class=best' if is_knee else ''}><th scope=row>{name}</th>{cells}</tr>"

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from letheon.report.labels import Label, place
 from letheon.report.theme import THEMES, Theme, ThemeName
 from letheon.report.view import Row, View, methods_of, views
+from letheon.shown import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SAME_LOG10 = math.log10(0.05)  # right of it the KS test does not tell the model from one that never saw the data
+_P_VALUES = ("log10_forget_quality", "log10_loss_quality")
 _COLUMNS = 3
 _PANEL = (5.4, 4.6)  # inches
 
@@ -78,6 +80,7 @@ def _panel(axes: Axes, view: View, palette: Mapping[str, str], colours: Theme) -
         if path.outcome in ("pruned", "collapsed") and measured:
             axes.scatter(*measured[-1], s=22, marker="x", color=colour, alpha=0.75, lw=1.1, zorder=4)
     _front_line(axes, view, colours)
+    _means(axes, view, palette, colours)
     _landmarks(axes, view, colours)
     for spot in view.front:
         axes.scatter(*spot.spot, s=74, color=palette[spot.method], ec=colours.surface, lw=1.4, zorder=7)
@@ -96,12 +99,20 @@ def _limits(view: View) -> tuple[float, float, float, float]:
     spots = [spot for path in view.paths for spot in path.spots] + [item.spot for item in view.front]
     spots += [spot for spot in (view.target, view.retain) if spot is not None]
     xs, ys = [spot.x for spot in spots] or [-1.0], [spot.y for spot in spots] or [0.0, 1.0]
-    left, top = min(*xs, _SAME_LOG10 - 0.7), max(ys)
-    bottom = min(ys)
+    top, bottom = max(ys), min(ys)
     if view.floor is not None:
         bottom = min(max(bottom, view.floor * 0.55), view.floor * 0.94)
-    width, height = -left, max(top - bottom, 1e-3)
-    return left - 0.05 * width, max(0.05 * width, 0.12), bottom - 0.05 * height, top + 0.13 * height
+    height = max(top - bottom, 1e-3)
+    return *_sides(view, xs), bottom - 0.05 * height, top + 0.13 * height
+
+
+def _sides(view: View, xs: Sequence[float]) -> tuple[float, float]:
+    """Left and right end. The plane of a p-value ends at 1 and shows where it says "the same"."""
+    if view.plane.x.metric in _P_VALUES:
+        left = min(*xs, _SAME_LOG10 - 0.7)
+        return left + 0.05 * left, max(-0.05 * left, 0.12)
+    width = max(max(xs) - min(xs), 1e-3)
+    return min(xs) - 0.05 * width, max(xs) + 0.1 * width
 
 
 def _frame(axes: Axes, view: View, colours: Theme) -> None:
@@ -109,8 +120,11 @@ def _frame(axes: Axes, view: View, colours: Theme) -> None:
     axes.set_title(
         f"forget fraction {view.fraction}", loc="left", fontsize=10.5, fontweight="bold", color=colours.ink, pad=8
     )
-    axes.set_xlabel("log₁₀ forget quality  (KS p-value)  →", color=colours.muted, fontsize=9)
-    axes.set_ylabel("model utility  →", color=colours.muted, fontsize=9)
+    axes.set_xlabel(f"{label(view.plane.x.metric)}  →", color=colours.muted, fontsize=9, parse_math=False)
+    axes.set_ylabel(f"{label(view.plane.y.metric)}  →", color=colours.muted, fontsize=9, parse_math=False)
+    for axis, objective in ((axes.xaxis, view.plane.x), (axes.yaxis, view.plane.y)):
+        if objective.sign < 0:  # better is right and up; the numbers fall that way
+            axis.set_major_formatter(lambda height, _: f"{0.0 - height:g}")
     axes.grid(color=colours.grid, lw=0.8, zorder=0)
     axes.set_axisbelow(True)
     axes.tick_params(colors=colours.muted, labelsize=8, length=0)
@@ -121,19 +135,19 @@ def _frame(axes: Axes, view: View, colours: Theme) -> None:
 
 def _regions(axes: Axes, view: View, colours: Theme) -> None:
     """Where a checkpoint has forgotten as well as retraining, and where it is too broken to count."""
-    right = axes.get_xlim()[1]
-    axes.axvspan(_SAME_LOG10, right, color=colours.good, alpha=0.07, lw=0, zorder=0.5)
-    axes.axvline(_SAME_LOG10, color=colours.good, lw=0.9, alpha=0.6, zorder=1)
-    axes.annotate(
-        "p > 0.05",
-        (_SAME_LOG10, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(3, -3),
-        textcoords="offset points",
-        va="top",
-        fontsize=7.5,
-        color=colours.good,
-    )
+    if view.plane.x.metric in _P_VALUES:
+        axes.axvspan(_SAME_LOG10, axes.get_xlim()[1], color=colours.good, alpha=0.07, lw=0, zorder=0.5)
+        axes.axvline(_SAME_LOG10, color=colours.good, lw=0.9, alpha=0.6, zorder=1)
+        axes.annotate(
+            "p > 0.05",
+            (_SAME_LOG10, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -3),
+            textcoords="offset points",
+            va="top",
+            fontsize=7.5,
+            color=colours.good,
+        )
     if view.floor is not None:
         axes.axhspan(axes.get_ylim()[0], view.floor, color=colours.bad, alpha=0.10, lw=0, zorder=0.5)
         axes.axhline(view.floor, color=colours.bad, lw=0.9, ls=(0, (4, 3)), zorder=1)
@@ -160,6 +174,16 @@ def _front_line(axes: Axes, view: View, colours: Theme) -> None:
     axes.step([*xs[1:], xs[-1]], [*ys[1:], base], where="pre", color=colours.ink, lw=1.3, alpha=0.8, zorder=5)
 
 
+def _means(axes: Axes, view: View, palette: Mapping[str, str], colours: Theme) -> None:
+    """The front of means over seeds: each mean with its interval in both directions."""
+    for bar in view.means:
+        (x0, x1), (y0, y1), spot = bar.x, bar.y, bar.spot
+        reach = ([[spot.x - x0], [x1 - spot.x]], [[spot.y - y0], [y1 - spot.y]])
+        colour = palette[bar.method]
+        axes.errorbar(*spot, xerr=reach[0], yerr=reach[1], color=colour, elinewidth=1.2, capsize=2.5, zorder=5.5)
+        axes.scatter(*spot, s=46, marker="s", facecolors=colours.surface, ec=colour, lw=1.4, zorder=6)
+
+
 def _landmarks(axes: Axes, view: View, colours: Theme) -> None:
     for spot, marker, size in ((view.target, "D", 52), (view.retain, "*", 150)):
         if spot is not None:
@@ -179,16 +203,16 @@ def _labels(axes: Axes, view: View, colours: Theme) -> None:
         text = item.name + ("  knee" if item.is_knee else "")
         rank = 0 if item.is_knee else 1 if i in (0, last) else 2
         labels.append(Label(text, (x - panel.x0) * scale, (y - panel.y0) * scale, rank))
-    for label, dx, dy, align in place(labels, panel.width * scale, panel.height * scale):
+    for named, dx, dy, align in place(labels, panel.width * scale, panel.height * scale):
         axes.annotate(
-            label.text,
-            (label.x, label.y),
+            named.text,
+            (named.x, named.y),
             xycoords="axes points",
-            xytext=(dx + math.copysign(4 if label.priority == 0 else 0, dx), dy),  # clear of the knee's ring
+            xytext=(dx + math.copysign(4 if named.priority == 0 else 0, dx), dy),  # clear of the knee's ring
             textcoords="offset points",
             ha="left" if align == "left" else "right",
             fontsize=8,
-            fontweight="bold" if label.priority == 0 else "normal",
+            fontweight="bold" if named.priority == 0 else "normal",
             color=colours.ink,
             zorder=9,
             parse_math=False,
@@ -206,6 +230,8 @@ def _legend(figure: Figure, shown: Sequence[View], palette: Mapping[str, str], c
         handles.append(mark("target model", "D", colours.ink, 6.5))
     if any(view.retain for view in shown):
         handles.append(mark("retain model", "*", colours.ink, 11))
+    if any(view.means for view in shown):
+        handles.append(mark("mean of seeds, 95 %", "s", colours.surface, 7, colours.muted))
     handles.append(mark("knee", "o", "none", 10, colours.ink))
     handles.append(mark("stopped early", "x", colours.muted, 5.5, colours.muted))
     height = figure.get_figheight()

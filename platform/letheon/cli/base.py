@@ -1,0 +1,69 @@
+"""The `letheon` command itself, the options that its verbs share, and how they find sweep files and sweeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import letheon
+from letheon.cli.output import OK, Verbs
+
+if TYPE_CHECKING:
+    from letheon.spec import SweepSpec
+    from letheon.sweep import Sweep
+
+app = typer.Typer(
+    cls=Verbs,
+    help="How much can a language model be made to forget before it breaks?",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Space = Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships with Letheon: quickstart.")]
+Name = Annotated[str, typer.Argument(help="Name of a sweep under the root.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override the file; may be repeated.")
+]
+Root = Annotated[Path, typer.Option(envvar="LETHEON_ROOT", help="Where models, caches, sweeps and records are kept.")]
+Address = Annotated[str | None, typer.Option(help="A running Ray cluster (ray://… or host:port); none: this machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Fraction = Annotated[float | None, typer.Option(help="Only this forget fraction.")]
+DEFAULT_ROOT = Path(".letheon")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"letheon {letheon.__version__}")
+        raise typer.Exit(OK)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """How much can a language model be made to forget before it breaks?"""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def checked_spec(space: str, overrides: list[str] | None) -> SweepSpec:
+    """The sweep file, after its data were found to be there."""
+    from letheon.spec import load_spec
+    from letheon.spec_benchmark import require_data
+
+    spec = load_spec(space, overrides or ())
+    require_data(spec)
+    return spec
+
+
+def find(name: str, root: Path) -> Sweep:
+    """The sweep of this name under the root."""
+    from letheon.sweep import find_sweep
+
+    return find_sweep(name, root)

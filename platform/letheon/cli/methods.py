@@ -1,0 +1,62 @@
+"""`letheon methods`: what the unlearning methods declare, as a table, in words, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from letheon.errors import NotFound, did_you_mean
+from trainables.cards import facts, title
+from trainables.methods import METHODS, Method
+
+
+def _chosen(name: str | None) -> Mapping[str, Method]:
+    """Raises NotFound with the nearest name."""
+    if name is None:
+        return METHODS
+    if name not in METHODS:
+        raise NotFound(f"method {name!r}: there is none of this name; {did_you_mean(name, METHODS)}")
+    return {name: METHODS[name]}
+
+
+def methods_json(name: str | None) -> dict[str, Any]:
+    """By name: `title`, what it `needs` in words, and its `hyperparameters` with range, scale and default."""
+    return {
+        each: {
+            "title": title(method),
+            "needs": facts(method),
+            "hyperparameters": {key: asdict(declared) for key, declared in method.hyperparameters.items()},
+        }
+        for each, method in _chosen(name).items()
+    }
+
+
+def method_parts(name: str | None) -> Iterator[Table | str]:
+    """A line a method; of one method everything."""
+    chosen = _chosen(name)
+    if name is None:
+        table = _table("method", "retain term", "target model", "hyper-parameters")
+        for each, method in chosen.items():
+            table.add_row(each, method.retain, method.reference, ", ".join(method.hyperparameters) or "-")
+        yield table
+        yield ""
+        yield "letheon methods NAME tells more about one"
+        return
+    method = chosen[name]
+    yield f"{name}: {title(method)}"
+    yield ""
+    yield from (f"{label}: {text}" for label, text in facts(method).items())
+    if method.hyperparameters:
+        yield ""
+        table = _table("hyper-parameter", "default", "worth searching", "scale")
+        for key, declared in method.hyperparameters.items():
+            scale = "log" if declared.log else "linear"
+            table.add_row(key, f"{declared.default:g}", f"{declared.low:g} to {declared.high:g}", scale)
+        yield table
+
+
+def _table(*headers: str) -> Table:
+    return Table(*headers, box=None, pad_edge=False, header_style="bold")

@@ -1,0 +1,123 @@
+"""The verbs that run something: plan, prepare, sweep, resume, audit. Each calls one module and prints what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from letheon.cli.base import DEFAULT_ROOT, Address, Json, Name, Overrides, Root, Space, app, checked_spec, find
+from letheon.cli.output import BAD_INPUT, FAILED, INTERRUPTED, OK, complain, console, print_json
+
+if TYPE_CHECKING:
+    from letheon.ending import Outcome
+
+
+@app.command()
+def plan(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, json: Json = False) -> None:
+    """Validate a sweep file and say what it would do. Starts nothing."""
+    from letheon.errors import SpecErrors
+    from letheon.plan import Plan, make_plan
+
+    try:
+        made = make_plan(checked_spec(space, overrides), root)
+    except SpecErrors as error:
+        if not json:
+            raise
+        print_json(Plan(errors=error.problems).to_json())
+        raise typer.Exit(error.exit_code) from None
+    if json:
+        print_json(made.to_json())
+    else:
+        from letheon.cli.tables import plan_lines, plan_table
+
+        out = console()
+        out.print(plan_table(made), *plan_lines(made), sep="\n")
+        complain(*made.errors)
+    raise typer.Exit(BAD_INPUT if made.errors else OK)
+
+
+@app.command()
+def prepare(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
+    """Make target and retain models and their baseline evaluations, as far as they are missing."""
+    from letheon.cli.prepare import prepare_only
+
+    out = console()
+    prepare_only(checked_spec(space, overrides), root, address, say=out.print)
+    out.print(f"everything is prepared; next: letheon sweep {space}")
+
+
+@app.command()
+def sweep(
+    space: Space,
+    name: Annotated[str | None, typer.Option(help="Name of the sweep; none: the file's name, numbered.")] = None,
+    overrides: Overrides = None,
+    root: Root = DEFAULT_ROOT,
+    address: Address = None,
+) -> None:
+    """Prepare and search; Ctrl-C stops, `resume` goes on."""
+    from letheon.progress import progress
+    from letheon.space import trial_count
+    from letheon.spec_rules import require_name
+    from letheon.sweep import run_sweep
+
+    spec = checked_spec(space, overrides)
+    if name is not None:
+        require_name(name)
+    with progress(console(), trial_count(spec), spec.objectives) as (show, say):
+        outcome = run_sweep(spec, root, name, address, show=show, say=say)
+    _end(outcome, root)
+
+
+@app.command()
+def resume(name: Name, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
+    """Go on with a sweep that was interrupted, after any kind of crash."""
+    from letheon.progress import progress
+    from letheon.space import trial_count
+    from letheon.sweep import resume_sweep
+
+    spec = find(name, root).spec
+    with progress(console(), trial_count(spec), spec.objectives) as (show, say):
+        outcome = resume_sweep(name, root, address, show=show, say=say)
+    _end(outcome, root)
+
+
+def _end(outcome: Outcome, root: Path) -> None:
+    """What a sweep prints last, and its exit code."""
+    from letheon.cli.tables import front_tables, outcome_lines
+
+    out = console()
+    for part in front_tables(outcome.front):
+        out.print(part)
+    option = "" if root == DEFAULT_ROOT else f" --root {root}"
+    for line in outcome_lines(outcome, option):
+        out.print(line, soft_wrap=True)
+    if outcome.state == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+    if outcome.problem is not None:
+        complain(outcome.problem)
+        raise typer.Exit(FAILED)
+    if not any(stratum["points"] for stratum in outcome.front["strata"].values()):
+        complain("no feasible point: no checkpoint kept enough utility; lower search.learning_rate or add retain terms")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def audit(name: Name, root: Root = DEFAULT_ROOT, address: Address = None, json: Json = False) -> None:
+    """Attack every front checkpoint of a finished sweep, and the retain models beside them; what is done is kept."""
+    from letheon.audit import audit_facts, audit_sweep
+    from letheon.records import Journal
+
+    out, found = console(), find(name, root)
+    outcome = audit_sweep(found, address, say=complain if json else out.print)
+    facts = audit_facts(found, Journal.read(found.journal))
+    if json:
+        print_json(facts)
+        return
+    from letheon.cli.tables import audit_tables
+
+    for part in audit_tables(facts):
+        out.print(part)
+    if outcome.html is not None:
+        out.print("", f"report      {outcome.html}", f"records     {outcome.tracking}", sep="\n", soft_wrap=True)

@@ -1,0 +1,205 @@
+"""The verbs that look: status, explain, front, pull, evaluate, compare-logs, methods, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from letheon.cli.base import DEFAULT_ROOT, Fraction, Json, Name, Overrides, Root, app, checked_spec, find
+from letheon.cli.output import console, print_json
+
+
+@app.command()
+def status(
+    name: Name,
+    watch: Annotated[bool, typer.Option("--watch", help="Until the sweep ends or Ctrl-C.")] = False,
+    root: Root = DEFAULT_ROOT,
+    json: Json = False,
+) -> None:
+    """Trials of a sweep: what runs, what ended and why."""
+    from letheon.cli.watch import watch_status
+    from letheon.records import status_of
+    from letheon.space import trial_count
+
+    found = find(name, root)
+    if watch:
+        watch_status(found.folder, console(), trial_count(found.spec), json, found.spec.objectives)
+        return
+    state = status_of(found.folder)
+    if json:
+        print_json(state.to_json())
+        return
+    from letheon.cli.tables import status_line, status_table
+
+    console().print(status_table(state, found.spec.objectives), "", status_line(state), sep="\n")
+
+
+@app.command()
+def explain(
+    name: Name,
+    trial: Annotated[str, typer.Argument(help="For example t007.")],
+    root: Root = DEFAULT_ROOT,
+    json: Json = False,
+) -> None:
+    """Why a trial went on or was stopped, rung by rung."""
+    from letheon.explain import explain as facts
+    from letheon.explain import in_words
+    from letheon.records import Journal
+
+    rows = Journal.read(find(name, root).journal)
+    if json:
+        print_json(facts(rows, trial))
+        return
+    for line in in_words(rows, trial):
+        typer.echo(line)
+
+
+@app.command()
+def front(
+    name: Name,
+    fraction: Fraction = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report, one HTML file.")] = None,
+    root: Root = DEFAULT_ROOT,
+    json: Json = False,
+) -> None:
+    """The checkpoints that no other beats in both forgetting and utility, per forget fraction."""
+    found, rows = _front(name, root, fraction)
+    if html is not None:
+        from letheon.report import write_html
+
+        write_html(html, found, rows)
+    if json:
+        from letheon.seeds import configurations
+
+        print_json({**found, "configurations": configurations(rows, fraction)} if found["means"] else found)
+        return
+    from letheon.cli.tables import front_tables
+
+    out = console()
+    for part in front_tables(found):
+        out.print(part)
+
+
+def _front(name: str, root: Path, fraction: float | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The front now, of one fraction if it is given, and the journal behind it."""
+    from letheon.errors import NotFound
+    from letheon.records import Journal, stratum_of
+    from letheon.seeds import front_with_means
+
+    found = find(name, root)
+    rows = Journal.read(found.journal)
+    result = front_with_means(rows, len(found.spec.seeds), name, found.goals)
+    if fraction is not None:
+        strata = result["strata"]
+        if stratum_of(fraction) not in strata:
+            there = ", ".join(strata) or "none yet"
+            raise NotFound(f"--fraction {fraction:g}: not in sweep {name!r}; its fractions: {there}")
+        for part in (result, result["means"]) if result["means"] else (result,):
+            part["strata"] = {stratum_of(fraction): part["strata"][stratum_of(fraction)]}
+    return result, rows
+
+
+@app.command()
+def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
+    name: Name,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="A folder that does not exist yet.")],
+    select: Annotated[str, typer.Option(help="knee, max-utility, max-forget or TRIAL@EPOCH.")] = "knee",
+    fraction: Fraction = None,
+    min_utility: Annotated[float | None, typer.Option(help="At least this share of the target's utility.")] = None,
+    at_most: Annotated[
+        list[str] | None, typer.Option("--max", metavar="METRIC=V", help="At most this much; may be repeated.")
+    ] = None,
+    at_least: Annotated[
+        list[str] | None, typer.Option("--min", metavar="METRIC=V", help="At least this much; may be repeated.")
+    ] = None,
+    max_relearn: Annotated[
+        float | None, typer.Option(help="At most this forget ROUGE after relearning; needs an audit.")
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+    json: Json = False,
+) -> None:
+    """Download a front checkpoint, verify it, and move it into place last."""
+    from dataclasses import asdict
+
+    from letheon.checkpoints import Bound, Request, parse_bound
+    from letheon.checkpoints import pull as fetch
+
+    bounds = [parse_bound("max", text) for text in at_most or ()] + [
+        parse_bound("min", text) for text in at_least or ()
+    ]
+    if max_relearn is not None:
+        bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn))
+    pulled = fetch(name, to, root, Request(select, fraction, min_utility, tuple(bounds)))
+    if json:
+        print_json({**asdict(pulled), "path": str(pulled.path)})
+        return
+    typer.echo(f"{pulled.trial}@{pulled.epoch} of {name} (fraction {pulled.fraction}), verified, is in {pulled.path}")
+    typer.echo(pulled.how_to_load())
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model folder, such as `pull` makes.")],
+    benchmark: Annotated[
+        str | None, typer.Option(metavar="SPACE", help="Benchmark of this sweep file; none: the folder's own.")
+    ] = None,
+    overrides: Overrides = None,
+    fraction: Fraction = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the rows, as open-unlearning's TOFU_EVAL.json.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Metrics of a model folder."""
+    from letheon.cli.evaluate import evaluate_model
+
+    result = evaluate_model(model, None if benchmark is None else checked_spec(benchmark, overrides), fraction, out)
+    if json:
+        print_json(result)
+        return
+    for key, value in result["metrics"].items():
+        typer.echo(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+
+
+@app.command("compare-logs")
+def compare_logs(
+    retain: Annotated[Path, typer.Argument(help="Evaluation log of the retain model.")],
+    unlearned: Annotated[Path, typer.Argument(help="Evaluation log of the unlearned model.")],
+    json: Json = False,
+) -> None:
+    """Forget quality and all that can be had from two evaluation logs of open-unlearning or TOFU."""
+    from letheon.cli.logs import compare, report_parts
+
+    report = compare(retain, unlearned)
+    if json:
+        print_json(report)
+        return
+    out = console()
+    for part in report_parts(report):
+        out.print(part, soft_wrap=isinstance(part, str))
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="For example npo_rt; none: all of them.")] = None,
+    json: Json = False,
+) -> None:
+    """The unlearning methods: what each needs, and its hyper-parameters with the ranges worth searching."""
+    from letheon.cli.methods import method_parts, methods_json
+
+    if json:
+        print_json(methods_json(name))
+        return
+    out = console()
+    for part in method_parts(name):
+        out.print(part, soft_wrap=isinstance(part, str))
+
+
+@app.command()
+def schema() -> None:
+    """JSON Schema of a sweep file, for editors."""
+    from letheon.spec import json_schema
+
+    print_json(json_schema())
