@@ -68,7 +68,7 @@ def read_records(path: Path, given: str, problems: list[str]) -> Iterator[Record
 def _parse(line: str) -> tuple[Any, str | None]:
     """The value of a JSON text, or what is wrong with it."""
     try:
-        return json.loads(line, object_pairs_hook=_object, parse_constant=_constant), None
+        return _DECODER.decode(line), None
     except json.JSONDecodeError as error:
         what = f"not JSON at character {error.pos + 1} ({error.msg})"
         return None, f"{what}; must be one object a line; quote texts and escape line ends in them as \\n"
@@ -89,6 +89,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
 
 
 def show(value: object) -> str:

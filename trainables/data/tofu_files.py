@@ -30,8 +30,9 @@ class Table:
 def load_tables(path: str | None, revision: str | None) -> dict[str, Table]:
     """All five tables by name, and the holdouts there are: from the folder `path`, or the hub at `revision` if None."""
     read = _hub_reader(revision) if path is None else _folder_reader(Path(path))
-    names = (*TABLES, *(name for name in HOLDOUTS if _is_there(name, path, revision)))
-    return {name: _table(name, *read(name)) for name in names}
+    tables = {name: _table(name, *read(name)) for name in TABLES}
+    there = (name for name in HOLDOUTS if _is_there(name, path, revision))
+    return tables | {name: _table(name, *read(name)) for name in there}
 
 
 def _is_there(name: str, path: str | None, revision: str | None) -> bool:
