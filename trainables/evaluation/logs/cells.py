@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from trainables.evaluation.logs.log import Column, Index, LogError, Value
 
 _SLACK = 1e-4  # low precision arithmetic overshoots the ends of a range by this much
+
+_SOME = 3
 
 
 def rows_of(content: object, where: str) -> dict[Index, Any]:
@@ -40,6 +43,12 @@ def column(rows: Mapping[Index, Any], read: Callable[[Any, str], Value | None], 
 def missing(metric: str, column: str, rows: int) -> tuple[str, ...]:
     """What to say of rows without a value."""
     return (f"{metric}: {rows} rows have no {column} and are left out of it",) if rows else ()
+
+
+def some(keys: Iterable[object]) -> str:
+    """The first few, for an error."""
+    names = [str(key)[:30] for key in keys]
+    return ", ".join(names[:_SOME]) + (", …" if len(names) > _SOME else "") or "nothing"
 
 
 def share(value: object, where: str) -> float | None:
@@ -119,7 +128,7 @@ def _index(key: object) -> Index:
     try:
         return int(str(key))
     except ValueError:
-        return str(key)
+        return re.sub(r"[^\w .+/-]", "?", str(key)[:40])
 
 
 def _kind(value: object) -> str:

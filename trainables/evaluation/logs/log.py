@@ -16,7 +16,13 @@ OPEN_UNLEARNING, LEGACY = "open-unlearning", "tofu"
 
 
 class LogError(ValueError):
-    """A file that cannot be read as an evaluation log: one sentence with the file, the value, the rule and the fix."""
+    """A file that cannot be read as an evaluation log: one sentence with the file, the value, the rule and the fix.
+
+    Parts of it come from the file, so what is no printable character is not passed on.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in text))
 
 
 @dataclass

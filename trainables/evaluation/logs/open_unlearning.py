@@ -62,8 +62,11 @@ _KINDS: dict[str, tuple[_Field, ...]] = {
     "extraction_strength": (_Field("extraction_strength", _SCORE, cells.share, bare=True),),
     "exact_memorization": (_Field("exact_memorization", _SCORE, cells.share, bare=True),),
 }
-_QUESTIONS = re.compile(r"(?P<set>.+?)_Q_A_(?P<kind>PARA_Prob|PERT_Prob|Prob_normalised|Prob|ROUGE)", re.IGNORECASE)
-_OTHERS = re.compile(r"(?:(?P<set>.+)_)?(?P<kind>truth_ratio|extraction_strength|exact_memorization)", re.IGNORECASE)
+_QUESTIONS = re.compile(
+    r"(?P<set>[\w.-]{1,60}?)_Q_A_(?P<kind>PARA_Prob|PERT_Prob|Prob_normalised|Prob|ROUGE)", re.IGNORECASE
+)
+_TRUTH = re.compile(r"(?P<set>[\w.-]{1,60})_(?P<kind>truth_ratio)", re.IGNORECASE)
+_MEMORY = re.compile(r"(?:(?P<set>[\w.-]{1,60})_)?(?P<kind>extraction_strength|exact_memorization)", re.IGNORECASE)
 _MUSE = re.compile(r"(?P<set>forget|retain)_(?P<what>verbmem|knowmem)_ROUGE", re.IGNORECASE)
 _ATTACK = re.compile(r"mia_(?P<attack>.+)", re.IGNORECASE)
 _ATTACK_NAMES = {"min_k++": "min_k_plus_plus", "ref": "reference"} | {name: name for name in ATTACKS}
@@ -90,7 +93,7 @@ def read_open_unlearning(content: Mapping[str, Any], file: str) -> Log:
         file=file,
         format=OPEN_UNLEARNING if rows else f"{OPEN_UNLEARNING} summary",
         sets={name: of_set for name, of_set in sets.items() if of_set.columns},
-        stored={str(key): value for key, entry in content.items() if (value := _aggregate(entry)) is not _NOTHING},
+        stored=_stored(content),
         guard=0.0 if isinstance(own, Mapping) else GUARD,
         own=isinstance(own, Mapping),
     )
@@ -104,7 +107,14 @@ def _members(content: Mapping[str, Any]) -> str:
     return "members" if any(_MUSE.fullmatch(str(key)) for key in content) else "forget"
 
 
+def _stored(content: Mapping[str, Any]) -> dict[str, float | None]:
+    """Aggregates by key; what is no name of a metric is left out."""
+    found = {str(key): _aggregate(entry) for key, entry in content.items() if _NAME.fullmatch(str(key))}
+    return {key: value for key, value in found.items() if value is not _NOTHING}
+
+
 _NOTHING = cast("float | None", object())
+_NAME = re.compile(r"[\w .+/-]{1,80}")
 
 
 def _aggregate(entry: object) -> float | None:
@@ -116,7 +126,7 @@ def _aggregate(entry: object) -> float | None:
 
 def _metric_of(key: str) -> tuple[str, str] | None:
     """(set, kind) of a key; the set of an attack is the attack."""
-    if found := _QUESTIONS.fullmatch(key) or _OTHERS.fullmatch(key):
+    if found := _QUESTIONS.fullmatch(key) or _TRUTH.fullmatch(key) or _MEMORY.fullmatch(key):
         return set_of(found["set"] or "forget"), found["kind"].lower()
     if found := _MUSE.fullmatch(key):
         knowledge = found["what"].lower() == "knowmem" and found["set"].lower() == "forget"

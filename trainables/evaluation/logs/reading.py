@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainables.evaluation.logs import legacy, open_unlearning
+from trainables.evaluation.logs import cells, legacy, open_unlearning
 from trainables.evaluation.logs.log import Log, LogError
 
 MAX_BYTES = 1 << 30
@@ -48,19 +48,15 @@ def parse_log(content: object, file: str) -> Log:
 
 
 def _parse(content: Mapping[str, Any], file: str) -> Log | None:
-    if legacy.is_legacy(content):
-        return legacy.read_legacy(content, file)
     if open_unlearning.is_open_unlearning(content):
         return open_unlearning.read_open_unlearning(content, file)
-    return None
+    return legacy.read_legacy(content, file) if legacy.is_legacy(content) else None
 
 
 def _unknown(content: Mapping[str, Any], file: str) -> str:
-    keys = ", ".join(str(key)[:30] for key in list(content)[:3]) or "nothing"
-    more = ", …" if len(content) > 3 else ""  # noqa: PLR2004
     return (
-        f"{file}: has {keys}{more} and no metric of an evaluation log; give open-unlearning's TOFU_EVAL.json or "
-        "TOFU's eval_log_aggregated.json"
+        f"{file}: has {cells.some(content)} and no metric of an evaluation log; give open-unlearning's TOFU_EVAL.json "
+        "or TOFU's eval_log_aggregated.json"
     )
 
 
