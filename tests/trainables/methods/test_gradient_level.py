@@ -92,6 +92,10 @@ def test_a_gradient_that_is_zero_is_safe(other: Vector) -> None:
     np.testing.assert_array_equal(step("gru", zero, other), other)
 
 
+def test_a_retain_gradient_whose_square_underflows_is_taken_for_zero() -> None:
+    assert rectified(Products(forget=4.0, retain=0.0, both=-1e-200), {}) == (1.0, 1.0)
+
+
 def test_a_gradient_of_nans_stays_one() -> None:
     for name in ("gru", "ngdiff"):
         assert np.isnan(step(name, np.full(4, np.nan), np.ones(4))).all()
