@@ -19,7 +19,7 @@ METRICS: dict[str, tuple[Literal["max", "min"], float, float, str]] = {
     "forget_kl_to_target": (
         "max",
         0.0,
-        2.0,
+        10.0,
         "KL(target model || model) on fresh forget inputs, nats: how much has changed where it should",
     ),
     "retain_kl_to_target": (

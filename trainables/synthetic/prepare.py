@@ -16,7 +16,7 @@ from trainables.synthetic.files import load_weights, save_weights
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
 from trainables.synthetic.model import Yardstick, score
 from trainables.synthetic.model import logits as logits_of
-from trainables.synthetic.train import pretrain
+from trainables.synthetic.train import PRETRAINING_STEPS, pretrain
 
 
 def make_models(job: SyntheticModelsJob) -> dict[str, float]:
@@ -27,7 +27,7 @@ def make_models(job: SyntheticModelsJob) -> dict[str, float]:
     started = time.monotonic()
     problems = draw(job.alpha, job.seeds, 1.0 if job.fraction is None else job.fraction)
     rows = problems.retain.joined(problems.forget) if job.fraction is None else problems.retain
-    weights = pretrain(rows)
+    weights = pretrain(rows, PRETRAINING_STEPS)
     loss = -float(score(logits_of(rows.features, weights), rows.labels).sequence.mean())
     facts = {"loss": loss, "seconds": time.monotonic() - started}
     with finished_folder(folder, {**job.model_dump(mode="json"), **facts}) as partial:
