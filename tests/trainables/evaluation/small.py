@@ -22,6 +22,7 @@ from trainables.scores import collate
 
 TEMPLATE = "plain"
 SETTINGS = EvaluationConfig(max_new_tokens=24, batch_tokens=512)
+ALL_SETTINGS = SETTINGS.model_copy(update={"gradient_norm": True})
 
 
 @cache
@@ -106,7 +107,7 @@ def evaluate_as_rank(rank: int, size: int, folder: Path) -> None:
     model = fresh_model()
     model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
     calls = CountedCalls(model)
-    found = evaluate(calls, small_tokenizer(), TEMPLATE, small_split(), SETTINGS, Group(rank, size))
+    found = evaluate(calls, small_tokenizer(), TEMPLATE, small_split(), ALL_SETTINGS, Group(rank, size))
     result = {"found": asdict(found), "calls": calls.calls}
     (folder / f"rank{rank}.json").write_text(json.dumps(result))
     torch.distributed.destroy_process_group()

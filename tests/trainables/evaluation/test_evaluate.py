@@ -14,6 +14,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from torch.multiprocessing.spawn import spawn
 
 from tests.trainables.evaluation.small import (
+    ALL_SETTINGS,
     SETTINGS,
     TEMPLATE,
     CountedCalls,
@@ -112,7 +113,7 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
     spawn(evaluate_as_rank, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
     assert first == second, "results and forward passes must be the same on both ranks"
-    assert_same(evaluation_from_json(first["found"]), examined())
+    assert_same(evaluation_from_json(first["found"]), examine(small_model(), ALL_SETTINGS))
 
 
 def test_a_model_in_training_is_evaluated_in_evaluation_mode_and_given_back() -> None:

@@ -8,15 +8,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from trainables.evaluation import metrics
-from trainables.evaluation.rouge import rouge_l_recall
+from trainables.data.rows import Role
+from trainables.evaluation import SetDetails, compare, summarise, yardstick
+from trainables.evaluation.membership import privleak
+from trainables.evaluation.rouge import rouge
 
 REPOSITORY = Path(__file__).parents[3]
 LOGS = Path(os.environ.get("LETHEON_EVAL_LOGS", REPOSITORY.parent / "shared/data/tofu_eval_logs"))
-PREFIX = {"retain": "retain_Q_A", "real_authors": "ra_Q_A", "world_facts": "wf_Q_A"}
+PREFIX = {"forget": "forget_Q_A", "retain": "retain_Q_A", "real_authors": "ra_Q_A", "world_facts": "wf_Q_A"}
+ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradnorm")
+FULL, RETAIN = "full_evals_forget10", "retain90"
 
 pytestmark = pytest.mark.skipif(not LOGS.is_dir(), reason="no evaluation logs: set LETHEON_EVAL_LOGS to their folder")
 
@@ -27,57 +30,114 @@ def read_log(name: str) -> dict[str, Any]:
     return found
 
 
-def values(log: dict[str, Any], metric: str, key: str) -> list[Any]:
-    rows = log[metric]["value_by_index"]
+def values(metric: dict[str, Any], key: str) -> list[Any]:
+    rows = metric["value_by_index"]
     return [rows[index][key] for index in sorted(rows, key=int)]
 
 
-def truth_ratios(log: dict[str, Any], prefix: str) -> metrics.Floats:
-    truth = "PARA_Prob" if f"{prefix}_PARA_Prob" in log else "Prob"
-    return metrics.truth_ratio(
-        values(log, f"{prefix}_{truth}", "avg_loss"), values(log, f"{prefix}_PERT_Prob", "avg_loss")
+@cache
+def details(name: str) -> dict[str, SetDetails]:
+    log = read_log(name)
+    attacks = {
+        side: {attack: values(log[f"mia_{attack}"][side], "score") for attack in ATTACKS}
+        for side in ("forget", "holdout")
+    }
+    found = {}
+    for of_set, prefix in PREFIX.items():
+        role: Role = "forget" if of_set == "forget" else "utility"
+        paraphrase = log.get(f"{prefix}_PARA_Prob")
+        found[of_set] = SetDetails(
+            role=role,
+            multiple_choice=of_set in ("real_authors", "world_facts"),
+            loss=values(log[f"{prefix}_Prob"], "avg_loss"),
+            paraphrase_loss=None if paraphrase is None else values(paraphrase, "avg_loss"),
+            perturbed_losses=values(log[f"{prefix}_PERT_Prob"], "avg_loss"),
+            rouge_l_recall=values(log[f"{prefix}_ROUGE"], "rougeL_recall"),
+            generated=values(log[f"{prefix}_ROUGE"], "generation"),
+            extraction_strength=values(log["extraction_strength"], "score") if role == "forget" else None,
+            exact_memorization=values(log["exact_memorization"], "score") if role == "forget" else None,
+            attacks=attacks["forget"] if role == "forget" else {},
+        )
+    found["holdout"] = SetDetails(
+        "holdout", loss=values(log["mia_loss"]["holdout"], "score"), attacks=attacks["holdout"]
     )
-
-
-def utility(log: dict[str, Any]) -> float:
-    parts = []
-    for name, prefix in PREFIX.items():
-        answer = values(log, f"{prefix}_Prob", "avg_loss")
-        if name == "retain":
-            probabilities = metrics.probability([-loss for loss in answer], 1)
-        else:
-            probabilities = metrics.choice_probability(answer, values(log, f"{prefix}_PERT_Prob", "avg_loss"))
-        parts.append(float(probabilities.mean()))
-        parts.append(float(np.mean(values(log, f"{prefix}_ROUGE", "rougeL_recall"))))
-        parts.append(metrics.truth_ratio_score(truth_ratios(log, prefix)))
-    return metrics.model_utility(parts)
+    return found
 
 
 @pytest.mark.parametrize(
-    ("percent", "quality"), [(10, 3.9054713571083378e-22), (5, 1.4275699621532978e-12), (1, 6.760732303569208e-3)]
+    ("percent", "distance", "quality"),
+    [
+        (10, 0.35, 3.9054713571083378e-22),
+        (5, 0.37, 1.4275699621532978e-12),
+        (1, 0.375, 6.760732303569208e-3),
+    ],
 )
-def test_forget_quality_of_the_target_model(percent: int, quality: float) -> None:
-    target = truth_ratios(read_log(f"full_evals_forget{percent:02d}"), "forget_Q_A")
-    retain = truth_ratios(read_log(f"retain{100 - percent}"), "forget_Q_A")
-    assert metrics.forget_quality(target, retain) == pytest.approx(quality, rel=1e-6)
+def test_forget_quality_of_the_target_model(percent: int, distance: float, quality: float) -> None:
+    retain = yardstick(details(f"retain{100 - percent}"))
+    found = compare(details(f"full_evals_forget{percent:02d}"), retain)
+    assert found["forget_quality"] == pytest.approx(quality, rel=1e-6)
+    assert found["ks_distance"] == pytest.approx(distance, rel=1e-9)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("full_evals_forget10", 0.599153), ("retain90", 0.591125)])
+@pytest.mark.parametrize(("name", "expected"), [(FULL, 0.599153), (RETAIN, 0.591125)])
 def test_model_utility(name: str, expected: float) -> None:
-    assert utility(read_log(name)) == pytest.approx(read_log(name)["model_utility"]["agg_value"], rel=1e-6)
-    assert utility(read_log(name)) == pytest.approx(expected, abs=1e-6)
+    found = summarise(details(name))["model_utility"]
+    assert found == pytest.approx(read_log(name)["model_utility"]["agg_value"], rel=1e-6)
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_forget_set_of_the_target_model() -> None:
-    log = read_log("full_evals_forget10")
-    probabilities = metrics.probability([-loss for loss in values(log, "forget_Q_A_Prob", "avg_loss")], 1)
-    assert float(probabilities.mean()) == pytest.approx(log["forget_Q_A_Prob"]["agg_value"], rel=1e-6)
-    score = metrics.forget_truth_ratio_score(truth_ratios(log, "forget_Q_A"))
-    assert score == pytest.approx(log["forget_truth_ratio"]["agg_value"], rel=1e-6)
+@pytest.mark.parametrize("name", [FULL, RETAIN])
+def test_the_stored_aggregates_of_the_forget_set(name: str) -> None:
+    found, log = summarise(details(name)), read_log(name)
+    stored = {
+        "forget_probability": "forget_Q_A_Prob",
+        "forget_rouge": "forget_Q_A_ROUGE",
+        "forget_truth_ratio": "forget_truth_ratio",
+        "extraction_strength": "extraction_strength",
+        "exact_memorization": "exact_memorization",
+        **{f"mia_{attack}": f"mia_{attack}" for attack in ATTACKS},
+    }
+    for ours, theirs in stored.items():
+        assert found[ours] == pytest.approx(log[theirs]["agg_value"], rel=1e-6), ours
 
 
-@pytest.mark.parametrize("name", ["full_evals_forget10", "retain90"])
+def test_published_values_of_the_target_model() -> None:
+    found = compare(details(FULL), yardstick(details(RETAIN)))
+    expected = {
+        "extraction_strength": 0.70627,
+        "exact_memorization": 0.97394,
+        "forget_probability": 0.88048,
+        "forget_rouge": 0.82012,
+        "mia_min_k": 0.99665,
+        "mia_min_k_plus_plus": 0.998031,
+        "mia_zlib": 0.997938,
+        "mia_loss": 0.996487,
+        "mia_gradnorm": 0.998481,
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=5e-6)
+    assert found["mia_reference"] == pytest.approx(read_log(FULL)["mia_reference"]["agg_value"], rel=1e-6)
+
+
+def test_privleak() -> None:
+    stored = read_log(FULL)["privleak"]["agg_value"]
+    found = compare(details(FULL), yardstick(details(RETAIN)))
+    assert found["privleak"] == pytest.approx(stored, rel=1e-6)
+    assert found["privleak_distance"] == pytest.approx(-stored, rel=1e-6)
+    # Of the retain model itself open-unlearning compares with guessing, having no other log.
+    alone = privleak(summarise(details(RETAIN))["mia_min_k"], 0.5)
+    assert alone == pytest.approx(read_log(RETAIN)["privleak"]["agg_value"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", [FULL, RETAIN])
 def test_rouge_of_the_logged_generations(name: str) -> None:
     rows = read_log(name)["forget_Q_A_ROUGE"]["value_by_index"].values()
-    found = [rouge_l_recall(row["ground_truth"], row["generation"]) for row in rows]
-    assert found == pytest.approx([row["rougeL_recall"] for row in rows], abs=1e-9)
+    found = [rouge(row["ground_truth"], row["generation"]) for row in rows]
+    stored = [(row["rouge1_recall"], row["rougeL_recall"], row["rougeL_f1"]) for row in rows]
+    assert [value for row in found for value in row] == pytest.approx([x for row in stored for x in row], abs=1e-9)
+
+
+def test_sound_models_neither_repeat_nor_babble() -> None:
+    for name in (FULL, RETAIN):
+        found = summarise(details(name))
+        assert found["forget_repetition"] < 0.01
+        assert found["forget_gibberish"] < 0.03

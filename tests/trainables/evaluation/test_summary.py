@@ -1,0 +1,219 @@
+"""Metrics from rows by hand: which are there for which data, what they compare, and what a lost model has."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp
+
+from trainables.data.rows import Role
+from trainables.evaluation import Evaluation, SetDetails, compare, details_from_json, lost, summarise, yardstick
+from trainables.evaluation.record import evaluation_from_json
+
+MIA = ("loss", "zlib", "min_k", "min_k_plus_plus")
+ROWS = 4
+
+
+def some_set(role: Role, seed: int, multiple_choice: bool = False) -> SetDetails:
+    draw = np.random.default_rng(seed)
+
+    def numbers(*shape: int) -> list[Any]:
+        values: list[Any] = draw.uniform(0.1, 1.0, shape or ROWS).tolist()
+        return values
+
+    return SetDetails(
+        role=role,
+        multiple_choice=multiple_choice,
+        loss=numbers(),
+        tokens=[3, 4, 5, 6],
+        paraphrase_loss=None if multiple_choice else numbers(),
+        perturbed_losses=numbers(ROWS, 3),
+        rouge_1_recall=numbers(),
+        rouge_l_recall=numbers(),
+        rouge_l_f1=numbers(),
+        generated=["She was born in the town."] * ROWS,
+        extraction_strength=numbers() if role == "forget" else None,
+        exact_memorization=numbers() if role == "forget" else None,
+        attacks={attack: numbers() for attack in MIA} if role in ("forget", "holdout") else {},
+    )
+
+
+def everything(seed: int = 0) -> dict[str, SetDetails]:
+    return {
+        "forget": some_set("forget", seed),
+        "retain": some_set("utility", seed + 1),
+        "real_authors": some_set("utility", seed + 2, multiple_choice=True),
+        "world_facts": some_set("utility", seed + 3, multiple_choice=True),
+        "holdout": replace(some_set("holdout", seed + 4), rouge_l_recall=None, rouge_l_f1=None, generated=None),
+    }
+
+
+def numbers_of(values: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(values, dtype=np.float64)
+
+
+def test_summary_by_hand() -> None:
+    details = everything()
+    found = summarise(details)
+    forget, facts = details["forget"], details["world_facts"]
+    ratios = np.exp(-numbers_of(forget.perturbed_losses).mean(1)) / np.exp(-numbers_of(forget.paraphrase_loss))
+    assert found["forget_probability"] == pytest.approx(np.exp(-numbers_of(forget.loss)).mean())
+    assert found["forget_truth_ratio"] == pytest.approx(np.minimum(ratios, 1 / ratios).mean())
+    assert found["forget_rouge"] == pytest.approx(numbers_of(forget.rouge_l_recall).mean())
+    truth, wrong = np.exp(-numbers_of(facts.loss)), np.exp(-numbers_of(facts.perturbed_losses))
+    assert found["world_facts_probability"] == pytest.approx((truth / (truth + wrong.sum(1))).mean())
+    stands_in = np.exp(-numbers_of(facts.perturbed_losses).mean(1)) / truth
+    assert found["world_facts_truth_ratio"] == pytest.approx(np.maximum(0, 1 - stands_in).mean())
+    assert found["extraction_strength"] == pytest.approx(numbers_of(forget.extraction_strength).mean())
+    assert found["exact_memorization"] == pytest.approx(numbers_of(forget.exact_memorization).mean())
+    pairs = [(m < h) for m in forget.attacks["zlib"] for h in details["holdout"].attacks["zlib"]]
+    assert found["mia_zlib"] == pytest.approx(sum(pairs) / len(pairs))
+    assert (found["forget_repetition"], found["forget_gibberish"]) == (0.0, 0.0)
+    nine = [found[f"{name}_{part}"] for name in ("retain", "real_authors", "world_facts") for part in PARTS]
+    assert found["model_utility"] == pytest.approx(9 / sum(1 / part for part in nine))
+
+
+PARTS = ("probability", "rouge", "truth_ratio")
+
+
+def test_rouge_is_the_sets_own() -> None:
+    forget = some_set("forget", 0)
+    assert summarise({"forget": replace(forget, rouge="f1")})["forget_rouge"] == pytest.approx(
+        numbers_of(forget.rouge_l_f1).mean()
+    )
+
+
+def without(of_set: SetDetails, *fields: str) -> SetDetails:
+    return replace(of_set, **dict.fromkeys(fields))  # type: ignore[arg-type]
+
+
+def test_what_the_data_cannot_support_is_absent() -> None:
+    """A user's rows: no wrong answers, no paraphrase, no holdout, no facts."""
+    details = {
+        name: without(of_set, "perturbed_losses", "paraphrase_loss")
+        for name, of_set in everything().items()
+        if name in ("forget", "retain")
+    }
+    found = summarise(details)
+    absent = ("truth_ratio", "mia", "real_authors", "holdout")
+    assert not [name for name in found if any(word in name for word in absent)]
+    parts = [found["retain_probability"], found["retain_rouge"]]
+    assert found["model_utility"] == pytest.approx(2 / sum(1 / part for part in parts))
+    compared = compare(details, yardstick(details), None)
+    assert compared.keys() - found.keys() == {"loss_quality", "log10_loss_quality", "loss_ks_distance"}
+
+
+def test_without_utility_sets_there_is_no_utility() -> None:
+    only = {"forget": some_set("forget", 0)}
+    assert "model_utility" not in compare(only, yardstick(only), 0.9)
+    assert "utility_ratio" not in compare(only, yardstick(only), 0.9)
+
+
+def test_sets_of_other_benchmarks_are_the_utility_where_tofus_are_not_all_there() -> None:
+    details = everything()
+    del details["world_facts"]
+    details["poems"] = without(some_set("utility", 9), "loss", "perturbed_losses", "paraphrase_loss")
+    found = summarise(details)
+    parts = [found[f"{name}_{part}"] for name in ("retain", "real_authors") for part in PARTS] + [found["poems_rouge"]]
+    assert found["model_utility"] == pytest.approx(len(parts) / sum(1 / part for part in parts))
+
+
+def test_members_take_the_forget_sets_part() -> None:
+    details = everything() | {"members": replace(some_set("members", 7), attacks={"min_k": [0.0] * ROWS})}
+    assert {name for name in summarise(details) if name.startswith("mia_")} == {"mia_min_k"}
+    assert summarise(details)["mia_min_k"] == 1.0
+
+
+def test_compare_by_hand() -> None:
+    mine, theirs = everything(0), everything(50)
+    marks = json.loads(json.dumps(yardstick(theirs)))
+    found = compare(mine, marks, target_utility=0.5)
+
+    def ratios(details: dict[str, SetDetails]) -> Any:
+        return numbers_of(details["forget"].paraphrase_loss) - numbers_of(details["forget"].perturbed_losses).mean(1)
+
+    test = ks_2samp(ratios(mine), ratios(theirs))
+    assert (found["forget_quality"], found["ks_distance"]) == pytest.approx((test.pvalue, test.statistic))
+    assert found["log10_forget_quality"] == pytest.approx(math.log10(test.pvalue))
+    test = ks_2samp(mine["forget"].loss, theirs["forget"].loss)
+    assert (found["loss_quality"], found["loss_ks_distance"]) == pytest.approx((test.pvalue, test.statistic))
+    less = {name: numbers_of(mine[name].loss) - numbers_of(theirs[name].loss) for name in ("forget", "holdout")}
+    pairs = [m < h for m in less["forget"] for h in less["holdout"]]
+    assert found["mia_reference"] == pytest.approx(sum(pairs) / len(pairs))
+    known = summarise(theirs)["mia_min_k"]
+    assert found["privleak"] == pytest.approx((known - found["mia_min_k"]) / (1 - known) * 100)
+    assert found["privleak_distance"] == abs(found["privleak"])
+    assert found["utility_ratio"] == pytest.approx(found["model_utility"] / 0.5)
+
+
+def test_compare_with_oneself() -> None:
+    details = everything()
+    evaluation = Evaluation(summarise(details) | {"eval_seconds": 1.0}, details, [])
+    found = compare(evaluation, yardstick(details), evaluation.metrics["model_utility"])
+    assert (found["forget_quality"], found["ks_distance"], found["loss_quality"]) == (1.0, 0.0, 1.0)
+    assert (found["mia_reference"], found["privleak"], found["utility_ratio"]) == (0.5, 0.0, 1.0)
+    assert found["eval_seconds"] == 1.0
+    assert evaluation.metrics.items() <= found.items()
+
+
+def test_distances_of_samples_that_do_not_overlap_are_the_constant_of_their_size() -> None:
+    details = everything()
+    far = replace(details["forget"], paraphrase_loss=[loss + 50 for loss in details["forget"].paraphrase_loss or ()])
+    found = compare({"forget": far}, yardstick(details), None)
+    assert found["forget_quality"] == pytest.approx(2 / math.comb(2 * ROWS, ROWS))
+    assert found["ks_distance"] == 1.0
+
+
+@pytest.mark.parametrize("mark", ["truth_ratios", "losses", "member_losses", "holdout_losses"])
+def test_another_number_of_rows_is_refused(mark: str) -> None:
+    marks = yardstick(everything())
+    with pytest.raises(ValueError, match="one split"):
+        compare(everything(), marks | {mark: marks[mark][:-1]}, 0.5)
+
+
+def test_an_empty_yardstick_compares_nothing() -> None:
+    assert compare(everything(), {}, None) == summarise(everything())
+
+
+@given(st.sampled_from(["forget", "holdout", "retain"]), st.integers(0, ROWS - 1))
+def test_one_nan_row_makes_its_metrics_nan(name: str, row: int) -> None:
+    details = everything()
+    losses = list(details[name].loss or ())
+    losses[row] = math.nan
+    details[name] = replace(details[name], loss=losses)
+    found = compare(details, yardstick(everything()), 0.5)
+    assert math.isnan(found[f"{name}_probability"])
+    assert math.isnan(found["model_utility"]) == (name == "retain")
+    assert math.isnan(found["forget_repetition"]) == (name == "forget")
+    assert math.isnan(found["mia_reference"]) == (name in ("forget", "holdout"))
+
+
+def test_a_lost_model_has_every_metric_and_all_are_nan() -> None:
+    details = everything()
+    marks = yardstick(details)
+    found = compare(lost(details), marks, 0.5)
+    assert found.keys() == compare(details, marks, 0.5).keys()
+    assert all(map(math.isnan, found.values()))
+    assert lost(details)["forget"].tokens == details["forget"].tokens
+    assert lost(details)["holdout"].generated is None
+
+
+def test_details_are_json() -> None:
+    details = everything()
+    assert details_from_json(json.loads(json.dumps({name: asdict(each) for name, each in details.items()}))) == details
+    text = json.dumps(asdict(Evaluation(summarise(lost(details)), lost(details), [])))
+    again = evaluation_from_json(json.loads(text))
+    assert json.dumps(asdict(again)) == text, "NaN and all"
+
+
+@pytest.mark.parametrize("content", [{"role": "forget", "losses": []}, {"role": "other"}, {}])
+def test_what_is_no_set_is_refused(content: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="set forget has"):
+        details_from_json({"forget": content})

@@ -1,0 +1,224 @@
+"""What is read off single tokens: by hand where the logits are known, and row by row in float64 on a real model."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainables.evaluation.small import (
+    ALL_SETTINGS,
+    SETTINGS,
+    TEMPLATE,
+    CountedCalls,
+    fresh_model,
+    small_model,
+    small_split,
+    small_tokenizer,
+)
+from trainables.config import EvaluationConfig
+from trainables.data import EvalSet, Row, Split
+from trainables.data.template import encode_row
+from trainables.evaluation import Evaluation, evaluate
+from trainables.evaluation.asked import Pair, Prompt
+from trainables.evaluation.passes import Examinee, answer_losses, answers, gradient_norms, read_answers
+from trainables.evaluation.tokens import read_tokens
+from trainables.group import Group
+from trainables.scores import LOGITS, Batch, Encoded, collate, score
+
+RAW = EvalSet(
+    (Row("The river", " rises in the hills and", raw=True), Row("", "A text without a beginning", raw=True)),
+    role="forget",
+    rouge="f1",
+    max_new_tokens=6,
+)
+
+
+def split() -> Split:
+    """All sets, with rows of raw text among them."""
+    return replace(small_split(), evaluation={**small_split().evaluation, "forget_text": RAW})
+
+
+@cache
+def examined() -> Evaluation:
+    return evaluate(small_model(), small_tokenizer(), TEMPLATE, split(), ALL_SETTINGS, Group())
+
+
+class KnownLogits(torch.nn.Module):
+    """Says the same whatever it reads: (positions, vocabulary) logits."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, input_ids: torch.Tensor, logits_to_keep: torch.Tensor, **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.logits[logits_to_keep].expand(len(input_ids), -1, -1))
+
+
+def test_by_hand() -> None:
+    """Prompt 0; answer 1 2 1 and the end 3. The likeliest tokens are 1 0 1 3: the second is a miss."""
+    probabilities = torch.tensor(
+        [[0.1, 0.6, 0.2, 0.1], [0.5, 0.2, 0.2, 0.1], [0.1, 0.7, 0.1, 0.1], [0.2, 0.2, 0.2, 0.4]]
+    )
+    batch: Batch = collate([Encoded((0, 1, 2, 1, 3), 1)], pad_id=3)
+    scores = score(KnownLogits(probabilities.log()), batch, LOGITS)
+    found = read_tokens(scores, {0: True}, {0}, share=0.7)[0]
+    assert found.extraction_strength == pytest.approx(1 / 3)
+    assert found.exact_memorization == pytest.approx(2 / 3)
+    assert found.min_k == pytest.approx(-(math.log(0.2) + math.log(0.6)) / 2, rel=1e-6)
+
+    def z(row: int, token: int) -> float:
+        p: list[float] = probabilities[row].tolist()
+        mean = sum(x * math.log(x) for x in p)
+        deviation = math.sqrt(sum(x * math.log(x) ** 2 for x in p) - mean**2)
+        return (math.log(p[token]) - mean) / deviation
+
+    lowest = sorted([z(0, 1), z(1, 2), z(2, 1)])[:2]
+    assert found.min_k_plus_plus == pytest.approx(-sum(lowest) / 2, rel=1e-4)
+    raw = read_tokens(scores, {0: False}, set(), share=1.0)[0]
+    assert raw.exact_memorization == pytest.approx(3 / 4), "raw text has no end to leave out"
+    assert raw.min_k_plus_plus is None
+
+
+def test_a_certain_and_an_impossible_token_are_numbers() -> None:
+    logits = torch.tensor([[0.0, -math.inf, -math.inf], [-math.inf, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    scores = score(KnownLogits(logits), collate([Encoded((1, 0, 1, 2), 1)], pad_id=2), LOGITS)
+    found = read_tokens(scores, {0: True}, {0}, share=1.0)[0]
+    assert found.extraction_strength == 1.0
+    assert found.min_k_plus_plus is not None
+    assert math.isfinite(found.min_k_plus_plus)
+
+
+def reference(row: Row) -> dict[str, float]:
+    """Everything about one unpadded row, in float64 and by the definitions."""
+    encoded = encode_row(TEMPLATE, small_tokenizer(), row)
+    ids = torch.tensor([encoded.input_ids])
+    with torch.no_grad():
+        logits = small_model()(input_ids=ids).logits[0].double()
+    stop = len(encoded.input_ids) - (0 if row.raw else 1)
+    hits, log_probs, normalised = [], [], []
+    for t in range(encoded.answer_start, stop):
+        log_p = logits[t - 1] - logits[t - 1].logsumexp(-1)
+        p = log_p.exp()
+        mean = float((p * log_p).sum())
+        variance = max(float((p * log_p**2).sum()) - mean**2, 1e-6)
+        hits.append(int(log_p.argmax()) == encoded.input_ids[t])
+        log_probs.append(float(log_p[encoded.input_ids[t]]))
+        normalised.append((log_probs[-1] - mean) / math.sqrt(variance))
+    lowest = max(1, int(SETTINGS.min_k * len(hits)))
+    whole = [
+        float((logits[t - 1] - logits[t - 1].logsumexp(-1))[encoded.input_ids[t]])
+        for t in range(encoded.answer_start, len(encoded.input_ids))
+    ]
+    loss = -sum(whole) / len(whole)
+    return {
+        "loss": loss,
+        "tokens": len(whole),
+        "extraction_strength": next((len(hits) - k for k in range(len(hits)) if all(hits[k:])), 0) / len(hits),
+        "exact_memorization": sum(hits) / len(hits),
+        "zlib": loss / len(zlib.compress(row.answer.encode())),
+        "min_k": -sum(sorted(log_probs)[:lowest]) / lowest,
+        "min_k_plus_plus": -sum(sorted(normalised)[:lowest]) / lowest,
+        "gradnorm": gradient_norm(row) if not row.raw else math.nan,
+    }
+
+
+def gradient_norm(row: Row) -> float:
+    """Through `.grad` and the model's own loss, with the end of sequence cut off."""
+    encoded = encode_row(TEMPLATE, small_tokenizer(), row)
+    ids = torch.tensor([encoded.input_ids[:-1]])
+    labels = ids.clone()
+    labels[0, : encoded.answer_start] = -100
+    model = fresh_model()
+    model.load_state_dict(small_model().state_dict())
+    model(input_ids=ids, labels=labels).loss.backward()
+    norms = [float(parameter.grad.norm()) for parameter in model.parameters() if parameter.grad is not None]
+    return sum(norms) / len(norms)
+
+
+@pytest.mark.parametrize("name", ["forget", "forget_text", "retain", "holdout", "real_authors"])
+def test_every_row_equals_the_reference(name: str) -> None:
+    found = examined().details[name]
+    expected = [reference(row) for row in split().evaluation[name].rows]
+    attacked = name in ("forget", "holdout")
+    assert set(found.attacks) == ({"loss", "zlib", "min_k", "min_k_plus_plus", "gradnorm"} if attacked else set())
+    measured: dict[str, Any] = {"loss": found.loss, "tokens": found.tokens, **found.attacks}
+    if name == "real_authors":
+        assert found.extraction_strength is None
+    else:
+        measured["extraction_strength"] = found.extraction_strength
+        measured["exact_memorization"] = found.exact_memorization
+    for key, values in measured.items():
+        tolerance = 2e-3 if key == "min_k_plus_plus" else 1e-4
+        assert values == pytest.approx([row[key] for row in expected], rel=tolerance, abs=1e-5), key
+
+
+def test_the_small_model_makes_the_reference_worth_something() -> None:
+    forget = examined().details["forget"]
+    assert forget.extraction_strength is not None
+    assert 0 < sum(value == 1.0 for value in forget.extraction_strength) < len(forget.extraction_strength)
+
+
+def test_raw_text_is_continued_without_a_template() -> None:
+    texts = examined().details["forget_text"].generated
+    assert texts is not None
+    ids = small_tokenizer()("The river", add_special_tokens=False)["input_ids"]
+    whole = small_model().generate(  # type: ignore[misc]
+        input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), max_new_tokens=6, do_sample=False
+    )
+    assert texts[0] == small_tokenizer().decode(whole[0, len(ids) :], skip_special_tokens=True)
+
+
+def examinee(model: torch.nn.Module, settings: EvaluationConfig = SETTINGS) -> Examinee:
+    return Examinee(model, small_tokenizer(), TEMPLATE, settings, Group())
+
+
+def test_answers_end_before_the_stop_and_at_their_own_limit() -> None:
+    question = small_split().evaluation["forget"].rows[0].question
+    whole = answers(examinee(small_model()), [Prompt(question)])[Prompt(question)]
+    stop = whole.split()[1]
+    prompts = [Prompt(question, stop=stop), Prompt(question, max_new_tokens=2), Prompt(question)]
+    found = answers(examinee(small_model()), prompts)
+    assert list(found) == prompts
+    assert found[prompts[0]] == whole[: whole.index(stop)]
+    assert whole.startswith(found[prompts[1]])
+    assert len(found[prompts[1]]) < len(whole)
+
+
+def test_gradients_that_a_model_holds_are_left_alone() -> None:
+    model = fresh_model()
+    row = small_split().evaluation["forget"].rows[0]
+    for parameter in list(model.parameters())[1:]:
+        parameter.requires_grad_(False)
+    embedding = next(model.parameters())
+    embedding.grad = torch.ones_like(embedding)
+    pair = Pair(row.question, row.answer)
+    some = gradient_norms(examinee(model), [pair])
+    assert bool((embedding.grad == 1).all())
+    assert [parameter.requires_grad for parameter in model.parameters()].count(True) == 1
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    assert gradient_norms(examinee(model), [pair, pair]) == pytest.approx(some), "frozen parameters count too"
+
+
+def test_gradients_of_sharded_parameters_are_refused() -> None:
+    model = fresh_model()
+    next(model.parameters()).ds_id = 0  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="ZeRO stage 3"):
+        gradient_norms(examinee(model), [Pair("a", "b")])
+
+
+def test_one_forward_feeds_all() -> None:
+    calls = CountedCalls(small_model())
+    pairs = [Pair(row.question, row.answer) for row in small_split().evaluation["forget"].rows]
+    read_answers(examinee(calls), pairs, pairs, pairs)
+    closely = calls.calls
+    losses = answer_losses(examinee(calls), pairs)
+    assert calls.calls == 2 * closely
+    assert losses == {pair: reading.loss for pair, reading in read_answers(examinee(calls), pairs).items()}
