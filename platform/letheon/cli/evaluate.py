@@ -28,6 +28,8 @@ def evaluate_model(
         raise NotFound(f"{folder}: is no folder of a Hugging Face model; give one with a config.json")
     if out is not None:
         check_out(out)
+    if _own_card(folder).get("benchmark", {}).get("name") == "synthetic":
+        return _measured(folder, spec is not None or fraction is not None or out is not None)
     card = card_of(folder, spec, fraction)
     _silence()
     from trainables.prepare import evaluate_folder
@@ -36,10 +38,27 @@ def evaluate_model(
     return result
 
 
+def _measured(folder: Path, has_options: bool) -> dict[str, Any]:
+    """Of a checkpoint of the synthetic experiment, which is no language model."""
+    if has_options:
+        raise LetheonError(
+            f"{folder}: is of the synthetic experiment, with no other benchmark, fraction or log; "
+            "leave out --benchmark, --fraction and --out"
+        )
+    from trainables.synthetic.files import measure_folder
+
+    return measure_folder(folder)
+
+
+def _own_card(folder: Path) -> dict[str, Any]:
+    file = folder / CARD
+    card: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return card
+
+
 def card_of(folder: Path, spec: SweepSpec | None, fraction: float | None) -> dict[str, Any]:
     """What `trainables.prepare.evaluate_folder` must know of the evaluation."""
-    file = folder / CARD
-    own: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    own = _own_card(folder)
     if spec is None:
         if not own:
             raise LetheonError(f"{folder}: has no {CARD} that names its benchmark; give --benchmark SPACE")
