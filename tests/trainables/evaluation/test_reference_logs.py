@@ -118,7 +118,7 @@ def test_published_values_of_the_target_model() -> None:
 
 
 def test_reference_attack() -> None:
-    """The reference's losses in the target's log are of another run of the retain model than its own log: 1e-2 apart."""
+    """The losses of the reference in the target's log are from another run than the retain model's own log."""
     stored = read_log(FULL)["mia_reference"]
     scores = (values(stored[side], "score") for side in ("forget", "holdout"))
     assert auc(*scores) == pytest.approx(stored["agg_value"], rel=1e-6)
