@@ -142,6 +142,6 @@ def score(model: Callable[..., Any], batch: Batch, keep: Keep = LOG_PROBS) -> Sc
     mask = targets != IGNORED
     targets = targets.clamp(min=0)
     losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    log_probs = -losses.view_as(targets) * mask
+    log_probs = (-losses.view_as(targets)).masked_fill(~mask, 0.0)  # not `* mask`: -inf * 0 is NaN
     hidden = None if keep.layer is None else output.hidden_states[keep.layer][:, first:].float()
     return Scores(log_probs, mask, logits if keep.logits else None, targets, hidden)
