@@ -359,8 +359,11 @@ def test_local_folders_come_out_absolute(tmp_path: Path, monkeypatch: pytest.Mon
 # ---- shipped files
 
 
-def test_shipped_files_are_found_by_name_and_load() -> None:
-    assert {"quickstart", "tofu-tiny"} <= set(spaces())
+def test_shipped_files_are_found_by_name_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("forget.jsonl", "retain.jsonl"):  # `qa` and `text` read the user's files where the command runs
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert {"quickstart", "tofu-tiny", "lume", "muse", "qa", "text"} <= set(spaces())
     for name, path in spaces().items():
         assert find_space(name) == path
         assert load_spec(name).name == name
