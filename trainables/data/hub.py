@@ -25,7 +25,7 @@ def read_hub(repository: str, configuration: str | None, split: str, revision: s
 
 
 def has_configuration(repository: str, configuration: str, revision: str | None) -> bool:
-    """Whether the hub, or the cache if there is no hub, has this configuration. Ask after a table that must be there."""
+    """Whether the hub, or the cache without a hub, has this configuration. Ask after a table that must be there."""
     from datasets import load_dataset_builder
 
     try:
