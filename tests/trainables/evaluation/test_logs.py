@@ -243,6 +243,17 @@ def test_three_hundred_rows_against_four_hundred() -> None:
     assert "the forget set has 300 rows, where this format stops" in found["retain"]["notes"]
 
 
+def test_a_log_that_lacks_rows() -> None:
+    """Which is no other split: TOFU has none of this size."""
+    log = KNOWING.open_unlearning()
+    for key in ("forget_Q_A_PARA_Prob", "forget_Q_A_PERT_Prob", "forget_truth_ratio", "forget_Q_A_Prob"):
+        del log[key]["value_by_index"]["0"], log[key]["value_by_index"]["4"]
+    found = report(RETAIN.open_unlearning(), log)
+    ratios = [[model.ratios("forget", GUARD)[row] for row in (1, 2, 3, 5)] for model in (RETAIN, KNOWING)]
+    assert found["comparison"]["forget_quality"] == pytest.approx(float(ks_2samp(*ratios).pvalue))
+    assert found["notes"][0] == "6 and 4 forget rows: compared on the 4 that both logs have"
+
+
 def test_a_smaller_split_is_the_tail_of_a_larger_one() -> None:
     large, small = long(0.1, 1, 40), long(0.9, 2, 10)
     found = report(with_texts(large.open_unlearning(), 0), with_texts(small.open_unlearning(), 30))
@@ -252,8 +263,8 @@ def test_a_smaller_split_is_the_tail_of_a_larger_one() -> None:
 
 
 def test_different_forget_rows_are_refused() -> None:
-    large, small = long(0.1, 1, 40), long(0.9, 2, 10)
-    with pytest.raises(LogError, match="40 and 10 forget rows"):
+    large, small = long(0.1, 1, 200), long(0.9, 2, 40)
+    with pytest.raises(LogError, match="200 and 40 forget rows"):
         report(large.open_unlearning(), small.open_unlearning())
     with pytest.raises(LogError, match="is the same; give logs"):
         report(with_texts(small.open_unlearning(), 0), with_texts(small.open_unlearning(), 100))

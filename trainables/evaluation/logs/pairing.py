@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trainables.evaluation.logs.legacy import CAP
-from trainables.evaluation.logs.log import LEGACY, Index, Log, LogError
+from trainables.evaluation.logs.log import Index, Log, LogError
+
+SPLITS = {40, 200, 400, 800, 1200, 2000, 3600}
+"""Rows of TOFU's forget sets. Each begins with another row, so that two of them share indices but not rows."""
 
 _LETTERS = 80  # formats cut and clean texts differently at the end
 _MOSTLY = 0.5
@@ -81,11 +83,11 @@ def _numbered(texts: Mapping[Index, str]) -> list[tuple[Index, tuple[str, int]]]
 
 
 def _by_index(first: Log, second: Log, mine: Sequence[Index], theirs: Sequence[Index]) -> Pairs:
+    """A log that lacks rows of the other's, be it the 300 of the older format; not one of another forget split."""
     known = set(theirs)
     common = [index for index in mine if index in known]
-    fewest, most = sorted((len(mine), len(theirs)))
-    capped = len(common) == fewest == CAP and LEGACY in (first.format, second.format)
-    if not capped and len(common) < _NEARLY_ALL * most:
+    splits = len(mine) != len(theirs) and {len(mine), len(theirs)} <= SPLITS
+    if splits or len(common) < _NEARLY_ALL * min(len(mine), len(theirs)):
         raise LogError(
             f"{first.file} and {second.file}: {len(mine)} and {len(theirs)} forget rows, and no text says which are "
             "the same; give logs of one forget split"
