@@ -1,0 +1,83 @@
+"""Tasks of the lm-evaluation-harness as further utility metrics of a loaded model. Knows neither splits nor sets.
+
+The harness is an optional extra, letheon[harness]; nothing of it is imported unless tasks are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+MAIN_METRICS = ("acc_norm", "acc", "exact_match", "f1", "bleu", "word_perplexity")
+"""Which of a task's metrics is reported: the first of these that it has, else its first number."""
+
+
+def harness_metrics(
+    model: Any, tokenizer: Any, tasks: Sequence[str], batch_size: int = 8, task_manager: Any = None
+) -> dict[str, float]:
+    """`harness_<task>` for each task or group of tasks, with the harness's own prompts and shot counts.
+
+    Every rank runs all of it, in the same order, so sharded weights are gathered in step. Random states are left as
+    they were: the harness seeds them for itself. NaN where a task gives no number.
+
+    Raises:
+        ValueError: the harness is not installed, or does not know a task.
+    """
+    if not tasks:
+        return {}
+    evaluator, wrapper = _harness()
+    with _random_states():
+        try:
+            found = evaluator.simple_evaluate(
+                model=wrapper(pretrained=model, tokenizer=tokenizer, batch_size=batch_size),
+                tasks=list(tasks),
+                bootstrap_iters=0,
+                log_samples=False,
+                task_manager=task_manager,
+            )
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"harness={list(tasks)}: {error}; must be tasks that `lm-eval ls tasks` lists") from error
+    results = {} if found is None else found["results"]
+    return {f"harness_{task}": main_metric(results.get(task, {})) for task in tasks}
+
+
+def main_metric(results: Mapping[str, Any]) -> float:
+    """The headline of one task's results, whose keys are `metric,filter`. NaN if there is no number."""
+    numbers = {
+        key: float(value)
+        for key, value in results.items()
+        if isinstance(value, (int, float)) and "," in key and "_stderr" not in key
+    }
+    for metric in MAIN_METRICS:
+        for key, value in numbers.items():
+            if key.partition(",")[0] == metric:
+                return value
+    return next(iter(numbers.values()), math.nan)
+
+
+def _harness() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("lm_eval.evaluator"), importlib.import_module("lm_eval.models.huggingface").HFLM
+    except ImportError as error:
+        raise ValueError(
+            f"evaluation.harness: the lm-evaluation-harness is not installed ({error}); install letheon[harness], or "
+            "leave harness out"
+        ) from error
+
+
+@contextmanager
+def _random_states() -> Iterator[None]:
+    import numpy as np
+    import torch
+
+    before = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
