@@ -9,6 +9,7 @@ import pytest
 
 from letheon.spec import SpecErrors, SweepSpec, load_spec
 from letheon.spec_benchmark import require_data
+from trainables.data import load_benchmark
 
 SPACE = """\
 name: study
@@ -37,6 +38,15 @@ def rows(path: Path, start: int, stop: int) -> Path:
     lines = (json.dumps({"question": f"Q {i}?", "answer": f"A {i}."}) for i in range(start, stop))
     path.write_text("\n".join(lines))
     return path
+
+
+def test_the_example_in_the_documents_is_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2] / "docs" / "examples")
+    spec = load_spec("qa", ["benchmark.utility=utility.jsonl", "search.forget_fraction={choice: [0.5, 1.0]}"])
+    require_data(spec)
+    split = load_benchmark(spec.benchmark).split(0.5)
+    assert {row.answer.count("plant 4") for row in split.forget} == {0} and len(split.forget) == 4
+    assert split.evaluation["utility"].multiple_choice
 
 
 def test_options_of_other_benchmarks_are_refused_together(tmp_path: Path) -> None:
