@@ -271,7 +271,14 @@ def _relearned_at(
         curve.append({"learning_rate": rate, "step": step, "loss": loss, **_point(findings, others)})
         texts[:] = [findings.generated[i] for i in others]
 
-    how = Relearning(config.relearn_steps, config.relearn_batch_size, rate, config.relearn_checks, config.seed)
+    how = Relearning(
+        steps=config.relearn_steps,
+        batch_size=config.relearn_batch_size,
+        learning_rate=rate,
+        checks=config.relearn_checks,
+        seed=config.seed,
+        lora=job.lora,
+    )
     relearn(scene.pristine, part, how, job.recipe, job.workers, scene.group, look)
     values = {name: curve[-1][name] for name in ("forget_rouge", "forget_probability", "extraction_strength")}
     return Outcome(values, scene.samples([probes[i] for i in others], texts), curve)

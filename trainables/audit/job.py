@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from trainables.audit.config import AuditConfig
-from trainables.config import BenchmarkConfig, EvaluationConfig, Frozen, TrainingRecipe, WorkersConfig
+from trainables.config import BenchmarkConfig, EvaluationConfig, Frozen, LoraConfig, TrainingRecipe, WorkersConfig
 
 
 class AuditJob(Frozen):
@@ -27,5 +27,6 @@ class AuditJob(Frozen):
     recipe: TrainingRecipe = Field(
         default=TrainingRecipe(), description="of the target model: its learning rate is where relearning begins"
     )
+    lora: LoraConfig | None = Field(default=None, description="relearning trains adapters where the trials did")
     audit: AuditConfig = AuditConfig()
     file: str = Field(description="the JSON file to write")

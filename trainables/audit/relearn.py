@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.config import TrainingRecipe, WorkersConfig
+from trainables.config import LoraConfig, TrainingRecipe, WorkersConfig
 from trainables.engine import Engine
 from trainables.group import Group
 from trainables.schedule import learning_rate, micro_batches, shuffled
@@ -24,13 +24,17 @@ from trainables.scores import Encoded, collate, score
 
 @dataclass(frozen=True)
 class Relearning:
-    """How the copy is fine-tuned. `checks`: how often it is looked at, evenly, the last time after the last step."""
+    """How the copy is fine-tuned. `checks`: how often it is looked at, evenly, the last time after the last step.
+
+    `lora`: adapters are trained instead of the weights.
+    """
 
     steps: int
     batch_size: int
     learning_rate: float
     checks: int
     seed: int
+    lora: LoraConfig | None = None
 
 
 def part_of(rows: int, share: float, seed: int) -> list[int]:
@@ -61,7 +65,16 @@ def relearn(
     """
     if not rows:
         raise ValueError("no rows to relearn from: the attack needs one at least; leave the attack out")
-    engine = Engine(pristine, workers, group, betas=recipe.betas, weight_decay=0.0, gradient_clip=recipe.gradient_clip)
+    engine = Engine(
+        pristine,
+        workers,
+        group,
+        betas=recipe.betas,
+        weight_decay=0.0,
+        gradient_clip=recipe.gradient_clip,
+        lora=how.lora,
+        seed=how.seed,
+    )
     try:
         torch.manual_seed(how.seed)
         engine.model.train()

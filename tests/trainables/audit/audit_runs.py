@@ -15,7 +15,14 @@ from trainables.audit import AuditConfig
 from trainables.audit.job import AuditJob
 from trainables.audit.relearn import Relearning, relearn
 from trainables.audit.run import run_audit
-from trainables.config import BenchmarkConfig, EvaluationConfig, Precision, TrainingRecipe, WorkersConfig
+from trainables.config import (
+    BenchmarkConfig,
+    EvaluationConfig,
+    LoraConfig,
+    Precision,
+    TrainingRecipe,
+    WorkersConfig,
+)
 from trainables.data.template import encode_row
 from trainables.group import Group
 from trainables.resident import Resident
@@ -34,15 +41,17 @@ class Case:
     stage: int = 0
     precision: Precision = "fp32"
     audit: Mapping[str, Any] = field(default_factory=dict)
+    lora: LoraConfig | None = None
 
     @property
     def name(self) -> str:
-        return f"audit-{self.size}-{self.stage}-{self.precision}"
+        return f"audit-{self.size}-{self.stage}-{self.precision}{'' if self.lora is None else '-lora'}"
 
 
 CASES = (
     Case(1),
     Case(1, precision="bf16", audit={"attacks": ["prefix", "nf4"]}),
+    Case(1, audit={"attacks": ["relearn"], "relearn_learning_rates": RATES[:1]}, lora=LoraConfig(rank=4)),
     Case(2),
     # Generating with sharded weights gathers them for every token: slow, so only once.
     Case(2, stage=3, audit={"attacks": ["nf4", "relearn"], "relearn_learning_rates": RATES[1:]}),
@@ -54,7 +63,7 @@ def workers(size: int, stage: int, precision: Precision = "fp32") -> WorkersConf
     return WorkersConfig(workers=size, precision=precision, micro_batch_size=2, deepspeed=zero)
 
 
-def job(folder: Path, name: str, on: WorkersConfig, **audit: Any) -> AuditJob:
+def job(folder: Path, name: str, on: WorkersConfig, lora: LoraConfig | None = None, **audit: Any) -> AuditJob:
     relearning = {"relearn_steps": 6, "relearn_checks": 1, "relearn_batch_size": 4}
     settings = {"rows": 8, "best_of": 3, **relearning, **audit}
     return AuditJob(
@@ -65,6 +74,7 @@ def job(folder: Path, name: str, on: WorkersConfig, **audit: Any) -> AuditJob:
         evaluation=EvaluationConfig(max_new_tokens=12, batch_tokens=512),
         workers=on,
         recipe=RECIPE,
+        lora=lora,
         audit=AuditConfig.model_validate(settings),
         file=str(folder / f"{name}.json"),
     )
@@ -98,7 +108,7 @@ def process(rank: int, size: int, folder: str) -> None:
     for case in CASES:
         if case.size == size:
             on = workers(size, case.stage, case.precision)
-            found = run_audit(job(Path(folder), case.name, on, **case.audit), resident, group)
+            found = run_audit(job(Path(folder), case.name, on, case.lora, **case.audit), resident, group)
             torch.save(found["metrics"], Path(folder) / f"{case.name}-rank{rank}.pt")
     _relearned(Path(folder), group, f"relearn-{size}")
     torch.distributed.destroy_process_group()

@@ -107,6 +107,13 @@ def test_low_precision_follows(folder: Path) -> None:
         assert rounded[key] != exact[key]
 
 
+def test_adapters_relearn_where_the_trials_had_them(folder: Path) -> None:
+    whole, adapters = (result(folder, f"1-0-fp32{kind}")["curves"]["relearn"][:2] for kind in ("", "-lora"))
+    assert adapters[0] == whole[0], "nothing has been trained yet"
+    assert adapters[1]["loss"] != whole[1]["loss"]
+    assert adapters[1]["whole_forget_probability"] != adapters[0]["whole_forget_probability"], "adapters train"
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_relearning_is_adamw_on_token_means(folder: Path, size: int) -> None:
     content = loaded(folder, f"relearn-{size}-rank0")
