@@ -6,6 +6,7 @@ comes from the artifact store must then match that digest. Nothing downloaded is
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -53,11 +54,25 @@ class Pulled:
 
     def how_to_load(self) -> str:
         """Python lines that load it."""
+        if _is_random_features(self.path):
+            return (
+                "from safetensors.torch import load_file\n"
+                f"tensors = load_file({str(self.path / 'model.safetensors')!r})"
+            )
         return (
             "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
             f"model = AutoModelForCausalLM.from_pretrained({str(self.path)!r})\n"
             f"tokenizer = AutoTokenizer.from_pretrained({str(self.path)!r})"
         )
+
+
+def _is_random_features(folder: Path) -> bool:
+    """Whether this is a model of the synthetic experiment, which transformers does not know."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return config.get("model_type") == "random_features"
 
 
 @dataclass(frozen=True)
