@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from trainables.audit import ATTACKS, AuditConfig
@@ -15,6 +17,12 @@ from trainables.jobs import JOB
 
 def test_every_attack_is_on_by_default() -> None:
     assert AuditConfig().attacks == ATTACKS
+
+
+def test_the_page_has_the_defaults() -> None:
+    page = Path(__file__).parents[3] / "docs" / "audit.md"
+    block = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(block)["audit"] == AuditConfig().model_dump(mode="json")
 
 
 def test_a_job_travels_as_json() -> None:
