@@ -79,7 +79,7 @@ def in_words(metrics: Mapping[str, Any], objectives: Mapping[str, str] = DEFAULT
         "log10_forget_quality": f"forget quality p = {_of(metrics, 'forget_quality')}",
         "log10_loss_quality": f"loss quality p = {_of(metrics, 'loss_quality')}",
     }
-    return ", ".join(words.get(name) or f"{label(name)} {_of(metrics, name)}" for name in reversed(objectives))
+    return ", ".join(words.get(name) or f"{label(name)} {_of(metrics, name)}" for name in reversed(list(objectives)))
 
 
 def _of(metrics: Mapping[str, Any], name: str) -> str:
@@ -105,7 +105,7 @@ def table(state: SweepState, trials: int, seconds: float, objectives: Mapping[st
     if not state.trials:
         return head
     grid = Table(box=None, pad_edge=False, header_style="dim")
-    metrics = [_PLAIN.get(name, name) for name in reversed(objectives)]
+    metrics = [_PLAIN.get(name, name) for name in reversed(list(objectives))]
     heads = [short_label(name) for name in metrics]
     for column in ("trial", "forget", "method", "lr", "beta", "retain", "epoch", *heads, "state"):
         grid.add_column(column, justify="left" if column in ("trial", "method", "state") else "right")

@@ -14,6 +14,7 @@ import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from letheon.errors import SpaceNotFound, SpecErrors, did_you_mean
+from letheon.objectives import RATIOS
 from letheon.schedulers import SchedulerConfig
 from letheon.yaml_source import read_source
 from trainables.audit import AuditConfig
@@ -193,8 +194,9 @@ class SweepSpec(Frozen):
 
     @model_validator(mode="after")
     def _objectives_of_benchmark(self) -> SweepSpec:
-        if not self.objectives:
-            object.__setattr__(self, "objectives", default_objectives(self.benchmark.name))
+        """The utility, which has a floor, is always the second."""
+        given = self.objectives or default_objectives(self.benchmark.name)
+        object.__setattr__(self, "objectives", dict(sorted(given.items(), key=lambda item: item[0] in RATIOS)))
         return self
 
     @property

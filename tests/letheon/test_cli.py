@@ -164,6 +164,43 @@ def test_the_root_comes_from_the_environment_too(root: Path) -> None:
     assert json.loads(result.stdout)["state"] == "finished"
 
 
+def test_methods_are_told_from_their_declarations() -> None:
+    from trainables.methods import METHODS
+
+    assert set(json.loads(run("methods", "--json").stdout)) == set(METHODS)
+    one = json.loads(run("methods", "npo_rt", "--json").stdout)["npo_rt"]
+    assert one["hyperparameters"]["beta"]["default"] == METHODS["npo_rt"].hyperparameters["beta"].default
+    assert all(f"\n{name} " in "\n" + run("methods").stdout for name in METHODS)
+    assert "2404.05868" in run("methods", "npo_rt").stdout
+    missing = run("methods", "npo_rtt")
+    assert (missing.exit_code, "did you mean 'npo_rt'?" in missing.stderr) == (4, True)
+
+
+def test_an_audit_wants_a_finished_sweep_with_a_front(root: Path) -> None:
+    journal = Journal(root / "sweeps" / "done" / "journal.jsonl")
+    journal.append("sweep", state="interrupted")
+    result = run("audit", "done", "--root", str(root))
+    assert (result.exit_code, "letheon resume done" in result.stderr) == (3, True)
+
+
+def test_several_seeds_have_means(root: Path) -> None:
+    folder = root / "sweeps" / "seeds"
+    folder.mkdir()
+    (folder / "spec.yaml").write_text(dump_spec(load_spec("quickstart", ["seeds=[0, 1]", "budget.trials=2"])))
+    journal = Journal(folder / "journal.jsonl")
+    for seed, quality in ((0, -3.0), (1, -1.0)):
+        config = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4, "seed": seed}
+        journal.append("trial", trial=f"t00{seed}", stratum="0.1", config=config, baseline=metrics(0.8, -15.0))
+        journal.append("report", trial=f"t00{seed}", epoch=1, metrics=metrics(0.75, quality), decision={})
+    at = ("--root", str(root))
+    front = json.loads(run("front", "seeds", "--json", "--fraction", "0.1", *at).stdout)
+    [point] = front["means"]["strata"]["0.1"]["points"]
+    assert (point["trials"], point["metrics"]["log10_forget_quality"]) == (["t000", "t001"], -2.0)
+    assert [one["epoch"] for one in front["configurations"]] == [1]
+    assert "t000+t001@1" in run("front", "seeds", *at).stdout
+    assert json.loads(run("front", "done", "--json", *at).stdout)["means"] is None
+
+
 # ---- evaluate: which evaluation a folder gets
 
 LARGEST = max(load_spec("quickstart").fractions)

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from letheon.objectives import Axis, Goals
 from letheon.report import html_report, plot_front, write_report
 from letheon.report.labels import Label, place
 from letheon.report.view import views
+from letheon.seeds import front_with_means
 from tests.letheon.tracking_support import Story, front, story
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -146,3 +148,56 @@ def test_no_label_covers_another_or_leaves_the_panel(points: list[tuple[float, f
     for i, box in enumerate(boxes):
         assert box.left >= 0 and box.right <= 300 and box.bottom >= 0 and box.top <= 200
         assert not any(box.meets(other) for other in boxes[i + 1 :])
+
+
+def _other_objectives() -> tuple[Any, Any]:
+    """Smaller is better in one, three seeds, one of them audited."""
+    tale = Story()
+    tale.add("sweep", state="running", info={"retain": {"0.05": {"forget_rouge": 0.3, "model_utility": 0.6}}})
+    baseline = {"forget_rouge": 1, "model_utility": 0.6}
+    for seed in range(3):
+        trial = f"t00{seed}"
+        config = {"method": "npo_rt", "forget_fraction": 0.05, "seed": seed, "margin": 0.25}
+        tale.add("trial", trial=trial, stratum="0.05", config=config, baseline=baseline)
+        for epoch in (1, 2):
+            utility = 0.60 - 0.03 * epoch + 0.01 * seed
+            metrics = {"forget_rouge": 0.9 - 0.2 * epoch, "model_utility": utility, "utility_ratio": utility / 0.6}
+            tale.add("report", trial=trial, epoch=epoch, metrics=metrics, decision={})
+    worst = {"audit_worst_forget_rouge": 0.876}
+    tale.add("audit", trial="t002", epoch=2, stratum="0.05", metrics=worst)
+    tale.add("audit", trial="retain-0.05", epoch=0, stratum="0.05", metrics={"audit_worst_forget_rouge": 0.345})
+    goals = Goals(x=Axis("forget_rouge", "min", 1.0, 0.0))
+    return front_with_means(tale.rows, 3, "rouge", goals), tale.rows
+
+
+def test_better_is_right_and_up_whichever_way_a_metric_goes() -> None:
+    table, rows = _other_objectives()
+    [view] = views(table, rows)
+    assert [spot.name for spot in view.front] == ["t002@1", "t002@2"]
+    assert view.front[0].spot.x < view.front[1].spot.x
+    assert view.target is not None and view.retain is not None
+    assert view.target.x < view.front[0].spot.x < view.retain.x
+    assert len(view.means) == 2
+    assert view.means[0].x == pytest.approx((-0.7, -0.7))
+    low, high = view.means[0].y
+    assert low < view.means[0].spot.y < high
+    assert size(plot_front(table, rows, dpi=50)) > (100, 100)
+
+
+def test_the_page_of_other_objectives_has_means_and_audits() -> None:
+    table, rows = _other_objectives()
+    page = Page(html_report(table, rows, PNG, PNG))
+    for text in (
+        "forget rouge",
+        "Means over 3 seeds",
+        "t000, t001, t002 @1",
+        "0.876",
+        "0.345",
+        "under the same attacks",
+    ):
+        assert text in page.text
+
+
+def test_a_front_written_before_objectives_could_be_chosen_is_still_drawn() -> None:
+    table = {key: value for key, value in front(story()).items() if key in ("sweep", "strata")}
+    assert views(table, story()) == views(front(story()), story())

@@ -387,3 +387,47 @@ def test_rows_of_later_versions_are_left_alone(store: str, study: str, tmp_path:
     rows: Rows = [*story(), {"kind": "future", "seq": len(story()) + 1, "time": 1.8e9}]
     tracker(tmp_path, study, store).sync(rows)
     assert len(runs(store, study)) == 5
+
+
+# ---- audits
+
+
+def audited_story() -> Rows:
+    """The sweep, and audits of two of its checkpoints and of a retain model after its end."""
+    tale = Story()
+    tale.rows = story()
+    for trial, epoch, rouge in (("retain-0.05", 0, 0.2), ("t000", 2, 0.4), ("t000", 3, float("nan"))):
+        tale.add("audit", trial=trial, epoch=epoch, stratum="0.05", metrics={"audit_worst_forget_rouge": rouge})
+    return tale.rows
+
+
+def test_an_audit_is_a_metric_of_its_trial_and_changes_nothing_else(store: str, study: str, tmp_path: Path) -> None:
+    whole, late = f"{study}-whole", f"{study}-late"
+    rows = audited_story()
+    tracker(tmp_path, whole, store).sync(rows)
+    tracker(tmp_path, late, store).sync(rows[:-3])
+    for cut in (-2, -1, len(rows)):  # a driver a row, the last one twice
+        tracker(tmp_path, late, store).sync(rows[:cut])
+    tracker(tmp_path, late, store).sync(rows)
+    found = histories(store, whole)
+    assert repr(histories(store, late)) == repr(found)  # nan
+    points = found["t000"]["points"]["audit_worst_forget_rouge"]
+    assert [(step, str(value)) for step, _, value in points] == [(2, "0.4"), (3, "nan")]
+    assert (found["t000"]["status"], found["t000"]["tags"]["letheon.audited"]) == ("FINISHED", "2,3")
+    parent = runs(store, late)["parent"].data
+    assert parent.metrics["retain/0.05/audit_worst_forget_rouge"] == 0.2
+    assert "audit_worst_forget_rouge" not in found["t001"]["points"]
+
+
+def test_an_audit_after_registration_is_told_to_the_versions(store: str, study: str, tmp_path: Path) -> None:
+    trials, rows = tmp_path / "trials", story()
+    save_front(trials, front(rows))
+    tracker(tmp_path, study, store).finish(front(rows), rows, trials)
+    again = audited_story()
+    tracker(tmp_path, study, store).finish(front(again), again, trials)
+    versions = open_client(store).search_model_versions(f"name = '{study}'")
+    assert len(versions) == 4
+    of_stratum = [version.tags for version in versions if version.tags["letheon.fraction"] == "0.05"]
+    told = {tags["letheon.epoch"]: tags.get("audit_worst_forget_rouge") for tags in of_stratum}
+    assert told == {"1": None, "2": "0.4", "3": None}
+    assert json.loads(versions[0].tags["letheon.metrics"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from letheon.shown import DEFAULT, Columns, columns, short_label
+from trainables.audit import ATTACKS
 from trainables.config import Hyperparameters
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
         yield _front_table(stratum["points"] or stratum.get("least_violating", []), stratum["knee"], metrics)
         if (means.get(name) or {}).get("points"):
             yield f"means over {means[name]['points'][0]['seeds']} seeds (95 % bootstrap interval):"
-            yield _mean_table(means[name]["points"], metrics)
+            yield _mean_table(means[name]["points"], [shown.x[0], shown.y[0]])
 
 
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
@@ -136,13 +137,15 @@ def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | 
 def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
     names = _hyper(points)
     table = _table("trials", *map(_head, names), *map(short_label, metrics))
+    for column in table.columns[1 + len(names) :]:
+        column.no_wrap = True
     for point in points:
         intervals = [point["interval"].get(name, (None, None)) for name in metrics]
         means = [short(point["metrics"].get(name)) for name in metrics]
         table.add_row(
             f"{'+'.join(point['trials'])}@{point['epoch']}",
             *(short(point["config"].get(name)) for name in names),
-            *(f"{mean} [{short(low)}, {short(high)}]" for mean, (low, high) in zip(means, intervals, strict=True)),
+            *(f"{mean} ({short(low)}…{short(high)})" for mean, (low, high) in zip(means, intervals, strict=True)),
         )
     return table
 
@@ -163,9 +166,8 @@ def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
     for key, stratum in facts["strata"].items():
         models = [(f"{one['trial']}@{one['epoch']}", one["metrics"]) for one in stratum["checkpoints"]]
         models += [("retain model", stratum["retain"])] if stratum["retain"] else []
-        attacks = dict.fromkeys(
-            name for _, metrics in models for name in metrics if name.startswith("audit_") and name.endswith(_LEAK)
-        )
+        attacks = [f"audit_{name}{_LEAK}" for name in ("no_attack", *ATTACKS, "worst")]
+        attacks = [name for name in attacks if any(name in metrics for _, metrics in models)]
         yield ""
         yield f"forget fraction {key}: ROUGE of what came back"
         table = _table("model", *(_head(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
