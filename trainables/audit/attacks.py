@@ -158,11 +158,11 @@ def _asked(scene: Scene, probes: Sequence[Probe]) -> Result:
         return "the forget rows are texts, not questions"
     subject = scene.subject(scene.whole)
     needed = max(len(probe.encoded.input_ids) for probe in probes)
-    needed = max(needed, max(len(probe.prompt) for probe in probes) + subject.max_new_tokens)
-    room = getattr(scene.pristine.config, "max_position_embeddings", None)
-    if room is not None and needed > room:
+    room = getattr(scene.pristine.config, "max_position_embeddings", None) or needed + subject.max_new_tokens
+    if needed > room:
         return f"prompt and answer need {needed} tokens, the model has room for {room}"
-    return scene.outcome(probes, measure(subject, probes))
+    left = room - max(len(probe.prompt) for probe in probes)
+    return scene.outcome(probes, measure(replace(subject, max_new_tokens=min(subject.max_new_tokens, left)), probes))
 
 
 def best_of_n(scene: Scene) -> Result:
