@@ -17,6 +17,7 @@ from letheon.errors import LetheonError
 from letheon.front import front_of
 from letheon.preparation import content_key
 from letheon.records import Journal, Row, SweepLock, stratum_of
+from letheon.spec_objectives import NOTHING_TO_ATTACK
 from trainables.audit import AuditConfig
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import excess
@@ -78,6 +79,8 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
 
 
 def _require_front(sweep: Sweep, rows: Sequence[Row]) -> None:
+    if sweep.spec.benchmark.name in NOTHING_TO_ATTACK:
+        raise AuditFailed(f"sweep {sweep.name!r}: {NOTHING_TO_ATTACK[sweep.spec.benchmark.name]}")
     last = next((row["state"] for row in reversed(rows) if row["kind"] == "sweep"), "preparing")
     if last != "finished":
         raise AuditFailed(f"sweep {sweep.name!r} is {last}; its front may still change: letheon resume {sweep.name}")
@@ -174,6 +177,7 @@ def _job(sweep: Sweep, prepared: Prepared, fraction: float, model: Path) -> Audi
         evaluation=spec.evaluation,
         workers=spec.trial.workers_config,
         recipe=spec.model.recipe,
+        lora=spec.trial.lora,
         audit=spec.audit_config,
         file="",
     )

@@ -14,6 +14,7 @@ from letheon.yaml_source import KeyPath, Problem
 from trainables.data import default_objectives
 from trainables.evaluation.catalog import CATALOG, metric_info
 
+NOTHING_TO_ATTACK = {"synthetic": "the synthetic experiment answers no questions, so there is nothing to attack"}
 _COUNT = 2
 
 
@@ -43,6 +44,8 @@ def objective_problems(spec: SweepSpec) -> Iterator[Problem]:
             yield Problem(path, "unknown metric", did_you_mean(str(path[-1]), CATALOG))
         elif is_audit(str(path[-1])) and spec.audit is False:
             yield Problem(path, "only an audit measures it, and this sweep makes none", "add `audit: true`")
+    if spec.audit is not False and spec.benchmark.name in NOTHING_TO_ATTACK:
+        yield Problem(("audit",), NOTHING_TO_ATTACK[spec.benchmark.name], "remove it")
     if spec.scheduler.metric is not None and is_audit(spec.scheduler.metric):
         yield Problem(("scheduler", "metric"), "audits are made after the search", "rank trials by another metric")
 

@@ -100,6 +100,11 @@ def test_what_is_refused(line: str, expected: str, tmp_path: Path) -> None:
     assert expected in found
 
 
+def test_there_is_nothing_to_attack_in_the_synthetic_experiment(tmp_path: Path) -> None:
+    found = errors_of(write(tmp_path, GOOD + "audit: true\n"), "benchmark={name: synthetic}")
+    assert any(": audit = true: the synthetic experiment" in problem for problem in found)
+
+
 def test_rungs_cannot_wait_for_audits(tmp_path: Path) -> None:
     (found,) = errors_of(write(tmp_path, GOOD + "audit: true\n"), "scheduler.metric=audit_nf4_forget_rouge")
     assert "audits are made after the search" in found
