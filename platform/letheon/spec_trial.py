@@ -8,7 +8,7 @@ from typing import Any
 
 from letheon.spec import SweepSpec, local_folder, values_of
 from letheon.yaml_source import KeyPath, Problem, exponent_as_text
-from trainables.methods import METHODS
+from trainables.methods import METHODS, Method
 
 _OWNED = {
     "train_batch_size": "set trial.batch_size or search it",
@@ -30,16 +30,29 @@ def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
     refusals = spec.trial.refusals
     if refusals is not None and not local_folder(refusals).is_file():
         yield Problem(("trial", "refusals"), "is no file", "give a text file with a refusal a line, or null")
+    elif refusals is not None and (chosen := _chosen(spec)) and not any(map(_reads_refusals, chosen)):
+        rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
+        having = ", ".join(method.name for method in METHODS.values() if _reads_refusals(method))
+        yield Problem(("trial", "refusals"), rule, f"remove it, or choose a method that does: {having}")
     if spec.evaluation.harness and importlib.util.find_spec("lm_eval") is None:
         rule = "needs the lm-evaluation-harness, which is not installed"
         yield Problem(("evaluation", "harness"), rule, "install letheon[harness], or remove it")
 
 
+def _chosen(spec: SweepSpec) -> list[Method]:
+    """The methods that are searched, as far as there are such."""
+    names = values_of(spec.search["method"]) if "method" in spec.search else ()
+    return [METHODS[str(name)] for name in names if name in METHODS]
+
+
+def _reads_refusals(method: Method) -> bool:
+    return method.alternative == "refusal" or method.retain == "preference"
+
+
 def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
     zero = spec.trial.deepspeed.get("zero_optimization", {})
     stage = zero.get("stage", 0) if isinstance(zero, dict) else 0
-    chosen = values_of(spec.search["method"]) if "method" in spec.search else ()
-    whole = [str(name) for name in chosen if name in METHODS and METHODS[str(name)].needs_whole_gradients]
+    whole = [method.name for method in _chosen(spec) if method.needs_whole_gradients]
     if stage == _SHARDED and whole:
         rule = f"{', '.join(whole)} must see whole gradients on every worker, which stage 3 shards"
         yield Problem(("trial", "deepspeed", "zero_optimization", "stage"), rule, "use stage 0, 1 or 2")

@@ -127,7 +127,10 @@ def test_methods_that_need_whole_gradients_refuse_zero_3(tmp_path: Path) -> None
 def test_compat_lora_and_refusals_load(tmp_path: Path) -> None:
     (tmp_path / "refusals.txt").write_text("No idea.\n")
     text = f"trial: {{compat: open_unlearning, lora: {{rank: 4}}, refusals: {tmp_path}/refusals.txt}}\n"
-    trial = load_spec(write(tmp_path, GOOD + text)).trial
+    file = write(tmp_path, GOOD + text)
+    (found,) = errors_of(file)
+    assert "none of the chosen methods (ga, npo_rt) reads refusals; remove it, or choose a method that does: " in found
+    trial = load_spec(file, ["search.method={choice: [npo_rt, idk_rt]}"]).trial
     assert trial.compat == "open_unlearning"
     assert trial.lora is not None
     assert (trial.lora.rank, trial.refusals) == (4, f"{tmp_path}/refusals.txt")

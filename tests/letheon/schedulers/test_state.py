@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from letheon.objectives import Axis, Goals
 from letheon.records import Journal
 from letheon.schedulers import Decision, SchedulerConfig, SweepScheduler
 
@@ -224,3 +225,32 @@ def drop_last_end(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     if lines and b'"kind":"end"' in lines[-1]:
         path.write_bytes(b"".join(lines[:-1]))
+
+
+# ---- other objectives
+
+KL = Goals(x=Axis("forget_kl", "min", 5.0, 0.0), y=Axis("retain_kl", "min", 2.0, 0.0))
+
+
+def test_rungs_rank_by_the_objectives_of_the_sweep() -> None:
+    scheduler = SweepScheduler(SchedulerConfig(max_epochs=9, reduction_factor=2), KL)
+    found = []
+    for i, (forget, retain) in enumerate([(2.5, 1.0), (0.5, 0.2), (4.5, 1.8), (0.0, 0.0)]):
+        report = {"forget_kl": forget, "retain_kl": retain, "utility_ratio": 1.0}
+        found.append(scheduler.on_report(f"t00{i}", "0.1", 1, report))
+    assert [decision.action for decision in found] == ["continue", "continue", "stop", "continue"]
+    assert [decision.rank for decision in found] == [1, 1, 3, 1]
+    assert "best area 0.01" in found[2].reason
+
+
+def test_an_objective_that_is_missing_is_named() -> None:
+    decision = SweepScheduler(CONFIG, KL).on_report("t000", "0.05", 1, metrics(0.5))
+    assert (decision.outcome, decision.reason.split(" is ")[0]) == ("failed", "forget_kl")
+
+
+def test_before_the_audit_the_benchmarks_own_objectives_are_ranked() -> None:
+    audited = Goals(x=Axis("audit_worst_forget_rouge", "min", 1.0, 0.0))
+    reports = [(0.5, 1.0), (0.4, 0.9), (0.3, 0.8)]
+    one, other = SweepScheduler(CONFIG), SweepScheduler(CONFIG, audited)
+    for i, pair in enumerate(reports):
+        assert one.on_report(f"t{i}", "0.1", 1, metrics(*pair)) == other.on_report(f"t{i}", "0.1", 1, metrics(*pair))
