@@ -6,8 +6,9 @@ details in `summary`. Loads torch when it is called.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trainables.config import EvaluationConfig
@@ -38,8 +39,9 @@ def evaluate(
 
     Every (question, answer) is scored once whatever it is used for. NaN weights give NaN metrics. The model is put in
     evaluation mode for the time. Raises ValueError for a set that is empty, or whose rows differ in the number of
-    wrong answers.
+    wrong answers; and for tasks of the lm-evaluation-harness where it is not installed.
     """
+    from trainables.evaluation.harness import harness_metrics
     from trainables.evaluation.passes import Examinee, answers, gradient_norms, read_answers
 
     start = time.perf_counter()
@@ -54,11 +56,13 @@ def evaluate(
         readings = read_answers(examinee, asked.pairs, asked.closely, asked.compared)
         norms = gradient_norms(examinee, asked.compared) if settings.gradient_norm else {}
         generated = answers(examinee, asked.prompts(readings))
+        sound = any(not math.isnan(reading.loss) for reading in readings.values())
+        extra = harness_metrics(model, tokenizer, settings.harness) if sound else _lost(settings.harness)
     finally:
         model.train(training)
     details = {name: asked.details(name, readings, norms, generated) for name in sets}
     return Evaluation(
-        metrics=summarise(details) | {"eval_seconds": max(group.gather([time.perf_counter() - start]))},
+        metrics=summarise(details) | extra | {"eval_seconds": max(group.gather([time.perf_counter() - start]))},
         details=details,
         samples=list(_samples(sets, details)),
     )
@@ -73,6 +77,10 @@ def _check(name: str, rows: EvalSet) -> None:
             f"evaluation set {name}: {counts} wrong answers a row; truth ratios need equally many in every row (or "
             "none in any): correct the data"
         )
+
+
+def _lost(tasks: Sequence[str]) -> dict[str, float]:
+    return {f"harness_{task}": math.nan for task in tasks}
 
 
 def _samples(sets: Mapping[str, EvalSet], details: Details) -> Iterator[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from dataclasses import asdict, replace
@@ -136,6 +137,17 @@ def test_nan_weights_give_nan_metrics_at_once() -> None:
     compared = compare(found, yardstick(examined().details), 0.9)
     assert compared.keys() == compare(examined(), yardstick(examined().details), 0.9).keys()
     assert all(math.isnan(value) for key, value in compared.items() if key != "eval_seconds")
+
+
+def test_tasks_of_the_harness_are_run_on_sound_models_only() -> None:
+    settings = SETTINGS.model_copy(update={"harness": ("mmlu",)})
+    lost = fresh_model()
+    with torch.no_grad():
+        lost.model.norm.weight.fill_(math.nan)
+    assert math.isnan(examine(lost, settings).metrics["harness_mmlu"])
+    if importlib.util.find_spec("lm_eval") is None:
+        with pytest.raises(ValueError, match=r"letheon\[harness\]"):
+            examine(small_model(), settings)
 
 
 def test_an_evaluation_is_json() -> None:
