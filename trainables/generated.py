@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trainables.alternatives import PER_ROW
-from trainables.audit.sampling import sample, uniforms
+from trainables.evaluation.sampling import sample, uniforms
 from trainables.config import Frozen, TrialConfig
 from trainables.data import Row
 from trainables.data.splitting import digest_rows
