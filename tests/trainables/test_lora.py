@@ -27,6 +27,7 @@ from trainables.models import save_model
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LAYERS = 2 * 7  # two blocks of four attention and three feed-forward projections
 Runs = dict[str, dict[str, Tensor]]
+pytestmark = pytest.mark.timeout(900)  # the first test waits for all processes
 each_run = pytest.mark.parametrize(
     ("size", "stage", "precision"), [(n, z, p) for n in (1, 2) for z in STAGES for p in PRECISIONS]
 )
@@ -138,7 +139,7 @@ def test_the_update_does_not_depend_on_workers_or_micro_batches(runs: Runs, stag
 def gpt2() -> Any:
     """Its linear layers are Conv1D, whose weights lie the other way round."""
     torch.manual_seed(5)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=48, n_embd=32, n_layer=2, n_head=4, n_positions=64)).eval()
+    return GPT2LMHeadModel(GPT2Config(vocab_size=48, n_embd=32, n_layer=2, n_head=4, n_positions=64))
 
 
 def adapted(plain: Any, config: LoraConfig = LORA, seed: int = 0) -> Any:
