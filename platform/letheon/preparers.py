@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+ABANDON_SECONDS = 2.0
+"""How long workers may take to leave their loop when their job is of no use any more; then they are ended."""
+
 
 class PreparationFailed(LetheonError):
     """A model could not be made."""
@@ -69,8 +72,8 @@ class Preparer:
     def run(self, key: str, job: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return key, self._resident.run_epoch(self._resident.submit(job), 1)
 
-    def close(self) -> None:
-        self._resident.close()
+    def close(self, patience: float) -> None:
+        self._resident.close(patience)
 
 
 @contextmanager
@@ -78,15 +81,20 @@ def preparers(spec: SweepSpec, count: int, logs: Path) -> Iterator[list[Any]]:
     """Resident worker groups, closed at the end of the block."""
     import ray
 
-    from letheon.resident import ResidentSettings
+    from letheon.resident import CLOSE_SECONDS, ResidentSettings
 
     settings = ResidentSettings(workers=spec.trial.workers_config, storage=logs.parent / "train", logs=logs)
     actor: Any = ray.remote(Preparer)
-    actor = actor.options(num_cpus=0, resources={"node:__internal_head__": 0.001})
+    # A second call at the same time: closing must not wait for the job that an interruption abandons.
+    actor = actor.options(num_cpus=0, resources={"node:__internal_head__": 0.001}, max_concurrency=2)
     actors = [actor.remote(settings) for _ in range(count)]
+    patience = CLOSE_SECONDS
     try:
         yield actors
+    except BaseException:
+        patience = ABANDON_SECONDS
+        raise
     finally:
-        ray.get([each.close.remote() for each in actors])
+        ray.get([each.close.remote(patience) for each in actors])
         for each in actors:
             ray.kill(each)

@@ -75,12 +75,12 @@ class ResidentWorkers:
             if not self._thread.is_alive():
                 raise RuntimeError(f"the resident workers of {self.name} have ended: {self.error}") from self.error
 
-    def close(self) -> None:
-        """Let the workers leave their loop, and wait for the Train run to clean up behind them."""
+    def close(self, patience: float = CLOSE_SECONDS) -> None:
+        """Let the workers leave their loop, and wait (`patience` seconds) for the Train run to clean up behind them."""
         import ray
 
         ray.get(self.mailbox.close.remote())
-        self._thread.join(CLOSE_SECONDS)
+        self._thread.join(patience)
         ray.kill(self.mailbox)
 
 
