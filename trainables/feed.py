@@ -82,8 +82,9 @@ class Feed:
 
     def parts(self, rows: StepRows, epoch: int) -> list[Part]:
         """This rank's micro-batches; every rank has equally many, some empty."""
-        forget, retain = self._mine(rows.forget), self._mine(rows.retain)
-        return [Part(f, r, epoch) for f, r in zip(forget, retain or [()] * len(forget), strict=False)]
+        forget = self._mine(rows.forget)
+        retain = self._mine(rows.retain) if rows.retain else [()] * len(forget)
+        return [Part(f, r, epoch) for f, r in zip(forget, retain, strict=True)]
 
     def _mine(self, rows: tuple[int, ...]) -> list[tuple[int, ...]]:
         return micro_batches(rows, self.group.rank, self.group.size, self.micro_batch_size)

@@ -80,7 +80,12 @@ class Trial:
         self.rows = resident.rows(config)
         data = step_data(config, self.method, resident, str(group.device))
         self.engine = Engine(
-            self.loaded.model, config.workers, group, weight_decay=self.hyper.weight_decay, lora=config.lora
+            self.loaded.model,
+            config.workers,
+            group,
+            weight_decay=self.hyper.weight_decay,
+            lora=config.lora,
+            seed=self.hyper.seed,
         )
         feed = Feed(self.method, data, group, config.workers.micro_batch_size, config.compat)
         self.stepper = Stepper(self.engine, self.hyper, feed)
@@ -127,14 +132,15 @@ class Trial:
         if not finite:
             return dict.fromkeys(untouched, math.nan), []
         self.engine.model.eval()
-        evaluation = evaluate(
-            self.engine.model,
-            self.loaded.tokenizer,
-            config.template,
-            self.rows.split,
-            config.evaluation,
-            self.group,
-        )
+        with self.engine.as_saved():
+            evaluation = evaluate(
+                self.engine.model,
+                self.loaded.tokenizer,
+                config.template,
+                self.rows.split,
+                config.evaluation,
+                self.group,
+            )
         return compare(evaluation, baseline["yardstick"], untouched["model_utility"]), list(evaluation.samples)
 
     def _write(self, epoch: int, record: dict[str, Any]) -> None:

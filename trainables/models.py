@@ -89,7 +89,13 @@ def load_smollm2() -> tuple[Any, Any]:
 
 
 def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """Model on the CPU in `dtype`, and its tokenizer. Remote code is never run."""
+    """Model on the CPU in `dtype`, and its tokenizer. Remote code is never run.
+
+    Raises:
+        ValueError: the folder holds adapters instead of a model.
+    """
+    if (Path(name_or_folder) / "adapter_config.json").is_file():
+        raise ValueError(f"{name_or_folder}: holds adapters, not a model; merge them into their base and save that")
     source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(name_or_folder, **source)
     if tokenizer.pad_token_id is None:

@@ -87,7 +87,9 @@ class Resident:
         """A second model on the device, for losses that need the reference's logits."""
 
         def make() -> Any:
-            model = copy.deepcopy(self.model(folder).model).to(device=device, dtype=DTYPES[precision])
+            model = copy.deepcopy(self.model(folder).model).to(device=device)
+            for parameter in model.parameters():  # buffers (rotary frequencies) stay exact, as in the engine
+                parameter.data = parameter.data.to(DTYPES[precision])
             return model.eval().requires_grad_(False)
 
         return self.get("frozen", (folder, precision, device), make)

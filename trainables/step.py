@@ -100,7 +100,7 @@ class Stepper:
         keep = self._keep(batch)
         model = self.engine.deepspeed if for_engine else self.engine.model
         scores = _Split.of(score(model, batch, keep), rows)
-        frozen = self._frozen(batch, keep, rows)
+        frozen = self._frozen(batch, keep, rows, scores)
         divisors = self.feed.divisors(part, step)
         loss = scores.forget.token_log_probs.new_zeros(())
         if forget:
@@ -149,14 +149,16 @@ class Stepper:
         )
 
     @torch.no_grad()
-    def _frozen(self, batch: Batch, keep: Keep, rows: PartRows) -> _Frozen:
+    def _frozen(self, batch: Batch, keep: Keep, rows: PartRows, scores: _Split) -> _Frozen:
         """The target model's scores of forget and retain rows, as far as they are read; other rows are not run."""
         model, method = self.feed.data.frozen, self.method
         forget = len(rows.forget)
         start = 0 if method.reference == "logits" else forget
         stop = forget + len(rows.retain) if method.retain in ("kl", "hidden") else forget
-        if model is None or stop <= start:
+        if model is None:
             return _Frozen()
+        if stop <= start:  # a rank without rows
+            return _Frozen(scores.forget.rows(0, 0), scores.retain.rows(0, 0))
         found = score(model, batch.rows(start, stop), keep)
         return _Frozen(
             found.rows(0, forget) if start == 0 else None,

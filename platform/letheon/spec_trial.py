@@ -56,6 +56,13 @@ def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
     if stage == _SHARDED and whole:
         rule = f"{', '.join(whole)} must see whole gradients on every worker, which stage 3 shards"
         yield Problem(("trial", "deepspeed", "zero_optimization", "stage"), rule, "use stage 0, 1 or 2")
+    if stage == _SHARDED and spec.evaluation.gradient_norm:
+        rule = "must see whole gradients on every worker, which ZeRO stage 3 shards"
+        yield Problem(("evaluation", "gradient_norm"), rule, "use stage 0, 1 or 2, or leave it out")
+    vectors = [method.name for method in _chosen(spec) if method.task_vector]
+    if spec.trial.lora is not None and vectors:
+        rule = f"{', '.join(vectors)} is a line between weights, which adapters bend"
+        yield Problem(("trial", "lora"), rule, "leave lora out, or choose other methods")
 
 
 def _deepspeed_rules(config: dict[str, Any]) -> Iterator[Problem]:
