@@ -17,8 +17,8 @@ import torch
 from trainables.config import TrialConfig
 from trainables.engine import Engine
 from trainables.evaluation import compare, evaluate
-from trainables.group import Group
 from trainables.feed import Feed
+from trainables.group import Group
 from trainables.methods import METHODS
 from trainables.models import save_model
 from trainables.resident import Resident

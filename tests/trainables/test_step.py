@@ -104,7 +104,8 @@ def run(made: Stepper) -> tuple[float, list[Tensor], list[Seen]]:
             assert number <= count
 
     made.engine.step = take  # type: ignore[method-assign]
-    seen = made.run(STEP, epoch=1, learning_rate=1e-3)
+    rows = STEP if made.method.retain != "none" else StepRows(STEP.forget, ())
+    seen = made.run(rows, epoch=1, learning_rate=1e-3)
     assert counted == [0]  # as many losses as were announced, or the engine would step too early
     return float(sum(part.loss for part in seen)), found, seen
 
@@ -286,6 +287,13 @@ def test_loss_and_gradient_do_not_depend_on_micro_batches(name: str) -> None:
         loss, found, _ = run(stepper(name, micro=micro))
         assert loss == pytest.approx(whole, rel=1e-4, abs=1e-6)
         close(found, gradient)
+
+
+def test_every_forget_row_is_dealt_out_whether_there_are_retain_rows_or_not() -> None:
+    for rows in (STEP, StepRows(STEP.forget, ())):
+        parts = stepper("ga").feed.parts(rows, epoch=1)
+        assert [i for part in parts for i in part.forget] == list(STEP.forget)
+        assert [i for part in parts for i in part.retain] == list(rows.retain)
 
 
 def test_the_multiplier_follows_the_retain_loss_of_the_whole_step() -> None:

@@ -87,7 +87,8 @@ def relearn(
             if step in looks:
                 loss = float(sum(group.gather(seen)))
                 engine.model.eval()
-                look(engine.model, step, loss)
+                with engine.as_saved():
+                    look(engine.model, step, loss)
                 engine.model.train()
     finally:
         engine.close()
