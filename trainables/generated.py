@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from trainables.alternatives import PER_ROW
-from trainables.evaluation.sampling import sample, uniforms
 from trainables.config import Frozen, TrialConfig
 from trainables.data import Row
 from trainables.data.splitting import digest_rows
 from trainables.data.template import end_id, row_prompt_ids
 from trainables.evaluation.rouge import rouge_l_recall
+from trainables.evaluation.sampling import sample, uniforms
 from trainables.manifest import write_json
 from trainables.reference import token_batches
 from trainables.resident import Resident

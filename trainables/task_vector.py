@@ -2,7 +2,7 @@
 
     theta_e = theta - scale * (e / E) * (theta_overfit - theta),  epochs e = 1 … E
 
-(Ilharco et al. 2023, arXiv 2212.04089, "forgetting via negation"; MUSE, arXiv 2407.06460, uses it as a baseline.) So the
+(Ilharco et al. 2023, arXiv 2212.04089, "forgetting via negation"; MUSE, arXiv 2407.06460, uses it as a baseline.) The
 trajectory of a trial is the line itself, and every point of it is a candidate for the front.
 """
 

@@ -18,7 +18,7 @@ from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_spac
 SPACE = """\
 name: attacked
 benchmark: {name: fictional, people: 4, evaluation_rows: 4}
-model: {base: tiny, recipe: {epochs: 9}}
+model: {base: tiny, recipe: {epochs: 12}}
 evaluation: {max_new_tokens: 8}
 search: {method: npo_rt, forget_fraction: 0.5, learning_rate: 5.0e-5, beta: 0.1}
 constraints: {audit_worst_forget_rouge: {max: 1.0}}
@@ -66,7 +66,7 @@ def test_a_retain_models_audit_is_known_by_all_that_it_depends_on(sweep: Sweep) 
         return next(subjects(other, layout(spec, sweep.root), Journal.read(sweep.journal))).job.file
 
     assert retain_file() == retain_file() == retain_file("search.beta=0.2")
-    for change in ("audit.rows=5", "model.recipe.epochs=8", "evaluation.max_new_tokens=9"):
+    for change in ("audit.rows=5", "model.recipe.epochs=11", "evaluation.max_new_tokens=9"):
         assert retain_file(change) != retain_file()
 
 

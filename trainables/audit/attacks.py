@@ -21,11 +21,11 @@ from trainables.audit.job import AuditJob
 from trainables.audit.measure import Findings, Probe, Subject, everywhere, measure
 from trainables.audit.quantize import Scheme, quantize, restore
 from trainables.audit.relearn import Relearning, part_of, relearn
-from trainables.evaluation.sampling import sample, uniforms
 from trainables.data.rows import EvalSet, Row, Split
 from trainables.data.splitting import thin
 from trainables.data.template import encode_row, end_id
 from trainables.evaluation.rouge import rouge_l_recall
+from trainables.evaluation.sampling import sample, uniforms
 from trainables.group import Group
 from trainables.resident import DTYPES
 from trainables.scores import Encoded
