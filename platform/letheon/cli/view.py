@@ -1,4 +1,4 @@
-"""The verbs that look: status, explain, front, pull, evaluate, compare-logs, methods, schema."""
+"""The verbs that look: status, explain, front, capacity, pull, evaluate, compare-logs, methods, schema."""
 
 from __future__ import annotations
 
@@ -99,6 +99,31 @@ def _front(name: str, root: Path, fraction: float | None) -> tuple[dict[str, Any
         for part in (result, result["means"]) if result["means"] else (result,):
             part["strata"] = {stratum_of(fraction): part["strata"][stratum_of(fraction)]}
     return result, rows
+
+
+@app.command()
+def capacity(
+    name: Name,
+    kept: Annotated[float, typer.Option("--utility", help="Share of the target's utility that must be kept.")] = 0.95,
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it.")] = None,
+    root: Root = DEFAULT_ROOT,
+    json: Json = False,
+) -> None:
+    """How much each method can forget: its best checkpoint per forget fraction among those that keep the utility."""
+    from letheon.method_capacity import reaches, to_json
+    from letheon.records import Journal
+
+    found = reaches(Journal.read(find(name, root).journal), kept)
+    if png is not None:
+        from letheon.report.capacity import plot_capacity
+
+        png.write_bytes(plot_capacity(found, kept))
+    if json:
+        print_json(to_json(found, kept))
+        return
+    from letheon.cli.capacity import capacity_table
+
+    console().print(capacity_table(found, kept))
 
 
 @app.command()

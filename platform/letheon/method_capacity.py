@@ -1,0 +1,88 @@
+"""How much each method can forget: its best checkpoint per forget fraction, and the capacity curve. Pure.
+
+The one place that looks across strata, and it compares no values there: it asks per fraction whether a checkpoint has
+forgotten (p > 0.05: the test does not tell it from a model that never saw the data) and kept the utility.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from letheon.records import Row
+
+FORGOTTEN = 0.05
+UTILITY_KEPT = 0.95
+
+
+@dataclass(frozen=True)
+class Reach:
+    """One method at one fraction: the checkpoint with the best forget quality among those that keep the utility.
+
+    `trials`: how many the method had there. Everything else is None where no checkpoint keeps it.
+    """
+
+    method: str
+    fraction: float
+    trials: int
+    trial: str | None = None
+    epoch: int | None = None
+    forget_quality: float | None = None
+    utility_ratio: float | None = None
+
+    @property
+    def forgotten(self) -> bool:
+        return self.forget_quality is not None and self.forget_quality > FORGOTTEN
+
+
+def reaches(rows: Sequence[Row], utility_kept: float = UTILITY_KEPT) -> list[Reach]:
+    """Every searched (method, fraction) of a sweep's journal, by method in order of appearance, then fraction."""
+    trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
+    groups: dict[str, dict[float, set[str]]] = {}
+    for name, trial in trials.items():
+        method, fraction = str(trial["config"]["method"]), float(trial["stratum"])
+        groups.setdefault(method, {}).setdefault(fraction, set()).add(name)
+    reports = [row for row in rows if row["kind"] == "report" and row["epoch"] >= 1]
+    return [
+        _best(method, fraction, names, [row for row in reports if row["trial"] in names], utility_kept)
+        for method, fractions in groups.items()
+        for fraction, names in sorted(fractions.items())
+    ]
+
+
+def _best(method: str, fraction: float, names: set[str], reports: Sequence[Row], utility_kept: float) -> Reach:
+    kept = [row for row in reports if _metric(row, "utility_ratio") >= utility_kept]
+    known = [row for row in kept if math.isfinite(_metric(row, "forget_quality"))]
+    if not known:
+        return Reach(method, fraction, len(names))
+    best = max(known, key=lambda row: (_metric(row, "forget_quality"), -row["epoch"], row["trial"]))
+    quality, utility = _metric(best, "forget_quality"), _metric(best, "utility_ratio")
+    return Reach(method, fraction, len(names), best["trial"], best["epoch"], quality, utility)
+
+
+def _metric(row: Row, name: str) -> float:
+    value = row["metrics"].get(name)
+    return math.nan if value is None else float(value)
+
+
+def capacities(found: Sequence[Reach]) -> dict[str, float]:
+    """By method the largest fraction that it can forget and keep the utility; 0 if there is none."""
+    largest = {reach.method: 0.0 for reach in found}
+    for reach in found:
+        if reach.forgotten:
+            largest[reach.method] = max(largest[reach.method], reach.fraction)
+    return largest
+
+
+def to_json(found: Sequence[Reach], utility_kept: float) -> dict[str, Any]:
+    """The shape of `capacity --json`."""
+    by_method = capacities(found)
+    return {
+        "forgotten_above": FORGOTTEN,
+        "utility_kept": utility_kept,
+        "capacity": max(by_method.values(), default=0.0),
+        "methods": by_method,
+        "reaches": [asdict(reach) for reach in found],
+    }
