@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from letheon.audit import _Record, audit_facts, is_audited, subjects
+from letheon.cli import app
 from letheon.preparation import layout
 from letheon.records import Journal
 from letheon.spec import load_spec
 from letheon.sweep import Sweep
 from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_space
+
+pytestmark = pytest.mark.timeout(1200)  # two starts of Ray; less than a minute on two idle cores
 
 SPACE = """\
 name: attacked
@@ -104,7 +108,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return [*place.glob("models/audit-*.json"), *place.glob("sweeps/*/audits/*.json")]
 
     driver = start("sweep", space, root=place, log=folder / "first.log")
-    wait_for(lambda: bool(audits()), driver)
+    wait_for(lambda: bool(audits()), driver, seconds=600)
     kill(driver)
     before = {path: path.stat().st_mtime_ns for path in audits()}
     done = letheon("resume", "attacked", root=place)
@@ -113,9 +117,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def run(*arguments: str | Path, root: Path) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments), "--root", str(root)])
+
+
 def read_json(*arguments: str, root: Path) -> dict[str, Any]:
-    done = letheon(*arguments, "--json", root=root)
-    assert done.returncode == 0, done.stderr
+    done = run(*arguments, "--json", root=root)
+    assert done.exit_code == 0, done.output
     content: dict[str, Any] = json.loads(done.stdout)
     return content
 
@@ -145,10 +153,10 @@ def test_what_an_audit_found_is_on_the_front_in_mlflow_and_limits_pull(root: Pat
     assert float(version.tags["audit_worst_forget_rouge"]) == pytest.approx(
         point["metrics"]["audit_worst_forget_rouge"], rel=1e-5
     )
-    run = client.get_run(str(version.run_id))
-    assert run.data.metrics["audit_relearn_forget_rouge"] == pytest.approx(relearned)
-    refused = letheon("pull", "attacked", "--to", tmp_path / "a", "--max-relearn", str(relearned - 0.01), root=root)
-    assert (refused.returncode, "relax the limit" in refused.stderr) == (2, True)
-    taken = letheon("pull", "attacked", "--to", tmp_path / "b", "--max-relearn", str(relearned + 0.01), root=root)
-    assert taken.returncode == 0, taken.stderr
+    child = client.get_run(str(version.run_id))
+    assert child.data.metrics["audit_relearn_forget_rouge"] == pytest.approx(relearned)
+    refused = run("pull", "attacked", "--to", tmp_path / "a", "--max-relearn", str(relearned - 0.01), root=root)
+    assert (refused.exit_code, "relax the limit" in refused.stderr) == (2, True)
+    taken = run("pull", "attacked", "--to", tmp_path / "b", "--max-relearn", str(relearned + 0.01), root=root)
+    assert taken.exit_code == 0, taken.output
     assert (tmp_path / "b" / "model.safetensors").exists()
