@@ -14,7 +14,7 @@ _MARKERS = "osD^vPX*hp"
 
 
 def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName = "light", dpi: int = 160) -> bytes:
-    """PNG: a line a method through its fractions; a gap where no checkpoint keeps the utility."""
+    """PNG: a line a method through its fractions; a gap where nothing was tried, or nothing keeps the utility."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -22,17 +22,15 @@ def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName 
     figure = Figure(figsize=(8.4, 4.8), facecolor=colours.surface, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    fractions = sorted({reach.fraction for reach in found})
     axes.set_facecolor(colours.surface)
     for number, method in enumerate(dict.fromkeys(reach.method for reach in found)):
-        mine = [reach for reach in found if reach.method == method]
-        heights = [
-            math.nan if reach.forget_quality is None else max(_FLOOR, math.log10(max(reach.forget_quality, 1e-300)))
-            for reach in mine
-        ]
+        mine = {reach.fraction: reach for reach in found if reach.method == method}
+        heights = [_height(mine.get(fraction)) for fraction in fractions]
         colour = colours.methods[number % len(colours.methods)]
         dashed = number >= len(colours.methods)
         axes.plot(
-            [reach.fraction for reach in mine],
+            fractions,
             heights,
             label=method,
             color=colour,
@@ -43,7 +41,6 @@ def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName 
     axes.axhline(math.log10(FORGOTTEN), color=colours.good, linewidth=1)
     edge = axes.get_yaxis_transform()
     axes.text(0.01, math.log10(FORGOTTEN), "forgotten", color=colours.good, va="bottom", transform=edge)
-    fractions = sorted({reach.fraction for reach in found})
     axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
     axes.set_xlabel("forget fraction", color=colours.muted)
     axes.set_ylabel(f"best log10 forget quality at ≥ {utility_kept:.0%} of the utility", color=colours.muted)
@@ -54,3 +51,9 @@ def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName 
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=dpi, facecolor=colours.surface, metadata={"Software": "letheon"})
     return picture.getvalue()
+
+
+def _height(reach: Reach | None) -> float:
+    if reach is None or reach.forget_quality is None:
+        return math.nan
+    return max(_FLOOR, math.log10(max(reach.forget_quality, 1e-300)))
