@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
 
-test: environment ## the tests: killed drivers, whole sweeps and wheels included (ten minutes on two cores)
+test: environment ## the tests: killed drivers, whole sweeps and wheels included (a quarter of an hour on two cores)
 	@$(BIN)/pytest -m "not slow"
 
 test-all: environment ## the same, and what is marked slow: too long for every commit
