@@ -18,10 +18,13 @@ GPU_FILES = (("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*"))
 
 def workers_that_fit(node: Mapping[str, float], workers: WorkersConfig) -> int:
     """Workers of this shape that one node can hold."""
-    counts = [node.get("CPU", 0.0) / workers.cpus_per_worker]
-    if workers.gpus_per_worker:
-        counts.append(node.get("GPU", 0.0) / workers.gpus_per_worker)
-    return math.floor(min(counts) + ROUNDING)
+    counts = [math.floor(node.get("CPU", 0.0) / workers.cpus_per_worker + ROUNDING)]
+    gpus, share = node.get("GPU", 0.0), workers.gpus_per_worker
+    if 0 < share < 1:  # a worker's share lies on one GPU: what is left over on two makes no third
+        counts.append(math.floor(gpus + ROUNDING) * math.floor(1 / share + ROUNDING))
+    elif share:
+        counts.append(math.floor(gpus / share + ROUNDING))
+    return min(counts)
 
 
 def slots_that_fit(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> int:

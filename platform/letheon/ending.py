@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Outcome:
     """How a sweep ended. `state`: finished or interrupted; `registration` is None if interrupted. `problem`: what went
-    wrong after the search, for people."""
+    wrong after the search, for people. `over`: why the search ended."""
 
     name: str
     folder: Path
@@ -30,6 +30,7 @@ class Outcome:
     seconds: float
     tracking: str
     problem: str | None = None
+    over: str | None = None
 
 
 def interrupted(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: float) -> Outcome:
@@ -43,7 +44,9 @@ def interrupted(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: float
     return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, tracker.where)
 
 
-def finish(sweep: Sweep, tracker: Tracker, journal: Journal, problem: str | None = None) -> Outcome:
+def finish(
+    sweep: Sweep, tracker: Tracker, journal: Journal, problem: str | None = None, over: str | None = None
+) -> Outcome:
     """The front, its pictures, its registered versions. Doing it again brings all up to date and adds nothing twice."""
     from letheon.report import write_report
 
@@ -51,7 +54,7 @@ def finish(sweep: Sweep, tracker: Tracker, journal: Journal, problem: str | None
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     files = write_report(sweep.folder, front, rows)
     registration = tracker.finish(front, rows, sweep.trials, files)
-    journal.append("sweep", state="finished")
+    journal.append("sweep", state="finished", detail=over)
     tracker.sync(journal.rows)
     state = summary(journal.rows, sweep.name)
     return Outcome(
@@ -64,4 +67,5 @@ def finish(sweep: Sweep, tracker: Tracker, journal: Journal, problem: str | None
         state.seconds,
         tracker.where,
         problem,
+        over,
     )

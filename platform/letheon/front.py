@@ -15,7 +15,22 @@ from letheon.objectives import UTILITY_FLOOR, Axis, Goals, number
 from letheon.pareto import hypervolume, knee, non_dominated
 from letheon.records.journal import Row, jsonable
 
-__all__ = ["UTILITY_FLOOR", "checkpoint_of", "front_of", "hypervolume", "knee", "non_dominated", "with_audits"]
+__all__ = [
+    "UTILITY_FLOOR",
+    "box_of",
+    "checkpoint_of",
+    "front_of",
+    "front_rows",
+    "goals_shown",
+    "hypervolume",
+    "knee",
+    "non_dominated",
+    "order_of",
+    "point_of",
+    "reports_by_stratum",
+    "target_of",
+    "with_audits",
+]
 
 NEAREST = 3  # least-violating points that an empty front lists
 
@@ -40,16 +55,27 @@ def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -
     """
     goals = goals or Goals()
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
-    strata = sorted({trial["stratum"] for trial in trials.values()}, key=float)
-    reports: dict[str, list[Row]] = {stratum: [] for stratum in strata}
+    reports = reports_by_stratum(rows)
+    shown = goals_shown(rows, goals)
+    retain = {row["stratum"]: jsonable(row["metrics"]) for row in rows if row["kind"] == "audit" and row["epoch"] == 0}
+    found = {key: {**_stratum(reports[key], trials, key, shown), "retain_audit": retain.get(key)} for key in reports}
+    return {"sweep": sweep, **shown.to_json(), "strata": found}
+
+
+def goals_shown(rows: Sequence[Row], goals: Goals) -> Goals:
+    """The goals that the front is made by: all of them once there is an audit, before it what the search can see."""
+    audited = any(row["kind"] == "audit" for row in rows)
+    return goals if audited else goals.before_audit
+
+
+def reports_by_stratum(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Reports of epoch >= 1 with the metrics of their audits, by stratum; smaller forget fractions first."""
+    strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
+    reports: dict[str, list[Row]] = {stratum: [] for stratum in sorted(set(strata.values()), key=float)}
     for row in with_audits(rows):
         if row["kind"] == "report" and row["epoch"] >= 1:
-            reports[trials[row["trial"]]["stratum"]].append(row)
-    audited = any(row["kind"] == "audit" for row in rows)
-    shown = goals if audited else goals.before_audit
-    retain = {row["stratum"]: jsonable(row["metrics"]) for row in rows if row["kind"] == "audit" and row["epoch"] == 0}
-    found = {key: {**_stratum(reports[key], trials, key, shown), "retain_audit": retain.get(key)} for key in strata}
-    return {"sweep": sweep, **shown.to_json(), "strata": found}
+            reports[strata[row["trial"]]].append(row)
+    return reports
 
 
 def with_audits(rows: Sequence[Row]) -> list[Row]:
@@ -68,16 +94,16 @@ def _candidates(reports: Sequence[Row], goals: Goals) -> Sequence[Row]:
     """All reports; where the goals ask for audits, those on the front that the search found."""
     if not goals.needs_audit:
         return reports
-    return _front(_measured(reports, goals.before_audit), goals.before_audit)
+    return front_rows(reports, goals.before_audit)
 
 
 def _measured(reports: Sequence[Row], goals: Goals) -> list[Row]:
-    return sorted((row for row in reports if np.isfinite(goals.heights(row["metrics"])).all()), key=_order)
+    return sorted((row for row in reports if np.isfinite(goals.heights(row["metrics"])).all()), key=order_of)
 
 
-def _front(measured: Sequence[Row], goals: Goals) -> list[Row]:
-    """The front of reports that are sorted by epoch."""
-    feasible = [row for row in measured if goals.violation(row["metrics"]) == 0]
+def front_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
+    """The front of one stratum's reports, falling in the second objective. All of them are candidates."""
+    feasible = [row for row in _measured(reports, goals) if goals.violation(row["metrics"]) == 0]
     # the earliest of equal ones stays
     unique = list({goals.heights(row["metrics"]): row for row in reversed(feasible)}.values())
     mask = non_dominated([goals.heights(row["metrics"]) for row in unique])
@@ -87,15 +113,15 @@ def _front(measured: Sequence[Row], goals: Goals) -> list[Row]:
 
 def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, goals: Goals) -> dict[str, Any]:
     members = [row for row in trials.values() if row["stratum"] == stratum]
-    measured = _measured(_candidates(reports, goals), goals)
-    front = _front(measured, goals)
-    points = [_point(row, trials[row["trial"]]) for row in front]
+    candidates = _candidates(reports, goals)
+    front = front_rows(candidates, goals)
+    points = [point_of(row, trials[row["trial"]]) for row in front]
     heights = [goals.heights(row["metrics"]) for row in front]
-    reference, ideal = _box(goals, reports, members)
+    reference, ideal = box_of(goals, reports, members)
     known = all(map(math.isfinite, (*reference, *ideal)))
     best = knee(heights, reference, ideal) if known else knee(heights)
-    nearest = sorted(measured, key=lambda row: _far(row, goals))[:NEAREST] if not front else []
-    target = _target(goals, "model_utility", reports, members)
+    nearest = [] if front else sorted(_measured(candidates, goals), key=lambda row: _far(row, goals))[:NEAREST]
+    target = target_of(goals, "model_utility", reports, members)
     result = {
         "points": points,
         "knee": None if best is None else points[best],
@@ -104,18 +130,18 @@ def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, go
         "ideal": [axis.sign * height for axis, height in zip(goals.axes, ideal, strict=True)],
         "utility_floor": goals.floor * target,
         "target_utility": target,
-        "least_violating": [_point(row, trials[row["trial"]]) for row in nearest],
+        "least_violating": [point_of(row, trials[row["trial"]]) for row in nearest],
     }
     return jsonable(result)
 
 
-def _box(
+def box_of(
     goals: Goals, reports: Sequence[Row], trials: Sequence[Row]
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Heights of the worst and of the best corner."""
 
     def ends(axis: Axis) -> tuple[float, float]:
-        target = _target(goals, axis.metric, reports, trials) if axis.ratio else math.nan
+        target = target_of(goals, axis.metric, reports, trials) if axis.ratio else math.nan
         return axis.ends(target, goals.floor)
 
     (left, right), (bottom, top) = ends(goals.x), ends(goals.y)
@@ -126,11 +152,12 @@ def _far(row: Row, goals: Goals) -> tuple[float, float]:
     return goals.violation(row["metrics"]), -goals.ratio(row["metrics"])
 
 
-def _order(row: Row) -> tuple[int, str]:
+def order_of(row: Row) -> tuple[int, str]:
+    """Of checkpoints with equal objectives the front has the first in this order."""
     return row["epoch"], row["trial"]
 
 
-def _target(goals: Goals, metric: str, reports: Sequence[Row], trials: Sequence[Row]) -> float:
+def target_of(goals: Goals, metric: str, reports: Sequence[Row], trials: Sequence[Row]) -> float:
     """The untouched target model's: from a baseline, else from the ratio in any report; NaN if neither has it."""
     baselines = [(trial.get("baseline") or {}).get(metric) for trial in trials]
     ratios = [(number(row["metrics"], metric), goals.ratio(row["metrics"])) for row in reports]
@@ -138,7 +165,8 @@ def _target(goals: Goals, metric: str, reports: Sequence[Row], trials: Sequence[
     return next((value for value in known if math.isfinite(value)), math.nan)
 
 
-def _point(row: Row, trial: Row) -> dict[str, Any]:
+def point_of(row: Row, trial: Row) -> dict[str, Any]:
+    """A report as a point of `front --json`; `trial` is the row that introduced its trial."""
     return {
         "trial": row["trial"],
         "epoch": row["epoch"],

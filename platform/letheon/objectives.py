@@ -135,6 +135,10 @@ class Goals:
     def heights(self, metrics: Metrics) -> tuple[float, float]:
         return self.x.height(metrics), self.y.height(metrics)
 
+    def ranked_heights(self, metrics: Metrics) -> tuple[float, float]:
+        """Heights of the metrics that schedulers compare: ratios in place of what they are ratios of."""
+        return self.x.sign * number(metrics, self.x.ranked), self.y.sign * number(metrics, self.y.ranked)
+
     def area(self, metrics: Metrics) -> float:
         """Both objectives as one number in [0, 1]: the hypervolume of the single point, each axis scaled to its range.
 
@@ -142,6 +146,23 @@ class Goals:
         """
         forgetting, utility = self.x.share(metrics), self.y.share(metrics)
         return math.nan if math.isnan(forgetting) or math.isnan(utility) else forgetting * utility
+
+    def gained(self, metrics: Metrics, target: Metrics) -> tuple[float, float]:
+        """Both objectives in a box of their own: (0, .) is the untouched `target` model, (1, .) perfect forgetting,
+        (., 0) the utility floor, (., 1) the target model's utility. Not clipped; NaN for what is missing.
+
+        What the target model is no measure for (it lacks the metric, or leaves nothing to gain) is measured from the
+        worst end of the metric's range.
+        """
+        return self._gained(self.x, metrics, target), self._gained(self.y, metrics, target)
+
+    def _gained(self, axis: Axis, metrics: Metrics, target: Metrics) -> float:
+        if axis.ratio is not None:
+            return (number(metrics, axis.ratio) - self.floor) / ((1 - self.floor) or 1.0)
+        worst, best = axis.ends(math.nan, self.floor)
+        start = axis.height(target)
+        start = max(start, worst) if start < best else worst
+        return (axis.height(metrics) - start) / (best - start)
 
     @property
     def ranked(self) -> tuple[str, ...]:

@@ -9,18 +9,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from letheon.capacity import machine, shortage, slots_that_fit
-from letheon.space import sample, stratum, trial_count, trial_name
+from letheon.conductor import Conductor
+from letheon.records import Row
+from letheon.searchers import LEARNING
+from letheon.simulator import MemoryLedger
+from letheon.space import stratum, trial_count
 from letheon.spec import SweepSpec
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The fields of `plan --json`. `errors` is empty when the sweep can start."""
+    """The fields of `plan --json`. `errors` is empty when the sweep can start.
+
+    `trials` are all that are known beforehand: every one (`chosen` is "all"), or, where the searcher learns, those that
+    are started before there is anything to learn from ("first"). `count` is null where only epochs or hours limit it.
+    """
 
     trials: Sequence[Mapping[str, Any]] = ()
+    chosen: Literal["all", "first"] = "all"
+    count: int | None = None
+    budget: Mapping[str, float] = field(default_factory=dict)
+    searcher: str = ""
     strata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rungs: Sequence[int] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -36,23 +48,38 @@ def make_plan(spec: SweepSpec, root: Path, nodes: Sequence[Mapping[str, float]] 
     from letheon.preparation import missing
 
     nodes = [machine()] if nodes is None else nodes
-    samples = [(trial_name(index), sample(spec, index)) for index in range(trial_count(spec))]
-    counts = Counter(stratum(hyper.forget_fraction) for _, hyper in samples)
+    count = trial_count(spec)
+    slots = slots_that_fit(nodes, spec.trial.workers_config)
+    slots = slots if count is None else min(slots, count)
+    learns = spec.searcher.name in LEARNING
+    trials = _first(spec, max(slots, 1) if learns or count is None else count)
+    counts = Counter(row["stratum"] for row in trials)
     refusal = shortage(nodes, spec.trial.workers_config)
     return Plan(
-        trials=[{"trial": name, "config": hyper.model_dump(exclude_none=True)} for name, hyper in samples],
-        strata={stratum(f): {"fraction": f, "trials": counts[stratum(f)]} for f in spec.fractions},
+        trials=[{"trial": row["trial"], "config": row["config"]} for row in trials],
+        chosen="all" if len(trials) == count else "first",
+        count=count,
+        budget=spec.budget.limits,
+        searcher=spec.searcher.name,
+        strata={stratum(f): {"fraction": f, "trials": None if learns else counts[stratum(f)]} for f in spec.fractions},
         rungs=list(spec.scheduler.rungs),
-        resources=_resources(spec, nodes, len(samples)),
+        resources=_resources(spec, nodes, slots, count),
         to_prepare=missing(spec, root),
         errors=[] if refusal is None else [refusal],
     )
 
 
-def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], trials: int) -> dict[str, Any]:
+def _first(spec: SweepSpec, count: int) -> list[Row]:
+    """The trials that the sweep starts first, before any of them has reported."""
+    conductor = Conductor(spec, MemoryLedger())
+    found = (conductor.next_trial() for _ in range(count))
+    return [row for row in found if row is not None]
+
+
+def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int, trials: int | None) -> dict[str, Any]:
     """`cpus` and `gpus` are those of all slots together; `epochs_at_most` is the cost if nothing is pruned."""
     shape = spec.trial.workers_config
-    slots = min(slots_that_fit(nodes, shape), trials)
+    most = [count for count in (trials and trials * spec.scheduler.max_epochs, spec.budget.epochs) if count]
     return {
         "slots": slots,
         "workers": shape.workers,
@@ -64,5 +91,5 @@ def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], trials: in
             "cpus": sum(node.get("CPU", 0.0) for node in nodes),
             "gpus": sum(node.get("GPU", 0.0) for node in nodes),
         },
-        "epochs_at_most": trials * spec.scheduler.max_epochs,
+        "epochs_at_most": min(most, default=None),
     }

@@ -18,7 +18,14 @@ from letheon.records.state import SweepState, TrialState
 from letheon.shown import DEFAULT, label, short_label
 
 SHOWN_TRIALS = 24
-STYLES = {"running": "cyan", "completed": "green", "pruned": "yellow", "collapsed": "red", "failed": "bold red"}
+STYLES = {
+    "running": "cyan",
+    "completed": "green",
+    "pruned": "yellow",
+    "stopped": "yellow",
+    "collapsed": "red",
+    "failed": "bold red",
+}
 
 _PLAIN = {"log10_forget_quality": "forget_quality", "log10_loss_quality": "loss_quality"}  # people read p-values
 Show = Callable[[Sequence[Row]], None]
@@ -26,7 +33,9 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def progress(console: Console, trials: int, objectives: Mapping[str, str] = DEFAULT) -> Iterator[tuple[Show, Say]]:
+def progress(
+    console: Console, trials: int | None, objectives: Mapping[str, str] = DEFAULT
+) -> Iterator[tuple[Show, Say]]:
     """`show` takes all journal rows so far, `say` a line of text; both may be called from any thread."""
     if not console.is_terminal:
         yield (
@@ -98,10 +107,12 @@ def number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) and math.isfinite(value) else "nan"
 
 
-def table(state: SweepState, trials: int, seconds: float, objectives: Mapping[str, str] = DEFAULT) -> RenderableType:
+def table(
+    state: SweepState, trials: int | None, seconds: float, objectives: Mapping[str, str] = DEFAULT
+) -> RenderableType:
     """The trials by number, running ones always among them."""
     counts = ", ".join(f"{count} {word}" for word, count in sorted(state.counts.items()))
-    head = Text(f"{state.state}  {int(seconds)} s  {len(state.trials)} of {trials} trials  {counts}", style="bold")
+    head = Text(f"{state.state}  {int(seconds)} s  {_of_all(len(state.trials), trials)}  {counts}", style="bold")
     if not state.trials:
         return head
     grid = Table(box=None, pad_edge=False, header_style="dim")
@@ -115,6 +126,10 @@ def table(state: SweepState, trials: int, seconds: float, objectives: Mapping[st
     for trial in sorted(shown, key=lambda trial: trial.trial):
         grid.add_row(*_cells(trial, metrics))
     return Group(head, grid)
+
+
+def _of_all(count: int, most: int | None) -> str:
+    return f"{count} trials" if most is None else f"{count} of {most} trials"
 
 
 def _cells(trial: TrialState, metrics: Sequence[str]) -> list[str | Text]:

@@ -1,19 +1,20 @@
-"""The search of a sweep: its pending trials, handed to Ray Tune under the journal's scheduler."""
+"""The search of a sweep: Ray Tune runs what the conductor asks for, and asks it about every report."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from letheon.errors import LetheonError, did_you_mean
 from letheon.preparation import Prepared, trial_config
 from letheon.records import Row
-from letheon.space import sample, stratum, trial_count, trial_name
+from letheon.space import stratum
 from trainables.evaluation.catalog import metric_info
 
 if TYPE_CHECKING:
+    from letheon.conductor import SharedConductor
     from letheon.sweep import Sweep
 
 
@@ -24,22 +25,21 @@ class NotMeasured(LetheonError):
 _TOLD = ("model_utility", "utility_ratio", "forget_truth_ratio")
 
 
-def ended_trials(rows: Sequence[Row]) -> set[str]:
-    """Names of the trials that have an outcome."""
-    return {row["trial"] for row in rows if row["kind"] == "end"}
+def conductor_of(sweep: Sweep, prepared: Prepared) -> SharedConductor:
+    """The sweep's mind, opened from its journal when it is first asked."""
+    from letheon.conductor import SharedConductor
+
+    return SharedConductor(sweep.spec, sweep.journal, baselines(prepared, "target"))
 
 
-def pending_trials(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Tune configurations of the trials that have not ended, in the order of their numbers."""
-    ended = ended_trials(rows)
-    slot = {"storage": str(sweep.folder / "train"), "logs": str(sweep.folder / "logs")}
-    configs = []
-    for index in range(trial_count(sweep.spec)):
-        name = trial_name(index)
-        if name not in ended:
-            config = trial_config(sweep.spec, prepared, name, sample(sweep.spec, index), sweep.trials / name)
-            configs.append({**config.model_dump(mode="json"), "slot": slot})
-    return configs
+def tune_config(sweep: Sweep, prepared: Prepared, row: Row) -> dict[str, Any]:
+    """What a slot must know of a trial, from the trial's row."""
+    from trainables.config import Hyperparameters
+
+    name, slot = row["trial"], {"storage": str(sweep.folder / "train"), "logs": str(sweep.folder / "logs")}
+    hyper = Hyperparameters.model_validate(row["config"])
+    config = trial_config(sweep.spec, prepared, name, hyper, sweep.trials / name)
+    return {**config.model_dump(mode="json"), "slot": slot}
 
 
 def baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
@@ -78,23 +78,22 @@ def require_objectives(sweep: Sweep, prepared: Prepared) -> None:
                 raise NotMeasured(f"objectives.{name}: {rule}; {there}")
 
 
-def search(sweep: Sweep, prepared: Prepared, pending: list[dict[str, Any]], slots: int) -> None:
+def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, slots: int) -> None:
+    """Run trials, `slots` at a time, until the conductor has no more."""
     from ray import tune
 
     from letheon.schedulers.adapter import JournalScheduler
-    from letheon.schedulers.config import SchedulerConfig
-    from letheon.searcher import PendingTrials
+    from letheon.searchers.adapter import JournalSearcher
     from letheon.slot import Slot
 
     storage = sweep.folder / "tune"
     shutil.rmtree(storage, ignore_errors=True)
-    config = SchedulerConfig.model_validate(sweep.spec.scheduler.model_dump())
     tuner = tune.Tuner(
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
-            search_alg=PendingTrials(pending),
-            scheduler=JournalScheduler(config, sweep.journal, baselines(prepared, "target"), sweep.goals),
-            num_samples=len(pending),
+            search_alg=JournalSearcher(conductor, partial(tune_config, sweep, prepared)),
+            scheduler=JournalScheduler(conductor),
+            num_samples=-1,
             max_concurrent_trials=slots,
             reuse_actors=True,
             trial_name_creator=_trial_name,

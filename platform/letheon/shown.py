@@ -1,4 +1,4 @@
-"""Which metrics of a front people see, and what they are called there. Pure; computes nothing."""
+"""Which metrics and hyper-parameters of a front people see, and what they are called there. Pure; computes nothing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = {
 }
 """What says the same in other units, and is shown beside it."""
 HEADLINES = ("audit_worst_forget_rouge",)
+
+COMMON = ("seed", "forget_fraction", "batch_size", "warmup_epochs", "weight_decay")
+"""Hyper-parameters that every method has, and that tell checkpoints of a front apart the least."""
 
 _LABELS: Mapping[str, tuple[str, str]] = {
     "log10_forget_quality": ("log10 FQ", "log₁₀ forget quality  (KS p-value)"),
@@ -58,3 +61,16 @@ def short_label(metric: str) -> str:
 def label(metric: str) -> str:
     """The name in running text and beside an axis."""
     return _LABELS[metric][1] if metric in _LABELS else metric.replace("_", " ")
+
+
+def short_config(config: Mapping[str, Any]) -> str:
+    """`npo_rt, lr 0.000936, beta 0.0406`: the method and the hyper-parameters that are its own."""
+    own = {name: value for name, value in config.items() if value is not None and name not in COMMON}
+    method, rate = own.pop("method", None), own.pop("learning_rate", None)
+    words = [] if method is None else [str(method)]
+    words += [] if rate is None else [f"lr {_short(rate)}"]
+    return ", ".join(words + [f"{name.replace('_', ' ')} {_short(value)}" for name, value in own.items()])
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from letheon.budget import BudgetSpec
 from letheon.errors import SpaceNotFound, SpecErrors, did_you_mean
 from letheon.objectives import RATIOS
 from letheon.schedulers import SchedulerConfig
@@ -35,6 +36,7 @@ __all__ = [
     "NAMED_BASES",
     "TINY_RECIPE",
     "Audit",
+    "BudgetSpec",
     "Choice",
     "Constraint",
     "Domain",
@@ -147,14 +149,17 @@ Audit: TypeAlias = Annotated[
 class SearcherSpec(Frozen):
     """How points of the space are chosen."""
 
-    name: Literal["random", "grid"] = "random"
+    name: Literal["surrogate", "optuna", "quasi_random", "random", "grid"] = "surrogate"
     seed: int = Field(default=0, ge=0)
-
-
-class BudgetSpec(Frozen):
-    """How much is tried."""
-
-    trials: int | None = Field(default=None, ge=1, description="null: the whole grid")
+    startup_trials: int = Field(
+        default=2, ge=1, description="surrogate, optuna: configurations a fraction before the model is asked"
+    )
+    priors: bool = Field(
+        default=False, description="surrogate, optuna: begin with what the literature found, where the space has it"
+    )
+    warm_start: tuple[str, ...] = Field(
+        default=(), description="surrogate, optuna: earlier sweeps of the same experiment to learn from"
+    )
 
 
 class TrialSpec(WorkersConfig):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from letheon.errors import did_you_mean
+from letheon.searchers import LEARNING
 from letheon.space import MAX_COMBINATIONS, combination_count, is_whole
 from letheon.spec import Choice, Domain, LogUniform, SweepSpec, TrialSpec, Uniform, values_of
 from letheon.yaml_source import KeyPath, Problem, exponent_as_text, show
@@ -26,8 +27,7 @@ def search_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
         if name in _FIELDS:
             found += _domain_problems(name, domain)
     yield from found
-    if spec.searcher.name == "random" and spec.budget.trials is None:
-        yield Problem(("budget", "trials"), "is missing, and random search has no end of its own", "add `trials: 16`")
+    yield from _searcher_problems(spec)
     if not found and not any(path[0] in ("search", "searcher") for path in broken):
         yield from _size_problems(spec)
 
@@ -114,6 +114,22 @@ def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem
         rule = error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")
         negative = isinstance(value, (int, float)) and value < 0
         yield Problem(path, rule, f"did you mean {show(value)[1:]}?" if negative else f"give {name} a valid value")
+
+
+def _searcher_problems(spec: SweepSpec) -> Iterator[Problem]:
+    """Searches without an end, and settings that the searcher would ignore."""
+    name, budget = spec.searcher.name, spec.budget
+    if name != "grid" and not budget.limits:
+        rule = f"is missing, and {name.replace('_', '-')} search has no end of its own"
+        yield Problem(("budget", "trials"), rule, "add `trials: 16`, or give epochs, gpu_hours or wall_hours")
+    if budget.gpu_hours is not None and not spec.trial.gpus_per_worker:
+        rule = "is never used up: trials hold no GPU (trial.gpus_per_worker is 0)"
+        yield Problem(("budget", "gpu_hours"), rule, "give wall_hours, or let trials have GPUs")
+    if spec.searcher.warm_start and name not in LEARNING:
+        rule = f"{name} learns nothing from earlier sweeps"
+        yield Problem(
+            ("searcher", "warm_start"), rule, f"remove it, or choose a searcher that does: {', '.join(LEARNING)}"
+        )
 
 
 def _size_problems(spec: SweepSpec) -> Iterator[Problem]:

@@ -27,6 +27,7 @@ _SHARDED = 3
 def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
     yield from _deepspeed_rules(spec.trial.deepspeed)
     yield from _method_rules(spec)
+    yield from _gpu_rules(spec)
     refusals = spec.trial.refusals
     if refusals is not None and not local_folder(refusals).is_file():
         yield Problem(("trial", "refusals"), "is no file", "give a text file with a refusal a line, or null")
@@ -37,6 +38,16 @@ def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
     if spec.evaluation.harness and importlib.util.find_spec("lm_eval") is None:
         rule = "needs the lm-evaluation-harness, which is not installed"
         yield Problem(("evaluation", "harness"), rule, "install letheon[harness], or remove it")
+
+
+def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
+    """What Ray and NCCL refuse once everything has been started."""
+    share, path = spec.trial.gpus_per_worker, ("trial", "gpus_per_worker")
+    if share > 1 and share != int(share):
+        yield Problem(path, "must be whole above 1: Ray gives a worker a part of one GPU or whole ones", "give 1 or 2")
+    if 0 < share < 1 and spec.trial.workers > 1:
+        rule = f"{spec.trial.workers} workers of a trial could share a GPU, which NCCL refuses"
+        yield Problem(path, rule, "give each worker a whole GPU, or set trial.workers: 1")
 
 
 def _chosen(spec: SweepSpec) -> list[Method]:

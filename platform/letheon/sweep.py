@@ -20,12 +20,13 @@ from letheon.errors import LetheonError
 from letheon.objectives import Goals
 from letheon.preparers import prepare
 from letheon.records import Journal, Row, SweepLock
-from letheon.search import ended_trials, facts, pending_trials, require_objectives, search
+from letheon.search import conductor_of, facts, require_objectives, search
 from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
 from letheon.spec_objectives import goals_of
 
 if TYPE_CHECKING:
+    from letheon.conductor import Conductor
     from letheon.preparation import Prepared
     from letheon.tracking import Tracker
 
@@ -95,6 +96,7 @@ def run_sweep(
         file = sweep.folder / "spec.yaml"
         if file.exists():
             raise SweepExists(f"sweep {sweep.name!r} exists; `letheon resume {sweep.name}`, or choose another --name")
+        _check_warm_start(sweep)
         tracker = tracker_of(sweep)
         tracker.check()
         file.write_text(dump_spec(spec))
@@ -141,13 +143,14 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     journal.append("sweep", state="preparing")
     started = time.monotonic()
     problem: str | None = None
+    searched: Conductor | None = None
     try:
         with (
             ray_session(address, sweep.spec.trial.gpus_per_worker),
             Recorder(journal, tracker, sweep.trials, sweep.goals, show),
         ):
-            prepared, slots = _prepare_and_search(sweep, journal, say)
-            problem = _audit(sweep, prepared, journal, slots, say)
+            prepared, searched = _prepare_and_search(sweep, journal, say)
+            problem = _audit(sweep, prepared, journal, say) if searched.finished else None
     except KeyboardInterrupt:
         pass
     except BaseException as error:
@@ -156,25 +159,49 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
             tracker.sync(journal.rows)
         raise
     seconds = time.monotonic() - started
-    left = None if problem else _left(sweep, journal.rows)
+    left = None if problem else _left(sweep, searched, journal.rows)
     if left is not None:
         journal.append("sweep", state="interrupted", detail=f"stopped before all {left}")
         return interrupted(sweep, tracker, journal, seconds)
-    return finish(sweep, tracker, journal, problem)
+    return finish(sweep, tracker, journal, problem, searched.ending if searched else None)
 
 
-def _prepare_and_search(sweep: Sweep, journal: Journal, say: Say) -> tuple[Prepared, int]:
-    """What was prepared, and how many slots there are."""
+def _prepare_and_search(sweep: Sweep, journal: Journal, say: Say) -> tuple[Prepared, Conductor]:
+    """What was prepared, and the conductor, which knows how far the search came."""
     capacity = capacity_of(sweep)
     prepared = prepare(sweep.spec, sweep.root, capacity, sweep.folder / "logs", say)
     require_objectives(sweep, prepared)
-    pending = pending_trials(sweep, prepared, journal.rows)
-    slots = min(capacity, max(1, len(pending)))
-    journal.append("sweep", state="running", info={"slots": slots, "pending": len(pending), **facts(sweep, prepared)})
-    if pending:
-        say(f"searching: {len(pending)} trials in {slots} slots")
-        search(sweep, prepared, pending, slots)
-    return prepared, capacity
+    _warm_up(sweep, prepared, journal, say)
+    most = trial_count(sweep.spec)
+    slots = capacity if most is None else min(capacity, most)
+    journal.append("sweep", state="running", info={"slots": slots, **facts(sweep, prepared)})
+    conductor = conductor_of(sweep, prepared)
+    if not conductor().finished:
+        amount = f"{most} trials at most" if most is not None else "trials until the budget is used"
+        say(f"searching: {amount}, {slots} at a time")
+        search(sweep, prepared, conductor, slots)
+    return prepared, conductor()
+
+
+def _check_warm_start(sweep: Sweep) -> None:
+    """Refuse other experiments before anything is prepared: digests are known by then."""
+    if sweep.spec.searcher.warm_start:
+        from letheon.preparation import layout
+        from letheon.warm_start import warm_rows
+
+        warm_rows(sweep, layout(sweep.spec, sweep.root))
+
+
+def _warm_up(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> None:
+    """Copy earlier trials into the journal, once: a resumed sweep has them."""
+    from letheon.warm_start import warm_rows
+
+    names = sweep.spec.searcher.warm_start
+    if names and not any(row["kind"] == "trial" for row in journal.rows):
+        earlier = warm_rows(sweep, prepared)
+        for fields in earlier:
+            journal.append("warm", **fields)
+        say(f"warm start: {len(earlier)} trials of {', '.join(names)}")
 
 
 def capacity_of(sweep: Sweep) -> int:
@@ -187,23 +214,23 @@ def capacity_of(sweep: Sweep) -> int:
     return slots_that_fit(nodes, workers)
 
 
-def _audit(sweep: Sweep, prepared: Prepared, journal: Journal, slots: int, say: Say) -> str | None:
+def _audit(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> str | None:
     """Attack the front if the sweep is to end so. An audit that fails does not take the front away: why it did."""
     from letheon.audit import AuditFailed, audit_front
 
     if not sweep.spec.audit:
         return None
     try:
-        audit_front(sweep, prepared, journal, slots, say)
+        audit_front(sweep, prepared, journal, capacity_of(sweep), say)
     except AuditFailed as error:
         return f"{error}; try again: letheon audit {sweep.name}"
     return None
 
 
-def _left(sweep: Sweep, rows: Sequence[Row]) -> str | None:
+def _left(sweep: Sweep, searched: Conductor | None, rows: Sequence[Row]) -> str | None:
     """What an interrupted sweep has still to do, or None."""
     from letheon.audit import is_audited
 
-    if len(ended_trials(rows)) < trial_count(sweep.spec):
+    if searched is None or not searched.finished:
         return "trials had ended"
     return "checkpoints were audited" if sweep.spec.audit and not is_audited(sweep, rows) else None

@@ -10,6 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from letheon.searchers.fixed import RandomSearcher
+from letheon.space import Space
+from letheon.spec import SweepSpec
+from trainables.config import Hyperparameters
+
 SPACE = """\
 name: small
 benchmark: {name: fictional, people: 4, evaluation_rows: 4}
@@ -22,6 +27,7 @@ search:
   beta: {loguniform: [0.05, 0.2]}
   retain_weight: {uniform: [1.0, 2.0]}
 scheduler: {name: asha, max_epochs: 4, reduction_factor: 2, collapse: null}
+searcher: {name: random}
 budget: {trials: 6}
 trial: {batch_size: 8}
 """
@@ -31,6 +37,14 @@ def write_space(folder: Path, text: str = SPACE) -> Path:
     path = folder / "small.yaml"
     path.write_text(text)
     return path
+
+
+def sample(spec: SweepSpec, index: int) -> Hyperparameters:
+    """Trial `index` of a random search of the space; consecutive ones share a configuration and differ by seed."""
+    configuration, seed = divmod(index, len(spec.seeds))
+    space = Space(spec)
+    chosen = RandomSearcher(space, spec.searcher.seed).propose(configuration)
+    return space.hyperparameters(chosen.values, spec.seeds[seed])
 
 
 def letheon(*arguments: str | Path, root: Path) -> subprocess.CompletedProcess[str]:

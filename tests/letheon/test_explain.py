@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from letheon.explain import explain, in_words
-from letheon.records import Journal, UnknownTrial
-from letheon.schedulers import SchedulerConfig, SweepScheduler
+from letheon.records import Journal, Row, UnknownTrial
+from letheon.schedulers import CollapseConfig, SchedulerConfig, SweepScheduler, asha
+from letheon.schedulers.asha import RungRecord
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     """Three trials at rung 1; t002 is pruned there, t000 collapses at epoch 2, t001 goes on, t003 has begun."""
     journal = Journal(tmp_path / "journal.jsonl")
-    scheduler = SweepScheduler(SchedulerConfig(max_epochs=9))
+    rules = SchedulerConfig(name="pareto_asha", max_epochs=9, collapse=CollapseConfig(floor=0.8, patience=2))
+    scheduler = SweepScheduler(rules)
     for name in ("t000", "t001", "t002", "t003"):
         config = {"method": "npo_rt", "learning_rate": 1.23456e-05, "forget_fraction": 0.05}
-        journal.append("trial", trial=name, stratum="0.05", config=config, baseline={})
+        origin = {"origin": "model: expected hypervolume gain 0.12 of the box"} if name == "t002" else {}
+        journal.append("trial", trial=name, stratum="0.05", config=config, baseline={}, **origin)
     reports = [("t000", 1, -10.0, 0.75), ("t001", 1, -2.0, 0.95), ("t002", 1, -12.0, 0.9), ("t000", 2, -9.0, 0.41)]
     for trial, epoch, quality, ratio in reports:
         metrics = {"log10_forget_quality": quality, "utility_ratio": ratio}
@@ -29,38 +33,125 @@ def journal(tmp_path: Path) -> Journal:
     return journal
 
 
+PRUNED = "rung 1: rank 2 of 3, on front 1, outside the best 1/3"
+
+
 def test_a_pruned_trial(journal: Journal) -> None:
     assert explain(journal.rows, "t002") == {
         "trial": "t002",
         "stratum": "0.05",
+        "origin": "model: expected hypervolume gain 0.12 of the box",
         "outcome": "pruned",
-        "reason": "rung 1: best area 0.36 is rank 3 of 3, outside the best 1/3",
+        "reason": PRUNED,
         "decisions": [
             {
-                "epoch": 1, "rung": 1, "rank": 3, "of": 3, "front": None, "violation": 0.0, "action": "stop",
-                "reason": "rung 1: best area 0.36 is rank 3 of 3, outside the best 1/3",
+                "epoch": 1, "rung": 1, "rank": 2, "of": 3, "front": 1, "violation": 0.0, "action": "stop",
+                "reason": PRUNED,
             }
         ],
     }  # fmt: skip
 
 
+def test_a_pruned_trial_in_words(journal: Journal) -> None:
+    assert in_words(journal.rows, "t002", 3.0) == [
+        "t002: method npo_rt, learning_rate 1.23e-05, forget_fraction 0.05",
+        "chosen by: model: expected hypervolume gain 0.12 of the box",
+        f"epoch 1: stopped; {PRUNED}",
+        "t002 was pruned at epoch 1: at rung 1 it was rank 2 of 3, with 1 better; to go on it had to be the best of 3",
+    ]
+    assert in_words(journal.rows, "t002")[-1] == (
+        "t002 was pruned at epoch 1: at rung 1 it was rank 2 of 3, with 1 better"
+    )  # fmt: skip
+
+
 def test_a_collapsed_trial_in_words(journal: Journal) -> None:
     assert in_words(journal.rows, "t000") == [
         "t000: method npo_rt, learning_rate 1.23e-05, forget_fraction 0.05",
-        "epoch 1: went on; rung 1: best area 0.375 is rank 1 of 1; fewer than 3 stop nobody "
+        "epoch 1: went on; rung 1: rank 1 of 1, infeasible by 0.05; fewer than 3 stop nobody "
         "(utility_ratio 0.75 < floor 0.8, 1 of 2 reports)",
         "epoch 2: stopped; utility_ratio 0.41 < floor 0.8 for 2 reports in a row",
-        "collapsed: utility_ratio 0.41 < floor 0.8 for 2 reports in a row",
+        "t000 collapsed at epoch 2, whatever its rank: utility_ratio 0.41 < floor 0.8 for 2 reports in a row; "
+        "at rung 1 it was rank 1 of 1, with none better",
     ]
 
 
 def test_trials_that_have_not_ended(journal: Journal) -> None:
-    assert in_words(journal.rows, "t001")[-1] == "still running"
+    assert in_words(journal.rows, "t001")[-1] == (
+        "t001 is still running after epoch 1: at rung 1 it was rank 1 of 2, with none better"
+    )
     assert explain(journal.rows, "t001")["outcome"] is None
     assert "no report yet" in in_words(journal.rows, "t003")[-1]
     assert explain(journal.rows, "t003")["decisions"] == []
 
 
+def test_who_chose_a_trial_may_not_be_known(journal: Journal) -> None:
+    assert explain(journal.rows, "t000")["origin"] is None
+    assert not any("chosen by" in line for line in in_words(journal.rows, "t000"))
+
+
+@pytest.mark.parametrize(
+    ("rank", "of", "eta", "needed"),
+    [
+        (2, 3, 3.0, "the best of 3"),
+        (4, 9, 3.0, "among the best 3 of 9"),
+        (5, 10, 3.0, "among the best 4 of 10"),
+        (11, 11, 1.1, "among the best 10 of 11"),
+    ],
+)
+def test_what_a_pruned_trial_lacked_is_the_rungs_rule(rank: int, of: int, eta: float, needed: str) -> None:
+    assert ending("pruned", decision(rank=rank, of=of, front=2), eta).endswith(f"; to go on it had to be {needed}")
+    config = SchedulerConfig(name="asha", reduction_factor=eta, min_rung_size=1)
+    best = next(place for place in range(of, 0, -1) if goes_on(place, of, config))
+    assert f" {best} of " in f" {needed}".replace("the best of", "the best 1 of")
+
+
+def test_nothing_may_dominate_a_pruned_trial() -> None:
+    """Inside a front the spread decides."""
+    assert ", with 3 better, though nothing there dominated it; to" in ending("pruned", decision(rank=4, front=0))
+
+
+def test_every_other_end() -> None:
+    assert ending("completed", decision(rank=1)) == (
+        "t000 completed at epoch 3, the last one: no rung stopped it; at rung 3 it was rank 1 of 9, with none better"
+    )
+    assert ending("stopped", decision(rank=2), reason="budget.epochs: 24 of 24 epochs are used") == (
+        "t000 was stopped by the sweep's budget at epoch 3, not for its results: budget.epochs: 24 of 24 epochs are "
+        "used; at rung 3 it was rank 2 of 9, with 1 better"
+    )
+    assert ending("failed", decision(rung=None, rank=None, of=None), reason="out of memory") == (
+        "t000 failed after epoch 3, not for its rank: out of memory"
+    )
+    rows = [*trial(), {"kind": "end", "trial": "t000", "outcome": "failed", "reason": "no GPU", "epoch": 0}]
+    assert in_words(rows, "t000")[-1] == "t000 failed before its first report, not for its rank: no GPU"
+    running = [*trial(), report(decision(rung=None, rank=None, of=None))]
+    assert in_words(running, "t000")[-1] == "t000 is still running after epoch 3: it has reached no rung yet"
+
+
 def test_an_unknown_trial(journal: Journal) -> None:
     with pytest.raises(UnknownTrial, match="did you mean"):
         explain(journal.rows, "t02")
+
+
+def trial() -> list[Row]:
+    return [{"kind": "trial", "trial": "t000", "stratum": "0.05", "config": {"method": "npo"}}]
+
+
+def decision(**changed: Any) -> dict[str, Any]:
+    known = {"epoch": 3, "rung": 3, "rank": 2, "of": 9, "front": None, "violation": 0.0, "action": "stop"}
+    return {**known, "reason": "rung 3", **changed}
+
+
+def report(made: dict[str, Any]) -> Row:
+    return {"kind": "report", "trial": "t000", "epoch": made["epoch"], "metrics": {}, "decision": made}
+
+
+def ending(outcome: str, made: dict[str, Any], eta: float = 3.0, reason: str = "rung 3") -> str:
+    """The last line of a trial with one report."""
+    end = {"kind": "end", "trial": "t000", "outcome": outcome, "reason": reason, "epoch": made["epoch"]}
+    return in_words([*trial(), report(made), end], "t000", eta)[-1]
+
+
+def goes_on(rank: int, of: int, config: SchedulerConfig) -> bool:
+    """Whether the rung itself lets a newcomer of this rank go on."""
+    others = [RungRecord(f"t{i:03d}", 1.0 if i < rank - 1 else -1.0) for i in range(of - 1)]
+    return asha.decide(others, RungRecord("new", 0.0), 3, 3, config).action == "continue"

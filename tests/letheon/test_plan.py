@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from letheon.plan import make_plan
-from letheon.space import sample
 from letheon.spec import load_spec
+from tests.letheon.small_sweep import sample
 
 NODE = {"CPU": 4.0, "GPU": 0.0}
 
@@ -17,9 +17,13 @@ NODE = {"CPU": 4.0, "GPU": 0.0}
 def test_the_plan_of_the_quickstart(tmp_path: Path) -> None:
     fractions = "search.forget_fraction={choice: [0.1, 0.25]}"
     scheduler = "scheduler={max_epochs: 8, reduction_factor: 3}"
-    spec = load_spec("quickstart", ["budget.trials=8", fractions, scheduler])
+    spec = load_spec("quickstart", ["budget.trials=8", fractions, scheduler, "searcher.name=random"])
     plan = make_plan(spec, tmp_path / "root", [NODE])
-    assert set(plan.to_json()) == {"trials", "strata", "rungs", "resources", "to_prepare", "errors"}
+    assert set(plan.to_json()) == {
+        "trials", "chosen", "count", "budget", "searcher", "strata", "rungs", "resources", "to_prepare", "errors",
+    }  # fmt: skip
+    assert (plan.chosen, plan.count, plan.budget, plan.searcher) == ("all", 8, {"trials": 8}, "random")
+    assert [row["trial"] for row in plan.trials] == [f"t{i:03d}" for i in range(8)]
     assert plan.trials[3] == {"trial": "t003", "config": sample(spec, 3).model_dump(exclude_none=True)}
     assert plan.strata == {"0.1": {"fraction": 0.1, "trials": 4}, "0.25": {"fraction": 0.25, "trials": 4}}
     assert plan.rungs == [1, 3, 8]

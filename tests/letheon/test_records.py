@@ -114,7 +114,7 @@ def test_trial_and_end_rows_are_unique_too_but_sweep_rows_are_not(tmp_path: Path
 
 
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'rapport'.*must be one of sweep, trial, report, end"):
+    with pytest.raises(ValueError, match=r"'rapport'.*must be one of sweep, warm, trial, report, end, audit"):
         Journal(tmp_path / "j").append("rapport")
 
 

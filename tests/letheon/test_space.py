@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.space import combination_count, sample, stratum, trial_count, trial_name
+from letheon.conductor import Conductor
+from letheon.objectives import Goals
+from letheon.searchers import History
+from letheon.searchers.fixed import GridSearcher
+from letheon.simulator import MemoryLedger
+from letheon.space import Space, combination_count, stratum, trial_count, trial_name
 from letheon.spec import SweepSpec, load_spec
+from tests.letheon.small_sweep import sample
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS
 
@@ -27,8 +33,14 @@ SEARCH: dict[str, Any] = {
 
 
 def spec_of(search: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:  # any field of a sweep
-    fields.setdefault("budget", {"trials": 16})
+    fields = {"budget": {"trials": 16}, **fields, "searcher": {"name": "random", **fields.get("searcher", {})}}
     return SweepSpec.model_validate({"name": "x", "search": search or SEARCH, **fields})
+
+
+def all_trials(spec: SweepSpec) -> list[Hyperparameters]:
+    """What the sweep itself starts, to its end."""
+    conductor = Conductor(spec, MemoryLedger())
+    return [Hyperparameters.model_validate(row["config"]) for row in iter(conductor.next_trial, None)]
 
 
 ranges = st.tuples(st.floats(1e-8, 1e4), st.floats(1e-8, 1e4)).filter(lambda pair: pair[0] < pair[1])
@@ -118,16 +130,25 @@ def test_a_grid_walks_through_every_combination_with_every_seed_once() -> None:
     }
     spec = spec_of(search, searcher={"name": "grid"}, seeds=[0, 1], budget={})
     assert trial_count(spec) == (2 + 4) * 2
-    found = [sample(spec, index) for index in range(trial_count(spec))]
+    found = all_trials(spec)
     assert len({hyper.digest() for hyper in found}) == 12
-    with pytest.raises(IndexError, match=r"0\.\.11"):
-        sample(spec, 12)
+    searcher, history = GridSearcher(Space(spec)), History(Goals(), {})
+    assert [searcher.propose(number, history) is None for number in range(8)] == [False] * 6 + [True] * 2
     assert trial_count(spec.model_copy(update={"budget": spec_of(budget={"trials": 5}).budget})) == 5
 
 
-def test_a_negative_index_is_refused() -> None:
-    with pytest.raises(IndexError, match="-1"):
-        sample(spec_of(), -1)
+def test_the_trials_of_a_sweep_are_the_samples_from_the_first_on() -> None:
+    spec = spec_of(seeds=[3, 5])
+    assert all_trials(spec) == [sample(spec, index) for index in range(16)]
+
+
+def test_only_what_has_an_end_has_a_number_of_trials() -> None:
+    hours: dict[str, Any] = {"budget": {"wall_hours": 1}}
+    listed = {"method": {"choice": ["ga", "npo"]}, "forget_fraction": 0.1, "learning_rate": 1e-4}
+    assert trial_count(spec_of(**hours)) is None
+    assert trial_count(spec_of(listed, **hours)) is None  # random search begins anew with another deck
+    assert trial_count(spec_of(listed, searcher={"name": "surrogate"}, seeds=[0, 1], **hours)) == 4
+    assert trial_count(spec_of(searcher={"name": "surrogate"}, **hours)) is None
 
 
 # Written down once: another machine, Python or numpy must give the same sweep.
@@ -149,7 +170,7 @@ def test_samples_are_equal_in_another_process() -> None:
     spec = load_spec("quickstart")
     here = [sample(spec, index).digest() for index in range(12)]
     code = (
-        "from letheon.spec import load_spec; from letheon.space import sample\n"
+        "from letheon.spec import load_spec; from tests.letheon.small_sweep import sample\n"
         "s = load_spec('quickstart'); print(*reversed([sample(s, i).digest() for i in reversed(range(12))]))"
     )
     for hash_seed in ("1", "2"):

@@ -10,6 +10,7 @@ import pytest
 from letheon.objectives import FORGET_QUALITY, MODEL_UTILITY, Goals, Limit
 from letheon.spec import dump_spec, load_spec
 from letheon.spec_objectives import axis_of, goals_of
+from tests.letheon.small_sweep import sample
 from tests.letheon.test_spec import GOOD, errors_of, write
 from trainables.audit import AuditConfig
 from trainables.methods import METHODS
@@ -137,8 +138,6 @@ def test_compat_lora_and_refusals_load(tmp_path: Path) -> None:
 
 
 def test_every_methods_own_hyper_parameters_are_searched_for_it_alone(tmp_path: Path) -> None:
-    from letheon.space import sample
-
     declared = {name: one for method in METHODS.values() for name, one in method.hyperparameters.items()}
     ranges = {n: f"{'loguniform' if one.log else 'uniform'}: [{one.low}, {one.high}]" for n, one in declared.items()}
     lines = "".join(f"  {name}: {{{text}}}\n" for name, text in ranges.items())

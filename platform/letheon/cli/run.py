@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps as json_text
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,9 @@ def sweep(
     space: Space,
     name: Annotated[str | None, typer.Option(help="Name of the sweep; none: the file's name, numbered.")] = None,
     overrides: Overrides = None,
+    warm_start: Annotated[
+        list[str] | None, typer.Option(metavar="SWEEP", help="Learn from this earlier sweep too; may be repeated.")
+    ] = None,
     root: Root = DEFAULT_ROOT,
     address: Address = None,
 ) -> None:
@@ -62,7 +66,8 @@ def sweep(
     from letheon.spec_rules import require_name
     from letheon.sweep import run_sweep
 
-    spec = checked_spec(space, overrides)
+    earlier = [f"searcher.warm_start={json_text(list(warm_start))}"] if warm_start else []
+    spec = checked_spec(space, [*(overrides or ()), *earlier])
     if name is not None:
         require_name(name)
     with progress(console(), trial_count(spec), spec.objectives) as (show, say):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from letheon.shown import DEFAULT, Columns, columns, short_label
+from letheon.shown import COMMON, DEFAULT, Columns, columns, short_label
 from trainables.audit import ATTACKS
 from trainables.config import Hyperparameters
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _SHOWN_TRIALS = 24
 _LEAK = "_forget_rouge"
-_SHARED = ("seed", "forget_fraction", "batch_size", "warmup_epochs", "weight_decay")  # hyper-parameters of any method
 
 
 def short(value: object) -> str:
@@ -55,16 +54,24 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     """What a plan says beside its trials."""
     if len(plan.trials) > _SHOWN_TRIALS:
         yield f"… and {len(plan.trials) - _SHOWN_TRIALS} more trials (--json lists all)"
+    if plan.chosen == "first":
+        yield "… then what the searcher makes of their results"
     first = plan.trials[0]["config"]
     fixed = {name: value for name, value in first.items() if name not in _varied(plan)}
-    resources = plan.resources
+    resources, most = plan.resources, plan.resources["epochs_at_most"]
     each = f"{resources['workers']} worker(s) of {resources['cpus_per_worker']:g} CPU"
     each += f" and {resources['gpus_per_worker']:g} GPU" if resources["gpus_per_worker"] else ""
     lacking = [f"{it['kind']}{'' if it['fraction'] is None else ' ' + short(it['fraction'])}" for it in plan.to_prepare]
     yield ""
     yield f"fixed       {', '.join(f'{name} {short(value)}' for name, value in fixed.items())}"
-    yield f"trials      {len(plan.trials)}, at most {resources['epochs_at_most']} epochs in all"
-    yield "strata      " + ", ".join(f"{name} ({facts['trials']} trials)" for name, facts in plan.strata.items())
+    limits = (f"{short(limit)} {name.replace('_', ' ')}" for name, limit in plan.budget.items())
+    at_most = f", at most {most} epochs in all" if most else ""
+    yield f"trials      {plan.count or 'as many as the budget gives'}{at_most}"
+    yield f"budget      {', '.join(limits) or 'none: all there is'}"
+    yield f"searcher    {plan.searcher}"
+    yield "strata      " + ", ".join(
+        name if facts["trials"] is None else f"{name} ({facts['trials']} trials)" for name, facts in plan.strata.items()
+    )
     yield f"rungs       {'epochs ' + ', '.join(map(str, plan.rungs)) if plan.rungs else 'none'}"
     yield f"slots       {resources['slots']} at a time, each {each}"
     yield f"to prepare  {', '.join(lacking) or 'nothing'}"
@@ -153,7 +160,7 @@ def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> 
 def _hyper(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """The hyper-parameters that any of the points has, but for those that every method shares."""
     there = {name for point in points for name, value in point["config"].items() if value is not None}
-    own = [name for name in Hyperparameters.model_fields if name in there and name not in _SHARED]
+    own = [name for name in Hyperparameters.model_fields if name in there and name not in COMMON]
     return sorted(own, key=lambda name: name == "learning_rate")
 
 
@@ -183,7 +190,8 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
         resume = f"{command()} resume {outcome.name}{root_option}"
         yield f"interrupted after {outcome.seconds:.0f} s; go on with: {resume}"
         return
-    yield f"sweep {outcome.name} finished in {outcome.seconds:.0f} s"
+    why = f": {outcome.over}" if outcome.over else ""
+    yield f"sweep {outcome.name} finished in {outcome.seconds:.0f} s{why}"
     if outcome.html is not None:
         yield f"report      {outcome.html}"
     yield f"records     {outcome.tracking}"

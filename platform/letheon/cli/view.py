@@ -48,11 +48,12 @@ def explain(
     from letheon.explain import in_words
     from letheon.records import Journal
 
-    rows = Journal.read(find(name, root).journal)
+    found = find(name, root)
+    rows = Journal.read(found.journal)
     if json:
         print_json(facts(rows, trial))
         return
-    for line in in_words(rows, trial):
+    for line in in_words(rows, trial, found.spec.scheduler.reduction_factor):
         typer.echo(line)
 
 
@@ -60,6 +61,9 @@ def explain(
 def front(
     name: Name,
     fraction: Fraction = None,
+    why_not: Annotated[
+        str | None, typer.Option(metavar="TRIAL[@EPOCH]", help="Say why this trial or checkpoint is not on the front.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report, one HTML file.")] = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
@@ -70,6 +74,11 @@ def front(
         from letheon.report import write_html
 
         write_html(html, found, rows)
+    if why_not is not None:
+        from letheon.cli.why_not import print_why_not
+
+        print_why_not(rows, why_not, find(name, root).goals, found["strata"], json)
+        return
     if json:
         from letheon.seeds import configurations
 

@@ -21,7 +21,7 @@ _PERIOD_SECONDS = 1.0
 
 
 def watch_status(
-    folder: Path, console: Console, trials: int, as_json: bool, objectives: Mapping[str, str] = DEFAULT
+    folder: Path, console: Console, trials: int | None, as_json: bool, objectives: Mapping[str, str] = DEFAULT
 ) -> None:
     """A live table on a terminal; elsewhere, or as JSON, the state whenever something has happened."""
     if as_json or not console.is_terminal:

@@ -26,7 +26,7 @@ from letheon.errors import LetheonError, did_you_mean
 Row = dict[str, Any]
 Key = tuple[Any, ...]
 
-KINDS = ("sweep", "trial", "report", "end", "audit")
+KINDS = ("sweep", "warm", "trial", "report", "end", "audit")
 OF_AN_EPOCH = ("report", "audit")
 METRIC_FIELDS = ("metrics", "baseline")
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -204,6 +204,10 @@ class Journal:
             self._write(file, line)
             self._take([row], size)
             return row
+
+    def now(self) -> float:
+        """Unix seconds, as the next row would have them."""
+        return self._clock()
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""

@@ -109,13 +109,16 @@ def _trial(row: Row, report: Row | None, end: Row | None) -> TrialState:
     )
 
 
+def begins(before: str, state: str) -> bool:
+    """Whether a row that says `state` is a driver's first, after one that said `before`: nobody worked in between."""
+    return state in ACTIVE and (before, state) != ("preparing", "running")
+
+
 def _active_seconds(rows: Sequence[Row], now: float | None) -> float:
     """Sum of the gaps between rows, but for those that a start or a resume ends: nobody worked in them."""
     total, phase = 0.0, ""
     for i, row in enumerate(rows):
-        resumed = (
-            row["kind"] == "sweep" and row["state"] in ACTIVE and (phase, row["state"]) != ("preparing", "running")
-        )
+        resumed = row["kind"] == "sweep" and begins(phase, row["state"])
         if i and not resumed:
             total += max(0.0, row["time"] - rows[i - 1]["time"])  # a clock that was set back adds nothing
         phase = row["state"] if row["kind"] == "sweep" else phase

@@ -61,7 +61,9 @@ def _facts(rows: Sequence[Row]) -> str:
     states = [str(row["state"]) for row in rows if row["kind"] == "sweep"]
     parts = [f"{trials} trials", f"{checkpoints} evaluated checkpoints"]
     parts += [
-        f"{outcomes.count(name)} {name}" for name in ("completed", "pruned", "collapsed", "failed") if name in outcomes
+        f"{outcomes.count(name)} {name}"
+        for name in ("completed", "pruned", "stopped", "collapsed", "failed")
+        if name in outcomes
     ]
     if states and states[-1] in _STATES:
         parts.append(states[-1])

@@ -1,6 +1,7 @@
 """When a model is broken: metrics that are no numbers, and utility that stays below a floor. Pure; holds to the end.
 
-Collapse comes late too, so no epoch is exempt. A single dip is no collapse: models that recover are among the best.
+Collapse comes late too, so no epoch is exempt. A dip is no collapse: models that recover are among the best, and those
+that climb are given time to arrive.
 """
 
 from __future__ import annotations
@@ -36,17 +37,22 @@ def infeasible(metrics: Mapping[str, float], epoch: int, required: Sequence[str]
 
 
 def below_floor(ratios: Sequence[float], rule: CollapseConfig) -> int:
-    """How many of the last utility ratios, in a row up to the newest, are below the floor."""
+    """How many of the last utility ratios, in a row up to the newest, are below the floor without a recovery.
+
+    One that is at least `recovery` above the one before it is on its way up: the count begins anew behind it.
+    """
     count = 0
-    for ratio in reversed(ratios):
-        if ratio >= rule.floor:
+    for i in range(len(ratios) - 1, -1, -1):
+        recovers = i > 0 and ratios[i] - ratios[i - 1] >= rule.recovery
+        if ratios[i] >= rule.floor or recovers:
             break
         count += 1
     return count
 
 
 def collapsed(ratios: Sequence[float], rule: CollapseConfig) -> Fault | None:
-    """A Fault once the newest `patience` of `ratios` (utility_ratio of each report, by epoch) are below the floor."""
+    """A Fault once the newest `patience` of `ratios` (utility_ratio of each report, by epoch) are below the floor and
+    none of them rises."""
     count = below_floor(ratios, rule)
     if count < rule.patience:
         return None

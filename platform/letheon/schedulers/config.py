@@ -12,16 +12,21 @@ from trainables.config import Frozen
 
 
 class CollapseConfig(Frozen):
-    """Stop a trial whose utility_ratio stays below `floor` for `patience` reports in a row."""
+    """Stop a trial whose utility_ratio stays below `floor` for `patience` reports in a row without recovering.
+
+    The defaults are those that stop no configuration of the forgetting table whose later checkpoints are on its front
+    (docs/search.md).
+    """
 
     floor: float = Field(default=UTILITY_FLOOR, gt=0, le=1, description="of the target model's utility")
-    patience: int = Field(default=2, ge=1)
+    patience: int = Field(default=3, ge=1)
+    recovery: float = Field(default=0.02, gt=0, description="a rise by so much between two reports is a recovery")
 
 
 class SchedulerConfig(Frozen):
     """Rungs and rules of one sweep, equal for every stratum."""
 
-    name: Literal["asha", "none"] = "asha"
+    name: Literal["pareto_asha", "asha", "none"] = "pareto_asha"
     max_epochs: int = Field(default=10, ge=1)
     grace_epochs: int = Field(default=1, ge=1, description="the first rung")
     reduction_factor: float = Field(default=3, gt=1, description="the best 1/reduction_factor of a rung go on")

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Action = Literal["continue", "stop"]
-Outcome = Literal["completed", "pruned", "collapsed", "failed"]
+Outcome = Literal["completed", "pruned", "collapsed", "failed", "stopped"]
+"""How a trial ends; `stopped` is what the sweep's budget does to those that it leaves unfinished."""
 
 
 @dataclass(frozen=True)

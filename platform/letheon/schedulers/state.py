@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from letheon.objectives import Goals
 from letheon.records.journal import Row
-from letheon.schedulers import asha, collapse
+from letheon.schedulers import asha, collapse, pareto_asha, trajectory
 from letheon.schedulers.asha import RungRecord
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
+from letheon.schedulers.fronts import Point
+from letheon.schedulers.rung import Rung, Standing
 
 Metrics = Mapping[str, float]
 
@@ -46,14 +48,25 @@ class SweepScheduler:
     def __init__(self, config: SchedulerConfig, goals: Goals | None = None) -> None:
         self.config, self.goals = config, (goals or Goals()).before_audit
         self._required = config.required(self.goals)
+        self._rungs = config.rungs
         self._tracks: dict[str, _Track] = {}
-        self._rungs: dict[tuple[str, int], list[RungRecord]] = {}
+        self._areas: dict[tuple[str, int], list[RungRecord]] = {}
+        self._fronts: dict[tuple[str, int], Rung] = {}
+        self._shown: dict[str, tuple[Point, ...]] = {}
 
     def on_report(self, trial: str, stratum: str, epoch: int, metrics: Metrics) -> Decision:
-        """The decision for a trial's report of an epoch (1, 2, …; a trial may skip some).
+        """`decide`, and take it in."""
+        decision = self.decide(trial, stratum, epoch, metrics)
+        track = self._track(trial, stratum)
+        if track.ended is None and epoch not in track.decisions:
+            self._record(track, epoch, metrics, decision)
+        return decision
 
-        A report that was decided gets the same decision again; any other one of a trial that has ended is stopped and
-        recorded nowhere. Raises ValueError for an epoch below 1: epoch 0 is the target model, not the trial's doing.
+    def decide(self, trial: str, stratum: str, epoch: int, metrics: Metrics) -> Decision:
+        """The decision for a trial's report of an epoch (1, 2, …; a trial may skip some). Changes nothing.
+
+        A report that was decided gets the same decision again; any other one of a trial that has ended is stopped.
+        Raises ValueError for an epoch below 1: epoch 0 is the target model, not the trial's doing.
         """
         if epoch < 1:
             raise ValueError(
@@ -64,26 +77,37 @@ class SweepScheduler:
             return track.decisions[epoch]
         if track.ended is not None:
             return Decision("stop", epoch, f"the trial has ended already: {track.ended}")
-        decision = self._decide(track, epoch, metrics)
-        self._record(track, epoch, metrics, decision)
-        return decision
+        return self._decide(track, epoch, metrics)
+
+    def decided(self, trial: str, epoch: int) -> bool:
+        """Whether this report was taken in before."""
+        return trial in self._tracks and epoch in self._tracks[trial].decisions
+
+    def last_epoch(self, trial: str) -> int:
+        """The last epoch that the trial has reported; 0 before the first."""
+        return max(self._tracks[trial].reports, default=0) if trial in self._tracks else 0
 
     def on_end(self, trial: str, stratum: str, reason: str) -> None:
         """The trial ended without a decision of ours (its worker failed); what it reported stays in the rungs."""
         track = self._track(trial, stratum)
         track.ended = track.ended or reason
 
-    def replay(self, rows: Iterable[Row]) -> None:
-        """Take in the rows of a journal, in order: reports with the decisions recorded then, and ends."""
-        strata: dict[str, str] = {}
-        for row in rows:
-            if row["kind"] == "trial":
-                strata[row["trial"]] = row["stratum"]
-            elif row["kind"] == "report":
-                track = self._track(row["trial"], strata[row["trial"]])
+    def take(self, row: Row) -> None:
+        """One more row of a journal, in order: what a trial is, its reports with the decisions recorded then, ends."""
+        if row["kind"] == "trial":
+            self._track(row["trial"], row["stratum"])
+        elif row["kind"] == "report" and row["epoch"] >= 1:
+            track = self._tracks[row["trial"]]
+            if row["epoch"] not in track.decisions:
                 self._record(track, row["epoch"], row["metrics"], Decision.from_json(row["decision"]))
-            elif row["kind"] == "end":
-                self.on_end(row["trial"], strata[row["trial"]], row["reason"])
+        elif row["kind"] == "end":
+            track = self._tracks[row["trial"]]
+            track.ended = track.ended or row["reason"]
+
+    def replay(self, rows: Iterable[Row]) -> None:
+        """Take in the rows of a journal, in order."""
+        for row in rows:
+            self.take(row)
 
     def _track(self, trial: str, stratum: str) -> _Track:
         return self._tracks.setdefault(trial, _Track(trial, stratum))
@@ -115,10 +139,25 @@ class SweepScheduler:
         rung = self._new_rung(track, epoch)
         if rung is None:
             return Decision("continue", epoch, f"epoch {epoch} reaches no new rung")
-        records = self._rungs.get((track.stratum, rung), [])
-        return asha.decide(
-            records, RungRecord(track.trial, self._value(track, epoch, metrics)), rung, epoch, self.config
-        )
+        key = track.stratum, rung
+        if self._by_front:
+            return self._by_pareto_rank(track, epoch, metrics, rung)
+        record = RungRecord(track.trial, self._value(track, epoch, metrics))
+        return asha.decide(self._areas.get(key, ()), record, rung, epoch, self.config)
+
+    def _by_pareto_rank(self, track: _Track, epoch: int, metrics: Metrics, rung: int) -> Decision:
+        records = self._fronts.get((track.stratum, rung)) or Rung()
+        decision = pareto_asha.decide(records, self._standing(track, epoch, metrics), rung, epoch, self.config)
+        if decision.outcome == "pruned":
+            heading = trajectory.heading(track.up_to(epoch, metrics), self.goals)
+            if trajectory.beyond(heading, self._shown.get(track.stratum, ())):
+                why = f"{decision.reason}, but it heads where no checkpoint has been yet"
+                return replace(decision, action="continue", reason=why, outcome=None)
+        return decision
+
+    @property
+    def _by_front(self) -> bool:
+        return self.config.name == "pareto_asha" and self.config.metric is None
 
     def _completion(self, ranked: Decision) -> str:
         done = f"reached max_epochs {self.config.max_epochs}"
@@ -135,7 +174,7 @@ class SweepScheduler:
 
         Lower rungs that a late reporter jumped over stay without it: its value belongs to a later epoch than theirs.
         """
-        reached = max((rung for rung in self.config.rungs if rung <= epoch), default=0)
+        reached = max((rung for rung in self._rungs if rung <= epoch), default=0)
         return reached if reached > track.rung else None
 
     def _value(self, track: _Track, epoch: int, metrics: Metrics) -> float:
@@ -143,6 +182,15 @@ class SweepScheduler:
         if collapse.infeasible(metrics, epoch, self._required):
             return -math.inf
         return max(self._scalar(report) for report in track.up_to(epoch, metrics))
+
+    def _standing(self, track: _Track, epoch: int, metrics: Metrics) -> Standing:
+        """What of the trial a rung compares: its best point so far, or where it is going, whichever ranks better."""
+        if collapse.infeasible(metrics, epoch, self._required):
+            return Standing(-math.inf, -math.inf, math.inf)
+        reports = track.up_to(epoch, metrics)
+        records = self._fronts.get((track.stratum, self._new_rung(track, epoch) or 0)) or Rung()
+        candidates = trajectory.best(reports, self.goals), trajectory.heading(reports, self.goals)
+        return min(candidates, key=lambda standing: records.place(standing).rank)
 
     def _scalar(self, metrics: Metrics) -> float:
         if self.config.metric is None:
@@ -153,9 +201,16 @@ class SweepScheduler:
     def _record(self, track: _Track, epoch: int, metrics: Metrics, decision: Decision) -> None:
         rung = self._new_rung(track, epoch)
         if rung is not None:
-            record = RungRecord(track.trial, self._value(track, epoch, metrics))
-            self._rungs.setdefault((track.stratum, rung), []).append(record)
+            key = track.stratum, rung
+            if self._by_front:
+                self._fronts.setdefault(key, Rung()).add(self._standing(track, epoch, metrics))
+            else:
+                record = RungRecord(track.trial, self._value(track, epoch, metrics))
+                self._areas.setdefault(key, []).append(record)
             track.rung = rung
+        if self._by_front and not collapse.infeasible(metrics, epoch, self._required):
+            shown = self._shown.get(track.stratum, ())
+            self._shown[track.stratum] = trajectory.extended(shown, trajectory.standing(metrics, self.goals))
         track.reports[epoch] = dict(metrics)
         track.decisions[epoch] = decision
         if decision.action == "stop":

@@ -21,6 +21,7 @@ Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 STATUS_OF_OUTCOME: Mapping[str, Status] = {
     "completed": "FINISHED",
     "pruned": "KILLED",
+    "stopped": "KILLED",
     "collapsed": "KILLED",
     "failed": "FAILED",
 }

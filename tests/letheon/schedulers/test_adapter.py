@@ -1,4 +1,4 @@
-"""The scheduler inside real Tune runs: what is journalled, what is stopped, and what never runs again."""
+"""Scheduler and searcher inside real Tune runs: what is journalled, what is stopped, and what never runs again."""
 
 from __future__ import annotations
 
@@ -8,18 +8,33 @@ import math
 import pickle
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 from ray import tune
+from ray.tune.search import Searcher
 
+from letheon.conductor import SharedConductor
 from letheon.records import Journal, Row, summary
-from letheon.schedulers import SchedulerConfig
 from letheon.schedulers.adapter import JournalScheduler
+from letheon.searchers.adapter import JournalSearcher
+from letheon.spec import SweepSpec
 
-CONFIG = SchedulerConfig(max_epochs=4)
+SPEC = SweepSpec.model_validate(
+    {
+        "name": "x",
+        "search": {
+            "method": "npo",
+            "forget_fraction": {"choice": [0.05, 0.1]},
+            "learning_rate": {"choice": [1e-5, 2e-5, 3e-5, 4e-5]},
+        },
+        "searcher": {"name": "grid"},
+        "scheduler": {"name": "asha", "max_epochs": 4},
+    }
+)
 BASELINES = {"0.05": {"model_utility": 0.6}, "0.1": {"model_utility": math.nan}}
 
 
@@ -56,33 +71,29 @@ class Trial(tune.Trainable):
         return True
 
 
-def trial(
-    name: str, values: list[float], fault: str = "", done: bool = False, fraction: float = 0.05
-) -> dict[str, Any]:
-    searched = {"method": "npo", "forget_fraction": fraction, "learning_rate": 1e-5, "beta": None}
-    case = {"values": values, "fault": fault.rstrip("!"), "always": fault.endswith("!"), "done": done}
-    return {"trial": name, "hyperparameters": searched, **case}
+def case(values: list[float], fault: str = "", done: bool = False) -> dict[str, Any]:
+    return {"values": values, "fault": fault.rstrip("!"), "always": fault.endswith("!"), "done": done}
 
 
-TRIALS = [
-    trial("t000", [0.5, 0.6, 0.7, 0.8]),
-    trial("t001", [0.5, 0.6, 0.9, 0.9], done=True),
-    trial("t002", [0.1, 0.9, 0.9, 0.9]),
-    trial("t003", [0.9, 0.9, 0.9, 0.9], fault="nan"),
-    trial("t004", [0.9, 0.9, 0.9, 0.9], fault="failed"),
-    trial("t005", [0.9, 0.9, 0.9, 0.9], fault="raises"),
-    trial("t006", [0.9, 0.9, 0.9, 0.9], fault="raises!"),
-    trial("t007", [0.2, 0.2, 0.2, 0.2], fraction=0.1),
-]
+CASES = {
+    "t000": case([0.5, 0.6, 0.7, 0.8]),
+    "t001": case([0.5, 0.6, 0.9, 0.9], done=True),
+    "t002": case([0.1, 0.9, 0.9, 0.9]),
+    "t003": case([0.9, 0.9, 0.9, 0.9], fault="nan"),
+    "t004": case([0.9, 0.9, 0.9, 0.9], fault="failed"),
+    "t005": case([0.9, 0.9, 0.9, 0.9], fault="raises"),
+    "t006": case([0.9, 0.9, 0.9, 0.9], fault="raises!"),
+    "t007": case([0.2, 0.2, 0.2, 0.2]),
+}
 ENDS = {
     "t000": ("completed", "reached max_epochs 4; rank 1 of 1 at the last rung", 4),
     "t001": ("completed", "reached max_epochs 4; rank 1 of 2 at the last rung", 4),
     "t002": ("pruned", "rung 1: best area 0.1 is rank 3 of 3, outside the best 1/3", 1),
     "t003": ("collapsed", "log10_forget_quality is nan at epoch 2, not a finite number", 2),
     "t004": ("failed", "out of memory: 9 GB", 0),
-    "t005": ("completed", "reached max_epochs 4; rank 1 of 3 at the last rung", 4),
+    "t005": ("completed", "reached max_epochs 4; rank 1 of 1 at the last rung", 4),
     "t006": ("failed", "RuntimeError: lost in epoch 1", 0),
-    "t007": ("completed", "reached max_epochs 4; rank 1 of 1 at the last rung", 4),
+    "t007": ("completed", "reached max_epochs 4; rank 2 of 2 at the last rung", 4),
 }
 
 
@@ -93,13 +104,27 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def run(folder: Path, name: str, trials: list[dict[str, Any]]) -> None:
+def configure(folder: str, row: Row) -> dict[str, Any]:
+    """What the trainable is told: the conductor's row, and what shall become of it."""
+    return {"config": {"trial": row["trial"], **row["config"], **CASES[row["trial"]]}, "folder": folder}
+
+
+def shared(folder: Path) -> SharedConductor:
+    return SharedConductor(SPEC, folder / "journal.jsonl", BASELINES)
+
+
+def run(folder: Path, name: str) -> None:
     """One trial after another in one reused actor; each may be restarted once."""
-    scheduler = JournalScheduler(CONFIG, folder / "journal.jsonl", BASELINES)
+    conductor = shared(folder)
     tune.Tuner(
         tune.with_resources(Trial, {"CPU": 1}),
-        param_space={"config": tune.grid_search(trials), "folder": str(folder)},
-        tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True, max_concurrent_trials=1),
+        tune_config=tune.TuneConfig(
+            search_alg=JournalSearcher(conductor, partial(configure, str(folder))),
+            scheduler=JournalScheduler(conductor),
+            num_samples=-1,
+            reuse_actors=True,
+            max_concurrent_trials=1,
+        ),
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(folder),
@@ -112,9 +137,9 @@ def run(folder: Path, name: str, trials: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="module")
 def sweep(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished sweep over TRIALS."""
+    """The folder of a finished sweep over CASES."""
     folder = tmp_path_factory.mktemp("sweep")
-    run(folder, "first", TRIALS)
+    run(folder, "first")
     return folder
 
 
@@ -146,8 +171,10 @@ def test_every_epoch_is_journalled_before_the_next(sweep: Path) -> None:
 def test_rows_hold_what_colleagues_need(sweep: Path) -> None:
     rows = Journal.read(sweep / "journal.jsonl")
     first = next(row for row in rows if row["kind"] == "trial")
-    searched = {"method": "npo", "forget_fraction": 0.05, "learning_rate": 1e-5}
-    assert (first["trial"], first["stratum"], first["config"]) == ("t000", "0.05", searched)
+    searched = {"method": "npo", "forget_fraction": 0.05, "learning_rate": 1e-5, "seed": 0}
+    assert (first["trial"], first["stratum"], first["origin"]) == ("t000", "0.05", "grid")
+    assert searched.items() <= first["config"].items()
+    assert None not in first["config"].values()  # nothing that the method does not have
     assert first["baseline"] == {"model_utility": 0.6}
     report = next(row for row in rows if row["kind"] == "report")
     assert report["metrics"] == {"log10_forget_quality": -10.0, "utility_ratio": 1.0, "loss": 1.0}
@@ -161,7 +188,7 @@ def test_rows_hold_what_colleagues_need(sweep: Path) -> None:
 def test_a_sweep_run_again_on_its_journal_trains_nothing(sweep: Path) -> None:
     trained = (sweep / "epochs.txt").read_text()
     journal = (sweep / "journal.jsonl").read_bytes()
-    run(sweep, "again", TRIALS)
+    run(sweep, "again")
     assert (sweep / "epochs.txt").read_text() == trained
     assert (sweep / "journal.jsonl").read_bytes() == journal
 
@@ -169,20 +196,31 @@ def test_a_sweep_run_again_on_its_journal_trains_nothing(sweep: Path) -> None:
 def test_a_journal_cut_off_is_completed_to_the_same_decisions(sweep: Path, tmp_path: Path) -> None:
     lines = (sweep / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "journal.jsonl").write_bytes(b"".join(lines[:9]) + b'{"torn')  # t001 has reported twice
-    run(tmp_path, "resumed", TRIALS[:4])
+    run(tmp_path, "resumed")
     timeless = [[{**row, "time": 0} for row in Journal.read(path / "journal.jsonl")] for path in (sweep, tmp_path)]
-    assert repr(timeless[0][: len(timeless[1])]) == repr(timeless[1])
-    assert (timeless[1][-1]["trial"], timeless[1][-1]["kind"]) == ("t003", "end")
+    assert repr(timeless[0]) == repr(timeless[1])
+    assert (timeless[1][-1]["trial"], timeless[1][-1]["kind"]) == ("t007", "end")
+    assert "t000" not in (tmp_path / "epochs.txt").read_text()
 
 
 def test_it_pickles_and_copies_with_its_state_in_the_journal(tmp_path: Path) -> None:
-    scheduler = JournalScheduler(CONFIG, tmp_path / "journal.jsonl", BASELINES)
+    conductor = shared(tmp_path)
+    scheduler = JournalScheduler(conductor)
     assert "0 trials ended" in scheduler.debug_string()
-    journal = Journal(tmp_path / "journal.jsonl")
-    journal.append("trial", trial="t000", stratum="0.05", config={}, baseline={})
-    journal.append("end", trial="t000", outcome="pruned", reason="r", epoch=1)
+    assert conductor().next_trial() is not None
+    conductor().fail("t000", "r")
     copies = [scheduler, pickle.loads(pickle.dumps(scheduler)), copy.deepcopy(scheduler)]
     assert [each.debug_string() for each in copies] == ["asha, rungs (1, 3, 4), 1 trials ended"] * 3
+
+
+def test_the_searcher_pickles_and_goes_on_from_the_journal(tmp_path: Path) -> None:
+    searcher = JournalSearcher(shared(tmp_path), partial(configure, str(tmp_path)))
+    assert searcher.suggest("a")["config"]["trial"] == "t000"
+    assert searcher.suggest("b")["config"]["trial"] == "t001"
+    other = pickle.loads(pickle.dumps(searcher))
+    assert [other.suggest(str(i))["config"]["trial"] for i in range(8)] == sorted(CASES)  # the open ones first
+    assert other.suggest("i") == Searcher.FINISHED
+    assert [row["trial"] for row in Journal.read(tmp_path / "journal.jsonl")] == sorted(CASES)
 
 
 def test_an_end_that_the_driver_did_not_live_to_write_is_written(sweep: Path, tmp_path: Path) -> None:
@@ -190,7 +228,7 @@ def test_an_end_that_the_driver_did_not_live_to_write_is_written(sweep: Path, tm
     last = next(i for i, line in enumerate(lines) if b'"kind":"end"' in line)
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b"".join(lines[:last]))
-    assert "1 trials ended" in JournalScheduler(CONFIG, path).debug_string()
+    assert "1 trials ended" in JournalScheduler(shared(tmp_path)).debug_string()
     assert [{**row, "time": 0} for row in Journal.read(path)][-1] == {
         "kind": "end", "seq": last + 1, "time": 0, "trial": "t000", "outcome": "completed",
         "reason": ENDS["t000"][1], "epoch": 4,

@@ -23,6 +23,8 @@ GOOD = {"log10_forget_quality": -3.0, "utility_ratio": 0.9, "model_utility": 0.5
         ([0.9, 0.5], None),
         ([0.5, 0.8], None),  # the floor itself is good enough
         ([0.5, 0.9, 0.5], None),  # dipped and recovered
+        ([0.5, 0.52], None),  # below, but on its way up
+        ([0.5, 0.51], "utility_ratio 0.51 < floor 0.8 for 2 reports in a row"),  # too little to be a recovery
         ([0.5, 0.41], "utility_ratio 0.41 < floor 0.8 for 2 reports in a row"),
         ([0.9] * 20 + [0.7, 0.6], "utility_ratio 0.6 < floor 0.8 for 2 reports in a row"),  # late collapse
     ],
@@ -43,7 +45,10 @@ def test_patience_one() -> None:
 def test_it_fires_first_at_the_first_long_enough_run(ratios: list[float], floor: float, patience: int) -> None:
     rule = CollapseConfig(floor=floor, patience=patience)
     fired = [collapsed(ratios[:n], rule) is not None for n in range(1, len(ratios) + 1)]
-    expected = [n >= patience and max(ratios[n - patience : n]) < floor for n in range(1, len(ratios) + 1)]
+    stuck = [
+        ratio < floor and (i == 0 or ratio - ratios[i - 1] < rule.recovery) for i, ratio in enumerate(ratios)
+    ]  # below the floor, and not on the way up
+    expected = [n >= patience and all(stuck[n - patience : n]) for n in range(1, len(ratios) + 1)]
     assert fired == expected
 
 

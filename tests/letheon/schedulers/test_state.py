@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from letheon.objectives import Axis, Goals
 from letheon.records import Journal
-from letheon.schedulers import Decision, SchedulerConfig, SweepScheduler
+from letheon.schedulers import CollapseConfig, Decision, SchedulerConfig, SweepScheduler
 
 Report = tuple[str, int, dict[str, float]]
 
-CONFIG = SchedulerConfig(max_epochs=9)
+CONFIG = SchedulerConfig(name="asha", max_epochs=9)
 STRATA = {"t000": "0.05", "t001": "0.05", "t002": "0.05", "t003": "0.05", "t004": "0.1", "t005": "0.1"}
 
 NUMBER = st.integers(0, 6).map(lambda i: i / 6) | st.floats(0, 1)
@@ -28,7 +28,7 @@ METRICS = st.fixed_dictionaries({"log10_forget_quality": QUALITY, "utility_ratio
 REPORTS = st.lists(st.tuples(st.sampled_from(sorted(STRATA)), st.integers(1, 10), METRICS), max_size=40)
 CONFIGS = st.builds(
     SchedulerConfig,
-    name=st.sampled_from(["asha", "asha", "none"]),
+    name=st.sampled_from(["asha", "pareto_asha", "none"]),
     max_epochs=st.sampled_from([1, 4, 9, 10]),
     reduction_factor=st.sampled_from([2, 3]),
     min_rung_size=st.integers(1, 3),
@@ -68,7 +68,7 @@ def test_strata_never_meet() -> None:
 
 
 def test_the_value_at_a_rung_is_the_best_so_far() -> None:
-    scheduler = SweepScheduler(SchedulerConfig(max_epochs=9, min_rung_size=1))
+    scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=9, min_rung_size=1))
     for epoch, value in enumerate([0.2, 0.8, 0.1], start=1):
         decision = scheduler.on_report("t000", "0.05", epoch, metrics(value))
     assert decision.reason.startswith("rung 3: best area 0.8 ")
@@ -77,7 +77,7 @@ def test_the_value_at_a_rung_is_the_best_so_far() -> None:
 
 
 def test_a_late_reporter_is_recorded_at_one_rung_and_pollutes_none() -> None:
-    scheduler = SweepScheduler(SchedulerConfig(max_epochs=10))
+    scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=10))
     late = [scheduler.on_report("late", "0.05", epoch, metrics(0.9)) for epoch in (5, 6, 8)]
     assert [decision.rung for decision in late] == [3, None, None]
     first = scheduler.on_report("t001", "0.05", 1, metrics(0.1))
@@ -87,7 +87,7 @@ def test_a_late_reporter_is_recorded_at_one_rung_and_pollutes_none() -> None:
 
 
 def test_the_last_epoch_completes_whatever_the_rank() -> None:
-    scheduler = SweepScheduler(SchedulerConfig(max_epochs=3, min_rung_size=1))
+    scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=3, min_rung_size=1))
     scheduler.on_report("t000", "0.05", 3, metrics(0.9))
     last = scheduler.on_report("t001", "0.05", 3, metrics(0.1))
     assert (last.action, last.outcome, last.rung, last.rank) == ("stop", "completed", 3, 2)
@@ -95,7 +95,7 @@ def test_the_last_epoch_completes_whatever_the_rank() -> None:
 
 
 def test_a_collapse_at_the_last_epoch_is_a_collapse() -> None:
-    scheduler = SweepScheduler(SchedulerConfig(max_epochs=2))
+    scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=2, collapse=CollapseConfig(patience=2)))
     first = scheduler.on_report("t000", "0.05", 1, metrics(0.5, 0.7))
     assert first.reason.endswith("(utility_ratio 0.7 < floor 0.8, 1 of 2 reports)")
     assert first.violation == pytest.approx(0.1)
@@ -168,7 +168,7 @@ def test_a_stratum_decides_as_if_it_were_alone(reports: list[Report]) -> None:
 @given(REPORTS)
 @settings(deadline=None)
 def test_monotone_rescaling_of_the_metric_changes_no_action(reports: list[Report]) -> None:
-    config = SchedulerConfig(max_epochs=9, metric="loss", collapse=None)
+    config = SchedulerConfig(name="asha", max_epochs=9, metric="loss", collapse=None)
     base = [(t, epoch, {"loss": found.get("loss", 0.5)}) for t, epoch, found in reports]
     order = {loss: i for i, loss in enumerate(sorted({found["loss"] for _, _, found in base}))}
     rescaled = [(t, epoch, {"loss": math.exp(order[found["loss"]]) - 3}) for t, epoch, found in base]
@@ -233,7 +233,7 @@ KL = Goals(x=Axis("forget_kl", "min", 5.0, 0.0), y=Axis("retain_kl", "min", 2.0,
 
 
 def test_rungs_rank_by_the_objectives_of_the_sweep() -> None:
-    scheduler = SweepScheduler(SchedulerConfig(max_epochs=9, reduction_factor=2), KL)
+    scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=9, reduction_factor=2), KL)
     found = []
     for i, (forget, retain) in enumerate([(2.5, 1.0), (0.5, 0.2), (4.5, 1.8), (0.0, 0.0)]):
         report = {"forget_kl": forget, "retain_kl": retain, "utility_ratio": 1.0}

@@ -1,0 +1,51 @@
+"""What the collapse rule costs and saves by itself, over every trajectory of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from policies.progress import START, gained
+
+from letheon.pareto import non_dominated
+from letheon.schedulers import CollapseConfig
+from letheon.schedulers.collapse import collapsed
+from letheon.simulator import Table, Trajectory
+
+RULE = CollapseConfig()
+
+
+def stopped_at(trajectory: Trajectory, rule: CollapseConfig = RULE) -> int:
+    """The epoch at which the rule ends it; the last one if it never does."""
+    ratios: list[float] = []
+    for epoch, metrics in enumerate(trajectory.epochs, start=1):
+        ratios.append(metrics["utility_ratio"])
+        if collapsed(ratios, rule) is not None:
+            return epoch
+    return len(trajectory.epochs)
+
+
+def lost_to_collapse_rule(table: Table, rule: CollapseConfig = RULE) -> list[Mapping[str, object]]:
+    """Configurations that the rule stops although later checkpoints of theirs are on the whole table's front."""
+    lost = []
+    for stratum in {trajectory.stratum for trajectory in table.trajectories}:
+        members = [trajectory for trajectory in table.trajectories if trajectory.stratum == stratum]
+        points = [
+            (trajectory, epoch, point)
+            for trajectory in members
+            for epoch, metrics in enumerate(trajectory.epochs, start=1)
+            if (point := gained(table, stratum, metrics)) is not None
+        ]
+        on_front = non_dominated([START, *(point for _, _, point in points)])[1:]
+        late = {
+            id(trajectory)
+            for (trajectory, epoch, _), kept in zip(points, on_front, strict=True)
+            if kept and epoch > stopped_at(trajectory, rule)
+        }
+        lost += [trajectory.config for trajectory in members if id(trajectory) in late]
+    return lost
+
+
+def saved(table: Table, rule: CollapseConfig = RULE) -> float:
+    """The share of all epochs that the rule alone saves."""
+    epochs = sum(len(trajectory.epochs) for trajectory in table.trajectories)
+    return 1 - sum(stopped_at(trajectory, rule) for trajectory in table.trajectories) / epochs

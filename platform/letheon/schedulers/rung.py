@@ -1,0 +1,88 @@
+"""What a rung of `pareto_asha` remembers of one stratum, and where a newcomer stands in it. Knows no epochs, no Ray."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from letheon.schedulers.fronts import Fronts, Point, by_spread
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A trial as a rung compares it: both objectives (higher is better), and how far it is from being feasible.
+
+    `violation` 0.0 is feasible; infinity is a model without numbers, whose objectives are of no account.
+    """
+
+    x: float
+    y: float
+    violation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.violation >= 0:
+            raise ValueError(f"violation {self.violation}: must be 0 for a feasible trial, or greater")
+        if self.feasible and not (math.isfinite(self.x) and math.isfinite(self.y)):
+            raise ValueError(f"objectives ({self.x}, {self.y}): of a feasible trial both must be finite numbers")
+
+    @property
+    def feasible(self) -> bool:
+        return self.violation == 0
+
+    @property
+    def point(self) -> Point:
+        return self.x, self.y
+
+
+@dataclass(frozen=True)
+class Place:
+    """`rank` is 1 + how many records are strictly better, `of` counts them all and the newcomer; `front` is None for
+    an infeasible one."""
+
+    rank: int
+    of: int
+    front: int | None
+
+
+@dataclass
+class Rung:
+    """The records of a rung. Their order is of no account."""
+
+    fronts: Fronts = field(default_factory=Fronts)
+    violations: list[float] = field(default_factory=list)
+    low: Point = (math.inf, math.inf)
+    high: Point = (-math.inf, -math.inf)
+
+    def __len__(self) -> int:
+        return len(self.fronts) + len(self.violations)
+
+    def add(self, record: Standing) -> None:
+        if not record.feasible:
+            insort(self.violations, record.violation)
+            return
+        self.fronts.add(record.point)
+        self.low = min(self.low[0], record.x), min(self.low[1], record.y)
+        self.high = max(self.high[0], record.x), max(self.high[1], record.y)
+
+    def place(self, newcomer: Standing) -> Place:
+        """Rank by (feasible, violation, index of the non-dominated front, spread inside the front).
+
+        The spread is measured over the ranges that the feasible records and the newcomer span, so that neither
+        objective's unit decides.
+        """
+        of = len(self) + 1
+        if not newcomer.feasible:
+            return Place(1 + len(self.fronts) + bisect_left(self.violations, newcomer.violation), of, None)
+        front = self.fronts.front_of(newcomer.point)
+        beside = self.fronts.beside(newcomer.point)
+        better = self.fronts.better_fronts(front)
+        if len(beside) > 1:
+            order = by_spread(beside, self._spans(newcomer))
+            better += sum(self.fronts.count(point) for point in order[: order.index(newcomer.point)])
+        return Place(1 + better, of, front)
+
+    def _spans(self, newcomer: Standing) -> Point:
+        low = min(self.low[0], newcomer.x), min(self.low[1], newcomer.y)
+        high = max(self.high[0], newcomer.x), max(self.high[1], newcomer.y)
+        return high[0] - low[0], high[1] - low[1]

@@ -1,0 +1,292 @@
+"""Why a trial, or one of its checkpoints, is not on the front: the facts, from the journal. Pure.
+
+Judges with the front's own rows and goals, so it can never disagree with `front`. `why_not_words` says it in sentences.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from letheon.errors import LetheonError
+from letheon.front import box_of, front_rows, goals_shown, order_of, point_of, reports_by_stratum, target_of
+from letheon.objectives import Goals, is_audit, number
+from letheon.records.journal import Row, jsonable, trial_row
+
+Verdict = Literal["on_front", "dominated", "duplicate", "infeasible", "not_audited", "no_numbers"]
+Heights = tuple[float, float]
+
+FLOOR = "utility_ratio"
+_CLOSENESS: Mapping[Verdict, int] = {
+    "on_front": 0, "duplicate": 1, "dominated": 1, "infeasible": 2, "not_audited": 3, "no_numbers": 4,
+}  # fmt: skip
+_ASKED = re.compile(r"(?P<trial>[^@]+)(@(?P<epoch>\d{1,6}))?")
+
+
+class NotATrial(LetheonError):
+    """Neither TRIAL nor TRIAL@EPOCH."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One choice among checkpoints of a stratum: by what, and what it left. `spans`: lengths of the objectives' ranges.
+
+    Goals that need audits choose twice: the search first, the audit among what that found (decision 9).
+    """
+
+    name: Literal["search", "audit"]
+    goals: Goals
+    front: tuple[Row, ...]
+    spans: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A limit, or the utility floor, that a checkpoint misses. `by`: how far, in the metric's own units.
+
+    `value` is NaN, and `by` infinite, where there is no number.
+    """
+
+    metric: str
+    value: float
+    limit: float
+    side: Literal["min", "max"]
+    by: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"metric": self.metric, "value": self.value, self.side: self.limit, "by": self.by}
+
+
+@dataclass(frozen=True)
+class Change:
+    """In one objective alone: any value that is better than `value` would do. `step`: how far that is, in ranges."""
+
+    metric: str
+    value: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a reported checkpoint, in the stage that left it out (for a front point, the last one).
+
+    `without_number`: objectives that are missing or not finite. `rivals`: front checkpoints at least as good in both
+    objectives, the clearest first; of a duplicate the one with its objectives. `needed`: the changes each of which
+    would put it on the stage's front, the smaller first.
+    """
+
+    row: Row
+    stage: Stage
+    verdict: Verdict
+    without_number: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    rivals: tuple[Row, ...] = ()
+    needed: tuple[Change, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return name_of(self.row)
+
+    @property
+    def farness(self) -> tuple[bool, int, float, float, int]:
+        """Smaller is nearer to the front: what got into the second stage, then what is feasible, then by how much.
+
+        Both changes count, so that of two checkpoints that lack the same in one objective the better one is nearer.
+        """
+        lacks = [change.step for change in self.needed] + [math.inf, math.inf]
+        if self.verdict == "infeasible":
+            lacks = [self.stage.goals.violation(self.row["metrics"]), 0.0]
+        return self.stage.name == "search", _CLOSENESS[self.verdict], lacks[0], lacks[1], self.row["epoch"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything about one trial and the front of its stratum. `epoch`: the one that was asked for; None for all.
+
+    `judged`: its reported checkpoints by epoch, or the one asked for if it was reported. `end`: the row of its end.
+    `final` is the stage that left the front as it is; `wanted` are the sweep's goals, audits included; `trials`: the
+    rows that introduced them, by name.
+    """
+
+    trial: Row
+    epoch: int | None
+    end: Row | None
+    reported: tuple[int, ...]
+    judged: tuple[Judgement, ...]
+    final: Stage
+    wanted: Goals
+    utility_floor: float
+    trials: Mapping[str, Row]
+
+    @property
+    def on_front(self) -> tuple[int, ...]:
+        return tuple(one.row["epoch"] for one in self.judged if one.verdict == "on_front")
+
+    @property
+    def best(self) -> Judgement | None:
+        """The checkpoint that is nearest to the front; one that is on it where there is any. None without a report."""
+        return min(self.judged, key=lambda one: one.farness, default=None)
+
+    @property
+    def awaits_audit(self) -> bool:
+        """Whether the goals ask for audits of which there is none yet."""
+        return self.wanted.needs_audit and not self.final.goals.needs_audit
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `front --why-not TRIAL --json`."""
+        best = self.best
+        return jsonable(
+            {
+                "trial": self.trial["trial"],
+                "epoch": self.epoch,
+                "stratum": self.trial["stratum"],
+                "config": self.trial["config"],
+                "outcome": None if self.end is None else self.end["outcome"],
+                "reason": None if self.end is None else self.end["reason"],
+                "ended_at": None if self.end is None else self.end["epoch"],
+                "reported": self.reported,
+                **self.final.goals.to_json(),
+                "utility_floor": self.utility_floor,
+                "awaits_audit": self.awaits_audit,
+                "on_front": self.on_front,
+                "best": None if best is None else best.row["epoch"],
+                "checkpoints": [self._described(one) for one in self.judged] or self._unreported(),
+            }
+        )
+
+    def _described(self, one: Judgement) -> dict[str, Any]:
+        return {
+            "epoch": one.row["epoch"],
+            "verdict": one.verdict,
+            "stage": one.stage.name,
+            "metrics": one.row["metrics"],
+            "without_number": one.without_number,
+            "violations": [each.to_json() for each in one.violations],
+            "rivals": [point_of(row, self.trials[row["trial"]]) for row in one.rivals],
+            "needed": {change.metric: change.value for change in one.needed},
+        }
+
+    def _unreported(self) -> list[dict[str, Any]]:
+        if self.epoch is None:
+            return []
+        return [{"epoch": self.epoch, "verdict": "not_reported" if self.epoch else "target_model"}]
+
+
+def name_of(row: Row) -> str:
+    """A checkpoint as people write it, `t007@5`."""
+    return f"{row['trial']}@{row['epoch']}"
+
+
+def parse(asked: str) -> tuple[str, int | None]:
+    """(trial, epoch or None) of `t007` or `t007@5`. Raises NotATrial."""
+    found = _ASKED.fullmatch(asked)
+    if found is None:
+        raise NotATrial(f"--why-not {asked!r}: must be TRIAL or TRIAL@EPOCH, such as t007 or t007@5")
+    return found["trial"], None if found["epoch"] is None else int(found["epoch"])
+
+
+def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answer:
+    """The answer for a trial (`t007`) or a checkpoint (`t007@5`). Raises NotATrial and UnknownTrial."""
+    goals = goals or Goals()
+    name, epoch = parse(asked)
+    trial = trial_row(rows, name)
+    trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
+    members = [row for row in trials.values() if row["stratum"] == trial["stratum"]]
+    reports = reports_by_stratum(rows)[trial["stratum"]]
+    rounds = stages(reports, members, goals_shown(rows, goals))
+    own = sorted((row for row in reports if row["trial"] == name), key=order_of)
+    return Answer(
+        trial=trial,
+        epoch=epoch,
+        end=next((row for row in rows if row["kind"] == "end" and row["trial"] == name), None),
+        reported=tuple(row["epoch"] for row in own),
+        judged=tuple(judge(row, rounds) for row in own if epoch in (None, row["epoch"])),
+        final=rounds[-1],
+        wanted=goals,
+        utility_floor=goals.floor * target_of(goals, "model_utility", reports, members),
+        trials=trials,
+    )
+
+
+def stages(reports: Sequence[Row], members: Sequence[Row], shown: Goals) -> tuple[Stage, ...]:
+    """How the front of a stratum came about. `members`: the rows of its trials; `shown`: the goals of the front."""
+    search = shown.before_audit
+    found = tuple(front_rows(reports, search))
+    first = Stage("search", search, found, _spans(search, reports, members))
+    if not shown.needs_audit:
+        return (first,)
+    return first, Stage("audit", shown, tuple(front_rows(found, shown)), _spans(shown, reports, members))
+
+
+def judge(row: Row, rounds: Sequence[Stage]) -> Judgement:
+    """What became of a report: the first stage that left it out says why."""
+    for stage in rounds[:-1]:
+        judgement = _judge(row, stage)
+        if judgement.verdict != "on_front":
+            return judgement
+    return _judge(row, rounds[-1])
+
+
+def _spans(goals: Goals, reports: Sequence[Row], members: Sequence[Row]) -> tuple[float, float]:
+    """Where the target model's utility is not known, an objective is compared in its own units."""
+    low, high = box_of(goals, reports, members)
+    x, y = (b - a if math.isfinite(b - a) and b > a else 1.0 for a, b in zip(low, high, strict=True))
+    return x, y
+
+
+def _judge(row: Row, stage: Stage) -> Judgement:
+    goals, metrics = stage.goals, row["metrics"]
+    missing = tuple(axis.metric for axis in goals.axes if not math.isfinite(axis.height(metrics)))
+    if missing:
+        unaudited = any(is_audit(name) and name not in metrics for name in missing)
+        return Judgement(row, stage, "not_audited" if unaudited else "no_numbers", without_number=missing)
+    if any(order_of(one) == order_of(row) for one in stage.front):
+        return Judgement(row, stage, "on_front")
+    here = goals.heights(metrics)
+    rivals = _rivals(here, stage)
+    violations = tuple(_violations(goals, metrics))
+    if violations:
+        return Judgement(row, stage, "infeasible", violations=violations, rivals=rivals)
+    equal = tuple(one for one in rivals if goals.heights(one["metrics"]) == here)
+    changes = tuple(sorted(_changes(row, rivals, stage), key=lambda change: change.step))
+    return Judgement(row, stage, "duplicate" if equal else "dominated", rivals=equal or rivals, needed=changes)
+
+
+def _violations(goals: Goals, metrics: Mapping[str, Any]) -> Iterator[Violation]:
+    ratio = goals.ratio(metrics)
+    if ratio < goals.floor:
+        yield Violation(FLOOR, number(metrics, FLOOR), goals.floor, "min", goals.floor - ratio)
+    for limit in goals.limits:
+        if limit.violation(metrics) > 0:
+            value = number(metrics, limit.metric)
+            low = value < limit.low or (math.isnan(value) and math.isfinite(limit.low))
+            end = limit.low if low else limit.high
+            by = math.inf if math.isnan(value) else abs(value - end)
+            yield Violation(limit.metric, value, end, "min" if low else "max", by)
+
+
+def _rivals(here: Heights, stage: Stage) -> tuple[Row, ...]:
+    """Front checkpoints at least as good in both objectives; first the one that is better in both by the most."""
+
+    def gains(row: Row) -> Heights:
+        there = stage.goals.heights(row["metrics"])
+        return (there[0] - here[0]) / stage.spans[0], (there[1] - here[1]) / stage.spans[1]
+
+    found = [(gains(row), row) for row in stage.front]
+    better = [(x, y, row) for (x, y), row in found if x >= 0 and y >= 0]
+    return tuple(row for x, y, row in sorted(better, key=lambda it: (-it[0] * it[1], -it[0] - it[1], order_of(it[2]))))
+
+
+def _changes(row: Row, rivals: Sequence[Row], stage: Stage) -> Iterator[Change]:
+    """Per objective the best among the rivals: all others that are better in it are worse in the other objective.
+
+    An objective with a limit of its own that such a value would violate is left out.
+    """
+    for axis, span in zip(stage.goals.axes, stage.spans, strict=True):
+        best = max(axis.height(one["metrics"]) for one in rivals)
+        beyond = {**row["metrics"], axis.metric: axis.sign * math.nextafter(best, math.inf)}
+        if stage.goals.violation(beyond) == 0:
+            yield Change(axis.metric, axis.sign * best, (best - axis.height(row["metrics"])) / span)

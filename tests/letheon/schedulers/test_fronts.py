@@ -1,0 +1,103 @@
+"""Fronts that grow point by point are those of brute-force sorting, and the spread inside one is an order of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from letheon.schedulers.fronts import Fronts, Point, by_spread, is_staircase
+
+GRID = st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float))
+FLOATS = st.tuples(st.floats(-10, 10), st.floats(-10, 10))
+POINTS = st.lists(GRID, max_size=40) | st.lists(FLOATS, max_size=25) | st.lists(GRID | FLOATS, max_size=25)
+STAIRS = st.lists(GRID | FLOATS, min_size=1, max_size=20).map(lambda points: Fronts(points).staircases[0])
+
+
+def dominates(one: Point, other: Point) -> bool:
+    return one != other and one[0] >= other[0] and one[1] >= other[1]
+
+
+def peeled(points: Sequence[Point]) -> list[list[Point]]:
+    """Front by front, what nothing left dominates, each distinct point once, by rising x."""
+    left, found = set(points), []
+    while left:
+        front = {point for point in left if not any(dominates(other, point) for other in left)}
+        found.append(sorted(front))
+        left -= front
+    return found
+
+
+@given(POINTS)
+def test_fronts_are_those_of_brute_force_after_every_add(points: list[Point]) -> None:
+    fronts = Fronts()
+    for count, point in enumerate(points, start=1):
+        fronts.add(point)
+        assert len(fronts) == count
+        assert fronts.staircases == peeled(points[:count])
+
+
+@given(POINTS.flatmap(lambda points: st.tuples(st.just(points), st.permutations(points))))
+def test_the_order_of_adds_is_of_no_account(orders: tuple[list[Point], list[Point]]) -> None:
+    one, other = map(Fronts, orders)
+    assert one.staircases == other.staircases
+    assert [one.better_fronts(i) for i in range(50)] == [other.better_fronts(i) for i in range(50)]
+
+
+@given(POINTS)
+def test_every_front_is_a_staircase_and_counts_equal_points(points: list[Point]) -> None:
+    fronts = Fronts(points)
+    assert all(is_staircase(stairs) for stairs in fronts.staircases)
+    assert all(fronts.count(point) == points.count(point) for point in points)
+    for index, stairs in enumerate(fronts.staircases):
+        assert {fronts.front_of(point) for point in stairs} == {index}
+
+
+@given(POINTS)
+def test_better_fronts_counts_all_points_before_a_front(points: list[Point]) -> None:
+    fronts, expected = Fronts(points), 0
+    for index, stairs in enumerate(peeled(points)):
+        assert fronts.better_fronts(index) == expected
+        expected += sum(map(points.count, stairs))
+    assert fronts.better_fronts(len(fronts.staircases)) == len(points)
+
+
+@given(POINTS, GRID | FLOATS)
+def test_a_newcomer_is_told_the_front_that_it_would_be_on(points: list[Point], newcomer: Point) -> None:
+    fronts, after = Fronts(points), peeled([*points, newcomer])
+    index = next(i for i, stairs in enumerate(after) if newcomer in stairs)
+    assert fronts.front_of(newcomer) == index
+    assert fronts.beside(newcomer) == after[index]
+    assert fronts.staircases == peeled(points)  # asked only
+
+
+@given(STAIRS, st.tuples(st.floats(0.1, 20), st.floats(0.1, 20)))
+def test_spread_is_a_permutation_that_begins_with_the_best_compromise(stairs: list[Point], spans: Point) -> None:
+    order = by_spread(stairs, spans)
+    assert sorted(order) == stairs
+    sums = [x / spans[0] + y / spans[1] for x, y in stairs]
+    assert order[0][0] / spans[0] + order[0][1] / spans[1] >= max(sums) - 1e-9
+
+
+@given(STAIRS.flatmap(lambda stairs: st.tuples(st.just(stairs), st.permutations(stairs))))
+def test_spread_depends_on_the_points_alone(orders: tuple[list[Point], list[Point]]) -> None:
+    one, other = orders
+    assert by_spread(one, (5.0, 5.0)) == by_spread(other, (5.0, 5.0))
+
+
+def test_spread_goes_to_the_farthest_next_and_equally_far_to_the_higher_y() -> None:
+    stairs = [(0.0, 4.0), (1.0, 3.5), (2.0, 2.5), (4.0, 0.0)]
+    assert by_spread(stairs, (4.0, 4.0)) == [(1.0, 3.5), (4.0, 0.0), (2.0, 2.5), (0.0, 4.0)]
+    line = [(0.0, 2.0), (1.0, 1.0), (2.0, 0.0)]
+    assert by_spread(line, (1.0, 1.0)) == [(0.0, 2.0), (2.0, 0.0), (1.0, 1.0)]
+
+
+def test_a_span_of_nothing_is_no_error() -> None:
+    assert by_spread([(1.0, 1.0)], (0.0, 0.0)) == [(1.0, 1.0)]
+
+
+def test_what_is_no_staircase() -> None:
+    assert is_staircase([]) and is_staircase([(0.0, 1.0), (1.0, 0.0)])
+    assert not is_staircase([(0.0, 1.0), (0.0, 0.0)])
+    assert not is_staircase([(0.0, 1.0), (1.0, 1.0)])

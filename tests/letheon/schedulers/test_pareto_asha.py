@@ -1,0 +1,175 @@
+"""One rung's decision by Pareto rank: what holds in any order and unit, and the flaws of known implementations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from letheon.schedulers import Decision, SchedulerConfig, SweepScheduler, asha
+from letheon.schedulers.asha import RungRecord
+from letheon.schedulers.fronts import Fronts, by_spread
+from letheon.schedulers.pareto_asha import decide
+from letheon.schedulers.rung import Place, Rung, Standing
+
+GRID = st.integers(-4, 4).map(float)
+FEASIBLE = st.builds(Standing, GRID, GRID)
+INFEASIBLE = st.builds(Standing, GRID, GRID, st.sampled_from([0.1, 0.2, 0.2, 1.5]))
+BROKEN = st.just(Standing(-math.inf, -math.inf, math.inf))
+ANY = FEASIBLE | INFEASIBLE | BROKEN
+RECORDS = st.lists(ANY, max_size=25)
+ETAS = st.sampled_from([1.5, 2.0, 3.0, 4.0])
+
+
+def rung(records: Iterable[Standing]) -> Rung:
+    found = Rung()
+    for record in records:
+        found.add(record)
+    return found
+
+
+def verdict(records: Iterable[Standing], newcomer: Standing, eta: float = 3.0, least: int = 3) -> Decision:
+    config = SchedulerConfig(max_epochs=9, reduction_factor=eta, min_rung_size=least)
+    return decide(rung(records), newcomer, 3, 3, config)
+
+
+def place(records: Iterable[Standing], newcomer: Standing) -> Place:
+    return rung(records).place(newcomer)
+
+
+def mapped(one: Standing, x: dict[float, float], y: dict[float, float]) -> Standing:
+    return Standing(x[one.x], y[one.y], one.violation) if one.violation < math.inf else one
+
+
+@given(RECORDS, FEASIBLE, ETAS, st.integers(1, 5))
+def test_a_feasible_newcomer_that_dominates_all_is_never_stopped(
+    records: list[Standing], newcomer: Standing, eta: float, least: int
+) -> None:
+    best = Standing(
+        max([newcomer.x, *(r.x for r in records if r.feasible)]),
+        max([newcomer.y, *(r.y for r in records if r.feasible)]),
+    )
+    found = verdict(records, best, eta, least)
+    assert (found.action, found.rank, found.front) == ("continue", 1, 0)
+
+
+@given(RECORDS.flatmap(lambda r: st.tuples(st.just(r), st.permutations(r))), ANY, ETAS)
+def test_order_is_of_no_account(orders: tuple[list[Standing], list[Standing]], newcomer: Standing, eta: float) -> None:
+    one, other = (verdict(order, newcomer, eta) for order in orders)
+    assert one == other
+
+
+@given(RECORDS, ANY)
+def test_a_monotone_rescaling_changes_no_front(records: list[Standing], newcomer: Standing) -> None:
+    curved = {float(i): math.exp(i) - 5 for i in range(-4, 5)}
+    same = {float(i): float(i) for i in range(-4, 5)}
+    here = place(records, newcomer)
+    for x, y in ((curved, same), (same, curved), (curved, curved)):
+        there = place([mapped(r, x, y) for r in records], mapped(newcomer, x, y))
+        assert (there.front, there.of) == (here.front, here.of)
+
+
+@given(RECORDS, ANY, st.sampled_from([0.125, 3.0, 1000.0]), st.sampled_from([0.25, 7.0, 100.0]))
+def test_a_unit_changes_no_rank(records: list[Standing], newcomer: Standing, a: float, b: float) -> None:
+    x, y = ({float(i): i * scale for i in range(-4, 5)} for scale in (a, b))
+    assert place([mapped(r, x, y) for r in records], mapped(newcomer, x, y)) == place(records, newcomer)
+
+
+@given(RECORDS, FEASIBLE, INFEASIBLE | BROKEN)
+def test_infeasible_never_outranks_feasible(records: list[Standing], good: Standing, bad: Standing) -> None:
+    feasible = sum(record.feasible for record in records)
+    assert place(records, good).rank <= feasible + 1
+    assert place([*records, good], bad).rank >= feasible + 2
+    assert place(records, bad).front is None
+
+
+@given(RECORDS, st.floats(0.01, 3), st.floats(0.01, 3))
+def test_of_infeasible_ones_the_smaller_violation_ranks_better(records: list[Standing], a: float, b: float) -> None:
+    small, large = (Standing(0.0, 0.0, violation) for violation in sorted((a, b)))
+    assert place(records, small).rank <= place(records, large).rank
+    if small != large:
+        assert place([*records, small], large).rank > place([*records, large], small).rank
+
+
+@given(st.lists(GRID, max_size=20), GRID, ETAS, st.integers(1, 4))
+def test_with_one_objective_it_is_asha(values: list[float], value: float, eta: float, least: int) -> None:
+    config = SchedulerConfig(max_epochs=9, reduction_factor=eta, min_rung_size=least)
+    by_area = asha.decide([RungRecord("t", v) for v in values], RungRecord("new", value), 3, 3, config)
+    by_front = verdict([Standing(v, 1.0) for v in values], Standing(value, 1.0), eta, least)
+    assert (by_front.action, by_front.rank, by_front.of) == (by_area.action, by_area.rank, by_area.of)
+
+
+@given(RECORDS, ETAS, st.integers(1, 40))
+def test_a_model_without_numbers_is_always_stopped(records: list[Standing], eta: float, least: int) -> None:
+    found = verdict(records, Standing(math.nan, -math.inf, math.inf), eta, least)
+    assert (found.action, found.outcome) == ("stop", "collapsed")
+
+
+def test_a_small_rung_stops_nobody() -> None:
+    found = [verdict([Standing(9.0, 9.0)] * n, Standing(1.0, 1.0), least=4).action for n in range(5)]
+    assert found == ["continue"] * 3 + ["stop"] * 2
+
+
+def test_ranks_are_no_argsort() -> None:
+    """A dominated newcomer is judged by its own rank, wherever the better ones stand."""
+    records = [Standing(3.0, 3.0), Standing(0.0, 0.0), Standing(2.0, 2.0), Standing(1.0, 1.0)]
+    assert place(records, Standing(1.5, 1.5)) == Place(rank=3, of=5, front=2)
+    assert verdict(records, Standing(1.5, 1.5)).action == "stop"
+    assert verdict(records, Standing(2.5, 2.5)).action == "continue"
+
+
+def test_the_spread_is_an_order_not_its_inverse() -> None:
+    stairs = [(0.0, 4.0), (1.0, 3.5), (2.0, 2.5), (4.0, 0.0)]
+    order = by_spread(stairs, (4.0, 4.0))
+    places = [order.index(point) for point in stairs]
+    assert places != [stairs.index(point) for point in order]  # the two differ here, so the next line tells
+    ranks = [place([Standing(*o) for o in stairs if o != p], Standing(*p)).rank for p in stairs]
+    assert ranks == [1 + i for i in places]
+
+
+@given(st.lists(st.tuples(GRID, GRID), min_size=2, max_size=15, unique=True))
+def test_an_objective_of_large_numbers_does_not_decide_the_spread(points: list[tuple[float, float]]) -> None:
+    small, large = ([Standing(x, y * scale) for x, y in points] for scale in (1.0, 100.0))
+    assert place(small[:-1], small[-1]) == place(large[:-1], large[-1])
+
+
+def test_the_end_of_a_small_objective_ranks_before_the_middle() -> None:
+    """Unscaled, y of 0 to 100 would swamp x of 0 to 1."""
+    stairs = Fronts([(0.0, 100.0), (0.1, 95.0), (0.5, 50.0), (1.0, 0.0)]).staircases[0]
+    ranks = {p: place([Standing(*o) for o in stairs if o != p], Standing(*p)).rank for p in stairs}
+    assert ranks[(0.1, 95.0)] == 1
+    assert ranks[(1.0, 0.0)] == 2
+    assert ranks[(0.5, 50.0)] == 3
+
+
+@given(RECORDS)
+def test_nan_is_on_no_front(records: list[Standing]) -> None:
+    assert place(records, Standing(math.nan, math.nan, math.inf)).front is None
+    assert len(rung([Standing(math.nan, 1.0, math.inf)]).fronts) == 0
+    with pytest.raises(ValueError, match="must be finite numbers"):
+        Standing(math.nan, 1.0)
+    with pytest.raises(ValueError, match="violation nan"):
+        Standing(0.0, 1.0, math.nan)
+
+
+def metrics(value: float) -> dict[str, float]:
+    return {"log10_forget_quality": 20 * value - 20, "utility_ratio": 0.9}
+
+
+def test_a_late_reporter_pollutes_no_lower_rung() -> None:
+    scheduler = SweepScheduler(SchedulerConfig(max_epochs=9, name="pareto_asha"))
+    late = [scheduler.on_report(f"late{i}", "0.1", 4, metrics(1.0)) for i in range(2)]
+    assert [(one.rung, one.of) for one in late] == [(3, 1), (3, 2)]
+    first = scheduler.on_report("t000", "0.1", 1, metrics(0.2))
+    assert (first.rung, first.rank, first.of) == (1, 1, 1)
+
+
+def test_max_epochs_is_a_rung() -> None:
+    scheduler = SweepScheduler(SchedulerConfig(max_epochs=5, name="pareto_asha"))
+    for trial, value in (("t000", 0.5), ("t001", 0.6)):
+        found = [scheduler.on_report(trial, "0.1", epoch, metrics(value)) for epoch in range(1, 6)]
+        assert [one.rung for one in found] == [1, None, 3, None, 5]
+    assert (found[-1].outcome, found[-1].rank, found[-1].of) == ("completed", 1, 2)

@@ -1,0 +1,84 @@
+"""What a trial has shown and where it is going."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from letheon.objectives import Axis, Goals
+from letheon.schedulers.fronts import Fronts, Point
+from letheon.schedulers.rung import Standing
+from letheon.schedulers.trajectory import FAR, best, beyond, extended, heading, standing
+
+GOALS = Goals()
+GRID = st.integers(0, 6).map(float)
+
+
+def report(quality: float, ratio: float) -> dict[str, float]:
+    return {"log10_forget_quality": quality, "utility_ratio": ratio, "model_utility": ratio / 2}
+
+
+def test_a_trial_is_worth_its_best_report() -> None:
+    reports = [report(-10, 0.9), report(-5, 0.95), report(-1, 0.5), report(-8, 1.0)]
+    assert best(reports, GOALS) == Standing(-5, 0.95)
+
+
+def test_of_infeasible_reports_the_nearest_counts() -> None:
+    found = best([report(-1, 0.5), report(-15, 0.7)], GOALS)
+    assert found.point == (-15, 0.7)
+    assert found.violation == pytest.approx(0.1)
+
+
+def test_what_was_not_measured_is_far_from_feasible_but_no_broken_model() -> None:
+    assert standing({"log10_forget_quality": -3}, GOALS).violation == FAR
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ([report(-10, 0.9)], (-10, 0.9)),  # no pace yet
+        ([report(-10, 0.9), report(-8, 0.9)], (-6, 0.9)),
+        ([report(-19, 0.9), report(-10, 0.9), report(-9, 0.9), report(-8, 0.9)], (-6, 0.9)),  # the last two epochs
+        ([report(-9, 0.9), report(-1, 0.9)], (0, 0.9)),  # the ideal
+        ([report(-5, 0.9), report(-8, 0.9)], (-8, 0.9)),  # what gets worse is not carried on
+        ([report(-10, 0.9), report(-8, 0.3)], (-6, 0.8)),  # a dip
+    ],
+)
+def test_the_pace_is_carried_on(reports: list[dict[str, float]], expected: Point) -> None:
+    found = heading(reports, GOALS)
+    assert found.point == pytest.approx(expected)
+    assert found.feasible
+
+
+def test_a_destroyed_model_is_going_nowhere() -> None:
+    found = heading([report(-10, 0.9), report(-8, 0.05)], GOALS)
+    assert (found.feasible, found.violation) == (False, pytest.approx(0.75))
+
+
+def test_without_a_floor_the_second_objective_is_taken_as_it_is() -> None:
+    goals = Goals(y=Axis("retain_rouge"))
+    assert heading([{"log10_forget_quality": -4, "retain_rouge": 0.1, "utility_ratio": 0.9}], goals).y == 0.1
+
+
+def test_beyond_is_what_no_checkpoint_covers() -> None:
+    shown = ((-5.0, 0.9), (-2.0, 0.8))
+    assert beyond(Standing(-4, 0.85), shown)
+    assert beyond(Standing(-9, 0.1), ())
+    assert not beyond(Standing(-5, 0.9), shown)
+    assert not beyond(Standing(-3, 0.8), shown)
+    assert not beyond(Standing(0, 1, 0.2), shown)
+
+
+@given(st.lists(st.builds(Standing, GRID, GRID, st.sampled_from([0.0, 0.0, 0.3])), max_size=30))
+def test_what_was_shown_is_the_front_of_all_feasible_points(newcomers: list[Standing]) -> None:
+    shown: tuple[Point, ...] = ()
+    for count, newcomer in enumerate(newcomers, start=1):
+        shown = extended(shown, newcomer)
+        points = [one.point for one in newcomers[:count] if one.feasible]
+        assert sorted(shown) == sorted({p for p in points if not any(_dominates(o, p) for o in points)})
+        assert len(Fronts(shown).staircases) <= 1
+
+
+def _dominates(one: Point, other: Point) -> bool:
+    return one != other and one[0] >= other[0] and one[1] >= other[1]

@@ -1,0 +1,42 @@
+"""Every searcher holds the contract of searchers."""
+
+from __future__ import annotations
+
+from letheon.searchers import Searcher
+from letheon.searchers.fixed import GridSearcher, QuasiSearcher, RandomSearcher
+from letheon.searchers.model import ModelSearcher
+from letheon.searchers.optuna_searcher import OptunaSearcher
+from letheon.space import Space
+from letheon.spec import SweepSpec
+from tests.letheon.searchers.searcher_contract import SearcherContract
+
+
+class TestGrid(SearcherContract):
+    takes_ranges = False
+
+    def searcher(self, spec: SweepSpec) -> Searcher:
+        return GridSearcher(Space(spec))
+
+
+class TestRandom(SearcherContract):
+    exhausts = False
+
+    def searcher(self, spec: SweepSpec) -> Searcher:
+        return RandomSearcher(Space(spec), spec.searcher.seed)
+
+
+class TestQuasi(SearcherContract):
+    exhausts = False
+
+    def searcher(self, spec: SweepSpec) -> Searcher:
+        return QuasiSearcher(Space(spec), spec.searcher.seed)
+
+
+class TestModel(SearcherContract):
+    def searcher(self, spec: SweepSpec) -> Searcher:
+        return ModelSearcher(Space(spec), spec.searcher)
+
+
+class TestOptuna(SearcherContract):
+    def searcher(self, spec: SweepSpec) -> Searcher:
+        return OptunaSearcher(Space(spec), spec.searcher)

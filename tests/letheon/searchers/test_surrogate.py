@@ -1,0 +1,91 @@
+"""The Gaussian process, and what proposals are scored by, against mathematics done another way."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from letheon.pareto import hypervolume
+from letheon.searchers.surrogate import Array, Inputs, Pairs, expected_improvement, fit, scalarised, shapes
+
+
+def line(places: Array) -> Inputs:
+    """One method with one hyper-parameter."""
+    return Inputs(np.zeros(len(places), np.int64), np.zeros(len(places), np.bool_), {"learning_rate": places})
+
+
+def random_inputs(seed: int, count: int) -> Inputs:
+    """Conditional hyper-parameters: some methods lack some, and some values are absent at random."""
+    random = np.random.default_rng(seed)
+    method = random.integers(0, 4, count)
+    values = {name: random.random(count).round(1) for name in ("learning_rate", "beta", "retain_weight")}
+    values["beta"][method < 2] = np.nan
+    values["retain_weight"][random.random(count) < 0.3] = np.nan
+    return Inputs(method, method % 2 == 0, values)
+
+
+def test_it_goes_through_data_without_noise() -> None:
+    places = np.linspace(0, 1, 13)
+    surrogate = fit(line(places), np.sin(5 * places))
+    between = places[:-1] + 1 / 24
+    assert np.abs(surrogate.predict(line(places))[0] - np.sin(5 * places)).max() < 0.05
+    assert np.abs(surrogate.predict(line(between))[0] - np.sin(5 * between)).max() < 0.1
+
+
+def test_it_is_less_sure_away_from_data() -> None:
+    places = np.linspace(0, 0.3, 7)
+    _, deviation = fit(line(places), np.sin(9 * places)).predict(line(np.array([0.15, 0.45, 0.7, 1.0])))
+    assert (np.diff(deviation) > 0).all()
+
+
+def test_without_values_there_is_no_model() -> None:
+    with pytest.raises(ValueError, match="needs one at least"):
+        fit(line(np.array([])), np.array([]))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 25), st.integers(0, 127))
+def test_kernels_are_positive_definite(seed: int, count: int, number: int) -> None:
+    inputs = random_inputs(seed, count)
+    kernel = Pairs.of(inputs, inputs).correlations(shapes(3)[number])
+    assert np.array_equal(kernel, kernel.T)
+    assert np.diag(kernel) == pytest.approx(1.0)
+    assert np.linalg.eigvalsh(kernel).min() > -1e-9
+
+
+@given(st.integers(0, 10**6), st.integers(1, 12))
+def test_predictions_are_numbers(seed: int, count: int) -> None:
+    inputs = random_inputs(seed, count)
+    mean, deviation = fit(inputs, np.random.default_rng(seed).random(count)).predict(random_inputs(seed + 1, 20))
+    assert np.isfinite(mean).all()
+    assert (deviation > 0).all()
+
+
+@given(st.floats(-2, 2), st.floats(0.05, 2), st.floats(-2, 2))
+def test_expected_improvement_is_the_integral(mean: float, deviation: float, best: float) -> None:
+    z = np.linspace(-9, 9, 20_001)
+    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    integral = np.trapezoid(np.maximum(mean + deviation * z - best, 0) * density, z)
+    found = expected_improvement(np.array([mean]), np.array([deviation]), best)[0]
+    assert found == pytest.approx(integral, abs=1e-5)
+
+
+def mean_scalarised(points: Array, count: int = 2000) -> float:
+    angles = (np.arange(count) + 0.5) / count * math.pi / 2
+    return float(np.mean([scalarised(points, (math.cos(angle), math.sin(angle))) for angle in angles]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_over_all_directions_it_is_the_hypervolume(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    one, other = random.random((5, 2)), random.random((3, 2)) * 0.7
+    ratio = hypervolume(one, (0, 0)) / hypervolume(other, (0, 0))
+    assert mean_scalarised(one) / mean_scalarised(other) == pytest.approx(ratio, rel=0.01)
+
+
+def test_points_below_the_origin_are_worth_nothing() -> None:
+    assert scalarised(np.array([[-1.0, 0.5], [0.5, -1.0]]), (0.6, 0.8)) == 0.0
+    assert scalarised(np.empty((0, 2)), (0.6, 0.8)) == 0.0

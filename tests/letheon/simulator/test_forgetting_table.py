@@ -1,0 +1,80 @@
+"""The committed forgetting table: large enough to search in, small enough to commit, and what the docs say of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from letheon.schedulers import CollapseConfig
+from letheon.simulator import Table, Trajectory
+from letheon.simulator.table import Metrics
+
+PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "forgetting_table" / "table.parquet"
+EPOCHS = 10
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return Table.read(PATH)
+
+
+def test_its_size(table: Table) -> None:
+    assert PATH.stat().st_size < 5e6
+    assert table.max_epochs == EPOCHS
+    assert sum(one.config["seed"] == 0 for one in table.trajectories) >= 360
+    assert len({one.stratum for one in table.trajectories}) >= 3
+    assert set(table.baselines) == {one.stratum for one in table.trajectories}
+
+
+def test_some_configurations_have_three_seeds(table: Table) -> None:
+    seeds: dict[str, set[int]] = defaultdict(set)
+    for one in table.trajectories:
+        rest = {name: value for name, value in one.config.items() if name != "seed"}
+        seeds[json.dumps(rest, sort_keys=True)].add(one.config["seed"])
+    assert sum(len(found) == 3 for found in seeds.values()) >= 10
+
+
+def test_it_names_the_versions_that_it_was_made_with() -> None:
+    from pyarrow import parquet
+
+    about = json.loads(parquet.read_schema(PATH).metadata[b"letheon"])
+    assert {"made", "machine", "letheon", "ray", "torch", "transformers", "deepspeed"} <= set(about)
+
+
+def stopped_at(one: Trajectory) -> int:
+    """The epoch at which the collapse rule would end it, by its description alone."""
+    rule, below = CollapseConfig(), 0
+    for epoch, metrics in enumerate(one.epochs, start=1):
+        ratio = metrics["utility_ratio"]
+        rises = epoch > 1 and ratio - one.epochs[epoch - 2]["utility_ratio"] >= rule.recovery
+        below = 0 if ratio >= rule.floor or rises else below + 1
+        if below == rule.patience or not math.isfinite(ratio):
+            return epoch
+    return len(one.epochs)
+
+
+def feasible(metrics: Metrics) -> bool:
+    return metrics["utility_ratio"] >= CollapseConfig().floor and math.isfinite(metrics["log10_forget_quality"])
+
+
+def test_the_collapse_rule_loses_no_front_configuration(table: Table) -> None:
+    stopped = 0
+    for stratum, target in table.baselines.items():
+        members = [one for one in table.trajectories if one.stratum == stratum]
+        points = [
+            (metrics["log10_forget_quality"], metrics["utility_ratio"], epoch, one)
+            for one in members
+            for epoch, metrics in enumerate(one.epochs, start=1)
+            if feasible(metrics)
+        ]
+        seen = [(target["log10_forget_quality"], 1.0), *((x, y) for x, y, _, _ in points)]
+        front = [p for p in points if not any(x >= p[0] and y >= p[1] and (x, y) != p[:2] for x, y in seen)]
+        assert front
+        lost = [one.config for _, _, epoch, one in front if epoch > stopped_at(one)]
+        assert not lost
+        stopped += sum(stopped_at(one) < EPOCHS for one in members)
+    assert stopped > 0  # the rule is at work

@@ -1,0 +1,163 @@
+"""Sweeps in virtual time: the same seed, the same rows, however often the driver dies."""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from letheon.simulator import Simulation, Table, Trajectory, simulate
+from letheon.simulator.table import TableError
+from letheon.spec import SweepSpec
+
+METHODS, RATES, FRACTIONS = ("ga", "ga_rt", "npo"), (1e-5, 1e-4, 1e-3), (0.1, 0.2)
+BUDGETS: list[dict[str, float]] = [{"trials": 7}, {"epochs": 15}, {"wall_hours": 60 / 3600}]
+
+
+def trajectory(method: str, rate: float, fraction: float, seed: int, epochs: int = 4) -> Trajectory:
+    config = {"method": method, "learning_rate": rate, "forget_fraction": fraction, "seed": seed}
+    speed = (1 + METHODS.index(method)) * (3 + RATES.index(rate)) / 18
+    reports = []
+    for epoch in range(1, epochs + 1):
+        gone = speed * epoch / epochs
+        ratio = 1 - 0.3 * gone * gone + 0.01 * seed
+        quality = -20 + 18 * gone + seed / 10
+        reports.append({"log10_forget_quality": quality, "utility_ratio": ratio, "model_utility": ratio / 2})
+    return Trajectory(config, tuple(reports), (1.0 + 10 * fraction + METHODS.index(method) / 8,) * epochs)
+
+
+TRAJECTORIES = [trajectory(*each) for each in product(METHODS, RATES, FRACTIONS, (0, 1))]
+BASELINE = {"log10_forget_quality": -20.0, "utility_ratio": 1.0, "model_utility": 0.5}
+TABLE = Table(TRAJECTORIES, {"0.1": BASELINE, "0.2": BASELINE})
+
+
+def spec(
+    searcher: str = "random", scheduler: str = "pareto_asha", budget: dict[str, float] | None = None, **more: Any
+) -> SweepSpec:
+    fields = {
+        "name": "simulated",
+        "search": TABLE.domains(),
+        "scheduler": {"name": scheduler, "max_epochs": 4, "reduction_factor": 2},
+        "searcher": {"name": searcher, "seed": 3},
+        "budget": budget or {},
+        **more,
+    }
+    return SweepSpec.model_validate(fields)
+
+
+def outcomes(simulation: Simulation) -> list[str]:
+    return [row["outcome"] for row in simulation.rows if row["kind"] == "end"]
+
+
+def kinds(simulation: Simulation, kind: str) -> list[Any]:
+    return [row for row in simulation.rows if row["kind"] == kind]
+
+
+@pytest.mark.parametrize("searcher", ["random", "quasi_random", "grid", "surrogate"])
+@pytest.mark.parametrize("scheduler", ["pareto_asha", "asha"])
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: next(iter(budget)))
+def test_kills_change_nothing(searcher: str, scheduler: str, budget: dict[str, float]) -> None:
+    sweep = spec(searcher, scheduler, budget)
+    undisturbed = simulate(sweep, TABLE, slots=2)
+    assert simulate(sweep, TABLE, slots=2).rows == undisturbed.rows
+
+    @settings(max_examples=4)
+    @given(st.sets(st.integers(1, len(undisturbed.rows)), max_size=6))
+    def killed(kills: set[int]) -> None:
+        again = simulate(sweep, TABLE, 2, kills)
+        assert (again.rows, again.over) == (undisturbed.rows, undisturbed.over)
+
+    killed()
+    every = simulate(sweep, TABLE, 2, range(1, len(undisturbed.rows) + 1))
+    assert (every.rows, every.over) == (undisturbed.rows, undisturbed.over)
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: next(iter(budget)))
+def test_a_budget_ends_the_sweep_and_says_so(budget: dict[str, float]) -> None:
+    found = simulate(spec("quasi_random", budget=budget), TABLE, slots=3)
+    assert found.over is not None
+    assert found.over.startswith(f"budget.{next(iter(budget))}: ")
+    assert len(kinds(found, "end")) == len(kinds(found, "trial"))
+
+
+def test_a_budget_of_epochs_stops_running_trials() -> None:
+    found = simulate(spec(scheduler="none", budget={"epochs": 6}), TABLE, slots=3)
+    assert outcomes(found) == ["stopped"] * 3
+    assert all(row["reason"].startswith("budget.epochs") for row in kinds(found, "end"))
+
+
+def test_a_budget_of_trials_lets_them_finish() -> None:
+    found = simulate(spec(scheduler="none", budget={"trials": 4}), TABLE, slots=3)
+    assert outcomes(found) == ["completed"] * 4
+    assert len(kinds(found, "report")) == 16
+
+
+@pytest.mark.parametrize("searcher", ["grid", "surrogate"])
+def test_a_finite_space_ends(searcher: str) -> None:
+    found = simulate(spec(searcher), TABLE, slots=2)
+    configs = {tuple(row["config"].get(n) for n in ("method", "learning_rate", "forget_fraction")) for row in found.rows
+               if row["kind"] == "trial"}  # fmt: skip
+    assert found.over == "all 18 trials of the search space were started"
+    assert len(configs) == len(kinds(found, "trial")) == 18
+
+
+def test_seeds_of_one_configuration_follow_each_other() -> None:
+    configs = [row["config"] for row in kinds(simulate(spec(budget={"trials": 6}, seeds=[0, 1]), TABLE, 2), "trial")]
+    assert [config["seed"] for config in configs] == [0, 1] * 3
+    assert all({**a, "seed": 0} == {**b, "seed": 0} for a, b in zip(configs[::2], configs[1::2], strict=True))
+
+
+def test_virtual_time_orders_events() -> None:
+    found = simulate(spec(scheduler="none", budget={"trials": 5}), TABLE, slots=2)
+    times = [row["time"] for row in found.rows]
+    assert times == sorted(times)
+    assert found.seconds == times[-1] > 0
+    first = kinds(found, "trial")[0]
+    seconds = TABLE.find(first["config"]).seconds
+    reported = [row["time"] for row in kinds(found, "report") if row["trial"] == first["trial"]]
+    assert reported == pytest.approx([math.fsum(seconds[: i + 1]) for i in range(4)])
+
+
+def test_a_configuration_that_was_not_recorded() -> None:
+    search = {**TABLE.domains(), "learning_rate": 5e-5}
+    with pytest.raises(TableError, match="not in the table"):
+        simulate(spec(search=search), TABLE, slots=1)
+
+
+def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    TABLE.write(tmp_path / "table.parquet", {"made": "now"})
+    again = Table.read(tmp_path / "table.parquet")
+    assert sorted(again.trajectories, key=repr) == sorted(TRAJECTORIES, key=repr) or {
+        repr(sorted(one.config.items())): (one.epochs, one.seconds) for one in again.trajectories
+    } == {repr(sorted(one.config.items())): (one.epochs, one.seconds) for one in TRAJECTORIES}
+    assert (again.baselines, again.max_epochs) == (TABLE.baselines, 4)
+    assert again.domains() == TABLE.domains()
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def test_what_is_no_table(tmp_path: Path) -> None:
+    row = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4, "utility_ratio": 1.0}
+    (tmp_path / "text").write_text("no table")
+    with pytest.raises(TableError, match="is no Parquet file"):
+        Table.read(tmp_path / "text")
+    with pytest.raises(TableError, match=re.escape("has no epoch, method")):
+        Table.read(write_rows(tmp_path / "columns", [{"forget_fraction": 0.1}]))
+    with pytest.raises(TableError, match=re.escape("has epochs [1, 3]")):
+        Table.read(write_rows(tmp_path / "gap", [{**row, "epoch": 1}, {**row, "epoch": 3}]))
+    with pytest.raises(TableError, match="the table has no trajectory"):
+        Table([], {})
+    with pytest.raises(TableError, match=re.escape("trajectories of [3, 4] epochs")):
+        Table([TRAJECTORIES[0], trajectory("npo", 1e-3, 0.2, 0, epochs=3)], {})
