@@ -24,8 +24,8 @@ for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from policies.compare import POLICIES, Task, run_task  # noqa: E402
-from policies.report import draw, summary, table_lines  # noqa: E402
+from policies.compare import POLICIES, Task, run_task  # type: ignore[import-not-found]  # noqa: E402 (beside this script)
+from policies.report import draw, summary, table_lines  # type: ignore[import-not-found]  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "forgetting_table" / "table.parquet"

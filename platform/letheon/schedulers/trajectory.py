@@ -42,9 +42,11 @@ def heading(reports: Sequence[Metrics], goals: Goals) -> Standing:
     before = standing(reports[max(len(reports) - 1 - STRIDE, 0)], goals)
     ideal = goals.x.sign * goals.x.best
     x = min(now.x + max(now.x - before.x, 0.0), ideal) if now.x < ideal else now.x
-    if goals.y.ratio is None or now.violation > LOST * goals.floor:
+    dip = max(goals.floor - goals.ratio(reports[-1]), 0.0)
+    if goals.y.ratio is None or dip > LOST * goals.floor:
         return Standing(x, now.y, now.violation)
-    return Standing(x, max(now.y, goals.floor), 0.0)
+    limits = sum(limit.violation(reports[-1]) for limit in goals.limits)
+    return Standing(x, max(now.y, goals.floor), min(limits, FAR))
 
 
 def beyond(heading: Standing, shown: Sequence[Point]) -> bool:

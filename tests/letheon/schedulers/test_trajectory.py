@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.objectives import Axis, Goals
+from letheon.objectives import Axis, Goals, Limit
 from letheon.schedulers.fronts import Fronts, Point
 from letheon.schedulers.rung import Standing
 from letheon.schedulers.trajectory import FAR, best, beyond, extended, heading, standing
@@ -26,7 +26,7 @@ def test_a_trial_is_worth_its_best_report() -> None:
 
 def test_of_infeasible_reports_the_nearest_counts() -> None:
     found = best([report(-1, 0.5), report(-15, 0.7)], GOALS)
-    assert found.point == (-15, 0.7)
+    assert found.point == pytest.approx((-15.0, 0.7))
     assert found.violation == pytest.approx(0.1)
 
 
@@ -53,7 +53,8 @@ def test_the_pace_is_carried_on(reports: list[dict[str, float]], expected: Point
 
 def test_a_destroyed_model_is_going_nowhere() -> None:
     found = heading([report(-10, 0.9), report(-8, 0.05)], GOALS)
-    assert (found.feasible, found.violation) == (False, pytest.approx(0.75))
+    assert not found.feasible
+    assert found.violation == pytest.approx(0.75)
 
 
 def test_without_a_floor_the_second_objective_is_taken_as_it_is() -> None:
@@ -82,3 +83,10 @@ def test_what_was_shown_is_the_front_of_all_feasible_points(newcomers: list[Stan
 
 def _dominates(one: Point, other: Point) -> bool:
     return one != other and one[0] >= other[0] and one[1] >= other[1]
+
+
+def test_a_dip_is_forgiven_but_a_limit_is_not() -> None:
+    goals = Goals(limits=(Limit("privleak", -0.1, 0.1),))
+    report = {"log10_forget_quality": -5.0, "utility_ratio": 0.7, "privleak": 0.5}
+    assert heading([report], goals).violation == pytest.approx(0.4)
+    assert heading([{**report, "privleak": 0.0}], goals).feasible

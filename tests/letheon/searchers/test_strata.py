@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letheon.searchers.strata import Share, next_stratum
@@ -42,6 +42,7 @@ def test_a_gain_of_long_ago_is_forgotten() -> None:
     assert next_stratum({"old": Share(400, [(1, 0.5)]), "new": Share(410, [(410, 0.1)])}, 10) == "new"
 
 
+@settings(max_examples=20)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1)), min_size=1, max_size=20))
 def test_nobody_starves(gains: list[dict[str, float]]) -> None:
     # A sixth at least is everybody's; what others had before their pace fell leaves 22 of 200 in the worst case.
