@@ -47,7 +47,7 @@ class Conductor:
         self._space, self._searcher = Space(spec), searcher_of(spec)
         self._scheduler = SweepScheduler(spec.scheduler, goals)
         gpus = spec.trial.workers * spec.trial.gpus_per_worker
-        self.history = History(goals, self._baselines, len(spec.seeds), gpus)
+        self.history = History(goals, self._baselines, gpus)
         self._open: dict[str, Row] = {}
         self._given: set[str] = set()
         self._ends: dict[str, Row] = {}

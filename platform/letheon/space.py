@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import product
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 
@@ -29,6 +29,7 @@ EXHAUSTING = ("grid", "surrogate", "optuna")
 
 Range: TypeAlias = Uniform | LogUniform
 Values: TypeAlias = dict[str, Scalar]
+Identity: TypeAlias = tuple[Any, ...]
 
 stratum = stratum_of
 
@@ -77,6 +78,10 @@ class Space:
             draw = uniforms(1, seed, number, zlib.crc32(name.encode()))[0]
             found[name] = between(domain, float(draw), whole=is_whole(name))
         return found
+
+    def identity(self, values: Mapping[str, Any]) -> Identity:
+        """The same for equal configurations, whatever their seed and whatever is not searched."""
+        return tuple(values.get(name) for name in self.spec.search)
 
     def hyperparameters(self, values: Mapping[str, Scalar], seed: int) -> Hyperparameters:
         """The trial's own: what is not searched comes from the trial section, and from the method's declarations.

@@ -40,16 +40,13 @@ class Seen:
 
 @dataclass
 class Trial:
-    """One trial so far. `number` is that of its configuration: trials that differ by seed only share it."""
+    """One trial so far."""
 
     name: str
-    number: int
     stratum: str
     config: Mapping[str, Any]
     points: list[Seen] = field(default_factory=list)
     outcome: str | None = None
-    reached: bool = False
-    """Whether it was let run to the last epoch."""
 
     @property
     def best(self) -> Seen | None:
@@ -88,11 +85,11 @@ class History:
     """All trials by name, in the order they were proposed, and the progress of every stratum.
 
     `baselines`: the untouched target model's metrics by stratum; a trial row's own `baseline` serves where one lacks.
-    `seeds`: how many trials each configuration has. `gpus`: of one trial.
+    `gpus`: of one trial.
     """
 
-    def __init__(self, goals: Goals, baselines: Mapping[str, Metrics], seeds: int = 1, gpus: float = 0.0) -> None:
-        self._goals, self._baselines, self._seeds = goals, dict(baselines), seeds
+    def __init__(self, goals: Goals, baselines: Mapping[str, Metrics], gpus: float = 0.0) -> None:
+        self._goals, self._baselines = goals, dict(baselines)
         self.meter = Meter(gpus)
         self.trials: dict[str, Trial] = {}
         self.earlier: list[Trial] = []
@@ -111,8 +108,7 @@ class History:
         kind = row["kind"]
         if kind == "trial":
             self._baselines.setdefault(row["stratum"], row.get("baseline") or {})
-            number = len(self.trials) // self._seeds
-            trial = Trial(row["trial"], number, row["stratum"], row["config"])
+            trial = Trial(row["trial"], row["stratum"], row["config"])
             self.trials[row["trial"]] = self._open[row["trial"]] = trial
         elif kind == "report" and row["epoch"] >= 1:
             trial = self.trials[row["trial"]]
@@ -123,15 +119,13 @@ class History:
             trial = self.trials[row["trial"]]
             self._open.pop(row["trial"], None)
             trial.outcome = row["outcome"]
-            trial.reached = row["outcome"] == "completed"
         elif kind == "warm":
             self.earlier.append(self._warm(row))
 
     def _warm(self, row: Row) -> Trial:
         self._baselines.setdefault(row["stratum"], row.get("baseline") or {})
         points = [self.seen(row["stratum"], epoch, metrics) for epoch, metrics in row["points"]]
-        outcome = row["outcome"]
-        return Trial(row["trial"], -1, row["stratum"], row["config"], points, outcome, outcome == "completed")
+        return Trial(row["trial"], row["stratum"], row["config"], points, row["outcome"])
 
     def seen(self, stratum: str, epoch: int, metrics: Metrics) -> Seen:
         x, y = self._goals.gained(metrics, self._baselines.get(stratum, {}))

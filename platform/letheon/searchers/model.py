@@ -19,10 +19,8 @@ from letheon.searchers.history import NOTHING, History, Trial
 from letheon.searchers.proposal import Proposal
 from letheon.searchers.strata import strata_in_turn
 from letheon.searchers.surrogate import Array, expected_improvement, fit, scalarised
-from letheon.space import Space, Values, between, is_whole
+from letheon.space import Identity, Space, Values, between, is_whole
 from letheon.spec import SearcherSpec
-
-Identity = tuple[Any, ...]
 
 MOST_TRIALS = 150
 """A fit costs their cube; the newest of the stratum itself come first."""
@@ -43,7 +41,7 @@ class ModelSearcher:
         self._anywhere = QuasiSearcher(space, settings.seed)
 
     def propose(self, number: int, history: History) -> Proposal | None:
-        tried = {self._identity(trial.config) for trial in history.trials.values()}
+        tried = {self._space.identity(trial.config) for trial in history.trials.values()}
         for stratum in strata_in_turn(history, self._space.spec):
             candidates = self._candidates(number, stratum, history, tried)
             if candidates:
@@ -67,7 +65,7 @@ class ModelSearcher:
     # -- the model
 
     def _scores(self, number: int, stratum: str, candidates: Sequence[Values], known: Sequence[Trial]) -> Array:
-        """(candidates,) expected improvement; running trials are taken for what the model makes of them."""
+        """(candidates,) expected improvement. The model learns from trials that have ended; others have more to show."""
         direction = _direction(number, self._settings.seed)
         newest = sorted(reversed(known), key=lambda trial: trial.stratum != stratum)[:MOST_TRIALS]
         values = np.array([_worth(trial, direction) for trial in newest])
@@ -81,17 +79,13 @@ class ModelSearcher:
 
     # -- what may be proposed
 
-    def _identity(self, values: Mapping[str, Any]) -> Identity:
-        """The same for equal configurations, whatever their seed and whatever is not searched."""
-        return tuple(values.get(name) for name in self._space.spec.search)
-
     def _candidates(self, number: int, stratum: str, history: History, tried: set[Identity]) -> list[Values]:
         if self._space.finite:
             found: Iterator[Values] = (dict(each) for each in self._space.combinations)
         else:
             found = self._drawn(number, stratum, history)
         mine = (each for each in found if stratum_of(float(each["forget_fraction"])) == stratum)
-        return [each for each in mine if self._identity(each) not in tried]
+        return [each for each in mine if self._space.identity(each) not in tried]
 
     def _drawn(self, number: int, stratum: str, history: History) -> Iterator[Values]:
         fraction = next(each for each in self._space.spec.fractions if stratum_of(each) == stratum)

@@ -22,7 +22,7 @@ from letheon.searchers.fixed import QuasiSearcher
 from letheon.searchers.history import History, Seen, Trial
 from letheon.searchers.proposal import Proposal
 from letheon.searchers.strata import strata_in_turn
-from letheon.space import SIGNIFICANT_DIGITS, Range, Space, Values, is_whole
+from letheon.space import SIGNIFICANT_DIGITS, Identity, Range, Space, Values, is_whole
 from letheon.spec import Domain, LogUniform, Scalar, SearcherSpec, Uniform, values_of
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
     from optuna.trial import Trial as Asked
-
-Identity = tuple[Any, ...]
 
 OPTUNA_STRATA: Literal["each", "shared"] = "shared"
 """each: a study for each stratum. shared: one study of all trials, values in the box of each one's own stratum.
@@ -58,7 +56,7 @@ class OptunaSearcher:
         self._anywhere = QuasiSearcher(space, settings.seed)
 
     def propose(self, number: int, history: History) -> Proposal | None:
-        tried = {self._identity(trial.config) for trial in history.trials.values()}
+        tried = {self._space.identity(trial.config) for trial in history.trials.values()}
         for stratum in strata_in_turn(history, self._space.spec):
             if not self._space.finite or any(self._untried(stratum, tried)):
                 return self._choose(number, stratum, history, tried)
@@ -75,7 +73,7 @@ class OptunaSearcher:
     def _starting(self, known: Sequence[Trial]) -> bool:
         """Whether too few configurations have shown something: those that run or failed tell TPE nothing."""
         strata = 1 if OPTUNA_STRATA == "each" else len(self._space.spec.fractions)
-        shown = {self._identity(trial.config) for trial in known if trial.outcome not in (None, "failed")}
+        shown = {self._space.identity(trial.config) for trial in known if trial.outcome not in (None, "failed")}
         return len(shown) < self._settings.startup_trials * strata
 
     # -- what Optuna is told
@@ -154,7 +152,7 @@ class OptunaSearcher:
         """Something new, where everything is listed; what was asked runs already, as far as the study knows."""
         for _ in range(ASKS):
             values = self._with_fraction(self._suggested(study.ask()), stratum)
-            if not self._space.finite or self._identity(values) not in tried:
+            if not self._space.finite or self._space.identity(values) not in tried:
                 break
         return self._untried_near(values, stratum, tried)
 
@@ -182,7 +180,7 @@ class OptunaSearcher:
 
     def _untried_near(self, values: Values, stratum: str, tried: set[Identity]) -> Values:
         """The values themselves, or of a finite space the nearest untried combination; of several the first listed."""
-        if not self._space.finite or self._identity(values) not in tried:
+        if not self._space.finite or self._space.identity(values) not in tried:
             return values
         return min(self._untried(stratum, tried), key=lambda other: self._distance(values, other))
 
@@ -206,12 +204,8 @@ class OptunaSearcher:
         """All listed combinations by stratum: of a finite space everything there is."""
         found: dict[str, dict[Identity, Values]] = {stratum_of(each): {} for each in self._space.spec.fractions}
         for values in self._space.combinations:
-            found[stratum_of(float(values["forget_fraction"]))][self._identity(values)] = values
+            found[stratum_of(float(values["forget_fraction"]))][self._space.identity(values)] = values
         return found
-
-    def _identity(self, values: Mapping[str, Any]) -> Identity:
-        """The same for equal configurations, whatever their seed and whatever is not searched."""
-        return tuple(values.get(name) for name in self._space.spec.search)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Sweep:
         self.history = self._fresh()
 
     def _fresh(self) -> History:
-        return History(goals_of(self.spec).before_audit, {}, len(self.spec.seeds))
+        return History(goals_of(self.spec).before_audit, {})
 
     @property
     def number(self) -> int:

@@ -273,7 +273,7 @@ def test_the_nearest_untried_combination_follows_when_nothing_new_is_asked_for()
             [trial] = sweep.start(values)
             sweep.complete(trial)
     searcher = searcher_for(sweep)
-    tried = {searcher._identity(trial.config) for trial in sweep.history.trials.values()}
+    tried = {searcher._space.identity(trial.config) for trial in sweep.history.trials.values()}
     assert searcher._untried_near({**near, "beta": 0.2}, "0.1", tried) == near
     assert searcher._untried_near({**far, "learning_rate": 1e-4}, "0.1", tried) == far
 
