@@ -65,7 +65,7 @@ class ModelSearcher:
     # -- the model
 
     def _scores(self, number: int, stratum: str, candidates: Sequence[Values], known: Sequence[Trial]) -> Array:
-        """(candidates,) expected improvement. The model learns from trials that have ended; others have more to show."""
+        """(candidates,) expected improvement. The model learns from ended trials; others have more to show."""
         direction = _direction(number, self._settings.seed)
         newest = sorted(reversed(known), key=lambda trial: trial.stratum != stratum)[:MOST_TRIALS]
         values = np.array([_worth(trial, direction) for trial in newest])
