@@ -59,6 +59,7 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
         "target_digest": prepared.target.key,
         "retain_digest": {stratum(fraction): artefact.key for fraction, artefact in prepared.retain.items()},
         "world_size": workers.workers,
+        "gpus_per_trial": workers.workers * workers.gpus_per_worker,
         "seeds": list(sweep.spec.seeds),
         "retain": {
             key: {name: metrics[name] for name in told if name in metrics}

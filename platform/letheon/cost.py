@@ -1,0 +1,214 @@
+"""What a sweep's slots did with their time, and what stopping trials early has saved: arithmetic on journal rows. Pure.
+
+A slot-second is one second of one slot, GPUs or not. Times are the rows' own, so hours in which no driver lived cost
+nothing. Takes no decision: the budget's meter does that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from letheon.front import front_of
+from letheon.objectives import Goals
+from letheon.records import Row
+from letheon.records.state import begins
+
+EARLY = ("pruned", "collapsed")  # outcomes that a scheduler decided: what they did not run was saved
+UNDONE = (*EARLY, "failed", "stopped")  # outcomes that count as waste where the trial gave no front point
+
+
+@dataclass
+class Work:
+    """What trials did, in slot-seconds. `startup` is all that is neither training nor evaluation: a slot's start, a
+    model's reset, checkpoints, waiting for a verdict. `wasted`: the part of the three that went into trials which were
+    stopped early or failed and gave no front point. `epochs_saved` were not run by trials that the scheduler stopped,
+    `seconds_saved` is what they would have cost at their stratum's mean."""
+
+    train: float = 0.0
+    evaluation: float = 0.0
+    startup: float = 0.0
+    wasted: float = 0.0
+    epochs: int = 0
+    epochs_saved: int = 0
+    seconds_saved: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        return self.train + self.evaluation + self.startup
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`strata`: by forget fraction. `preparation`: seconds before the search began; `search`: its seconds of wall time;
+    `idle`: slot-seconds of the search in which a slot had no trial. `slots`: how many there were, 0 where the records
+    do not say. `gpus`: of one slot."""
+
+    strata: Mapping[str, Work] = field(default_factory=dict)
+    preparation: float = 0.0
+    search: float = 0.0
+    idle: float = 0.0
+    slots: int = 0
+    gpus: float = 0.0
+
+    @property
+    def total(self) -> Work:
+        """All strata together."""
+        parts = [asdict(work) for work in self.strata.values()]
+        return Work(**{name: sum(part[name] for part in parts) for name in asdict(Work())})
+
+    @property
+    def gpu_seconds(self) -> float:
+        """GPU-seconds that trials held."""
+        return self.total.busy * self.gpus
+
+    def to_json(self) -> dict[str, Any]:
+        """`total`, `strata` (each with Work's fields), and the rest; seconds everywhere."""
+        return {
+            "total": asdict(self.total),
+            "strata": {key: asdict(work) for key, work in self.strata.items()},
+            "preparation": self.preparation,
+            "search": self.search,
+            "idle": self.idle,
+            "slots": self.slots,
+            "gpu_seconds": self.gpu_seconds,
+        }
+
+
+def cost_of(
+    rows: Sequence[Row], goals: Goals | None = None, max_epochs: int | None = None, now: float | None = None
+) -> Cost:
+    """The cost of a sweep so far.
+
+    `goals` decide what is on the front (and so was not wasted); `max_epochs` is the scheduler's, without it the longest
+    trial's; `now` (unix seconds) adds the time since the last row: give it while a driver lives.
+    """
+    clock = _Clock()
+    for row in rows:
+        clock.take(row)
+    if now is not None:
+        clock.wait(now)
+    longest = max_epochs or max((trial.epochs for trial in clock.trials.values()), default=0)
+    useful = _on_front(rows, goals)
+    strata: dict[str, Work] = {}
+    for name, trial in clock.trials.items():
+        _add(strata.setdefault(trial.stratum, Work()), trial, name in useful, longest)
+    for key, work in strata.items():
+        work.seconds_saved = work.epochs_saved * work.busy / work.epochs if work.epochs else 0.0
+        strata[key] = work
+    busy = sum(work.busy for work in strata.values())
+    idle = max(0.0, clock.slots * clock.search - busy - clock.running_seconds)
+    return Cost(
+        dict(sorted(strata.items(), key=_fraction)), clock.preparation, clock.search, idle, clock.slots, clock.gpus
+    )
+
+
+def _fraction(item: tuple[str, Work]) -> float:
+    return float(item[0])
+
+
+def _on_front(rows: Sequence[Row], goals: Goals | None) -> set[str]:
+    strata = front_of(rows, goals=goals)["strata"].values()
+    return {str(point["trial"]) for stratum in strata for point in stratum["points"]}
+
+
+def _add(work: Work, trial: _Trial, useful: bool, longest: int) -> None:
+    work.train += trial.train
+    work.evaluation += trial.evaluation
+    work.startup += trial.startup
+    work.epochs += trial.epochs
+    if trial.outcome in UNDONE and not useful:
+        work.wasted += trial.train + trial.evaluation + trial.startup
+    if trial.outcome in EARLY:
+        work.epochs_saved += max(0, longest - trial.last)
+
+
+@dataclass
+class _Trial:
+    """`since`: when its present epoch began. `last`: the epoch it came to, `epochs`: how many it reported here."""
+
+    stratum: str
+    since: float
+    train: float = 0.0
+    evaluation: float = 0.0
+    startup: float = 0.0
+    epochs: int = 0
+    last: int = 0
+    outcome: str | None = None
+
+
+@dataclass
+class _Clock:
+    """Folds rows, in the journal's order, into seconds."""
+
+    trials: dict[str, _Trial] = field(default_factory=dict)
+    preparation: float = 0.0
+    search: float = 0.0
+    slots: int = 0
+    gpus: float = 0.0
+    running_seconds: float = 0.0
+    _open: set[str] = field(default_factory=set)
+    _tail: float = 0.0  # no trial was open: part of the search only if another one comes
+    _phase: str = ""
+    _last: float | None = None
+
+    def take(self, row: Row) -> None:
+        kind, time = row["kind"], float(row["time"])
+        resumed = kind == "sweep" and begins(self._phase, row["state"])
+        if self._last is not None and not resumed:
+            self._pass(max(0.0, time - self._last))
+        self._last = time
+        if kind == "sweep":
+            self._enter(row, time, resumed)
+        elif kind == "trial":
+            self.trials[row["trial"]] = _Trial(str(row["stratum"]), time)
+            self._open.add(row["trial"])
+            self.search, self._tail = self.search + self._tail, 0.0
+        elif kind == "report" and row["trial"] in self.trials:
+            self._report(self.trials[row["trial"]], row, time)
+        elif kind == "end" and row["trial"] in self.trials:
+            self.trials[row["trial"]].outcome = str(row["outcome"])
+            self._open.discard(row["trial"])
+
+    def wait(self, now: float) -> None:
+        """Time has passed since the last row; running trials have held their slots for it."""
+        if self._last is not None:
+            self._pass(max(0.0, now - self._last))
+        self.running_seconds = sum(max(0.0, now - it.since) for it in self.trials.values() if it.outcome is None)
+
+    def _pass(self, seconds: float) -> None:
+        if self._phase == "preparing":
+            self.preparation += seconds
+        elif self._phase == "running" and self.trials and not self._open:
+            self._tail += seconds
+        elif self._phase == "running":
+            self.search += seconds
+
+    def _enter(self, row: Row, time: float, resumed: bool) -> None:
+        info = row.get("info") or {}
+        self.slots = int(info.get("slots", self.slots))
+        self.gpus = float(info.get("gpus_per_trial", self.gpus))
+        self._phase = str(row["state"])
+        if resumed or self._phase == "running":  # whoever was running begins its epoch anew
+            for trial in self.trials.values():
+                trial.since = time if trial.outcome is None else trial.since
+
+    @staticmethod
+    def _report(trial: _Trial, row: Row, time: float) -> None:
+        held = max(0.0, time - trial.since)
+        train = min(held, _seconds(row, "train_seconds"))
+        evaluation = min(held - train, _seconds(row, "eval_seconds"))
+        trial.train += train
+        trial.evaluation += evaluation
+        trial.startup += held - train - evaluation
+        trial.since = time
+        trial.epochs += 1
+        trial.last = max(trial.last, int(row["epoch"]))
+
+
+def _seconds(row: Row, name: str) -> float:
+    value = row["metrics"].get(name)
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return max(0.0, float(value)) if known else 0.0
