@@ -1,10 +1,12 @@
 """What happened in a sweep, row by row: the one source for status, explain, front, tracking and scheduler state."""
 
+from letheon.records.follower import Follower
 from letheon.records.journal import Journal, JournalError, Row, UnknownTrial, jsonable, stratum_of, trial_row
 from letheon.records.lock import LockHeld, Owner, SweepLock, owner
 from letheon.records.state import SweepState, TrialState, status_of, summary
 
 __all__ = [
+    "Follower",
     "Journal",
     "JournalError",
     "LockHeld",

@@ -116,7 +116,7 @@ def _key(kind: str, fields: Mapping[str, Any]) -> Key | None:
     return (kind, fields["trial"], fields["epoch"]) if kind in OF_AN_EPOCH else (kind, fields["trial"])
 
 
-def _parse(data: bytes, rows_before: int, path: Path) -> tuple[list[Row], int]:
+def parse_rows(data: bytes, rows_before: int, path: Path) -> tuple[list[Row], int]:
     """Rows of `data` and how many of its bytes they fill; what follows is a torn last line."""
     rows: list[Row] = []
     used = 0
@@ -173,7 +173,7 @@ class Journal:
             data = Path(path).read_bytes()
         except FileNotFoundError:
             return []
-        return _parse(data, 0, Path(path))[0]
+        return parse_rows(data, 0, Path(path))[0]
 
     @property
     def rows(self) -> list[Row]:
@@ -200,7 +200,7 @@ class Journal:
             if key is not None and key in self._index:
                 return self._index[key]
             line = _encode({"kind": kind, "seq": len(self._rows) + 1, "time": self._clock(), **fields})
-            [row], size = _parse(line, len(self._rows), self.path)
+            [row], size = parse_rows(line, len(self._rows), self.path)
             self._write(file, line)
             self._take([row], size)
             return row
@@ -242,7 +242,7 @@ class Journal:
             return
         if size < self._size:
             raise JournalError(f"{self.path}: {size} bytes, {self._size} were written; a journal only grows")
-        rows, used = _parse(os.pread(file, size - self._size, self._size), len(self._rows), self.path)
+        rows, used = parse_rows(os.pread(file, size - self._size, self._size), len(self._rows), self.path)
         self._take(rows, used)
         if self._size < size:  # the lock is ours, so nobody is still writing this line: its writer died
             os.ftruncate(file, self._size)
