@@ -57,6 +57,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
         AuditFailed: it is not finished, its fronts are empty, or an attack could not be run; what was done is kept.
     """
     from letheon.ending import finish
+    from letheon.mirror import Mirror
     from letheon.preparers import prepare
     from letheon.session import ray_session
     from letheon.sweep import capacity_of, tracker_of
@@ -75,7 +76,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
                     audit_front(sweep, prepared, journal, slots, say)
             finally:
                 journal.append("sweep", state="finished")  # which the search is, whatever became of the audit
-        return finish(sweep, tracker, journal)
+        return finish(sweep, Mirror(tracker, sweep.folder), journal)
 
 
 def _require_front(sweep: Sweep, rows: Sequence[Row]) -> None:

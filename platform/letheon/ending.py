@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,9 @@ from letheon.records import Journal, summary
 from letheon.seeds import front_with_means
 
 if TYPE_CHECKING:
+    from letheon.mirror import Mirror
     from letheon.sweep import Sweep
-    from letheon.tracking import Registration, Tracker
+    from letheon.tracking import Registration
 
 
 @dataclass(frozen=True)
@@ -33,29 +33,38 @@ class Outcome:
     over: str | None = None
 
 
-def interrupted(sweep: Sweep, tracker: Tracker, journal: Journal, seconds: float) -> Outcome:
-    """The front so far; nothing is registered."""
-    from letheon.tracking import TrackingError
-
+def interrupted(sweep: Sweep, mirror: Mirror, journal: Journal, seconds: float, problem: str | None = None) -> Outcome:
+    """The front so far; nothing is registered. What the store refuses now, the next resume replays."""
     rows = journal.rows
-    with suppress(TrackingError):  # the journal has it all; the next resume replays it
-        tracker.sync(rows)
+    mirror.complete(rows)
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
-    return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, tracker.where)
+    where = mirror.tracker.where
+    return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, where, problem)
 
 
 def finish(
-    sweep: Sweep, tracker: Tracker, journal: Journal, problem: str | None = None, over: str | None = None
+    sweep: Sweep, mirror: Mirror, journal: Journal, problem: str | None = None, over: str | None = None
 ) -> Outcome:
-    """The front, its pictures, its registered versions. Doing it again brings all up to date and adds nothing twice."""
+    """The front, its pictures, its registered versions. Doing it again brings all up to date and adds nothing twice.
+
+    A store that refuses now costs only what it would have held: the sweep counts as interrupted, and `resume` has
+    nothing to do but this.
+    """
     from letheon.report import write_report
+    from letheon.tracking import TrackingError
 
     rows = journal.rows
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     files = write_report(sweep.folder, front, rows)
-    registration = tracker.finish(front, rows, sweep.trials, files)
+    try:
+        registration = mirror.tracker.finish(front, rows, sweep.trials, files)
+    except TrackingError as error:
+        journal.append("sweep", state="interrupted", detail=f"its end is not recorded: {error}")
+        mirror.refused(str(error), journal.rows)
+        seconds = summary(journal.rows, sweep.name).seconds
+        return interrupted(sweep, mirror, journal, seconds, f"{error}; register it: letheon resume {sweep.name}")
     journal.append("sweep", state="finished", detail=over)
-    tracker.sync(journal.rows)
+    mirror.complete(journal.rows)
     state = summary(journal.rows, sweep.name)
     return Outcome(
         sweep.name,
@@ -65,7 +74,7 @@ def finish(
         registration,
         sweep.folder / "front.html",
         state.seconds,
-        tracker.where,
+        mirror.tracker.where,
         problem,
         over,
     )

@@ -9,15 +9,12 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from letheon.front import front_of
+from letheon.mirror import Mirror
 from letheon.objectives import Goals
 from letheon.records import Journal, Row
 from letheon.retention import Point, clean
-
-if TYPE_CHECKING:
-    from letheon.tracking import Tracker
 
 PERIOD_SECONDS = 1.0
 RETRY_SECONDS = 15.0
@@ -29,17 +26,17 @@ class Recorder:
     def __init__(
         self,
         journal: Journal,
-        tracker: Tracker,
+        mirror: Mirror,
         trials: Path,
         goals: Goals,
         show: Callable[[Sequence[Row]], None],
     ) -> None:
-        self._journal, self._tracker, self._trials, self._show = journal, tracker, trials, show
+        self._journal, self._mirror, self._trials, self._show = journal, mirror, trials, show
         self._goals = goals.before_audit  # what an audit may choose from is kept
         self._cleaned: set[Point] = set()
         self._seen = 0
         self._wait = 0.0
-        self.degraded: str | None = None
+        self._degraded = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="letheon-recorder", daemon=True)
 
@@ -59,20 +56,11 @@ class Recorder:
     def _round(self, last: bool = False) -> None:
         rows = self._journal.rows
         self._show(rows)
-        if len(rows) == self._seen and not self.degraded:
+        if len(rows) == self._seen and not self._degraded:
             return
         self._wait -= PERIOD_SECONDS
         if self._wait <= 0 or last:
-            self._sync(rows)
+            self._degraded = self._mirror.follow(rows) is not None
+            self._wait = RETRY_SECONDS if self._degraded else 0.0
         clean(self._trials, rows, front_of(rows, goals=self._goals), self._cleaned)
         self._seen = len(rows)
-
-    def _sync(self, rows: Sequence[Row]) -> None:
-        """Tracking that is down stops nothing: the journal keeps everything until the store answers again."""
-        from letheon.tracking import TrackingError
-
-        try:
-            self._tracker.sync(rows)
-            self.degraded, self._wait = None, 0.0
-        except TrackingError as error:
-            self.degraded, self._wait = str(error), RETRY_SECONDS

@@ -58,6 +58,7 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
         "benchmark_digest": prepared.data,
         "target_digest": prepared.target.key,
         "retain_digest": {stratum(fraction): artefact.key for fraction, artefact in prepared.retain.items()},
+        "baseline": {stratum(fraction): artefact.path.name for fraction, artefact in prepared.baseline.items()},
         "world_size": workers.workers,
         "gpus_per_trial": workers.workers * workers.gpus_per_worker,
         "seeds": list(sweep.spec.seeds),

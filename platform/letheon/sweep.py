@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,16 +129,16 @@ def tracker_of(sweep: Sweep) -> Tracker:
     """Where the sweep is recorded."""
     from letheon.tracking import Tracker
 
-    return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec))
+    return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec), folder=sweep.folder)
 
 
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:
     """From whatever the journal says to the end, or to an interruption."""
+    from letheon.mirror import Mirror
     from letheon.recorder import Recorder
     from letheon.session import ray_session
-    from letheon.tracking import TrackingError
 
-    journal = Journal(sweep.journal)
+    journal, mirror = Journal(sweep.journal), Mirror(tracker, sweep.folder)
     journal.append("sweep", state="preparing")
     started = time.monotonic()
     problem: str | None = None
@@ -147,7 +146,7 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     try:
         with (
             ray_session(address, sweep.spec.trial.gpus_per_worker),
-            Recorder(journal, tracker, sweep.trials, sweep.goals, show),
+            Recorder(journal, mirror, sweep.trials, sweep.goals, show),
         ):
             prepared, searched = _prepare_and_search(sweep, journal, say)
             problem = _audit(sweep, prepared, journal, say) if searched.finished else None
@@ -155,15 +154,14 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
         pass
     except BaseException as error:
         journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
-        with suppress(TrackingError):  # the first error is the one to show
-            tracker.sync(journal.rows)
+        mirror.complete(journal.rows)
         raise
     seconds = time.monotonic() - started
     left = None if problem else _left(sweep, searched, journal.rows)
     if left is not None:
         journal.append("sweep", state="interrupted", detail=f"stopped before all {left}")
-        return interrupted(sweep, tracker, journal, seconds)
-    return finish(sweep, tracker, journal, problem, searched.ending if searched else None)
+        return interrupted(sweep, mirror, journal, seconds)
+    return finish(sweep, mirror, journal, problem, searched.ending if searched else None)
 
 
 def _prepare_and_search(sweep: Sweep, journal: Journal, say: Say) -> tuple[Prepared, Conductor]:

@@ -296,7 +296,7 @@ def test_the_state_of_a_sweep(tmp_path: Path) -> None:
             },
         ],
         "counts": {"collapsed": 1, "running": 1},
-        "seconds": 25.0,
+        "seconds": 25.0, "tracking": None,
     }  # fmt: skip
 
 
@@ -322,6 +322,7 @@ def test_a_sweep_without_a_driver_is_interrupted(tmp_path: Path) -> None:
 def test_an_empty_journal_is_a_sweep_that_prepares() -> None:
     assert summary([]).to_json() == {
         "sweep": "", "state": "preparing", "detail": None, "trials": [], "counts": {}, "seconds": 0.0,
+        "tracking": None,
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from mlflow.entities import Run
 
 from letheon.tracking import Tracker, TrackingError, alias_suffix, redact
 from letheon.tracking.store import local_folder, open_client
-from tests.letheon.tracking_support import SPEC, Rows, Story, front, metrics, save_front, story
+from tests.letheon.tracking_support import SPEC, Rows, Story, audited_story, front, metrics, save_front, story
 
 
 @pytest.fixture(scope="module")
@@ -390,15 +390,6 @@ def test_rows_of_later_versions_are_left_alone(store: str, study: str, tmp_path:
 
 
 # ---- audits
-
-
-def audited_story() -> Rows:
-    """The sweep, and audits of two of its checkpoints and of a retain model after its end."""
-    tale = Story()
-    tale.rows = story()
-    for trial, epoch, rouge in (("retain-0.05", 0, 0.2), ("t000", 2, 0.4), ("t000", 3, float("nan"))):
-        tale.add("audit", trial=trial, epoch=epoch, stratum="0.05", metrics={"audit_worst_forget_rouge": rouge})
-    return tale.rows
 
 
 def test_an_audit_is_a_metric_of_its_trial_and_changes_nothing_else(store: str, study: str, tmp_path: Path) -> None:

@@ -84,6 +84,15 @@ def story() -> Rows:
     return tale.rows
 
 
+def audited_story() -> Rows:
+    """The sweep, and audits of two of its checkpoints and of a retain model after its end."""
+    tale = Story()
+    tale.rows = story()
+    for trial, epoch, rouge in (("retain-0.05", 0, 0.2), ("t000", 2, 0.4), ("t000", 3, float("nan"))):
+        tale.add("audit", trial=trial, epoch=epoch, stratum="0.05", metrics={"audit_worst_forget_rouge": rouge})
+    return tale.rows
+
+
 def front(rows: Sequence[Mapping[str, Any]], sweep: str = "sweep") -> dict[str, Any]:
     return front_of([dict(row) for row in rows], sweep)
 

@@ -99,6 +99,8 @@ def _end(outcome: Outcome, root: Path) -> None:
     for line in outcome_lines(outcome, option):
         out.print(line, soft_wrap=True)
     if outcome.state == "interrupted":
+        if outcome.problem is not None:
+            complain(outcome.problem)
         raise typer.Exit(INTERRUPTED)
     if outcome.problem is not None:
         complain(outcome.problem)

@@ -1,7 +1,18 @@
 """What happened in a sweep, row by row: the one source for status, explain, front, tracking and scheduler state."""
 
 from letheon.records.follower import Follower
-from letheon.records.journal import Journal, JournalError, Row, UnknownTrial, jsonable, stratum_of, trial_row
+from letheon.records.health import TrackingHealth, tracking_health
+from letheon.records.journal import (
+    Journal,
+    JournalError,
+    Row,
+    UnknownTrial,
+    decode_rows,
+    encode_rows,
+    jsonable,
+    stratum_of,
+    trial_row,
+)
 from letheon.records.lock import LockHeld, Owner, SweepLock, owner
 from letheon.records.state import SweepState, TrialState, status_of, summary
 
@@ -14,12 +25,16 @@ __all__ = [
     "Row",
     "SweepLock",
     "SweepState",
+    "TrackingHealth",
     "TrialState",
     "UnknownTrial",
+    "decode_rows",
+    "encode_rows",
     "jsonable",
     "owner",
     "status_of",
     "stratum_of",
     "summary",
+    "tracking_health",
     "trial_row",
 ]

@@ -95,6 +95,16 @@ def _encode(row: Row) -> bytes:
     return text.encode() + b"\n"
 
 
+def encode_rows(rows: Iterable[Row]) -> bytes:
+    """The rows as the journal's own lines."""
+    return b"".join(map(_encode, rows))
+
+
+def decode_rows(data: bytes, where: str) -> list[Row]:
+    """The rows of a journal's bytes; a torn last line is left out. Raises JournalError for any other damage."""
+    return parse_rows(data, 0, where)[0]
+
+
 def _decode(line: bytes) -> Row | None:
     """The row of a line (without its newline), or None for anything that `append` cannot have written."""
     try:
@@ -104,6 +114,8 @@ def _decode(line: bytes) -> Row | None:
     if not isinstance(row, dict) or "kind" not in row or "seq" not in row:
         return None
     for field in METRIC_FIELDS:
+        if field in row and not isinstance(row[field], dict):
+            return None
         if field in row:
             row[field] = {k: _NON_FINITE.get(v, v) if isinstance(v, str) else v for k, v in row[field].items()}
     return row
@@ -116,7 +128,7 @@ def _key(kind: str, fields: Mapping[str, Any]) -> Key | None:
     return (kind, fields["trial"], fields["epoch"]) if kind in OF_AN_EPOCH else (kind, fields["trial"])
 
 
-def parse_rows(data: bytes, rows_before: int, path: Path) -> tuple[list[Row], int]:
+def parse_rows(data: bytes, rows_before: int, path: str | Path) -> tuple[list[Row], int]:
     """Rows of `data` and how many of its bytes they fill; what follows is a torn last line."""
     rows: list[Row] = []
     used = 0

@@ -9,10 +9,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from letheon.records.health import tracking_health
 from letheon.records.journal import Journal, Row, jsonable
 from letheon.records.lock import owner
 
@@ -42,13 +43,17 @@ class TrialState:
 
 @dataclass(frozen=True)
 class SweepState:
-    """A sweep: `state` is preparing, running, interrupted, finished or failed; `seconds` without times it was down."""
+    """A sweep: `state` is preparing, running, interrupted, finished or failed; `seconds` without times it was down.
+
+    `tracking`: what `tracking.json` says of its records in MLflow (`health`), None where nothing was recorded yet.
+    """
 
     sweep: str
     state: str
     detail: str | None
     trials: tuple[TrialState, ...]
     seconds: float
+    tracking: Mapping[str, Any] | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -63,6 +68,7 @@ class SweepState:
             "trials": [trial.to_json() for trial in self.trials],
             "counts": self.counts,
             "seconds": round(self.seconds, 3),
+            "tracking": None if self.tracking is None else dict(self.tracking),
         }
 
 
@@ -81,9 +87,9 @@ def status_of(folder: str | os.PathLike[str]) -> SweepState:
     folder = Path(folder)
     driver = owner(folder)
     state = summary(Journal.read(folder / "journal.jsonl"), folder.name, time.time() if driver else None)
+    state = replace(state, tracking=tracking_health(folder))
     if state.state in ACTIVE and driver is None:
-        detail = "its driver is gone"
-        return SweepState(state.sweep, "interrupted", detail, state.trials, state.seconds)
+        return replace(state, state="interrupted", detail="its driver is gone")
     return state
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from letheon.checkpoints.manifest import Manifest, VerificationError, read_manifest, verify
+from letheon.tracking.redact import redact
 from letheon.tracking.store import local_folder
 from trainables.manifest import MANIFEST, sha256
 
@@ -54,6 +55,14 @@ def upload(client: MlflowClient, run_id: str, prefix: str, folder: Path, manifes
         target = PurePosixPath(prefix, "model", name).parent
         client.log_artifact(run_id, str(folder / "model" / name), str(target))
     client.log_artifact(run_id, str(folder / MANIFEST), prefix)
+
+
+def put(client: MlflowClient, run_id: str, name: str, content: bytes | str) -> None:
+    """One artifact at the top of a run; text without secrets. What is there under this name is replaced."""
+    with tempfile.TemporaryDirectory(prefix="letheon-put-") as temporary:
+        path = Path(temporary) / name
+        path.write_bytes(content if isinstance(content, bytes) else redact(content).encode())
+        client.log_artifact(run_id, str(path))
 
 
 def download(client: MlflowClient, run_id: str, path: str, target: Path) -> Path:

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letheon.records import Row
 from letheon.tracking import runs, store
-from letheon.tracking.errors import SweepNotFoundError
+from letheon.tracking.artifacts import download
+from letheon.tracking.errors import SweepNotFoundError, TrackingError
+from letheon.tracking.rebuild import rows_of
 from letheon.tracking.redact import redact
 from letheon.tracking.registry import model_name, versions_of
+from letheon.tracking.rows import JOURNAL, MAX_PACKED, unpack
 from letheon.tracking.runs import Handle
 from letheon.tracking.tables import FRONT
 
@@ -87,3 +91,20 @@ def find_version(client: MlflowClient, study: str, parent: Handle, trial: str, e
             f"register it again: letheon resume {parent.tags.get('letheon.sweep', '')}"
         )
     return max(found, key=lambda version: int(version.version))
+
+
+def read_rows(client: MlflowClient, parent: Handle) -> list[Row]:
+    """The journal rows of a sweep: from its artifact, or as far as its runs tell where there is none.
+
+    Raises TrackingError for an artifact that is too large, damaged or not a journal.
+    """
+    sizes = {entry.path: entry.file_size for entry in client.list_artifacts(parent.id)}
+    if JOURNAL not in sizes:
+        run = client.get_run(parent.id)
+        children = runs.search(client, [run.info.experiment_id], {runs.PARENT_TAG: parent.id})
+        return rows_of(run, children)
+    where = f"{JOURNAL} of run {parent.id}"
+    if (sizes[JOURNAL] or 0) > MAX_PACKED:
+        raise TrackingError(f"{where}: has {sizes[JOURNAL]} bytes, a journal has at most {MAX_PACKED}; it is not read")
+    with tempfile.TemporaryDirectory(prefix="letheon-journal-") as temporary:
+        return unpack(download(client, parent.id, JOURNAL, Path(temporary) / JOURNAL).read_bytes(), where)

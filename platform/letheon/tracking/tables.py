@@ -31,9 +31,9 @@ def log_tables(
     """`front.json` (what `pull` reads), two tables for MLflow's UI, `files`, and the front's numbers as metrics."""
     contents = {
         **files,
-        _TABLES[0]: _dump(decisions_table(rows)),
-        _TABLES[1]: _dump(front_table(front)),
-        FRONT: _dump(front),
+        _TABLES[0]: dump(decisions_table(rows)),
+        _TABLES[1]: dump(front_table(front)),
+        FRONT: dump(front),
     }
     with tempfile.TemporaryDirectory(prefix="letheon-records-") as temporary:
         for name, content in contents.items():
@@ -84,7 +84,8 @@ def _log_numbers(client: MlflowClient, run_id: str, front: Mapping[str, Any], ti
         client.log_batch(run_id, metrics=new)
 
 
-def _dump(value: object) -> str:
+def dump(value: object) -> str:
+    """Strict JSON for an artifact; numbers that are not finite are null."""
     return json.dumps(_plain(value), indent=1, allow_nan=False)
 
 

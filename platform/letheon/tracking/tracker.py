@@ -7,26 +7,33 @@ raises TrackingError, nothing is lost, and the next call writes what is missing.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from letheon.tracking import facts, runs, store
-from letheon.tracking.book import Book, Record, flatten
+from letheon.records import Row
+from letheon.samples import AUDITS, SAMPLES, audits_of, samples_of
+from letheon.tracking import facts, runs, store, tables
+from letheon.tracking.artifacts import put
+from letheon.tracking.book import AUDITED, STATUS_OF_OUTCOME, Book, Record, flatten
 from letheon.tracking.errors import TrackingError
 from letheon.tracking.redact import redact
 from letheon.tracking.registry import Registration, register_front, set_aliases
+from letheon.tracking.rows import JOURNAL, Packer
 from letheon.tracking.runs import Handle
 from letheon.tracking.tables import log_tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-Row = Mapping[str, Any]
-
+JOURNAL_TAG = "letheon.journal"  # SHA-256 of the artifact
+SAMPLES_TAG = "letheon.samples"
+AUDITS_TAG = "letheon.audits"  # the audited epochs that audits.json has
 _CHECK_SECONDS = 5
 _SYNC_SECONDS = 15
 
@@ -34,17 +41,30 @@ _SYNC_SECONDS = 15
 class Tracker:
     """Writes one sweep to one MLflow store. One thread at a time."""
 
-    def __init__(self, root: Path, study: str, sweep: str, spec: Mapping[str, Any], uri: str | None = None) -> None:
-        """`study` names the experiment, `sweep` the parent run; `spec` is the resolved sweep file as plain data."""
+    def __init__(
+        self,
+        root: Path,
+        study: str,
+        sweep: str,
+        spec: Mapping[str, Any],
+        uri: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """`study` names the experiment, `sweep` the parent run; `spec` is the resolved sweep file as plain data.
+
+        `folder`: the sweep's, from which what models said is recorded; without it nothing of that is.
+        """
         for what, name in (("study", study), ("sweep", sweep)):
             if not name or any(character in name for character in "'\"`/:\\\n"):
                 raise TrackingError(
                     f"{what} name {name!r}: MLflow cannot search for quotes, /, : or \\; choose another name"
                 )
         self.root, self.study, self.sweep, self.spec = root, study, sweep, spec
-        self.uri = store.tracking_uri(root, uri)
+        self.uri, self._folder = store.tracking_uri(root, uri), folder
         self._book = Book()
-        self._cursor = 0
+        self._packer = Packer()
+        self._rows: Sequence[Row] = ()
+        self._cursor = self._written = 0
         self._client: MlflowClient | None = None
         self._experiment: str | None = None
         self._parent: Handle | None = None
@@ -78,13 +98,29 @@ class Tracker:
         for row in fresh:
             self._book.absorb(row)
             self._cursor = int(row["seq"])
-        try:
-            with store.explained(self.uri, "recording"), store.patience(2, _SYNC_SECONDS):
-                self._flush()
-        except TrackingError:
-            self._forget()
-            raise
+        self._rows = rows
+        with self._attempt("recording"):
+            self._flush()
+        self._written = self._cursor
         return len(fresh)
+
+    def behind(self, rows: Sequence[Row]) -> int:
+        """How many of all rows so far are not known to be in the store."""
+        return int(rows[-1]["seq"]) - self._written if rows else 0
+
+    def log_journal(self, rows: Sequence[Row]) -> None:
+        """The rows, which `sync` has taken, as the artifact that other machines read the sweep from. Once is enough:
+        rows that are there already, by the digest in a tag, are not sent again."""
+        if self._parent is None:
+            return
+        data = self._packer.pack(rows)
+        digest = hashlib.sha256(data).hexdigest()
+        if self._parent.tags.get(JOURNAL_TAG) != digest:
+            with self._attempt("uploading the journal"):
+                client, parent = self._open(), self._parent
+                put(client, parent.id, JOURNAL, data)
+                client.set_tag(parent.id, JOURNAL_TAG, digest)
+                parent.tags[JOURNAL_TAG] = digest
 
     def finish(
         self,
@@ -111,6 +147,15 @@ class Tracker:
                 set_aliases(client, registration)
                 client.set_tag(parent.id, "letheon.registered", "true")
                 return registration
+        except TrackingError:
+            self._forget()
+            raise
+
+    @contextmanager
+    def _attempt(self, doing: str) -> Iterator[None]:
+        try:
+            with store.explained(self.uri, doing), store.patience(2, _SYNC_SECONDS):
+                yield
         except TrackingError:
             self._forget()
             raise
@@ -149,9 +194,23 @@ class Tracker:
                 tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep": self.sweep, "letheon.kind": "trial"}
                 tags["letheon.trial_id"] = trial
                 self._children[trial] = runs.create(client, self._experiment, trial, record.started, tags)
+            self._log_texts(client, trial, record)
             runs.write(client, self._children[trial], record)
             del self._book.changed[trial]
         runs.write(client, self._parent, sweep)
+
+    def _log_texts(self, client: MlflowClient, trial: str, record: Record) -> None:
+        """What the models of an ended trial said, before the tag that says so."""
+        if self._folder is None or record.tags.get("letheon.outcome") not in STATUS_OF_OUTCOME:
+            return
+        run = self._children[trial]
+        if SAMPLES_TAG not in run.tags:
+            put(client, run.id, SAMPLES, tables.dump(samples_of(self._folder, self._rows, trial)))
+            record.tags[SAMPLES_TAG] = "true"
+        audited = record.tags.get(AUDITED)
+        if audited and run.tags.get(AUDITS_TAG) != audited:
+            put(client, run.id, AUDITS, tables.dump(audits_of(self._rows, trial)))
+            record.tags[AUDITS_TAG] = audited
 
     def _adopt(self, client: MlflowClient, sweep: Record) -> None:
         """Find the runs of an earlier process by their tags, or make the parent.
