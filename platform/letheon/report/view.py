@@ -126,7 +126,7 @@ def _view(fraction: str, stratum: Mapping[str, Any], rows: Sequence[Row], plane:
         front=tuple(_front_spots(stratum, plane)),
         floor=_number(stratum.get("utility_floor")) if plane.y.metric == "model_utility" else None,
         target=next((spot for spot in baselines if spot is not None), None),
-        retain=_retain(fraction, rows, plane),
+        retain=retain_spot(fraction, rows, plane),
         means=means,
     )
 
@@ -165,7 +165,7 @@ def _method(point: Mapping[str, Any]) -> str:
     return str(point.get("config", {}).get("method", ""))
 
 
-def _retain(fraction: str, rows: Sequence[Row], plane: Plane) -> Spot | None:
+def retain_spot(fraction: str, rows: Sequence[Row], plane: Plane) -> Spot | None:
     """From the sweep rows' `info["retain"][fraction]`, and from its audit, where the sweep recorded them."""
     audits = [
         row["metrics"] for row in rows if row["kind"] == "audit" and not row["epoch"] and row["stratum"] == fraction

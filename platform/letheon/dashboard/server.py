@@ -1,0 +1,173 @@
+"""The dashboard over HTTP: static files, views as JSON, and a stream that says when a sweep has changed. Read-only.
+
+Nothing here writes, starts or stops anything, and only GET is answered. Pages load scripts and data from this server
+alone (the content security policy says so to the browser), and texts of a sweep never become markup.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import (
+    FileResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from letheon.dashboard.library import Library
+from letheon.errors import LetheonError
+
+STATIC = Path(__file__).parent / "static"
+COOKIE = "letheon_token"
+LOOK_SECONDS = 1.0
+PATIENCE = 10.0  # of the server's time, views of a live sweep take at most a tenth
+NOT_FOUND = 4
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+class Json(JSONResponse):
+    """Compact; views have no numbers that are not finite."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def create_app(library: Library, token: str | None = None, hosts: Sequence[str] = ("*",)) -> Starlette:
+    """`token`: who does not bring it sees nothing; None: everybody who can connect. `hosts`: names by which the server
+    may be addressed, so that no foreign page can reach it through a name of its own (DNS rebinding)."""
+    pages = _Pages(library)
+    routes = [
+        Route("/", pages.index),
+        Route("/api/sweeps", pages.sweeps),
+        Route("/api/sweeps/{key}", pages.sweep),
+        Route("/api/sweeps/{key}/importance", pages.importance),
+        Route("/api/sweeps/{key}/events", pages.events),
+        Route("/api/sweeps/{key}/trials/{trial}", pages.trial),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+        Middleware(BaseHTTPMiddleware, dispatch=_guard(token)),
+        Middleware(GZipMiddleware, minimum_size=2048, compresslevel=5),
+    ]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers={LetheonError: _explain})
+
+
+class _Pages:
+    """One method a route. The synchronous ones run in threads, so a slow store stops nobody else."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def index(self, _: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    def sweeps(self, _: Request) -> Response:
+        return Json(self._library.sweeps())
+
+    def sweep(self, request: Request) -> Response:
+        """`?since=N`: only the trials of which something was written after row N."""
+        view = self._library.view(request.path_params["key"])
+        since = _number(request.query_params.get("since"))
+        if since:
+            view = {**view, "trials": [trial for trial in view["trials"] if trial["seq"] > since], "since": since}
+        return Json(view)
+
+    def importance(self, request: Request) -> Response:
+        return Json(self._library.importance(request.path_params["key"]))
+
+    def trial(self, request: Request) -> Response:
+        return Json(self._library.trial(request.path_params["key"], request.path_params["trial"]))
+
+    async def events(self, request: Request) -> Response:
+        """Server-sent events: one whenever the sweep has changed, and a comment now and then to keep the line open."""
+        key = request.path_params["key"]
+        await anyio.to_thread.run_sync(self._library.stamp, key)  # a sweep that is not there is an error, not a stream
+        return StreamingResponse(
+            self._changes(key), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        )
+
+    async def _changes(self, key: str) -> AsyncIterator[str]:
+        told, rounds = await anyio.to_thread.run_sync(self._library.stamp, key), 0
+        yield "retry: 2000\n\n"
+        while True:
+            await anyio.sleep(max(LOOK_SECONDS, PATIENCE * self._library.seconds(key)))
+            with suppress(LetheonError):
+                stamp = await anyio.to_thread.run_sync(self._library.stamp, key)
+                if stamp != told:
+                    told = stamp
+                    yield "event: changed\ndata: \n\n"
+                    continue
+            rounds += 1
+            if rounds % 15 == 0:
+                yield ": still here\n\n"
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0
+
+
+async def _explain(_: Request, error: Exception) -> Response:
+    """Expected errors as one sentence."""
+    code = getattr(error, "exit_code", 0)
+    return Json({"error": str(error)}, status_code=404 if code == NOT_FOUND else 503)
+
+
+Call = Callable[[Request], Awaitable[Response]]
+
+
+def _guard(token: str | None) -> Callable[[Request, Call], Awaitable[Response]]:
+    """The token, where there is one, and the headers of every answer."""
+
+    async def dispatch(request: Request, call: Call) -> Response:
+        response = await _admitted(request, call, token)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return dispatch
+
+
+async def _admitted(request: Request, call: Call, token: str | None) -> Response:
+    if token is None:
+        return await call(request)
+    given = request.query_params.get("token")
+    if given is not None and request.url.path == "/" and _same(given, token):
+        answer: Response = RedirectResponse("/", status_code=303)
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        return answer
+    bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if _same(request.cookies.get(COOKIE, ""), token) or _same(bearer, token):
+        return await call(request)
+    return PlainTextResponse("Open the address that `letheon dashboard` printed: its token is missing here.\n", 401)
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())

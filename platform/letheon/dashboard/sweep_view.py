@@ -1,0 +1,195 @@
+"""A sweep as the plain data that its page is drawn from. Pure: rows in, JSON out, nothing is read or written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from letheon.budget import Meter
+from letheon.cost import cost_of
+from letheon.dashboard.growth import growth, share_of_box
+from letheon.dashboard.record import Record
+from letheon.dashboard.trial_columns import compact, metric_names, trial_columns
+from letheon.explain import VERBS
+from letheon.method_capacity import UTILITY_KEPT, reaches
+from letheon.method_capacity import to_json as capacity_json
+from letheon.objectives import Goals
+from letheon.records import Row, jsonable
+from letheon.report.view import Plane, Spot, retain_spot
+from letheon.seeds import front_with_means
+from letheon.shown import label, short_label
+from letheon.space import trial_count
+
+LAST_DECISIONS = 12
+
+
+def sweep_view(record: Record) -> dict[str, Any]:
+    """All of a sweep's page but its hyper-parameters' importance, which costs more and changes less.
+
+    `trials` as `trial_columns` has them; `strata` as `front --json`, points by trial and epoch only; `growth`,
+    `capacity`, `cost` as their modules say; `rules`: rungs and collapse floor; `budget`: limits and what is used.
+    """
+    rows, goals = record.rows, record.goals
+    seeds = 1 if record.spec is None else len(record.spec.seeds)
+    front = front_with_means(rows, seeds, record.name, goals)
+    trials = trial_columns(rows, goals)
+    metrics = metric_names(rows, goals)
+    view = {
+        "key": record.key,
+        "version": record.version,
+        **_head(record, trials),
+        "objectives": [_axis(axis.metric, axis.better) for axis in goals.axes],
+        "metrics": [{"name": name, "label": label(name), "short": short_label(name)} for name in metrics],
+        "floor": goals.floor,
+        "constraints": {one.metric: one.to_json() for one in goals.limits},
+        "rules": _rules(record),
+        "strata": [_stratum(key, stratum, rows, goals) for key, stratum in front["strata"].items()],
+        "means": _means(front),
+        "trials": trials,
+        "growth": growth(rows, goals.before_audit),
+        "capacity": capacity_json(reaches(rows), UTILITY_KEPT),
+        "cost": cost_of(rows, goals, _max_epochs(record), record.now).to_json(),
+        "decisions": _last_decisions(rows),
+    }
+    return jsonable(view)
+
+
+def card(record: Record) -> dict[str, Any]:
+    """A sweep as a line of the list of sweeps: state, progress, and how far each stratum came."""
+    front = front_with_means(record.rows, 1, record.name, record.goals)
+    trials = [{"outcome": None, **row} for row in record.rows if row["kind"] == "trial"]
+    ends = Counter(row["outcome"] for row in record.rows if row["kind"] == "end")
+    running = len(trials) - sum(ends.values())
+    strata = [
+        {"key": key, "points": len(one["points"]), "share": share_of_box(one), "knee": _place(one["knee"])}
+        for key, one in front["strata"].items()
+    ]
+    counts = {**({"running": running} if running else {}), **ends}
+    facts = {**_facts(record), "counts": counts, "done": len(trials), "strata": strata}
+    return jsonable(facts)
+
+
+def _head(record: Record, trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    counts = Counter(trial["outcome"] or "running" for trial in trials)
+    return {**_facts(record), "counts": dict(counts), "done": len(trials), "epochs": _epochs(record.rows)}
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    spec = record.spec
+    return {
+        "key": record.key,
+        "name": record.name,
+        "study": record.study,
+        "place": record.place,
+        "state": record.state,
+        "detail": record.detail,
+        "seconds": round(record.seconds, 1),
+        "began": record.rows[0]["time"] if record.rows else None,
+        "planned": None if spec is None else trial_count(spec),
+        "budget": _budget(record),
+        "benchmark": None if spec is None else spec.benchmark.name,
+        "model": None if spec is None else spec.model.base,
+        "searcher": None if spec is None else spec.searcher.name,
+        "scheduler": None if spec is None else spec.scheduler.name,
+        "tracking": record.tracking,
+        "options": record.options,
+        "links": dict(record.links),
+    }
+
+
+def _epochs(rows: Sequence[Row]) -> int:
+    return sum(row["kind"] == "report" for row in rows)
+
+
+def _max_epochs(record: Record) -> int | None:
+    return None if record.scheduler is None else record.scheduler.max_epochs
+
+
+def _budget(record: Record) -> list[dict[str, Any]]:
+    """Each limit that the sweep has, and how much of it is used."""
+    if record.spec is None:
+        return []
+    meter = Meter(record.spec.trial.workers * record.spec.trial.gpus_per_worker)
+    for row in record.rows:
+        meter.take(row)
+    spent = meter.spent(record.now)
+    return [
+        {"name": name, "limit": limit, "used": compact(float(getattr(spent, name)))}
+        for name, limit in record.spec.budget.limits.items()
+    ]
+
+
+def _rules(record: Record) -> dict[str, Any]:
+    scheduler = record.scheduler
+    if scheduler is None:
+        return {"rungs": [], "max_epochs": None, "collapse": None}
+    collapse = scheduler.collapse
+    return {
+        "rungs": list(scheduler.rungs),
+        "max_epochs": scheduler.max_epochs,
+        "collapse": None if collapse is None else collapse.model_dump(mode="json"),
+    }
+
+
+def _axis(metric: str, better: str) -> dict[str, str]:
+    return {"metric": metric, "better": better, "label": label(metric), "short": short_label(metric)}
+
+
+def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: Goals) -> dict[str, Any]:
+    plane = Plane(*goals.axes)
+    baseline = next((row.get("baseline") or {} for row in rows if row["kind"] == "trial" and row["stratum"] == key), {})
+    target, retain = plane.spot(baseline), retain_spot(key, rows, plane)
+    return {
+        "key": key,
+        "points": [_point(point) for point in stratum["points"]],
+        "nearest": [_point(point) for point in stratum["least_violating"]],
+        "knee": _place(stratum["knee"]),
+        "hypervolume": compact(stratum["hypervolume"]),
+        "share": share_of_box(dict(stratum)),
+        "utility_floor": compact(stratum["utility_floor"]),
+        "target_utility": compact(stratum["target_utility"]),
+        "target": _values(target, goals),
+        "retain": _values(retain, goals),
+        "retain_audit": stratum.get("retain_audit"),
+    }
+
+
+def _values(spot: Spot | None, goals: Goals) -> list[float] | None:
+    """Heights back in the metrics' own units."""
+    return None if spot is None else [compact(axis.sign * it) for axis, it in zip(goals.axes, spot, strict=True)]
+
+
+def _point(point: Mapping[str, Any]) -> dict[str, Any]:
+    metrics = {name: compact(value) for name, value in point["metrics"].items()}
+    return {"trial": point["trial"], "epoch": point["epoch"], "metrics": metrics}
+
+
+def _place(point: Mapping[str, Any] | None) -> list[Any] | None:
+    return None if point is None else [point["trial"], point["epoch"]]
+
+
+def _means(front: Mapping[str, Any]) -> dict[str, Any]:
+    """Stratum -> the front of means over seeds, where there are several."""
+    strata = (front.get("means") or {}).get("strata") or {}
+    names = ("trials", "epoch", "seeds", "metrics", "interval", "config")
+    return {key: [{name: point[name] for name in names} for point in one["points"]] for key, one in strata.items()}
+
+
+def _last_decisions(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The newest verdicts that a rung or a rule gave, in words."""
+    told = [row for row in rows if row["kind"] == "report" and _says_something(row.get("decision") or {})]
+    return [
+        {
+            "trial": row["trial"],
+            "epoch": row["epoch"],
+            "time": row["time"],
+            "action": row["decision"]["action"],
+            "text": f"{VERBS[row['decision']['action']]}; {row['decision']['reason']}",
+        }
+        for row in told[-LAST_DECISIONS:][::-1]
+    ]
+
+
+def _says_something(decision: Mapping[str, Any]) -> bool:
+    return decision.get("rung") is not None or decision.get("action") == "stop"

@@ -1,0 +1,108 @@
+"""The trials of a sweep as compact columns: configuration, trajectory, outcome, front rank. Pure.
+
+One entry a trial, its metrics as lists over its epochs (0 is the untouched target model), so that a thousand trials
+travel as a few hundred kilobytes. Numbers have five significant digits; what is not finite is null.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from letheon.front import with_audits
+from letheon.objectives import Goals, Metrics
+from letheon.records import Row
+from letheon.schedulers.fronts import Fronts
+
+HEADLINES = ("forget_rouge", "forget_probability", "forget_truth_ratio", "retain_rouge", "extraction_strength", "loss")
+"""Shown as curves beside the objectives, where the benchmark has them."""
+
+Column = list[float | None]
+
+
+def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
+    """One mapping a trial, in the order in which they began; `seq` is the last row that says something about it."""
+    told = with_audits(rows)
+    trials = {str(row["trial"]): _begun(row) for row in told if row["kind"] == "trial"}
+    names = metric_names(told, goals)
+    for row in told:
+        trial = trials.get(str(row.get("trial")))
+        if trial is None:
+            continue
+        trial["seq"] = max(trial["seq"], row["seq"])
+        if row["kind"] == "trial":
+            _reach(trial, 0, row.get("baseline") or {}, names)
+        elif row["kind"] == "report":
+            _reach(trial, int(row["epoch"]), row["metrics"], names)
+            trial["rung"] = (row.get("decision") or {}).get("rung") or trial["rung"]
+        elif row["kind"] == "end":
+            trial["outcome"], trial["reason"] = row["outcome"], row["reason"]
+        trial["seconds"] = round(row["time"] - trial["began"], 1)
+    ranks = front_ranks(told, goals)
+    for name, trial in trials.items():
+        trial["rank"] = ranks.get(name)
+    return list(trials.values())
+
+
+def metric_names(rows: Sequence[Row], goals: Goals) -> list[str]:
+    """The objectives, the utility's share of the target's, and those headlines that any first report has."""
+    first: Metrics = next((row["metrics"] for row in rows if row["kind"] == "report"), {})
+    wanted = (goals.x.metric, goals.y.metric, "utility_ratio", *HEADLINES)
+    return list(dict.fromkeys(name for name in wanted if name in wanted[:3] or name in first))
+
+
+def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
+    """Trial -> the best non-dominated front (0, 1, …) that any of its feasible checkpoints is on, within its stratum.
+
+    Trials without a feasible checkpoint have none. Non-dominated sorting: Deb et al. 2002.
+    """
+    strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
+    fronts: dict[str, Fronts] = {}
+    points: list[tuple[str, tuple[float, float]]] = []
+    for row in rows:
+        if row["kind"] != "report" or row["trial"] not in strata or not _feasible(row["metrics"], goals):
+            continue
+        heights = goals.heights(row["metrics"])
+        fronts.setdefault(strata[row["trial"]], Fronts()).add(heights)
+        points.append((row["trial"], heights))
+    ranks: dict[str, int] = {}
+    for trial, heights in points:
+        found = fronts[strata[trial]].front_of(heights)
+        ranks[trial] = min(found, ranks.get(trial, found))
+    return ranks
+
+
+def _feasible(metrics: Metrics, goals: Goals) -> bool:
+    return all(map(math.isfinite, goals.heights(metrics))) and goals.violation(metrics) == 0
+
+
+def _begun(row: Row) -> dict[str, Any]:
+    own = {name: compact(value) for name, value in row["config"].items() if value is not None}
+    return {
+        "id": str(row["trial"]),
+        "stratum": str(row["stratum"]),
+        "config": own,
+        "origin": row.get("origin"),
+        "outcome": None,
+        "reason": None,
+        "rung": None,
+        "epochs": [],
+        "metrics": {},
+        "seq": row["seq"],
+        "began": row["time"],
+        "seconds": 0.0,
+    }
+
+
+def _reach(trial: dict[str, Any], epoch: int, metrics: Mapping[str, Any], names: Sequence[str]) -> None:
+    trial["epochs"].append(epoch)
+    for name in names:
+        trial["metrics"].setdefault(name, []).append(compact(metrics.get(name)))
+
+
+def compact(value: Any) -> Any:
+    """A float with five significant digits; None for one that is not finite; anything else as it is."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.5g}") if math.isfinite(value) else None
