@@ -9,15 +9,15 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: quickstart test test-all check format bench environment lock clean help
+.PHONY: quickstart test test-all check format bench environment browser lock clean help
 
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
 
-test: environment ## the tests: killed drivers, whole sweeps and wheels included (a quarter of an hour on two cores)
+test: environment browser ## the tests: killed drivers, whole sweeps and wheels included (a quarter of an hour on two cores)
 	@$(BIN)/pytest -m "not slow"
 
-test-all: environment ## the same, and what is marked slow: too long for every commit
+test-all: environment browser ## the same, and what is marked slow: too long for every commit
 	@$(BIN)/pytest
 
 check: environment ## lint, format, types and import rules; changes nothing
@@ -34,6 +34,13 @@ bench: environment ## every benchmark: a table and one JSON line each
 	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
 
 environment: .venv/.project ## .venv with the locked packages and this checkout in editable form
+
+browser: ## Chromium and its driver, which the dashboard's tests use: from the distribution where that can be done from here
+	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
+		echo "Installing chromium and chromium-driver for the dashboard's tests …"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium chromium-driver; } >/dev/null 2>&1; }; } || \
+		echo "No chromedriver: the dashboard's tests in a browser will be skipped (Debian: apt install chromium chromium-driver)."
 
 # pip would compile everything on one core for a minute. Left to the first import, every worker would compile for itself,
 # again and again where the environment forbids to write bytecode. So: all cores, without tests and most model families.

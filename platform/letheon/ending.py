@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.records import Journal, summary
+from letheon.atomic import write_atomically
+from letheon.records import Journal, Row, summary
 from letheon.seeds import front_with_means
 
 if TYPE_CHECKING:
     from letheon.mirror import Mirror
     from letheon.sweep import Sweep
     from letheon.tracking import Registration
+
+
+REPORT, PICTURE = "report.html", "front.png"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,20 @@ class Outcome:
     over: str | None = None
 
 
+def _pictures(sweep: Sweep, front: Mapping[str, Any], rows: Sequence[Row], over: str | None) -> dict[str, bytes | str]:
+    """Made in the sweep's folder; name -> content, as `Tracker.finish` takes it."""
+    from letheon.dashboard.local_sweeps import LocalSweep
+    from letheon.dashboard.report import write_report
+    from letheon.report import plot_front
+
+    local = LocalSweep(sweep.folder)
+    record = replace(local.record(), state="finished", detail=over, now=None)  # which it is once this is registered
+    picture = plot_front(front, rows)
+    write_atomically(sweep.folder / PICTURE, picture)
+    page = write_report(sweep.folder / REPORT, record, lambda trial: local.said(record, trial))
+    return {PICTURE: picture, REPORT: page}
+
+
 def interrupted(sweep: Sweep, mirror: Mirror, journal: Journal, seconds: float, problem: str | None = None) -> Outcome:
     """The front so far; nothing is registered. What the store refuses now, the next resume replays."""
     rows = journal.rows
@@ -50,12 +68,11 @@ def finish(
     A store that refuses now costs only what it would have held: the sweep counts as interrupted, and `resume` has
     nothing to do but this.
     """
-    from letheon.report import write_report
     from letheon.tracking import TrackingError
 
     rows = journal.rows
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
-    files = write_report(sweep.folder, front, rows)
+    files = _pictures(sweep, front, rows, over)
     try:
         registration = mirror.tracker.finish(front, rows, sweep.trials, files)
     except TrackingError as error:
@@ -72,7 +89,7 @@ def finish(
         "finished",
         front,
         registration,
-        sweep.folder / "front.html",
+        sweep.folder / REPORT,
         state.seconds,
         mirror.tracker.where,
         problem,

@@ -154,7 +154,7 @@ def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
     text = run("front", "done", *at).stdout
     assert "forget fraction 0.25" in text
     assert "t001@1" in text
-    page = root / "front.html"
+    page = root / "report.html"
     assert run("front", "done", "--html", str(page), *at).exit_code == 0
     assert page.read_text().lstrip().lower().startswith("<!doctype html")
 

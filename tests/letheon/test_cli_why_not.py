@@ -68,7 +68,7 @@ def test_as_json(root: Path) -> None:
 
 
 def test_together_with_the_other_options(root: Path) -> None:
-    page = root / "front.html"
+    page = root / "report.html"
     both = run(root, "front", "done", "--why-not", "t002", "--fraction", "0.25", "--html", str(page))
     assert both.stdout.startswith("t002 is on the front of forget fraction 0.25")
     assert page.exists()

@@ -1,10 +1,8 @@
-"""The picture and the page of a sweep: they show every stratum, fetch nothing, and escape what a sweep may be named."""
+"""The picture of a sweep: it shows every stratum, and no label covers another."""
 
 from __future__ import annotations
 
 import struct
-from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letheon.objectives import Axis, Goals
-from letheon.report import html_report, plot_front, write_report
+from letheon.report import plot_front
 from letheon.report.labels import Label, place
 from letheon.report.view import views
 from letheon.seeds import front_with_means
@@ -79,7 +77,6 @@ def test_sweeps_with_little_to_show_are_drawn(make: Any) -> None:
     rows = make().rows
     png = plot_front(front(rows), rows, dpi=50)
     assert size(png) > (100, 100)
-    assert "</html>" in html_report(front(rows), rows, png, png)
 
 
 def test_what_is_drawn() -> None:
@@ -89,51 +86,6 @@ def test_what_is_drawn() -> None:
     paths = {path.trial: path for path in small.paths}
     assert paths["t000"].epochs == (0, 1, 2, 3) and paths["t001"].outcome == "pruned"
     assert sum(item.is_knee for item in small.front) == 1
-
-
-class Page(HTMLParser):
-    """Tags, the addresses they would fetch, and the text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.fetched: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def test_the_page_stands_alone_and_says_how_to_pull() -> None:
-    page = Page(html_report(front(story(), "my sweep"), story(), PNG, PNG))
-    assert page.fetched and all(address.startswith("data:image/png;base64,") for address in page.fetched)
-    assert "script" not in page.tags and "link" not in page.tags
-    assert "letheon pull 'my sweep' --fraction 0.05 --select knee" in page.text
-    assert "t000@3" in page.text and "npo_rt" in page.text and "1 pruned" in page.text
-
-
-def test_no_text_of_a_sweep_becomes_markup() -> None:
-    evil = "<script>alert('x')</script>"
-    table = front(story(), evil)
-    stratum = table["strata"]["0.05"]
-    for point in stratum["points"]:
-        point["trial"] = evil
-        point["config"] = {evil: evil, "method": evil}
-    table["strata"][" 0.05"] = {**stratum, "knee": None}
-    page = Page(html_report(table, story(), PNG, PNG))
-    assert "script" not in page.tags and evil in page.text
-
-
-def test_files_are_written_whole_and_returned(tmp_path: Path) -> None:
-    files = write_report(tmp_path / "new", front(story()), story())
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(files) == ["front.html", "front.png"]
-    assert (tmp_path / "new" / "front.png").read_bytes() == files["front.png"]
-    assert (tmp_path / "new" / "front.html").read_text() == files["front.html"]
 
 
 spots = st.tuples(st.floats(0, 300), st.floats(0, 200), st.integers(0, 2))
@@ -182,20 +134,6 @@ def test_better_is_right_and_up_whichever_way_a_metric_goes() -> None:
     low, high = view.means[0].y
     assert low < view.means[0].spot.y < high
     assert size(plot_front(table, rows, dpi=50)) > (100, 100)
-
-
-def test_the_page_of_other_objectives_has_means_and_audits() -> None:
-    table, rows = _other_objectives()
-    page = Page(html_report(table, rows, PNG, PNG))
-    for text in (
-        "forget rouge",
-        "Means over 3 seeds",
-        "t000, t001, t002 @1",
-        "0.876",
-        "0.345",
-        "under the same attacks",
-    ):
-        assert text in page.text
 
 
 def test_a_front_written_before_objectives_could_be_chosen_is_still_drawn() -> None:

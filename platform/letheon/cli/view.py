@@ -71,9 +71,7 @@ def front(
     """The checkpoints that no other beats in both forgetting and utility, per forget fraction."""
     found, rows = _front(name, root, fraction)
     if html is not None:
-        from letheon.report import write_html
-
-        write_html(html, found, rows)
+        _write_report(name, root, html)
     if why_not is not None:
         from letheon.cli.why_not import print_why_not
 
@@ -108,6 +106,15 @@ def _front(name: str, root: Path, fraction: float | None) -> tuple[dict[str, Any
         for part in (result, result["means"]) if result["means"] else (result,):
             part["strata"] = {stratum_of(fraction): part["strata"][stratum_of(fraction)]}
     return result, rows
+
+
+def _write_report(name: str, root: Path, file: Path) -> None:
+    from letheon.dashboard.local_sweeps import LocalSweep
+    from letheon.dashboard.report import write_report
+
+    local = LocalSweep(find(name, root).folder)
+    record = local.record()
+    write_report(file, record, lambda trial: local.said(record, trial))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import Any
 from letheon.objectives import Goals
 from letheon.records import Row
 
-MIN_TRIALS = 8  # with fewer, shares say more about luck than about hyper-parameters
+MIN_TRIALS = 12  # with fewer, shares say more about luck than about hyper-parameters
 LOG_SPREAD = 20.0  # a positive number whose values span more than this factor is looked at on a log scale
 
 Values = list[tuple[Mapping[str, Any], float]]

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from letheon.errors import LetheonError
@@ -48,7 +49,7 @@ def serve(root: Path, host: str, port: int, say: Callable[[str], None], opened: 
         say("anybody with this address can look; put TLS in front of it on a network that you do not trust")
     say("Ctrl-C ends it; sweeps go on")
     opened(link)
-    with listener:
+    with listener, suppress(KeyboardInterrupt):  # the way to end it
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -22,6 +22,7 @@ from letheon.shown import label, short_label
 from letheon.space import trial_count
 
 LAST_DECISIONS = 12
+_LABELS = {"utility_ratio": "utility, share of the target model's"}
 
 
 def sweep_view(record: Record) -> dict[str, Any]:
@@ -40,13 +41,16 @@ def sweep_view(record: Record) -> dict[str, Any]:
         "version": record.version,
         **_head(record, trials),
         "objectives": [_axis(axis.metric, axis.better) for axis in goals.axes],
-        "metrics": [{"name": name, "label": label(name), "short": short_label(name)} for name in metrics],
+        "metrics": [
+            {"name": name, "label": _LABELS.get(name) or label(name), "short": short_label(name)} for name in metrics
+        ],
         "floor": goals.floor,
         "constraints": {one.metric: one.to_json() for one in goals.limits},
         "rules": _rules(record),
         "strata": [_stratum(key, stratum, rows, goals) for key, stratum in front["strata"].items()],
         "means": _means(front),
         "trials": trials,
+        "ranks": [trial["rank"] for trial in trials],
         "growth": growth(rows, goals.before_audit),
         "capacity": capacity_json(reaches(rows), UTILITY_KEPT),
         "cost": cost_of(rows, goals, _max_epochs(record), record.now).to_json(),

@@ -9,7 +9,7 @@ from typing import Any
 from letheon.dashboard.record import Record
 from letheon.dashboard.trial_columns import compact
 from letheon.explain import explain, in_words
-from letheon.front import front_of
+from letheon.front import front_of, with_audits
 from letheon.records import Row, jsonable
 from letheon.records.journal import trial_row
 from letheon.shown import short_config
@@ -19,16 +19,24 @@ from letheon.why_not_words import in_words as why_not_in_words
 Said = Mapping[str, Any]
 
 
-def trial_view(record: Record, trial: str, samples: Said | None = None, audits: Said | None = None) -> dict[str, Any]:
+def trial_view(
+    record: Record,
+    trial: str,
+    samples: Said | None = None,
+    audits: Said | None = None,
+    on_front: Sequence[int] | None = None,
+) -> dict[str, Any]:
     """Configuration, every metric by epoch, verdicts in words, what the models said, and how to take it home.
 
-    `samples` and `audits` have the shapes of `letheon.samples`. Raises UnknownTrial.
+    `samples` and `audits` have the shapes of `letheon.samples`. `on_front`: epochs of the trial that are on the front,
+    where the caller knows them; then, for a page among many, why others are not there is left out. Raises UnknownTrial.
     """
-    rows = record.rows
-    begun, facts = trial_row(rows, trial), explain(rows, trial)
+    begun = trial_row(record.rows, trial)
+    own = [row for row in with_audits(record.rows) if row.get("trial") == trial]
+    facts = explain(own, trial)
     eta = None if record.scheduler is None else record.scheduler.reduction_factor
-    lines = in_words(rows, trial, eta)
-    on_front = _on_front(record, trial)
+    why = [] if on_front is not None else _why_not(record, trial)
+    epochs = _on_front(record, trial) if on_front is None else on_front
     return jsonable(
         {
             "id": trial,
@@ -38,19 +46,25 @@ def trial_view(record: Record, trial: str, samples: Said | None = None, audits: 
             "origin": facts["origin"],
             "outcome": facts["outcome"],
             "reason": facts["reason"],
-            "summary": lines[-1],
+            "summary": in_words(own, trial, eta)[-1],
             "decisions": facts["decisions"],
-            "metrics": _table(rows, trial, begun),
-            "on_front": on_front,
-            "why_not": []
-            if on_front or not facts["decisions"]
-            else why_not_in_words(why_not(rows, trial, record.goals)),
+            "metrics": _table(own, begun),
+            "on_front": list(epochs),
+            "why_not": [] if epochs or not facts["decisions"] else why,
             "samples": _epochs(samples),
             "audits": _epochs(audits),
-            "pull": [pull_command(record, trial, epoch, begun["stratum"]) for epoch in on_front],
+            "pull": [pull_command(record, trial, epoch, begun["stratum"]) for epoch in epochs],
             "explain": f"letheon explain {shlex.quote(record.name)} {shlex.quote(trial)}{record.options}",
         }
     )
+
+
+def _why_not(record: Record, trial: str) -> list[str]:
+    return why_not_in_words(why_not(record.rows, trial, record.goals)) if _reported(record, trial) else []
+
+
+def _reported(record: Record, trial: str) -> bool:
+    return any(row["kind"] == "report" and row["trial"] == trial for row in record.rows)
 
 
 def pull_command(record: Record, trial: str, epoch: int, stratum: str) -> dict[str, Any]:
@@ -65,9 +79,9 @@ def _on_front(record: Record, trial: str) -> list[int]:
     return sorted(point["epoch"] for one in strata for point in one["points"] if point["trial"] == trial)
 
 
-def _table(rows: Sequence[Row], trial: str, begun: Row) -> dict[str, Any]:
+def _table(own: Sequence[Row], begun: Row) -> dict[str, Any]:
     """{"epochs": [0, 1, …], "values": {metric: [value at each epoch]}}, metrics in alphabetical order."""
-    reports = [row for row in rows if row["kind"] == "report" and row["trial"] == trial]
+    reports = [row for row in own if row["kind"] == "report"]
     steps = [(0, begun.get("baseline") or {}), *((int(row["epoch"]), row["metrics"]) for row in reports)]
     names = sorted({name for _, metrics in steps for name in metrics} - {"epoch"})
     values = {name: [compact(metrics.get(name)) for _, metrics in steps] for name in names}

@@ -1,0 +1,50 @@
+// The capacity curve: how well each method forgets at every fraction, among checkpoints that keep the utility.
+
+import { axis, chart, GRID, guide, guides, tip } from "./chart.js";
+import { fraction, number, percent } from "./format.js";
+import { colour, methodColours } from "./palette.js";
+import { methodsOf } from "./trials.js";
+
+const LOWEST = -20;
+
+export function capacity() {
+  const picture = chart("middle", "How much can be forgotten");
+  return {
+    host: picture.host,
+    update(state) {
+      const { capacity: most, utility_kept: kept } = state.view.capacity;
+      picture.describe(most ? `${fraction(most)} can be forgotten while ${percent(kept)} of the utility stays` : "No fraction was forgotten with the utility kept");
+      picture.draw(() => options(state.view));
+    },
+  };
+}
+
+function options(view) {
+  const found = view.capacity, tones = methodColours(methodsOf(view));
+  const keys = [...new Set(found.reaches.map((reach) => reach.fraction))].sort((a, b) => a - b);
+  return {
+    grid: { ...GRID, left: 50 },
+    xAxis: axis("forget fraction", { type: "category", data: keys.map(fraction), boundaryGap: keys.length < 2 }),
+    yAxis: axis("best log₁₀ forget quality", { nameGap: 32, max: 0 }),
+    series: [...tones].map(([method, tone]) => ({
+      id: method, type: "line", data: keys.map((key) => point(found.reaches, method, key)), connectNulls: false, symbol: "circle", symbolSize: 7,
+      lineStyle: { color: tone, width: 1.8 }, itemStyle: { color: tone },
+      tooltip: { formatter: (item) => tip(`${method} at ${item.name}`, facts(found.reaches, method, keys[item.dataIndex])) },
+    })).concat([guides([guide({ yAxis: Math.log10(found.forgotten_above) }, `p = ${found.forgotten_above}`, "good")])]),
+    color: [colour("accent")],
+  };
+}
+
+function reachOf(reaches, method, key) {
+  return reaches.find((one) => one.method === method && one.fraction === key);
+}
+
+function point(reaches, method, key) {
+  const quality = reachOf(reaches, method, key)?.forget_quality;
+  return typeof quality === "number" ? Math.max(LOWEST, Math.log10(Math.max(quality, 1e-300))) : null;
+}
+
+function facts(reaches, method, key) {
+  const reach = reachOf(reaches, method, key);
+  return [["checkpoint", `${reach.trial}@${reach.epoch}`], ["forget quality p", number(reach.forget_quality)], ["of the target's utility", percent(reach.utility_ratio, 1)], ["trials", String(reach.trials)]];
+}

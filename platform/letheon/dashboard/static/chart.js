@@ -1,0 +1,90 @@
+// What all pictures share: axes, tooltips, resizing, redrawing when the colours change.
+
+import { el } from "./dom.js";
+import { colour } from "./palette.js";
+
+const living = new Set();
+
+// A picture in a box of class `size`. `describe` is its text for those who do not see it.
+export function chart(size, describe) {
+  const host = el("div", { class: `chart ${size}`, role: "img", "aria-label": describe });
+  let drawn = null, options = null;
+  const handlers = [];
+  const self = {
+    host,
+    draw(make) {
+      options = make;
+      if (!host.isConnected || !host.clientWidth) return; // drawn when it gets a size
+      if (!drawn) {
+        drawn = window.echarts.init(host, null, { renderer: "canvas" });
+        handlers.forEach(([event, handler]) => drawn.on(event, handler));
+      }
+      drawn.setOption({ ...base(), ...make() }, { notMerge: true });
+    },
+    merge(part) { if (drawn) drawn.setOption(part); },
+    on(event, handler) { handlers.push([event, handler]); if (drawn) drawn.on(event, handler); },
+    get echarts() { return drawn; },
+    redraw() { if (options) self.draw(options); },
+    describe(text) { host.setAttribute("aria-label", text); },
+  };
+  const watcher = new ResizeObserver(() => { if (drawn) drawn.resize(); else self.redraw(); });
+  watcher.observe(host);
+  living.add(self);
+  self.dispose = () => { watcher.disconnect(); living.delete(self); if (drawn) drawn.dispose(); drawn = null; };
+  return self;
+}
+
+export function redrawAll() {
+  living.forEach((one) => one.redraw());
+}
+
+export function disposeAll() {
+  [...living].forEach((one) => one.dispose());
+}
+
+function base() {
+  return {
+    animation: false,
+    textStyle: { fontFamily: "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", color: colour("ink") },
+    tooltip: tooltip(),
+  };
+}
+
+function tooltip() {
+  return {
+    trigger: "item", confine: true, transitionDuration: 0, padding: [7, 10],
+    backgroundColor: colour("surface"), borderColor: colour("line"), textStyle: { color: colour("ink") },
+  };
+}
+
+export function axis(name, more = {}) {
+  return {
+    type: "value", name, nameLocation: "middle", nameGap: 28, scale: true,
+    nameTextStyle: { color: colour("muted"), fontSize: 12.5 },
+    axisLine: { lineStyle: { color: colour("line") } }, axisTick: { show: false },
+    axisLabel: { color: colour("muted"), hideOverlap: true }, splitLine: { lineStyle: { color: colour("grid") } },
+    ...more,
+  };
+}
+
+export const GRID = { left: 58, right: 18, top: 16, bottom: 46 };
+
+// A dashed line across a picture, at x or y, for `guides`.
+export function guide(place, text, tone = "muted") {
+  return {
+    ...place, name: text,
+    label: { formatter: text, color: colour(tone), position: "insideEndTop", fontSize: 11.5 },
+    lineStyle: { color: colour(tone), type: [5, 4], width: 1 },
+  };
+}
+
+// Lines and areas that belong to no data.
+export function guides(lines, areas = []) {
+  return { id: "guides", type: "scatter", data: [], silent: true, markLine: { silent: true, symbol: "none", data: lines }, markArea: { silent: true, data: areas } };
+}
+
+// Facts as an element; tooltips are never made of markup.
+export function tip(title, facts) {
+  return el("div", { class: "tip" }, el("b", {}, title),
+    el("dl", {}, facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
+}

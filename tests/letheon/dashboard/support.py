@@ -1,0 +1,73 @@
+"""Sweeps on disk in any state, for the tests of the dashboard."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from letheon.dashboard.record import Record
+from letheon.records import encode_rows
+from letheon.spec import SweepSpec, dump_spec, load_spec
+from tests.letheon.tracking_support import START, Story, metrics
+
+Rows = list[dict[str, Any]]
+
+SPEC_CHANGES = ("budget.trials=4", "search.forget_fraction={choice: [0.05, 0.1]}")
+
+
+def small_spec(*changes: str) -> SweepSpec:
+    return load_spec("quickstart", [*SPEC_CHANGES, *changes])
+
+
+def record(rows: Sequence[Mapping[str, Any]], state: str = "finished", **more: Any) -> Record:
+    facts: dict[str, Any] = {"key": "sweep", "name": "sweep", "place": "here", "spec": small_spec(), **more}
+    return Record(rows=[dict(row) for row in rows], state=state, **facts)
+
+
+def write_sweep(root: Path, name: str, rows: Iterable[Mapping[str, Any]], *changes: str) -> Path:
+    """A sweep's folder as a driver leaves it. Returns the folder."""
+    folder = root / "sweeps" / name
+    folder.mkdir(parents=True)
+    (folder / "spec.yaml").write_text(dump_spec(small_spec(*changes)))
+    (folder / "journal.jsonl").write_bytes(encode_rows([dict(row) for row in rows]))
+    return folder
+
+
+def add_rows(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """What the driver writes next."""
+    with (folder / "journal.jsonl").open("ab") as file:
+        file.write(encode_rows([dict(row) for row in rows]))
+
+
+class LongStory(Story):
+    """A sweep of many trials, the same ones every time."""
+
+    def __init__(self, trials: int, epochs: int = 10) -> None:
+        super().__init__()
+        draw = random.Random(1)
+        self.add("sweep", state="preparing")
+        self.add("sweep", state="running", info={"slots": 2, "retain": {"0.1": {"model_utility": 0.61}}})
+        for number in range(trials):
+            self.one(draw, f"t{number:03d}", epochs)
+        self.add("sweep", state="finished", detail="budget.trials: all are used")
+
+    def one(self, draw: random.Random, name: str, epochs: int) -> None:
+        method = draw.choice(["npo_rt", "ga_rt", "npo", "ga"])
+        config = {"method": method, "learning_rate": 10 ** draw.uniform(-5, -3), "forget_fraction": 0.1}
+        if method.startswith("npo"):
+            config["beta"] = 10 ** draw.uniform(-2, 0)
+        stratum = draw.choice(["0.05", "0.1"])
+        config["forget_fraction"] = float(stratum)
+        self.add("trial", trial=name, stratum=stratum, config=config, baseline=metrics(-12.0, 0.6), origin="random")
+        forgotten, kept, last = -12.0, 0.6, epochs if draw.random() < 0.5 else draw.choice([1, 3])
+        for epoch in range(1, last + 1):
+            forgotten = min(0.0, forgotten + draw.uniform(-0.3, 2.2))
+            kept = max(0.05, kept - draw.uniform(-0.005, 0.03 if method.endswith("_rt") else 0.08))
+            self.report(name, epoch, forgotten, kept, rung=epoch if epoch in (1, 3) else None)
+        self.end(name, "completed" if last == epochs else draw.choice(["pruned", "collapsed"]), last)
+
+
+def moment(row: Mapping[str, Any]) -> float:
+    return float(row["time"]) - START

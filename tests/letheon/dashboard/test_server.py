@@ -1,0 +1,137 @@
+"""Over HTTP: who is let in, what may be asked, and what a browser is told about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from starlette.testclient import TestClient
+
+from letheon.dashboard.library import Library
+from letheon.dashboard.recorded_sweeps import RecordedSweeps
+from letheon.dashboard.serve import LOCAL_NAMES, TOKEN_VARIABLE, CannotServe, is_local, serve
+from letheon.dashboard.server import create_app
+from letheon.tracking.browse import Browser
+from tests.letheon.dashboard.support import write_sweep
+from tests.letheon.small_sweep import command
+from tests.letheon.tracking_support import story
+
+TOKEN = "0123456789abcdef0123"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_sweep(tmp_path, "done", story())
+    return tmp_path
+
+
+def client(root: Path, token: str | None = None) -> TestClient:
+    library = Library(root, RecordedSweeps(Browser(root)))
+    app = create_app(library, token, LOCAL_NAMES)
+    return TestClient(app, base_url="http://localhost", follow_redirects=False)
+
+
+def test_pages_and_data_are_served(root: Path) -> None:
+    at = client(root)
+    assert "<title>Letheon" in at.get("/").text
+    assert at.get("/static/app.js").headers["content-type"].startswith(("text/javascript", "application/javascript"))
+    assert [one["name"] for one in at.get("/api/sweeps").json()["sweeps"]] == ["done"]
+    view = at.get("/api/sweeps/done").json()
+    assert len(view["trials"]) == 4
+    assert [one["id"] for one in at.get("/api/sweeps/done?since=14").json()["trials"]] == [
+        one["id"] for one in view["trials"] if one["seq"] > 14
+    ]
+    assert at.get("/api/sweeps/done/importance").json() == {}
+    assert at.get("/api/sweeps/done/trials/t000").json()["id"] == "t000"
+
+
+@pytest.mark.parametrize("path", ["/api/sweeps/nope", "/api/sweeps/done/trials/t9", "/api/sweeps/nope/events"])
+def test_what_is_not_there_is_said_in_a_sentence(path: str, root: Path) -> None:
+    answer = client(root).get(path)
+    assert answer.status_code == 404 and "error" in answer.json()
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../server.py", "/static/..%2fserver.py", "/api/sweeps/..%2f..", "/etc/passwd"]
+)
+def test_no_path_leads_out(path: str, root: Path) -> None:
+    assert client(root).get(path).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_it_only_looks(method: str, root: Path) -> None:
+    for path in ("/", "/api/sweeps", "/api/sweeps/done", "/api/sweeps/done/trials/t000"):
+        assert client(root).request(method, path).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/api/sweeps", "/api/sweeps/nope", "/static/style.css"])
+def test_a_browser_is_told_to_load_nothing_from_elsewhere(path: str, root: Path) -> None:
+    headers = client(root).get(path).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "script-src 'self';" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+
+
+def test_a_foreign_name_for_this_machine_is_refused(root: Path) -> None:
+    at = client(root)
+    assert at.get("/api/sweeps", headers={"Host": "evil.example"}).status_code == 400
+    assert at.get("/api/sweeps", headers={"Host": "127.0.0.1:8400"}).status_code == 200
+
+
+def test_without_the_token_nothing_is_shown(root: Path) -> None:
+    at = client(root, TOKEN)
+    for path in ("/", "/api/sweeps", "/static/app.js", "/api/sweeps/done"):
+        assert at.get(path).status_code == 401
+        assert at.get(path, headers={"Authorization": f"Bearer {TOKEN[:-1]}"}).status_code == 401
+        assert at.get(path, headers=[(b"Cookie", "letheon_token=é".encode())]).status_code == 401
+    assert at.get(f"/api/sweeps?token={TOKEN}").status_code == 401  # a token in an address only opens the door
+
+
+def test_the_token_is_taken_once_and_leaves_the_address(root: Path) -> None:
+    at = client(root, TOKEN)
+    opened = at.get(f"/?token={TOKEN}")
+    assert opened.status_code == 303 and opened.headers["location"] == "/"
+    assert "HttpOnly" in opened.headers["set-cookie"] and "samesite=strict" in opened.headers["set-cookie"].lower()
+    assert at.get("/api/sweeps").status_code == 200  # by the cookie
+    assert client(root, TOKEN).get("/api/sweeps", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    assert client(root, TOKEN).get("/?token=wrong").status_code == 401
+
+
+@pytest.mark.parametrize(("host", "local"), [("localhost", True), ("127.0.0.1", True), ("127.8.0.1", True)])
+@pytest.mark.parametrize(("other", "remote"), [("0.0.0.0", False), ("::", False), ("10.0.0.7", False), ("box", False)])
+def test_what_counts_as_this_machine(host: str, local: bool, other: str, remote: bool) -> None:
+    assert (is_local(host), is_local(other), is_local("::1")) == (local, remote, True)
+
+
+def test_a_weak_token_or_a_taken_port_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "short")
+    with pytest.raises(CannotServe, match="at least 16"):
+        serve(root, "0.0.0.0", 0, print, print)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(CannotServe, match="choose another --port"):
+            serve(root, "127.0.0.1", taken.getsockname()[1], print, print)
+
+
+def test_the_command_serves_until_ctrl_c_and_keeps_its_token_to_itself(root: Path) -> None:
+    arguments = command("dashboard", "--root", root, "--host", "0.0.0.0", "--port", "0")
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, TOKEN_VARIABLE: TOKEN})
+    try:
+        assert process.stdout is not None
+        found = re.search(r":(\d+)/\?token=(\S+)", process.stdout.readline())
+        assert found is not None and found[2] == TOKEN
+        assert TOKEN not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        asked = Request(f"http://127.0.0.1:{found[1]}/api/sweeps", headers={"Authorization": f"Bearer {TOKEN}"})
+        with urlopen(asked, timeout=60) as answer:  # it listens before it says so; the answer comes when it is ready
+            assert "done" in answer.read().decode()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
