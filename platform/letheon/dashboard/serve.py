@@ -80,6 +80,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # whoever comes before the server is ready waits for it
     except (OSError, OverflowError) as error:
         listener.close()
         fix = "choose another --port (0: any free one) or another --host"
