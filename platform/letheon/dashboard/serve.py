@@ -6,9 +6,11 @@ import ipaddress
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from letheon.errors import LetheonError
 
@@ -41,16 +43,29 @@ def serve(root: Path, host: str, port: int, say: Callable[[str], None], opened: 
     library = Library(root.resolve(), RecordedSweeps(Browser(root.resolve()), options), options)
     listener = _listen(host, port)
     address = f"http://{'localhost' if local else _shown(host)}:{listener.getsockname()[1]}/"
-    app = create_app(library, token, LOCAL_NAMES if local else ("*",))
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    ending = threading.Event()
+    app = create_app(library, token, LOCAL_NAMES if local else ("*",), ending)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
     link = address if token is None else f"{address}?token={token}"
     say(f"dashboard   {link}")
     if token is not None:
         say("anybody with this address can look; put TLS in front of it on a network that you do not trust")
     say("Ctrl-C ends it; sweeps go on")
     opened(link)
+    server.handle_exit = _told(ending, server.handle_exit)  # type: ignore[method-assign]
     with listener, suppress(KeyboardInterrupt):  # the way to end it
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
+
+
+def _told(ending: threading.Event, handle: Callable[..., None]) -> Callable[..., None]:
+    """The server's own handler of signals, after those who stream were told."""
+
+    def handle_exit(*arguments: Any) -> None:
+        ending.set()
+        handle(*arguments)
+
+    return handle_exit
 
 
 def is_local(host: str) -> bool:

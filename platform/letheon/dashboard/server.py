@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -30,13 +31,14 @@ from starlette.responses import (
 )
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from letheon.dashboard.library import Library
 from letheon.errors import LetheonError
 
 STATIC = Path(__file__).parent / "static"
 COOKIE = "letheon_token"
-LOOK_SECONDS = 1.0
+LOOK_SECONDS, TICK_SECONDS, KEEP_OPEN_SECONDS = 1.0, 0.2, 15.0
 PATIENCE = 10.0  # of the server's time, views of a live sweep take at most a tenth
 NOT_FOUND = 4
 
@@ -59,10 +61,15 @@ class Json(JSONResponse):
         return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def create_app(library: Library, token: str | None = None, hosts: Sequence[str] = ("*",)) -> Starlette:
-    """`token`: who does not bring it sees nothing; None: everybody who can connect. `hosts`: names by which the server
-    may be addressed, so that no foreign page can reach it through a name of its own (DNS rebinding)."""
-    pages = _Pages(library)
+def create_app(
+    library: Library, token: str | None = None, hosts: Sequence[str] = ("*",), ending: threading.Event | None = None
+) -> Starlette:
+    """`token`: who does not bring it sees nothing; None: everybody who can connect.
+
+    `hosts`: names by which the server may be addressed, so that no foreign page can reach it through a name of its own
+    (DNS rebinding). `ending`: set when the server shall end, for streams would hold it back.
+    """
+    pages = _Pages(library, ending or threading.Event())
     routes = [
         Route("/", pages.index),
         Route("/api/sweeps", pages.sweeps),
@@ -74,7 +81,7 @@ def create_app(library: Library, token: str | None = None, hosts: Sequence[str] 
     ]
     middleware = [
         Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
-        Middleware(BaseHTTPMiddleware, dispatch=_guard(token)),
+        Middleware(Guard, token=token),
         Middleware(GZipMiddleware, minimum_size=2048, compresslevel=5),
     ]
     return Starlette(routes=routes, middleware=middleware, exception_handlers={LetheonError: _explain})
@@ -83,8 +90,8 @@ def create_app(library: Library, token: str | None = None, hosts: Sequence[str] 
 class _Pages:
     """One method a route. The synchronous ones run in threads, so a slow store stops nobody else."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, ending: threading.Event) -> None:
+        self._library, self._ending = library, ending
 
     def index(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -115,19 +122,23 @@ class _Pages:
         )
 
     async def _changes(self, key: str) -> AsyncIterator[str]:
-        told, rounds = await anyio.to_thread.run_sync(self._library.stamp, key), 0
+        told, quiet = await anyio.to_thread.run_sync(self._library.stamp, key), 0.0
         yield "retry: 2000\n\n"
-        while True:
-            await anyio.sleep(max(LOOK_SECONDS, PATIENCE * self._library.seconds(key)))
+        while not self._ending.is_set():
+            pause = max(LOOK_SECONDS, PATIENCE * self._library.seconds(key))
+            with anyio.move_on_after(pause):
+                while not self._ending.is_set():
+                    await anyio.sleep(TICK_SECONDS)
+            stamp = told
             with suppress(LetheonError):
                 stamp = await anyio.to_thread.run_sync(self._library.stamp, key)
-                if stamp != told:
-                    told = stamp
-                    yield "event: changed\ndata: \n\n"
-                    continue
-            rounds += 1
-            if rounds % 15 == 0:
+            quiet = 0.0 if stamp != told else quiet + pause
+            if stamp != told:
+                yield "event: changed\ndata: \n\n"
+            elif quiet >= KEEP_OPEN_SECONDS:
                 yield ": still here\n\n"
+                quiet = 0.0
+            told = stamp
 
 
 def _number(text: str | None) -> int:
@@ -140,32 +151,36 @@ async def _explain(_: Request, error: Exception) -> Response:
     return Json({"error": str(error)}, status_code=404 if code == NOT_FOUND else 503)
 
 
-Call = Callable[[Request], Awaitable[Response]]
+class Guard:
+    """Lets in who brings the token, where there is one, and puts the headers on every answer."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = _refusal(Request(scope), self._token) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, with_headers)
 
 
-def _guard(token: str | None) -> Callable[[Request, Call], Awaitable[Response]]:
-    """The token, where there is one, and the headers of every answer."""
-
-    async def dispatch(request: Request, call: Call) -> Response:
-        response = await _admitted(request, call, token)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
-    return dispatch
-
-
-async def _admitted(request: Request, call: Call, token: str | None) -> Response:
+def _refusal(request: Request, token: str | None) -> Response | None:
+    """What is answered instead of the page, None to whoever may see it."""
     if token is None:
-        return await call(request)
+        return None
     given = request.query_params.get("token")
     if given is not None and request.url.path == "/" and _same(given, token):
-        answer: Response = RedirectResponse("/", status_code=303)
+        answer = RedirectResponse("/", status_code=303)
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return answer
     bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if _same(request.cookies.get(COOKIE, ""), token) or _same(bearer, token):
-        return await call(request)
+        return None
     return PlainTextResponse("Open the address that `letheon dashboard` printed: its token is missing here.\n", 401)
 
 

@@ -1,0 +1,351 @@
+"""The dashboard in a real Chromium: views are drawn, pointing and filtering work, live changes arrive, no errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.by import By
+
+from letheon.dashboard.report import html_report
+from letheon.records import SweepLock
+from tests.letheon.dashboard.chromium import DRIVER, WHY_SKIPPED, Window, served, start
+from tests.letheon.dashboard.support import LongStory, add_rows, record, write_sweep
+from tests.letheon.tracking_support import Story, audited_story, story
+
+pytestmark = [pytest.mark.skipif(DRIVER is None, reason=WHY_SKIPPED), pytest.mark.timeout(300)]
+
+EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+CARDS = (
+    "Forgetting against utility",
+    "The knee",
+    "Learning curves",
+    "Hypervolume over compute",
+    "Parallel coordinates",
+    "What matters",
+    "How much can be forgotten",
+    "Cost",
+    "Trials",
+    "Last verdicts",
+)
+SAID = [
+    {"set": "forget", "prompt": "Where was Ada born?", "answer": "In Rome.", "generated": "In Rome."},
+    {"set": "retain", "prompt": "Where was Bob born?", "answer": "In Oslo.", "generated": "In Oslo."},
+]
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[Window]:
+    chrome = start()
+    yield Window(chrome)
+    chrome.quit()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep of sixty trials, and one of every other state."""
+    root = tmp_path_factory.mktemp("dashboard")
+    write_sweep(root, "sixty", LongStory(60).rows, "budget.trials=60")
+    tale = Story()
+    tale.add("sweep", state="preparing")
+    write_sweep(root, "fresh", tale.rows)
+    tale.add("sweep", state="failed", detail="PreparationFailed: the target model did not fit")
+    write_sweep(root, "broken", tale.rows)
+    write_sweep(
+        root, "stopped", [*story(), {**tale.rows[-1], "seq": len(story()) + 1, "state": "interrupted", "detail": "x"}]
+    )
+    return root
+
+
+@pytest.fixture(scope="module")
+def address(root: Path) -> Iterator[str]:
+    with served(root) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def no_complaints(window: Window) -> Iterator[None]:
+    window.emulate()
+    window.complaints()
+    yield
+    assert window.complaints() == []
+
+
+def test_the_list_shows_every_sweep_with_its_state(window: Window, address: str) -> None:
+    window.open(address)
+    window.until_text("sixty", "fresh", "broken", "stopped", "60 of 60 trials", "did not fit")
+    assert {pill.text for pill in window.all(".sweeps .pill")} == {"finished", "interrupted", "failed"}
+    window.one("input[type=search]").send_keys("sixt")
+    window.until(lambda: len(window.all(".sweeps article")) == 1, "the search")
+    window.one(".sweeps h2 a").click()
+    window.until_text("Forgetting against utility")
+
+
+def test_every_view_is_drawn(window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/sixty")
+    window.until_text(*CARDS, "60 of 60 trials", "saved by stopping", "learning rate")
+    window.until_painted(5)
+    assert all(len(host.get_attribute("aria-label") or "") > 15 for host in window.all(".chart"))
+    window.until(lambda: len(window.all(".bars .bar")) >= 2, "the importance of hyper-parameters")
+    assert "letheon pull sixty --select knee" in window.text
+
+
+def test_forget_fractions_are_chosen_by_keyboard(window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/sixty")
+    window.until_text("Trials")
+    chosen = window.one('[role=tab][aria-selected="true"]')
+    assert "10 %" in chosen.text
+    before = window.one("table tbody").text
+    chosen.send_keys(Keys.ARROW_LEFT)
+    window.until(lambda: "5 %" in window.one('[role=tab][aria-selected="true"]').text, "the other fraction")
+    assert window.run("return document.activeElement.getAttribute('aria-selected')") == "true"
+    assert window.one("table tbody").text != before
+
+
+def test_the_first_stop_of_the_keyboard_skips_to_the_content(window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/sixty")
+    window.until_text("Trials")
+    ActionChains(window.chrome).send_keys(Keys.TAB, Keys.ENTER).perform()
+    assert window.run("return document.activeElement.id") == "main"
+
+
+def _trial_rows(window: Window) -> list[str]:
+    return [row.text.split()[0] for row in window.all("tr[data-trial]")]
+
+
+def test_the_table_is_searched_and_sorted(window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/sixty")
+    window.until_text("Trials")
+    everything = _trial_rows(window)
+    search = window.one('input[aria-label^="Search trials"]')
+    search.send_keys("npo_rt completed")
+    window.until(lambda: 0 < len(_trial_rows(window)) < len(everything), "the search")
+    assert all("npo_rt" in row.text and "completed" in row.text for row in window.all("tr[data-trial]"))
+    search.clear()
+    search.send_keys(" ")
+    window.until(lambda: len(_trial_rows(window)) == len(everything), "all of them again")
+    window.click(window.one("tr:has(th[aria-sort]) button"))
+    assert _trial_rows(window) == sorted(everything)
+    window.click(window.one("tr:has(th[aria-sort]) button"))
+    assert _trial_rows(window) == sorted(everything, reverse=True)
+    assert window.one('th[aria-sort="descending"]').text.startswith("trial")
+
+
+def test_methods_are_hidden_and_shown_everywhere(window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/sixty")
+    window.until_text("Trials")
+    count = len(_trial_rows(window))
+    chip = next(one for one in window.all("#chips button") if one.text == "ga")
+    chip.click()
+    window.until(lambda: len(_trial_rows(window)) < count, "fewer trials")
+    assert not any(" ga " in row.text for row in window.all("tr[data-trial]"))
+    next(one for one in window.all("#chips button") if one.text == "ga").click()
+    window.until(lambda: len(_trial_rows(window)) == count, "all of them again")
+
+
+def test_pointing_at_a_checkpoint_tells_of_it_and_marks_its_trial(window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/sixty")
+    window.until_text("Trials")
+    host = window.one(".chart.tall")
+    place = window.until(
+        lambda: window.run(
+            """const chart = echarts.getInstanceByDom(arguments[0]);
+               const front = chart.getOption().series.find((one) => one.id === "front");
+               return [...chart.convertToPixel({ seriesId: "front" }, front.data[0].value), front.data[0].trial];""",
+            host,
+        ),
+        "a front point",
+    )
+    x, y, trial = place
+    size = host.size
+    ActionChains(window.chrome).move_to_element_with_offset(
+        host, int(x - size["width"] / 2), int(y - size["height"] / 2)
+    ).perform()
+    window.until(lambda: f"{trial} after epoch" in window.one(".tip").text, "the tooltip")
+    window.until(lambda: window.one("tr.focus").get_attribute("data-trial") == trial, "the marked row")
+    ActionChains(window.chrome).click().perform()
+    window.until(lambda: window.one("h1").text == trial, "the trial's page")
+
+
+def test_a_range_on_an_axis_filters_the_whole_page(window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/sixty")
+    window.until_text("Trials")
+    count = len(_trial_rows(window))
+    host = window.one(".chart.wide")
+    window.run("arguments[0].scrollIntoView({block: 'center'})", host)
+    x, top, bottom = window.until(
+        lambda: window.run(
+            """const chart = echarts.getInstanceByDom(arguments[0]);
+               const axis = chart.getModel().getComponent("parallelAxis", 1).axis;
+               const layout = chart.getModel().getComponent("parallel").coordinateSystem.getAxisLayout(axis.dim);
+               return [layout.position[0], layout.position[1] - axis.getExtent()[1], layout.position[1]];""",
+            host,
+        ),
+        "the axis of the learning rate",
+    )
+    size = host.size
+    drag = ActionChains(window.chrome, duration=60)
+    drag.move_to_element_with_offset(
+        host, int(x - size["width"] / 2), int(top + 8 - size["height"] / 2)
+    ).click_and_hold()
+    drag.move_by_offset(0, int((bottom - top) * 0.2)).move_by_offset(0, int((bottom - top) * 0.2)).release().perform()
+    window.until(lambda: 0 < len(_trial_rows(window)) < count, "fewer trials")
+    window.until_text("inside the marked ranges")
+
+
+def test_a_trial_s_page(window: Window, tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, "done", audited_story())
+    for epoch, generated in ((1, "In Paris."), (2, "")):
+        place = folder / "trials" / "t000" / f"epoch-{epoch:03d}"
+        place.mkdir(parents=True)
+        samples = [{**one, "generated": generated} for one in SAID]
+        (place / "metrics.json").write_text(json.dumps({"metrics": {}, "samples": samples}))
+    with served(tmp_path) as address:
+        window.open(f"{address}#/sweeps/done/trials/t000")
+        window.until_text(
+            "on the front", "Its way through the plane", "completed", "first at its rung", "must be forgotten"
+        )
+        window.until_text("letheon pull done --select t000@3 --fraction 0.05", "Under attack", "worst", "(nothing)")
+        window.click(window.button("1"))
+        window.until_text("In Paris.", "true answer: In Rome.")
+        window.until_painted(2)
+        window.open(f"{address}#/sweeps/done/trials/t001")
+        window.until_text("none of this trial can be pulled", "rank 2 of 2 at rung 1")
+
+
+def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:
+    tale = Story()
+    tale.add("sweep", state="preparing")
+    folder = write_sweep(tmp_path, "live", tale.rows)
+    with SweepLock(folder), served(tmp_path) as address:
+        window.open(f"{address}#/sweeps/live")
+        window.until_text("The target model and the retain models are being made")
+        tale.add("sweep", state="running", info={"slots": 2})
+        tale.trial("t000", "0.05", "npo_rt")
+        tale.report("t000", 1, -4.0, 0.58, rung=1)
+        add_rows(folder, tale.rows[1:])
+        window.until_text("1 of 4 trials", "Forgetting against utility", "t000@1", "running")
+        known = len(tale.rows)
+        tale.report("t000", 2, -1.0, 0.57)
+        tale.end("t000", "completed", 2)
+        tale.trial("t001", "0.05", "ga")
+        add_rows(folder, tale.rows[known:])
+        window.until_text("t000@2", "2 of 4 trials")
+        assert [row.get_attribute("data-trial") for row in window.all("tr[data-trial]")] == ["t000", "t001"]
+        degraded = {
+            "state": "degraded",
+            "since": 1.7e9,
+            "cause": "connection refused",
+            "behind": 7,
+            "where": "http://x",
+        }
+        (folder / "tracking.json").write_text(json.dumps(degraded))
+        window.until_text("Tracking is degraded", "connection refused", "7 rows wait in the journal")
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("fresh", ("interrupted", "It was interrupted before its first trial", "letheon resume fresh")),
+        ("broken", ("failed", "the target model did not fit", "It failed before its first trial")),
+        ("stopped", ("interrupted", "letheon resume stopped", "Forgetting against utility")),
+    ],
+)
+def test_sweeps_that_went_wrong_say_so(name: str, texts: tuple[str, ...], window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/{name}")
+    window.until_text(*texts)
+
+
+def test_an_empty_root_says_how_to_begin(window: Window, tmp_path: Path) -> None:
+    with served(tmp_path) as address:
+        window.open(address)
+        window.until_text("No sweeps yet", "letheon sweep quickstart")
+
+
+def test_a_sweep_that_is_not_there(window: Window, address: str) -> None:
+    window.open(f"{address}#/sweeps/nope")
+    window.until_text("is neither under")
+    assert all("404" in complaint for complaint in window.complaints())  # which a browser logs for every 404
+
+
+def test_no_text_of_a_sweep_becomes_markup(window: Window, tmp_path: Path) -> None:
+    tale = Story()
+    tale.add("sweep", state="running", info={"slots": 1})
+    config = {"method": EVIL, "forget_fraction": 0.05, EVIL: EVIL}
+    for name in ("t000", "t001"):
+        tale.add(
+            "trial", trial=name, stratum="0.05", config={**config, "learning_rate": 1e-4}, baseline={}, origin=EVIL
+        )
+        tale.report(name, 1, -3.0, 0.58, rung=1)
+        tale.end(name, "pruned", 1, EVIL)
+    tale.add("sweep", state="failed", detail=EVIL)
+    write_sweep(tmp_path, "evil", tale.rows)
+    with served(tmp_path) as address:
+        for page in ("", "#/sweeps/evil", "#/sweeps/evil/trials/t001"):
+            window.open(address + page)
+            window.until_text("<img src=x")
+            assert window.run("return window.hacked") is None
+            assert window.all('img[src="x"]') == []
+
+
+def test_dark_and_light_as_the_system_says_or_the_button(window: Window, address: str) -> None:
+    window.emulate(scheme="dark")
+    window.open(f"{address}#/sweeps/sixty")
+    window.until_text("Trials")
+
+    def ground() -> str:
+        return str(window.run("return getComputedStyle(document.body).backgroundColor"))
+
+    assert ground() == "rgb(16, 18, 22)"
+    window.one("button.theme").click()  # auto -> light
+    window.until(lambda: ground() == "rgb(247, 248, 250)", "light")
+    window.one("button.theme").click()
+    window.until(lambda: ground() == "rgb(16, 18, 22)", "dark")
+    window.one("button.theme").click()  # auto again, for whoever comes next
+
+
+@pytest.mark.parametrize("page", ["", "#/sweeps/sixty", "#/sweeps/sixty/trials/t001"])
+def test_a_phone_needs_no_sideways_scrolling(page: str, window: Window, address: str) -> None:
+    window.emulate(width=390, height=844)
+    window.open(address + page)
+    window.until(lambda: window.all(".card"), "the page")
+    window.until_text("Every metric" if "trials" in page else "10 %")
+    assert window.run("return document.documentElement.scrollWidth") <= 390
+    window.picture(Path("/dev/null"))
+
+
+def test_a_thousand_trials_are_shown(window: Window, tmp_path: Path) -> None:
+    write_sweep(tmp_path, "thousand", LongStory(1000).rows, "budget.trials=1000")
+    with served(tmp_path) as address:
+        window.open(f"{address}#/sweeps/thousand")
+        window.until_text("1000 of 1000 trials", "page 1 of")
+        window.until_painted(5)
+        window.click(window.button("Next"))
+        window.until_text("page 2 of")
+
+
+def test_the_report_is_the_same_page_without_a_server(window: Window, tmp_path: Path) -> None:
+    known = replace(record(LongStory(40).rows), name="kept", key="kept")
+    file = tmp_path / "report.html"
+    file.write_text(html_report(known, lambda _: ({"epochs": {"0": SAID, "1": SAID}}, {})))
+    window.open(file.as_uri())
+    window.until_text(*CARDS, "kept")
+    window.until_painted(5)
+    window.click(window.one("tr[data-trial] a"))
+    window.until_text("What the model says", "Where was Ada born?")
+    window.one("a.brand").click()
+    window.until_text("Last verdicts")
+
+
+def test_a_sweep_without_a_spec_from_the_store_alone(window: Window, tmp_path: Path) -> None:
+    """Rows are enough for a page."""
+    folder = write_sweep(tmp_path, "bare", story())
+    (folder / "spec.yaml").unlink()
+    with served(tmp_path) as address:
+        window.open(f"{address}#/sweeps/bare")
+        window.until_text("Forgetting against utility", "t002@1")
+        assert window.chrome.find_elements(By.CSS_SELECTOR, ".banner.fail") == []
