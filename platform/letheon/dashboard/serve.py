@@ -6,11 +6,9 @@ import ipaddress
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from letheon.errors import LetheonError
 
@@ -43,8 +41,7 @@ def serve(root: Path, host: str, port: int, say: Callable[[str], None], opened: 
     library = Library(root.resolve(), RecordedSweeps(Browser(root.resolve()), options), options)
     listener = _listen(host, port)
     address = f"http://{'localhost' if local else _shown(host)}:{listener.getsockname()[1]}/"
-    ending = threading.Event()
-    app = create_app(library, token, LOCAL_NAMES if local else ("*",), ending)
+    app = create_app(library, token, LOCAL_NAMES if local else ("*",))
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     link = address if token is None else f"{address}?token={token}"
@@ -53,19 +50,8 @@ def serve(root: Path, host: str, port: int, say: Callable[[str], None], opened: 
         say("anybody with this address can look; put TLS in front of it on a network that you do not trust")
     say("Ctrl-C ends it; sweeps go on")
     opened(link)
-    server.handle_exit = _told(ending, server.handle_exit)  # type: ignore[method-assign]
     with listener, suppress(KeyboardInterrupt):  # the way to end it
         server.run(sockets=[listener])
-
-
-def _told(ending: threading.Event, handle: Callable[..., None]) -> Callable[..., None]:
-    """The server's own handler of signals, after those who stream were told."""
-
-    def handle_exit(*arguments: Any) -> None:
-        ending.set()
-        handle(*arguments)
-
-    return handle_exit
 
 
 def is_local(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The dashboard over HTTP: static files, views as JSON, and a stream that says when a sweep has changed. Read-only.
+"""The dashboard over HTTP: static files and views as JSON. Read-only.
 
 Nothing here writes, starts or stops anything, and only GET is answered. Pages load scripts and data from this server
 alone (the content security policy says so to the browser), and texts of a sweep never become markup.
@@ -6,29 +6,20 @@ alone (the content security policy says so to the browser), and texts of a sweep
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
-import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import (
-    FileResponse,
-    JSONResponse,
-    PlainTextResponse,
-    RedirectResponse,
-    Response,
-    StreamingResponse,
-)
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,7 +29,7 @@ from letheon.errors import LetheonError
 
 STATIC = Path(__file__).parent / "static"
 COOKIE = "letheon_token"
-LOOK_SECONDS, TICK_SECONDS, KEEP_OPEN_SECONDS = 1.0, 0.2, 15.0
+LOOK_SECONDS = 1.0
 PATIENCE = 10.0  # of the server's time, views of a live sweep take at most a tenth
 NOT_FOUND = 4
 
@@ -61,21 +52,19 @@ class Json(JSONResponse):
         return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def create_app(
-    library: Library, token: str | None = None, hosts: Sequence[str] = ("*",), ending: threading.Event | None = None
-) -> Starlette:
+def create_app(library: Library, token: str | None = None, hosts: Sequence[str] = ("*",)) -> Starlette:
     """`token`: who does not bring it sees nothing; None: everybody who can connect.
 
     `hosts`: names by which the server may be addressed, so that no foreign page can reach it through a name of its own
-    (DNS rebinding). `ending`: set when the server shall end, for streams would hold it back.
+    (DNS rebinding).
     """
-    pages = _Pages(library, ending or threading.Event())
+    pages = _Pages(library)
     routes = [
         Route("/", pages.index),
         Route("/api/sweeps", pages.sweeps),
         Route("/api/sweeps/{key}", pages.sweep),
         Route("/api/sweeps/{key}/importance", pages.importance),
-        Route("/api/sweeps/{key}/events", pages.events),
+        Route("/api/sweeps/{key}/stamp", pages.stamp),
         Route("/api/sweeps/{key}/trials/{trial}", pages.trial),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
@@ -90,8 +79,8 @@ def create_app(
 class _Pages:
     """One method a route. The synchronous ones run in threads, so a slow store stops nobody else."""
 
-    def __init__(self, library: Library, ending: threading.Event) -> None:
-        self._library, self._ending = library, ending
+    def __init__(self, library: Library) -> None:
+        self._library = library
 
     def index(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -113,32 +102,12 @@ class _Pages:
     def trial(self, request: Request) -> Response:
         return Json(self._library.trial(request.path_params["key"], request.path_params["trial"]))
 
-    async def events(self, request: Request) -> Response:
-        """Server-sent events: one whenever the sweep has changed, and a comment now and then to keep the line open."""
+    def stamp(self, request: Request) -> Response:
+        """What a page asks again and again: `stamp` is another when the sweep has changed, `pause` how many seconds to
+        wait before the next question."""
         key = request.path_params["key"]
-        await anyio.to_thread.run_sync(self._library.stamp, key)  # a sweep that is not there is an error, not a stream
-        return StreamingResponse(
-            self._changes(key), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
-        )
-
-    async def _changes(self, key: str) -> AsyncIterator[str]:
-        told, quiet = await anyio.to_thread.run_sync(self._library.stamp, key), 0.0
-        yield "retry: 2000\n\n"
-        while not self._ending.is_set():
-            pause = max(LOOK_SECONDS, PATIENCE * self._library.seconds(key))
-            with anyio.move_on_after(pause):
-                while not self._ending.is_set():
-                    await anyio.sleep(TICK_SECONDS)
-            stamp = told
-            with suppress(LetheonError):
-                stamp = await anyio.to_thread.run_sync(self._library.stamp, key)
-            quiet = 0.0 if stamp != told else quiet + pause
-            if stamp != told:
-                yield "event: changed\ndata: \n\n"
-            elif quiet >= KEEP_OPEN_SECONDS:
-                yield ": still here\n\n"
-                quiet = 0.0
-            told = stamp
+        stamp = hashlib.sha256(repr(self._library.stamp(key)).encode()).hexdigest()[:16]
+        return Json({"stamp": stamp, "pause": round(max(LOOK_SECONDS, PATIENCE * self._library.seconds(key)), 2)})
 
 
 def _number(text: str | None) -> int:

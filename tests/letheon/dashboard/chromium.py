@@ -43,11 +43,10 @@ def start() -> Chrome:
 
 
 @contextmanager
-def served(root: Path, uri: str | None = None) -> Iterator[str]:
+def served(root: Path, uri: str | None = None, port: int = 0) -> Iterator[str]:
     """The address of a dashboard over `root`, gone afterwards."""
-    ending = threading.Event()
-    app = create_app(Library(root, RecordedSweeps(Browser(root, uri))), None, LOCAL_NAMES, ending)
-    listener = socket.create_server(("127.0.0.1", 0))
+    app = create_app(Library(root, RecordedSweeps(Browser(root, uri))), None, LOCAL_NAMES)
+    listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -55,7 +54,6 @@ def served(root: Path, uri: str | None = None) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
     finally:
-        ending.set()
         server.should_exit = True
         thread.join(20)
         listener.close()

@@ -247,6 +247,17 @@ def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:
         window.until_text("Tracking is degraded", "connection refused", "7 rows wait in the journal")
 
 
+def test_a_server_that_goes_away_and_comes_back(window: Window, root: Path) -> None:
+    with served(root) as address:
+        window.open(f"{address}#/sweeps/sixty")
+        window.until_text("Last verdicts")
+    window.until_text("server does not answer", "Last verdicts")
+    with served(root, port=int(address.rstrip("/").rpartition(":")[2])):
+        window.until(lambda: "does not answer" not in window.text, "the page without the complaint")
+        window.open("about:blank")
+    assert all("ERR_CONNECTION" in complaint for complaint in window.complaints())
+
+
 @pytest.mark.parametrize(
     ("name", "texts"),
     [

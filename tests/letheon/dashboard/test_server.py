@@ -16,9 +16,9 @@ from starlette.testclient import TestClient
 from letheon.dashboard.library import Library
 from letheon.dashboard.recorded_sweeps import RecordedSweeps
 from letheon.dashboard.serve import LOCAL_NAMES, TOKEN_VARIABLE, CannotServe, is_local, serve
-from letheon.dashboard.server import create_app
+from letheon.dashboard.server import LOOK_SECONDS, create_app
 from letheon.tracking.browse import Browser
-from tests.letheon.dashboard.support import write_sweep
+from tests.letheon.dashboard.support import add_rows, write_sweep
 from tests.letheon.small_sweep import command
 from tests.letheon.tracking_support import story
 
@@ -51,7 +51,15 @@ def test_pages_and_data_are_served(root: Path) -> None:
     assert at.get("/api/sweeps/done/trials/t000").json()["id"] == "t000"
 
 
-@pytest.mark.parametrize("path", ["/api/sweeps/nope", "/api/sweeps/done/trials/t9", "/api/sweeps/nope/events"])
+def test_the_stamp_tells_that_a_sweep_has_changed(root: Path) -> None:
+    at = client(root)
+    first = at.get("/api/sweeps/done/stamp").json()
+    assert first["pause"] >= LOOK_SECONDS and at.get("/api/sweeps/done/stamp").json()["stamp"] == first["stamp"]
+    add_rows(root / "sweeps" / "done", [{**story()[-1], "seq": len(story()) + 1}])
+    assert at.get("/api/sweeps/done/stamp").json()["stamp"] != first["stamp"]
+
+
+@pytest.mark.parametrize("path", ["/api/sweeps/nope", "/api/sweeps/done/trials/t9", "/api/sweeps/nope/stamp"])
 def test_what_is_not_there_is_said_in_a_sentence(path: str, root: Path) -> None:
     answer = client(root).get(path)
     assert answer.status_code == 404 and "error" in answer.json()

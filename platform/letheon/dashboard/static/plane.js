@@ -146,7 +146,7 @@ function fronts(shown) {
   });
   const ring = data.filter((one) => one.trial === trial && one.epoch === epoch);
   return [
-    { id: "front", type: "scatter", z: 6, symbolSize: 12, data, itemStyle: { borderColor: colour("surface"), borderWidth: 1.5 },
+    { id: "front", type: "scatter", z: 7, symbolSize: 12, data, itemStyle: { borderColor: colour("surface"), borderWidth: 1.5 },
       label: { show: true, position: "top", color: colour("ink"), fontSize: 11 }, labelLayout: { hideOverlap: true },
       tooltip: { formatter: (item) => describe(shown, item.data) } },
     { id: "knee", type: "scatter", z: 5, symbolSize: 22, silent: true, data: ring.map((one) => one.value),
@@ -190,7 +190,7 @@ function focused(shown) {
   const tone = trial ? shown.colours.get(trial.config.method ?? "") : "transparent";
   const spots = trial ? path(shown.view, trial) : [];
   return {
-    id: "focus", type: "line", z: 7, silent: true, symbol: "circle", symbolSize: 6, data: spots.map((spot) => ({ value: [spot.x, spot.y], epoch: spot.epoch })),
+    id: "focus", type: "line", z: 8, silent: true, symbol: "circle", symbolSize: 6, data: spots.map((spot) => ({ value: [spot.x, spot.y], epoch: spot.epoch })),
     lineStyle: { color: tone, width: 2.4 }, itemStyle: { color: tone, borderColor: colour("surface"), borderWidth: 1 },
     label: { show: spots.length > 0 && spots.length < 30, formatter: (item) => String(item.data.epoch), fontSize: 10, color: colour("muted"), position: "right" },
   };

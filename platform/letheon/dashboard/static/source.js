@@ -1,5 +1,7 @@
 // Where pages get their data: from the server that sent them, or, in a report, from the page itself.
 
+const FAILED_SECONDS = 3;
+
 export function openSource() {
   const embedded = document.getElementById("data");
   return embedded ? fromPage(JSON.parse(embedded.textContent)) : fromServer();
@@ -17,12 +19,7 @@ function fromServer() {
       if (!before) return get(at(key));
       return merged(before, await get(`${at(key)}?since=${before.version}`));
     },
-    // Calls `changed` whenever the sweep has; returns how to end that.
-    watch(key, changed) {
-      const stream = new EventSource(`${at(key)}/events`);
-      stream.addEventListener("changed", changed);
-      return () => stream.close();
-    },
+    watch: (key, changed) => watch(() => get(`${at(key)}/stamp`), changed),
   };
 }
 
@@ -37,8 +34,27 @@ function fromPage(data) {
       if (!data.trials[trial]) throw new Error(`${trial}: this report has no such trial`);
       return data.trials[trial];
     },
-    watch: () => () => {},
+    watch(_, changed) { changed(); return () => {}; },
   };
+}
+
+// Calls `changed` at once, and again whenever the sweep has or the server comes or goes; returns how to end that. It asks
+// instead of being told: a stream would hold a connection, of which a browser has six, and the seventh page would hang.
+function watch(stamp, changed) {
+  let told, timer, turn = 0, over = false;
+  async function ask() {
+    if (document.hidden) return; // who comes back to the page asks again
+    const mine = ++turn;
+    const { stamp: now, pause } = await stamp().catch(() => ({ stamp: null, pause: FAILED_SECONDS }));
+    if (over || mine !== turn) return;
+    if (now !== told) changed();
+    told = now;
+    timer = setTimeout(ask, 1000 * pause);
+  }
+  const back = () => { clearTimeout(timer); ask(); };
+  document.addEventListener("visibilitychange", back);
+  ask();
+  return () => { over = true; clearTimeout(timer); document.removeEventListener("visibilitychange", back); };
 }
 
 async function get(address) {

@@ -76,7 +76,6 @@ export function sweepPage(source, key, place, crumbs, go) {
       if (again && !over) { again = false; look(); }
     }
   }
-  look();
   const stop = source.watch(key, look);
   return () => { over = true; stop(); };
 }

@@ -22,7 +22,6 @@ export function trialPage(source, key, id, place, crumbs) {
       if (!over) fill(place, el("div", { class: "banner fail", role: "alert" }, error.message));
     }
   }
-  look();
   const stop = source.watch(key, look);
   return () => { over = true; stop(); };
 }
