@@ -7,7 +7,7 @@ nothing. Takes no decision: the budget's meter does that.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -85,24 +85,10 @@ def cost_of(
     `goals` decide what is on the front (and so was not wasted); `max_epochs` is the scheduler's, without it the longest
     trial's; `now` (unix seconds) adds the time since the last row: give it while a driver lives.
     """
-    clock = _Clock()
+    fold = CostFold()
     for row in rows:
-        clock.take(row)
-    if now is not None:
-        clock.wait(now)
-    longest = max_epochs or max((trial.epochs for trial in clock.trials.values()), default=0)
-    useful = _on_front(rows, goals)
-    strata: dict[str, Work] = {}
-    for name, trial in clock.trials.items():
-        _add(strata.setdefault(trial.stratum, Work()), trial, name in useful, longest)
-    for key, work in strata.items():
-        work.seconds_saved = work.epochs_saved * work.busy / work.epochs if work.epochs else 0.0
-        strata[key] = work
-    busy = sum(work.busy for work in strata.values())
-    idle = max(0.0, clock.slots * clock.search - busy - clock.running_seconds)
-    return Cost(
-        dict(sorted(strata.items(), key=_fraction)), clock.preparation, clock.search, idle, clock.slots, clock.gpus
-    )
+        fold.take(row)
+    return fold.cost(_on_front(rows, goals), max_epochs, now)
 
 
 def _fraction(item: tuple[str, Work]) -> float:
@@ -140,7 +126,7 @@ class _Trial:
 
 
 @dataclass
-class _Clock:
+class CostFold:
     """Folds rows, in the journal's order, into seconds."""
 
     trials: dict[str, _Trial] = field(default_factory=dict)
@@ -148,7 +134,6 @@ class _Clock:
     search: float = 0.0
     slots: int = 0
     gpus: float = 0.0
-    running_seconds: float = 0.0
     _open: set[str] = field(default_factory=set)
     _tail: float = 0.0  # no trial was open: part of the search only if another one comes
     _phase: str = ""
@@ -172,11 +157,25 @@ class _Clock:
             self.trials[row["trial"]].outcome = str(row["outcome"])
             self._open.discard(row["trial"])
 
-    def wait(self, now: float) -> None:
-        """Time has passed since the last row; running trials have held their slots for it."""
-        if self._last is not None:
-            self._pass(max(0.0, now - self._last))
-        self.running_seconds = sum(max(0.0, now - it.since) for it in self.trials.values() if it.outcome is None)
+    def cost(self, useful: Collection[str], max_epochs: int | None = None, now: float | None = None) -> Cost:
+        """What `cost_of` says of the rows so far; `useful`: the trials that are on the front."""
+        longest = max_epochs or max((trial.epochs for trial in self.trials.values()), default=0)
+        strata: dict[str, Work] = {}
+        for name, trial in self.trials.items():
+            _add(strata.setdefault(trial.stratum, Work()), trial, name in useful, longest)
+        for work in strata.values():
+            work.seconds_saved = work.epochs_saved * work.busy / work.epochs if work.epochs else 0.0
+        waited = max(0.0, now - self._last) if now is not None and self._last is not None else 0.0
+        preparation, search = self.preparation, self.search
+        if self._phase == "preparing":
+            preparation += waited
+        elif self._phase == "running" and (self._open or not self.trials):
+            search += waited
+        held = sum(work.busy for work in strata.values())
+        if now is not None:  # running trials have held their slots since their last report
+            held += sum(max(0.0, now - self.trials[name].since) for name in self._open)
+        idle = max(0.0, self.slots * search - held)
+        return Cost(dict(sorted(strata.items(), key=_fraction)), preparation, search, idle, self.slots, self.gpus)
 
     def _pass(self, seconds: float) -> None:
         if self._phase == "preparing":

@@ -24,10 +24,12 @@ __all__ = [
     "goals_shown",
     "hypervolume",
     "knee",
+    "nearest_rows",
     "non_dominated",
     "order_of",
     "point_of",
     "reports_by_stratum",
+    "share_of_box",
     "target_of",
     "with_audits",
 ]
@@ -111,6 +113,20 @@ def front_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
     return sorted(front, key=lambda row: -goals.y.height(row["metrics"]))
 
 
+def nearest_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
+    """Those of one stratum's reports that come nearest to being feasible, the nearest first."""
+    return sorted(_measured(reports, goals), key=lambda row: _far(row, goals))[:NEAREST]
+
+
+def share_of_box(stratum: Mapping[str, Any]) -> float | None:
+    """The hypervolume of a stratum of `front_of` as a share of its box; None where the box is not known."""
+    reference, ideal, volume = stratum.get("reference"), stratum.get("ideal"), stratum.get("hypervolume")
+    if volume is None or not reference or not ideal or None in (*reference, *ideal):
+        return None
+    area = abs((ideal[0] - reference[0]) * (ideal[1] - reference[1]))
+    return float(volume) / area if area else None
+
+
 def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, goals: Goals) -> dict[str, Any]:
     members = [row for row in trials.values() if row["stratum"] == stratum]
     candidates = _candidates(reports, goals)
@@ -120,7 +136,7 @@ def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, go
     reference, ideal = box_of(goals, reports, members)
     known = all(map(math.isfinite, (*reference, *ideal)))
     best = knee(heights, reference, ideal) if known else knee(heights)
-    nearest = [] if front else sorted(_measured(candidates, goals), key=lambda row: _far(row, goals))[:NEAREST]
+    nearest = [] if front else nearest_rows(candidates, goals)
     target = target_of(goals, "model_utility", reports, members)
     result = {
         "points": points,

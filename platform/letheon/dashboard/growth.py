@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from letheon.budget import Meter
 from letheon.dashboard.trial_columns import compact
@@ -60,12 +59,3 @@ class _Curve:
     def _step(self, meter: Meter) -> list[float]:
         share = hypervolume(self._front, self._reference) / self._area if self._front and self._area > 0 else 0.0
         return [meter.epochs, round(meter.slot_seconds, 1), compact(float(share))]
-
-
-def share_of_box(stratum: dict[str, Any]) -> float | None:
-    """The hypervolume of a stratum of `front_of` as a share of its box; None where the box is not known."""
-    reference, ideal, volume = stratum.get("reference"), stratum.get("ideal"), stratum.get("hypervolume")
-    if volume is None or not reference or not ideal or None in (*reference, *ideal):
-        return None
-    area = abs((ideal[0] - reference[0]) * (ideal[1] - reference[1]))
-    return float(volume) / area if area else None

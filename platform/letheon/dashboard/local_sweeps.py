@@ -9,7 +9,7 @@ from typing import Any
 
 from letheon.dashboard.record import Record
 from letheon.errors import LetheonError
-from letheon.records import Follower, owner, summary, tracking_health
+from letheon.records import Follower, owner, seen_from_outside, summary, tracking_health
 from letheon.records.state import ACTIVE
 from letheon.samples import audits_of, samples_of
 from letheon.spec import SweepSpec, load_spec
@@ -32,21 +32,20 @@ class LocalSweep:
         rows = self._follower.rows()
         driver = owner(self.folder)
         now = time.time() if driver else None
-        state = summary(rows, self.folder.name, now)
-        gone = state.state in ACTIVE and driver is None
+        state = seen_from_outside(summary(rows, self.folder.name, now), driver, tracking_health(self.folder))
         spec = self._read_spec()
         return Record(
             key=self.key,
             name=self.folder.name,
             place="here",
             rows=rows,
-            state="interrupted" if gone else state.state,
-            detail="its driver is gone" if gone else state.detail,
+            state=state.state,
+            detail=state.detail,
             seconds=state.seconds,
             spec=spec,
             study=None if spec is None else spec.name,
             now=now if state.state in ACTIVE else None,
-            tracking=tracking_health(self.folder),
+            tracking=state.tracking,
             options=self._options,
         )
 

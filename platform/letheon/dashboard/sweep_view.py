@@ -8,10 +8,11 @@ from typing import Any
 
 from letheon.budget import Meter
 from letheon.cost import cost_of
-from letheon.dashboard.growth import growth, share_of_box
+from letheon.dashboard.growth import growth
 from letheon.dashboard.record import Record
 from letheon.dashboard.trial_columns import compact, metric_names, trial_columns
 from letheon.explain import VERBS
+from letheon.front import share_of_box
 from letheon.method_capacity import UTILITY_KEPT, reaches
 from letheon.method_capacity import to_json as capacity_json
 from letheon.objectives import Goals
@@ -150,7 +151,7 @@ def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: G
         "nearest": [_point(point) for point in stratum["least_violating"]],
         "knee": _place(stratum["knee"]),
         "hypervolume": compact(stratum["hypervolume"]),
-        "share": share_of_box(dict(stratum)),
+        "share": share_of_box(stratum),
         "utility_floor": compact(stratum["utility_floor"]),
         "target_utility": compact(stratum["target_utility"]),
         "target": _values(target, goals),

@@ -1,6 +1,6 @@
 """What happened in a sweep, row by row: the one source for status, explain, front, tracking and scheduler state."""
 
-from letheon.records.follower import Follower
+from letheon.records.follower import Folded, Follower
 from letheon.records.health import TrackingHealth, tracking_health
 from letheon.records.journal import (
     Journal,
@@ -14,15 +14,17 @@ from letheon.records.journal import (
     trial_row,
 )
 from letheon.records.lock import LockHeld, Owner, SweepLock, owner
-from letheon.records.state import SweepState, TrialState, status_of, summary
+from letheon.records.state import SweepFold, SweepState, TrialState, seen_from_outside, status_of, summary
 
 __all__ = [
+    "Folded",
     "Follower",
     "Journal",
     "JournalError",
     "LockHeld",
     "Owner",
     "Row",
+    "SweepFold",
     "SweepLock",
     "SweepState",
     "TrackingHealth",
@@ -32,6 +34,7 @@ __all__ = [
     "encode_rows",
     "jsonable",
     "owner",
+    "seen_from_outside",
     "status_of",
     "stratum_of",
     "summary",

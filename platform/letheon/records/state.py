@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from letheon.records.health import tracking_health
 from letheon.records.journal import Journal, Row, jsonable
-from letheon.records.lock import owner
+from letheon.records.lock import Owner, owner
 
 ACTIVE = ("preparing", "running")
 
@@ -72,60 +72,80 @@ class SweepState:
         }
 
 
-def summary(rows: Sequence[Row], sweep: str = "", now: float | None = None) -> SweepState:
+class SweepFold:
+    """A SweepState that grows row by row: what a live view costs does not grow with the journal behind it."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._detail: str | None = None
+        self._trials: dict[str, TrialState] = {}
+        self._seconds = 0.0
+        self._last: float | None = None
+
+    def take(self, row: Row) -> None:
+        """One more row, in the journal's order."""
+        kind = row["kind"]
+        self._pass(row)
+        if kind == "sweep":
+            self._phase, self._detail = row["state"], row.get("detail")
+        elif kind == "trial":
+            self._trials[row["trial"]] = _introduced(row)
+        elif kind in ("report", "end") and row["trial"] in self._trials:
+            change = _reported if kind == "report" else _ended
+            self._trials[row["trial"]] = change(self._trials[row["trial"]], row)
+
+    def _pass(self, row: Row) -> None:
+        """Gaps between rows, but for those that a start or a resume ends: nobody worked in them."""
+        resumed = row["kind"] == "sweep" and begins(self._phase, row["state"])
+        if self._last is not None and not resumed:
+            self._seconds += max(0.0, row["time"] - self._last)  # a clock that was set back adds nothing
+        self._last = row["time"]
+
+    def state(self, sweep: str = "", now: float | None = None) -> SweepState:
+        """As of the last row. `now` (unix seconds) adds the time since: give it while a driver lives."""
+        phase, seconds = self._phase or "preparing", self._seconds
+        if now is not None and self._last is not None and phase in ACTIVE:
+            seconds += max(0.0, now - self._last)
+        return SweepState(sweep, phase, self._detail, tuple(self._trials.values()), seconds)
+
+
+def summary(rows: Iterable[Row], sweep: str = "", now: float | None = None) -> SweepState:
     """The state after `rows`. `now` (unix seconds) adds the time since the last row: give it while a driver lives."""
-    last = next((row for row in reversed(rows) if row["kind"] == "sweep"), None)
-    state = "preparing" if last is None else last["state"]
-    clock = now if state in ACTIVE else None
-    return SweepState(
-        sweep, state, None if last is None else last.get("detail"), _trials(rows), _active_seconds(rows, clock)
-    )
+    fold = SweepFold()
+    for row in rows:
+        fold.take(row)
+    return fold.state(sweep, now)
+
+
+def seen_from_outside(state: SweepState, driver: Owner | None, tracking: Mapping[str, Any] | None) -> SweepState:
+    """What the journal says, put right by what its folder shows: a sweep at work without a driver is interrupted."""
+    if state.state in ACTIVE and driver is None:
+        return replace(state, state="interrupted", detail="its driver is gone", tracking=tracking)
+    return replace(state, tracking=tracking)
 
 
 def status_of(folder: str | os.PathLike[str]) -> SweepState:
     """The state of the sweep in `folder`; one whose driver is dead is `interrupted`, whatever its last row says."""
-    folder = Path(folder)
-    driver = owner(folder)
+    folder, driver = Path(folder), owner(folder)
     state = summary(Journal.read(folder / "journal.jsonl"), folder.name, time.time() if driver else None)
-    state = replace(state, tracking=tracking_health(folder))
-    if state.state in ACTIVE and driver is None:
-        return replace(state, state="interrupted", detail="its driver is gone")
-    return state
+    return seen_from_outside(state, driver, tracking_health(folder))
 
 
-def _trials(rows: Sequence[Row]) -> tuple[TrialState, ...]:
-    last: dict[str, Row] = {}
-    for row in rows:
-        if row["kind"] == "report" and row["epoch"] >= last.get(row["trial"], row)["epoch"]:
-            last[row["trial"]] = row
-    ends = {row["trial"]: row for row in rows if row["kind"] == "end"}
-    return tuple(_trial(row, last.get(row["trial"]), ends.get(row["trial"])) for row in rows if row["kind"] == "trial")
+def _introduced(row: Row) -> TrialState:
+    metrics = row.get("baseline") or {}
+    return TrialState(row["trial"], row["stratum"], row["config"], "running", None, None, 0, metrics)
 
 
-def _trial(row: Row, report: Row | None, end: Row | None) -> TrialState:
-    return TrialState(
-        trial=row["trial"],
-        stratum=row["stratum"],
-        config=row["config"],
-        state="running" if end is None else "finished",
-        outcome=None if end is None else end["outcome"],
-        reason=None if end is None else end["reason"],
-        epoch=0 if report is None else report["epoch"],
-        metrics=row.get("baseline") or {} if report is None else report["metrics"],
-    )
+def _reported(trial: TrialState, row: Row) -> TrialState:
+    if row["epoch"] < trial.epoch:
+        return trial
+    return replace(trial, epoch=row["epoch"], metrics=row["metrics"])
+
+
+def _ended(trial: TrialState, row: Row) -> TrialState:
+    return replace(trial, state="finished", outcome=row["outcome"], reason=row["reason"])
 
 
 def begins(before: str, state: str) -> bool:
     """Whether a row that says `state` is a driver's first, after one that said `before`: nobody worked in between."""
     return state in ACTIVE and (before, state) != ("preparing", "running")
-
-
-def _active_seconds(rows: Sequence[Row], now: float | None) -> float:
-    """Sum of the gaps between rows, but for those that a start or a resume ends: nobody worked in them."""
-    total, phase = 0.0, ""
-    for i, row in enumerate(rows):
-        resumed = row["kind"] == "sweep" and begins(phase, row["state"])
-        if i and not resumed:
-            total += max(0.0, row["time"] - rows[i - 1]["time"])  # a clock that was set back adds nothing
-        phase = row["state"] if row["kind"] == "sweep" else phase
-    return total + (max(0.0, now - rows[-1]["time"]) if rows and now is not None else 0.0)

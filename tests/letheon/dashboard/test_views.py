@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.dashboard.growth import growth, share_of_box
+from letheon.dashboard.growth import growth
 from letheon.dashboard.importance import MIN_TRIALS, importance
 from letheon.dashboard.sweep_view import card, sweep_view
 from letheon.dashboard.trial_columns import front_ranks, trial_columns
 from letheon.dashboard.trial_view import trial_view
-from letheon.front import front_of
+from letheon.front import front_of, share_of_box
 from letheon.objectives import Goals
 from letheon.records import UnknownTrial
 from letheon.spec_objectives import axis_of

@@ -1,0 +1,99 @@
+"""The fronts of a sweep, row by row. Keeps the rows that can matter to `front_of` and forgets all others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from letheon.front import front_of, front_rows, nearest_rows
+from letheon.objectives import Goals, number
+from letheon.records import Row
+
+
+class FrontFold:
+    """`front()` is `front_of` all rows so far; a row that changes no front costs the size of its own stratum's."""
+
+    def __init__(self, goals: Goals | None = None) -> None:
+        self._goals = goals or Goals()
+        axes = (*self._goals.axes, *self._goals.before_audit.axes)
+        self._targets = {"model_utility", *(axis.metric for axis in axes if axis.ratio is not None)}
+        self._trials: dict[str, Row] = {}
+        self._strata: dict[str, _Stratum] = {}
+        self._audits: list[Row] = []
+        self._made: dict[str, Any] | None = None
+
+    def take(self, row: Row) -> None:
+        """One more row, in the journal's order."""
+        kind, changed = row["kind"], False
+        if kind == "trial":
+            self._trials[row["trial"]] = row
+            stratum = self._strata.setdefault(row["stratum"], _Stratum(self._goals.before_audit, self._targets))
+            changed = stratum.introduce(row)
+        elif kind == "report" and row["epoch"] >= 1 and row["trial"] in self._trials:
+            changed = self._strata[self._trials[row["trial"]]["stratum"]].report(row)
+        elif kind == "audit":
+            self._audits.append(row)
+            changed = True
+        if changed:
+            self._made = None
+
+    def front(self) -> dict[str, Any]:
+        """As `front_of` gives it, without the sweep's name; the same object until something on it changes."""
+        if self._made is None:
+            self._made = front_of(list(self._essential()), goals=self._goals)
+        return self._made
+
+    @property
+    def on_front(self) -> set[str]:
+        """Trials with a checkpoint on a front."""
+        strata = self.front()["strata"].values()
+        return {point["trial"] for stratum in strata for point in stratum["points"]}
+
+    def _essential(self) -> Iterator[Row]:
+        """The witnesses come first: of a target's value the first that is known counts."""
+        for stratum in self._strata.values():
+            reports = stratum.reports()
+            yield from {id(row): row for row in stratum.witnesses_of_trials.values()}.values()
+            yield from {row["trial"]: self._trials[row["trial"]] for row in reports}.values()
+            yield from reports
+        yield from self._audits
+
+
+class _Stratum:
+    """What of one stratum matters: the front, what came nearest, and who says what the target model's values are."""
+
+    def __init__(self, goals: Goals, targets: set[str]) -> None:
+        self._goals, self._targets = goals, targets
+        self.witnesses_of_trials: dict[str, Row] = {}
+        self._witnesses: dict[str, Row] = {}
+        self._front: list[Row] = []
+        self._nearest: list[Row] = []
+
+    def introduce(self, row: Row) -> bool:
+        """Whether the trial tells anything new."""
+        told = {name for name in self._targets if _finite((row.get("baseline") or {}).get(name))}
+        fresh = ({""} | told) - set(self.witnesses_of_trials)
+        self.witnesses_of_trials.update(dict.fromkeys(fresh, row))
+        return bool(fresh)
+
+    def report(self, row: Row) -> bool:
+        """Whether the report changes anything."""
+        metrics: Mapping[str, Any] = row["metrics"]
+        ratio = self._goals.ratio(metrics)
+        told = {name for name in self._targets if ratio > 0 and math.isfinite(number(metrics, name) / ratio)}
+        fresh = told - set(self._witnesses)
+        self._witnesses.update(dict.fromkeys(fresh, row))
+        front = front_rows([*self._front, row], self._goals)
+        nearest = [] if front else nearest_rows([*self._nearest, row], self._goals)
+        changed = bool(fresh) or any(one is row for one in (*front, *nearest))
+        self._front, self._nearest = front, nearest
+        return changed
+
+    def reports(self) -> list[Row]:
+        rows = (*self._witnesses.values(), *self._front, *self._nearest)
+        return list({id(row): row for row in rows}.values())
+
+
+def _finite(value: object) -> bool:
+    return value is not None and math.isfinite(float(value))  # type: ignore[arg-type]
