@@ -30,7 +30,7 @@ from letheon.errors import LetheonError
 STATIC = Path(__file__).parent / "static"
 COOKIE = "letheon_token"
 LOOK_SECONDS = 1.0
-PATIENCE = 10.0  # of the server's time, views of a live sweep take at most a tenth
+PATIENCE = 5.0  # of one core's time, views of a live sweep take at most a fifth
 NOT_FOUND = 4
 
 HEADERS = {

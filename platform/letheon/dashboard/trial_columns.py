@@ -58,14 +58,14 @@ def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
     Trials without a feasible checkpoint have none. Non-dominated sorting: Deb et al. 2002.
     """
     strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
-    fronts: dict[str, Fronts] = {}
-    points: list[tuple[str, tuple[float, float]]] = []
-    for row in rows:
-        if row["kind"] != "report" or row["trial"] not in strata or not _feasible(row["metrics"], goals):
-            continue
-        heights = goals.heights(row["metrics"])
-        fronts.setdefault(strata[row["trial"]], Fronts()).add(heights)
-        points.append((row["trial"], heights))
+    points = [
+        (str(row["trial"]), goals.heights(row["metrics"]))
+        for row in rows
+        if row["kind"] == "report" and row["trial"] in strata and _feasible(row["metrics"], goals)
+    ]
+    fronts = {stratum: Fronts() for stratum in strata.values()}
+    for trial, heights in sorted(points, key=lambda point: point[1], reverse=True):  # none pushes an earlier one back
+        fronts[strata[trial]].add(heights)
     ranks: dict[str, int] = {}
     for trial, heights in points:
         found = fronts[strata[trial]].front_of(heights)
