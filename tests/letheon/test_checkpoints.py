@@ -7,7 +7,6 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,6 +26,7 @@ from letheon.checkpoints import (
 from letheon.checkpoints.manifest import check_name, parse_manifest
 from letheon.tracking import SweepNotFoundError, Tracker
 from letheon.tracking.store import local_folder, open_client
+from tests.letheon.store_support import Store
 from tests.letheon.tracking_support import SPEC, front, save_checkpoint, save_front, story
 from trainables.manifest import write_manifest
 
@@ -179,31 +179,6 @@ def test_nothing_can_be_chosen_from_an_empty_front() -> None:
 
 
 # ---- pull
-
-
-class Store:
-    """A finished sweep in an MLflow of its own; the tests plant things in its artifact folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.uri = f"sqlite:///{root / 'mlflow.db'}"
-        self.trials = root / "trials"
-
-    def add(self, study: str, sweep: str) -> None:
-        rows = story()
-        table = front(rows, sweep)
-        trials = self.trials / study
-        save_front(trials, table)
-        Tracker(self.root, study, sweep, SPEC, self.uri).finish(table, rows, trials)
-
-    def checkpoint(self, study: str, trial: str = "t002", epoch: int = 1) -> Path:
-        client = open_client(self.uri)
-        experiment = client.get_experiment_by_name(study)
-        assert experiment is not None
-        [run] = client.search_runs([experiment.experiment_id], f"tags.`letheon.trial_id` = '{trial}'")
-        folder = local_folder(str(run.info.artifact_uri))
-        assert folder is not None
-        return folder / "checkpoints" / f"epoch-{epoch:03d}"
 
 
 @pytest.fixture(scope="module")
@@ -381,25 +356,6 @@ def test_a_store_that_was_tampered_with_is_refused(
     with pytest.raises(VerificationError):
         pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri)
     assert os.listdir(tmp_path / "out") == []
-
-
-def test_an_interrupted_pull_leaves_nothing(
-    store: Store, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from letheon.tracking import artifacts
-
-    real = artifacts.fetch
-
-    def interrupted(*args: Any) -> Path:
-        real(*args)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(artifacts, "fetch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri)
-    assert os.listdir(tmp_path / "out") == []
-    monkeypatch.undo()
-    assert pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri).path.is_dir()
 
 
 def test_a_front_table_that_was_tampered_with_selects_nothing_unregistered(

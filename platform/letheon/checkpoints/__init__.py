@@ -7,13 +7,16 @@ from letheon.checkpoints.manifest import (
     read_manifest,
     verify,
 )
-from letheon.checkpoints.pull import Pulled, Request, pull
+from letheon.checkpoints.partial import PullInProgress
+from letheon.checkpoints.pull import NoRoomError, Pulled, Request, pull
 from letheon.checkpoints.select import Bound, EmptyFrontError, Selection, SelectionError, parse_bound, select
 
 __all__ = [
     "Bound",
     "EmptyFrontError",
     "Manifest",
+    "NoRoomError",
+    "PullInProgress",
     "Pulled",
     "Request",
     "Selection",

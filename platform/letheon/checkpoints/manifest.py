@@ -13,12 +13,16 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from letheon.errors import LetheonError
 from trainables.manifest import MANIFEST, sha256
 
 MAX_MANIFEST_BYTES = 16 * 2**20
 _MAX_NAME = 200
+_MAX_DEPTH = 6
+_MAX_FILES = 2_000
+_MAX_BYTES = 2**44
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What a model folder is made of. Neither pickles (they run code when loaded) nor Python files are among them.
@@ -33,7 +37,7 @@ class VerificationError(LetheonError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: SHA-256 in hex, and its size."""
+    """One file: SHA-256 in hex, and its size in bytes."""
 
     sha256: str
     bytes: int
@@ -60,6 +64,11 @@ def checkpoint_folder(trials: Path, trial: str, epoch: int) -> Path:
     return trials / trial / f"epoch-{epoch:03d}"
 
 
+def is_digest(text: str) -> bool:
+    """Whether this is a SHA-256 in hex."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def read_manifest(path: Path) -> Manifest:
     """The manifest in this file. Raises VerificationError if it is missing, malformed or names a refused path."""
     try:
@@ -72,29 +81,59 @@ def read_manifest(path: Path) -> Manifest:
 
 def parse_manifest(data: bytes, where: str) -> Manifest:
     """A manifest from its bytes. Every name and digest is checked here, so the rest may trust them."""
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise VerificationError(f"{where}: a manifest has at most {MAX_MANIFEST_BYTES} bytes")
     try:
-        raw = json.loads(data)
-        files = {str(name): Entry(str(entry["sha256"]), int(entry["bytes"])) for name, entry in raw["files"].items()}
+        raw = json.loads(data, object_pairs_hook=_once)
+        files = {str(name): _entry(entry) for name, entry in raw["files"].items()}
         trial, epoch, metrics = str(raw["trial"]), int(raw["epoch"]), dict(raw["metrics"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise VerificationError(f"{where}: this is no manifest ({type(error).__name__}: {error})") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        told = f"{type(error).__name__}: {error}"[:_MAX_NAME]
+        raise VerificationError(f"{where}: this is no manifest ({told})") from error
+    _check_files(files, where)
+    return Manifest(files, trial, epoch, metrics, hashlib.sha256(data).hexdigest())
+
+
+def _entry(raw: Any) -> Entry:
+    if type(raw["bytes"]) is not int:  # a float or a text would be read differently elsewhere
+        raise TypeError("a size must be a whole number")
+    return Entry(str(raw["sha256"]), raw["bytes"])
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two values of one name another reader could take the other."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
+
+
+def _check_files(files: Mapping[str, Entry], where: str) -> None:
+    """Every name and entry by itself, and that the names are different files on any file system."""
+    if not 0 < len(files) <= _MAX_FILES:
+        raise VerificationError(f"{where}: it names {len(files) or 'no'} files, a model has 1 to {_MAX_FILES}")
     folded: dict[str, str] = {}
     for name, entry in files.items():
         check_name(name)
         twin = folded.setdefault(name.casefold(), name)
         if twin != name:
             raise VerificationError(f"{where}: {twin!r} and {name!r} are one file on some file systems")
-        if not _SHA256.fullmatch(entry.sha256) or entry.bytes < 0:
+        if not is_digest(entry.sha256) or not 0 <= entry.bytes <= _MAX_BYTES:
             raise VerificationError(f"{where}: {name!r} has no valid SHA-256 and size")
-    if not files:
-        raise VerificationError(f"{where}: it names no files")
-    return Manifest(files, trial, epoch, metrics, hashlib.sha256(data).hexdigest())
+    for name in files:
+        for folder in PurePosixPath(name.casefold()).parents:
+            if str(folder) in folded:
+                raise VerificationError(f"{where}: {folded[str(folder)]!r} is a file and the folder of {name!r}")
 
 
 def check_name(name: str) -> None:
     """Refuse any path that could leave the folder, hide in it, or be code. Raises VerificationError."""
     path = PurePosixPath(name)
-    if len(name) > _MAX_NAME or not all(_PART.fullmatch(part) for part in name.split("/")):
+    if (
+        len(name) > _MAX_NAME
+        or name.count("/") > _MAX_DEPTH
+        or not all(_PART.fullmatch(part) for part in name.split("/"))
+    ):
         raise VerificationError(
             f"file name {name[:_MAX_NAME]!r}: must be a relative path of letters, digits, _ . + - and /, without .. ; "
             "the store may have been tampered with"
@@ -112,13 +151,18 @@ def verify(folder: Path, manifest: Manifest) -> None:
     found = dict(_walk(folder))
     check_names(set(found), manifest, str(folder))
     for name, entry in manifest.files.items():
-        size = found[name].stat().st_size
-        if size != entry.bytes:
-            raise VerificationError(f"{folder / name}: has {size} bytes, the manifest says {entry.bytes}")
-        if sha256(found[name]) != entry.sha256:
-            raise VerificationError(f"{folder / name}: its SHA-256 is not the manifest's; it was changed or damaged")
+        check_file(found[name], entry, str(folder / name))
         if name.endswith(".safetensors"):
             _check_header(found[name])
+
+
+def check_file(path: Path, entry: Entry, name: str) -> None:
+    """Raise VerificationError, which calls the file `name`, unless it is the one that the manifest means."""
+    size = path.stat().st_size
+    if size != entry.bytes:
+        raise VerificationError(f"{name}: has {size} bytes, the manifest says {entry.bytes}")
+    if sha256(path) != entry.sha256:
+        raise VerificationError(f"{name}: its SHA-256 is not the manifest's; it was changed or damaged")
 
 
 def check_names(found: set[str], manifest: Manifest, where: str) -> None:

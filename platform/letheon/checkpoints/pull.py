@@ -1,7 +1,7 @@
 """Takes a front checkpoint out of MLflow into a local folder. The artifact store is treated as hostile.
 
-What is trusted: the tracking server's word on which run and which manifest digest belong to a point. Everything that
-comes from the artifact store must then match that digest. Nothing downloaded is ever loaded or unpickled here.
+What is trusted: the registry's word on which run and which manifest digest belong to a point. Everything that comes
+from the artifact store must then match that digest. Nothing downloaded is ever loaded or unpickled here.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +20,28 @@ from letheon.checkpoints.manifest import (
     VerificationError,
     check_name,
     check_names,
+    is_digest,
     parse_manifest,
     verify,
 )
-from letheon.checkpoints.select import Bound, SelectionError, select
+from letheon.checkpoints.partial import partial_folder, sweep_out
+from letheon.checkpoints.select import RULES, Bound, Selection, SelectionError, is_rule, select
+from letheon.errors import LetheonError
 from trainables.manifest import MANIFEST
 
 if TYPE_CHECKING:
+    from letheon.tracking.read import Found, Version
+    from letheon.tracking.shelf import Shelf
     from letheon.tracking.store import Client
 
 _MODEL = "model/"
 _SPARE_BYTES = 64 * 2**20
+
+
+class NoRoomError(LetheonError):
+    """The disk has too little space for the checkpoint."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ def _is_random_features(folder: Path) -> bool:
 class Request:
     """The choice of a checkpoint as the command line gives it. `fraction` and `min_utility` are shares of 1.
 
+    `select`: a rule, TRIAL@EPOCH, or an alias of the registered model, such as `knee-05`.
     `bounds`: limits on any metric, such as those of an audit.
     """
 
@@ -93,26 +103,33 @@ def pull(
 ) -> Pulled:
     """Select, download, verify, and only then move the model folder to `to`, which must not exist.
 
+    `sweep` is a name, or a model version by MLflow's address (`models:/study@knee-05`, `models:/study/3`). Nothing but
+    the tracking store is asked: it need not be known here. A pull that breaks off keeps the files that are whole beside
+    `to`, and the next one goes on from there.
+
     Raises SelectionError (nothing or nothing unique selected, or `to` is taken), SweepNotFoundError (no such sweep, or
-    not finished), VerificationError (the store's files are not the registered ones), TrackingError (no connection).
-    Whatever goes wrong, `to` does not exist afterwards.
+    not finished), VerificationError (the store's files are not the registered ones), TrackingError (no connection),
+    PullInProgress, NoRoomError. Whatever goes wrong, `to` does not exist afterwards.
     """
     from letheon.tracking import read, store
-    from letheon.tracking.artifacts import checkpoint_path
 
     request = request or Request()
     if os.path.lexists(to):
         raise SelectionError(f"{to}: exists already, and nothing is ever overwritten; choose another folder")
     client = read.open_store(root, uri)
     with store.explained(client.tracking_uri, "pulling"):
-        owner, parent = read.find_sweep(client, sweep, study)
-        front = read.read_front(client, sweep, parent)
-        chosen = select(front, request.select, request.fraction, request.min_utility, request.bounds)
-        version = read.find_version(client, owner, parent, chosen.trial, chosen.epoch)
-        manifest = _download(client, str(version.run_id), checkpoint_path(chosen.epoch), version.tags, to)
+        found = read.find_sweep_or_version(client, sweep, study)
+        front = read.read_front(client, found.sweep, found.parent)
+        named = found.version or _by_alias(client, found, request.select)
+        if found.version is not None and request.select != Request.select:
+            raise SelectionError(f"--select {request.select}: {sweep} is one checkpoint already; leave one of them out")
+        rule = request.select if named is None else _point_of(named)
+        chosen = select(front, rule, request.fraction, request.min_utility, request.bounds)
+        version = named or read.find_version(client, found.study, found.parent, chosen.trial, chosen.epoch)
+        manifest = _download(client, version, chosen, to)
     return Pulled(
-        sweep=sweep,
-        study=owner,
+        sweep=found.sweep,
+        study=found.study,
         trial=chosen.trial,
         epoch=chosen.epoch,
         fraction=chosen.fraction,
@@ -126,36 +143,65 @@ def pull(
     )
 
 
-def _download(client: Client, run_id: str, prefix: str, tags: Mapping[str, str], to: Path) -> Manifest:
-    from letheon.tracking.artifacts import fetch
+def _by_alias(client: Client, found: Found, rule: str) -> Version | None:
+    """The version that an alias of the sweep's model means; None for a rule or a point of the front."""
+    from letheon.tracking import read
 
-    with _folder_beside(to) as temporary:
-        manifest = _checked_manifest(client, run_id, prefix, tags, temporary)
-        if shutil.disk_usage(temporary).free < manifest.bytes + _SPARE_BYTES:
-            raise VerificationError(f"{to}: the checkpoint has {manifest.bytes:,} bytes, more than the disk has free")
-        fetch(client, run_id, prefix, manifest, temporary)
-        verify(temporary / "model", manifest)
-        os.replace(temporary / MANIFEST, temporary / "model" / MANIFEST)
-        _move(temporary / "model", to)
+    if is_rule(rule):
+        return None
+    aliases = read.aliases_of(client, found.study)
+    if rule not in aliases:
+        there = f" or an alias: {', '.join(sorted(aliases))}" if aliases else ""
+        raise SelectionError(f"--select {rule!r}: must be one of {', '.join(RULES)}, TRIAL@EPOCH{there}")
+    version = read.version_by_alias(client, found.study, rule)
+    if version.tags.get("letheon.sweep_run") != found.parent.id:
+        owner = version.tags.get("letheon.sweep") or "none"
+        raise SelectionError(
+            f"--select {rule}: is a checkpoint of another sweep by now, {owner!r}; pull that one, or choose by a rule"
+        )
+    return version
+
+
+def _point_of(version: Version) -> str:
+    return f"{version.tags.get('letheon.trial', '')}@{version.tags.get('letheon.epoch', '')}"
+
+
+def _download(client: Client, version: Version, chosen: Selection, to: Path) -> Manifest:
+    from letheon.tracking.artifacts import checkpoint_path, fetch, shelf_of
+
+    digest = str(version.tags.get("letheon.manifest", ""))
+    if not is_digest(digest):
+        raise VerificationError(f"{version.name} version {version.version}: has no digest, so nothing can be verified")
+    prefix = checkpoint_path(chosen.epoch)
+    with partial_folder(to, digest) as folder:
+        shelf = shelf_of(client, str(version.run_id))
+        manifest = _checked_manifest(shelf, prefix, digest, folder)
+        if (manifest.trial, manifest.epoch) != (chosen.trial, chosen.epoch):
+            raise VerificationError(
+                f"{prefix}/{MANIFEST}: is of {manifest.trial}@{manifest.epoch}, not of {chosen.trial}@{chosen.epoch}"
+            )
+        sweep_out(folder, manifest)
+        _check_room(folder, manifest, to)
+        fetch(shelf, prefix, manifest, folder)
+        model = folder / "model"
+        verify(model, manifest)
+        os.replace(folder / MANIFEST, model / MANIFEST)
+        _move(model, to)
     return manifest
 
 
-def _checked_manifest(client: Client, run_id: str, prefix: str, tags: Mapping[str, str], temporary: Path) -> Manifest:
+def _checked_manifest(shelf: Shelf, prefix: str, digest: str, folder: Path) -> Manifest:
     """The manifest, whose digest is the version's tag, after the store's listing was found to agree with it."""
     from letheon.tracking.artifacts import download, listing
-    from letheon.tracking.store import local_folder
 
-    artifacts = local_folder(client.get_run(run_id).info.artifact_uri or "")
-    if artifacts is not None:
-        _refuse_links(artifacts / prefix)
-    sizes = listing(client, run_id, prefix)
+    sizes = listing(shelf, prefix)
     if MANIFEST not in sizes:
-        raise VerificationError(f"run {run_id}: {prefix}/{MANIFEST} is missing, so nothing can be verified")
+        raise VerificationError(f"{prefix}/{MANIFEST}: is missing, so nothing can be verified")
     if (sizes[MANIFEST] or 0) > MAX_MANIFEST_BYTES:
-        raise VerificationError(f"run {run_id}: {prefix}/{MANIFEST} is larger than any manifest")
-    data = download(client, run_id, f"{prefix}/{MANIFEST}", temporary / MANIFEST).read_bytes()
+        raise VerificationError(f"{prefix}/{MANIFEST}: is larger than any manifest")
+    data = download(shelf, f"{prefix}/{MANIFEST}", folder / MANIFEST, MAX_MANIFEST_BYTES).read_bytes()
     manifest = parse_manifest(data, f"{prefix}/{MANIFEST}")
-    if manifest.digest != tags.get("letheon.manifest"):
+    if manifest.digest != digest:
         raise VerificationError(f"{prefix}/{MANIFEST}: its SHA-256 is not the registered one; the store was changed")
     del sizes[MANIFEST]
     _check_listing(sizes, manifest, prefix)
@@ -175,22 +221,11 @@ def _check_listing(sizes: Mapping[str, int | None], manifest: Manifest, prefix: 
     check_names({path.removeprefix(_MODEL) for path in sizes}, manifest, prefix)
 
 
-def _refuse_links(folder: Path) -> None:
-    """In a store on a mounted file system a link could name any file of this machine."""
-    for path in (folder, *sorted(folder.rglob("*"))):
-        if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
-            raise VerificationError(f"{path}: links and devices are refused; the store may have been tampered with")
-
-
-@contextmanager
-def _folder_beside(to: Path) -> Iterator[Path]:
-    """A fresh folder on the same file system as `to`, gone afterwards in any case."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{to.name}.partial-", dir=to.parent))
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _check_room(folder: Path, manifest: Manifest, to: Path) -> None:
+    missing = sum(entry.bytes for name, entry in manifest.files.items() if not (folder / "model" / name).exists())
+    free = shutil.disk_usage(folder).free
+    if free < missing + _SPARE_BYTES:
+        raise NoRoomError(f"{to}: {missing:,} bytes are to come and the disk has {free:,}; make room or choose another")
 
 
 def _move(model: Path, to: Path) -> None:

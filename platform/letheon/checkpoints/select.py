@@ -57,6 +57,11 @@ class Bound:
         return f"--{self.kind} {self.metric}={self.value:g}"
 
 
+def is_rule(text: str) -> bool:
+    """Whether a front's table alone says what is meant: a rule, or TRIAL@EPOCH."""
+    return text in RULES or _POINT.fullmatch(text) is not None
+
+
 def parse_bound(kind: Literal["max", "min"], text: str) -> Bound:
     """From `METRIC=VALUE`. Raises SelectionError."""
     metric, equals, value = text.partition("=")

@@ -30,6 +30,9 @@ Overrides = Annotated[
 Root = Annotated[Path, typer.Option(envvar="LETHEON_ROOT", help="Where models, caches, sweeps and records are kept.")]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster (ray://… or host:port); none: this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TrackingUri = Annotated[
+    str | None, typer.Option(help="The tracking store; none: MLFLOW_TRACKING_URI, or the one under the root.")
+]
 Fraction = Annotated[float | None, typer.Option(help="Only this forget fraction.")]
 DEFAULT_ROOT = Path(".letheon")
 

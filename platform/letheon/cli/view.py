@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from letheon.cli.base import DEFAULT_ROOT, Fraction, Json, Name, Overrides, Root, app, checked_spec, find
+from letheon.cli.base import DEFAULT_ROOT, Fraction, Json, Name, Overrides, Root, TrackingUri, app, checked_spec, find
 from letheon.cli.output import console, print_json
 
 
@@ -144,9 +144,11 @@ def capacity(
 
 @app.command()
 def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
-    name: Name,
+    name: Annotated[str, typer.Argument(help="A sweep in the tracking store, or models:/STUDY@ALIAS.")],
     to: Annotated[Path, typer.Option(metavar="DIR", help="A folder that does not exist yet.")],
-    select: Annotated[str, typer.Option(help="knee, max-utility, max-forget or TRIAL@EPOCH.")] = "knee",
+    select: Annotated[
+        str, typer.Option(help="knee, max-utility, max-forget, TRIAL@EPOCH or an alias: knee-05.")
+    ] = "knee",
     fraction: Fraction = None,
     min_utility: Annotated[float | None, typer.Option(help="At least this share of the target's utility.")] = None,
     at_most: Annotated[
@@ -158,10 +160,12 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     max_relearn: Annotated[
         float | None, typer.Option(help="At most this forget ROUGE after relearning; needs an audit.")
     ] = None,
+    tracking_uri: TrackingUri = None,
+    study: Annotated[str | None, typer.Option(help="Its study, where several have a sweep of this name.")] = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """Download a front checkpoint, verify it, and move it into place last."""
+    """Download a front checkpoint, verify it, and move it into place last. One that broke off goes on where it was."""
     from dataclasses import asdict
 
     from letheon.checkpoints import Bound, Request, parse_bound
@@ -172,11 +176,12 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     ]
     if max_relearn is not None:
         bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn))
-    pulled = fetch(name, to, root, Request(select, fraction, min_utility, tuple(bounds)))
+    pulled = fetch(name, to, root, Request(select, fraction, min_utility, tuple(bounds)), tracking_uri, study)
     if json:
         print_json({**asdict(pulled), "path": str(pulled.path)})
         return
-    typer.echo(f"{pulled.trial}@{pulled.epoch} of {name} (fraction {pulled.fraction}), verified, is in {pulled.path}")
+    what = f"{pulled.trial}@{pulled.epoch} of {pulled.sweep} (fraction {pulled.fraction})"
+    typer.echo(f"{what}, verified, is in {pulled.path}")
     typer.echo(pulled.how_to_load())
 
 

@@ -7,8 +7,16 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from letheon.checkpoints.manifest import Manifest, VerificationError, read_manifest, verify
+from letheon.checkpoints.manifest import (
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    VerificationError,
+    check_file,
+    read_manifest,
+    verify,
+)
 from letheon.tracking.redact import redact
+from letheon.tracking.shelf import Shelf, open_shelf
 from letheon.tracking.store import local_folder
 from trainables.manifest import MANIFEST, sha256
 
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
 
 _MAX_LISTED = 10_000
 _MAX_DEPTH = 8
+_MAX_PATH = 1000
+INCOMING = "incoming"  # the file that is being downloaded, in the folder of those that are whole
 
 
 def checkpoint_path(epoch: int) -> str:
@@ -26,26 +36,37 @@ def checkpoint_path(epoch: int) -> str:
     return f"checkpoints/epoch-{epoch:03d}"
 
 
-def listing(client: MlflowClient, run_id: str, prefix: str) -> dict[str, int | None]:
+def shelf_of(client: MlflowClient, run_id: str) -> Shelf:
+    """The artifacts of a run, wherever the tracking server says they are."""
+    return open_shelf(client, run_id, str(client.get_run(run_id).info.artifact_uri or ""))
+
+
+def listing(shelf: Shelf, prefix: str) -> dict[str, int | None]:
     """Every file below `prefix`: path relative to it -> bytes (None where the store does not say).
 
-    The paths are as the store gives them, unchecked, except that each must lie under `prefix`.
+    The paths are as the store gives them, unchecked, except that each must lie under `prefix`, and once.
     """
     files: dict[str, int | None] = {}
     folders = [(prefix, 0)]
+    seen = 0
     while folders:
         folder, depth = folders.pop()
-        for entry in client.list_artifacts(run_id, folder):
-            if not entry.path.startswith(f"{prefix}/"):
-                raise VerificationError(
-                    f"artifact {entry.path!r}: the store lists it under {prefix!r}, where it is not"
-                )
-            if entry.is_dir:
-                folders.append((entry.path, depth + 1))
-            else:
-                files[entry.path.removeprefix(f"{prefix}/")] = entry.file_size
-            if len(files) > _MAX_LISTED or depth > _MAX_DEPTH:
+        for entry in shelf.entries(folder):
+            seen += 1
+            if seen > _MAX_LISTED or depth > _MAX_DEPTH or len(entry.path) > _MAX_PATH:
                 raise VerificationError(f"artifacts under {prefix!r}: more than any checkpoint has; nothing was kept")
+            name = entry.path.removeprefix(f"{folder}/")
+            if not entry.path.startswith(f"{folder}/") or not name or "/" in name:
+                raise VerificationError(
+                    f"artifact {entry.path!r}: the store lists it under {folder!r}, where it is not"
+                )
+            if entry.is_folder:
+                folders.append((entry.path, depth + 1))
+                continue
+            path = entry.path.removeprefix(f"{prefix}/")
+            if path in files:
+                raise VerificationError(f"artifact {entry.path!r}: the store lists it twice")
+            files[path] = entry.bytes
     return files
 
 
@@ -65,21 +86,30 @@ def put(client: MlflowClient, run_id: str, name: str, content: bytes | str) -> N
         client.log_artifact(run_id, str(path))
 
 
-def download(client: MlflowClient, run_id: str, path: str, target: Path) -> Path:
-    """One artifact as the file `target`. Where below a folder MLflow puts a download is not relied upon."""
+def download(shelf: Shelf, path: str, target: Path, limit: int) -> Path:
+    """One artifact of at most `limit` bytes as the file `target`, which is there whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as incoming:
-        found = Path(client.download_artifacts(run_id, path, incoming))
-        if not found.resolve().is_relative_to(Path(incoming).resolve()) or found.is_symlink() or not found.is_file():
-            raise VerificationError(f"artifact {path!r}: the store sent something else than a file")
-        os.replace(found, target)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shelf.save(path, partial, limit)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
     return target
 
 
-def fetch(client: MlflowClient, run_id: str, prefix: str, manifest: Manifest, folder: Path) -> None:
-    """Download exactly the files that the manifest names, one by one, to `folder/model/`."""
-    for name in manifest.files:
-        download(client, run_id, f"{prefix}/model/{name}", folder / "model" / name)
+def fetch(shelf: Shelf, prefix: str, manifest: Manifest, folder: Path) -> None:
+    """Download exactly the files that the manifest names and `folder/model/` has not, one by one.
+
+    Each is checked by size and SHA-256 before it gets its name, so what is there is whole.
+    """
+    for name, entry in manifest.files.items():
+        target = folder / "model" / name
+        if not target.exists():
+            incoming = download(shelf, f"{prefix}/model/{name}", folder / INCOMING, entry.bytes)
+            check_file(incoming, entry, f"{prefix}/model/{name}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(incoming, target)
 
 
 def check_in_place(client: MlflowClient, run: Handle, prefix: str, manifest: Manifest) -> None:
@@ -88,13 +118,14 @@ def check_in_place(client: MlflowClient, run: Handle, prefix: str, manifest: Man
     if folder is not None:
         _check_folder(folder / prefix, manifest)
         return
+    shelf = open_shelf(client, run.id, run.artifact_uri)
     with tempfile.TemporaryDirectory(prefix="letheon-verify-") as temporary:
         copy = Path(temporary)
         expected = {MANIFEST, *(f"model/{name}" for name in manifest.files)}
-        if set(listing(client, run.id, prefix)) != expected:
+        if set(listing(shelf, prefix)) != expected:
             raise VerificationError(f"artifacts under {prefix!r} of run {run.id}: not the files of the manifest")
-        download(client, run.id, f"{prefix}/{MANIFEST}", copy / MANIFEST)
-        fetch(client, run.id, prefix, manifest, copy)
+        download(shelf, f"{prefix}/{MANIFEST}", copy / MANIFEST, MAX_MANIFEST_BYTES)
+        fetch(shelf, prefix, manifest, copy)
         _check_folder(copy, manifest)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from letheon.records import Row
 from letheon.samples import AUDITS, SAMPLES
 from letheon.tracking import read, runs, store
-from letheon.tracking.artifacts import download
+from letheon.tracking.artifacts import download, shelf_of
 from letheon.tracking.errors import SweepNotFoundError
 from letheon.tracking.redact import redact
 from letheon.tracking.runs import Handle
@@ -113,12 +113,12 @@ class Browser:
     def _artifact(self, run_id: str, name: str, most: int) -> bytes | None:
         client = self._open()
         with store.explained(self.uri, f"reading {name}"), store.patience(1, 30):
-            sizes = {entry.path: entry.file_size for entry in client.list_artifacts(run_id)}
+            shelf = shelf_of(client, run_id)
+            sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
             if name not in sizes or (sizes[name] or 0) > most:
                 return None
             with tempfile.TemporaryDirectory(prefix="letheon-browse-") as temporary:
-                data = download(client, run_id, name, Path(temporary) / name).read_bytes()
-        return data if len(data) <= most else None
+                return download(shelf, name, Path(temporary) / name, most).read_bytes()
 
     def _open(self) -> MlflowClient:
         if self._client is None:

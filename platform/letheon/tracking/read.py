@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.records import Row
 from letheon.tracking import runs, store
-from letheon.tracking.artifacts import download
+from letheon.tracking.artifacts import download, shelf_of
 from letheon.tracking.errors import SweepNotFoundError, TrackingError
 from letheon.tracking.rebuild import rows_of
 from letheon.tracking.redact import redact
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+    Version = ModelVersion  # for annotations elsewhere
+
 _MAX_FRONT_BYTES = 64 * 2**20
+# MLflow's filters cannot escape quotes, so none may be in a name.
+_ADDRESS = re.compile(r"models:/(?P<model>[^/@:'\"`\\\n]+)(?:@(?P<alias>[\w.-]{1,255})|/(?P<version>\d{1,9}))")
+_RUN = re.compile(r"[0-9a-f]{32}")
 
 
 def open_store(root: Path, uri: str | None = None) -> MlflowClient:
@@ -55,9 +62,64 @@ def find_sweep(client: MlflowClient, sweep: str, study: str | None = None) -> tu
     return owners[0], Handle.of(named[-1])
 
 
+@dataclass(frozen=True)
+class Found:
+    """A sweep's parent run and study; `version` if it was a model version that was asked for."""
+
+    sweep: str
+    study: str
+    parent: Handle
+    version: ModelVersion | None = None
+
+
+def find_sweep_or_version(client: MlflowClient, name: str, study: str | None = None) -> Found:
+    """A sweep by its name, or the one that a model version by MLflow's address belongs to.
+
+    Raises SweepNotFoundError. A version is pinned here: an alias that moves later changes nothing.
+    """
+    address = _ADDRESS.fullmatch(name)
+    if address is None:
+        if name.startswith("models:"):
+            raise SweepNotFoundError(f"{name!r}: must be models:/NAME@ALIAS or models:/NAME/VERSION")
+        owner, parent = find_sweep(client, name, study)
+        return Found(name, owner, parent)
+    if address["alias"]:
+        version = version_by_alias(client, address["model"], address["alias"])
+    else:
+        version = _version(client, address["model"], name, int(address["version"]))
+    run = version.tags.get("letheon.sweep_run", "")
+    if not _RUN.fullmatch(run):
+        raise SweepNotFoundError(f"{name}: was not registered by letheon, so there is nothing to verify it against")
+    parent = Handle.of(client.get_run(run))
+    return Found(parent.tags.get("letheon.sweep", ""), address["model"], parent, version)
+
+
+def aliases_of(client: MlflowClient, study: str) -> Mapping[str, str]:
+    """Alias -> version of a study's model; none if it has no model."""
+    found = client.search_registered_models(f"name = '{model_name(study)}'", max_results=1)
+    return dict(found[0].aliases) if found else {}
+
+
+def version_by_alias(client: MlflowClient, study: str, alias: str) -> ModelVersion:
+    """The version that the alias means now. Raises SweepNotFoundError, naming the aliases there are."""
+    aliases = aliases_of(client, study)
+    if alias not in aliases:
+        there = ", ".join(sorted(aliases)) or "none"
+        raise SweepNotFoundError(f"models:/{study}@{alias}: there is no such alias; there are: {there}")
+    return _version(client, study, f"models:/{study}@{alias}", int(aliases[alias]))
+
+
+def _version(client: MlflowClient, study: str, asked: str, number: int) -> ModelVersion:
+    for version in versions_of(client, model_name(study)):
+        if int(version.version) == number:
+            return version
+    raise SweepNotFoundError(f"{asked}: there is no such model version")
+
+
 def read_front(client: MlflowClient, sweep: str, parent: Handle) -> dict[str, Any]:
     """The front's table as `finish` logged it. Raises SweepNotFoundError while the sweep has registered nothing."""
-    files = {entry.path: entry.file_size for entry in client.list_artifacts(parent.id)}
+    shelf = shelf_of(client, parent.id)
+    files = {entry.path: entry.bytes for entry in shelf.entries("")}
     if FRONT not in files or parent.tags.get("letheon.registered") != "true":
         state = parent.tags.get("letheon.state", "unknown")
         raise SweepNotFoundError(
@@ -67,8 +129,8 @@ def read_front(client: MlflowClient, sweep: str, parent: Handle) -> dict[str, An
     if (files[FRONT] or 0) > _MAX_FRONT_BYTES:
         raise SweepNotFoundError(f"sweep {sweep!r}: its {FRONT} has {files[FRONT]} bytes, which no front has")
     with tempfile.TemporaryDirectory(prefix="letheon-front-") as temporary:
-        path = Path(client.download_artifacts(parent.id, FRONT, temporary))
-        front = json.loads(path.read_bytes())
+        path = download(shelf, FRONT, Path(temporary) / FRONT, _MAX_FRONT_BYTES)
+        front = _json(path.read_bytes())
     if not isinstance(front, dict) or not isinstance(front.get("strata"), dict):
         raise SweepNotFoundError(
             f"sweep {sweep!r}: its {FRONT} is not a front's table; register it again: letheon resume {sweep}"
@@ -98,7 +160,8 @@ def read_rows(client: MlflowClient, parent: Handle) -> list[Row]:
 
     Raises TrackingError for an artifact that is too large, damaged or not a journal.
     """
-    sizes = {entry.path: entry.file_size for entry in client.list_artifacts(parent.id)}
+    shelf = shelf_of(client, parent.id)
+    sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
     if JOURNAL not in sizes:
         run = client.get_run(parent.id)
         children = runs.search(client, [run.info.experiment_id], {runs.PARENT_TAG: parent.id})
@@ -107,4 +170,13 @@ def read_rows(client: MlflowClient, parent: Handle) -> list[Row]:
     if (sizes[JOURNAL] or 0) > MAX_PACKED:
         raise TrackingError(f"{where}: has {sizes[JOURNAL]} bytes, a journal has at most {MAX_PACKED}; it is not read")
     with tempfile.TemporaryDirectory(prefix="letheon-journal-") as temporary:
-        return unpack(download(client, parent.id, JOURNAL, Path(temporary) / JOURNAL).read_bytes(), where)
+        packed = download(shelf, JOURNAL, Path(temporary) / JOURNAL, MAX_PACKED)
+        return unpack(packed.read_bytes(), where)
+
+
+def _json(data: bytes) -> Any:
+    """None for what is no JSON."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None

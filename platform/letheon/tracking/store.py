@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     Client = MlflowClient  # for annotations elsewhere: mlflow is imported in this package only
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_STORES = {"mlflow", "sqlalchemy", "requests", "urllib3", "botocore", "boto3", "s3transfer"}
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # a sweep tells nobody about itself
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # a server must not send us, and what we say, to another place
 }
 
 
@@ -107,7 +109,7 @@ def explained(uri: str, doing: str) -> Iterator[None]:
 def _is_of_the_store(error: Exception) -> bool:
     """MLflow, SQLAlchemy, requests and operating-system errors; anything else is a fault of ours and stays as it is."""
     modules = {kind.__module__.split(".", 1)[0] for kind in type(error).__mro__}
-    return isinstance(error, OSError | ImportError) or bool(modules & {"mlflow", "sqlalchemy", "requests", "urllib3"})
+    return isinstance(error, OSError | ImportError) or bool(modules & _STORES)
 
 
 def _root_cause(error: BaseException, limit: int = 300) -> str:
