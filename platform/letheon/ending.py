@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letheon.accounts import accounts
 from letheon.atomic import write_atomically
 from letheon.records import Journal, Row, summary
 from letheon.seeds import front_with_means
@@ -73,8 +74,9 @@ def finish(
     rows = journal.rows
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     files = _pictures(sweep, front, rows, over)
+    books = accounts(rows, sweep.goals, sweep.spec.scheduler.max_epochs)
     try:
-        registration = mirror.tracker.finish(front, rows, sweep.trials, files)
+        registration = mirror.tracker.finish(front, rows, sweep.trials, files, books)
     except TrackingError as error:
         journal.append("sweep", state="interrupted", detail=f"its end is not recorded: {error}")
         mirror.refused(str(error), journal.rows)

@@ -42,6 +42,11 @@ class Mirror:
         """`folder`: the sweep's, where `tracking.json` is kept."""
         self.tracker, self._health, self._throttle = tracker, TrackingHealth(folder, tracker.where), Throttle()
 
+    @property
+    def due(self) -> bool:
+        """Whether there is something to write without a new row."""
+        return self.tracker.due
+
     def follow(self, rows: Sequence[Row]) -> str | None:
         """Write what is new, and now and then the journal. Returns why the store refused, or None."""
 

@@ -56,7 +56,7 @@ class Recorder:
     def _round(self, last: bool = False) -> None:
         rows = self._journal.rows
         self._show(rows)
-        if len(rows) == self._seen and not self._degraded:
+        if len(rows) == self._seen and not self._degraded and not self._mirror.due:
             return
         self._wait -= PERIOD_SECONDS
         if self._wait <= 0 or last:

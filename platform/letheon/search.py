@@ -7,6 +7,7 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from letheon.data_facts import data_sets
 from letheon.errors import LetheonError, did_you_mean
 from letheon.preparation import Prepared, trial_config
 from letheon.records import Row
@@ -62,6 +63,7 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
         "world_size": workers.workers,
         "gpus_per_trial": workers.workers * workers.gpus_per_worker,
         "seeds": list(sweep.spec.seeds),
+        "data": data_sets(sweep.spec, prepared),
         "retain": {
             key: {name: metrics[name] for name in told if name in metrics}
             for key, metrics in baselines(prepared, "retain").items()

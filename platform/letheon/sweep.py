@@ -127,9 +127,10 @@ def find_sweep(name: str, root: Path) -> Sweep:
 
 def tracker_of(sweep: Sweep) -> Tracker:
     """Where the sweep is recorded."""
-    from letheon.tracking import Tracker
+    from letheon.tracking import Beside, SystemMetrics, Tracker
 
-    return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec), folder=sweep.folder)
+    beside = Beside(sweep.folder, sweep.goals, SystemMetrics())
+    return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec), beside=beside)
 
 
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from letheon.front import front_of
 from letheon.records import Row, encode_rows
 from letheon.samples import audits_of, samples_of
-from letheon.tracking import Tracker, TrackingError
+from letheon.tracking import Beside, Tracker, TrackingError
 from letheon.tracking.read import find_sweep, open_store, read_rows
 from letheon.tracking.rows import JOURNAL, Packer, unpack
 from tests.letheon.tracking_support import SPEC, Story, audited_story, metrics, story
@@ -205,7 +205,7 @@ def test_samples_and_audits_are_artifacts_of_the_trials_run_once(
     monkeypatch.setattr("letheon.tracking.tracker.put", counted)
     rows = told(folder)
     for cut in (-2, -1, len(rows), len(rows)):
-        Tracker(tmp_path, "study", "sweep", SPEC, uri, folder).sync(rows[:cut])
+        Tracker(tmp_path, "study", "sweep", SPEC, uri, Beside(folder)).sync(rows[:cut])
     assert [name for name in sent if name.endswith("s.json")] == ["samples.json", "audits.json"]
     client = open_store(tmp_path, uri)
     _, parent = find_sweep(client, "sweep")

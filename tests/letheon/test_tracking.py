@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import socket
 import time
 from collections.abc import Sequence
@@ -22,11 +23,9 @@ from tests.letheon.tracking_support import SPEC, Rows, Story, audited_story, fro
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for the module: the first connection makes all tables, which takes seconds."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-    open_client(uri).search_experiments()
-    return uri
+def store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for the module."""
+    return f"sqlite:///{shutil.copyfile(empty_store, tmp_path_factory.mktemp('store') / 'mlflow.db')}"
 
 
 @pytest.fixture
@@ -325,7 +324,8 @@ def test_the_front_is_registered_once_with_aliases(store: str, study: str, tmp_p
 
 def _check_parent(client: MlflowClient, parent: Run, model: str) -> None:
     paths = {entry.path for entry in client.list_artifacts(parent.info.run_id)}
-    assert paths == {"spec.yaml", "front.json", "front_table.json", "decisions.json", "front.html", "front.png"}
+    tables = {"front.json", "front_table.json", "decisions.json"}
+    assert paths == {"spec.yaml", "environment.json", *tables, "front.html", "front.png"}
     folder = local_folder(str(parent.info.artifact_uri))
     assert folder is not None
     logged = json.loads((folder / "front.json").read_text())
@@ -334,7 +334,7 @@ def _check_parent(client: MlflowClient, parent: Run, model: str) -> None:
     decisions = json.loads((folder / "decisions.json").read_text())
     assert decisions["columns"][:3] == ["trial", "epoch", "action"] and len(decisions["data"]) == 6
     assert parent.data.metrics["front_points/0.05"] == 3.0
-    assert len(client.get_metric_history(parent.info.run_id, "hypervolume/0.05")) == 1
+    assert len(client.get_metric_history(parent.info.run_id, "hypervolume/0.05")) == 3
 
 
 def test_an_upload_that_arrived_damaged_is_made_again(

@@ -4,12 +4,15 @@ from letheon.tracking.errors import SweepNotFoundError, TrackingError
 from letheon.tracking.redact import redact
 from letheon.tracking.registry import RegisteredPoint, Registration, alias_suffix
 from letheon.tracking.store import tracking_uri
-from letheon.tracking.tracker import Tracker
+from letheon.tracking.system import SystemMetrics
+from letheon.tracking.tracker import Beside, Tracker
 
 __all__ = [
+    "Beside",
     "RegisteredPoint",
     "Registration",
     "SweepNotFoundError",
+    "SystemMetrics",
     "Tracker",
     "TrackingError",
     "alias_suffix",

@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from letheon.front_growth import Growth, Step
+from letheon.objectives import Goals
+from letheon.shown import short_config
 from letheon.tracking.redact import redact
 
 Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
@@ -28,6 +31,9 @@ STATUS_OF_OUTCOME: Mapping[str, Status] = {
 STATUS_OF_SWEEP: Mapping[str, Status] = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 AUDITED = "letheon.audited"  # tag: which audits of a run are recorded
+BEST = "letheon.best"  # tag: the epoch of a trial's best checkpoint, "none" where nothing is feasible
+SPENT = "epochs"  # metric of the sweep's run: trial-epochs so far, the step of everything that grows with them
+NOTE = "mlflow.note.content"  # tag: what MLflow shows as a run's description
 MAX_TEXT = 1000  # characters of a reason or a detail: a stack trace belongs in the trial's log file
 MAX_VALUE = 5000  # characters of a parameter or tag: the smallest limit among supported MLflow servers
 _MARGIN = 2000  # what is cut off is not searched for secrets, but none may be cut in two
@@ -48,7 +54,8 @@ class Record:
     """What one run must hold. `points`, `params` and `tags` are those not yet written; times are in milliseconds.
 
     `audits`: points that come after the run's last epoch, by a name (an epoch, or a stratum) that is in the run's tag
-    `letheon.audited` once they are written.
+    `letheon.audited` once they are written. `best`: those of the best checkpoint, there once the run has the tag
+    `letheon.best`. `title`: what the trial tries, for people.
     """
 
     name: str
@@ -61,21 +68,30 @@ class Record:
     non_finite: list[str] = field(default_factory=list)
     audits: dict[str, list[Point]] = field(default_factory=dict)
     audited: list[str] = field(default_factory=list)
+    best: list[Point] = field(default_factory=list)
+    title: str = ""
 
 
 class Book:
-    """The sweep's record, one record a trial, and which of them changed since they were last written."""
+    """The sweep's record, one record a trial, and which of them changed since they were last written.
 
-    def __init__(self) -> None:
+    `data`: what was forgotten, kept and held out by fraction, as the journal has it (`data_facts.data_sets`).
+    """
+
+    def __init__(self, goals: Goals | None = None) -> None:
         self.sweep: Record | None = None
         self.trials: dict[str, Record] = {}
         self.changed: dict[str, Record] = {}
+        self.data: Mapping[str, Any] = {}
+        self._growth = Growth((goals or Goals()).before_audit)
+        self._best: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     def absorb(self, row: Mapping[str, Any]) -> None:
         """Take the next journal row. Rows of an unknown kind are left to later versions."""
         moment = milliseconds(row["time"])
         if self.sweep is None:
             self.sweep = Record(name="", started=moment)
+        self._grow(self.sweep, row, moment)
         match row["kind"]:
             case "sweep":
                 self._absorb_sweep(self.sweep, row, moment)
@@ -88,6 +104,18 @@ class Book:
             case "audit":
                 self._absorb_audit(self.sweep, row, moment)
 
+    def _grow(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
+        """A step of the sweep's own metrics, `epochs` last, whenever a front has grown."""
+        step: Step | None = self._growth.take(dict(row))
+        if step is not None:
+            values = {
+                f"hypervolume/{step.stratum}": step.share,
+                f"front_points/{step.stratum}": float(step.points),
+                "slot_seconds": step.slot_seconds,
+                SPENT: float(step.epochs),
+            }
+            sweep.points += [Point(clean_key(key), value, moment, step.epochs) for key, value in values.items()]
+
     def _absorb_sweep(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
         state = str(row["state"])
         sweep.status = STATUS_OF_SWEEP.get(state, "RUNNING")
@@ -95,7 +123,9 @@ class Book:
         sweep.tags["letheon.state"] = state
         if row.get("detail"):
             sweep.tags["letheon.detail"] = shorten(str(row["detail"]), MAX_TEXT)
-        sweep.tags.update({f"letheon.{key}": value for key, value in flatten(row.get("info") or {}).items()})
+        info = dict(row.get("info") or {})
+        self.data = info.pop("data", self.data)
+        sweep.tags.update({f"letheon.{key}": value for key, value in flatten(info).items()})
         if state in ("interrupted", "failed"):
             self._close_running(moment)
 
@@ -109,11 +139,15 @@ class Book:
 
     def _absorb_trial(self, row: Mapping[str, Any], moment: int) -> None:
         trial = str(row["trial"])
+        config = row.get("config") or {}
         record = self.trials.setdefault(trial, Record(name=trial, started=moment))
-        record.params.update(flatten(row.get("config") or {}))
+        record.params.update(flatten(config))
         record.tags.update({"letheon.trial_id": trial, "letheon.outcome": "running"})
-        if row.get("stratum") is not None:
-            record.tags["letheon.stratum"] = str(row["stratum"])
+        known = {"method": config.get("method"), "fraction": row.get("stratum")}
+        record.tags.update({f"letheon.{key}": str(value) for key, value in known.items() if value is not None})
+        record.name = " ".join([trial, *(str(value) for value in known.values() if value is not None)])
+        record.title = shorten(short_config(config), MAX_TEXT)
+        record.tags[NOTE] = record.title
         if row.get("baseline"):
             self._add_points(record, row["baseline"], 0, moment)
         self.changed[trial] = record
@@ -121,6 +155,7 @@ class Book:
     def _absorb_report(self, row: Mapping[str, Any], moment: int) -> None:
         record = self._reopened(row, moment)
         self._add_points(record, row["metrics"], int(row["epoch"]), moment)
+        self._keep_best(row)
         rung = (row.get("decision") or {}).get("rung")
         if rung is not None:
             record.tags["letheon.rung"] = str(rung)
@@ -130,7 +165,28 @@ class Book:
         outcome = str(row["outcome"])
         record.status, record.ended = STATUS_OF_OUTCOME.get(outcome, "FAILED"), moment
         record.tags["letheon.outcome"] = outcome
-        record.tags["letheon.reason"] = shorten(str(row.get("reason") or ""), MAX_TEXT)
+        reason = shorten(str(row.get("reason") or ""), MAX_TEXT)
+        record.tags["letheon.reason"] = reason
+        record.tags[NOTE] = f"{record.title}\n\n**{outcome}** {reason}".strip()
+        self._tell_best(record, str(row["trial"]), moment)
+
+    def _keep_best(self, row: Mapping[str, Any]) -> None:
+        """Of a trial's feasible checkpoints the one that dominates the largest area, the earliest of equal ones."""
+        goals, metrics, trial = self._growth.goals, row["metrics"], str(row["trial"])
+        area = goals.area(metrics)
+        feasible = row["epoch"] >= 1 and math.isfinite(area) and goals.violation(metrics) == 0
+        if feasible and (trial not in self._best or area > self._best[trial][0]):
+            self._best[trial] = area, row
+
+    def _tell_best(self, record: Record, trial: str, moment: int) -> None:
+        """One number to sort trials by, and the objectives of the checkpoint it stands for."""
+        area, row = self._best.get(trial, (math.nan, {}))
+        record.tags[BEST] = str(row.get("epoch", "none"))
+        if row:
+            wanted = dict.fromkeys([*(axis.metric for axis in self._growth.goals.axes), "utility_ratio"])
+            found = {key: number for key in wanted if (number := as_number(row["metrics"].get(key, ""))) is not None}
+            values = {"area": area, "epoch": float(row["epoch"]), **found}
+            record.best = [Point(f"best/{key}", value, moment, int(row["epoch"])) for key, value in values.items()]
 
     def _absorb_audit(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
         """A checkpoint's belongs to its trial's run, as it is; a retain model's (epoch 0) to the sweep's."""

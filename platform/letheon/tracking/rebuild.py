@@ -24,7 +24,7 @@ def rows_of(parent: Run, children: Sequence[Run]) -> list[Row]:
     seen: set[str] = set()
     for run in children:
         trial = run.data.tags.get("letheon.trial_id")
-        if trial and trial not in seen and run.data.tags.get("letheon.stratum"):
+        if trial and trial not in seen and run.data.tags.get("letheon.fraction"):
             seen.add(trial)
             found += _of_trial(run, trial)
     state = parent.data.tags.get("letheon.state", "finished")
@@ -41,7 +41,7 @@ def _of_trial(run: Run, trial: str) -> list[Row]:
     ended = max(started, _seconds(run.info.end_time or run.info.start_time))
     config = {name: _value(text) for name, text in run.data.params.items()}
     rows: list[Row] = [
-        {"kind": "trial", "time": started, "trial": trial, "stratum": tags["letheon.stratum"], "config": config}
+        {"kind": "trial", "time": started, "trial": trial, "stratum": tags["letheon.fraction"], "config": config}
     ]
     metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith(TRIAL_KEYS)}
     epoch = int(metrics.pop("epoch", 0))

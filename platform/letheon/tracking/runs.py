@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from letheon.tracking.book import AUDITED, Point, Record, Status
+from letheon.tracking.book import AUDITED, BEST, SPENT, Point, Record, Status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 @dataclass
 class Handle:
-    """A run and what the store is known to hold of it. `epoch` is the last one written completely, -1 for none."""
+    """A run and what the store is known to hold of it. `epoch` is the last one written completely, -1 for none; of a
+    sweep's run the trial-epochs."""
 
     id: str
     status: Status
@@ -40,7 +41,7 @@ class Handle:
         return cls(
             id=run.info.run_id,
             status=cast("Status", run.info.status),
-            epoch=int(run.data.metrics.get("epoch", -1)),
+            epoch=int(run.data.metrics.get("epoch", run.data.metrics.get(SPENT, -1))),
             params=dict(run.data.params),
             tags=dict(run.data.tags),
             artifact_uri=run.info.artifact_uri or "",
@@ -67,14 +68,18 @@ def create(client: MlflowClient, experiment_id: str, name: str, started: int, ta
     return Handle.of(client.create_run(experiment_id, start_time=started, tags=dict(tags), run_name=name))
 
 
-def write(client: MlflowClient, run: Handle, record: Record) -> None:
-    """Bring the run up to the record: new points in one batch where they fit, then the status. Clears the pending."""
+def write(client: MlflowClient, run: Handle, record: Record, measured: Sequence[Point] = ()) -> None:
+    """Bring the run up to the record: new points in one batch where they fit, then the status. Clears the pending.
+
+    `measured`: points with steps of their own.
+    """
     epochs = [point for point in record.points if point.step > run.epoch]
     there = run.tags.get(AUDITED, "").split(",")
     audits = [point for name, points in record.audits.items() if name not in there for point in points]
+    best = record.best if BEST not in run.tags else []
     params = {key: value for key, value in record.params.items() if key not in run.params}
     tags = {key: value for key, value in record.tags.items() if run.tags.get(key) != value}
-    _log(client, run.id, epochs + audits, params, tags)
+    _log(client, run.id, [*measured, *epochs, *best, *audits], params, tags)
     if record.status != run.status:
         if record.status == "RUNNING":
             client.update_run(run.id, status="RUNNING")
@@ -84,7 +89,7 @@ def write(client: MlflowClient, run: Handle, record: Record) -> None:
     run.params.update(params)
     run.tags.update(tags)
     run.status = record.status
-    record.points, record.params, record.audits = [], {}, {}
+    record.points, record.params, record.audits, record.best = [], {}, {}, []
 
 
 def _log(

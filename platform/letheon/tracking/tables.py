@@ -16,7 +16,11 @@ from letheon.tracking.redact import redact
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from letheon.accounts import Accounts
+    from letheon.tracking.runs import Handle
+
 FRONT = "front.json"
+ACCOUNTS_TAG = "letheon.accounts"  # the step of the books that were logged last
 _TABLES = ("decisions.json", "front_table.json")
 _DECISION = ("action", "rung", "rank", "of", "front", "violation", "reason")
 
@@ -28,7 +32,7 @@ def log_tables(
     rows: Sequence[Mapping[str, Any]],
     files: Mapping[str, bytes | str],
 ) -> None:
-    """`front.json` (what `pull` reads), two tables for MLflow's UI, `files`, and the front's numbers as metrics."""
+    """`front.json` (what `pull` reads), two tables for MLflow's UI, and `files`."""
     contents = {
         **files,
         _TABLES[0]: dump(decisions_table(rows)),
@@ -42,7 +46,6 @@ def log_tables(
             client.log_artifact(run_id, str(path))
     shown = json.dumps([{"path": name, "type": "table"} for name in _TABLES])
     client.set_tag(run_id, "mlflow.loggedArtifacts", shown)  # without it MLflow's UI shows the tables as text
-    _log_numbers(client, run_id, front, milliseconds(rows[-1]["time"]))
 
 
 def decisions_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -70,18 +73,16 @@ def front_table(front: Mapping[str, Any]) -> dict[str, Any]:
     return {"columns": ["forget_fraction", "trial", "epoch", *metrics, *hyper, "checkpoint"], "data": data}
 
 
-def _log_numbers(client: MlflowClient, run_id: str, front: Mapping[str, Any], time: int) -> None:
-    from mlflow.entities import Metric
+def log_numbers(client: MlflowClient, run: Handle, books: Accounts) -> None:
+    """The books' numbers as metrics, once a state of the sweep: the tag that says so comes with them."""
+    from mlflow.entities import Metric, RunTag
 
-    present = client.get_run(run_id).data.metrics
-    numbers: dict[str, float] = {}
-    for key, stratum in front["strata"].items():
-        numbers[f"front_points/{key}"] = float(len(stratum["points"]))
-        if stratum.get("hypervolume") is not None:
-            numbers[f"hypervolume/{key}"] = float(stratum["hypervolume"])
-    new = [Metric(key, value, time, 0) for key, value in numbers.items() if present.get(key) != value]
-    if new:
-        client.log_batch(run_id, metrics=new)
+    state = str(books.step)
+    if run.tags.get(ACCOUNTS_TAG) != state:
+        time = milliseconds(books.time)
+        metrics = [Metric(key, value, time, books.step) for key, value in books.numbers.items()]
+        client.log_batch(run.id, metrics=metrics, tags=[RunTag(ACCOUNTS_TAG, state)])
+        run.tags[ACCOUNTS_TAG] = state
 
 
 def dump(value: object) -> str:

@@ -11,6 +11,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,11 @@ import yaml
 
 from letheon.records import Row
 from letheon.samples import AUDITS, SAMPLES, audits_of, samples_of
-from letheon.tracking import facts, runs, store, tables
+from letheon.tracking import facts, notes, runs, store, tables
 from letheon.tracking.artifacts import put
-from letheon.tracking.book import AUDITED, STATUS_OF_OUTCOME, Book, Record, flatten
+from letheon.tracking.book import AUDITED, NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
 from letheon.tracking.errors import TrackingError
+from letheon.tracking.inputs import log_inputs
 from letheon.tracking.redact import redact
 from letheon.tracking.registry import Registration, register_front, set_aliases
 from letheon.tracking.rows import JOURNAL, Packer
@@ -31,11 +33,26 @@ from letheon.tracking.tables import log_tables
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from letheon.accounts import Accounts
+    from letheon.objectives import Goals
+    from letheon.tracking.system import SystemMetrics
+
+FRONT_TAG = "letheon.front"  # of a trial: whether a checkpoint of it is on its stratum's front
 JOURNAL_TAG = "letheon.journal"  # SHA-256 of the artifact
 SAMPLES_TAG = "letheon.samples"
 AUDITS_TAG = "letheon.audits"  # the audited epochs that audits.json has
 _CHECK_SECONDS = 5
 _SYNC_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is recorded besides the journal. `folder`: the sweep's, from which what models said is taken; without it
+    nothing of that is. `goals`: what hypervolumes are measured by. `system`: the machine's metrics while it runs."""
+
+    folder: Path | None = None
+    goals: Goals | None = None
+    system: SystemMetrics | None = None
 
 
 class Tracker:
@@ -48,20 +65,18 @@ class Tracker:
         sweep: str,
         spec: Mapping[str, Any],
         uri: str | None = None,
-        folder: Path | None = None,
+        beside: Beside | None = None,
     ) -> None:
-        """`study` names the experiment, `sweep` the parent run; `spec` is the resolved sweep file as plain data.
-
-        `folder`: the sweep's, from which what models said is recorded; without it nothing of that is.
-        """
+        """`study` names the experiment, `sweep` the parent run; `spec` is the resolved sweep file as plain data."""
+        beside = beside or Beside()
         for what, name in (("study", study), ("sweep", sweep)):
             if not name or any(character in name for character in "'\"`/:\\\n"):
                 raise TrackingError(
                     f"{what} name {name!r}: MLflow cannot search for quotes, /, : or \\; choose another name"
                 )
         self.root, self.study, self.sweep, self.spec = root, study, sweep, spec
-        self.uri, self._folder = store.tracking_uri(root, uri), folder
-        self._book = Book()
+        self.uri, self._folder = store.tracking_uri(root, uri), beside.folder
+        self._book, self._system = Book(beside.goals), beside.system
         self._packer = Packer()
         self._rows: Sequence[Row] = ()
         self._cursor = self._written = 0
@@ -74,6 +89,11 @@ class Tracker:
     def where(self) -> str:
         """The store's URL without credentials, for people."""
         return redact(self.uri)
+
+    @property
+    def due(self) -> bool:
+        """Whether `sync` has something to write though there is no new row."""
+        return self._system is not None and self._system.due
 
     def check(self) -> None:
         """Connect and make sure the experiment can be written, before anything is spent. Raises TrackingError.
@@ -99,6 +119,8 @@ class Tracker:
             self._book.absorb(row)
             self._cursor = int(row["seq"])
         self._rows = rows
+        if self._system and self._book.sweep:
+            self._system.sample(self._book.sweep.started)
         with self._attempt("recording"):
             self._flush()
         self._written = self._cursor
@@ -128,8 +150,10 @@ class Tracker:
         rows: Sequence[Row],
         trials: Path,
         files: Mapping[str, bytes | str] | None = None,
+        books: Accounts | None = None,
     ) -> Registration:
-        """Register every front point and log the front, the decisions and `files` (name -> content) on the parent.
+        """Register every front point and log the front, the decisions, `files` (name -> content) and `books` on the
+        parent.
 
         `front` has the `front --json` shape; `trials` is the folder with `<trial>/epoch-003/{model/,manifest.json}`.
         Aliases are set last, when the artifacts were verified in place. Raises TrackingError, and VerificationError
@@ -143,13 +167,34 @@ class Tracker:
                     raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
                 client = self._open()
                 registration = register_front(client, self.study, parent, self._children, front, trials)
-                log_tables(client, parent.id, registration.published(front), rows, files or {})
+                every = {**(files or {}), **(books.files if books else {})}
+                log_tables(client, parent.id, registration.published(front), rows, every)
+                if books is not None:
+                    tables.log_numbers(client, parent, books)
                 set_aliases(client, registration)
-                client.set_tag(parent.id, "letheon.registered", "true")
+                self._conclude(client, parent, registration, front)
                 return registration
         except TrackingError:
             self._forget()
             raise
+
+    def _conclude(
+        self, client: MlflowClient, parent: Handle, registration: Registration, front: Mapping[str, Any]
+    ) -> None:
+        """Which trials have a checkpoint on a front, the sweep's description, and last the word that all is there."""
+        winners = {point.trial for point in registration.points}
+        for trial, run in self._children.items():
+            told = run.tags.get(FRONT_TAG)
+            wanted = "true" if trial in winners else "false" if told else None
+            if wanted and wanted != told:
+                client.set_tag(run.id, FRONT_TAG, wanted)
+                run.tags[FRONT_TAG] = wanted
+        versions = {f"{point.trial}@{point.epoch}": point.version for point in registration.points}
+        text = notes.closing(self.spec, self.sweep, front, versions)
+        for key, value in ((NOTE, text), ("letheon.registered", "true")):
+            if parent.tags.get(key) != value:
+                client.set_tag(parent.id, key, value)
+                parent.tags[key] = value
 
     @contextmanager
     def _attempt(self, doing: str) -> Iterator[None]:
@@ -173,7 +218,8 @@ class Tracker:
         experiment = client.get_experiment_by_name(self.study)
         if experiment is None:
             folder = (self.root / "artifacts" / self.study).resolve().as_uri() if store.is_database(self.uri) else None
-            return client.create_experiment(self.study, artifact_location=folder)
+            tags = {NOTE: notes.EXPERIMENT, "mlflow.experimentKind": "custom_model_development"}
+            return client.create_experiment(self.study, artifact_location=folder, tags=tags)
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 f"MLflow experiment {self.study!r} was deleted: runs cannot be added to it; restore it "
@@ -193,11 +239,15 @@ class Tracker:
             if trial not in self._children:
                 tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep": self.sweep, "letheon.kind": "trial"}
                 tags["letheon.trial_id"] = trial
-                self._children[trial] = runs.create(client, self._experiment, trial, record.started, tags)
+                self._children[trial] = runs.create(client, self._experiment, record.name, record.started, tags)
             self._log_texts(client, trial, record)
             runs.write(client, self._children[trial], record)
             del self._book.changed[trial]
-        runs.write(client, self._parent, sweep)
+        log_inputs(client, self._parent, self._book.data, self.spec)
+        measured = self._system.waiting if self._system else []
+        runs.write(client, self._parent, sweep, measured)
+        if self._system:
+            self._system.written(measured)
 
     def _log_texts(self, client: MlflowClient, trial: str, record: Record) -> None:
         """What the models of an ended trial said, before the tag that says so."""
@@ -234,9 +284,9 @@ class Tracker:
         """The resolved spec, versions and commit; marked as done last, so a crash half-way repeats it."""
         record = Record(name=self.sweep, started=0, status=parent.status, params=flatten(self.spec))
         record.tags = {f"letheon.version.{name}": version for name, version in facts.versions().items()}
-        commit = facts.git_commit(Path.cwd())
-        if commit:
-            record.tags |= {"mlflow.source.git.commit": commit["commit"], "letheon.git_dirty": commit["dirty"]}
+        record.tags |= facts.labels(self.spec) | facts.source_tags(Path.cwd(), self.sweep)
+        record.tags[NOTE] = notes.opening(self.spec, self.sweep)
+        put(client, parent.id, facts.ENVIRONMENT, tables.dump(facts.environment(Path.cwd())))
         text = yaml.safe_dump(dict(self.spec), sort_keys=False, allow_unicode=True)
         client.log_text(parent.id, redact(text), "spec.yaml")
         runs.write(client, parent, record)
