@@ -24,12 +24,12 @@ from letheon.tracking.store import local_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from requests import Response
 
 _CHUNK = 2**20
 _MAX_LISTING_BYTES = 16 * 2**20
-# What MLflow alone can read. Others are refused: `ftp:` sends credentials in the clear, `models:` leads elsewhere.
-_THROUGH_MLFLOW = {"gs", "wasb", "wasbs", "abfss", "r2", "b2", "hdfs", "viewfs"}
+# What MLflow alone can read. Others are refused: `ftp:`, `abfss:` and the like send credentials to whatever host the
+# URI names, `models:` leads elsewhere.
+_THROUGH_MLFLOW = {"gs", "wasb", "wasbs"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def open_shelf(client: MlflowClient, run_id: str, artifact_uri: str) -> Shelf:
         return Indirect(client, run_id)
     raise VerificationError(
         f"artifacts at {redact(artifact_uri)}: nothing is read from such a place; it must be a folder, the tracking "
-        "server, s3://, gs://, abfss:// or hdfs://"
+        "server, s3://, gs:// or wasbs://"
     )
 
 
@@ -160,12 +160,12 @@ class Proxy:
             write(_stream(response), path, target, limit)
 
     @contextmanager
-    def _get(self, endpoint: str, what: str, **options: Any) -> Iterator[Response]:
+    def _get(self, endpoint: str, what: str, **options: Any) -> Iterator[Any]:
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
 
         headers = {"Accept-Encoding": "identity"}  # what is sent is what is counted
-        response: Response = http_request(  # type: ignore[no-untyped-call]
+        response: Any = http_request(  # type: ignore[no-untyped-call]
             get_default_host_creds(self._base),  # type: ignore[no-untyped-call]
             endpoint,
             "GET",
@@ -206,14 +206,10 @@ class Bucket:
                     yield Entry(str(found["Key"])[start:], False, int(found["Size"]))
 
     def save(self, path: str, target: Path, limit: int) -> None:
-        from botocore.exceptions import ClientError
-
         try:
             answer = self._s3.get_object(Bucket=self._bucket, Key=f"{self._root}/{path}".strip("/"))
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
-                raise _missing(path) from error
-            raise
+        except self._s3.exceptions.NoSuchKey as error:
+            raise _missing(path) from error
         _check_length(path, answer.get("ContentLength"), limit)
         with answer["Body"] as body:
             write(body.iter_chunks(_CHUNK), path, target, limit)
@@ -261,7 +257,7 @@ def bounded(chunks: Iterable[bytes], what: str, limit: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _stream(response: Response) -> Iterator[bytes]:
+def _stream(response: Any) -> Iterator[bytes]:
     """The body as it comes over the wire; a body that breaks off raises."""
     chunks: Iterator[bytes] = response.raw.stream(_CHUNK, decode_content=False)
     return chunks
