@@ -113,7 +113,8 @@ class Meter:
             slot_hours=held / HOUR,
         )
 
-    def seconds_per_epoch(self, stratum: str) -> float | None:
-        """What an epoch of this stratum has cost so far, in seconds of its slot; None before its first report."""
-        epochs, seconds = self.by_stratum.get(stratum, (0, 0.0))
+    def seconds_per_epoch(self, stratum: str | None = None) -> float | None:
+        """Slot-seconds that an epoch of this stratum (None: of any) has cost so far; None before a report."""
+        whole = (self.epochs, self.slot_seconds)
+        epochs, seconds = whole if stratum is None else self.by_stratum.get(stratum, (0, 0.0))
         return seconds / epochs if epochs else None

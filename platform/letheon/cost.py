@@ -171,11 +171,13 @@ class CostFold:
             preparation += waited
         elif self._phase == "running" and (self._open or not self.trials):
             search += waited
-        held = sum(work.busy for work in strata.values())
-        if now is not None:  # running trials have held their slots since their last report
-            held += sum(max(0.0, now - self.trials[name].since) for name in self._open)
+        held = sum(work.busy for work in strata.values()) + sum(self.since(now).values())
         idle = max(0.0, self.slots * search - held)
         return Cost(dict(sorted(strata.items(), key=_fraction)), preparation, search, idle, self.slots, self.gpus)
+
+    def since(self, now: float | None) -> dict[str, float]:
+        """Of each running trial, the seconds for which it has held its slot since its last report; none without now."""
+        return {} if now is None else {name: max(0.0, now - self.trials[name].since) for name in sorted(self._open)}
 
     def _pass(self, seconds: float) -> None:
         if self._phase == "preparing":

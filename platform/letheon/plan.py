@@ -52,7 +52,7 @@ def make_plan(spec: SweepSpec, root: Path, nodes: Sequence[Mapping[str, float]] 
     slots = slots_that_fit(nodes, spec.trial.workers_config)
     slots = slots if count is None else min(slots, count)
     learns = spec.searcher.name in LEARNING
-    trials = _first(spec, max(slots, 1) if learns or count is None else count)
+    trials = first_trials(spec, max(slots, 1) if learns or count is None else count)
     counts = Counter(row["stratum"] for row in trials)
     refusal = shortage(nodes, spec.trial.workers_config)
     return Plan(
@@ -69,7 +69,7 @@ def make_plan(spec: SweepSpec, root: Path, nodes: Sequence[Mapping[str, float]] 
     )
 
 
-def _first(spec: SweepSpec, count: int) -> list[Row]:
+def first_trials(spec: SweepSpec, count: int) -> list[Row]:
     """The trials that the sweep starts first, before any of them has reported."""
     conductor = Conductor(spec, MemoryLedger())
     found = (conductor.next_trial() for _ in range(count))

@@ -1,53 +1,43 @@
-"""What a person sees while a sweep runs: a live table on a terminal, plain lines elsewhere. Reads journal rows only."""
+"""What a person sees while a sweep runs: one live picture on a terminal, plain lines elsewhere. Reads the journal."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from letheon.records import Row, summary
-from letheon.records.state import SweepState, TrialState
-from letheon.shown import DEFAULT, label, short_label
+from letheon.live.follow import LiveSweep, asked_of
+from letheon.live.screen import Screen
+from letheon.records import Row
+from letheon.shown import DEFAULT, label
+from letheon.spec import SweepSpec
 
-SHOWN_TRIALS = 24
-STYLES = {
-    "running": "cyan",
-    "completed": "green",
-    "pruned": "yellow",
-    "stopped": "yellow",
-    "collapsed": "red",
-    "failed": "bold red",
-}
-
-_PLAIN = {"log10_forget_quality": "forget_quality", "log10_loss_quality": "loss_quality"}  # people read p-values
 Show = Callable[[Sequence[Row]], None]
 Say = Callable[[str], None]
 
 
 @contextmanager
-def progress(
-    console: Console, trials: int | None, objectives: Mapping[str, str] = DEFAULT
-) -> Iterator[tuple[Show, Say]]:
-    """`show` takes all journal rows so far, `say` a line of text; both may be called from any thread."""
+def progress(console: Console, folder: Path, spec: SweepSpec) -> Iterator[tuple[Show, Say]]:
+    """`show` takes all journal rows so far, `say` a line of text; both may be called from any thread.
+
+    `folder`: the sweep's, which may not be there yet.
+    """
     if not console.is_terminal:
         yield (
-            PlainLines(console, objectives),
+            PlainLines(console, spec.objectives),
             lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
         )
         return
-    started = time.monotonic()
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
+    sweep = LiveSweep(folder, asked_of(spec))
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
 
         def show(rows: Sequence[Row]) -> None:
-            live.update(table(summary(rows), trials, time.monotonic() - started, objectives))
+            live.update(Screen(sweep.look()))
 
         yield show, lambda text: console.print(text, highlight=False, markup=False)
 
@@ -105,46 +95,3 @@ def settings(config: Mapping[str, Any]) -> str:
 def number(value: Any) -> str:
     """Three significant digits; `nan` for what is missing or is no number."""
     return f"{value:.3g}" if isinstance(value, int | float) and math.isfinite(value) else "nan"
-
-
-def table(
-    state: SweepState, trials: int | None, seconds: float, objectives: Mapping[str, str] = DEFAULT
-) -> RenderableType:
-    """The trials by number, running ones always among them."""
-    counts = ", ".join(f"{count} {word}" for word, count in sorted(state.counts.items()))
-    head = Text(f"{state.state}  {int(seconds)} s  {_of_all(len(state.trials), trials)}  {counts}", style="bold")
-    if not state.trials:
-        return head
-    grid = Table(box=None, pad_edge=False, header_style="dim")
-    metrics = [_PLAIN.get(name, name) for name in reversed(list(objectives))]
-    heads = [short_label(name) for name in metrics]
-    for column in ("trial", "forget", "method", "lr", "beta", "retain", "epoch", *heads, "state"):
-        grid.add_column(column, justify="left" if column in ("trial", "method", "state") else "right")
-    ended = [trial for trial in state.trials if trial.outcome]
-    running = [trial for trial in state.trials if not trial.outcome]
-    shown = ended[-max(0, SHOWN_TRIALS - len(running)) :] + running
-    for trial in sorted(shown, key=lambda trial: trial.trial):
-        grid.add_row(*_cells(trial, metrics))
-    return Group(head, grid)
-
-
-def _of_all(count: int, most: int | None) -> str:
-    return f"{count} trials" if most is None else f"{count} of {most} trials"
-
-
-def _cells(trial: TrialState, metrics: Sequence[str]) -> list[str | Text]:
-    def optional(name: str) -> str:
-        return "" if trial.config.get(name) is None else number(trial.config[name])
-
-    word = trial.outcome or trial.state
-    return [
-        trial.trial,
-        trial.stratum,
-        str(trial.config["method"]),
-        optional("learning_rate"),
-        optional("beta"),
-        optional("retain_weight"),
-        str(trial.epoch),
-        *(number(trial.metrics.get(name)) for name in metrics),
-        Text(word, style=STYLES.get(word, "")),
-    ]

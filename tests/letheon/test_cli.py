@@ -138,7 +138,7 @@ def test_the_read_commands_on_a_finished_sweep(root: Path) -> None:
     status = json.loads(run("status", "done", "--json", *at).stdout)
     assert (status["sweep"], status["state"], len(status["trials"])) == ("done", "finished", 2)
     assert "t001" in run("status", "done", *at).stdout
-    assert run("status", "done", "--watch", *at).stdout.startswith("done: finished, 2 trials")
+    assert run("status", "done", "--watch", *at).stdout.startswith("done: finished, 2 of 2 trials")
     explained = json.loads(run("explain", "done", "t000", "--json", *at).stdout)
     assert explained["decisions"][0]["reason"] == "first at its rung"
     assert "first at its rung" in run("explain", "done", "t000", *at).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,3 +71,15 @@ def find(name: str, root: Path) -> Sweep:
     from letheon.sweep import find_sweep
 
     return find_sweep(name, root)
+
+
+def root_option(root: Path) -> str:
+    """What a command must be given to find this root: ` --root …`, or nothing."""
+    return "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}"
+
+
+def resume_command(name: str, root: Path) -> str:
+    """`letheon resume quickstart`."""
+    from letheon.cli.tables import command
+
+    return f"{command()} resume {name}{root_option(root)}"

@@ -55,3 +55,10 @@ def console() -> Console:
     out = Console(highlight=False, markup=False)
     out.width = min(out.width, MAX_WIDTH) if out.is_terminal else MAX_WIDTH
     return out
+
+
+def wide_console() -> Console:
+    """Standard output as wide as the terminal is, for pictures that know how to use it."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)

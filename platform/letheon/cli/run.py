@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from letheon.cli.base import DEFAULT_ROOT, Address, Json, Name, Overrides, Root, Space, app, checked_spec, find
-from letheon.cli.output import BAD_INPUT, FAILED, INTERRUPTED, OK, complain, console, print_json
+from letheon.cli.base import (
+    DEFAULT_ROOT,
+    Address,
+    Json,
+    Name,
+    Overrides,
+    Root,
+    Space,
+    app,
+    checked_spec,
+    find,
+    root_option,
+)
+from letheon.cli.output import BAD_INPUT, FAILED, INTERRUPTED, OK, complain, console, print_json, wide_console
 
 if TYPE_CHECKING:
     from letheon.ending import Outcome
@@ -62,16 +74,16 @@ def sweep(
 ) -> None:
     """Prepare and search; Ctrl-C stops, `resume` goes on."""
     from letheon.progress import progress
-    from letheon.space import trial_count
     from letheon.spec_rules import require_name
-    from letheon.sweep import run_sweep
+    from letheon.sweep import Sweep, free_name, run_sweep
 
     earlier = [f"searcher.warm_start={json_text(list(warm_start))}"] if warm_start else []
     spec = checked_spec(space, [*(overrides or ()), *earlier])
     if name is not None:
         require_name(name)
-    with progress(console(), trial_count(spec), spec.objectives) as (show, say):
-        outcome = run_sweep(spec, root, name, address, show=show, say=say)
+    chosen = name or free_name(root.resolve(), spec.name)
+    with progress(wide_console(), Sweep(spec, chosen, root.resolve()).folder, spec) as (show, say):
+        outcome = run_sweep(spec, root, chosen, address, show=show, say=say)
     _end(outcome, root)
 
 
@@ -79,11 +91,10 @@ def sweep(
 def resume(name: Name, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
     """Go on with a sweep that was interrupted, after any kind of crash."""
     from letheon.progress import progress
-    from letheon.space import trial_count
     from letheon.sweep import resume_sweep
 
-    spec = find(name, root).spec
-    with progress(console(), trial_count(spec), spec.objectives) as (show, say):
+    found = find(name, root)
+    with progress(wide_console(), found.folder, found.spec) as (show, say):
         outcome = resume_sweep(name, root, address, show=show, say=say)
     _end(outcome, root)
 
@@ -95,8 +106,7 @@ def _end(outcome: Outcome, root: Path) -> None:
     out = console()
     for part in front_tables(outcome.front):
         out.print(part)
-    option = "" if root == DEFAULT_ROOT else f" --root {root}"
-    for line in outcome_lines(outcome, option):
+    for line in outcome_lines(outcome, root_option(root)):
         out.print(line, soft_wrap=True)
     if outcome.state == "interrupted":
         if outcome.problem is not None:

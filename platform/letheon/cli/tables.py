@@ -77,14 +77,6 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield f"to prepare  {', '.join(lacking) or 'nothing'}"
 
 
-def status_line(state: SweepState) -> str:
-    """`quickstart: running, 7 trials (2 running, 5 pruned), 63 s`."""
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(state.counts.items()))
-    trials = f"{len(state.trials)} trials" + (f" ({counts})" if counts else "")
-    detail = f" ({state.detail})" if state.detail else ""
-    return f"{state.sweep}: {state.state}{detail}, {trials}, {state.seconds:.0f} s"
-
-
 def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:
     """One row a trial, with the metrics that its sweep is after."""
     metrics = _of_objectives(columns({"objectives": objectives, "strata": {}}))

@@ -13,27 +13,18 @@ from letheon.cli.output import console, print_json
 
 @app.command()
 def status(
-    name: Name,
-    watch: Annotated[bool, typer.Option("--watch", help="Until the sweep ends or Ctrl-C.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Name of a sweep under the root; none: all of them.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Until nothing runs any more, or Ctrl-C.")] = False,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """Trials of a sweep: what runs, what ended and why."""
-    from letheon.cli.watch import watch_status
-    from letheon.records import status_of
-    from letheon.space import trial_count
+    """How a sweep stands: its trials, its fronts so far, what it costs and when it ends. Without a name: all sweeps."""
+    from letheon.cli.watch import show_sweep, show_sweeps
 
-    found = find(name, root)
-    if watch:
-        watch_status(found.folder, console(), trial_count(found.spec), json, found.spec.objectives)
+    if name is None:
+        show_sweeps(root, watch, json)
         return
-    state = status_of(found.folder)
-    if json:
-        print_json(state.to_json())
-        return
-    from letheon.cli.tables import status_line, status_table
-
-    console().print(status_table(state, found.spec.objectives), "", status_line(state), sep="\n")
+    show_sweep(find(name, root), root, watch, json)
 
 
 @app.command()

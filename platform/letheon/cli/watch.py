@@ -1,61 +1,140 @@
-"""`letheon status --watch`: looks at the journal once a second until the sweep is over."""
+"""`letheon status`: one look at a sweep, or at all of them; with `--watch` one a second while anything runs."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from letheon.cli.output import print_json
-from letheon.cli.tables import status_line
-from letheon.records import SweepState, status_of
+from rich.console import Group, RenderableType
+
+from letheon.cli.base import resume_command
+from letheon.cli.output import console, print_json, wide_console
+from letheon.live.follow import LiveSweep, asked_of
+from letheon.live.lines import head_line, plain_lines
+from letheon.live.overview import Entry, Overview, table
+from letheon.live.paper import Paper
+from letheon.live.screen import Screen
 from letheon.records.state import ACTIVE
-from letheon.shown import DEFAULT
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from letheon.live.view import LiveView
+    from letheon.sweep import Sweep
 
 _PERIOD_SECONDS = 1.0
+CLOCKS = ("seconds", "age", "left", "cost", "budget")
+"""What changes by itself while nothing happens."""
+
+Seen = TypeVar("Seen")
 
 
-def watch_status(
-    folder: Path, console: Console, trials: int | None, as_json: bool, objectives: Mapping[str, str] = DEFAULT
-) -> None:
-    """A live table on a terminal; elsewhere, or as JSON, the state whenever something has happened."""
-    if as_json or not console.is_terminal:
-        _print_changes(folder, console, as_json)
-        return
-    from rich.live import Live
+def show_sweep(sweep: Sweep, root: Path, watch: bool, as_json: bool) -> None:
+    """One sweep. `root`: as the command was given it."""
+    resume = resume_command(sweep.name, root)
 
-    from letheon.progress import table
+    def over(view: LiveView) -> bool:
+        return view.state.state not in ACTIVE
 
-    with Live(console=console, auto_refresh=False) as live:
-        state = status_of(folder)
+    def lines(view: LiveView) -> Iterable[str]:
+        return [head_line(view)] if watch else plain_lines(view)
+
+    watched = LiveSweep(sweep.folder, asked_of(sweep.spec))
+    watcher = _Watcher(watched.look, over, lambda view: view.to_json())
+    if as_json:
+        watcher.print_json(watch)
+    elif not console().is_terminal:
+        watcher.print_lines(watch, lines)
+    elif watch:
+        watcher.draw(lambda view: Screen(view, resume=resume))
+    else:
+        from letheon.cli.tables import status_table
+
+        view = watched.look()
+        wide_console().print(Screen(view, full=True, resume=resume))
+        if view.state.trials:
+            console().print("", status_table(view.state, sweep.spec.objectives), sep="\n")
+
+
+def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
+    """All sweeps under the root."""
+
+    def over(entries: list[Entry]) -> bool:
+        return not any(entry.state in ACTIVE for entry in entries)
+
+    def lines(entries: list[Entry]) -> list[str]:
+        return [entry.line() for entry in entries] or [f"no sweeps under {root}"]
+
+    def picture(entries: list[Entry]) -> RenderableType:
+        size = wide_console().size
+        rows: list[Any] = table(entries, Paper(size.width)) if entries else lines(entries)
+        return Group(*(rows[: size.height - 1] if watch else rows))
+
+    overview = Overview(root)
+    watcher = _Watcher(overview.look, over, lambda entries: {"sweeps": [entry.to_json() for entry in entries]})
+    if as_json:
+        watcher.print_json(watch)
+    elif not console().is_terminal:
+        watcher.print_lines(watch, lines)
+    elif watch:
+        watcher.draw(picture)
+    else:
+        wide_console().print(picture(overview.look()))
+
+
+class _Watcher(Generic[Seen]):
+    """Looks once or again and again, until what it sees is `over`; `document`: all of it as JSON."""
+
+    def __init__(
+        self, look: Callable[[], Seen], over: Callable[[Seen], bool], document: Callable[[Seen], dict[str, Any]]
+    ) -> None:
+        self._look, self._over, self._document = look, over, document
+
+    def print_json(self, watch: bool) -> None:
+        """One document; watching, a line whenever something has happened."""
+        self._follow(watch, lambda seen: print_json(self._document(seen), indent=None if watch else 2))
+
+    def print_lines(self, watch: bool, lines: Callable[[Seen], Iterable[str]]) -> None:
+        def show(seen: Seen) -> None:
+            for line in lines(seen):
+                console().print(line, soft_wrap=True)
+
+        self._follow(watch, show)
+
+    def draw(self, picture: Callable[[Seen], RenderableType]) -> None:
+        """On the terminal, in place."""
+        from rich.live import Live
+
+        with Live(console=wide_console(), auto_refresh=False) as live:
+            self._each(lambda seen: live.update(picture(seen), refresh=True))
+
+    def _follow(self, watch: bool, show: Callable[[Seen], None]) -> None:
+        if not watch:
+            show(self._look())
+            return
+        told = ""
+
+        def show_news(seen: Seen) -> None:
+            nonlocal told
+            news = json.dumps(_still(self._document(seen)))
+            if news != told:
+                told = news
+                show(seen)
+
+        self._each(show_news)
+
+    def _each(self, show: Callable[[Seen], None]) -> None:
         while True:
-            live.update(table(state, trials, state.seconds, objectives), refresh=True)
-            if state.state not in ACTIVE:
+            seen = self._look()
+            show(seen)
+            if self._over(seen):
                 return
             time.sleep(_PERIOD_SECONDS)
-            state = status_of(folder)
 
 
-def _print_changes(folder: Path, console: Console, as_json: bool) -> None:
-    told = None
-    while True:
-        state = status_of(folder)
-        if _key(state) != told:
-            told = _key(state)
-            if as_json:
-                print_json(state.to_json(), indent=None)
-            else:
-                console.print(status_line(state), soft_wrap=True)
-        if state.state not in ACTIVE:
-            return
-        time.sleep(_PERIOD_SECONDS)
-
-
-def _key(state: SweepState) -> str:
-    """All but the clock."""
-    return json.dumps({**state.to_json(), "seconds": None})
+def _still(value: object) -> object:
+    """All but the clocks."""
+    if isinstance(value, Mapping):
+        return {key: _still(one) for key, one in value.items() if key not in CLOCKS}
+    return [_still(one) for one in value] if isinstance(value, list) else value

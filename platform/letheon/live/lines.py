@@ -1,0 +1,60 @@
+"""A sweep in plain lines, for pipes and logs: the same facts as on the screen, one a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from letheon.live.sections import counted, degraded, number, percent
+from letheon.live.time_left import duration, in_words
+from letheon.live.view import LiveView, StratumView
+from letheon.records import TrialState
+
+
+def head_line(view: LiveView) -> str:
+    """`quickstart: running, 7 of 16 trials (2 running, 5 pruned), 31 epochs, 63 s, about 4 min left`."""
+    state = view.state
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(state.counts.items()))
+    trials = f"{counted(len(state.trials), view.asked.planned)} trials" + (f" ({counts})" if counts else "")
+    detail = f" ({state.detail})" if state.detail else ""
+    left = f", {in_words(view.left)}" if state.state == "running" else ""
+    return f"{state.sweep}: {state.state}{detail}, {trials}, {view.epochs} epochs, {state.seconds:.0f} s{left}"
+
+
+def plain_lines(view: LiveView) -> Iterator[str]:
+    """The sweep, its fractions, its trials, its cost, and whether its records are behind."""
+    yield head_line(view)
+    yield from (f"fraction {key}: {_stratum(stratum)}" for key, stratum in view.strata.items())
+    yield from (_trial(view, trial) for trial in view.state.trials)
+    work, idle = view.cost.total, view.cost.idle
+    whole = work.busy + idle
+    if whole > 0:
+        shares = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": idle}
+        parts = ", ".join(f"{name} {percent(part, whole)}" for name, part in shares.items())
+        yield f"cost: {whole:.0f} s of slots: {parts}; wasted {percent(work.wasted, whole)}"
+    if work.epochs_saved:
+        yield f"saved: {work.epochs_saved} epochs, {work.seconds_saved:.0f} s"
+    yield from (f"budget: {number(used)} of {number(limit)} {name}" for name, limit, used in view.budget)
+    health = view.state.tracking or {}
+    if health.get("state") == "degraded":
+        yield degraded(health)
+
+
+def _stratum(stratum: StratumView) -> str:
+    knee, share = stratum.front.get("knee"), stratum.share
+    points = f"{len(stratum.front.get('points', ()))} points on the front"
+    best = "" if knee is None else f", knee {knee['trial']}@{knee['epoch']}"
+    volume = f"hypervolume {number(stratum.front.get('hypervolume', 0.0))}"
+    box = "" if share is None else f" ({percent(share, 1.0)})"
+    trials = f"{counted(stratum.ended, stratum.planned)} trials ended, {stratum.running} running"
+    return f"{trials}, {stratum.epochs} epochs, {points}{best}, {volume}{box}"
+
+
+def _trial(view: LiveView, trial: TrialState) -> str:
+    from letheon.progress import in_words as metrics_in_words
+
+    objectives = {axis.metric: axis.better for axis in view.asked.goals.before_audit.axes}
+    why = f": {trial.reason}" if trial.reason else ""
+    since = f" for {duration(view.since[trial.trial])}" if trial.trial in view.since else ""
+    said = metrics_in_words(trial.metrics, objectives)
+    place = f"epoch {trial.epoch}, fraction {trial.stratum}, {trial.config.get('method')}"
+    return f"{trial.trial} {trial.outcome or trial.state}{since}, {place}, {said}{why}"
