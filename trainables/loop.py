@@ -15,11 +15,13 @@ from typing import Any, Protocol
 import torch
 
 from trainables.config import TrialConfig
+from trainables.data.splitting import digest_rows
 from trainables.engine import Engine
 from trainables.evaluation import compare, evaluate
 from trainables.feed import Feed
 from trainables.group import Group
 from trainables.methods import METHODS
+from trainables.model_card import CARD, Forgotten, Made, Measured, model_card
 from trainables.models import save_model
 from trainables.resident import Resident
 from trainables.schedule import epoch_steps, learning_rate
@@ -154,10 +156,31 @@ class Trial:
             save_model(partial / "model", self.engine.model, self.loaded.tokenizer, weights)
             card = provenance(self.config, self.resident.baseline(self.config.baseline))
             (partial / "model" / "letheon.json").write_text(json.dumps(card, indent=1, sort_keys=True))
+            (partial / "model" / CARD).write_text(self._card(epoch, record["metrics"]))
         self.group.barrier()
         if self.group.rank == 0:
             self.folder.commit(epoch, record)
         self.group.barrier()
+
+    def _card(self, epoch: int, metrics: dict[str, Any]) -> str:
+        config, baseline = self.config, self.resident.baseline(self.config.baseline)
+        rows, hyper = self.rows.split.forget, self.hyper
+        forgotten = Forgotten(
+            config.benchmark.model_dump(mode="json"), hyper.forget_fraction, len(rows), digest_rows([rows])
+        )
+        settings = {
+            "template": config.template,
+            "precision": config.workers.precision,
+            "workers": config.workers.workers,
+            "deepspeed": config.workers.deepspeed,
+            "compat": config.compat,
+            "lora": None if config.lora is None else config.lora.model_dump(mode="json"),
+            "max_epochs": config.max_epochs,
+            "target_digest": config.target_digest,
+        }
+        made = Made(hyper.model_dump(mode="json", exclude_none=True), settings)
+        measured = Measured(metrics, baseline["target"]["metrics"], baseline["retain"]["metrics"])
+        return model_card(config.trial, epoch, forgotten, made, measured)
 
 
 def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:

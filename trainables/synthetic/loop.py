@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainables.config import TrialConfig
+from trainables.model_card import CARD, LOAD_TENSORS, Forgotten, Made, Measured, model_card
 from trainables.synthetic.data import draw
 from trainables.synthetic.files import load_weights, save_checkpoint
 from trainables.synthetic.model import Yardstick
@@ -51,8 +52,8 @@ class Trial:
         self.config, self.folder = config, TrialFolder(Path(config.folder))
         self.problems = draw(alpha_of(config.benchmark), (hyper.seed,), hyper.forget_fraction)
         self.target = load_weights(Path(config.target), (hyper.seed,))
-        baseline = json.loads(Path(config.baseline).read_text())
-        self.retain = load_weights(Path(baseline["retain"]["folder"]), (hyper.seed,))
+        self.baseline = json.loads(Path(config.baseline).read_text())
+        self.retain = load_weights(Path(self.baseline["retain"]["folder"]), (hyper.seed,))
         self.yardstick = Yardstick(self.problems, self.target, self.retain)
         self.unlearning = Unlearning(self.problems, self.target, hyper)
         if start_epoch:
@@ -80,4 +81,12 @@ class Trial:
         save_file({"weights": weights.clone()}, partial / "state" / STATE)
         models = (weights[0], self.target[0], self.retain[0])
         save_checkpoint(partial / "model", self.config, self.problems.projection[0], *models)
+        (partial / "model" / CARD).write_text(self._card(epoch, metrics))
         self.folder.commit(epoch, {"metrics": metrics, "samples": []})
+
+    def _card(self, epoch: int, metrics: dict[str, Any]) -> str:
+        config, hyper = self.config, self.config.hyperparameters
+        forgotten = Forgotten(config.benchmark.model_dump(mode="json"), hyper.forget_fraction)
+        made = Made(hyper.model_dump(mode="json", exclude_none=True), {"max_epochs": config.max_epochs})
+        measured = Measured(metrics, self.baseline["target"]["metrics"], self.baseline["retain"]["metrics"])
+        return model_card(config.trial, epoch, forgotten, made, measured, LOAD_TENSORS)

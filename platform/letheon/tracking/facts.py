@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,21 @@ def versions() -> dict[str, str]:
 
 def environment(folder: Path) -> dict[str, Any]:
     """The driver's machine, every installed distribution, and git's word on `folder`."""
-    installed = {each.metadata["Name"]: each.version for each in metadata.distributions() if each.metadata["Name"]}
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "versions": versions(),
         "system": platform.platform(),
         "machine": {**machine(), "memory_bytes": pages, "gpus": gpus()},
         "git": git_commit(folder),
-        "packages": dict(sorted(installed.items(), key=lambda item: item[0].lower())),
+        "packages": dict(packages()),
     }
+
+
+@cache
+def packages() -> Mapping[str, str]:
+    """Every installed distribution by name."""
+    found = {each.metadata["Name"]: each.version for each in metadata.distributions() if each.metadata["Name"]}
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
 def gpus() -> list[str]:

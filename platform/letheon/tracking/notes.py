@@ -43,13 +43,13 @@ def closing(spec: Mapping[str, Any], sweep: str, front: Mapping[str, Any], versi
             parts += ["No checkpoint keeps to the limits.", ""]
             continue
         heads = ["checkpoint", "version", *map(short_label, names), "configuration"]
-        parts += [_line(heads), _line(["---"] * len(heads))]
+        parts += [line(heads), line(["---"] * len(heads))]
         knee = stratum.get("knee") or {}
         for point in stratum["points"]:
             key = f"{point['trial']}@{point['epoch']}"
             bold = "**" if (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch")) else ""
             values = [number(point["metrics"].get(name)) for name in names]
-            parts.append(_line([f"{bold}{key}{bold}", versions.get(key, ""), *values, short_config(point["config"])]))
+            parts.append(line([f"{bold}{key}{bold}", versions.get(key, ""), *values, short_config(point["config"])]))
         parts += ["", f"Bold: the knee. `letheon pull {sweep} --fraction {fraction} --to DIR`", ""]
     return shorten("\n".join(parts), MAX_VALUE)
 
@@ -59,5 +59,6 @@ def number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "-"
 
 
-def _line(cells: list[str]) -> str:
+def line(cells: list[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import Manifest, VerificationError, checkpoint_folder, read_manifest, verify
 from letheon.checkpoints.select import RULES, choose
+from letheon.records import Row
 from letheon.shown import HEADLINES, objectives_of
 from letheon.tracking.artifacts import check_in_place, checkpoint_path, upload
 from letheon.tracking.book import shorten
+from letheon.tracking.cards import Cards
 from letheon.tracking.errors import TrackingError
 from trainables.manifest import MANIFEST
 
@@ -30,13 +32,15 @@ _TAGGED_METRICS = ("model_utility", "utility_ratio", "forget_quality", "log10_fo
 
 @dataclass(frozen=True)
 class RegisteredPoint:
-    """A front point and the model version that holds its checkpoint. `digest` is the SHA-256 of its manifest."""
+    """A front point and the model version that holds its checkpoint. `digest` is the SHA-256 of its manifest, `tags`
+    are the version's."""
 
     trial: str
     epoch: int
     fraction: str
     version: str
     digest: str
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,11 @@ def register_front(
     children: Mapping[str, Handle],
     front: Mapping[str, Any],
     trials: Path,
+    rows: Sequence[Row] = (),
 ) -> Registration:
-    """Upload, verify in place, then make the version; of one that is there already only tags are brought up to date."""
-    name = model_name(study)
+    """Upload, verify in place, then make the version; of one that is there already only tags and description are
+    brought up to date. `rows`: the journal's, which say what a description compares with."""
+    name, cards = model_name(study), Cards(parent.tags.get("letheon.sweep", ""), front, rows)
     points: list[RegisteredPoint] = []
     aliases: dict[str, str] = {}
     existing = _versions(client, name) if any(s["points"] for s in front["strata"].values()) else {}
@@ -111,14 +117,15 @@ def register_front(
             folder = checkpoint_folder(trials, trial, epoch)
             manifest = read_manifest(folder / MANIFEST)
             tags = {**_tags(point, fraction, manifest, objectives_of(front)), **_of(parent)}
+            text = cards.describe(point, fraction, parent.tags.get("letheon.benchmark", ""), manifest.digest)
             found = existing.get((run.id, manifest.digest))
             if found is None:
                 _store(client, run, folder, epoch, manifest)
-                version = _new_version(client, name, run, manifest, tags)
+                version = _new_version(client, name, run, manifest, tags, text)
             else:
                 version = str(found.version)
-                _update(client, name, found, tags)
-            registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, manifest.digest)
+                _update(client, name, found, tags, text)
+            registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, manifest.digest, tags)
         points.extend(registered.values())
         for rule in RULES if stratum["points"] else ():
             chosen = choose(stratum, rule, objectives=objectives_of(front))
@@ -157,8 +164,10 @@ def _versions(client: MlflowClient, name: str) -> dict[tuple[str, str], ModelVer
     return {(v.run_id or "", v.tags.get("letheon.manifest", "")): v for v in versions}
 
 
-def _update(client: MlflowClient, name: str, version: ModelVersion, tags: Mapping[str, str]) -> None:
+def _update(client: MlflowClient, name: str, version: ModelVersion, tags: Mapping[str, str], text: str) -> None:
     """An audit adds metrics to a point that was registered before."""
+    if version.description != text:
+        client.update_model_version(name, str(version.version), text)
     for key, value in tags.items():
         if version.tags.get(key) != value:
             client.set_model_version_tag(name, str(version.version), key, value)
@@ -178,11 +187,12 @@ def _store(client: MlflowClient, run: Handle, folder: Path, epoch: int, manifest
             upload(client, run.id, prefix, folder, manifest)
 
 
-def _new_version(client: MlflowClient, name: str, run: Handle, manifest: Manifest, tags: dict[str, str]) -> str:
+def _new_version(
+    client: MlflowClient, name: str, run: Handle, manifest: Manifest, tags: dict[str, str], text: str
+) -> str:
     source = f"{run.artifact_uri}/{checkpoint_path(manifest.epoch)}"
-    description = f"Trial {manifest.trial} after epoch {manifest.epoch}, forget fraction {tags['letheon.fraction']}."
     version = client.create_model_version(
-        name, source, run_id=run.id, tags=tags, description=description, await_creation_for=0
+        name, source, run_id=run.id, tags=tags, description=text, await_creation_for=0
     )
     return str(version.version)
 

@@ -24,6 +24,7 @@ from letheon.tracking.artifacts import put
 from letheon.tracking.book import AUDITED, NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
 from letheon.tracking.errors import TrackingError
 from letheon.tracking.inputs import log_inputs
+from letheon.tracking.logged import log_models
 from letheon.tracking.redact import redact
 from letheon.tracking.registry import Registration, register_front, set_aliases
 from letheon.tracking.rows import JOURNAL, Packer
@@ -166,7 +167,9 @@ class Tracker:
                 if parent is None:
                     raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
                 client = self._open()
-                registration = register_front(client, self.study, parent, self._children, front, trials)
+                registration = register_front(client, self.study, parent, self._children, front, trials, rows)
+                assert self._experiment is not None
+                log_models(client, self._experiment, parent, self._children, registration, rows, trials)
                 every = {**(files or {}), **(books.files if books else {})}
                 log_tables(client, parent.id, registration.published(front), rows, every)
                 if books is not None:

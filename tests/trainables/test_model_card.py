@@ -1,0 +1,59 @@
+"""The card beside a checkpoint's weights: what a reader must find on it, and what must not be there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from trainables.model_card import LOAD_TENSORS, Forgotten, Made, Measured, body, model_card
+
+RECIPE = {"method": "npo_rt", "learning_rate": 3e-5, "beta": 0.1}
+
+
+def card(load: str | None = None, **metrics: Any) -> str:
+    benchmark = {"name": "qa", "path": None, "forget": "/home/someone/secret.jsonl", "evaluation_rows": 40}
+    forgotten = Forgotten(benchmark, 0.1, 40, "c0ffee")
+    made = Made(RECIPE, {"precision": "bf16", "lora": None, "deepspeed": {"zero_optimization": {"stage": 2}}})
+    measured = Measured(
+        {"epoch": 3, "step": 15, "train_seconds": 9.0, "model_utility": 0.61, **metrics},
+        {"model_utility": 0.64},
+        {"model_utility": 0.63},
+    )
+    return model_card("t003", 3, forgotten, made, measured, *([load] if load else []))
+
+
+def test_it_says_what_was_forgotten_how_well_how_and_how_to_load_it() -> None:
+    text = card()
+    for said in (
+        "# t003 after epoch 3: npo_rt on qa",
+        "- forget fraction: 0.1",
+        "- rows: 40",
+        "`c0ffee`",
+        "| `model_utility` | 0.61 | 0.64 | 0.63 |",
+        "| `learning_rate` | 3e-05 |",
+        '| `deepspeed` | {"zero_optimization": {"stage": 2}} |',
+        "AutoModelForCausalLM.from_pretrained(FOLDER)",
+    ):
+        assert said in text
+    assert "lora" not in text.replace("explora", "") and "train_seconds" not in text
+
+
+def test_it_names_no_path_of_the_machine_it_was_made_on() -> None:
+    assert "/home" not in card() and "secret" not in card()
+
+
+def test_the_front_matter_is_what_hugging_face_reads() -> None:
+    matter = yaml.safe_load(card().split("---")[1])
+    assert matter == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["unlearning", "letheon", "npo_rt"],
+    }
+    assert yaml.safe_load(card(LOAD_TENSORS).split("---")[1]) == {"tags": ["unlearning", "letheon", "npo_rt"]}
+    assert body(card()).startswith("# t003") and body("# plain") == "# plain"
+
+
+def test_what_is_no_number_is_an_empty_cell() -> None:
+    text = card(forget_quality=float("nan"), only_here=0.5, flag=True)
+    assert "| `only_here` | 0.5 |  |  |" in text and "| `forget_quality` | nan |  |  |" in text and "flag" not in text
