@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from letheon.checkpoints import (
 )
 from letheon.checkpoints.manifest import check_name, parse_manifest
 from letheon.tracking import SweepNotFoundError, Tracker
-from letheon.tracking.store import local_folder, open_client
 from tests.letheon.store_support import Store
 from tests.letheon.tracking_support import SPEC, front, save_checkpoint, save_front, story
 from trainables.manifest import write_manifest
@@ -250,126 +248,3 @@ def test_one_name_in_two_studies_is_ambiguous(store: Store, study: str, tmp_path
     with pytest.raises(SweepNotFoundError, match="several studies"):
         pull(study, tmp_path / "model", store.root, KNEE_10, store.uri)
     assert pull(study, tmp_path / "model", store.root, KNEE_10, store.uri, study=study).study == study
-
-
-# ---- hostile and damaged stores
-
-
-def _flip(folder: Path) -> None:
-    path = folder / "model" / "model.safetensors"
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-
-
-def _grow(folder: Path) -> None:
-    with (folder / "model" / "config.json").open("ab") as file:
-        file.write(b" ")
-
-
-def _extra(folder: Path) -> None:
-    (folder / "model" / "generation_config.json").write_text("{}")
-
-
-def _pickle(folder: Path) -> None:
-    (folder / "model" / "pytorch_model.bin").write_bytes(pickle.dumps({}))
-
-
-def _code(folder: Path) -> None:
-    (folder / "model" / "modeling_x.py").write_text("raise SystemExit")
-
-
-def _beside(folder: Path) -> None:
-    (folder / "more.json").write_text("{}")
-
-
-def _missing(folder: Path) -> None:
-    (folder / "model" / "config.json").unlink()
-
-
-def _no_manifest(folder: Path) -> None:
-    (folder / "manifest.json").unlink()
-
-
-def _link_out(folder: Path) -> None:
-    path = folder / "model" / "config.json"
-    path.unlink()
-    path.symlink_to("/etc/hostname")
-
-
-def _link_same(folder: Path) -> None:
-    path = folder / "model" / "config.json"
-    copy = folder.parents[2] / "copy.json"
-    path.rename(copy)
-    path.symlink_to(copy)
-
-
-def _link_folder(folder: Path) -> None:
-    (folder / "model").rename(folder.parents[2] / "elsewhere")
-    (folder / "model").symlink_to(folder.parents[2] / "elsewhere")
-
-
-def _fifo(folder: Path) -> None:
-    os.mkfifo(folder / "model" / "pipe.json")
-
-
-def _backslash(folder: Path) -> None:
-    (folder / "model" / "a\\b.json").write_text("{}")
-
-
-def _forged(folder: Path) -> None:
-    """Whoever can write the artifacts can write a matching manifest, but not the digest in the registry."""
-    _flip(folder)
-    write_manifest(folder, "t002", 1, {})
-
-
-def _traversal(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["../../../escaped.json"] = {"sha256": "0" * 64, "bytes": 1}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-HOSTILE: list[Callable[[Path], None]] = [
-    _flip,
-    _grow,
-    _extra,
-    _pickle,
-    _code,
-    _beside,
-    _missing,
-    _no_manifest,
-    _link_out,
-    _link_same,
-    _link_folder,
-    _fifo,
-    _backslash,
-    _forged,
-    _traversal,
-]
-
-
-@pytest.mark.parametrize("plant", HOSTILE, ids=lambda plant: plant.__name__.strip("_"))
-def test_a_store_that_was_tampered_with_is_refused(
-    store: Store, study: str, tmp_path: Path, plant: Callable[[Path], None]
-) -> None:
-    plant(store.checkpoint(study))
-    with pytest.raises(VerificationError):
-        pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri)
-    assert os.listdir(tmp_path / "out") == []
-
-
-def test_a_front_table_that_was_tampered_with_selects_nothing_unregistered(
-    store: Store, study: str, tmp_path: Path
-) -> None:
-    client = open_client(store.uri)
-    experiment = client.get_experiment_by_name(study)
-    assert experiment is not None
-    [parent] = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'sweep'")
-    folder = local_folder(str(parent.info.artifact_uri))
-    assert folder is not None
-    table = json.loads((folder / "front.json").read_text())
-    table["strata"]["0.1"]["points"][0]["trial"] = table["strata"]["0.1"]["knee"]["trial"] = "../../x"
-    (folder / "front.json").write_text(json.dumps(table))
-    with pytest.raises(SweepNotFoundError, match="no version"):
-        pull(study, tmp_path / "out" / "model", store.root, KNEE_10, store.uri)
-    assert not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from letheon.checkpoints.manifest import (
 )
 from letheon.tracking.redact import redact
 from letheon.tracking.shelf import Shelf, open_shelf
-from letheon.tracking.store import local_folder
+from letheon.tracking.store import local_folder, of_a_client
 from trainables.manifest import MANIFEST, sha256
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _MAX_LISTED = 10_000
 _MAX_DEPTH = 8
 _MAX_PATH = 1000
+_ATTEMPTS = 3
+_PAUSE = 0.5  # seconds before the second attempt; twice as long before the third
 INCOMING = "incoming"  # the file that is being downloaded, in the folder of those that are whole
 
 
@@ -87,14 +90,23 @@ def put(client: MlflowClient, run_id: str, name: str, content: bytes | str) -> N
 
 
 def download(shelf: Shelf, path: str, target: Path, limit: int) -> Path:
-    """One artifact of at most `limit` bytes as the file `target`, which is there whole or not at all."""
+    """One artifact of at most `limit` bytes as the file `target`, which is there whole or not at all.
+
+    What breaks off is tried again, twice.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        shelf.save(path, partial, limit)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    for attempt in range(_ATTEMPTS):
+        try:
+            shelf.save(path, partial, limit)
+            os.replace(partial, target)
+            break
+        except Exception as error:
+            if attempt == _ATTEMPTS - 1 or not of_a_client(error):
+                raise
+            time.sleep(_PAUSE * 2**attempt)
+        finally:
+            partial.unlink(missing_ok=True)
     return target
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letheon.checkpoints.manifest import VerificationError
 from letheon.records import Row
 from letheon.tracking import runs, store
 from letheon.tracking.artifacts import download, shelf_of
@@ -19,7 +20,8 @@ from letheon.tracking.redact import redact
 from letheon.tracking.registry import model_name, versions_of
 from letheon.tracking.rows import JOURNAL, MAX_PACKED, unpack
 from letheon.tracking.runs import Handle
-from letheon.tracking.tables import FRONT
+from letheon.tracking.tables import FRONT, FRONT_DIGEST
+from trainables.manifest import sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -130,6 +132,11 @@ def read_front(client: MlflowClient, sweep: str, parent: Handle) -> dict[str, An
         raise SweepNotFoundError(f"sweep {sweep!r}: its {FRONT} has {files[FRONT]} bytes, which no front has")
     with tempfile.TemporaryDirectory(prefix="letheon-front-") as temporary:
         path = download(shelf, FRONT, Path(temporary) / FRONT, _MAX_FRONT_BYTES)
+        if sha256(path) != client.get_run(parent.id).data.tags.get(FRONT_DIGEST):
+            raise VerificationError(
+                f"sweep {sweep!r}: its {FRONT} is not the one that was recorded; the store was changed, or it is "
+                f"being registered just now; register it again: letheon resume {sweep}"
+            )
         front = _json(path.read_bytes())
     if not isinstance(front, dict) or not isinstance(front.get("strata"), dict):
         raise SweepNotFoundError(

@@ -172,10 +172,11 @@ class Proxy:
             extra_headers=headers,
             stream=True,
             allow_redirects=False,
+            hooks={"response": _stay},
             **options,
         )
         with response:
-            if "location" in response.headers:
+            if HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST:
                 raise VerificationError(f"artifact {what!r}: the server sends us elsewhere for it, which is refused")
             if response.status_code == HTTPStatus.NOT_FOUND:
                 raise _missing(what)
@@ -255,6 +256,11 @@ def bounded(chunks: Iterable[bytes], what: str, limit: int) -> Iterator[bytes]:
         if total > limit:
             raise VerificationError(f"artifact {what!r}: the store sends more than the {limit} bytes it may have")
         yield chunk
+
+
+def _stay(response: Any, **_: Any) -> None:
+    """Requests reads the body of a redirect, endless or not, even where it is not to follow it."""
+    response.headers.pop("location", None)
 
 
 def _stream(response: Any) -> Iterator[bytes]:

@@ -108,8 +108,12 @@ def explained(uri: str, doing: str) -> Iterator[None]:
 
 def _is_of_the_store(error: Exception) -> bool:
     """MLflow, SQLAlchemy, requests and operating-system errors; anything else is a fault of ours and stays as it is."""
-    modules = {kind.__module__.split(".", 1)[0] for kind in type(error).__mro__}
-    return isinstance(error, OSError | ImportError) or bool(modules & _STORES)
+    return isinstance(error, OSError | ImportError) or of_a_client(error)
+
+
+def of_a_client(error: Exception) -> bool:
+    """Whether a library that talks to a store raised it; the disk's own errors are not among these."""
+    return bool({kind.__module__.split(".", 1)[0] for kind in type(error).__mro__} & _STORES)
 
 
 def _root_cause(error: BaseException, limit: int = 300) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from letheon.shown import columns
 from letheon.tracking.book import milliseconds
 from letheon.tracking.redact import redact
+from trainables.manifest import sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from letheon.tracking.runs import Handle
 
 FRONT = "front.json"
+FRONT_DIGEST = "letheon.front_digest"  # SHA-256 of the artifact: who may write artifacts must not choose what is pulled
 ACCOUNTS_TAG = "letheon.accounts"  # the step of the books that were logged last
 _TABLES = ("decisions.json", "front_table.json")
 _DECISION = ("action", "rung", "rank", "of", "front", "violation", "reason")
@@ -32,7 +34,7 @@ def log_tables(
     rows: Sequence[Mapping[str, Any]],
     files: Mapping[str, bytes | str],
 ) -> None:
-    """`front.json` (what `pull` reads), two tables for MLflow's UI, and `files`."""
+    """`front.json` (what `pull` reads) and its digest as a tag, two tables for MLflow's UI, and `files`."""
     contents = {
         **files,
         _TABLES[0]: dump(decisions_table(rows)),
@@ -44,6 +46,7 @@ def log_tables(
             path = Path(temporary) / name
             path.write_bytes(content if isinstance(content, bytes) else redact(content).encode())
             client.log_artifact(run_id, str(path))
+        client.set_tag(run_id, FRONT_DIGEST, sha256(Path(temporary) / FRONT))
     shown = json.dumps([{"path": name, "type": "table"} for name in _TABLES])
     client.set_tag(run_id, "mlflow.loggedArtifacts", shown)  # without it MLflow's UI shows the tables as text
 

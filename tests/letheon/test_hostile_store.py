@@ -1,0 +1,499 @@
+"""`pull` from stores that lie: files planted in a real store, and a real server that says what is not so.
+
+Whatever they do: nothing reaches the target or any other place, nothing is loaded, no password goes elsewhere, and it
+ends, soon, with an error that says what is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from letheon.checkpoints import Request, VerificationError, pull, read_manifest, verify
+from letheon.checkpoints.manifest import MAX_MANIFEST_BYTES
+from letheon.errors import LetheonError
+from letheon.tracking import Tracker, TrackingError
+from letheon.tracking.store import local_folder, open_client
+from tests.letheon import lying_server
+from tests.letheon.store_support import Store
+from tests.letheon.tracking_support import SPEC, front, save_front, story
+from trainables.manifest import write_manifest
+
+POINT = Request("t002@1")  # pulled in every test here; lies at checkpoints/epoch-001 of its trial's run
+
+
+class Trap:
+    """A pickle of this makes the file when it is loaded."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.file),)
+
+
+# ---- planted in a real store on this file system
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    one = Store(tmp_path_factory.mktemp("store"))
+    one.add("study", "sweep")
+    return one
+
+
+@pytest.fixture
+def checkpoint(store: Store, tmp_path: Path) -> Iterator[Path]:
+    """The point's folder in the store, as it was again after the test."""
+    folder = store.checkpoint("study")
+    shutil.copytree(folder, tmp_path / "honest")
+    yield folder
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "honest", folder)
+
+
+def _flip(folder: Path) -> None:
+    path = folder / "model" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def _grow(folder: Path) -> None:
+    with (folder / "model" / "config.json").open("ab") as file:
+        file.write(b" ")
+
+
+def _extra(folder: Path) -> None:
+    (folder / "model" / "generation_config.json").write_text("{}")
+
+
+def _pickle(folder: Path) -> None:
+    (folder / "model" / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+
+
+def _code(folder: Path) -> None:
+    (folder / "model" / "modeling_x.py").write_text("raise SystemExit")
+
+
+def _beside(folder: Path) -> None:
+    (folder / "more.json").write_text("{}")
+
+
+def _missing(folder: Path) -> None:
+    (folder / "model" / "config.json").unlink()
+
+
+def _no_manifest(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+
+
+def _link_out(folder: Path) -> None:
+    path = folder / "model" / "config.json"
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+
+def _link_same(folder: Path) -> None:
+    path = folder / "model" / "config.json"
+    copy = folder.parents[2] / "copy.json"
+    path.rename(copy)
+    path.symlink_to(copy)
+
+
+def _link_folder(folder: Path) -> None:
+    (folder / "model").rename(folder.parents[2] / "elsewhere")
+    (folder / "model").symlink_to(folder.parents[2] / "elsewhere")
+
+
+def _fifo(folder: Path) -> None:
+    os.mkfifo(folder / "model" / "pipe.json")
+
+
+def _backslash(folder: Path) -> None:
+    (folder / "model" / "a\\b.json").write_text("{}")
+
+
+def _forged(folder: Path) -> None:
+    """Whoever can write the artifacts can write a matching manifest, but not the digest in the registry."""
+    _flip(folder)
+    write_manifest(folder, "t002", 1, {})
+
+
+def _traversal(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["../../../escaped.json"] = {"sha256": "0" * 64, "bytes": 1}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _empty_pickle_folder(folder: Path) -> None:
+    (folder / "data.pkl").mkdir()
+    (folder / "data.pkl" / "x.pkl").write_bytes(pickle.dumps({}))
+
+
+def _control(folder: Path) -> None:
+    (folder / "model" / "a\x1b[2J\n.json").write_text("{}")
+
+
+def _hidden(folder: Path) -> None:
+    (folder / "model" / ".config.json").write_text("{}")
+
+
+def _colliding(folder: Path) -> None:
+    (folder / "model" / "CONFIG.json").write_text("{}")
+
+
+def _huge(folder: Path) -> None:
+    os.truncate(folder / "model" / "config.json", 2**40)
+
+
+def _huge_manifest(folder: Path) -> None:
+    os.truncate(folder / "manifest.json", 2**40)
+
+
+def _link_manifest(folder: Path) -> None:
+    (folder / "manifest.json").rename(folder.parent / "kept.json")
+    (folder / "manifest.json").symlink_to(folder.parent / "kept.json")
+
+
+def _deep(folder: Path) -> None:
+    (folder / "model" / "/".join("abcdefghijkl")).mkdir(parents=True)
+
+
+def _socket(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        here = os.getcwd()
+        os.chdir(folder / "model")  # a socket's path may have 107 bytes only
+        try:
+            one.bind("s.json")
+        finally:
+            os.chdir(here)
+
+
+PLANTED: list[Callable[[Path], None]] = [
+    _flip,
+    _grow,
+    _extra,
+    _pickle,
+    _code,
+    _beside,
+    _missing,
+    _no_manifest,
+    _link_out,
+    _link_same,
+    _link_folder,
+    _fifo,
+    _backslash,
+    _forged,
+    _traversal,
+    _empty_pickle_folder,
+    _control,
+    _hidden,
+    _colliding,
+    _huge,
+    _huge_manifest,
+    _link_manifest,
+    _deep,
+    _socket,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__.strip("_"))
+def test_what_is_planted_in_a_store_is_refused(
+    store: Store, checkpoint: Path, tmp_path: Path, plant: Callable[[Path], None]
+) -> None:
+    plant(checkpoint)
+    with pytest.raises(VerificationError) as caught:
+        pull("sweep", tmp_path / "out" / "model", store.root, POINT, store.uri)
+    assert str(caught.value).isprintable()
+    assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "extra/chat_template.jinja", "manifest.json"])
+def test_nothing_is_unpickled(store: Store, checkpoint: Path, tmp_path: Path, name: str) -> None:
+    trap = pickle.dumps(Trap(tmp_path / "sprung"))
+    target = checkpoint / name if name == "manifest.json" else checkpoint / "model" / name
+    target.write_bytes(trap)
+    with pytest.raises(VerificationError):
+        pull("sweep", tmp_path / "model", store.root, POINT, store.uri)
+    if name != "manifest.json":  # the same with a manifest that names it, registered
+        write_manifest(checkpoint, "t002", 1, {})
+        data = (checkpoint / "manifest.json").read_bytes()
+        with registered(store, hashlib.sha256(data).hexdigest()):
+            if name == "model.safetensors":
+                with pytest.raises(VerificationError, match="no safetensors"):
+                    pull("sweep", tmp_path / "model", store.root, POINT, store.uri)
+            else:
+                pull("sweep", tmp_path / "model", store.root, POINT, store.uri)
+    assert not (tmp_path / "sprung").exists()
+    pickle.loads(trap)
+    assert (tmp_path / "sprung").exists()
+
+
+class registered:
+    """Within the block the registry says that the point's manifest has this digest."""
+
+    def __init__(self, store: Store, digest: str) -> None:
+        self._client, self._digest = open_client(store.uri), digest
+        [self._version] = [
+            version
+            for version in self._client.search_model_versions("name = 'study'")
+            if version.tags["letheon.trial"] == "t002"
+        ]
+
+    def _say(self, digest: str) -> None:
+        self._client.set_model_version_tag("study", self._version.version, "letheon.manifest", digest)
+
+    def __enter__(self) -> None:
+        self._say(self._digest)
+
+    def __exit__(self, *_: object) -> None:
+        self._say(self._version.tags["letheon.manifest"])
+
+
+ENTRY = {"sha256": "0" * 64, "bytes": 1}
+
+
+def _manifest(*names: str, **fields: Any) -> bytes:
+    return json.dumps(
+        {"files": dict.fromkeys(names, ENTRY), "trial": "t002", "epoch": 1, "metrics": {}, **fields}
+    ).encode()
+
+
+MANIFESTS = {
+    "parent": _manifest("../../../x.json"),
+    "absolute": _manifest("/etc/x.json"),
+    "backslash": _manifest("..\\x.json"),
+    "control": _manifest("a\x1b[2J\n.json"),
+    "hidden": _manifest(".bashrc.json"),
+    "pickle": _manifest("pytorch_model.bin"),
+    "code": _manifest("modeling_x.py"),
+    "itself": _manifest("manifest.json"),
+    "long": _manifest("x" * 10**6 + ".json"),
+    "deep name": _manifest("a/" * 50 + "x.json"),
+    "twins": _manifest("a.json", "A.json"),
+    "file and folder": _manifest("a.json", "A.json/b.json"),
+    "many": _manifest(*(f"{index}.json" for index in range(10**4))),
+    "none": _manifest(),
+    "negative": _manifest(files={"a.json": {"sha256": "0" * 64, "bytes": -1}}),
+    "half a byte": _manifest(files={"a.json": {"sha256": "0" * 64, "bytes": 0.5}}),
+    "text": _manifest(files={"a.json": {"sha256": "0" * 64, "bytes": "1"}}),
+    "too much": _manifest(files={"a.json": {"sha256": "0" * 64, "bytes": 10**30}}),
+    "list": _manifest(files=["a.json"]),
+    "no digest": _manifest(files={"a.json": {"sha256": "x", "bytes": 1}}),
+    "another trial": _manifest("a.json", trial="t000"),
+    "another epoch": _manifest("a.json", epoch=2),
+    "infinite epoch": _manifest("a.json").replace(b'"epoch": 1', b'"epoch": 1e999'),
+    "long number": _manifest("a.json").replace(b'"epoch": 1', b'"epoch": ' + b"1" * 10**5),
+    "same name twice": _manifest("a.json").replace(b'"files": {', b'"files": {"a.json": {}, '),
+    "deep": b"[" * 10**6,
+    "deep objects": b'{"files":' * 10**5,
+    "no JSON": b"\x80\x04K\x01.",
+    "UTF-16": _manifest("a.json").decode().encode("utf-16")[:-1],
+    "empty": b"",
+    "huge": b" " * (MAX_MANIFEST_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_malicious_manifest_is_refused_even_if_it_is_registered(
+    store: Store, checkpoint: Path, tmp_path: Path, name: str
+) -> None:
+    data = MANIFESTS[name]
+    shutil.rmtree(checkpoint / "model")
+    (checkpoint / "manifest.json").write_bytes(data)
+    for listed in ("a.json", "A.json"):
+        (checkpoint / "model").mkdir(exist_ok=True)
+        (checkpoint / "model" / listed).write_text("x")
+        with registered(store, hashlib.sha256(data).hexdigest()), pytest.raises(VerificationError) as caught:
+            pull("sweep", tmp_path / "out" / "model", store.root, POINT, store.uri)
+        assert len(str(caught.value)) < 1000 and str(caught.value).isprintable()
+        assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("digest", ["", "../../../x", "0" * 63, "0" * 64, "Z" * 64])
+def test_a_registry_without_the_right_digest_is_refused(store: Store, tmp_path: Path, digest: str) -> None:
+    with registered(store, digest), pytest.raises(VerificationError):
+        pull("sweep", tmp_path / "out" / "model", store.root, POINT, store.uri)
+    assert not (tmp_path / "out").exists() or os.listdir(tmp_path / "out") == []
+
+
+FRONTS: dict[str, Callable[[bytes], bytes]] = {
+    "another knee": lambda honest: honest.replace(b'"knee"', b'"eenk"'),
+    "another trial": lambda honest: honest.replace(b"t002", b"t000"),
+    "deep": lambda honest: b"[" * 10**6,
+    "empty": lambda honest: b"",
+    "pickle": lambda honest: pickle.dumps({}),
+}
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_a_front_that_was_changed_chooses_nothing(store: Store, tmp_path: Path, name: str) -> None:
+    client = open_client(store.uri)
+    experiment = client.get_experiment_by_name("study")
+    assert experiment is not None
+    [parent] = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'sweep'")
+    folder = local_folder(str(parent.info.artifact_uri))
+    assert folder is not None
+    honest = (folder / "front.json").read_bytes()
+    (folder / "front.json").write_bytes(FRONTS[name](honest))
+    try:
+        with pytest.raises(VerificationError, match=r"its front\.json is not the one that was recorded"):
+            pull("sweep", tmp_path / "model", store.root, POINT, store.uri)
+    finally:
+        (folder / "front.json").write_bytes(honest)
+
+
+# ---- a server that lies
+
+
+class Server:
+    """The lying server with a finished sweep in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tell("none")
+        log = (folder / "log").open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, lying_server.__file__, str(folder)], stdout=log, stderr=log, cwd=folder
+        )
+        end = time.monotonic() + 120
+        while not (folder / "port").exists():
+            assert self._process.poll() is None and time.monotonic() < end, (folder / "log").read_text()[-2000:]
+            time.sleep(0.1)
+        self.uri = f"http://127.0.0.1:{(folder / 'port').read_text()}"
+
+    def tell(self, *lie: object) -> None:
+        (self.folder / "new").write_text(json.dumps(lie))
+        os.replace(self.folder / "new", self.folder / "lie")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    one = Server(folder)
+    try:
+        rows = story()
+        table = front(rows)
+        save_front(folder / "trials", table)
+        Tracker(folder, "study", "sweep", SPEC, one.uri).finish(table, rows, folder / "trials")
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(autouse=True)
+def honest_afterwards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    yield
+    if "server" in request.fixturenames:
+        request.getfixturevalue("server").tell("none")
+
+
+def refused(server: Server, tmp_path: Path, *lie: object) -> LetheonError:
+    """The error that the lie ends in, soon, with nothing on disk but what may be."""
+    server.tell(*lie)
+    started = time.monotonic()
+    with pytest.raises(LetheonError) as caught:
+        pull("sweep", tmp_path / "out" / "model", tmp_path, POINT, server.uri)
+    assert time.monotonic() - started < 60
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 2**20
+    return caught.value
+
+
+def test_the_server_is_honest_without_a_lie(server: Server, tmp_path: Path) -> None:
+    pulled = pull("sweep", tmp_path / "model", tmp_path, POINT, server.uri)
+    verify(pulled.path, read_manifest(pulled.path / "manifest.json"))
+    assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("lie", [*lying_server.LISTINGS, "no-json", "abyss", "flood"])
+def test_a_server_that_lies_in_listings(server: Server, tmp_path: Path, lie: str) -> None:
+    assert isinstance(refused(server, tmp_path, lie), VerificationError)
+    assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    "lie", ["short", "changed", "longer", "endless", "bomb", "gone", "html", "manifest-endless", "manifest-short"]
+)
+def test_a_server_that_sends_something_else(server: Server, tmp_path: Path, lie: str) -> None:
+    assert isinstance(refused(server, tmp_path, lie), VerificationError)
+    assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("lie", ["redirect", "redirect-308", "manifest-redirect"])
+def test_a_server_that_sends_us_elsewhere(server: Server, tmp_path: Path, lie: str) -> None:
+    with Thief() as thief:
+        error = refused(server, tmp_path, lie, f"http://127.0.0.1:{thief.port}/latest/meta-data")
+        assert isinstance(error, VerificationError) and "sends us elsewhere" in str(error)
+        assert not thief.visited()
+
+
+def test_what_breaks_off_is_tried_again_and_then_kept(server: Server, tmp_path: Path) -> None:
+    error = refused(server, tmp_path, "breaks")
+    assert isinstance(error, TrackingError)
+    assert os.listdir(tmp_path / "out") == [".model.partial"]
+    server.tell("breaks-once")
+    pull("sweep", tmp_path / "out" / "model", tmp_path, POINT, server.uri)
+    assert os.listdir(tmp_path / "out") == ["model"]
+
+
+def test_an_error_that_the_server_makes_up_is_not_read(server: Server, tmp_path: Path) -> None:
+    error = refused(server, tmp_path, "teapot")
+    assert isinstance(error, TrackingError) and "the server answered 418" in str(error)
+
+
+class Thief:
+    """Listens on a port, and knows whether anybody came."""
+
+    def __enter__(self) -> Thief:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket.setblocking(False)
+        self.port = int(self._socket.getsockname()[1])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def visited(self) -> bool:
+        try:
+            self._socket.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+
+@pytest.mark.parametrize("scheme", ["mlflow-artifacts", "http", "https", "ftp", "sftp", "abfss", "hdfs", "r2"])
+def test_no_password_goes_to_a_place_that_the_server_names(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    with Thief() as thief:
+        uri = f"{scheme}://me@127.0.0.1:{thief.port}/api/2.0/mlflow-artifacts/artifacts/1"
+        error = refused(server, tmp_path, "elsewhere", uri)
+        assert isinstance(error, VerificationError) and "hunter2" not in str(error) and "me@" not in str(error)
+        assert not thief.visited()
+
+
+@pytest.mark.parametrize("place", ["/etc", "file:///etc", "/", "../..", "models:/study/1", "runs:/x/y", "", "s3n://x"])
+def test_a_server_that_points_at_files_of_this_machine(server: Server, tmp_path: Path, place: str) -> None:
+    assert isinstance(refused(server, tmp_path, "elsewhere", place), VerificationError)
+    assert not (tmp_path / "out").exists() or os.listdir(tmp_path / "out") == []
