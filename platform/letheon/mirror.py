@@ -5,6 +5,7 @@ Tracking that is down is tried again later: the journal is the spool, so nothing
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,46 +17,65 @@ if TYPE_CHECKING:
     from letheon.tracking import Tracker
 
 UPLOAD_SECONDS = 60.0
+ROUND_SECONDS = 1.0
+LATEST_SECONDS = 60.0  # how far the records may be behind a journal that keeps the driver busy
+RETRY_SECONDS = 15.0
 SHARE = 0.01
 
 
 class Throttle:
-    """When the whole journal may be uploaded again: not within a minute, and at most 1 % of the time."""
+    """When something may be done again: not within `least` seconds, and for at most 1 % of the time, but for what must
+    not wait longer than `most`."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next = clock() + UPLOAD_SECONDS
+    def __init__(
+        self, least: float, most: float = math.inf, first: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`first`: seconds until the first time."""
+        self._least, self._most, self._clock = least, most, clock
+        self._next = clock() + first
 
     @property
     def due(self) -> bool:
         return self._clock() >= self._next
 
     def took(self, seconds: float) -> None:
-        """An upload that took so long has just ended."""
-        self._next = self._clock() + max(UPLOAD_SECONDS, seconds / SHARE)
+        """It has just been done, and took so long."""
+        self.wait(min(max(self._least, seconds / SHARE), self._most))
+
+    def wait(self, seconds: float) -> None:
+        """Not before that."""
+        self._next = self._clock() + seconds
 
 
 class Mirror:
     """One sweep's tracker and its health. One thread at a time."""
 
-    def __init__(self, tracker: Tracker, folder: Path) -> None:
-        """`folder`: the sweep's, where `tracking.json` is kept."""
-        self.tracker, self._health, self._throttle = tracker, TrackingHealth(folder, tracker.where), Throttle()
-
-    @property
-    def due(self) -> bool:
-        """Whether there is something to write without a new row."""
-        return self.tracker.due
+    def __init__(self, tracker: Tracker, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """`folder`: the sweep's, where `tracking.json` is kept. `clock`: seconds of the sweep."""
+        self.tracker, self._health = tracker, TrackingHealth(folder, tracker.where)
+        self._uploads = Throttle(UPLOAD_SECONDS, first=UPLOAD_SECONDS, clock=clock)
+        self._rounds = Throttle(ROUND_SECONDS, LATEST_SECONDS, clock=clock)
+        self._problem: str | None = None
 
     def follow(self, rows: Sequence[Row]) -> str | None:
-        """Write what is new, and now and then the journal. Returns why the store refused, or None."""
+        """Write what is new, and now and then the journal, if it is time. Returns why the store refused last.
+
+        The longer a round took the later is the next one, so that epochs of a trial share a request: recording costs
+        about 1 % of the time whatever the pace of trials. A store that refuses is left alone for a while.
+        """
 
         def write() -> None:
             self.tracker.sync(rows)
-            if self._throttle.due:
+            if self._uploads.due:
                 self._upload(rows)
 
-        return self._attempt(write, rows)
+        if self._rounds.due and (self._problem or self.tracker.behind(rows) or self.tracker.due):
+            started = time.perf_counter()
+            self._attempt(write, rows)
+            self._rounds.took(time.perf_counter() - started)
+            if self._problem:
+                self._rounds.wait(RETRY_SECONDS)
+        return self._problem
 
     def complete(self, rows: Sequence[Row]) -> str | None:
         """Everything, the journal included: no driver will write more for now. Returns why the store refused."""
@@ -71,11 +91,11 @@ class Mirror:
         self._health.degraded(cause, self.tracker.behind(rows))
 
     def _upload(self, rows: Sequence[Row]) -> None:
-        started = time.monotonic()
+        started = time.perf_counter()
         try:
             self.tracker.log_journal(rows)
         finally:
-            self._throttle.took(time.monotonic() - started)
+            self._uploads.took(time.perf_counter() - started)
 
     def _attempt(self, write: Callable[[], None], rows: Sequence[Row]) -> str | None:
         from letheon.tracking import TrackingError
@@ -84,6 +104,8 @@ class Mirror:
             write()
         except TrackingError as error:
             self.refused(str(error), rows)
-            return str(error)
-        self._health.ok()
-        return None
+            self._problem = str(error)
+        else:
+            self._health.ok()
+            self._problem = None
+        return self._problem

@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from letheon.front import front_of
+from letheon.live.front_fold import FrontFold
 from letheon.mirror import Mirror
 from letheon.objectives import Goals
 from letheon.records import Journal, Row
 from letheon.retention import Point, clean
 
 PERIOD_SECONDS = 1.0
-RETRY_SECONDS = 15.0
 
 
 class Recorder:
@@ -32,11 +31,9 @@ class Recorder:
         show: Callable[[Sequence[Row]], None],
     ) -> None:
         self._journal, self._mirror, self._trials, self._show = journal, mirror, trials, show
-        self._goals = goals.before_audit  # what an audit may choose from is kept
+        self._fronts = FrontFold(goals.before_audit)  # what an audit may choose from is kept
         self._cleaned: set[Point] = set()
         self._seen = 0
-        self._wait = 0.0
-        self._degraded = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="letheon-recorder", daemon=True)
 
@@ -56,11 +53,12 @@ class Recorder:
     def _round(self, last: bool = False) -> None:
         rows = self._journal.rows
         self._show(rows)
-        if len(rows) == self._seen and not self._degraded and not self._mirror.due:
-            return
-        self._wait -= PERIOD_SECONDS
-        if self._wait <= 0 or last:
-            self._degraded = self._mirror.follow(rows) is not None
-            self._wait = RETRY_SECONDS if self._degraded else 0.0
-        clean(self._trials, rows, front_of(rows, goals=self._goals), self._cleaned)
-        self._seen = len(rows)
+        if last:
+            self._mirror.complete(rows)
+        else:
+            self._mirror.follow(rows)
+        if len(rows) > self._seen:
+            for row in rows[self._seen :]:
+                self._fronts.take(row)
+            clean(self._trials, rows, self._fronts.front(), self._cleaned)
+            self._seen = len(rows)

@@ -24,7 +24,7 @@ class Clock:
 
 def test_the_journal_is_sent_once_a_minute_and_for_one_percent_of_the_time_at_most() -> None:
     clock = Clock()
-    throttle, seen = Throttle(clock), []
+    throttle, seen = Throttle(60.0, first=60.0, clock=clock), []
     for took, wait in ((0.0, 60), (0.1, 60), (5.0, 500)):
         if took:
             throttle.took(took)

@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-import os
+import json
+import shutil
 import socket
-import subprocess
-import sys
-import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import Any
 
 import pytest
 
 from letheon.checkpoints import Request, VerificationError, pull, read_manifest, verify
+from letheon.mirror import Mirror
+from letheon.records import Journal, tracking_health
+from letheon.spec import load_spec
+from letheon.sweep import run_sweep
 from letheon.tracking import Tracker, TrackingError
+from letheon.tracking.read import find_sweep, read_rows
 from letheon.tracking.store import open_client
+from tests.letheon.mlflow_server import Server
+from tests.letheon.small_sweep import SPACE, letheon, start, wait_for, write_space
 from tests.letheon.tracking_support import SPEC, front, save_front, story
 
 pytestmark = pytest.mark.timeout(600)  # a server takes 10 s to start, far longer on a busy machine
 
 
-class Server:
-    """`mlflow server` on a port of this machine, over a folder that outlives it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}", "--workers", "1"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            try:
-                urlopen(f"{self.uri}/health", timeout=2).close()
-                return
-            except (URLError, OSError):
-                time.sleep(0.3)
-        raise TimeoutError((self.folder / "log").read_text()[-2000:])
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(timeout=60)
-            self._process = None
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, empty_store: Path) -> Iterator[Server]:
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
     one = Server(tmp_path)
     one.start()
     yield one
@@ -77,8 +49,14 @@ def test_a_server_that_goes_away_and_comes_back(
     server.stop()
     with pytest.raises(TrackingError, match="recording failed"):
         tracker.sync(rows[:12])
+    mirror = Mirror(tracker, tmp_path)
+    assert "refused" in str(mirror.complete(rows[:12])).lower()
+    health = tracking_health(tmp_path)
+    assert health is not None and (health["state"], health["behind"]) == ("degraded", 3)
     server.start()
-    tracker.sync(rows)
+    assert mirror.complete(rows) is None
+    health = tracking_health(tmp_path)
+    assert health is not None and (health["state"], health["behind"]) == ("ok", 0)
     assert tracker.finish(table, rows, trials) == tracker.finish(table, rows, trials)
     client = open_client(server.uri)
     experiment = client.get_experiment_by_name("study")
@@ -96,3 +74,69 @@ def test_a_server_that_goes_away_and_comes_back(
     with pytest.raises(VerificationError, match="SHA-256"):
         pull("sweep", tmp_path / "other", tmp_path, Request("max-forget", 0.05), server.uri)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_server_that_is_down_is_said_before_anything_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    with socket.socket() as held:  # bound and not listening: nobody else can take the port meanwhile
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{address}")
+        with pytest.raises(TrackingError, match=rf"(?i){address}.*connection refused.*start the tracking server"):
+            run_sweep(load_spec(write_space(tmp_path)), root, show=lambda _: None, say=lambda _: None)
+    assert sorted(path.name for path in root.rglob("*")) == ["lock", "small", "sweeps"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_sweep_goes_on_while_its_server_is_away(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status says so meanwhile, and afterwards the server has each run, metric and version once."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    space, root = write_space(tmp_path, SPACE.replace("trials: 6", "trials: 12")), tmp_path / "root"
+    folder = root / "sweeps" / "small"
+
+    def reports() -> int:
+        return sum(row["kind"] == "report" for row in Journal.read(folder / "journal.jsonl"))
+
+    def state() -> Any:
+        return (tracking_health(folder) or {}).get("state")
+
+    driver = start("sweep", space, root=root, log=tmp_path / "sweep.log")
+    wait_for(lambda: reports() >= 3 and state() == "ok", driver, 900)
+    server.stop()
+    wait_for(lambda: state() == "degraded", driver, 120)
+    told = json.loads(letheon("status", "small", "--json", root=root).stdout)["tracking"]
+    assert told["state"] == "degraded" and server.uri in told["where"] and told["behind"] > 0
+    before = reports()
+    wait_for(lambda: reports() >= before + 3, driver, 300)
+    assert state() == "degraded"
+    server.start()
+    if driver.wait(900):  # it came to its end before the server was back
+        done = letheon("resume", "small", root=root)
+        assert done.returncode == 0, done.stderr
+    assert state() == "ok"
+    _check_once(server.uri, Journal.read(folder / "journal.jsonl"))
+
+
+def _check_once(uri: str, rows: list[dict[str, Any]]) -> None:
+    client = open_client(uri)
+    parent = find_sweep(client, "small")[1]
+    assert read_rows(client, parent) == rows
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    trials = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'trial'")
+    wanted = Counter(row["trial"] for row in rows if row["kind"] == "trial")
+    assert Counter(run.data.tags["letheon.trial_id"] for run in trials) == wanted
+    for run in trials:
+        trial = run.data.tags["letheon.trial_id"]
+        epochs = [row["epoch"] for row in rows if row["kind"] == "report" and row["trial"] == trial]
+        history = client.get_metric_history(run.info.run_id, "model_utility")
+        assert sorted(metric.step for metric in history) == [0, *sorted(epochs)]
+    versions = client.search_model_versions("name = 'small'")
+    identities = Counter((version.tags["letheon.trial"], version.tags["letheon.epoch"]) for version in versions)
+    assert identities and set(identities.values()) == {1}
+    assert len(client.search_logged_models([experiment.experiment_id])) == len(versions)
