@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 TINY_VOCABULARY = 2048
 END_OF_TEXT = "<|endoftext|>"
 PADDING = "<|padding|>"
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
 def tiny_tokenizer(texts: Iterable[str]) -> Any:
@@ -79,29 +80,44 @@ def load_smollm2() -> tuple[Any, Any]:
     from transformers import GgufConfig
 
     gguf = next(iter(sorted(smollm2_folder().rglob("*.gguf"))))
-    source: dict[str, Any] = {"gguf_file": gguf.name}
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
-    quantization = GgufConfig(dequantize=True)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
     model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, dtype=torch.float32, quantization_config=quantization, **source
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.float32,
+        quantization_config=GgufConfig(dequantize=True),
+        trust_remote_code=False,
+        use_safetensors=True,
     )
     return model, tokenizer
 
 
 def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """Model on the CPU in `dtype`, and its tokenizer. Remote code is never run.
+    """Model on the CPU in `dtype`, and its tokenizer. Code that comes with a model is never run, nor pickles loaded.
 
     Raises:
-        ValueError: the folder holds adapters instead of a model.
+        ValueError: the folder holds adapters or pickled weights instead of a model, or a model that needs its own code.
+        OSError: there is no such model, or it has no safetensors.
     """
-    if (Path(name_or_folder) / "adapter_config.json").is_file():
-        raise ValueError(f"{name_or_folder}: holds adapters, not a model; merge them into their base and save that")
-    source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(name_or_folder, **source)
+    _refuse_other_weights(Path(name_or_folder))
+    tokenizer = AutoTokenizer.from_pretrained(name_or_folder, revision=revision, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model = AutoModelForCausalLM.from_pretrained(name_or_folder, dtype=dtype, **source)
+    model = AutoModelForCausalLM.from_pretrained(
+        name_or_folder, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True
+    )
     return model, tokenizer
+
+
+def _refuse_other_weights(folder: Path) -> None:
+    if (folder / "adapter_config.json").is_file():
+        raise ValueError(f"{folder}: holds adapters, not a model; merge them into their base and save that")
+    pickled = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"{folder}: holds {pickled[0]}, pickled weights, which can run code when they are loaded; give safetensors "
+            "(the model's publisher has them, or load the model where you trust it and call save_pretrained)"
+        )
 
 
 def save_model(folder: Path, model: Any, tokenizer: Any, state: Mapping[str, Tensor] | None = None) -> None:

@@ -85,7 +85,7 @@ def _template_of(folder: Path) -> str:
 
     from trainables.data.template import pick_template
 
-    return pick_template(AutoTokenizer.from_pretrained(str(folder)))
+    return pick_template(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False))
 
 
 def _silence() -> None:

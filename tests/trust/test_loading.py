@@ -1,0 +1,147 @@
+"""Planted models and data sets: their code must not run, whatever their files ask for. Each is loaded for real."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from jinja2 import Template
+
+from trainables.models import load_model, save_model, tiny_model, tiny_tokenizer
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("honest")
+    tokenizer = tiny_tokenizer(["What is remembered? Nothing."])
+    save_model(folder, tiny_model(tokenizer, seed=0), tokenizer)
+    return folder
+
+
+@pytest.fixture
+def folder(honest: Path, tmp_path: Path) -> Path:
+    """A copy to be tampered with, with code that leaves `ran` beside it when it is imported."""
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for file in honest.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    code = (
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+        "from transformers import LlamaConfig as Evil, LlamaForCausalLM, PreTrainedTokenizerFast\n"
+    )
+    (copy / "evil.py").write_text(code)
+    return copy
+
+
+def change(file: Path, **values: Any) -> None:
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, **values}))
+
+
+AUTO_MAP = {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.LlamaForCausalLM"}
+TOKENIZER_MAP = {"AutoTokenizer": ["evil.PreTrainedTokenizerFast", "evil.PreTrainedTokenizerFast"]}
+
+
+def test_code_beside_a_known_model_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    change(folder / "config.json", auto_map=AUTO_MAP)
+    change(folder / "tokenizer_config.json", auto_map=TOKENIZER_MAP)
+    model, tokenizer = load_model(str(folder))
+    assert type(model).__module__.startswith("transformers.") and type(tokenizer).__module__.startswith("transformers.")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_that_is_only_code_is_refused(folder: Path, tmp_path: Path) -> None:
+    change(folder / "config.json", auto_map=AUTO_MAP, model_type="evil")
+    with pytest.raises(ValueError, match=r"custom code|trust_remote_code|does not recognize"):
+        load_model(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_tokenizer_that_is_only_code_is_not_run(folder: Path, tmp_path: Path) -> None:
+    change(folder / "tokenizer_config.json", auto_map=TOKENIZER_MAP, tokenizer_class="EvilTokenizer")
+    try:
+        _, tokenizer = load_model(str(folder))
+        assert type(tokenizer).__module__.startswith("transformers.")
+    except ValueError:
+        pass  # refused is as good
+    assert not (tmp_path / "ran").exists()
+
+
+class Bomb:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_the_bomb_goes_off_where_it_is_loaded(tmp_path: Path) -> None:
+    torch.save(Bomb(tmp_path / "ran"), tmp_path / "bomb.pt")
+    torch.load(tmp_path / "bomb.pt", weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
+def test_pickled_weights_are_refused_unread(name: str, folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({"weight": Bomb(tmp_path / "ran")}, folder / name)
+    with pytest.raises(ValueError, match=f"{name}, pickled weights"):
+        load_model(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_beside_safetensors_is_not_read(folder: Path, tmp_path: Path) -> None:
+    torch.save({"weight": Bomb(tmp_path / "ran")}, folder / "pytorch_model.bin")
+    load_model(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_renamed_pickle_is_no_safetensors(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
+    with pytest.raises(Exception, match=r"(?i)header|safetensor"):
+        load_model(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_chat_template_cannot_reach_python(folder: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    escape = "{{ cycler.__init__.__globals__.os.system('touch " + str(mark) + "') }}"
+    Template(escape).render()  # without a sandbox it works
+    mark.unlink()
+    (folder / "chat_template.jinja").write_text(escape)
+    _, tokenizer = load_model(str(folder))
+    with pytest.raises(Exception, match=r"(?i)unsafe|undefined"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    assert not mark.exists()
+
+
+def test_a_script_beside_data_is_not_run(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    with pytest.raises(Exception, match=r"(?i)script|data ?files|supported"):
+        load_dataset(str(folder))
+    with pytest.raises(Exception, match=r"(?i)script|data ?files|supported"):
+        load_dataset(str(folder / "evil.py"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_objects_in_yaml_are_not_made(tmp_path: Path) -> None:
+    from letheon.spec import SpecErrors, load_spec
+
+    space = tmp_path / "space.yaml"
+    space.write_text(f"name: !!python/object/apply:pathlib.Path.touch [{tmp_path / 'ran'}]\n")
+    with pytest.raises(SpecErrors, match="not allowed"):
+        load_spec(space)
+    with pytest.raises(yaml.YAMLError):
+        yaml.safe_load(space.read_text())
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,139 @@
+"""What no source of Letheon may do: load pickles, run code that came as data, hand a shell a string.
+
+Read from the syntax tree, so a rule also covers code that no test runs. What libraries do when they are called so is
+tried in the neighbouring files.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("platform/letheon", "trainables", "benchmarks")
+
+UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
+BUILTINS = {"eval", "exec", "compile", "__import__"}
+SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "pty.spawn"}
+SAFE_YAML = {"yaml.safe_load", "yaml.safe_dump", "yaml.parse", "yaml.compose"}
+
+ALLOWED = {
+    # By name, but names from a table or a folder of Letheon's own, never from a file that a user gives.
+    "trainables/cards.py: importlib.import_module": 1,
+    "trainables/data/__init__.py: import_module": 1,
+    "trainables/evaluation/harness.py: importlib.import_module": 2,
+    # DeepSpeed's optimizer shards are pickles. They are read where this sweep wrote them, after their digests have
+    # been compared, and are neither registered nor pulled.
+    "trainables/engine.py: load_checkpoint": 1,
+}
+
+
+def sources() -> list[Path]:
+    return sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+
+
+def called(node: ast.Call) -> str:
+    """`a.b.c` of `a.b.c(…)`."""
+    return ast.unparse(node.func)
+
+
+def given(node: ast.Call, name: str) -> object:
+    """The constant that the keyword is given; the node itself for anything that is no constant; None without it."""
+    for keyword in node.keywords:
+        if keyword.arg == name:
+            return keyword.value.value if isinstance(keyword.value, ast.Constant) else keyword.value
+    return None
+
+
+def complaints(code: str) -> Iterator[str]:
+    """What the rules say to a source."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            yield from (f"import {name}" for name in names if name.partition(".")[0] in UNPICKLERS)
+        elif isinstance(node, ast.Call):
+            yield from _of_call(node, called(node))
+
+
+def _of_call(node: ast.Call, name: str) -> Iterator[str]:
+    last = name.rpartition(".")[2]
+    if name in BUILTINS | SHELLS or name.startswith("os.exec") or last == "import_module":
+        yield name
+    if last == "load_checkpoint" or name.endswith("Tuner.restore"):
+        yield last
+    for switch in ("shell", "allow_pickle", "trust_remote_code"):
+        if given(node, switch) not in (None, False):
+            yield f"{name}({switch}=…)"
+    if name == "torch.load" and given(node, "weights_only") is not True:
+        yield "torch.load without weights_only"
+    yield from _of_yaml(node, name)
+    if last == "from_pretrained":
+        if given(node, "trust_remote_code") is not False:
+            yield f"{name} without trust_remote_code=False"
+        if "Model" in name and given(node, "use_safetensors") is not True:
+            yield f"{name} without use_safetensors=True"
+
+
+def _of_yaml(node: ast.Call, name: str) -> Iterator[str]:
+    if name.startswith("yaml.") and name not in SAFE_YAML:
+        yield name
+    if name in ("yaml.parse", "yaml.compose") and "SafeLoader" not in ast.unparse(node):
+        yield f"{name} without SafeLoader"
+
+
+def test_nothing_unpickles_or_runs_data_as_code() -> None:
+    found: dict[str, int] = {}
+    for file in sources():
+        for complaint in complaints(file.read_text(encoding="utf-8")):
+            key = f"{file.relative_to(ROOT)}: {complaint}"
+            found[key] = found.get(key, 0) + 1
+    assert found == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        ("import pickle", "import pickle"),
+        ("def f():\n    from cloudpickle import loads", "import cloudpickle"),
+        ("eval(text)", "eval"),
+        ("os.system(text)", "os.system"),
+        ("os.execvp(a, b)", "os.execvp"),
+        ("subprocess.run(text, shell=True)", "subprocess.run(shell=…)"),
+        ("subprocess.run(text, shell=flag)", "subprocess.run(shell=…)"),
+        ("torch.load(path)", "torch.load without weights_only"),
+        ("torch.load(path, weights_only=False)", "torch.load without weights_only"),
+        ("np.load(path, allow_pickle=True)", "np.load(allow_pickle=…)"),
+        ("yaml.load(text, Loader=yaml.Loader)", "yaml.load"),
+        ("yaml.compose(text)", "yaml.compose without SafeLoader"),
+        ("load_dataset(name, trust_remote_code=True)", "load_dataset(trust_remote_code=…)"),
+        ("AutoTokenizer.from_pretrained(name)", "AutoTokenizer.from_pretrained without trust_remote_code=False"),
+        (
+            "AutoModel.from_pretrained(n, trust_remote_code=False)",
+            "AutoModel.from_pretrained without use_safetensors=True",
+        ),
+        ("importlib.import_module(name)", "importlib.import_module"),
+        ("Tuner.restore(path, f)", "restore"),
+    ],
+)
+def test_the_rules_see_it(code: str, complaint: str) -> None:
+    assert list(complaints(code)) == [complaint]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "model.eval()",
+        "re.compile(text)",
+        "torch.load(path, weights_only=True)",
+        "np.load(path)",
+        "yaml.safe_load(text)",
+        "yaml.parse(text, Loader=yaml.SafeLoader)",
+        "subprocess.run([a, b])",
+        "AutoModel.from_pretrained(n, trust_remote_code=False, use_safetensors=True)",
+    ],
+)
+def test_the_rules_let_it_be(code: str) -> None:
+    assert list(complaints(code)) == []
