@@ -59,8 +59,9 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
     from letheon.ending import finish
     from letheon.mirror import Mirror
     from letheon.preparers import prepare
+    from letheon.room import Room
     from letheon.session import ray_session
-    from letheon.sweep import capacity_of, tracker_of
+    from letheon.sweep import tracker_of
 
     with SweepLock(sweep.folder):
         journal = Journal(sweep.journal)
@@ -71,7 +72,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
             journal.append("sweep", state="running", info={"audit": sweep.spec.audit_config.digest()})
             try:
                 with ray_session(address, sweep.spec.trial.gpus_per_worker):
-                    slots = capacity_of(sweep)
+                    slots = Room(sweep.spec.trial.workers_config, joined=address is not None)()
                     prepared = prepare(sweep.spec, sweep.root, slots, sweep.folder / "logs", say)
                     audit_front(sweep, prepared, journal, slots, say)
             finally:

@@ -9,11 +9,17 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from letheon.errors import LetheonError
 from trainables.config import WorkersConfig
 
 ROUNDING = 1e-9
 GPU_FILES = (("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*"))
+
+
+class DoesNotFit(LetheonError):
+    """Not even one trial fits on the cluster."""
 
 
 def workers_that_fit(node: Mapping[str, float], workers: WorkersConfig) -> int:
@@ -30,6 +36,24 @@ def workers_that_fit(node: Mapping[str, float], workers: WorkersConfig) -> int:
 def slots_that_fit(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> int:
     """Trials that can run at once; the workers of one trial may lie on several nodes."""
     return sum(workers_that_fit(node, workers) for node in nodes) // workers.workers
+
+
+def nodes_that_may_be(autoscaler: Mapping[str, Any], workers: WorkersConfig) -> list[Mapping[str, float]]:
+    """Resources of every worker node that a cluster may grow to, from the configuration of Ray's autoscaler.
+
+    Types of node that hold most workers of this shape come first when `max_workers` leaves no place for all. What has
+    no known resources counts for nothing.
+    """
+    types = autoscaler.get("available_node_types") or {}
+    several = [
+        (dict(kind.get("resources") or {}), int(kind.get("max_workers", 0)))
+        for name, kind in types.items()
+        if name != autoscaler.get("head_node_type")
+    ]
+    nodes = [resources for resources, count in several for _ in range(count)]
+    nodes.sort(key=lambda node: workers_that_fit(node, workers), reverse=True)
+    most = autoscaler.get("max_workers")
+    return list(nodes if most is None else nodes[: int(most)])
 
 
 def shortage(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,8 @@ def require_objectives(sweep: Sweep, prepared: Prepared) -> None:
                 raise NotMeasured(f"objectives.{name}: {rule}; {there}")
 
 
-def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, slots: int) -> None:
-    """Run trials, `slots` at a time, until the conductor has no more."""
+def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: Callable[[], int]) -> None:
+    """Run trials, as many at a time as there is room for, until the conductor has no more."""
     from ray import tune
 
     from letheon.schedulers.adapter import JournalScheduler
@@ -95,10 +96,9 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, slots: 
     tuner = tune.Tuner(
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
-            search_alg=JournalSearcher(conductor, partial(tune_config, sweep, prepared)),
+            search_alg=JournalSearcher(conductor, partial(tune_config, sweep, prepared), room),
             scheduler=JournalScheduler(conductor),
             num_samples=-1,
-            max_concurrent_trials=slots,
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -59,7 +61,8 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
         if address:
             ray.init(address=address, runtime_env={"env_vars": environment}, **common)
             try:
-                yield
+                with terminated_as_interrupted():
+                    yield
             finally:
                 ray.shutdown()
             return
@@ -75,12 +78,29 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
                 _temp_dir=str(folder),
                 **common,
             )
-            yield
+            with terminated_as_interrupted():
+                yield
         finally:
             ray.shutdown()
             # The dashboard's last writes would make the folder again.
             _wait_for_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, by which schedulers of clusters and machines end a process, means the same as Ctrl-C within the block.
+
+    Ray's own handler would leave at once, without a word in the journal. Outside of the main thread nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _wait_for_processes(folder: Path, seconds: float = 10.0) -> None:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from letheon.capacity import machine, shortage, slots_that_fit
+from letheon.capacity import DoesNotFit, machine, shortage
 from letheon.ending import Outcome, finish, interrupted
 from letheon.errors import LetheonError
 from letheon.objectives import Goals
 from letheon.preparers import prepare
 from letheon.records import Journal, Row, SweepLock
+from letheon.room import Room
 from letheon.search import conductor_of, facts, require_objectives, search
 from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
@@ -41,10 +42,6 @@ class SweepNotFound(LetheonError):
     """There is no sweep of this name under the root."""
 
     exit_code = 4
-
-
-class DoesNotFit(LetheonError):
-    """Not even one trial fits on the cluster."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +146,9 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
             ray_session(address, sweep.spec.trial.gpus_per_worker),
             Recorder(journal, mirror, sweep.trials, sweep.goals, show),
         ):
-            prepared, searched = _prepare_and_search(sweep, journal, say)
-            problem = _audit(sweep, prepared, journal, say) if searched.finished else None
+            room = Room(sweep.spec.trial.workers_config, joined=address is not None)
+            prepared, searched = _prepare_and_search(sweep, room, journal, say)
+            problem = _audit(sweep, prepared, room(), journal, say) if searched.finished else None
     except KeyboardInterrupt:
         pass
     except BaseException as error:
@@ -165,9 +163,9 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     return finish(sweep, mirror, journal, problem, searched.ending if searched else None)
 
 
-def _prepare_and_search(sweep: Sweep, journal: Journal, say: Say) -> tuple[Prepared, Conductor]:
+def _prepare_and_search(sweep: Sweep, room: Room, journal: Journal, say: Say) -> tuple[Prepared, Conductor]:
     """What was prepared, and the conductor, which knows how far the search came."""
-    capacity = capacity_of(sweep)
+    capacity = room()
     prepared = prepare(sweep.spec, sweep.root, capacity, sweep.folder / "logs", say)
     require_objectives(sweep, prepared)
     _warm_up(sweep, prepared, journal, say)
@@ -178,7 +176,7 @@ def _prepare_and_search(sweep: Sweep, journal: Journal, say: Say) -> tuple[Prepa
     if not conductor().finished:
         amount = f"{most} trials at most" if most is not None else "trials until the budget is used"
         say(f"searching: {amount}, {slots} at a time")
-        search(sweep, prepared, conductor, slots)
+        search(sweep, prepared, conductor, room)
     return prepared, conductor()
 
 
@@ -203,24 +201,14 @@ def _warm_up(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> No
         say(f"warm start: {len(earlier)} trials of {', '.join(names)}")
 
 
-def capacity_of(sweep: Sweep) -> int:
-    """How many trials of the sweep can run at once on the cluster that was joined. Raises DoesNotFit for none."""
-    from letheon.session import node_resources
-
-    nodes, workers = node_resources(), sweep.spec.trial.workers_config
-    if problem := shortage(nodes, workers):
-        raise DoesNotFit(problem)
-    return slots_that_fit(nodes, workers)
-
-
-def _audit(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> str | None:
+def _audit(sweep: Sweep, prepared: Prepared, slots: int, journal: Journal, say: Say) -> str | None:
     """Attack the front if the sweep is to end so. An audit that fails does not take the front away: why it did."""
     from letheon.audit import AuditFailed, audit_front
 
     if not sweep.spec.audit:
         return None
     try:
-        audit_front(sweep, prepared, journal, capacity_of(sweep), say)
+        audit_front(sweep, prepared, journal, slots, say)
     except AuditFailed as error:
         return f"{error}; try again: letheon audit {sweep.name}"
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from letheon.capacity import shortage, slots_that_fit
+from letheon.capacity import nodes_that_may_be, shortage, slots_that_fit
 from trainables.config import WorkersConfig
 
 
@@ -32,3 +32,23 @@ def test_a_shortage_names_what_is_asked_what_there_is_and_the_fix() -> None:
     assert "1 GPU" in text
     assert "trial.gpus_per_worker" in text
     assert "2 CPU and 0 GPU" in text
+
+
+AUTOSCALER = {
+    "max_workers": 3,
+    "head_node_type": "head",
+    "available_node_types": {
+        "head": {"resources": {"CPU": 4}, "max_workers": 0},
+        "small": {"resources": {"CPU": 4, "GPU": 1}, "max_workers": 4},
+        "big": {"resources": {"CPU": 32, "GPU": 8}, "max_workers": 1},
+        "unknown": {"max_workers": 9},
+    },
+}
+
+
+def test_what_a_cluster_may_grow_to_is_bounded_by_its_types_and_by_its_own_limit() -> None:
+    nodes = nodes_that_may_be(AUTOSCALER, WorkersConfig(gpus_per_worker=1))
+    assert nodes == [{"CPU": 32, "GPU": 8}, *[{"CPU": 4, "GPU": 1}] * 2]
+    assert slots_that_fit(nodes, WorkersConfig(gpus_per_worker=1)) == 10
+    assert nodes_that_may_be({**AUTOSCALER, "max_workers": None}, WorkersConfig())[-1] == {}
+    assert nodes_that_may_be({}, WorkersConfig()) == []

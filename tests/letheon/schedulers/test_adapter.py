@@ -119,11 +119,10 @@ def run(folder: Path, name: str) -> None:
     tune.Tuner(
         tune.with_resources(Trial, {"CPU": 1}),
         tune_config=tune.TuneConfig(
-            search_alg=JournalSearcher(conductor, partial(configure, str(folder))),
+            search_alg=JournalSearcher(conductor, partial(configure, str(folder)), partial(int, 1)),
             scheduler=JournalScheduler(conductor),
             num_samples=-1,
             reuse_actors=True,
-            max_concurrent_trials=1,
         ),
         run_config=tune.RunConfig(
             name=name,
@@ -214,13 +213,27 @@ def test_it_pickles_and_copies_with_its_state_in_the_journal(tmp_path: Path) -> 
 
 
 def test_the_searcher_pickles_and_goes_on_from_the_journal(tmp_path: Path) -> None:
-    searcher = JournalSearcher(shared(tmp_path), partial(configure, str(tmp_path)))
+    searcher = JournalSearcher(shared(tmp_path), partial(configure, str(tmp_path)), partial(int, 99))
     assert searcher.suggest("a")["config"]["trial"] == "t000"
     assert searcher.suggest("b")["config"]["trial"] == "t001"
     other = pickle.loads(pickle.dumps(searcher))
     assert [other.suggest(str(i))["config"]["trial"] for i in range(8)] == sorted(CASES)  # the open ones first
     assert other.suggest("i") == Searcher.FINISHED
     assert [row["trial"] for row in Journal.read(tmp_path / "journal.jsonl")] == sorted(CASES)
+
+
+def test_nothing_is_begun_that_there_is_no_room_for(tmp_path: Path) -> None:
+    """Neither in the journal nor by Tune, until a trial ends or a node joins."""
+    room = [1]
+    searcher = JournalSearcher(shared(tmp_path), partial(configure, str(tmp_path)), lambda: room[0])
+    assert searcher.suggest("a")["config"]["trial"] == "t000"
+    assert searcher.suggest("b") is None
+    assert len(Journal.read(tmp_path / "journal.jsonl")) == 1
+    searcher.on_trial_complete("a")
+    assert searcher.suggest("b")["config"]["trial"] == "t001"
+    room[0] = 2
+    assert searcher.suggest("c")["config"]["trial"] == "t002"
+    assert searcher.suggest("d") is None
 
 
 def test_an_end_that_the_driver_did_not_live_to_write_is_written(sweep: Path, tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""The verbs for a cluster: submit a sweep to it as a job, stop one, and find out what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from letheon.cli.base import DEFAULT_ROOT, Address, Json, Name, Overrides, Root, app, find
+from letheon.cli.output import FAILED, OK, complain, print_json
+
+if TYPE_CHECKING:
+    from letheon.doctor import Finding
+
+Server = Annotated[
+    str,
+    typer.Option("--address", envvar="RAY_API_SERVER_ADDRESS", help="The cluster's job server, http://host:8265."),
+]
+DEFAULT_SERVER = "http://127.0.0.1:8265"
+STOP_SECONDS, POLL_SECONDS = 180.0, 0.3
+
+
+@app.command()
+def submit(
+    space: Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships; with --resume, a sweep.")],
+    name: Annotated[str | None, typer.Option(help="Name of the sweep and of the job; none: the file's name.")] = None,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this sweep of the cluster.")] = False,
+    address: Server = DEFAULT_SERVER,
+    root: Annotated[str | None, typer.Option(help="On the cluster; none: its own LETHEON_ROOT.")] = None,
+    wait: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
+) -> None:
+    """Run a sweep as a job of a cluster; it goes on when this machine goes away."""
+    from letheon.remote import Jobs, resume_command, sweep_command
+    from letheon.spec import dump_spec, load_spec
+    from letheon.spec_rules import require_name
+
+    if resume:
+        sweep, command, files = space, resume_command(space, root), {}
+    else:
+        spec = load_spec(space, overrides or ())
+        sweep = name or spec.name
+        command, files = sweep_command("sweep.yaml", sweep, root), {"sweep.yaml": dump_spec(spec)}
+    require_name(sweep)
+    jobs = Jobs(address)
+    job = jobs.submit(sweep, command, files)
+    typer.echo(f"submitted   {job}")
+    typer.echo(f"watch it    letheon status {sweep} --address {address}")
+    typer.echo(f"stop it     letheon stop {sweep} --address {address}")
+    if not wait:
+        return
+    try:
+        status = jobs.follow(job, _write)
+    except KeyboardInterrupt:
+        typer.echo(f"\nthe sweep goes on; stop it: letheon stop {sweep} --address {address}")
+        raise typer.Exit(OK) from None
+    if status != "SUCCEEDED":
+        complain(f"job {job} ended as {status}; go on with it: letheon submit {sweep} --resume --address {address}")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def stop(
+    name: Name,
+    address: Annotated[
+        str | None, typer.Option(help="The cluster's job server, http://host:8265; none: a sweep of this machine.")
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Stop a running sweep as Ctrl-C would; `resume` goes on."""
+    if address is not None:
+        from letheon.remote import Jobs
+
+        typer.echo(f"{name} ended as {Jobs(address).stop(name)}; go on: letheon submit {name} --resume")
+        return
+    _stop_here(find(name, root).folder, name)
+
+
+@app.command()
+def doctor(root: Root = DEFAULT_ROOT, address: Address = None, json: Json = False) -> None:
+    """Check this machine or a cluster: versions, devices, storage, tracking, tokens, ports, clocks."""
+    from letheon.doctor import checkup, worst
+
+    findings = []
+    for finding in checkup(root, address):
+        findings.append(finding)
+        if not json:
+            _tell(finding)
+    if json:
+        print_json([finding.to_json() for finding in findings])
+    raise typer.Exit(FAILED if worst(findings) == "failed" else OK)
+
+
+def _tell(finding: Finding) -> None:
+    typer.echo(f"{finding.state:<9}{finding.check:<12}{finding.found}")
+    if finding.fix:
+        typer.echo(f"{'':<21}-> {finding.fix}")
+
+
+def _stop_here(folder: Path, name: str) -> None:
+    from letheon.records.lock import owner
+
+    holder = owner(folder)
+    if holder is None:
+        typer.echo(f"{name} is not running")
+        return
+    if not holder.local:
+        complain(f"sweep {name!r} is driven by process {holder.pid} on {holder.host}; stop it there, or give --address")
+        raise typer.Exit(FAILED)
+    os.kill(holder.pid, signal.SIGINT)
+    end = time.monotonic() + STOP_SECONDS
+    while (now := owner(folder)) is not None and now.pid == holder.pid:
+        if time.monotonic() > end:
+            complain(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
+            raise typer.Exit(FAILED)
+        time.sleep(POLL_SECONDS)
+    typer.echo(f"{name} is stopped; go on: letheon resume {name}")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -1,0 +1,146 @@
+"""All checks in order, each as soon as it is known."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from letheon.capacity import workers_that_fit
+from letheon.doctor.collective import check_all_reduce
+from letheon.doctor.finding import Finding, failed, ok, warning
+from letheon.doctor.machine import check_machine
+from letheon.doctor.nodes import judge_clocks, judge_ports, judge_storage, judge_versions
+from letheon.doctor.probe import Probe
+from trainables.config import WorkersConfig
+
+ANSWER_SECONDS = 60
+SEEN_SECONDS = 10.0  # how long a shared file system may take to show a new file
+UNAUTHORIZED = (401, 403)
+
+
+def checkup(root: Path, address: str | None) -> Iterator[Finding]:
+    """This machine, the tracking store, then every node of the cluster at `address` (none: Ray is started here)."""
+    from letheon.session import ray_session
+    from letheon.tracking.round_trip import round_trip
+
+    root = root.resolve()
+    yield from check_machine(root)
+    yield round_trip(root)
+    gpu = _has_gpus()
+    try:
+        with ray_session(address, float(gpu)):
+            yield from _check_cluster(root)
+    except ConnectionError as error:
+        fix = "is the address right, do both sides have the same ~/.ray/auth_token, and is RAY_AUTH_MODE the same?"
+        yield failed("ray", f"{address}: {error}", fix)
+
+
+def _has_gpus() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _check_cluster(root: Path) -> Iterator[Finding]:
+    import ray
+
+    nodes: list[Mapping[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    total = {name: sum(node["Resources"].get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+    yield ok("ray", f"{len(nodes)} node(s) with {total['CPU']:.0f} CPUs and {total['GPU']:.0f} GPUs")
+    yield _check_token()
+    probes = {node["NodeID"]: _probe_on(node["NodeID"]) for node in nodes}
+    facts: list[dict[str, Any]] = ray.get([probe.facts.remote() for probe in probes.values()], timeout=ANSWER_SECONDS)
+    yield judge_versions(facts)
+    yield judge_ports(facts)
+    hosts = [f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})" for node in nodes]
+    named = dict(zip(hosts, probes.values(), strict=True))
+    yield judge_clocks({host: _offset(probe) for host, probe in named.items()})
+    yield judge_storage(str(root), _storage(root, named), len(nodes))
+    for probe in probes.values():
+        ray.kill(probe)
+    yield _all_reduce(root, nodes, total["GPU"] > 0)
+
+
+def _probe_on(node: str) -> Any:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    actor: Any = ray.remote(Probe)
+    return actor.options(
+        num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+    ).remote()
+
+
+def _check_token() -> Finding:
+    """What somebody without the token is answered, who asks for the jobs of this cluster."""
+    import ray
+    import requests
+
+    url = ray._private.worker.global_worker.node.webui_url if ray._private.worker.global_worker.node else None
+    if not url:
+        return warning("token", "this cluster has no dashboard", "start Ray with its dashboard: slots need its State API")
+    try:
+        status = requests.get(f"http://{url}/api/jobs/", timeout=10).status_code
+    except requests.RequestException as error:
+        return warning("token", f"http://{url} does not answer: {type(error).__name__}", "look at Ray's dashboard.log")
+    if status in UNAUTHORIZED:
+        return ok("token", f"http://{url} refuses who has no token ({status})")
+    return failed(
+        "token",
+        f"http://{url} answers everybody ({status}): whoever reaches it runs code here",
+        "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH on every node before `ray start`",
+    )
+
+
+def _offset(probe: Any) -> tuple[float, float]:
+    """Seconds that the node is ahead, and how unsure that is: half of the time that asking took, the best of five."""
+    import ray
+
+    best = (0.0, float("inf"))
+    for _ in range(5):
+        before = time.time()
+        there: float = ray.get(probe.clock.remote(), timeout=ANSWER_SECONDS)
+        after = time.time()
+        if after - before < 2 * best[1]:
+            best = there - (before + after) / 2, (after - before) / 2
+    return best
+
+
+def _storage(root: Path, probes: Mapping[str, Any]) -> dict[str, str]:
+    """A file in both directions between the driver and each node; what went wrong, by host."""
+    import ray
+
+    folder = root / f".doctor-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    wrong: dict[str, str] = {}
+    try:
+        (folder / "driver").write_text("from the driver")
+        for number, (host, probe) in enumerate(probes.items()):
+            text = ray.get(probe.read.remote(str(folder), "driver", SEEN_SECONDS), timeout=ANSWER_SECONDS)
+            if text != "from the driver":
+                wrong[host] = f"does not see what the driver wrote within {SEEN_SECONDS:.0f} s"
+                continue
+            problem = ray.get(probe.write.remote(str(folder), f"node-{number}", host), timeout=ANSWER_SECONDS)
+            if problem is not None:
+                wrong[host] = problem
+            elif Probe().read(str(folder), f"node-{number}", SEEN_SECONDS) != host:
+                wrong[host] = f"the driver does not see what it wrote within {SEEN_SECONDS:.0f} s"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return wrong
+
+
+def _all_reduce(root: Path, nodes: list[Mapping[str, Any]], gpu: bool) -> Finding:
+    one = WorkersConfig(cpus_per_worker=1, gpus_per_worker=float(gpu))
+    room = sum(workers_that_fit(node["Resources"], one) for node in nodes)
+    folder = root / f".doctor-{uuid.uuid4().hex[:8]}"
+    try:
+        return check_all_reduce(folder, gpu, room)
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(folder)

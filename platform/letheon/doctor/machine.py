@@ -1,0 +1,77 @@
+"""Checks of this machine that start nothing: disk, secrets' files, GPUs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from letheon.capacity import machine
+from letheon.doctor.finding import Finding, failed, ok, warning
+
+GIB = 2**30
+ENOUGH_BYTES = 10 * GIB
+SECRETS = ("~/.ray/auth_token", "~/.config/letheon/tracking.env", "~/.config/letheon/server.env")
+
+
+def check_machine(root: Path) -> Iterator[Finding]:
+    """The root, secrets and devices."""
+    yield check_root(root)
+    yield from check_secrets([Path(place).expanduser() for place in _secrets()])
+    yield check_devices()
+
+
+def check_root(root: Path) -> Finding:
+    """Whether the root can be written, files can be replaced in it, and there is space."""
+    name, place = "root", root.resolve()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as folder:
+            file = Path(folder, "new")
+            file.write_text("x")
+            os.replace(file, Path(folder, "old"))
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        return failed(name, f"{place} cannot be written: {error}", "choose another --root or LETHEON_ROOT")
+    if place.stat().st_mode & stat.S_IWOTH:
+        return warning(name, f"{place} can be changed by every user of this machine", f"chmod o-w {place}")
+    told = f"{place} is writable, {free / GIB:.0f} GiB free"
+    if free < ENOUGH_BYTES:
+        return warning(name, f"{told}; a sweep keeps the weights of every front point", "free space or move the root")
+    return ok(name, told)
+
+
+def _secrets() -> list[str]:
+    return [*SECRETS, *filter(None, [os.environ.get("RAY_AUTH_TOKEN_PATH")])]
+
+
+def check_secrets(files: list[Path]) -> Iterator[Finding]:
+    """A finding for each that is there: nobody else may read it."""
+    for file in dict.fromkeys(files):
+        if file.exists():
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                yield failed("secrets", f"{file} has mode {mode:04o}, others may read it", f"chmod 600 {file}")
+            else:
+                yield ok("secrets", f"{file} has mode {mode:04o}")
+
+
+def check_devices() -> Finding:
+    """GPUs that the driver shows and PyTorch can use."""
+    import torch
+
+    shown, usable = machine()["GPU"], torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not shown:
+        return ok("devices", f"{machine()['CPU']:.0f} CPUs, no GPU")
+    if usable < shown:
+        return failed(
+            "devices",
+            f"the machine has {shown:.0f} GPUs, PyTorch {torch.__version__} can use {usable}",
+            "install the build of torch for this CUDA driver, or look at CUDA_VISIBLE_DEVICES",
+        )
+    names = ", ".join(sorted({torch.cuda.get_device_name(i) for i in range(usable)}))
+    nccl = ".".join(map(str, torch.cuda.nccl.version()))
+    return ok("devices", f"{usable} GPUs ({names}), NCCL {nccl}")

@@ -1,0 +1,170 @@
+"""A sweep as a job of a running Ray cluster: it lives there, and goes on when this machine goes away.
+
+Speaks to the cluster's job server alone (one HTTP port), so nothing here needs Ray to be running. What the job does is
+the `letheon` command itself, on the cluster's head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from letheon.errors import LetheonError, NotFound
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+SWEEP = "letheon.sweep"  # a job's metadata: the sweep that it works on
+STOP_SECONDS = 120
+ASK_SECONDS = 120.0
+POLL_SECONDS = 0.3
+TOKEN = Path("~/.ray/auth_token")
+
+
+class AlreadySubmitted(LetheonError):
+    """A job of the cluster works on the sweep, or has."""
+
+
+class NoAnswer(LetheonError):
+    """The cluster did not say what it was asked in time, or what it said was cut off."""
+
+    exit_code = 3
+
+
+class Jobs:
+    """The job server at `address`, `http://host:8265`. Raises ConnectionError if it cannot be talked to."""
+
+    def __init__(self, address: str) -> None:
+        from ray.job_submission import JobSubmissionClient
+
+        if TOKEN.expanduser().exists():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # else Ray would keep the token to itself
+        try:
+            self._client = JobSubmissionClient(address)
+        except (ConnectionError, RuntimeError) as error:
+            cause = " ".join(str(error).split())
+            raise ConnectionError(
+                f"{address}: {cause}; is the cluster's job server forwarded to here (`ray dashboard cluster.yaml`), "
+                "and has ~/.ray/auth_token the cluster's token?"
+            ) from error
+
+    def submit(self, sweep: str, command: Sequence[str], files: Mapping[str, str]) -> str:
+        """Run `command` on the head in a folder with `files` (name -> text). Returns the job's id: the sweep's name,
+        with a number behind it when it is not the first.
+
+        Raises:
+            AlreadySubmitted: the command begins a sweep that was submitted before, or the sweep runs.
+        """
+        earlier = self.of(sweep)
+        running = next((job for job in earlier if not job.status.is_terminal()), None)
+        if running is not None:
+            raise AlreadySubmitted(
+                f"sweep {sweep!r} runs as job {running.submission_id!r}; `letheon status {sweep} --address …` shows it"
+            )
+        name = sweep if not earlier else f"{sweep}.{len(earlier) + 1}"
+        with tempfile.TemporaryDirectory() as folder:
+            for file, text in files.items():
+                Path(folder, file).write_text(text)
+            # The time between SIGTERM and SIGKILL: a driver that is stopped says so in its records first.
+            environment = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+            self._client.submit_job(
+                entrypoint=f"exec {shlex.join(command)}",
+                submission_id=name,
+                runtime_env={"working_dir": folder, "env_vars": environment},
+                metadata={SWEEP: sweep},
+            )
+        return name
+
+    def of(self, sweep: str) -> list[JobDetails]:
+        """All jobs that worked on the sweep, the newest last."""
+        jobs = [job for job in self._client.list_jobs() if (job.metadata or {}).get(SWEEP) == sweep]
+        return sorted(jobs, key=lambda job: job.start_time or 0)
+
+    def newest(self, sweep: str) -> JobDetails:
+        """Raises NotFound."""
+        jobs = self.of(sweep)
+        if not jobs:
+            known = sorted({(job.metadata or {}).get(SWEEP, "") for job in self._client.list_jobs()} - {""})
+            raise NotFound(f"sweep {sweep!r} is no job of this cluster; submitted were: {', '.join(known) or 'none'}")
+        return jobs[-1]
+
+    def follow(self, job: str, write: Callable[[str], None]) -> str:
+        """Write what the job prints until it ends. Returns its last status: SUCCEEDED, FAILED or STOPPED."""
+
+        async def tail() -> None:
+            async for text in self._client.tail_job_logs(job):
+                write(text)
+
+        while True:
+            asyncio.run(tail())
+            status = self._client.get_job_status(job)
+            if status.is_terminal():
+                return str(status)
+            time.sleep(POLL_SECONDS)  # the connection was closed before the job was
+
+    def stop(self, sweep: str) -> str:
+        """End the sweep's job as Ctrl-C would, and wait. Returns its last status. Raises NotFound."""
+        job = str(self.newest(sweep).submission_id)
+        self._client.stop_job(job)
+        return self._ended(job, STOP_SECONDS + ASK_SECONDS)
+
+    def ask(self, arguments: Sequence[str]) -> tuple[int, str]:
+        """Exit code and output of a `letheon` command on the head. Raises NoAnswer."""
+        mark = uuid.uuid4().hex
+        script = f"echo {mark}; letheon {shlex.join(arguments)}; echo {mark} $?"
+        job = self._client.submit_job(entrypoint=f"bash -c {shlex.quote(script)}", submission_id=f"ask-{mark[:12]}")
+        self._ended(job, ASK_SECONDS)
+        log = self._client.get_job_logs(job)
+        self._client.delete_job(job)
+        return answer_in(log, mark)
+
+    def _ended(self, job: str, seconds: float) -> str:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            status = self._client.get_job_status(job)
+            if status.is_terminal():
+                return str(status)
+            time.sleep(POLL_SECONDS)
+        raise NoAnswer(f"job {job!r} has not ended after {seconds:.0f} s; look at it with `ray job logs {job}`")
+
+
+def answer_in(log: str, mark: str) -> tuple[int, str]:
+    """What stands between two marks, without what Ray wrote around it, and the number behind the second."""
+    parts = log.split(mark)
+    if len(parts) != 3 or not parts[2].strip().isdecimal():  # noqa: PLR2004 (before, between, behind)
+        raise NoAnswer(f"the cluster's answer was cut off: {' '.join(log.split())[-200:]!r}; ask again")
+    return int(parts[2]), parts[1].lstrip("\n")
+
+
+def sweep_command(file: str, sweep: str, root: str | None) -> list[str]:
+    """What the head runs for a new sweep."""
+    return ["letheon", "sweep", file, "--name", sweep, "--address", "auto", *_root(root)]
+
+
+def resume_command(sweep: str, root: str | None) -> list[str]:
+    """What the head runs to go on with one."""
+    return ["letheon", "resume", sweep, "--address", "auto", *_root(root)]
+
+
+def _root(root: str | None) -> list[str]:
+    """Without it the cluster's own LETHEON_ROOT says where everything is."""
+    return [] if root is None else ["--root", root]
+
+
+def details(job: Any) -> dict[str, Any]:
+    """A job as plain data, times in unix seconds."""
+    return {
+        "job": job.submission_id,
+        "status": str(job.status),
+        "message": job.message,
+        "started": None if job.start_time is None else job.start_time / 1000,
+        "ended": None if job.end_time is None else job.end_time / 1000,
+    }

@@ -1,0 +1,47 @@
+"""Whether the tracking store can be written: a run with a metric and a file, read back and deleted."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from pathlib import Path
+
+from letheon.doctor.finding import Finding, failed, ok
+from letheon.tracking import store
+from letheon.tracking.errors import TrackingError
+from letheon.tracking.redact import redact
+
+EXPERIMENT = "letheon-doctor"
+SECONDS = 15
+
+
+def round_trip(root: Path, uri: str | None = None) -> Finding:
+    """The finding `tracking`. The run is deleted afterwards; its experiment stays, empty."""
+    uri = store.tracking_uri(root, uri)
+    text = uuid.uuid4().hex
+    try:
+        with store.explained(uri, "a round trip"), store.patience(1, SECONDS):
+            store.probe(uri)
+            found = _write_and_read(uri, root, text)
+    except TrackingError as error:
+        return failed(
+            "tracking", str(error), "start the server, set MLFLOW_TRACKING_URI and its user and password, or unset it"
+        )
+    if found != text:
+        return failed("tracking", f"{redact(uri)} gave another file back", "check the artifact store of the server")
+    return ok("tracking", f"{redact(uri)} took a run with a metric and a file, and gave them back")
+
+
+def _write_and_read(uri: str, root: Path, text: str) -> str:
+    client = store.open_client(uri)
+    known = client.get_experiment_by_name(EXPERIMENT)
+    folder = (root / "artifacts" / EXPERIMENT).resolve().as_uri() if store.is_database(uri) else None
+    experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT, artifact_location=folder)
+    run = client.create_run(experiment).info.run_id
+    try:
+        client.log_metric(run, "metric", 1.0)
+        client.log_text(run, text, "file.txt")
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(client.download_artifacts(run, "file.txt", folder)).read_text()
+    finally:
+        client.delete_run(run)
