@@ -56,9 +56,8 @@ serve() {
 Description=Letheon's tracking server
 
 [Service]
-EnvironmentFile=$settings/server.env
-ExecStart=$HOME/letheon/.venv/bin/mlflow server --app-name basic-auth --host 127.0.0.1 --port $port --workers 2 \\
-  --backend-store-uri sqlite:///$root/mlflow.db --artifacts-destination $root/artifacts
+Environment=LETHEON_ROOT=$root LETHEON_TRACKING_PORT=$port
+ExecStart=/bin/bash $HOME/letheon/deploy/node/head.sh run
 Restart=always
 
 [Install]
@@ -69,6 +68,15 @@ EOF
   export XDG_RUNTIME_DIR
   systemctl --user daemon-reload
   systemctl --user enable --now letheon-tracking
+}
+
+run() { # the server itself, in the foreground
+  set -a
+  # shellcheck source=/dev/null
+  . "$settings/server.env"
+  set +a
+  exec "$HOME/letheon/.venv/bin/mlflow" server --app-name basic-auth --host 127.0.0.1 --port "$port" --workers 2 \
+    --backend-store-uri "sqlite:///$root/mlflow.db" --artifacts-destination "$root/artifacts"
 }
 
 # All of it, or what the arguments name: a cluster that has a shared folder needs only `secrets serve`.

@@ -83,7 +83,9 @@ def _check_token() -> Finding:
 
     url = ray._private.worker.global_worker.node.webui_url if ray._private.worker.global_worker.node else None
     if not url:
-        return warning("token", "this cluster has no dashboard", "start Ray with its dashboard: slots need its State API")
+        return warning(
+            "token", "this cluster has no dashboard", "start Ray with its dashboard: slots need its State API"
+        )
     try:
         status = requests.get(f"http://{url}/api/jobs/", timeout=10).status_code
     except requests.RequestException as error:

@@ -8,11 +8,12 @@ from typing import Any
 
 from letheon.doctor.finding import Finding, failed, ok, skipped
 
-MEBIBYTE = 2**20
+SIZE_MIB = 16
+FLOATS = SIZE_MIB * 2**20 // 4
 
 
-def all_reduce(config: dict[str, Any]) -> None:
-    """Ray Train's loop of a worker: reports the sum and the seconds of the second round."""
+def all_reduce(config: dict[str, Any]) -> tuple[float, float]:
+    """Ray Train's loop of a worker. Returns the mean of the sums and the seconds of the second round."""
     import ray.train
     import ray.train.torch
     import torch
@@ -20,14 +21,14 @@ def all_reduce(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     numbers = torch.ones(config["numbers"], device=ray.train.torch.get_device())
-    seconds = 0.0
+    total = seconds = 0.0
     for _ in range(2):
         data = numbers * (context.get_world_rank() + 1)
         started = time.perf_counter()
         dist.all_reduce(data)
         total = float(data.double().mean().item())
         seconds = time.perf_counter() - started
-    ray.train.report({"total": total, "seconds": seconds, "host": context.get_node_rank()})
+    return total, seconds
 
 
 def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
@@ -38,20 +39,25 @@ def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    numbers = 16 * MEBIBYTE // 4
     trainer = TorchTrainer(
         all_reduce,
-        train_loop_config={"numbers": numbers},
+        train_loop_config={"numbers": FLOATS},
         torch_config=TorchConfig(backend=backend, timeout_s=60),
-        scaling_config=ScalingConfig(num_workers=2, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}),
+        scaling_config=ScalingConfig(
+            num_workers=2, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}
+        ),
         run_config=RunConfig(name="doctor", storage_path=str(storage)),
     )
     try:
-        metrics = trainer.fit().metrics or {}
+        total, seconds = trainer.fit().return_value
     except Exception as error:
         cause = " ".join(str(error).split())[:200]
-        return failed(name, f"two workers over {backend}: {cause}", "open the ports between nodes; NCCL_DEBUG=INFO, GLOO_SOCKET_IFNAME say more")
-    if metrics.get("total") != 3.0:  # noqa: PLR2004 (1 + 2)
-        return failed(name, f"two workers over {backend}: 1 + 2 gave {metrics.get('total')}", "check the devices' memory")
-    rate = 16 / max(metrics["seconds"], 1e-9)
-    return ok(name, f"two workers over {backend}: 16 MiB in {metrics['seconds'] * 1000:.0f} ms ({rate:.0f} MiB/s)")
+        return failed(
+            name,
+            f"two workers over {backend}: {cause}",
+            "open the ports between nodes; NCCL_DEBUG=INFO, GLOO_SOCKET_IFNAME say more",
+        )
+    if total != 3.0:  # noqa: PLR2004 (1 + 2)
+        return failed(name, f"two workers over {backend}: 1 + 2 gave {total}", "check the devices' memory")
+    rate = SIZE_MIB / max(seconds, 1e-9)
+    return ok(name, f"two workers over {backend}: {SIZE_MIB} MiB in {seconds * 1000:.0f} ms ({rate:.0f} MiB/s)")

@@ -73,5 +73,5 @@ def check_devices() -> Finding:
             "install the build of torch for this CUDA driver, or look at CUDA_VISIBLE_DEVICES",
         )
     names = ", ".join(sorted({torch.cuda.get_device_name(i) for i in range(usable)}))
-    nccl = ".".join(map(str, torch.cuda.nccl.version()))
+    nccl = ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
     return ok("devices", f"{usable} GPUs ({names}), NCCL {nccl}")

@@ -20,12 +20,15 @@ def judge_versions(facts: Sequence[Mapping[str, Any]]) -> Finding:
         for name, version in node["versions"].items():
             by_version[name, version].append(node["host"])
     names = {name for name, _ in by_version}
-    different = [
-        f"{name} is {' and '.join(f'{version} on {", ".join(hosts)}' for (_, version), hosts in several)}"
-        for name in sorted(names)
-        if len(several := [item for item in sorted(by_version.items()) if item[0][0] == name]) > 1
+    different = []
+    for name in sorted(names):
+        several = [(version, hosts) for (known, version), hosts in sorted(by_version.items()) if known == name]
+        if len(several) > 1:
+            told = " and ".join(f"{version} on {', '.join(hosts)}" for version, hosts in several)
+            different.append(f"{name} is {told}")
+    lacking = [
+        f"{name} is missing on {node['host']}" for node in facts for name in sorted(names - set(node["versions"]))
     ]
-    lacking = [f"{name} is missing on {node['host']}" for node in facts for name in sorted(names - set(node["versions"]))]
     if different or lacking:
         return failed("versions", "; ".join(different + lacking), "install the same requirements.lock on every node")
     told = ", ".join(f"{name} {version}" for name, version in sorted(facts[0]["versions"].items()))
@@ -37,7 +40,9 @@ def judge_clocks(offsets: Mapping[str, tuple[float, float]]) -> Finding:
     wrong = {host: ahead for host, (ahead, unsure) in offsets.items() if abs(ahead) - unsure > SKEW_SECONDS}
     if wrong:
         told = ", ".join(f"{host} is {ahead:+.1f} s off" for host, ahead in sorted(wrong.items()))
-        return warning("clocks", f"{told}; records of nodes are compared by eye", "let every node follow the same NTP server")
+        return warning(
+            "clocks", f"{told}; records of nodes are compared by eye", "let every node follow the same NTP server"
+        )
     most = max((abs(ahead) for ahead, _ in offsets.values()), default=0.0)
     return ok("clocks", f"at most {most:.2f} s apart")
 
@@ -55,7 +60,7 @@ def judge_ports(facts: Sequence[Mapping[str, Any]]) -> Finding:
         return warning(
             "ports",
             f"{shown}: open on a public address",
-            "let a firewall admit the cluster's own nodes only, or start Ray with --node-ip-address of a private network",
+            "let a firewall admit the cluster's own nodes only, or give `ray start` a private --node-ip-address",
         )
     count = sum(len(node["ports"]) for node in facts)
     return ok("ports", f"none of {count} listens on a public address")
@@ -65,5 +70,7 @@ def judge_storage(root: str, wrong: Mapping[str, str], nodes: int) -> Finding:
     """`wrong`: host -> what went wrong between it and the driver."""
     if wrong:
         told = "; ".join(f"{host}: {problem}" for host, problem in sorted(wrong.items()))
-        return failed("storage", f"{root}: {told}", "mount the same folder on every node and let the same user write to it")
+        return failed(
+            "storage", f"{root}: {told}", "mount the same folder on every node and let the same user write to it"
+        )
     return ok("storage", f"{root}: written and read in both directions on {nodes} node(s)")
