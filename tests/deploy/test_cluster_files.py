@@ -18,10 +18,10 @@ import pytest
 import ray
 import yaml
 from jsonschema import validate
-from ray.autoscaler._private.node_provider_availability_tracker import NodeAvailabilitySummary
-from ray.autoscaler._private.resource_demand_scheduler import _default_utilization_scorer, get_nodes_for
 from ray.autoscaler._private.util import prepare_config, validate_config
-from ray.autoscaler.node_launch_exception import NodeLaunchException
+from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+from ray.autoscaler.v2.utils import ResourceRequestUtil
 
 from letheon.capacity import nodes_that_may_be, slots_that_fit
 from trainables.config import WorkersConfig
@@ -73,30 +73,28 @@ def test_workers_come_only_when_they_are_needed_and_count_before_they_are_there(
     assert slots_that_fit(nodes_that_may_be(config, GPU), GPU) == config["max_workers"]
 
 
-def test_spot_nodes_first_and_others_when_there_are_none() -> None:
+def test_spot_nodes_first_and_others_while_there_are_none() -> None:
     """As Ray's autoscaler itself chooses."""
-    config = prepare_config(copy.deepcopy(cluster("cluster.yaml")))
-    kinds = config["available_node_types"]
-    demand = [{"CPU": 4.0, "GPU": 1.0}] * 2
+    config = AutoscalingConfig(cluster("cluster.yaml"))
+    kinds = config.get_node_type_configs()
+    assert kinds is not None
 
-    def chosen(failed: list[str]) -> dict[str, int]:
-        from ray.autoscaler._private.node_provider_availability_tracker import NodeProviderAvailabilityTracker
+    def chosen(availability: dict[str, float]) -> dict[str, int]:
+        wanted = [ResourceRequestUtil.make({"CPU": 4, "GPU": 1}) for _ in range(2)]
+        request = SchedulingRequest(
+            disable_launch_config_check=True,
+            node_type_configs=kinds,
+            max_num_nodes=config.get_max_num_nodes(),
+            resource_requests=ResourceRequestUtil.group_by_count(wanted),
+            cloud_resource_availabilities=availability,
+            recoverable_resource_availabilities=availability,
+        )
+        return {one.instance_type: one.count for one in ResourceDemandScheduler().schedule(request).to_launch}
 
-        tracker = NodeProviderAvailabilityTracker()
-        for kind in failed:
-            error = NodeLaunchException("capacity", "no spot capacity", None)
-            tracker.update_node_availability(kind, int(time.time()), error)
-        summary: NodeAvailabilitySummary = tracker.summary()
-
-        def score(node: Any, resources: Any, kind: str) -> Any:
-            return _default_utilization_scorer(node, resources, kind, node_availability_summary=summary)
-
-        nodes, rest = get_nodes_for(kinds, {}, "head", 8, demand, score)
-        assert rest == []
-        return dict(nodes)
-
-    assert chosen([]) == {"gpu_spot": 2}
-    assert chosen(["gpu_spot"]) == {"gpu_on_demand": 2}
+    assert chosen({}) == {"gpu_spot": 2}
+    assert chosen({"gpu_spot": 0.0}) == {"gpu_on_demand": 2}
+    start = " ".join(cluster("cluster.yaml")["head_start_ray_commands"])
+    assert "RAY_enable_autoscaler_v2=1" in start, "the first version looks at neither"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from letheon.capacity import workers_that_fit
 from letheon.doctor.collective import check_all_reduce
@@ -79,7 +81,6 @@ def _probe_on(node: str) -> Any:
 def _check_token() -> Finding:
     """What somebody without the token is answered, who asks for the jobs of this cluster."""
     import ray
-    import requests
 
     url = ray._private.worker.global_worker.node.webui_url if ray._private.worker.global_worker.node else None
     if not url:
@@ -87,9 +88,12 @@ def _check_token() -> Finding:
             "token", "this cluster has no dashboard", "start Ray with its dashboard: slots need its State API"
         )
     try:
-        status = requests.get(f"http://{url}/api/jobs/", timeout=10).status_code
-    except requests.RequestException as error:
-        return warning("token", f"http://{url} does not answer: {type(error).__name__}", "look at Ray's dashboard.log")
+        with urlopen(f"http://{url}/api/jobs/", timeout=ANSWER_SECONDS) as answer:
+            status = int(answer.status)
+    except HTTPError as error:
+        status = error.code
+    except OSError as error:
+        return warning("token", f"http://{url} does not answer: {error}", "look at Ray's dashboard.log")
     if status in UNAUTHORIZED:
         return ok("token", f"http://{url} refuses who has no token ({status})")
     return failed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from letheon.doctor.finding import Finding, failed, ok, skipped
 
@@ -40,7 +40,7 @@ def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
     from ray.train.torch import TorchConfig, TorchTrainer
 
     trainer = TorchTrainer(
-        all_reduce,
+        cast(Any, all_reduce),  # whose result Ray's annotations do not foresee
         train_loop_config={"numbers": FLOATS},
         torch_config=TorchConfig(backend=backend, timeout_s=60),
         scaling_config=ScalingConfig(
@@ -49,7 +49,7 @@ def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
         run_config=RunConfig(name="doctor", storage_path=str(storage)),
     )
     try:
-        total, seconds = trainer.fit().return_value
+        total, seconds = cast(Any, trainer.fit()).return_value
     except Exception as error:
         cause = " ".join(str(error).split())[:200]
         return failed(

@@ -55,8 +55,10 @@ def test_a_store_that_does_not_answer_is_named_without_its_password(tmp_path: Pa
 
 
 def test_a_probe_sees_versions_and_ports_of_ours(tmp_path: Path) -> None:
-    code = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); time.sleep(99)"
-    server = subprocess.Popen([sys.executable, "-c", code, "mlflow"], stdout=subprocess.PIPE, text=True)
+    code = "import socket, time; s = socket.create_server(('127.0.0.1', 0))"
+    code += "; print(s.getsockname()[1], flush=True); time.sleep(99)"
+    (tmp_path / "mlflow").write_text(code)
+    server = subprocess.Popen([sys.executable, str(tmp_path / "mlflow")], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         port = int(server.stdout.readline())
