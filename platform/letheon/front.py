@@ -75,7 +75,7 @@ def reports_by_stratum(rows: Sequence[Row]) -> dict[str, list[Row]]:
     strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
     reports: dict[str, list[Row]] = {stratum: [] for stratum in sorted(set(strata.values()), key=float)}
     for row in with_audits(rows):
-        if row["kind"] == "report" and row["epoch"] >= 1:
+        if row["kind"] == "report" and row["epoch"] >= 1 and row["trial"] in strata:
             reports[strata[row["trial"]]].append(row)
     return reports
 

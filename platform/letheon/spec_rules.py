@@ -53,17 +53,14 @@ def _line(source: Source, problem: Problem) -> tuple[bool, int]:
 
 def _covered(path: KeyPath, broken: set[KeyPath]) -> bool:
     """Whether a complaint about `path` may come from what was taken out: it, what it was in, or what was in it."""
-    within = any(path[: len(known)] == known for known in broken)
+    within = any(path[:length] in broken for length in range(len(path) + 1))
     return within or (path[:1] in _SMALL and any(known[: len(path)] == path for known in broken))
 
 
 def _deepest(problems: list[Problem]) -> list[Problem]:
     """Without those of a list or mapping that has a problem inside: it is short of what was wrong."""
-
-    def inside(outer: KeyPath, inner: KeyPath) -> bool:
-        return len(outer) < len(inner) and inner[: len(outer)] == outer
-
-    return [one for one in problems if not any(inside(one.path, other.path) for other in problems)]
+    around = {problem.path[:length] for problem in problems for length in range(len(problem.path))}
+    return [problem for problem in problems if problem.path not in around]
 
 
 def _shape(source: Source) -> tuple[SweepSpec | None, set[KeyPath]]:

@@ -17,13 +17,14 @@ import yaml
 KeyPath = tuple[str | int, ...]
 MISSING: object = object()
 
-_MAX_BYTES = 1_000_000
+_MAX_BYTES = 200_000
 _MAX_DEPTH = 32
 _MAX_DIGITS = 40
 _MAX_SHOWN = 60
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?[0-9_]*\.?[0-9_]*([eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(r"(?=[-+._]*[0-9])[-+]?[0-9_]*\.?[0-9_]*([eE][-+]?[0-9]+)?")
 _EXPONENT = re.compile(r"([-+]?[0-9]+)(\.[0-9]*)?[eE]([-+]?[0-9]+)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BOOLEANS = yaml.constructor.SafeConstructor.bool_values
 
 
@@ -235,6 +236,9 @@ class _Reader:
                 self._refuse(line, "a key must be plain text", "give every setting a name", path)
                 continue
             key = key_node.value
+            if _SURROGATE.search(key):
+                self._text(key, line, path)
+                continue
             if key in seen:
                 fix = f"keep one of the two (the other is in line {seen[key]})"
                 self._refuse(line, "this key is given twice", fix, (*path, key))
@@ -252,7 +256,15 @@ class _Reader:
             return _BOOLEANS.get(text.lower(), text)
         if kind in ("int", "float"):
             return self._number(node, kind, path)
-        return text
+        return self._text(text, _line(node), path)
+
+    def _text(self, text: str, line: int, path: KeyPath) -> str | None:
+        """Half a character, which an escape such as \\ud800 can write, is no text that could be kept."""
+        if _SURROGATE.search(text) is None:
+            return text
+        self._refuse(line, f"{show(text)} has half a character (a lone surrogate)", "write the character itself", path)
+        self.source.refused.add(path)
+        return None
 
     def _number(self, node: yaml.ScalarNode, kind: str, path: KeyPath) -> float | None:
         """Octal 010, sexagesimal 1:30, .inf and .nan are refused; None stands in for them."""

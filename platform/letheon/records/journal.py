@@ -30,6 +30,17 @@ KINDS = ("sweep", "warm", "trial", "report", "end", "audit")
 OF_AN_EPOCH = ("report", "audit")
 METRIC_FIELDS = ("metrics", "baseline")
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_METRIC = (int, float, type(None))
+_OF_A_REPORT: Mapping[str, type] = {"trial": str, "epoch": int, "metrics": dict}
+# What readers rely on: a journal may come from a store that others write to.
+_FIELDS: Mapping[str, Mapping[str, type]] = {
+    "sweep": {"state": str},
+    "warm": {"trial": str},
+    "trial": {"trial": str, "stratum": str, "config": dict},
+    "report": _OF_A_REPORT,
+    "audit": {**_OF_A_REPORT, "stratum": str},
+    "end": {"trial": str, "outcome": str},
+}
 
 
 class JournalError(LetheonError):
@@ -108,17 +119,45 @@ def decode_rows(data: bytes, where: str) -> list[Row]:
 def _decode(line: bytes) -> Row | None:
     """The row of a line (without its newline), or None for anything that `append` cannot have written."""
     try:
-        row = json.loads(line)
-    except ValueError:
+        row = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or "kind" not in row or "seq" not in row:
+    if not isinstance(row, dict) or not _has_fields(row):
         return None
     for field in METRIC_FIELDS:
-        if field in row and not isinstance(row[field], dict):
-            return None
-        if field in row:
+        if row.get(field) is not None:
             row[field] = {k: _NON_FINITE.get(v, v) if isinstance(v, str) else v for k, v in row[field].items()}
     return row
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name}: no JSON")
+
+
+def _has_fields(row: Mapping[str, Any]) -> bool:
+    """Whether the row has what its kind needs, in the right types."""
+    wanted = _FIELDS.get(row["kind"]) if isinstance(row.get("kind"), str) else None
+    if wanted is None or type(row.get("seq")) is not int or type(row.get("time")) not in (int, float):
+        return False
+    if any(type(row.get(field)) is not kind for field, kind in wanted.items()):
+        return False
+    return _is_number(row.get("stratum", "0")) and all(_are_metrics(row.get(field)) for field in METRIC_FIELDS)
+
+
+def _is_number(text: object) -> bool:
+    try:
+        return isinstance(text, str) and math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _are_metrics(metrics: object) -> bool:
+    return metrics is None or (
+        isinstance(metrics, dict)
+        and all(
+            value in _NON_FINITE if isinstance(value, str) else isinstance(value, _METRIC) for value in metrics.values()
+        )
+    )
 
 
 def _key(kind: str, fields: Mapping[str, Any]) -> Key | None:
@@ -202,8 +241,8 @@ class Journal:
         """Write one row and force it to disk; returns the row as it reads back, with `seq` and `time` (unix seconds).
 
         A trial, a report or an audit of (trial, epoch) and the end of a trial are facts: where one is recorded already,
-        that row is returned and nothing is written. Raises ValueError for an unknown kind, OSError if the disk refuses
-        (the file is as before then).
+        that row is returned and nothing is written. Raises ValueError for an unknown kind or a row that could not be
+        read again, OSError if the disk refuses (the file is as before then).
         """
         if kind not in KINDS:
             raise ValueError(f"kind {kind!r}: a row must be one of {', '.join(KINDS)}")
@@ -212,10 +251,12 @@ class Journal:
             if key is not None and key in self._index:
                 return self._index[key]
             line = _encode({"kind": kind, "seq": len(self._rows) + 1, "time": self._clock(), **fields})
-            [row], size = parse_rows(line, len(self._rows), self.path)
+            rows, size = parse_rows(line, len(self._rows), self.path)
+            if not rows:
+                raise ValueError(f"{kind} row {fields}: must have {', '.join(_FIELDS[kind])}, of the right types")
             self._write(file, line)
-            self._take([row], size)
-            return row
+            self._take(rows, size)
+            return rows[0]
 
     def now(self) -> float:
         """Unix seconds, as the next row would have them."""
