@@ -57,7 +57,7 @@ def interrupted(sweep: Sweep, mirror: Mirror, journal: Journal, seconds: float, 
     rows = journal.rows
     mirror.complete(rows)
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
-    where = mirror.tracker.where
+    where = mirror.tracker.page
     return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, where, problem)
 
 
@@ -93,7 +93,7 @@ def finish(
         registration,
         sweep.folder / REPORT,
         state.seconds,
-        mirror.tracker.where,
+        mirror.tracker.page,
         problem,
         over,
     )

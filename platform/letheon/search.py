@@ -24,7 +24,10 @@ class NotMeasured(LetheonError):
     """An objective that the evaluations of this benchmark do not have."""
 
 
-_TOLD = ("model_utility", "utility_ratio", "forget_truth_ratio")
+_TOLD = (
+    *("model_utility", "utility_ratio", "forget_quality", "forget_truth_ratio", "forget_rouge", "forget_probability"),
+    *("extraction_strength", "retain_rouge"),
+)
 
 
 def conductor_of(sweep: Sweep, prepared: Prepared) -> SharedConductor:

@@ -421,4 +421,3 @@ def test_an_audit_after_registration_is_told_to_the_versions(store: str, study: 
     of_stratum = [version.tags for version in versions if version.tags["letheon.fraction"] == "0.05"]
     told = {tags["letheon.epoch"]: tags.get("audit_worst_forget_rouge") for tags in of_stratum}
     assert told == {"1": None, "2": "0.4", "3": None}
-    assert json.loads(versions[0].tags["letheon.metrics"])

@@ -32,6 +32,7 @@ STATUS_OF_SWEEP: Mapping[str, Status] = {"finished": "FINISHED", "interrupted": 
 
 AUDITED = "letheon.audited"  # tag: which audits of a run are recorded
 BEST = "letheon.best"  # tag: the epoch of a trial's best checkpoint, "none" where nothing is feasible
+RETAIN = "letheon.retain"  # tag: the retain models' metrics are among the sweep's
 SPENT = "epochs"  # metric of the sweep's run: trial-epochs so far, the step of everything that grows with them
 NOTE = "mlflow.note.content"  # tag: what MLflow shows as a run's description
 MAX_TEXT = 1000  # characters of a reason or a detail: a stack trace belongs in the trial's log file
@@ -54,8 +55,8 @@ class Record:
     """What one run must hold. `points`, `params` and `tags` are those not yet written; times are in milliseconds.
 
     `audits`: points that come after the run's last epoch, by a name (an epoch, or a stratum) that is in the run's tag
-    `letheon.audited` once they are written. `best`: those of the best checkpoint, there once the run has the tag
-    `letheon.best`. `title`: what the trial tries, for people.
+    `letheon.audited` once they are written. `once`: points that are told once, by the tag that comes with them.
+    `title`: what the trial tries, for people.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Record:
     non_finite: list[str] = field(default_factory=list)
     audits: dict[str, list[Point]] = field(default_factory=dict)
     audited: list[str] = field(default_factory=list)
-    best: list[Point] = field(default_factory=list)
+    once: dict[str, list[Point]] = field(default_factory=dict)
     title: str = ""
 
 
@@ -125,6 +126,11 @@ class Book:
             sweep.tags["letheon.detail"] = shorten(str(row["detail"]), MAX_TEXT)
         info = dict(row.get("info") or {})
         self.data = info.pop("data", self.data)
+        retain = info.pop("retain", None)
+        if retain and RETAIN not in sweep.tags:  # a resumed sweep tells it again
+            told = {f"retain/{key}/{name}": value for key, of in retain.items() for name, value in of.items()}
+            sweep.once[RETAIN] = _points(sweep, told, 0, moment)
+            sweep.tags[RETAIN] = "true"
         sweep.tags.update({f"letheon.{key}": value for key, value in flatten(info).items()})
         if state in ("interrupted", "failed"):
             self._close_running(moment)
@@ -186,7 +192,7 @@ class Book:
             wanted = dict.fromkeys([*(axis.metric for axis in self._growth.goals.axes), "utility_ratio"])
             found = {key: number for key in wanted if (number := as_number(row["metrics"].get(key, ""))) is not None}
             values = {"area": area, "epoch": float(row["epoch"]), **found}
-            record.best = [Point(f"best/{key}", value, moment, int(row["epoch"])) for key, value in values.items()]
+            record.once[BEST] = [Point(f"best/{key}", value, moment, 0) for key, value in values.items()]
 
     def _absorb_audit(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
         """A checkpoint's belongs to its trial's run, as it is; a retain model's (epoch 0) to the sweep's."""

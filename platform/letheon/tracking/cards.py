@@ -33,7 +33,7 @@ class Cards:
         """Of a point of the front; `digest`: SHA-256 of its manifest."""
         trial, epoch = str(point["trial"]), int(point["epoch"])
         parts = [
-            f"**{trial} after epoch {epoch}** of sweep {self._sweep}: {short_config(point.get('config', {}))}",
+            f"{trial} after epoch {epoch} of sweep {self._sweep}: {short_config(point.get('config', {}))}",
             "",
             self._forgotten(fraction, benchmark),
             "",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import checkpoint_folder
 from letheon.records import Row
-from letheon.tracking.book import finite_points, flatten
+from letheon.tracking.book import NOTE, finite_points, flatten
 from trainables.model_card import CARD
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ def _identity(model: LoggedModel) -> tuple[str, str]:
 
 
 def _tags(point: RegisteredPoint, registration: Registration) -> Mapping[str, str]:
-    return {**point.tags, _VERSIONS: json.dumps([{"name": registration.model, "version": point.version}])}
+    return {
+        **point.tags,
+        NOTE: point.text,
+        _VERSIONS: json.dumps([{"name": registration.model, "version": point.version}]),
+    }
 
 
 def _complete(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from letheon.shown import columns, short_config, short_label
-from letheon.tracking.book import MAX_VALUE, shorten
+from letheon.tracking.book import MAX_VALUE, NOTE, shorten
 from letheon.tracking.facts import labels
+
+VIEW = "workflowType=machine_learning&viewStateShareKey=letheon"
+"""Query of MLflow's page of runs: as a table of trials, the best first."""
+_SHOWN = ("best/area", "best/log10_forget_quality", "best/utility_ratio", "best/epoch")
+_COLUMNS = [*(f"metrics.`{name}`" for name in _SHOWN), "tags.`letheon.outcome`", "tags.`letheon.front`"]
 
 EXPERIMENT = (
     "Sweeps of one study, found by letheon. A run with `letheon.kind = 'sweep'` is a sweep, the runs below it are its "
@@ -16,6 +22,30 @@ EXPERIMENT = (
     "- trials with a checkpoint on a front: `tags.letheon.front = 'true'`\n"
     "- one fraction and method: `tags.letheon.fraction = '0.05' and tags.letheon.method = 'npo_rt'`\n"
 )
+
+
+def experiment_tags() -> dict[str, str]:
+    """What MLflow's pages read of an experiment: its description, its kind, its first metric, and a view of runs."""
+    view = {
+        "searchFilter": "",
+        "orderByKey": "metrics.`best/area`",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": _COLUMNS,
+        "runsExpanded": {},
+        "runsPinned": [],
+        "runsHidden": [],
+    }
+    return {
+        NOTE: EXPERIMENT,
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": "best/area",
+        "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+        "mlflow.sharedViewState.letheon": json.dumps(view),
+    }
 
 
 def opening(spec: Mapping[str, Any], sweep: str) -> str:

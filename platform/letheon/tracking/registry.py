@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from letheon.checkpoints.select import RULES, choose
 from letheon.records import Row
 from letheon.shown import HEADLINES, objectives_of
 from letheon.tracking.artifacts import check_in_place, checkpoint_path, upload
-from letheon.tracking.book import shorten
 from letheon.tracking.cards import Cards
 from letheon.tracking.errors import TrackingError
 from trainables.manifest import MANIFEST
@@ -33,7 +31,7 @@ _TAGGED_METRICS = ("model_utility", "utility_ratio", "forget_quality", "log10_fo
 @dataclass(frozen=True)
 class RegisteredPoint:
     """A front point and the model version that holds its checkpoint. `digest` is the SHA-256 of its manifest, `tags`
-    are the version's."""
+    and `text` are the version's."""
 
     trial: str
     epoch: int
@@ -41,6 +39,7 @@ class RegisteredPoint:
     version: str
     digest: str
     tags: Mapping[str, str]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def register_front(
             else:
                 version = str(found.version)
                 _update(client, name, found, tags, text)
-            registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, manifest.digest, tags)
+            registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, manifest.digest, tags, text)
         points.extend(registered.values())
         for rule in RULES if stratum["points"] else ():
             chosen = choose(stratum, rule, objectives=objectives_of(front))
@@ -209,7 +208,6 @@ def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objective
         "letheon.epoch": str(manifest.epoch),
         "letheon.fraction": fraction,
         "letheon.manifest": manifest.digest,
-        "letheon.metrics": shorten(json.dumps(finite, sort_keys=True), 5000),
     }
     method = point.get("config", {}).get("method")
     if method:

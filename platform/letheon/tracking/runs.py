@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from letheon.tracking.book import AUDITED, BEST, SPENT, Point, Record, Status
+from letheon.tracking.book import AUDITED, SPENT, Point, Record, Status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -76,10 +76,10 @@ def write(client: MlflowClient, run: Handle, record: Record, measured: Sequence[
     epochs = [point for point in record.points if point.step > run.epoch]
     there = run.tags.get(AUDITED, "").split(",")
     audits = [point for name, points in record.audits.items() if name not in there for point in points]
-    best = record.best if BEST not in run.tags else []
+    once = [point for tag, points in record.once.items() if tag not in run.tags for point in points]
     params = {key: value for key, value in record.params.items() if key not in run.params}
     tags = {key: value for key, value in record.tags.items() if run.tags.get(key) != value}
-    _log(client, run.id, [*measured, *epochs, *best, *audits], params, tags)
+    _log(client, run.id, [*measured, *epochs, *once, *audits], params, tags)
     if record.status != run.status:
         if record.status == "RUNNING":
             client.update_run(run.id, status="RUNNING")
@@ -89,7 +89,7 @@ def write(client: MlflowClient, run: Handle, record: Record, measured: Sequence[
     run.params.update(params)
     run.tags.update(tags)
     run.status = record.status
-    record.points, record.params, record.audits, record.best = [], {}, {}, []
+    record.points, record.params, record.audits, record.once = [], {}, {}, {}
 
 
 def _log(

@@ -92,6 +92,13 @@ class Tracker:
         return redact(self.uri)
 
     @property
+    def page(self) -> str:
+        """Where people look: the sweep's study on the pages of a server, else the store's URL."""
+        if not self.uri.startswith(("http://", "https://")) or self._experiment is None:
+            return self.where
+        return f"{self.where.rstrip('/')}/#/experiments/{self._experiment}/runs?{notes.VIEW}"
+
+    @property
     def due(self) -> bool:
         """Whether `sync` has something to write though there is no new row."""
         return self._system is not None and self._system.due
@@ -221,8 +228,7 @@ class Tracker:
         experiment = client.get_experiment_by_name(self.study)
         if experiment is None:
             folder = (self.root / "artifacts" / self.study).resolve().as_uri() if store.is_database(self.uri) else None
-            tags = {NOTE: notes.EXPERIMENT, "mlflow.experimentKind": "custom_model_development"}
-            return client.create_experiment(self.study, artifact_location=folder, tags=tags)
+            return client.create_experiment(self.study, artifact_location=folder, tags=notes.experiment_tags())
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 f"MLflow experiment {self.study!r} was deleted: runs cannot be added to it; restore it "
