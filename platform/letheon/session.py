@@ -19,6 +19,8 @@ from typing import Any
 from trainables.worker import NAMESPACE
 
 PREFIX = "letheon-"
+DISCOVERY = "prom_metrics_service_discovery.json"
+"""Where Ray says, in a file of its temporary folder, which addresses Prometheus shall ask."""
 
 WORKER_ENVIRONMENT = {
     # The 2 s default would delay each of Ray Train's own polls by as much.
@@ -69,7 +71,10 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
         _remove_stale_folders()
         # A short path: Ray's sockets lie below it and may have no more than 107 characters.
         folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        found = folder.with_suffix(".json")
         try:
+            # Prometheus finds files by a pattern in the last part of their path only: this one is beside the folder.
+            found.symlink_to(folder / DISCOVERY)
             # The dashboard serves the State API, without which Ray Train leaks placement groups.
             ray.init(
                 include_dashboard=True,
@@ -85,6 +90,7 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             # The dashboard's last writes would make the folder again.
             _wait_for_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
+            found.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -124,8 +130,8 @@ def _remove_stale_folders() -> None:
     """What drivers left that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path("/proc", pid).exists() and folder.stat().st_uid == os.getuid():
-            shutil.rmtree(folder, ignore_errors=True)
+        if pid.isdigit() and not Path("/proc", pid).exists() and folder.lstat().st_uid == os.getuid():
+            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -132,19 +132,26 @@ def tracker_of(sweep: Sweep) -> Tracker:
 
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:
     """From whatever the journal says to the end, or to an interruption."""
+    from letheon.live.exporter import exporter_of
     from letheon.mirror import Mirror
     from letheon.recorder import Recorder
     from letheon.session import ray_session
 
     journal, mirror = Journal(sweep.journal), Mirror(tracker, sweep.folder)
     journal.append("sweep", state="preparing")
+    exporter = exporter_of(sweep.folder, sweep.spec)
+
+    def show_and_export(rows: Sequence[Row]) -> None:
+        show(rows)
+        exporter.export()
+
     started = time.monotonic()
     problem: str | None = None
     searched: Conductor | None = None
     try:
         with (
             ray_session(address, sweep.spec.trial.gpus_per_worker),
-            Recorder(journal, mirror, sweep.trials, sweep.goals, show),
+            Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export),
         ):
             room = Room(sweep.spec.trial.workers_config, joined=address is not None)
             prepared, searched = _prepare_and_search(sweep, room, journal, say)

@@ -68,6 +68,7 @@ class _Stratum:
         self.witnesses_of_trials: dict[str, Row] = {}
         self._witnesses: dict[str, Row] = {}
         self._front: list[Row] = []
+        self._heights: list[tuple[float, float]] = []
         self._nearest: list[Row] = []
 
     def introduce(self, row: Row) -> bool:
@@ -84,11 +85,21 @@ class _Stratum:
         told = {name for name in self._targets if ratio > 0 and math.isfinite(number(metrics, name) / ratio)}
         fresh = told - set(self._witnesses)
         self._witnesses.update(dict.fromkeys(fresh, row))
+        if self._front and not self._may_join(metrics):
+            return bool(fresh)
         front = front_rows([*self._front, row], self._goals)
         nearest = [] if front else nearest_rows([*self._nearest, row], self._goals)
         changed = bool(fresh) or any(one is row for one in (*front, *nearest))
         self._front, self._nearest = front, nearest
+        self._heights = [self._goals.heights(one["metrics"]) for one in front]
         return changed
+
+    def _may_join(self, metrics: Mapping[str, Any]) -> bool:
+        """Whether nothing on the front is better: most reports end here, cheaply. Of equal ones the first counts."""
+        x, y = heights = self._goals.heights(metrics)
+        if not (math.isfinite(x) and math.isfinite(y)) or self._goals.violation(metrics) > 0:
+            return False
+        return not any(one[0] >= x and one[1] >= y and one != heights for one in self._heights)
 
     def reports(self) -> list[Row]:
         rows = (*self._witnesses.values(), *self._front, *self._nearest)

@@ -5,6 +5,7 @@ Rich would wrap and shrink by itself; here whole columns and phrases give way in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 GAP = 2
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 ASCII = str.maketrans({"…": "~", "█": "#", "▒": "=", "░": ".", "₁": "1", "₀": "0", "·": "-"})
 
 
@@ -25,7 +27,7 @@ class Paper:
 
     def clean(self, text: str) -> str:
         """One line of what the terminal can show, whatever was in the text."""
-        line = "".join(it if it.isprintable() else " " for it in text)
+        line = "".join(it if it.isprintable() else " " for it in ESCAPES.sub("", text))
         return line.translate(ASCII).encode("ascii", "replace").decode() if self.ascii_only else line
 
     def cut(self, text: str, width: int | None = None) -> str:

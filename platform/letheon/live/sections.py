@@ -59,11 +59,8 @@ def header(view: LiveView, paper: Paper) -> list[Text]:
     if state.state in ACTIVE:
         words.append((in_words(view.left) if state.state == "running" else view.left.how, "bold"))
     lines = flow(paper, words, indent=2)
-    order = ("running", "completed", "pruned", "collapsed", "stopped", "failed")
-    counts = [(f"{state.counts[name]} {name}", STYLES[name]) for name in order if state.counts.get(name)]
-    if counts:
-        lines += flow(paper, counts, indent=2)
-    return lines
+    order, counts = ("running", "completed", "pruned", "collapsed", "stopped", "failed"), state.counts
+    return lines + flow(paper, [(f"{counts[name]} {name}", STYLES[name]) for name in order if counts.get(name)], 2)
 
 
 def notes(view: LiveView, paper: Paper, resume: str | None) -> list[Text]:
@@ -251,7 +248,8 @@ def cost(view: LiveView, paper: Paper) -> list[Text]:
             parts.append((f"{told.gpu_seconds / HOUR:.3g} GPU-hours", ""))
         lines += flow(paper, parts, indent=8)
     if work.epochs_saved:
-        early = sum(view.state.counts.get(name, 0) for name in ("pruned", "collapsed"))
+        counts = view.state.counts
+        early = counts.get("pruned", 0) + counts.get("collapsed", 0)
         saved = f"{work.epochs_saved} epochs ({duration(work.seconds_saved)})"
         lines.append(paper.line(f"saved   {saved} not run by {early} trials that were stopped"))
     if view.budget:

@@ -65,7 +65,7 @@ def test_states_are_told_in_words() -> None:
     assert "models are being prepared" in "\n".join(picture("preparing", 80, 23))
     assert "no trial has started yet" in "\n".join(picture("without trials", 80, 23))
     assert RESUME in "\n".join(picture("interrupted", 80, 23))
-    assert "not made: [31mout of memory[0m see" in "\n".join(picture("failed", 140, 23)).replace(" [", "[")
+    assert "was not made: out of memory see logs/xxx" in "\n".join(picture("failed", 140, 23))
     assert RESUME in "\n".join(picture("failed", 80, 23))
     assert "17 rows behind at http://records.example:5000" in "\n".join(picture("degraded", 80, 11))
     assert "of 8 gpu hours" in "\n".join(picture("hours", 80, 39))
