@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import (
     MAX_MANIFEST_BYTES,
@@ -30,6 +31,7 @@ _MAX_LISTED = 10_000
 _MAX_DEPTH = 8
 _MAX_PATH = 1000
 _ATTEMPTS = 3
+_TRIED = "letheon-was-here.txt"
 _PAUSE = 0.5  # seconds before the second attempt; twice as long before the third
 INCOMING = "incoming"  # the file that is being downloaded, in the folder of those that are whole
 
@@ -79,6 +81,20 @@ def upload(client: MlflowClient, run_id: str, prefix: str, folder: Path, manifes
         target = PurePosixPath(prefix, "model", name).parent
         client.log_artifact(run_id, str(folder / "model" / name), str(target))
     client.log_artifact(run_id, str(folder / MANIFEST), prefix)
+
+
+def try_writing(client: MlflowClient, experiment: str) -> None:
+    """Put a small file where the experiment's artifacts go and take it away again, if that is allowed."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    location = str(client.get_experiment(experiment).artifact_location)
+    place: Any = get_artifact_repository(location, tracking_uri=client.tracking_uri)
+    with tempfile.TemporaryDirectory(prefix="letheon-try-") as temporary:
+        path = Path(temporary) / _TRIED
+        path.write_text("letheon looks whether it can write here\n")
+        place.log_artifact(str(path))
+    with suppress(Exception):  # many may write and must not delete
+        place.delete_artifacts(_TRIED)
 
 
 def put(client: MlflowClient, run_id: str, name: str, content: bytes | str) -> None:

@@ -6,9 +6,13 @@ from letheon.errors import LetheonError
 
 
 class TrackingError(LetheonError):
-    """The tracking store cannot be reached, or refused what was asked of it."""
+    """The tracking store cannot be reached, or refused what was asked of it. `advice`: how to mend it, if known."""
 
     exit_code = 3
+
+    def __init__(self, message: str, advice: str | None = None) -> None:
+        super().__init__(f"{message}; {advice}" if advice else message)
+        self.advice = advice
 
 
 class SweepNotFoundError(LetheonError):

@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -212,7 +212,7 @@ class Bucket:
         except self._s3.exceptions.NoSuchKey as error:
             raise _missing(path) from error
         _check_length(path, answer.get("ContentLength"), limit)
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:
             write(body.iter_chunks(_CHUNK), path, target, limit)
 
 

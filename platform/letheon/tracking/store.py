@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
+from urllib.parse import quote, unquote, urlparse
 
 from letheon.tracking.errors import TrackingError
 from letheon.tracking.redact import redact
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _STORES = {"mlflow", "sqlalchemy", "requests", "urllib3", "botocore", "boto3", "s3transfer"}
+_EXTRAS = {"psycopg": "postgres", "psycopg2": "postgres", "boto3": "s3", "botocore": "s3"}
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # a sweep tells nobody about itself
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -31,6 +33,20 @@ _QUIET = {
 def tracking_uri(root: Path, uri: str | None = None) -> str:
     """`uri`, else MLFLOW_TRACKING_URI, else the embedded SQLite store of the root."""
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def artifact_location(root: Path, uri: str, study: str) -> str | None:
+    """Where the artifacts of a new study go: below MLFLOW_DEFAULT_ARTIFACT_ROOT, MLflow's own setting for this.
+
+    Without it a server decides (None), and a database has them in the root. A path becomes absolute, so that it means
+    the same to whoever reads it.
+    """
+    wanted = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT")
+    if not wanted:
+        return (root / "artifacts" / study).resolve().as_uri() if is_database(uri) else None
+    if urlparse(wanted).scheme:
+        return f"{wanted.rstrip('/')}/{quote(study)}"
+    return (Path(wanted) / study).resolve().as_uri()
 
 
 def is_database(uri: str) -> bool:
@@ -103,7 +119,33 @@ def explained(uri: str, doing: str) -> Iterator[None]:
         if not _is_of_the_store(error):
             raise
         cause = redact(" ".join(_root_cause(error).split()))
-        raise TrackingError(f"tracking store {redact(uri)}: {doing} failed: {cause}") from error
+        raise TrackingError(f"tracking store {redact(uri)}: {doing} failed: {cause}", _advice(error)) from error
+
+
+def _advice(error: BaseException) -> str | None:
+    """What to do about an error that has one usual cause."""
+    name = getattr(error, "name", None)
+    if isinstance(error, ModuleNotFoundError) and name in _EXTRAS:
+        return f"install what this kind of store needs: pip install 'letheon[{_EXTRAS[name]}]'"
+    unknown, forbidden = _refusal(error)
+    if not unknown and not forbidden:
+        return None
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    if user is None:
+        return "the server wants to know who asks: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    if unknown:
+        return f"user {user!r} was refused: check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    return f"user {user!r} may not do this here: ask who runs the server for the permission, or choose another study"
+
+
+def _refusal(error: BaseException) -> tuple[bool, bool]:
+    """Whether the server does not know who asks, and whether it knows and forbids it."""
+    code = getattr(error, "error_code", None)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return (
+        code == "UNAUTHENTICATED" or status == HTTPStatus.UNAUTHORIZED,
+        code == "PERMISSION_DENIED" or status == HTTPStatus.FORBIDDEN,
+    )
 
 
 def _is_of_the_store(error: Exception) -> bool:

@@ -20,7 +20,7 @@ import yaml
 from letheon.records import Row
 from letheon.samples import AUDITS, SAMPLES, audits_of, samples_of
 from letheon.tracking import facts, notes, runs, store, tables
-from letheon.tracking.artifacts import put
+from letheon.tracking.artifacts import put, try_writing
 from letheon.tracking.book import AUDITED, NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
 from letheon.tracking.errors import TrackingError
 from letheon.tracking.inputs import log_inputs
@@ -104,7 +104,9 @@ class Tracker:
         return self._system is not None and self._system.due
 
     def check(self) -> None:
-        """Connect and make sure the experiment can be written, before anything is spent. Raises TrackingError.
+        """Connect and make sure the experiment and its artifacts can be written, before anything is spent.
+
+        Raises TrackingError.
 
         A fresh SQLite store is created here, which takes about 4 s once; a closed port is refused within a second.
         """
@@ -113,9 +115,12 @@ class Tracker:
             with store.explained(self.uri, "connecting"), store.patience(0, _CHECK_SECONDS):
                 store.probe(self.uri)
             with store.explained(self.uri, "opening the experiment"), store.patience(1, _SYNC_SECONDS):
-                self._open()
+                client = self._open()
+            with store.explained(self.uri, "writing an artifact"), store.patience(1, _SYNC_SECONDS):
+                assert self._experiment is not None
+                try_writing(client, self._experiment)
         except TrackingError as error:
-            raise TrackingError(f"{error}; {fix}") from error
+            raise error if error.advice else TrackingError(str(error), fix) from error
 
     def sync(self, rows: Sequence[Row]) -> int:
         """Write what the journal has and the store has not. Returns how many new rows were taken.
@@ -227,7 +232,7 @@ class Tracker:
     def _find_experiment(self, client: MlflowClient) -> str:
         experiment = client.get_experiment_by_name(self.study)
         if experiment is None:
-            folder = (self.root / "artifacts" / self.study).resolve().as_uri() if store.is_database(self.uri) else None
+            folder = store.artifact_location(self.root, self.uri, self.study)
             return client.create_experiment(self.study, artifact_location=folder, tags=notes.experiment_tags())
         if experiment.lifecycle_stage != "active":
             raise TrackingError(

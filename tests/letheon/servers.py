@@ -1,0 +1,143 @@
+"""Real servers for the tests of stores: MLflow's, PostgreSQL and an S3. Each on a free port, gone when its test is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def mlflow_server(folder: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[str]:
+    """The address of `mlflow server` over SQLite and artifacts in `folder`, where its log is too."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    command += ["--artifacts-destination", str(folder / "artifacts"), *options]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **quiet, **(env or {})}, stdout=log, stderr=log
+        )
+    try:
+        end = time.monotonic() + 180
+        while not _answers(f"http://127.0.0.1:{port}/health"):
+            assert process.poll() is None and time.monotonic() < end, (folder / "server.log").read_text()[-2000:]
+            time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urlopen(url, timeout=2).close()
+    except (URLError, OSError):
+        return False
+    return True
+
+
+@contextmanager
+def s3_server(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an S3 with an empty bucket; the environment of this process leads there."""
+    pytest.importorskip("boto3", reason="boto3 is missing: pip install 'letheon[s3]'")
+    moto = pytest.importorskip("moto.server", reason="moto, an S3 server for tests, is missing")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "someone",
+            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST"), timeout=10).close()  # shared by all
+        s3_client().create_bucket(Bucket=bucket)
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def s3_client() -> Any:
+    """A client by the environment."""
+    import boto3
+
+    return boto3.client("s3", endpoint_url=os.environ["MLFLOW_S3_ENDPOINT_URL"])
+
+
+@contextmanager
+def postgres(password: str) -> Iterator[str]:
+    """The address, without a password, of a database `mlflow` of user `letheon`, who needs the password."""
+    programs = _postgres_programs()
+    pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'letheon[postgres]'")
+    folder = Path(tempfile.mkdtemp(prefix="letheon-pg-"))  # pytest's own is closed to other users, short for a socket
+    port = free_port()
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    try:
+        (folder / "password").write_text(password)
+        if os.geteuid() == 0:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, "postgres")
+        data = str(folder / "data")
+        _as_postgres(programs / "initdb", "-D", data, "-U", "letheon", "-A", "scram-sha-256", "--no-sync", "--pwfile",
+                     str(folder / "password"))  # fmt: skip
+        _as_postgres(programs / "pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
+        try:
+            _make_database(port, password)
+            yield f"postgresql://letheon@127.0.0.1:{port}/mlflow"
+        finally:
+            _as_postgres(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _postgres_programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL's server is missing (Debian: apt install postgresql)")
+    if os.geteuid() == 0:
+        try:
+            pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("PostgreSQL does not run as root, and there is no user postgres to run it as")
+    return found[-1].parent
+
+
+def _as_postgres(*command: str | Path) -> None:
+    """PostgreSQL refuses to run as root."""
+    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*prefix, *map(str, command)], cwd="/", capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _make_database(port: int, password: str) -> None:
+    import psycopg
+
+    place = f"host=127.0.0.1 port={port} user=letheon dbname=postgres"
+    with psycopg.connect(place, password=password, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE mlflow")
