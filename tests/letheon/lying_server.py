@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ LISTINGS: dict[str, Callable[[Listed], Any]] = {
 }
 
 
+def _stall(start: bytes) -> Iterator[bytes]:
+    yield start
+    time.sleep(600)
+
+
 def _forever(chunk: bytes) -> Iterator[bytes]:
     while True:
         yield chunk
@@ -60,6 +66,7 @@ def _body(name: str, honest: bytes, arguments: list[Any]) -> Reply | None:
     right = [("Content-Length", str(len(honest)))]
     replies: dict[str, Callable[[], Reply]] = {
         "breaks": lambda: ("200 OK", right, [honest[: len(honest) // 2]]),
+        "stalls": lambda: ("200 OK", right, _stall(honest[: len(honest) // 2])),
         "short": lambda: ("200 OK", [("Content-Length", str(len(honest) // 2))], [honest[: len(honest) // 2]]),
         "changed": lambda: ("200 OK", right, [honest[:-1] + bytes([honest[-1] ^ 1])]),
         "longer": lambda: ("200 OK", [("Content-Length", str(2**40))], _forever(bytes(2**16))),

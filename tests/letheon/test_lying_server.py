@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from letheon.checkpoints import Request, VerificationError, pull, read_manifest,
 from letheon.errors import LetheonError
 from letheon.tracking import Tracker, TrackingError
 from tests.letheon import lying_server
+from tests.letheon.small_sweep import command, wait_for
 from tests.letheon.tracking_support import SPEC, front, save_front, story
 
 POINT = Request("t002@1")
@@ -120,6 +122,24 @@ def test_what_breaks_off_is_tried_again_and_then_kept(server: Server, tmp_path: 
     server.tell("breaks-once")
     pull("sweep", tmp_path / "out" / "model", tmp_path, POINT, server.uri)
     assert os.listdir(tmp_path / "out") == ["model"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_command_that_is_stopped_goes_on_where_it_was(server: Server, tmp_path: Path, how: signal.Signals) -> None:
+    server.tell("stalls")
+    arguments = command("pull", "sweep", "--select", "t002@1", "--tracking-uri", server.uri, "--to", "model")
+    with subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
+        wait_for(lambda: any(tmp_path.glob(".model.partial/*/.incoming.*")), first)
+        first.send_signal(how)
+        _, complaint = first.communicate(timeout=60)
+    assert os.listdir(tmp_path) == [".model.partial"]
+    assert first.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    assert how == signal.SIGKILL or "kept in .model.partial; the same command goes on from there" in complaint.decode()
+    server.tell("none")
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0 and "AutoModelForCausalLM.from_pretrained('model')" in done.stdout
+    assert os.listdir(tmp_path) == ["model"]
 
 
 def test_an_error_that_the_server_makes_up_is_not_read(server: Server, tmp_path: Path) -> None:

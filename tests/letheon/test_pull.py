@@ -170,10 +170,15 @@ def test_what_was_damaged_in_between_is_fetched_again(
         pull("sweep", to, tmp_path, KNEE_10, store.uri)
     [folder] = (tmp_path / ".model.partial").glob("*/model")
     (folder / "foreign.json").write_text("{}")
+    (folder.parent / ".incoming.1").write_text("half a file")
     (folder / "model.safetensors").unlink(missing_ok=True)
     (folder / "model.safetensors").symlink_to("/etc/hostname")
     (folder / "config.json").write_text("{}")
-    breaking.read, breaking.at = [], 99
+    breaking.read, breaking.at = [], 1
+    with pytest.raises(KeyboardInterrupt):
+        pull("sweep", to, tmp_path, KNEE_10, store.uri)
+    assert sorted(os.listdir(folder.parent)) == ["manifest.json", "model"]
+    breaking.at = 99
     pull("sweep", to, tmp_path, KNEE_10, store.uri)
     assert {"config.json", "model.safetensors"} <= set(breaking.read)
     verify(to, read_manifest(to / "manifest.json"))

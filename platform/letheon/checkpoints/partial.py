@@ -17,6 +17,7 @@ from pathlib import Path
 
 from letheon.checkpoints.manifest import Manifest, VerificationError, check_file
 from letheon.errors import LetheonError
+from trainables.manifest import MANIFEST
 
 _LOCK = "lock"
 _OURS = re.compile(r"[0-9a-f]{64}")
@@ -26,6 +27,11 @@ class PullInProgress(LetheonError):
     """Another process pulls to the same place, or something that is not ours is in the way."""
 
 
+def partial_path(to: Path) -> Path:
+    """Where a pull to this folder gathers its files."""
+    return to.parent / f".{to.name}.partial"
+
+
 @contextmanager
 def partial_folder(to: Path, digest: str) -> Iterator[Path]:
     """This process's alone until the end of the block: the folder of the checkpoint `digest` (SHA-256 in hex).
@@ -33,7 +39,7 @@ def partial_folder(to: Path, digest: str) -> Iterator[Path]:
     It is removed when the block ends well, or with VerificationError: nothing of a store that lies is kept. Any other
     error leaves it for the next time. Raises PullInProgress.
     """
-    base = to.parent / f".{to.name}.partial"
+    base = partial_path(to)
     to.parent.mkdir(parents=True, exist_ok=True)
     lock = _take(base)
     folder = base / digest
@@ -51,7 +57,10 @@ def partial_folder(to: Path, digest: str) -> Iterator[Path]:
 
 
 def sweep_out(folder: Path, manifest: Manifest) -> None:
-    """Remove from `folder/model` whatever is not a file of the manifest, whole and unchanged."""
+    """Remove from `folder` all but the manifest and those of its files that are whole and unchanged."""
+    for path in folder.iterdir():
+        if path.name not in (MANIFEST, "model"):  # what was half there when the process was killed
+            path.unlink()
     for path in sorted((folder / "model").rglob("*"), reverse=True):
         if stat.S_ISDIR(path.lstat().st_mode):
             with suppress(OSError):  # an empty one only

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from letheon.cli.base import DEFAULT_ROOT, Fraction, Json, Name, Overrides, Root, TrackingUri, app, checked_spec, find
-from letheon.cli.output import console, print_json
+from letheon.cli.output import complain, console, print_json
 
 
 @app.command()
@@ -167,13 +169,30 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     ]
     if max_relearn is not None:
         bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn))
-    pulled = fetch(name, to, root, Request(select, fraction, min_utility, tuple(bounds)), tracking_uri, study)
+    request = Request(select, fraction, min_utility, tuple(bounds))
+    with _saying_what_is_kept(to):
+        pulled = fetch(name, to, root, request, tracking_uri, study)
     if json:
         print_json({**asdict(pulled), "path": str(pulled.path)})
         return
     what = f"{pulled.trial}@{pulled.epoch} of {pulled.sweep} (fraction {pulled.fraction})"
     typer.echo(f"{what}, verified, is in {pulled.path}")
     typer.echo(pulled.how_to_load())
+
+
+@contextmanager
+def _saying_what_is_kept(to: Path) -> Iterator[None]:
+    """Of a pull that breaks off."""
+    from letheon.checkpoints import NoRoomError
+    from letheon.checkpoints.partial import partial_path
+    from letheon.tracking import TrackingError
+
+    try:
+        yield
+    except (KeyboardInterrupt, TrackingError, NoRoomError):
+        if partial_path(to).exists():
+            complain(f"what has come so far is kept in {partial_path(to)}; the same command goes on from there")
+        raise
 
 
 @app.command()

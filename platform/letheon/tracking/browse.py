@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letheon.checkpoints.manifest import VerificationError
 from letheon.records import Row
 from letheon.samples import AUDITS, SAMPLES
 from letheon.tracking import read, runs, store
@@ -118,7 +119,10 @@ class Browser:
             if name not in sizes or (sizes[name] or 0) > most:
                 return None
             with tempfile.TemporaryDirectory(prefix="letheon-browse-") as temporary:
-                return download(shelf, name, Path(temporary) / name, most).read_bytes()
+                try:
+                    return download(shelf, name, Path(temporary) / name, most).read_bytes()
+                except VerificationError:  # larger than the store has said, or gone
+                    return None
 
     def _open(self) -> MlflowClient:
         if self._client is None:

@@ -177,7 +177,10 @@ def read_rows(client: MlflowClient, parent: Handle) -> list[Row]:
     if (sizes[JOURNAL] or 0) > MAX_PACKED:
         raise TrackingError(f"{where}: has {sizes[JOURNAL]} bytes, a journal has at most {MAX_PACKED}; it is not read")
     with tempfile.TemporaryDirectory(prefix="letheon-journal-") as temporary:
-        packed = download(shelf, JOURNAL, Path(temporary) / JOURNAL, MAX_PACKED)
+        try:
+            packed = download(shelf, JOURNAL, Path(temporary) / JOURNAL, MAX_PACKED)
+        except VerificationError as error:
+            raise TrackingError(f"{where}: {error}") from error
         return unpack(packed.read_bytes(), where)
 
 
