@@ -44,7 +44,7 @@ class Channel(Protocol):
 def run_trial(config: TrialConfig, resident: Resident, group: Group, channel: Channel) -> None:
     """Run or continue a trial. Epochs that its folder has already are reported again, not trained again."""
     folder = TrialFolder(Path(config.folder))
-    done = first(group, lambda: _recover(folder))
+    done = first(group, folder.recover)
     trial: Trial | None = None
     try:
         for epoch in range(1, config.max_epochs + 1):
@@ -63,12 +63,6 @@ def run_trial(config: TrialConfig, resident: Resident, group: Group, channel: Ch
 def first(group: Group, ask: Any) -> Any:
     """The answer that rank 0 gets, on every rank."""
     return group.gather([ask() if group.rank == 0 else None])[0]
-
-
-def _recover(folder: TrialFolder) -> int:
-    usable = folder.last_usable_epoch()
-    folder.truncate(usable)
-    return usable
 
 
 class Trial:

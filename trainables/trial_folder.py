@@ -42,7 +42,13 @@ class TrialFolder:
         return partial
 
     def commit(self, epoch: int, record: dict[str, Any]) -> None:
-        """Write manifests and the marker, give the folder its name, drop optimizer states that are no longer needed."""
+        """Write manifests and the marker, give the folder its name, drop optimizer states that are no longer needed.
+
+        Raises TypeError if a metric is no number.
+        """
+        for name, value in record["metrics"].items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{name} of epoch {epoch} is {value!r}: what a trainable reports must be numbers")
         partial = self.partial(epoch)
         write_json(partial / "state.json", list_files(partial / "state"))
         write_manifest(partial, self.path.name, epoch, record["metrics"])
@@ -51,17 +57,35 @@ class TrialFolder:
         shutil.rmtree(self.epoch(epoch - STATES_KEPT) / "state", ignore_errors=True)
 
     def record(self, epoch: int) -> dict[str, Any] | None:
-        """What was reported after `epoch`, or None if the epoch was not finished."""
+        """What was reported after `epoch`, or None if the epoch was not finished or its record is damaged."""
         try:
-            content: dict[str, Any] = json.loads((self.epoch(epoch) / "metrics.json").read_text())
-        except FileNotFoundError:
+            content = json.loads((self.epoch(epoch) / "metrics.json").read_bytes())
+        except (OSError, ValueError):
             return None
-        return content
+        return content if isinstance(content, dict) and isinstance(content.get("metrics"), dict) else None
+
+    def recover(self) -> int:
+        """The epoch to go on from; what lies behind it is forgotten, and said, for something of it was damaged."""
+        usable, epochs = self.last_usable_epoch(), self._epochs
+        lost = [epoch for epoch in epochs if epoch > usable]
+        if lost:
+            print(f"{self.path.name}: epoch {max(lost)} is damaged; going on from epoch {usable}", flush=True)
+        self.truncate(usable)
+        return usable
+
+    @property
+    def _epochs(self) -> list[int]:
+        return sorted(int(path.name[6:]) for path in self.path.glob("epoch-*"))
 
     def last_usable_epoch(self) -> int:
-        """The last epoch whose optimizer state is whole (digests match), 0 if there is none: start afresh."""
-        epochs = sorted((int(path.name[6:]) for path in self.path.glob("epoch-*")), reverse=True)
-        return next((epoch for epoch in epochs if self._state_is_whole(epoch)), 0)
+        """The last epoch whose optimizer state is whole (digests match) and up to which all records can be read.
+
+        0 if there is none: start afresh.
+        """
+        read = 0
+        while self.record(read + 1) is not None:
+            read += 1
+        return next((epoch for epoch in range(read, 0, -1) if self._state_is_whole(epoch)), 0)
 
     def _state_is_whole(self, epoch: int) -> bool:
         folder = self.epoch(epoch)
@@ -73,6 +97,6 @@ class TrialFolder:
 
     def truncate(self, epoch: int) -> None:
         """Forget everything after `epoch`: it will be trained again from there (its optimizer state was damaged)."""
-        for folder in self.path.glob("epoch-*"):
-            if int(folder.name[6:]) > epoch:
-                shutil.rmtree(folder)
+        for later in self._epochs:
+            if later > epoch:
+                shutil.rmtree(self.epoch(later))

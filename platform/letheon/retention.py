@@ -33,12 +33,16 @@ def finished_trials(rows: Iterable[Row]) -> set[str]:
 
 
 def clean(trials: Path, rows: Sequence[Row], front: Mapping[str, Any], done: set[Point]) -> None:
-    """Delete weights of dominated points, and optimizer states of ended trials. `done` remembers what is gone."""
+    """Delete weights of dominated points, and of ended trials optimizer states and what was half written.
+
+    `done` remembers what is gone.
+    """
     for trial, epoch in superfluous(rows, front) - done:
         shutil.rmtree(trials / trial / f"epoch-{epoch:03d}" / "model", ignore_errors=True)
         done.add((trial, epoch))
     for trial in finished_trials(rows):
         if (trial, -1) not in done:
-            for state in (trials / trial).glob("epoch-*/state"):
-                shutil.rmtree(state, ignore_errors=True)
+            for pattern in ("epoch-*/state", ".epoch-*.partial"):
+                for useless in (trials / trial).glob(pattern):
+                    shutil.rmtree(useless, ignore_errors=True)
             done.add((trial, -1))

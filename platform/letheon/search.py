@@ -55,14 +55,21 @@ def baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
     }
 
 
+def digests(prepared: Prepared) -> dict[str, Any]:
+    """What all trials of a sweep stand on: data, target model and retain models by content."""
+    return {
+        "benchmark_digest": prepared.data,
+        "target_digest": prepared.target.key,
+        "retain_digest": {stratum(fraction): artefact.key for fraction, artefact in prepared.retain.items()},
+    }
+
+
 def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
     """What the records must say of a sweep besides its file: what it ran on, by digest, and its golden standard."""
     workers, goals = sweep.spec.trial, sweep.goals
     told = dict.fromkeys((*_TOLD, goals.x.metric, goals.y.metric))
     return {
-        "benchmark_digest": prepared.data,
-        "target_digest": prepared.target.key,
-        "retain_digest": {stratum(fraction): artefact.key for fraction, artefact in prepared.retain.items()},
+        **digests(prepared),
         "baseline": {stratum(fraction): artefact.path.name for fraction, artefact in prepared.baseline.items()},
         "world_size": workers.workers,
         "gpus_per_trial": workers.workers * workers.gpus_per_worker,

@@ -7,23 +7,28 @@ it, is elsewhere.
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from letheon.atomic import write_atomically
 from letheon.capacity import DoesNotFit, machine, shortage
 from letheon.ending import Outcome, finish, interrupted
 from letheon.errors import LetheonError
 from letheon.objectives import Goals
+from letheon.preparation import layout
 from letheon.preparers import prepare
 from letheon.records import Journal, Row, SweepLock
 from letheon.room import Room
-from letheon.search import conductor_of, facts, require_objectives, search
+from letheon.search import conductor_of, digests, facts, require_objectives, search
 from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
 from letheon.spec_objectives import goals_of
+from letheon.unchanged import begun_with, recorded, require_same_ground, require_same_spec
 
 if TYPE_CHECKING:
     from letheon.conductor import Conductor
@@ -42,6 +47,12 @@ class SweepNotFound(LetheonError):
     """There is no sweep of this name under the root."""
 
     exit_code = 4
+
+
+class DiskFull(LetheonError):
+    """There is no room for the journal: without it nothing that happens would be known afterwards."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -88,14 +99,14 @@ def run_sweep(
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
-    with SweepLock(sweep.folder):
+    with _disk(sweep), SweepLock(sweep.folder):
         file = sweep.folder / "spec.yaml"
         if file.exists():
             raise SweepExists(f"sweep {sweep.name!r} exists; `letheon resume {sweep.name}`, or choose another --name")
         _check_warm_start(sweep)
         tracker = tracker_of(sweep)
         tracker.check()
-        file.write_text(dump_spec(spec))
+        write_atomically(file, dump_spec(spec).encode())
         return _drive(sweep, tracker, address, show, say)
 
 
@@ -103,10 +114,11 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
     """Go on after any crash: finished trials stay, unfinished ones go on from their last epoch.
 
     Raises:
-        SweepNotFound, and what `run_sweep` raises.
+        SweepNotFound, SweepChanged, and what `run_sweep` raises.
     """
     sweep = find_sweep(name, root)
-    with SweepLock(sweep.folder):
+    with _disk(sweep), SweepLock(sweep.folder):
+        require_same_spec(Journal.read(sweep.journal), resolved(sweep.spec), name)
         tracker = tracker_of(sweep)
         tracker.check()
         return _drive(sweep, tracker, address, show, say)
@@ -115,11 +127,10 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
 def find_sweep(name: str, root: Path) -> Sweep:
     """Raises SweepNotFound naming the sweeps there are."""
     root = root.resolve()
-    file = root / "sweeps" / name / "spec.yaml"
-    if not file.exists():
-        there = ", ".join(sorted(path.parent.name for path in (root / "sweeps").glob("*/spec.yaml"))) or "none"
-        raise SweepNotFound(f"sweep {name!r} is not under {root}; sweeps there: {there}")
-    return Sweep(load_spec(file), name, root)
+    files = {path.parent.name: path for path in (root / "sweeps").glob("*/spec.yaml")}
+    if name not in files:  # nor is a name a path: `..` leads nowhere
+        raise SweepNotFound(f"sweep {name!r} is not under {root}; sweeps there: {', '.join(sorted(files)) or 'none'}")
+    return Sweep(load_spec(files[name]), name, root)
 
 
 def tracker_of(sweep: Sweep) -> Tracker:
@@ -130,6 +141,20 @@ def tracker_of(sweep: Sweep) -> Tracker:
     return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec), beside=beside)
 
 
+@contextmanager
+def _disk(sweep: Sweep) -> Iterator[None]:
+    """Raises DiskFull where the block met a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        fix = f"make room and go on: letheon resume {sweep.name}"
+        raise DiskFull(
+            f"the disk of {sweep.folder} is full ({error}); nothing that was recorded is lost, {fix}"
+        ) from error
+
+
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:
     """From whatever the journal says to the end, or to an interruption."""
     from letheon.live.exporter import exporter_of
@@ -138,7 +163,8 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     from letheon.session import ray_session
 
     journal, mirror = Journal(sweep.journal), Mirror(tracker, sweep.folder)
-    journal.append("sweep", state="preparing")
+    spec = {} if begun_with(journal.rows) else {"spec": recorded(resolved(sweep.spec))}
+    journal.append("sweep", state="preparing", **spec)
     exporter = exporter_of(sweep.folder, sweep.spec)
 
     def show_and_export(rows: Sequence[Row]) -> None:
@@ -159,8 +185,9 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     except KeyboardInterrupt:
         pass
     except BaseException as error:
-        journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
-        mirror.complete(journal.rows)
+        with suppress(OSError):  # the full disk that it failed of
+            journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
+            mirror.complete(journal.rows)
         raise
     seconds = time.monotonic() - started
     left = None if problem else _left(sweep, searched, journal.rows)
@@ -173,6 +200,7 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
 def _prepare_and_search(sweep: Sweep, room: Room, journal: Journal, say: Say) -> tuple[Prepared, Conductor]:
     """What was prepared, and the conductor, which knows how far the search came."""
     capacity = room()
+    require_same_ground(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
     prepared = prepare(sweep.spec, sweep.root, capacity, sweep.folder / "logs", say)
     require_objectives(sweep, prepared)
     _warm_up(sweep, prepared, journal, say)
@@ -190,7 +218,6 @@ def _prepare_and_search(sweep: Sweep, room: Room, journal: Journal, say: Say) ->
 def _check_warm_start(sweep: Sweep) -> None:
     """Refuse other experiments before anything is prepared: digests are known by then."""
     if sweep.spec.searcher.warm_start:
-        from letheon.preparation import layout
         from letheon.warm_start import warm_rows
 
         warm_rows(sweep, layout(sweep.spec, sweep.root))

@@ -204,6 +204,28 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pyte
     assert report(journal, "t000", 2, loss=1.0)["seq"] == 2
 
 
+def test_a_clock_that_is_set_back_turns_no_row_around(tmp_path: Path) -> None:
+    hands = iter([100.0, 40.0, 39.0, 130.0, 20.0])
+    journal = Journal(tmp_path / "j", lambda: next(hands))
+    times = [report(journal, "t000", epoch, loss=1.0)["time"] for epoch in (1, 2, 3, 4)]
+    assert times == [100.0, 100.0, 100.0, 130.0]
+    assert journal.now() == 130.0
+    later = Journal(tmp_path / "j", lambda: 50.0)  # another driver, whose clock is behind
+    assert report(later, "t000", 5, loss=1.0)["time"] == 130.0
+    assert [row["seq"] for row in Journal.read(tmp_path / "j")] == [1, 2, 3, 4, 5]
+
+
+def test_setting_the_clock_changes_no_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path / "j")
+    first = journal.now()
+    assert abs(first - time.time()) < 60
+    for hours in (-5, 5):
+        monkeypatch.setattr(time, "time", lambda hours=hours: first + 3600 * hours)
+        report(journal, "t000", 7 + hours, loss=1.0)
+    before, after = (row["time"] for row in Journal.read(tmp_path / "j"))
+    assert first <= before <= after < first + 60
+
+
 def test_kill_9_loses_no_row_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "j"
     acknowledged = 0

@@ -42,9 +42,11 @@ def test_cleaning_removes_their_weights_and_the_states_of_ended_trials(tmp_path:
         if row["kind"] == "report":
             for part in ("model", "state"):
                 (tmp_path / row["trial"] / f"epoch-{row['epoch']:03d}" / part).mkdir(parents=True)
+    for trial in ("t000", "t001"):  # the one runs, the other has ended
+        (tmp_path / trial / ".epoch-003.partial" / "model").mkdir(parents=True)
     clean(tmp_path, ROWS, front_of(ROWS), set())
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
     kept = [
         f"{t}/epoch-00{e}/{part}" for t, e in (("t000", 1), ("t000", 2), ("t002", 1)) for part in ("model", "state")
     ]
-    assert left == kept
+    assert left == ["t000/.epoch-003.partial/model", *kept]

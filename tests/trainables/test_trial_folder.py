@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from trainables.trial_folder import TrialFolder
 
 
@@ -38,14 +40,15 @@ def test_a_half_written_epoch_is_not_there(tmp_path: Path) -> None:
     assert folder.last_usable_epoch() == 2
 
 
-def test_a_damaged_state_falls_back_one_epoch(tmp_path: Path) -> None:
+def test_a_damaged_state_falls_back_one_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = TrialFolder(tmp_path / "t000")
     for epoch in (1, 2, 3):
         finish(folder, epoch)
     shard = folder.epoch(3) / "state" / "shard.bin"
     shard.write_bytes(shard.read_bytes()[:-1] + b"!")
     assert folder.last_usable_epoch() == 2
-    folder.truncate(2)
+    assert folder.recover() == 2
+    assert "t000: epoch 3 is damaged; going on from epoch 2" in capsys.readouterr().out
     assert folder.record(3) is None
     assert folder.record(2) is not None
 
@@ -53,3 +56,50 @@ def test_a_damaged_state_falls_back_one_epoch(tmp_path: Path) -> None:
 def test_without_any_state_the_trial_starts_afresh(tmp_path: Path) -> None:
     folder = TrialFolder(tmp_path / "t000")
     assert folder.last_usable_epoch() == 0
+
+
+def test_a_whole_folder_is_gone_on_with_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = TrialFolder(tmp_path / "t000")
+    for epoch in (1, 2, 3):
+        finish(folder, epoch)
+    assert folder.recover() == 3
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("content", [b"", b'{"metrics": {"lo', b"\x00" * 100, b"[]", b'{"samples": []}', b"\xff\xfe{}"])
+@pytest.mark.parametrize(("epoch", "usable"), [(1, 0), (2, 0), (3, 2)])
+def test_a_damaged_record_is_not_gone_on_from(tmp_path: Path, content: bytes, epoch: int, usable: int) -> None:
+    """Of states only the last two are kept, so damage further back means to begin again."""
+    folder = TrialFolder(tmp_path / "t000")
+    for each in (1, 2, 3):
+        finish(folder, each)
+    (folder.epoch(epoch) / "metrics.json").write_bytes(content)
+    assert folder.recover() == usable
+    assert [folder.record(each) is not None for each in (1, 2, 3)] == [each <= usable for each in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "add"])
+def test_any_damage_of_the_state_is_seen(tmp_path: Path, damage: str) -> None:
+    folder = TrialFolder(tmp_path / "t000")
+    for epoch in (1, 2):
+        finish(folder, epoch)
+    shard = folder.epoch(2) / "state" / "shard.bin"
+    content = shard.read_bytes()
+    if damage == "truncate":
+        shard.write_bytes(content[:50])
+    elif damage == "flip":
+        shard.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    elif damage == "remove":
+        shard.unlink()
+    else:
+        shard.with_name("more.bin").write_bytes(b"more")
+    assert folder.last_usable_epoch() == 1
+
+
+@pytest.mark.parametrize("value", [None, "high", True, [1.0]])
+def test_what_is_no_number_is_refused_by_name_and_leaves_no_epoch(tmp_path: Path, value: object) -> None:
+    folder = TrialFolder(tmp_path / "t000")
+    folder.begin(1)
+    with pytest.raises(TypeError, match=r"model_utility of epoch 1 is .*: what a trainable reports must be numbers"):
+        folder.commit(1, {"metrics": {"epoch": 1, "model_utility": value}, "samples": []})
+    assert folder.record(1) is None

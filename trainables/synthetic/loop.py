@@ -32,8 +32,7 @@ STATE = "weights.safetensors"
 def run_trial(config: TrialConfig, channel: Channel) -> None:
     """Run or continue a trial. Epochs that its folder has already are reported again, not trained again."""
     folder = TrialFolder(Path(config.folder))
-    done = folder.last_usable_epoch()
-    folder.truncate(done)
+    done = folder.recover()
     trial: Trial | None = None
     for epoch in range(1, config.max_epochs + 1):
         if not channel.may_run(epoch):

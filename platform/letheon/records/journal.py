@@ -9,6 +9,7 @@ Rows are strict JSON. A metric may be NaN or infinite (a destroyed model is a re
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -187,6 +188,15 @@ def parse_rows(data: bytes, rows_before: int, path: str | Path) -> tuple[list[Ro
     return rows, used
 
 
+_STARTED = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def steady_time() -> float:
+    """Unix seconds as this process has counted them since its start: setting the clock changes no duration."""
+    wall, boot = _STARTED
+    return wall + time.clock_gettime(time.CLOCK_BOOTTIME) - boot
+
+
 class Journal:
     """One sweep's journal, open for writing.
 
@@ -194,7 +204,7 @@ class Journal:
     reads what others added. Pickles as its path and reads the file again on first use.
     """
 
-    def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float] = steady_time) -> None:
         self.path = Path(path)
         self._clock = clock
         self._reset()
@@ -250,7 +260,7 @@ class Journal:
         with self._exclusive() as file:
             if key is not None and key in self._index:
                 return self._index[key]
-            line = _encode({"kind": kind, "seq": len(self._rows) + 1, "time": self._clock(), **fields})
+            line = _encode({"kind": kind, "seq": len(self._rows) + 1, "time": self._now(), **fields})
             rows, size = parse_rows(line, len(self._rows), self.path)
             if not rows:
                 raise ValueError(f"{kind} row {fields}: must have {', '.join(_FIELDS[kind])}, of the right types")
@@ -260,7 +270,12 @@ class Journal:
 
     def now(self) -> float:
         """Unix seconds, as the next row would have them."""
-        return self._clock()
+        with self._exclusive():
+            return self._now()
+
+    def _now(self) -> float:
+        """Never before the last row, whose writer may have had another clock."""
+        return max(self._clock(), self._rows[-1]["time"] if self._rows else 0.0)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -312,7 +327,7 @@ class Journal:
         try:
             written = os.write(file, line)
             if written != len(line):
-                raise OSError(f"{self.path}: only {written} of {len(line)} bytes written; is the disk full?")
+                raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes written", str(self.path))
             os.fsync(file)
         except OSError:
             os.ftruncate(file, self._size)
