@@ -34,6 +34,18 @@ def test_the_journal_is_sent_once_a_minute_and_for_one_percent_of_the_time_at_mo
     assert seen == [False, True] * 3
 
 
+def test_a_slow_store_is_written_to_less_often_but_never_too_late() -> None:
+    clock = Clock()
+    rounds, waits = Throttle(1.0, 30.0, clock=clock), []
+    for took in (0.001, 0.1, 2.0):
+        rounds.took(took)
+        began = clock.now
+        while not rounds.due:
+            clock.now += 1
+        waits.append(clock.now - began)
+    assert waits == [1, 10, 30] and Throttle(1.0, 30.0, clock=clock).due
+
+
 def test_health_changes_its_time_with_its_state_only(tmp_path: Path) -> None:
     clock = Clock()
     health = TrackingHealth(tmp_path, "http://host", clock)

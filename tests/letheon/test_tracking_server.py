@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,14 @@ import pytest
 
 from letheon.checkpoints import Request, VerificationError, pull, read_manifest, verify
 from letheon.mirror import Mirror
-from letheon.records import Journal, tracking_health
+from letheon.objectives import Goals
+from letheon.recorder import Recorder
+from letheon.records import Journal, status_of, tracking_health
 from letheon.spec import load_spec
 from letheon.sweep import run_sweep
 from letheon.tracking import Tracker, TrackingError
 from letheon.tracking.read import find_sweep, read_rows
+from letheon.tracking.rows import without_secrets
 from letheon.tracking.store import open_client
 from tests.letheon.mlflow_server import Server
 from tests.letheon.small_sweep import SPACE, letheon, start, wait_for, write_space
@@ -87,6 +91,49 @@ def test_a_server_that_is_down_is_said_before_anything_is_spent(
         with pytest.raises(TrackingError, match=rf"(?i){address}.*connection refused.*start the tracking server"):
             run_sweep(load_spec(write_space(tmp_path)), root, show=lambda _: None, say=lambda _: None)
     assert sorted(path.name for path in root.rglob("*")) == ["lock", "small", "sweeps"]
+
+
+def test_the_recorder_catches_up_when_the_server_is_back(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal grows meanwhile, `status` says how far the records are behind, and then they have each row once."""
+    monkeypatch.setattr("letheon.mirror.RETRY_SECONDS", 0.5)
+    folder, told = tmp_path / "sweep", [dict(row) for row in story()]
+    journal = Journal(folder / "journal.jsonl")
+
+    def append(count: int) -> None:
+        for row in told[:count]:
+            journal.append(**{name: value for name, value in row.items() if name not in ("seq", "time")})
+        del told[:count]
+
+    def until(state: str) -> dict[str, Any]:
+        end = time.monotonic() + 60
+        while (found := status_of(folder).tracking or {}).get("state") != state or bool(found["behind"]) != bool(
+            state == "degraded"
+        ):
+            assert time.monotonic() < end, found
+            time.sleep(0.05)
+        return dict(found)
+
+    mirror = Mirror(Tracker(tmp_path, "study", "sweep", SPEC, server.uri), folder)
+    with Recorder(journal, mirror, tmp_path / "trials", Goals(), show=lambda _: None):
+        append(8)
+        until("ok")
+        server.stop()
+        append(3)
+        assert server.uri in until("degraded")["where"]
+        append(2)  # the sweep goes on
+        server.start()
+        append(len(told))
+        until("ok")
+    client = open_client(server.uri)
+    assert read_rows(client, find_sweep(client, "sweep")[1]) == [without_secrets(row) for row in journal.rows]
+    experiment = client.get_experiment_by_name("study")
+    assert experiment is not None
+    trials = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'trial'")
+    assert sorted(run.data.tags["letheon.trial_id"] for run in trials) == ["t000", "t001", "t002", "t003"]
+    [run] = [run for run in trials if run.data.tags["letheon.trial_id"] == "t000"]
+    assert [metric.step for metric in client.get_metric_history(run.info.run_id, "model_utility")] == [0, 1, 2, 3]
 
 
 @pytest.mark.slow
