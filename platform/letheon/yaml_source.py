@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from letheon.redact import redact
+
 KeyPath = tuple[str | int, ...]
 MISSING: object = object()
 
@@ -78,14 +80,18 @@ def get(data: object, path: KeyPath) -> object:
 
 
 def dotted(path: KeyPath) -> str:
-    """`search.method.choice[1]`."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    """`search.method.choice[1]`; keys that no sweep file has are cut to a readable length."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{_cut(key)}" for key in path)
     return text.removeprefix(".")
 
 
 def show(value: object) -> str:
-    """A value in a message: as YAML would show it, cut to a readable length."""
+    """A value in a message: as YAML would show it, without secrets, cut to a readable length."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return _cut(redact(text))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
 
@@ -128,7 +134,7 @@ def read_source(path: Path) -> Source:
 
 def override(source: Source, text: str) -> None:
     """Apply one `key.path=value` (the value is YAML) to `source`; what it sets is placed at the text itself."""
-    place = f"--set {text}"
+    place = f"--set {redact(text)}"
     key, equals, value = text.partition("=")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
@@ -236,8 +242,7 @@ class _Reader:
                 self._refuse(line, "a key must be plain text", "give every setting a name", path)
                 continue
             key = key_node.value
-            if _SURROGATE.search(key):
-                self._text(key, line, path)
+            if self._text(key, line, path) is None:
                 continue
             if key in seen:
                 fix = f"keep one of the two (the other is in line {seen[key]})"
@@ -259,10 +264,15 @@ class _Reader:
         return self._text(text, _line(node), path)
 
     def _text(self, text: str, line: int, path: KeyPath) -> str | None:
-        """Half a character, which an escape such as \\ud800 can write, is no text that could be kept."""
-        if _SURROGATE.search(text) is None:
+        """A secret would be copied into every record of the sweep; half a character (an escape such as \\ud800 can
+        write one) is no text that could be kept."""
+        if redact(text) != text:
+            rule, fix = "holds a password or a token", "leave it out: secrets come from environment variables"
+        elif _SURROGATE.search(text):
+            rule, fix = "has half a character (a lone surrogate)", "write the character itself"
+        else:
             return text
-        self._refuse(line, f"{show(text)} has half a character (a lone surrogate)", "write the character itself", path)
+        self._refuse(line, f"{show(text)} {rule}", fix, path)
         self.source.refused.add(path)
         return None
 

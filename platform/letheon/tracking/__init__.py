@@ -1,7 +1,7 @@
 """MLflow records of a sweep: the only package that imports mlflow, and only inside functions."""
 
+from letheon.redact import redact
 from letheon.tracking.errors import SweepNotFoundError, TrackingError
-from letheon.tracking.redact import redact
 from letheon.tracking.registry import RegisteredPoint, Registration, alias_suffix
 from letheon.tracking.store import tracking_uri
 from letheon.tracking.system import SystemMetrics

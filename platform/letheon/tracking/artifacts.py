@@ -17,7 +17,7 @@ from letheon.checkpoints.manifest import (
     read_manifest,
     verify,
 )
-from letheon.tracking.redact import redact
+from letheon.redact import redact
 from letheon.tracking.shelf import Shelf, open_shelf
 from letheon.tracking.store import local_folder, of_a_client
 from trainables.manifest import MANIFEST, sha256

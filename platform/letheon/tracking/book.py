@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 from letheon.front_growth import Growth, Step
 from letheon.objectives import Goals
+from letheon.redact import redact
 from letheon.shown import short_config
-from letheon.tracking.redact import redact
 
 Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import VerificationError
 from letheon.records import Row
+from letheon.redact import redact
 from letheon.samples import AUDITS, SAMPLES
 from letheon.tracking import read, runs, store
 from letheon.tracking.artifacts import download, shelf_of
 from letheon.tracking.errors import SweepNotFoundError
-from letheon.tracking.redact import redact
 from letheon.tracking.runs import Handle
 
 if TYPE_CHECKING:

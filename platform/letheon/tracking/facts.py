@@ -14,7 +14,7 @@ from typing import Any
 
 import letheon
 from letheon.capacity import machine
-from letheon.tracking.redact import redact
+from letheon.redact import redact
 
 ENVIRONMENT = "environment.json"
 _PACKAGES = ("torch", "transformers", "deepspeed", "ray", "datasets", "mlflow", "numpy")

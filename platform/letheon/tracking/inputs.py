@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from letheon.tracking.redact import redact
+from letheon.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

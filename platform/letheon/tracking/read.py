@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import VerificationError
 from letheon.records import Row
+from letheon.redact import redact
 from letheon.tracking import runs, store
 from letheon.tracking.artifacts import download, shelf_of
 from letheon.tracking.errors import SweepNotFoundError, TrackingError
 from letheon.tracking.rebuild import rows_of
-from letheon.tracking.redact import redact
 from letheon.tracking.registry import model_name, versions_of
 from letheon.tracking.rows import JOURNAL, MAX_PACKED, unpack
 from letheon.tracking.runs import Handle

@@ -7,9 +7,9 @@ import uuid
 from pathlib import Path
 
 from letheon.doctor.finding import Finding, failed, ok
+from letheon.redact import redact
 from letheon.tracking import store
 from letheon.tracking.errors import TrackingError
-from letheon.tracking.redact import redact
 
 EXPERIMENT = "letheon-doctor"
 SECONDS = 15

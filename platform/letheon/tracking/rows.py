@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from letheon.records import JournalError, Row, decode_rows, encode_rows
+from letheon.redact import redact
 from letheon.tracking.errors import TrackingError
-from letheon.tracking.redact import redact
 
 JOURNAL = "journal.jsonl.gz"
 MAX_PACKED = 256 * 2**20

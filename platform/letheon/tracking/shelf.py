@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlparse
 
 from letheon.checkpoints.manifest import VerificationError
+from letheon.redact import redact
 from letheon.tracking.errors import TrackingError
-from letheon.tracking.redact import redact
 from letheon.tracking.store import local_folder
 
 if TYPE_CHECKING:

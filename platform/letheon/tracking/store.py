@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlparse
 
+from letheon.redact import redact
 from letheon.tracking.errors import TrackingError
-from letheon.tracking.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

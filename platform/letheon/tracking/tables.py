@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letheon.redact import redact
 from letheon.shown import columns
 from letheon.tracking.book import milliseconds
-from letheon.tracking.redact import redact
 from trainables.manifest import sha256
 
 if TYPE_CHECKING:

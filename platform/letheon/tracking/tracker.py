@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from letheon.records import Row
+from letheon.redact import redact
 from letheon.samples import AUDITS, SAMPLES, audits_of, samples_of
 from letheon.tracking import facts, notes, runs, store, tables
 from letheon.tracking.artifacts import put, try_writing
@@ -25,7 +26,6 @@ from letheon.tracking.book import AUDITED, NOTE, STATUS_OF_OUTCOME, Book, Record
 from letheon.tracking.errors import TrackingError
 from letheon.tracking.inputs import log_inputs
 from letheon.tracking.logged import log_models
-from letheon.tracking.redact import redact
 from letheon.tracking.registry import Registration, register_front, set_aliases
 from letheon.tracking.rows import JOURNAL, Packer
 from letheon.tracking.runs import Handle
