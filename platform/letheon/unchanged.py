@@ -10,7 +10,7 @@ from typing import Any
 
 from letheon.errors import LetheonError
 from letheon.records import Row, jsonable
-from letheon.tracking.redact import redact
+from letheon.redact import redact
 
 FREE = ("budget", "trial.max_failures")
 """What may be changed in the file of a sweep that has begun, by the beginning of its path."""
