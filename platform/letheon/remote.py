@@ -7,30 +7,39 @@ the `letheon` command itself, on the cluster's head.
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import re
 import shlex
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from letheon.errors import LetheonError, NotFound
+from letheon.errors import LetheonError
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
 
-DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 SWEEP = "letheon.sweep"  # a job's metadata: the sweep that it works on
 STOP_SECONDS = 120
 ASK_SECONDS = 120.0
 POLL_SECONDS = 0.3
 TOKEN = Path("~/.ray/auth_token")
+# The mark is in two pieces: Ray logs the command too, and must not be taken for its answer.
+SAY = 'echo {}""{} "$code" "$(printf "%s\\n" "$out" | base64 -w 0)"'
 
 
 class AlreadySubmitted(LetheonError):
     """A job of the cluster works on the sweep, or has."""
+
+
+class UnknownJob(LetheonError):
+    """The cluster has no such job."""
+
+    exit_code = 4
 
 
 class NoAnswer(LetheonError):
@@ -43,13 +52,14 @@ class Jobs:
     """The job server at `address`, `http://host:8265`. Raises ConnectionError if it cannot be talked to."""
 
     def __init__(self, address: str) -> None:
+        from ray.exceptions import RayError
         from ray.job_submission import JobSubmissionClient
 
         if TOKEN.expanduser().exists():
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # else Ray would keep the token to itself
         try:
             self._client = JobSubmissionClient(address)
-        except (ConnectionError, RuntimeError) as error:
+        except (ConnectionError, RuntimeError, RayError) as error:
             cause = " ".join(str(error).split())
             raise ConnectionError(
                 f"{address}: {cause}; is the cluster's job server forwarded to here (`ray dashboard cluster.yaml`), "
@@ -89,11 +99,11 @@ class Jobs:
         return sorted(jobs, key=lambda job: job.start_time or 0)
 
     def newest(self, sweep: str) -> JobDetails:
-        """Raises NotFound."""
+        """Raises UnknownJob."""
         jobs = self.of(sweep)
         if not jobs:
             known = sorted({(job.metadata or {}).get(SWEEP, "") for job in self._client.list_jobs()} - {""})
-            raise NotFound(f"sweep {sweep!r} is no job of this cluster; submitted were: {', '.join(known) or 'none'}")
+            raise UnknownJob(f"sweep {sweep!r} is no job of this cluster; submitted were: {', '.join(known) or 'none'}")
         return jobs[-1]
 
     def follow(self, job: str, write: Callable[[str], None]) -> str:
@@ -111,7 +121,7 @@ class Jobs:
             time.sleep(POLL_SECONDS)  # the connection was closed before the job was
 
     def stop(self, sweep: str) -> str:
-        """End the sweep's job as Ctrl-C would, and wait. Returns its last status. Raises NotFound."""
+        """End the sweep's job as Ctrl-C would, and wait. Returns its last status. Raises UnknownJob."""
         job = str(self.newest(sweep).submission_id)
         self._client.stop_job(job)
         return self._ended(job, STOP_SECONDS + ASK_SECONDS)
@@ -119,7 +129,7 @@ class Jobs:
     def ask(self, arguments: Sequence[str]) -> tuple[int, str]:
         """Exit code and output of a `letheon` command on the head. Raises NoAnswer."""
         mark = uuid.uuid4().hex
-        script = f"echo {mark}; letheon {shlex.join(arguments)}; echo {mark} $?"
+        script = f"out=$(letheon {shlex.join(arguments)} 2>&1); code=$?; {SAY.format(mark[:16], mark[16:])}"
         job = self._client.submit_job(entrypoint=f"bash -c {shlex.quote(script)}", submission_id=f"ask-{mark[:12]}")
         self._ended(job, ASK_SECONDS)
         log = self._client.get_job_logs(job)
@@ -137,11 +147,11 @@ class Jobs:
 
 
 def answer_in(log: str, mark: str) -> tuple[int, str]:
-    """What stands between two marks, without what Ray wrote around it, and the number behind the second."""
-    parts = log.split(mark)
-    if len(parts) != 3 or not parts[2].strip().isdecimal():  # noqa: PLR2004 (before, between, behind)
+    """Exit code and output behind the mark, out of a log that Ray writes into as well, at any place."""
+    found = re.search(rf"{mark} (\d+) (\S*)\n", log)
+    if found is None:
         raise NoAnswer(f"the cluster's answer was cut off: {' '.join(log.split())[-200:]!r}; ask again")
-    return int(parts[2]), parts[1].lstrip("\n")
+    return int(found[1]), base64.b64decode(found[2]).decode(errors="replace")
 
 
 def sweep_command(file: str, sweep: str, root: str | None) -> list[str]:
@@ -157,14 +167,3 @@ def resume_command(sweep: str, root: str | None) -> list[str]:
 def _root(root: str | None) -> list[str]:
     """Without it the cluster's own LETHEON_ROOT says where everything is."""
     return [] if root is None else ["--root", root]
-
-
-def details(job: Any) -> dict[str, Any]:
-    """A job as plain data, times in unix seconds."""
-    return {
-        "job": job.submission_id,
-        "status": str(job.status),
-        "message": job.message,
-        "started": None if job.start_time is None else job.start_time / 1000,
-        "ended": None if job.end_time is None else job.end_time / 1000,
-    }

@@ -30,6 +30,9 @@ Overrides = Annotated[
 ]
 Root = Annotated[Path, typer.Option(envvar="LETHEON_ROOT", help="Where models, caches, sweeps and records are kept.")]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster (ray://… or host:port); none: this machine.")]
+Server = Annotated[
+    str | None, typer.Option("--address", help="Ask this cluster's job server, http://host:8265; none: this machine.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TrackingUri = Annotated[
     str | None, typer.Option(help="The tracking store; none: MLFLOW_TRACKING_URI, or the one under the root.")
@@ -64,6 +67,18 @@ def checked_spec(space: str, overrides: list[str] | None) -> SweepSpec:
     spec = load_spec(space, overrides or ())
     require_data(spec)
     return spec
+
+
+def asked_elsewhere(address: str | None, root: Path, *arguments: str | None) -> None:
+    """Where an address is given, let the cluster's head answer instead of this machine, and end with its exit code."""
+    if address is None:
+        return
+    from letheon.remote import Jobs
+
+    given = [one for one in arguments if one]
+    code, text = Jobs(address).ask([*given, *([] if root == DEFAULT_ROOT else ["--root", str(root)])])
+    typer.echo(text, nl=False)
+    raise typer.Exit(code)
 
 
 def find(name: str, root: Path) -> Sweep:

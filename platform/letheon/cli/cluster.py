@@ -7,17 +7,17 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from letheon.cli.base import DEFAULT_ROOT, Address, Json, Name, Overrides, Root, app, find
+from letheon.cli.base import DEFAULT_ROOT, Address, Json, Name, Overrides, Root, Server, app, find
 from letheon.cli.output import FAILED, OK, complain, print_json
 
 if TYPE_CHECKING:
     from letheon.doctor import Finding
 
-Server = Annotated[
+JobServer = Annotated[
     str,
     typer.Option("--address", envvar="RAY_API_SERVER_ADDRESS", help="The cluster's job server, http://host:8265."),
 ]
@@ -31,7 +31,7 @@ def submit(
     name: Annotated[str | None, typer.Option(help="Name of the sweep and of the job; none: the file's name.")] = None,
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this sweep of the cluster.")] = False,
-    address: Server = DEFAULT_SERVER,
+    address: JobServer = DEFAULT_SERVER,
     root: Annotated[str | None, typer.Option(help="On the cluster; none: its own LETHEON_ROOT.")] = None,
     wait: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
 ) -> None:
@@ -47,13 +47,22 @@ def submit(
         sweep = name or spec.name
         command, files = sweep_command("sweep.yaml", sweep, root), {"sweep.yaml": dump_spec(spec)}
     require_name(sweep)
-    jobs = Jobs(address)
-    job = jobs.submit(sweep, command, files)
+    job = Jobs(address).submit(sweep, command, files)
     typer.echo(f"submitted   {job}")
-    typer.echo(f"watch it    letheon status {sweep} --address {address}")
+    typer.echo(f"watch it    letheon status {sweep} --watch --address {address}")
     typer.echo(f"stop it     letheon stop {sweep} --address {address}")
-    if not wait:
-        return
+    if wait:
+        follow(address, sweep)
+
+
+def follow(address: str, sweep: str | None) -> NoReturn:
+    """Show what the sweep's job has printed and prints until it ends, or the user does not want to see more."""
+    from letheon.remote import Jobs, UnknownJob
+
+    if sweep is None:
+        raise UnknownJob("status --watch --address: one sweep is followed at a time; name it")
+    jobs = Jobs(address)
+    job = str(jobs.newest(sweep).submission_id)
     try:
         status = jobs.follow(job, _write)
     except KeyboardInterrupt:
@@ -62,14 +71,13 @@ def submit(
     if status != "SUCCEEDED":
         complain(f"job {job} ended as {status}; go on with it: letheon submit {sweep} --resume --address {address}")
         raise typer.Exit(FAILED)
+    raise typer.Exit(OK)
 
 
 @app.command()
 def stop(
     name: Name,
-    address: Annotated[
-        str | None, typer.Option(help="The cluster's job server, http://host:8265; none: a sweep of this machine.")
-    ] = None,
+    address: Server = None,
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Stop a running sweep as Ctrl-C would; `resume` goes on."""

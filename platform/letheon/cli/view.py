@@ -9,7 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from letheon.cli.base import DEFAULT_ROOT, Fraction, Json, Name, Overrides, Root, TrackingUri, app, checked_spec, find
+from letheon.cli.base import (
+    DEFAULT_ROOT,
+    Fraction,
+    Json,
+    Name,
+    Overrides,
+    Root,
+    Server,
+    TrackingUri,
+    app,
+    asked_elsewhere,
+    checked_spec,
+    find,
+)
 from letheon.cli.output import complain, console, print_json
 
 
@@ -17,12 +30,18 @@ from letheon.cli.output import complain, console, print_json
 def status(
     name: Annotated[str | None, typer.Argument(help="Name of a sweep under the root; none: all of them.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Until nothing runs any more, or Ctrl-C.")] = False,
+    address: Server = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
     """How a sweep stands: its trials, its fronts so far, what it costs and when it ends. Without a name: all sweeps."""
     from letheon.cli.watch import show_sweep, show_sweeps
 
+    if watch and address is not None:
+        from letheon.cli.cluster import follow
+
+        follow(address, name)
+    asked_elsewhere(address, root, "status", name, "--json" if json else None)
     if name is None:
         show_sweeps(root, watch, json)
         return
@@ -33,6 +52,7 @@ def status(
 def explain(
     name: Name,
     trial: Annotated[str, typer.Argument(help="For example t007.")],
+    address: Server = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
@@ -41,6 +61,7 @@ def explain(
     from letheon.explain import in_words
     from letheon.records import Journal
 
+    asked_elsewhere(address, root, "explain", name, trial, "--json" if json else None)
     found = find(name, root)
     rows = Journal.read(found.journal)
     if json:

@@ -30,6 +30,10 @@ _QUIET = {
 }
 
 
+_PATIENCE = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
+_lasting: dict[str, str] = {}  # what of them is ours
+
+
 def tracking_uri(root: Path, uri: str | None = None) -> str:
     """`uri`, else MLFLOW_TRACKING_URI, else the embedded SQLite store of the root."""
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
@@ -97,15 +101,29 @@ def probe(uri: str) -> None:
 
 @contextmanager
 def patience(retries: int, seconds: int) -> Iterator[None]:
-    """MLflow's HTTP retries and timeout (seconds a request) within the block; a user's own settings win."""
-    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries), "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
+    """MLflow's HTTP retries and timeout (seconds a request) within the block; a user's own settings win.
+
+    MLflow has no other way than the environment, which must not change while another thread runs foreign code: C
+    libraries read it without a lock. So this is for commands without other threads, `lasting_patience` for a sweep.
+    """
+    before = {name: os.environ.get(name) for name in _PATIENCE}
+    wanted = dict(zip(_PATIENCE, (str(retries), str(seconds)), strict=True))
+    os.environ.update({name: value for name, value in wanted.items() if before[name] in (None, _lasting.get(name))})
     try:
         yield
     finally:
-        for name in added:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def lasting_patience(retries: int, seconds: int) -> None:
+    """The same from now on. Called again it changes nothing."""
+    for name, value in zip(_PATIENCE, (str(retries), str(seconds)), strict=True):
+        if name not in os.environ:
+            os.environ[name] = _lasting[name] = value
 
 
 @contextmanager

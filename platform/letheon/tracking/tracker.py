@@ -110,6 +110,7 @@ class Tracker:
 
         A fresh SQLite store is created here, which takes about 4 s once; a closed port is refused within a second.
         """
+        store.lasting_patience(2, _SYNC_SECONDS)
         fix = "start the tracking server, or set MLFLOW_TRACKING_URI to one that runs, or unset it for a local store"
         try:
             with store.explained(self.uri, "connecting"), store.patience(0, _CHECK_SECONDS):
@@ -214,7 +215,8 @@ class Tracker:
     @contextmanager
     def _attempt(self, doing: str) -> Iterator[None]:
         try:
-            with store.explained(self.uri, doing), store.patience(2, _SYNC_SECONDS):
+            store.lasting_patience(2, _SYNC_SECONDS)  # `check` has set it, before there were threads
+            with store.explained(self.uri, doing):
                 yield
         except TrackingError:
             self._forget()
