@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import socket
 import time
@@ -99,6 +100,20 @@ def test_a_metric_has_the_step_and_the_time_of_its_journal_row(store: str, study
     assert [(step, value) for step, _, value in utility] == [(0, 0.60), (1, 0.595), (2, 0.58), (3, 0.50)]
     times = {row["epoch"]: row["time"] for row in story() if row["kind"] == "report" and row["trial"] == "t000"}
     assert [time for _, time, _ in utility[1:]] == [round(times[epoch] * 1000) for epoch in (1, 2, 3)]
+
+
+def test_recording_leaves_the_environment_alone(
+    store: str, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It happens in a thread of its own, while C libraries that others load read the environment without a lock."""
+    ours = tracker(tmp_path, study, store)
+    ours.check()
+    changes: list[object] = []
+    monkeypatch.setattr(os, "putenv", lambda *arguments: changes.append(arguments))
+    monkeypatch.setattr(os, "unsetenv", lambda *arguments: changes.append(arguments))
+    ours.sync(story())
+    ours.log_journal(story())
+    assert changes == []
 
 
 def test_syncing_twice_is_syncing_once(store: str, study: str, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SPEC = "spec.yaml"
 _MAX_SPEC, _MAX_SAID = 2**20, 16 * 2**20
+_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Browser:
 
     def __init__(self, root: Path, uri: str | None = None) -> None:
         self._root, self.uri = root, store.tracking_uri(root, uri)
+        store.lasting_patience(1, _SECONDS)
         self._given = uri
         self._client: MlflowClient | None = None
 
@@ -72,7 +74,7 @@ class Browser:
     def sweeps(self) -> list[Recorded]:
         """Every sweep, the newest first."""
         client = self._open()
-        with store.explained(self.uri, "listing sweeps"), store.patience(1, 10):
+        with store.explained(self.uri, "listing sweeps"):
             studies = {one.experiment_id: one.name for one in client.search_experiments()}
             found = runs.search(client, list(studies), {"letheon.kind": "sweep"}) if studies else []
         return [_recorded(run, studies[run.info.experiment_id]) for run in reversed(found)]
@@ -80,7 +82,7 @@ class Browser:
     def rows(self, sweep: Recorded) -> list[Row]:
         """The sweep's journal rows, as far as the store has them."""
         client = self._open()
-        with store.explained(self.uri, f"reading sweep {sweep.name!r}"), store.patience(1, 30):
+        with store.explained(self.uri, f"reading sweep {sweep.name!r}"):
             return read.read_rows(client, Handle.of(client.get_run(sweep.run_id)))
 
     def spec(self, sweep: Recorded) -> bytes | None:
@@ -98,7 +100,7 @@ class Browser:
         if any(character in trial for character in "'\"`\\"):
             return None
         client = self._open()
-        with store.explained(self.uri, f"looking for trial {trial!r}"), store.patience(1, 10):
+        with store.explained(self.uri, f"looking for trial {trial!r}"):
             experiment = client.get_run(sweep.run_id).info.experiment_id
             wanted = {runs.PARENT_TAG: sweep.run_id, "letheon.trial_id": trial}
             found = runs.search(client, [experiment], wanted)
@@ -113,7 +115,7 @@ class Browser:
 
     def _artifact(self, run_id: str, name: str, most: int) -> bytes | None:
         client = self._open()
-        with store.explained(self.uri, f"reading {name}"), store.patience(1, 30):
+        with store.explained(self.uri, f"reading {name}"):
             shelf = shelf_of(client, run_id)
             sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
             if name not in sizes or (sizes[name] or 0) > most:
