@@ -1,0 +1,136 @@
+"""A sweep as a job of a real cluster: nodes join and die, the job is stopped, and it goes on."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from letheon.records import Journal
+from letheon.remote import SAY, Jobs, NoAnswer, answer_in, resume_command, sweep_command
+from tests.letheon.cluster_process import Nodes, nodes
+from tests.letheon.small_sweep import command, write_space
+
+TRIALS, EPOCHS = 8, 4
+
+
+def test_the_answer_is_found_wherever_ray_writes_its_own_lines() -> None:
+    mark, text = "0123456789abcdef", "a line\nanother\n"
+    said = f"{mark} 4 {base64.b64encode(text.encode()).decode()}\n"
+    asked = "Running entrypoint for job x: " + SAY.format(mark[:8], mark[8:]) + "\n"
+    for log in (asked + said, said + asked, f"INFO y\n{asked}INFO z\n{said}"):
+        assert answer_in(log, mark) == (4, text)
+    with pytest.raises(NoAnswer, match="cut off"):
+        answer_in(asked, mark)
+
+
+def test_bash_says_the_mark_the_code_and_the_output() -> None:
+    script = f"out=$(printf 'a\\nb'; exit 3); code=$?; {SAY.format('abc', 'def')}"
+    log = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert answer_in(log, "abcdef") == (3, "a\nb\n")
+
+
+def test_the_head_s_own_root_unless_another_is_given() -> None:
+    assert sweep_command("sweep.yaml", "s", None) == [
+        "letheon",
+        "sweep",
+        "sweep.yaml",
+        "--name",
+        "s",
+        "--address",
+        "auto",
+    ]
+    assert resume_command("s", "/srv/x")[-2:] == ["--root", "/srv/x"]
+
+
+def test_a_server_that_is_not_there() -> None:
+    with pytest.raises(ConnectionError, match="is the cluster's job server forwarded"):
+        Jobs("http://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with nodes(tmp_path_factory.mktemp("cluster"), port) as running:
+        yield running
+
+
+def letheon(cluster: Nodes, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command(*arguments), "--address", cluster.server],
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"{what} did not happen"
+        time.sleep(0.2)
+
+
+def rows(root: Path) -> list[dict[str, Any]]:
+    journal = root / "sweeps" / "small" / "journal.jsonl"
+    return [dict(row) for row in Journal.read(journal)] if journal.exists() else []
+
+
+def running(root: Path) -> int:
+    kinds = Counter(row["kind"] for row in rows(root))
+    return kinds["trial"] - kinds["end"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_submitted_sweep_survives_its_nodes_and_its_submitter(cluster: Nodes, tmp_path: Path) -> None:
+    space, root = write_space(tmp_path), tmp_path / "root"
+    begin = ("submit", space, "--root", root, "--no-wait", "--set", f"budget.trials={TRIALS}")
+    first = letheon(cluster, *begin)
+    assert first.returncode == 0 and "submitted   small" in first.stdout, first.stderr
+    assert "runs as job 'small'" in letheon(cluster, *begin).stderr
+
+    until(lambda: any(row["kind"] == "report" for row in rows(root)), "the first report")
+    assert running(root) == 1, "one node, one CPU, one trial"
+    cluster.ask("add")
+    until(lambda: running(root) == 2, "a trial on the node that joined")
+    reports = len([row for row in rows(root) if row["kind"] == "report"])
+    until(lambda: len([row for row in rows(root) if row["kind"] == "report"]) > reports + 2, "reports of both")
+    cluster.ask("kill")
+    ends = len([row for row in rows(root) if row["kind"] == "end"])
+    until(lambda: len([row for row in rows(root) if row["kind"] == "end"]) > ends, "a trial that ends without the node")
+
+    stopped = letheon(cluster, "stop", "small")
+    assert "STOPPED" in stopped.stdout, stopped.stderr
+    assert rows(root)[-1]["state"] == "interrupted", "the driver had the time to say so"
+    told = json.loads(letheon(cluster, "status", "small", "--json", "--root", root).stdout)
+    assert told["state"] == "interrupted"
+
+    again = letheon(cluster, "submit", "small", "--resume", "--root", root)
+    assert again.returncode == 0 and "submitted   small.2" in again.stdout, again.stdout[-2000:]
+    everything = rows(root)
+    assert everything[-1]["state"] == "finished"
+    assert Counter(row["trial"] for row in everything if row["kind"] == "end") == {
+        f"t{i:03d}": 1 for i in range(TRIALS)
+    }
+    epochs = Counter((row["trial"], row["epoch"]) for row in everything if row["kind"] == "report")
+    assert set(epochs.values()) == {1}
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    children = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'trial'")
+    assert len(children) == TRIALS
+    explained = letheon(cluster, "explain", "small", "t000", "--root", root)
+    assert explained.returncode == 0 and "t000:" in explained.stdout
