@@ -17,6 +17,8 @@ from letheon.spec import SweepSpec
 SHARE = 0.95
 MOST = 1500
 """Trial-epochs after which a sweep is given up: four in ten of what trying everything without pruning takes."""
+EVERYTHING = 4000
+"""The same for random search, which the others are compared with: all of its sweeps get there."""
 
 MindOf = Callable[[MemoryLedger], Mind]
 
@@ -46,18 +48,19 @@ class Result:
 
 @dataclass(frozen=True)
 class Policy:
-    """`settings` of the sweep file; `ray`: a mind of Ray's parts instead of Letheon's conductor."""
+    """`settings` of the sweep file; `ray`: a mind of Ray's parts instead of Letheon's conductor; `most`: epochs."""
 
     label: str
     settings: Mapping[str, Any]
     ray: Callable[..., RayMind] | None = None
+    most: int = MOST
 
 
 NONE = {"name": "none", "collapse": None}
 LATE = {"grace_epochs": 5, "reduction_factor": 1.5}
 """Rungs from half of the epochs on: the best trials of this table dip before."""
 POLICIES: Mapping[str, Policy] = {
-    "random": Policy("random, no pruning", {"scheduler": NONE, "searcher": {"name": "random"}}),
+    "random": Policy("random, no pruning", {"scheduler": NONE, "searcher": {"name": "random"}}, most=EVERYTHING),
     "ray_asha": Policy("random + Ray's ASHA", {"scheduler": NONE}, RayMind.random_asha),
     "optuna_ray_asha": Policy("Optuna + Ray's ASHA", {"scheduler": NONE}, RayMind.optuna_asha),
     "letheon": Policy("Letheon", {"scheduler": LATE}),
@@ -88,7 +91,7 @@ def spec_for(policy: str, seed: int, table: Table) -> SweepSpec:
             "search": table.domains(),
             "scheduler": scheduler,
             "searcher": searcher,
-            "budget": {"epochs": MOST},
+            "budget": {"epochs": POLICIES[policy].most},
         }
     )
 
@@ -97,7 +100,7 @@ def run_task(task: Task) -> Result:
     """Sweep until every stratum has its share, everything has been tried, or it is hopeless."""
     table = _table(task.table)
     spec, policy = spec_for(task.policy, task.seed, table), POLICIES[task.policy]
-    watch = Watch(table, full_hypervolumes(table), SHARE, MOST)
+    watch = Watch(table, full_hypervolumes(table), SHARE, policy.most)
     mind: MindOf | None = None
     if policy.ray is not None:
         make = policy.ray

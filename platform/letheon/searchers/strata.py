@@ -12,6 +12,8 @@ from letheon.spec import SweepSpec
 
 EQUAL = 0.5
 """What is shared out equally; the rest goes where fronts move."""
+LEAST = 1 / 3
+"""Of an equal share, for a stratum from which nothing much is expected."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,7 @@ def strata_in_turn(history: History, spec: SweepSpec) -> Iterator[str]:
 
     Costs are epochs, or seconds where the budget counts hours: an epoch of a large fraction takes longer.
     """
-    hours = spec.budget.gpu_hours is not None or spec.budget.wall_hours is not None
-    left = {stratum_of(fraction): _share(stratum_of(fraction), history, spec, hours) for fraction in spec.fractions}
+    left = {stratum_of(fraction): _share(stratum_of(fraction), history, spec) for fraction in spec.fractions}
     typical = sum(left[name][1] for name in left) / len(left)
     shares = {name: share for name, (share, _) in left.items()}
     while shares:
@@ -59,12 +60,25 @@ def strata_in_turn(history: History, spec: SweepSpec) -> Iterator[str]:
         del shares[following]
 
 
-def _share(stratum: str, history: History, spec: SweepSpec, hours: bool) -> tuple[Share, float]:
+def starving(history: History, spec: SweepSpec) -> Sequence[str]:
+    """Strata that have had less than a third of an equal share of the cost: whatever is expected of them, they go
+    first."""
+    costs = {name: _share(name, history, spec)[0].cost for name in map(stratum_of, spec.fractions)}
+    least = LEAST * sum(costs.values()) / len(costs)
+    return [name for name, cost in costs.items() if cost < least]
+
+
+def price(stratum: str, history: History, spec: SweepSpec) -> float:
+    """What an epoch costs: 1, or seconds where the budget counts hours."""
+    hours = spec.budget.gpu_hours is not None or spec.budget.wall_hours is not None
+    return (history.meter.seconds_per_epoch(stratum) or 1.0) if hours else 1.0
+
+
+def _share(stratum: str, history: History, spec: SweepSpec) -> tuple[Share, float]:
     """The share, and what an epoch costs. A running trial is counted whole: it may go on to the end."""
-    progress = history.progress.get(stratum) or Progress()
-    price = (history.meter.seconds_per_epoch(stratum) or 1.0) if hours else 1.0
+    progress, each = history.progress.get(stratum) or Progress(), price(stratum, history, spec)
     open_epochs = sum(
         spec.scheduler.max_epochs - len(trial.points) for trial in history.open_trials if trial.stratum == stratum
     )
-    gains = [(epochs * price, gain) for epochs, gain in progress.gains]
-    return Share((progress.epochs + open_epochs) * price, gains), price
+    gains = [(epochs * each, gain) for epochs, gain in progress.gains]
+    return Share((progress.epochs + open_epochs) * each, gains), each

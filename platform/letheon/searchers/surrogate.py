@@ -1,12 +1,14 @@
 """A Gaussian process over configurations: what a trial will be worth, and how sure that is. Pure arrays.
 
-Few trials must say which hyper-parameters matter, so the length of each, what methods share, and the noise are chosen
-by likelihood among a fixed set of draws. One model serves all strata: the forget fraction is one more input.
+Few trials must say which hyper-parameters matter, so the length of each, what methods share, and the noise are weighed
+by likelihood among a fixed set of draws. One model serves all strata: the forget fraction is one more input. Values may
+have several columns, which share everything but the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +21,9 @@ Array = npt.NDArray[np.float64]
 SHAPES = 128
 ABSENT = 0.9
 """What is shared where only one of two configurations has a hyper-parameter."""
+NEGLIGIBLE = 0.005
+MOST_SHAPES = 12
+"""So many shapes are averaged over at most, and none that is less likely than `NEGLIGIBLE` of the likeliest."""
 MIDDLE = 0.5
 KINDS = 0.3
 """What methods with and without a retain term share, of what two methods of one kind do."""
@@ -85,49 +90,100 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Surrogate:
-    """Fitted to values at n inputs."""
+class Fitted:
+    """One shape with its share of belief. `factor`: (n, n) Cholesky factor; `normal`, `weights`: (n, d), in standard
+    units, the values and what they are multiplied with in a prediction."""
 
-    inputs: Inputs
-    factor: Array
-    weights: Array
-    mean: float
-    deviation: float
     shape: Shape
+    share: float
+    factor: Array
+    normal: Array
+    weights: Array
 
-    def predict(self, inputs: Inputs) -> tuple[Array, Array]:
-        """Mean and standard deviation, (m,) each, of the value without noise."""
+    def predict(self, inputs: Inputs, known: Inputs) -> tuple[Array, Array]:
+        """(m, d) means and (m, 1) deviations in standard units."""
         from scipy.linalg import solve_triangular
 
-        across = Pairs.of(inputs, self.inputs).correlations(self.shape)
+        across = Pairs.of(inputs, known).correlations(self.shape)
         left = solve_triangular(self.factor, across.T, lower=True, check_finite=False)
-        spread = np.sqrt(np.maximum(1.0 - (left**2).sum(axis=0), 1e-9))
-        return self.mean + self.deviation * (across @ self.weights), self.deviation * spread
+        return across @ self.weights, np.sqrt(np.maximum(1.0 - (left**2).sum(axis=0), 1e-9))[:, None]
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Fitted to (n, d) values at n inputs: an average over likely shapes. `mean`, `deviation`: (d,) standard units."""
+
+    inputs: Inputs
+    parts: Sequence[Fitted]
+    mean: Array
+    deviation: Array
+
+    def predict(self, inputs: Inputs) -> tuple[Array, Array]:
+        """Mean and standard deviation, (m, d) each, of the values without noise."""
+        found = [(part.share, *part.predict(inputs, self.inputs)) for part in self.parts]
+        mean = np.sum([share * each for share, each, _ in found], axis=0)
+        square = np.sum([share * (each**2 + deviation**2) for share, each, deviation in found], axis=0)
+        spread = np.sqrt(np.maximum(square - mean**2, 1e-9))
+        return self.mean + self.deviation * mean, self.deviation * spread
+
+    def believing(self, inputs: Inputs, shown: Array) -> Surrogate:
+        """With p more inputs that are still being tried: each is taken for what is expected of it, or for the (p, d)
+        values that it has `shown` where those are higher. What is next will then keep away from them."""
+        known, floor = joined(self.inputs, inputs), (shown - self.mean) / self.deviation
+        pairs = Pairs.of(known, known)
+        parts = []
+        for part in self.parts:
+            believed = np.maximum(part.predict(inputs, self.inputs)[0], floor)
+            normal = np.concatenate([part.normal, believed])
+            _, factor, weights = _fitted(pairs.correlations(part.shape), normal, part.shape.noise)
+            parts.append(Fitted(part.shape, part.share, factor, normal, weights))
+        return Surrogate(known, parts, self.mean, self.deviation)
+
+    def improvement(self, inputs: Inputs, best: Array) -> Array:
+        """(m,) expected improvement over the (m, d) best values so far, averaged over columns and shapes."""
+        score = np.zeros(len(inputs))
+        for part in self.parts:
+            mean, deviation = part.predict(inputs, self.inputs)
+            each = expected_improvement(self.mean + self.deviation * mean, self.deviation * deviation, best)
+            score += part.share * each.mean(axis=1)
+        return score
+
+
+def joined(one: Inputs, other: Inputs) -> Inputs:
+    """The points of both, which have the same inputs."""
+    values = {name: np.concatenate([here, other.values[name]]) for name, here in one.values.items()}
+    method, kind = np.concatenate([one.method, other.method]), np.concatenate([one.kind, other.kind])
+    return Inputs(method, kind, values)
 
 
 def fit(inputs: Inputs, values: Array) -> Surrogate:
-    """The likeliest of the shapes. Raises ValueError for no value."""
+    """The likely shapes, each with its share of the likelihood. `values`: (n, d). Raises ValueError for no value."""
     if not len(inputs):
         raise ValueError("0 values: a surrogate needs one at least; propose without it")
-    mean, deviation = float(values.mean()), max(float(values.std()), 0.02)
+    mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), 0.02)
     normal, pairs = (values - mean) / deviation, Pairs.of(inputs, inputs)
-    found = ((*_fitted(pairs.correlations(shape), normal, shape.noise), shape) for shape in shapes(len(inputs.values)))
-    _, factor, weights, shape = max(found, key=lambda it: it[0])
-    return Surrogate(inputs, factor, weights, mean, deviation, shape)
+    found = [(*_fitted(pairs.correlations(shape), normal, shape.noise), shape) for shape in shapes(len(inputs.values))]
+    found = sorted(found, key=lambda it: -it[0])[:MOST_SHAPES]
+    likely = [(math.exp(it[0] - found[0][0]), *it[1:]) for it in found if it[0] > found[0][0] + math.log(NEGLIGIBLE)]
+    total = sum(it[0] for it in likely)
+    parts = [Fitted(shape, share / total, factor, normal, weights) for share, factor, weights, shape in likely]
+    return Surrogate(inputs, parts, mean, deviation)
 
 
 def _fitted(correlations: Array, normal: Array, noise: float) -> tuple[float, Array, Array]:
-    """Log likelihood up to a constant, Cholesky factor, and weights."""
+    """Log likelihood up to a constant (of the columns' average: they tell of the same trials), Cholesky factor, and
+    weights."""
     from scipy.linalg import cho_solve, cholesky
 
     correlations[np.diag_indices_from(correlations)] += noise
     factor = cholesky(correlations, lower=True, check_finite=False)
     weights = cho_solve((factor, True), normal, check_finite=False)
-    return -0.5 * float(normal @ weights) - float(np.log(np.diag(factor)).sum()), factor, weights
+    fits = float((normal * weights).sum(axis=0).mean())
+    return -0.5 * fits - float(np.log(np.diag(factor)).sum()), factor, weights
 
 
-def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
-    """(n,) of normal values over the best one so far (Jones, Schonlau & Welch 1998)."""
+def expected_improvement(mean: Array, deviation: Array, best: Array) -> Array:
+    """Of normal values over the best so far (Jones, Schonlau & Welch 1998); all three are broadcast."""
     from scipy.special import ndtr
 
     z = (mean - best) / deviation
@@ -135,11 +191,13 @@ def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
     return np.asarray(deviation * (z * ndtr(z) + density))
 
 
-def scalarised(points: Array, direction: tuple[float, float]) -> float:
-    """The best of (p, 2) points along a direction: max over points of min(x / a, y / b), squared; 0 if none is above 0.
+def scalarised(points: Array, directions: Array) -> Array:
+    """(d,) the best of (p, 2) points along each of (d, 2) directions (a, b): max over points of min(x / a, y / b),
+    squared; 0 if none is above 0.
 
     Over directions spread evenly on the quarter circle its mean is the hypervolume above (0, 0), up to a constant
-    (Zhang & Golovin 2020, arXiv 2006.04655), so a whole trajectory counts as the set of candidates that it is.
+    (Zhang & Golovin 2020, arXiv 2006.04655), so a whole trajectory counts as the set of candidates that it is, and the
+    mean of the expected improvements is the expected improvement of the hypervolume.
     """
-    along = np.minimum(points[:, 0] / direction[0], points[:, 1] / direction[1])
-    return float(np.clip(along.max(initial=0.0), 0.0, None) ** 2)
+    along = np.minimum(points[:, :1] / directions[:, 0], points[:, 1:] / directions[:, 1])
+    return np.asarray(np.clip(along.max(axis=0, initial=0.0), 0.0, None) ** 2)

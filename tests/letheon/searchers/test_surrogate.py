@@ -30,21 +30,21 @@ def random_inputs(seed: int, count: int) -> Inputs:
 
 def test_it_goes_through_data_without_noise() -> None:
     places = np.linspace(0, 1, 13)
-    surrogate = fit(line(places), np.sin(5 * places))
+    surrogate = fit(line(places), np.sin(5 * places)[:, None])
     between = places[:-1] + 1 / 24
-    assert np.abs(surrogate.predict(line(places))[0] - np.sin(5 * places)).max() < 0.05
-    assert np.abs(surrogate.predict(line(between))[0] - np.sin(5 * between)).max() < 0.1
+    assert np.abs(surrogate.predict(line(places))[0][:, 0] - np.sin(5 * places)).max() < 0.05
+    assert np.abs(surrogate.predict(line(between))[0][:, 0] - np.sin(5 * between)).max() < 0.1
 
 
 def test_it_is_less_sure_away_from_data() -> None:
     places = np.linspace(0, 0.3, 7)
-    _, deviation = fit(line(places), np.sin(9 * places)).predict(line(np.array([0.15, 0.45, 0.7, 1.0])))
-    assert (np.diff(deviation) > 0).all()
+    _, deviation = fit(line(places), np.sin(9 * places)[:, None]).predict(line(np.array([0.15, 0.45, 0.7, 1.0])))
+    assert (np.diff(deviation[:, 0]) > 0).all()
 
 
 def test_without_values_there_is_no_model() -> None:
     with pytest.raises(ValueError, match="needs one at least"):
-        fit(line(np.array([])), np.array([]))
+        fit(line(np.array([])), np.empty((0, 2)))
 
 
 @given(st.integers(0, 10**6), st.integers(1, 25), st.integers(0, 127))
@@ -60,7 +60,9 @@ def test_kernels_are_positive_definite(seed: int, count: int, number: int) -> No
 @given(st.integers(0, 10**6), st.integers(1, 12))
 def test_predictions_are_numbers(seed: int, count: int) -> None:
     inputs = random_inputs(seed, count)
-    mean, deviation = fit(inputs, np.random.default_rng(seed).random(count)).predict(random_inputs(seed + 1, 20))
+    values = np.random.default_rng(seed).random((count, 3))
+    mean, deviation = fit(inputs, values).predict(random_inputs(seed + 1, 20))
+    assert mean.shape == deviation.shape == (20, 3)
     assert np.isfinite(mean).all()
     assert (deviation > 0).all()
 
@@ -70,13 +72,13 @@ def test_expected_improvement_is_the_integral(mean: float, deviation: float, bes
     z = np.linspace(-9, 9, 20_001)
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     integral = np.trapezoid(np.maximum(mean + deviation * z - best, 0) * density, z)
-    found = expected_improvement(np.array([mean]), np.array([deviation]), best)[0]
+    found = expected_improvement(np.array([mean]), np.array([deviation]), np.array([best]))[0]
     assert found == pytest.approx(integral, abs=1e-5)
 
 
 def mean_scalarised(points: Array, count: int = 700) -> float:
     angles = (np.arange(count) + 0.5) / count * math.pi / 2
-    return float(np.mean([scalarised(points, (math.cos(angle), math.sin(angle))) for angle in angles]))
+    return float(scalarised(points, np.stack([np.cos(angles), np.sin(angles)], axis=1)).mean())
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -88,5 +90,40 @@ def test_over_all_directions_it_is_the_hypervolume(seed: int) -> None:
 
 
 def test_points_below_the_origin_are_worth_nothing() -> None:
-    assert scalarised(np.array([[-1.0, 0.5], [0.5, -1.0]]), (0.6, 0.8)) == 0.0
-    assert scalarised(np.empty((0, 2)), (0.6, 0.8)) == 0.0
+    direction = np.array([[0.6, 0.8]])
+    assert scalarised(np.array([[-1.0, 0.5], [0.5, -1.0]]), direction) == [0.0]
+    assert scalarised(np.empty((0, 2)), direction) == [0.0]
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 10**6), st.integers(2, 12))
+def test_the_average_of_shapes_keeps_their_moments(seed: int, count: int) -> None:
+    """Drawn from the parts by their shares, values have the mean and the deviation that are predicted."""
+    values = np.random.default_rng(seed).random((count, 2))
+    surrogate, asked = fit(random_inputs(seed, count), values), random_inputs(seed + 1, 5)
+    assert sum(part.share for part in surrogate.parts) == pytest.approx(1.0)
+    mean, deviation = surrogate.predict(asked)
+    each = [(part.share, *part.predict(asked, surrogate.inputs)) for part in surrogate.parts]
+    first = sum(share * (surrogate.mean + surrogate.deviation * m) for share, m, _ in each)
+    second = sum(
+        share * ((surrogate.mean + surrogate.deviation * m) ** 2 + (surrogate.deviation * d) ** 2)
+        for share, m, d in each
+    )
+    assert np.allclose(mean, first)
+    assert np.allclose(deviation**2, second - first**2, atol=1e-5)
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 10**6), st.integers(2, 12))
+def test_what_is_being_tried_is_not_tried_again(seed: int, count: int) -> None:
+    """Believed at their expectation, running trials lower the improvement expected of themselves, and shown values
+    above it are believed."""
+    values = np.random.default_rng(seed).random((count, 2))
+    surrogate, running = fit(random_inputs(seed, count), values), random_inputs(seed + 1, 3)
+    best = values.max(axis=0)[None, :]
+    nothing = np.full((3, 2), -9.0)
+    believing = surrogate.believing(running, nothing)
+    assert (believing.improvement(running, best) <= surrogate.improvement(running, best) + 1e-9).all()
+    assert np.allclose(believing.predict(running)[0], surrogate.predict(running)[0], atol=0.02)
+    shown = np.full((3, 2), 2.0)
+    assert (surrogate.believing(running, shown).predict(running)[0] > surrogate.predict(running)[0]).all()
