@@ -130,6 +130,8 @@ class TestBucket(StoreContract):
         monkeypatch.setenv(ROOT, "s3://no-such-bucket")
         with pytest.raises(TrackingError, match=r"writing an artifact failed:.*no-such-bucket|NoSuchBucket"):
             Tracker(tmp_path, "other", "sweep", SPEC, place.uri).check()
+        monkeypatch.setenv(ROOT, "s3://letheon-tests")
+        Tracker(tmp_path, "other", "sweep", SPEC, place.uri).check()  # the wrong bucket was not kept
 
 
 # ---- databases
@@ -279,6 +281,16 @@ def test_where_artifacts_go(monkeypatch: pytest.MonkeyPatch, uri: str, wanted: s
     if wanted is not None:
         monkeypatch.setenv(ROOT, wanted)
     assert artifact_location(Path("/r"), uri, "a study") == place
+
+
+@pytest.mark.parametrize("place", ["abfss://a@b.dfs.core.windows.net/x", "ftp://me:secret@host/x", "http://host/x"])
+def test_a_place_that_could_not_be_read_back_is_refused_before_anything_is_spent(
+    fresh_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv(ROOT, place)
+    with pytest.raises(TrackingError, match="set MLFLOW_DEFAULT_ARTIFACT_ROOT") as caught:
+        Tracker(tmp_path, "study", "sweep", SPEC, fresh_store).check()
+    assert "secret" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_anything_is_spent(

@@ -18,7 +18,8 @@ from letheon.checkpoints.manifest import (
     verify,
 )
 from letheon.redact import redact
-from letheon.tracking.shelf import Shelf, open_shelf
+from letheon.tracking.errors import TrackingError
+from letheon.tracking.shelf import Indirect, Shelf, open_shelf
 from letheon.tracking.store import local_folder, of_a_client
 from trainables.manifest import MANIFEST, sha256
 
@@ -83,16 +84,27 @@ def upload(client: MlflowClient, run_id: str, prefix: str, folder: Path, manifes
     client.log_artifact(run_id, str(folder / MANIFEST), prefix)
 
 
-def try_writing(client: MlflowClient, experiment: str) -> None:
-    """Put a small file where the experiment's artifacts go and take it away again, if that is allowed."""
+def try_writing(client: MlflowClient, location: str) -> None:
+    """Put a small file where a study's artifacts go, read it, and take it away again if that is allowed.
+
+    Raises TrackingError for a place that cannot be read back: checkpoints are registered only once they were.
+    """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    location = str(client.get_experiment(experiment).artifact_location)
-    place: Any = get_artifact_repository(location, tracking_uri=client.tracking_uri)
-    with tempfile.TemporaryDirectory(prefix="letheon-try-") as temporary:
-        path = Path(temporary) / _TRIED
-        path.write_text("letheon looks whether it can write here\n")
-        place.log_artifact(str(path))
+    try:
+        shelf = open_shelf(client, "", location)
+        place: Any = get_artifact_repository(location, tracking_uri=client.tracking_uri)
+        with tempfile.TemporaryDirectory(prefix="letheon-try-") as temporary:
+            path = Path(temporary) / _TRIED
+            path.write_text("letheon looks whether it can write here\n")
+            place.log_artifact(str(path))
+            if not isinstance(shelf, Indirect):  # which reads runs only
+                download(shelf, _TRIED, Path(temporary) / "back", path.stat().st_size)
+    except VerificationError as error:
+        raise TrackingError(
+            f"study's {error}",
+            "set MLFLOW_DEFAULT_ARTIFACT_ROOT; a study that exists keeps its place, so give it a new name",
+        ) from error
     with suppress(Exception):  # many may write and must not delete
         place.delete_artifacts(_TRIED)
 

@@ -115,11 +115,13 @@ class Tracker:
         try:
             with store.explained(self.uri, "connecting"), store.patience(0, _CHECK_SECONDS):
                 store.probe(self.uri)
-            with store.explained(self.uri, "opening the experiment"), store.patience(1, _SYNC_SECONDS):
-                client = self._open()
             with store.explained(self.uri, "writing an artifact"), store.patience(1, _SYNC_SECONDS):
-                assert self._experiment is not None
-                try_writing(client, self._experiment)
+                place = self._try_artifacts()  # before the experiment is made: its place can never be changed
+            with store.explained(self.uri, "opening the experiment"), store.patience(1, _SYNC_SECONDS):
+                self._open()
+            with store.explained(self.uri, "writing an artifact"), store.patience(1, _SYNC_SECONDS):
+                if place is None:  # the server has chosen it just now
+                    self._try_artifacts()
         except TrackingError as error:
             raise error if error.advice else TrackingError(str(error), fix) from error
 
@@ -230,6 +232,15 @@ class Tracker:
         if self._experiment is None:
             self._experiment = self._find_experiment(self._client)
         return self._client
+
+    def _try_artifacts(self) -> str | None:
+        """Write where the study's artifacts go; None if that is not known yet."""
+        client = store.open_client(self.uri)
+        experiment = client.get_experiment_by_name(self.study)
+        place = experiment.artifact_location if experiment else store.artifact_location(self.root, self.uri, self.study)
+        if place is not None:
+            try_writing(client, str(place))
+        return place
 
     def _find_experiment(self, client: MlflowClient) -> str:
         experiment = client.get_experiment_by_name(self.study)
