@@ -9,7 +9,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: quickstart test test-all check format bench environment browser lock clean help
+.PHONY: quickstart test test-all check audit-dependencies format bench environment browser lock clean help
 
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
@@ -20,11 +20,15 @@ test: environment browser ## the tests: killed drivers, whole sweeps and wheels 
 test-all: environment browser ## the same, and what is marked slow: too long for every commit
 	@$(BIN)/pytest
 
-check: environment ## lint, format, types and import rules; changes nothing
+check: environment ## lint, format, types, import rules, known vulnerabilities; changes nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy platform/letheon trainables tests $(wildcard benchmarks/*.py)
-	@$(BIN)/pytest -q tests/test_architecture.py
+	@$(BIN)/pytest -q tests/test_architecture.py tests/trust/test_sources.py tests/trust/test_dependencies.py
+	@$(BIN)/python .ci/audit_dependencies.py
+
+audit-dependencies: environment ## known vulnerabilities in the locked packages (part of `make check`; says so where it cannot be done)
+	@$(BIN)/python .ci/audit_dependencies.py
 
 format: environment ## format the code and repair what lint can repair
 	@$(BIN)/ruff format .
@@ -73,4 +77,4 @@ clean: ## remove .venv, builds and caches of tools; sweeps in .letheon stay
 	@find . -name '*.egg-info' -prune -exec rm -rf {} + -o -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

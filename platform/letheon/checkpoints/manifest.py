@@ -135,8 +135,8 @@ def check_name(name: str) -> None:
         or not all(_PART.fullmatch(part) for part in name.split("/"))
     ):
         raise VerificationError(
-            f"file name {name[:_MAX_NAME]!r}: must be a relative path of letters, digits, _ . + - and /, without .. ; "
-            "the store may have been tampered with"
+            f"file name {repr(name)[:_MAX_NAME]}: must be a relative path of letters, digits, _ . + - and /, "
+            "without .. ; the store may have been tampered with"
         )
     if path.suffix not in _SUFFIXES:
         raise VerificationError(

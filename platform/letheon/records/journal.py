@@ -40,7 +40,7 @@ _FIELDS: Mapping[str, Mapping[str, type]] = {
     "trial": {"trial": str, "stratum": str, "config": dict},
     "report": _OF_A_REPORT,
     "audit": {**_OF_A_REPORT, "stratum": str},
-    "end": {"trial": str, "outcome": str},
+    "end": {"trial": str, "outcome": str, "reason": str},
 }
 
 
