@@ -185,14 +185,16 @@ class Book:
             self._best[trial] = area, row
 
     def _tell_best(self, record: Record, trial: str, moment: int) -> None:
-        """One number to sort trials by, and the objectives of the checkpoint it stands for."""
-        area, row = self._best.get(trial, (math.nan, {}))
+        """One number to sort trials by, and the objectives of the checkpoint it stands for: no area where none is
+        feasible, for MLflow compares trials by the metrics that all of them have."""
+        area, row = self._best.get(trial, (0.0, {}))
         record.tags[BEST] = str(row.get("epoch", "none"))
+        record.once[BEST] = [Point("best/area", area, moment, 0)]
         if row:
             wanted = dict.fromkeys([*(axis.metric for axis in self._growth.goals.axes), "utility_ratio"])
             found = {key: number for key in wanted if (number := as_number(row["metrics"].get(key, ""))) is not None}
-            values = {"area": area, "epoch": float(row["epoch"]), **found}
-            record.once[BEST] = [Point(f"best/{key}", value, moment, 0) for key, value in values.items()]
+            values = {"epoch": float(row["epoch"]), **found}
+            record.once[BEST] += [Point(f"best/{key}", value, moment, 0) for key, value in values.items()]
 
     def _absorb_audit(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
         """A checkpoint's belongs to its trial's run, as it is; a retain model's (epoch 0) to the sweep's."""
