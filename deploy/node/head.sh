@@ -43,6 +43,7 @@ EOF
 default_permission = NO_PERMISSIONS
 database_uri = sqlite:///$settings/auth.db
 admin_username = admin
+auth_cache_ttl_seconds = 60
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 EOF
   mv "$settings/tracking.env.new" "$settings/tracking.env"
