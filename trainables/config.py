@@ -87,6 +87,11 @@ class WorkersConfig(Frozen):
     precision: Precision = "fp32"
     micro_batch_size: int = Field(default=8, ge=1, description="rows per worker in one forward pass")
     max_failures: int = Field(default=2, ge=0, description="restarts of a trial after the loss of a worker")
+    epoch_minutes: float = Field(
+        default=240,
+        gt=0,
+        description="a trial whose epoch (evaluation included) takes longer fails; its worker is ended",
+    )
     deepspeed: dict[str, Any] = Field(default_factory=lambda: {"zero_optimization": {"stage": 0}})
 
     @property

@@ -9,11 +9,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 NAMESPACE = "letheon"
+REASON_CHARACTERS = 2_000
 
 
 class MailboxChannel:
@@ -48,10 +50,12 @@ def serve(settings: dict[str, Any]) -> None:
     from trainables.group import Group
 
     group, resident = Group(rank, size, ray.train.torch.get_device()), cache(_resident)
-    mailbox = ray.get_actor(settings["mailbox"], namespace=NAMESPACE) if rank == 0 else None
+    mailbox: Any = ray.get_actor(settings["mailbox"], namespace=NAMESPACE)
+    if rank == 0:
+        ray.get(mailbox.enlist.remote(ray.get_runtime_context().current_actor))
     done = 0
     while True:
-        mine: Any = ray.get(mailbox.next_job.remote(done)) if mailbox is not None else None
+        mine: Any = ray.get(mailbox.next_job.remote(done)) if rank == 0 else None
         job = group.gather([mine])[0]
         if job is None:
             return
@@ -59,13 +63,29 @@ def serve(settings: dict[str, Any]) -> None:
         try:
             _run(content, resident, group, MailboxChannel(mailbox, done))
         except Exception as error:
-            traceback.print_exc()
-            if mailbox is not None:
-                ray.get(mailbox.fail.remote(done, f"{type(error).__name__}: {error}"))
+            with suppress(OSError):  # the log may lie on the full disk that the job failed of
+                traceback.print_exc()
+            if size > 1 and _is_lost_peer(error):
+                raise  # another rank is at fault; the mailbox counts the restart that follows
+            again = _tell(error, mailbox, done)
             if size > 1 or _is_poisoned(error):
                 # The other ranks wait in a collective, or the device is lost: Ray Train starts the group anew.
                 raise
+            if again:
+                resident.cache_clear()
+                done -= 1  # the mailbox hands the same job out once more
             _free(error)
+
+
+def _tell(error: Exception, mailbox: Any, generation: int) -> bool:
+    """Fail the job, unless it ran out of memory for the first time; returns whether it was memory."""
+    import ray
+
+    if not _is_out_of_memory(error):
+        ray.get(mailbox.fail.remote(generation, _reason(error)))
+        return False
+    ray.get(mailbox.ran_out_of_memory.remote(generation, f"{_reason(error)} (peak {_peak_gib():.1f} GiB)"))
+    return True
 
 
 def _resident() -> Any:
@@ -108,6 +128,36 @@ def _run_on_models(job: Any, resident: Any, group: Any, channel: MailboxChannel)
         return
     if group.rank == 0:
         channel.report(1, facts)
+
+
+def _reason(error: Exception) -> str:
+    """What the sweep is told; the whole of it is in the log."""
+    return f"{type(error).__name__}: {str(error)[:REASON_CHARACTERS]}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a device, or on the CPU, whose allocator raises a plain RuntimeError."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _peak_gib() -> float:
+    """Most memory that this process had: of its device, on a CPU of its own."""
+    import resource
+
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _is_lost_peer(error: Exception) -> bool:
+    """A collective broke off because a process at its other end is gone. Gloo raises a plain RuntimeError."""
+    import torch
+
+    return isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error)
 
 
 def _is_poisoned(error: Exception) -> bool:

@@ -26,6 +26,8 @@ class Mailbox:
         self._job: dict[str, Any] | None = None
         self._granted = 0
         self._starts = 0
+        self._short_at: int | None = None  # the start that ran out of memory first
+        self._worker: Any = None
         self._reports: dict[int, Report] = {}
         self._failure: str | None = None
         self._closed = False
@@ -40,6 +42,7 @@ class Mailbox:
         """Make `job` the current one; the former is abandoned at its next report. Returns the generation."""
         self._generation += 1
         self._job, self._granted, self._starts, self._reports, self._failure = job, 0, 0, {}, None
+        self._short_at = None
         await self._notify()
         return self._generation
 
@@ -68,11 +71,19 @@ class Mailbox:
         """How often workers have taken the current job: 1 if none was lost since."""
         return self._starts
 
+    async def worker(self) -> Any:
+        """The handle of the process that works for this mailbox now (rank 0), None before the first."""
+        return self._worker
+
     async def close(self) -> None:
         self._closed = True
         await self._notify()
 
-    # -- the workers' side (rank 0)
+    # -- the workers' side (rank 0, but for `fail` and `ran_out_of_memory`)
+
+    async def enlist(self, worker: Any) -> None:
+        """Rank 0 is the actor `worker` from now on."""
+        self._worker = worker
 
     async def next_job(self, after: int) -> tuple[int, dict[str, Any]] | None:
         """Wait for a job newer than generation `after`; None once the mailbox is closed.
@@ -89,7 +100,7 @@ class Mailbox:
             if self._closed or self._job is None:
                 return None
             self._starts += 1
-            if self._starts <= 1 + self._max_failures:
+            if self._starts <= 1 + self._max_failures + (self._short_at is not None):
                 return self._generation, self._job
             await self.fail(
                 self._generation, f"its worker was lost {self._starts - 1} times; max_failures is {self._max_failures}"
@@ -112,3 +123,14 @@ class Mailbox:
         if generation == self._generation and self._failure is None:
             self._failure = reason
             await self._notify()
+
+    async def ran_out_of_memory(self, generation: int, reason: str) -> None:
+        """The job may be started once more, in memory that was freed; a second time it has failed.
+
+        Several ranks may say so of one start, which counts once.
+        """
+        if generation == self._generation:
+            if self._short_at is None:
+                self._short_at = self._starts
+            elif self._short_at != self._starts:
+                await self.fail(generation, f"out of memory again after everything else was freed: {reason}")

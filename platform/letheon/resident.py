@@ -7,6 +7,7 @@ who decides whether it goes on is in the slot.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,14 +58,15 @@ class ResidentWorkers:
         generation: int = ray.get(self.mailbox.submit.remote(job))
         return generation
 
-    def run_epoch(self, generation: int, epoch: int) -> Report:
-        """Allow `epoch` and wait for its report.
+    def run_epoch(self, generation: int, epoch: int, minutes: float | None = None) -> Report:
+        """Allow `epoch` and wait for its report. After `minutes` the job fails and its worker is ended.
 
         Raises:
             RuntimeError: the Train run itself has ended.
         """
         import ray
 
+        deadline = None if minutes is None else time.monotonic() + 60 * minutes
         self.mailbox.grant.remote(generation, epoch)
         report = self.mailbox.take.remote(generation, epoch)
         while True:
@@ -74,6 +76,20 @@ class ResidentWorkers:
                 return result
             if not self._thread.is_alive():
                 raise RuntimeError(f"the resident workers of {self.name} have ended: {self.error}") from self.error
+            if deadline is not None and time.monotonic() > deadline:
+                return self._give_up(generation, f"epoch {epoch} took longer than trial.epoch_minutes {minutes:g}")
+
+    def _give_up(self, generation: int, reason: str) -> Report:
+        """Fail the job and end the worker that may be stuck in it: Ray Train starts another one."""
+        import ray
+
+        worker = ray.get(self.mailbox.worker.remote())
+        if worker is None:
+            reason += "; no worker has begun: the cluster may lack free resources"
+        ray.get(self.mailbox.fail.remote(generation, reason))
+        if worker is not None:
+            ray.kill(worker)
+        return {"failed": reason}
 
     def close(self, patience: float = CLOSE_SECONDS) -> None:
         """Let the workers leave their loop, and wait (`patience` seconds) for the Train run to clean up behind them."""

@@ -25,6 +25,8 @@ DISCOVERY = "prom_metrics_service_discovery.json"
 WORKER_ENVIRONMENT = {
     # The 2 s default would delay each of Ray Train's own polls by as much.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # It would log again what is printed: every line twice in a worker's log.
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",

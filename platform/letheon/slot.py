@@ -24,8 +24,10 @@ class Slot(tune.Trainable):
     """Config: the fields of a TrialConfig, and `slot` with the paths `storage` and `logs`."""
 
     def setup(self, config: dict[str, Any]) -> None:
+        workers = WorkersConfig.model_validate(config["workers"])
+        self._epoch_minutes = workers.epoch_minutes
         settings = ResidentSettings(
-            workers=WorkersConfig.model_validate(config["workers"]),
+            workers=workers,
             storage=Path(config["slot"]["storage"]),
             logs=Path(config["slot"]["logs"]),
         )
@@ -42,7 +44,7 @@ class Slot(tune.Trainable):
 
         Never `done`: the scheduler ends trials, and Tune does not ask it about a result that is done.
         """
-        report = self._resident.run_epoch(self._generation, self._epoch + 1)
+        report = self._resident.run_epoch(self._generation, self._epoch + 1, self._epoch_minutes)
         if "failed" in report:
             return {"epoch": self._epoch, "failed": report["failed"]}
         self._epoch += 1

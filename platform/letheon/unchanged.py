@@ -12,7 +12,7 @@ from letheon.errors import LetheonError
 from letheon.records import Row, jsonable
 from letheon.redact import redact
 
-FREE = ("budget", "trial.max_failures")
+FREE = ("budget", "trial.max_failures", "trial.epoch_minutes")
 """What may be changed in the file of a sweep that has begun, by the beginning of its path."""
 
 GROUND = ("benchmark_digest", "target_digest", "retain_digest")

@@ -123,12 +123,30 @@ def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, resi
     assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
 
 
-def test_two_workers_under_zero_3_agree_with_one(trials: Trials, resident: ResidentWorkers, spec: SweepSpec) -> None:
+def test_a_worker_that_hangs_fails_its_trial_only(trials: Trials, resident: ResidentWorkers) -> None:
+    generation = trials.submit(resident, "hung", GA)
+    resident.run_epoch(generation, 1)
+    pid = pid_of_worker(resident)
+    os.kill(pid, signal.SIGSTOP)  # no thread of it answers anybody
+    started = time.monotonic()
+    failed = resident.run_epoch(generation, 2, minutes=0.05)["failed"]
+    assert "epoch 2 took longer than trial.epoch_minutes 0.05" in failed
+    assert time.monotonic() - started < 30
+    assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
+    assert not process_exists(pid)
+
+
+def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
+    trials: Trials, resident: ResidentWorkers, spec: SweepSpec
+) -> None:
     alone = trials.run(resident, "alone", NPO_RT, epochs=1)[0]
     sharded = {"workers": 2, "deepspeed": {"zero_optimization": {"stage": 3}}}
     trials._spec = spec.model_copy(update={"trial": spec.trial.model_copy(update=sharded)})
     pair = ResidentWorkers(trials.settings(**sharded))
-    together = trials.run(pair, "together", NPO_RT, epochs=1)[0]
+    generation = trials.submit(pair, "together", NPO_RT)
+    together = kept(pair.run_epoch(generation, 1))
+    os.kill(pid_of_worker(pair, rank=1), signal.SIGKILL)  # rank 0 sees no more than a broken connection
+    assert pair.run_epoch(generation, 2)["restarts"] == 1
     pair.close()
     assert together.keys() == alone.keys()
     for key in ("loss", "model_utility", "forget_probability", "retain_probability", "forget_truth_ratio"):
@@ -166,17 +184,17 @@ def process_exists(pid: int) -> bool:
     return Path("/proc", str(pid)).exists()
 
 
-def pid_of_worker(resident: ResidentWorkers) -> int:
-    """The process of rank 0, once it is there."""
-    wait_until(lambda: worker_pid(resident) is not None)
-    return worker_pid(resident) or 0
+def pid_of_worker(resident: ResidentWorkers, rank: int = 0) -> int:
+    """The process of a rank, once it is there."""
+    wait_until(lambda: worker_pid(resident, rank) is not None)
+    return worker_pid(resident, rank) or 0
 
 
-def worker_pid(resident: ResidentWorkers) -> int | None:
-    """The process of rank 0 now, known by its log file."""
+def worker_pid(resident: ResidentWorkers, rank: int = 0) -> int | None:
+    """The process of a rank now, known by its log file."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(process / "fd" / "1").endswith(f"{resident.name}-rank0.log"):
+            if os.readlink(process / "fd" / "1").endswith(f"{resident.name}-rank{rank}.log"):
                 return int(process.name)
         except OSError:
             continue

@@ -1,0 +1,104 @@
+"""Small sweeps of the synthetic experiment with faults planted in their workers; see `injected/sitecustomize.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from letheon.records import Journal
+from tests.letheon.small_sweep import command
+
+INJECTED = Path(__file__).parent / "injected"
+
+SPACE = """\
+name: faulty
+benchmark: {{name: synthetic}}
+search:
+  method: npo_rt
+  forget_fraction: 1.0
+  learning_rate: {{loguniform: [5.0e-3, 1.0e-2]}}
+  beta: 1.0
+  retain_weight: 1.0
+scheduler: {{name: none, max_epochs: {epochs}}}
+searcher: {{name: random}}
+budget: {{trials: {trials}}}
+trial: {{max_failures: 1, cpus_per_worker: {cpus}}}
+seeds: [1]
+"""
+Faults = Mapping[str, Mapping[str, Any]]
+
+
+class FaultySweep:
+    """One sweep below `folder`, its command, its journal and its logs."""
+
+    def __init__(self, folder: Path, trials: int, epochs: int, faults: Faults, cpus: float = 1) -> None:
+        self.folder, self.root, self.name = folder, folder / "root", "faulty"
+        self.space, self.plan = folder / "faulty.yaml", folder / "faults.json"
+        self.space.write_text(SPACE.format(trials=trials, epochs=epochs, cpus=cpus))
+        self.plan.write_text(json.dumps(faults))
+        self.place = self.root / "sweeps" / self.name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        paths = [str(INJECTED), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "LETHEON_TEST_FAULTS": str(self.plan)}
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return Journal.read(self.place / "journal.jsonl")
+
+    def kind(self, kind: str) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["kind"] == kind]
+
+    @property
+    def ends(self) -> dict[str, dict[str, Any]]:
+        return {row["trial"]: row for row in self.kind("end")}
+
+    @property
+    def logs(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in sorted((self.place / "logs").glob("*.log")))
+
+    def release(self, trial: str) -> None:
+        """Let a trial go on that holds."""
+        Path(f"{self.plan}.{trial}.go").touch()
+
+    def run(self, *arguments: str | Path, seconds: float = 600) -> subprocess.CompletedProcess[str]:
+        """A command to its end."""
+        line = [*command(*arguments), "--root", str(self.root)]
+        return subprocess.run(line, capture_output=True, text=True, timeout=seconds, check=False, env=self.environment)
+
+    @contextmanager
+    def started(self, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+        """A command in a process group of its own, ended with the block; its output is in `output`."""
+        log = self.output.open("ab")
+        line = [*command(*arguments), "--root", str(self.root)]
+        process = subprocess.Popen(
+            line, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=self.environment
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait(30)
+            log.close()
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "output.log"
+
+    def processes(self) -> list[str]:
+        """Command lines of everything that still runs for this sweep."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if str(self.plan) in (process / "environ").read_bytes().decode(errors="replace"):
+                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            except OSError:  # it ended meanwhile, or is not ours to look at
+                continue
+        return found

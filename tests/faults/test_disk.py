@@ -1,0 +1,100 @@
+"""The disk of the trials is full in mid-sweep, for a while: a small file system in memory, filled to its last page."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from letheon.front import front_of
+from letheon.spec import load_spec
+from letheon.spec_objectives import goals_of
+from tests.faults.support import FaultySweep
+from tests.letheon.small_sweep import wait_for
+
+TRIALS, EPOCHS = 4, 3
+HELD = {"t001": 2, "t002": 1}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
+    """The finished sweep: room ran out for t001 and came back for t002."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system to fill")
+    cpus = float(len(os.sched_getaffinity(0)))
+    faults = {trial: {"fault": "hold", "epoch": epoch} for trial, epoch in HELD.items()}
+    sweep = FaultySweep(tmp_path_factory.mktemp("disk"), TRIALS, EPOCHS, faults, cpus)
+    disk = Disk(sweep.place / "trials")
+    try:
+        disk.mount()
+        fill_for_a_while(sweep, disk)
+        yield sweep
+    finally:
+        disk.unmount()
+
+
+class Disk:
+    """A file system in memory at a folder, with a file on it that takes all that is left."""
+
+    def __init__(self, folder: Path, size: str = "16m") -> None:
+        self.folder, self.size, self.ballast = folder, size, folder / ".ballast"
+
+    def mount(self) -> None:
+        self.folder.mkdir(parents=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={self.size}", "tmpfs", str(self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "-l", str(self.folder)], capture_output=True, check=False)
+
+    def fill(self) -> None:
+        """Whole pages first, then what is left of the last one does not matter: files take whole pages."""
+        with pytest.raises(OSError, match="No space left"), self.ballast.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    def free(self) -> None:
+        self.ballast.unlink()
+
+
+def fill_for_a_while(sweep: FaultySweep, disk: Disk) -> None:
+    with sweep.started("sweep", sweep.space) as driver:
+        wait_for(lambda: comes_to(sweep, "t001", 1), driver)
+        disk.fill()
+        sweep.release("t001")
+        wait_for(lambda: any(row["trial"] == "t002" for row in sweep.kind("trial")), driver)
+        disk.free()
+        sweep.release("t002")
+        assert driver.wait(300) == 0, sweep.output.read_text()
+
+
+def comes_to(sweep: FaultySweep, trial: str, epoch: int) -> bool:
+    """The trial has reported this epoch, and holds in the next one or is about to."""
+    return any((row["trial"], row["epoch"]) == (trial, epoch) for row in sweep.kind("report"))
+
+
+def test_the_trial_that_had_no_room_failed_of_it_and_others_went_on(sweep: FaultySweep) -> None:
+    outcomes = {trial: row["outcome"] for trial, row in sweep.ends.items()}
+    assert outcomes == {"t000": "completed", "t001": "failed", "t002": "completed", "t003": "completed"}
+    assert "No space left on device" in sweep.ends["t001"]["reason"]
+    reports = [(row["trial"], row["epoch"]) for row in sweep.kind("report")]
+    whole = [(trial, epoch) for trial in ("t000", "t002", "t003") for epoch in range(1, EPOCHS + 1)]
+    assert sorted(reports) == sorted([*whole, ("t001", 1)])
+
+
+def test_nothing_half_written_is_left_and_the_front_has_its_weights(sweep: FaultySweep) -> None:
+    assert not list((sweep.place / "trials").glob("*/.epoch-*"))
+    goals = goals_of(load_spec(sweep.place / "spec.yaml"))
+    strata = front_of(sweep.rows, goals=goals)["strata"]
+    assert any(stratum["points"] for stratum in strata.values())
+    for stratum in strata.values():
+        for point in stratum["points"]:
+            folder = sweep.place / "trials" / point["trial"] / f"epoch-{point['epoch']:03d}" / "model"
+            assert (folder / "model.safetensors").stat().st_size > 0

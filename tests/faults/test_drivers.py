@@ -1,0 +1,162 @@
+"""One sweep whose driver, files and Ray come to harm, one after the other: it ends as if nothing had been.
+
+A trial that holds in its fourth epoch makes every moment the same on a fast machine and on a slow one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from letheon.preparation import layout, trial_config
+from letheon.spec import load_spec
+from tests.faults.support import FaultySweep
+from tests.letheon.small_sweep import wait_for
+from trainables.config import Hyperparameters
+from trainables.synthetic.loop import run_trial
+
+TRIALS, EPOCHS = 3, 5
+HELD = {"fault": "hold", "epoch": 4}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> FaultySweep:
+    """The finished sweep. One slot, so that the order of its trials is fixed."""
+    cpus = float(len(os.sched_getaffinity(0)))
+    sweep = FaultySweep(tmp_path_factory.mktemp("drivers"), TRIALS, EPOCHS, {"t000": HELD, "t001": HELD}, cpus)
+    interrupt_twice(sweep)
+    edit_the_file(sweep)
+    damage_the_last_epoch(sweep)
+    lose_the_raylet(sweep)
+    done = sweep.run("resume", sweep.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sweep
+
+
+def interrupt_twice(sweep: FaultySweep) -> None:
+    with sweep.started("sweep", sweep.space) as driver:
+        wait_for(lambda: len(sweep.kind("report")) == 3, driver)
+        started = time.monotonic()
+        os.kill(driver.pid, signal.SIGINT)
+        time.sleep(0.5)
+        os.kill(driver.pid, signal.SIGINT)
+        assert driver.wait(60) == 130, sweep.output.read_text()
+        (sweep.folder / "seconds").write_text(str(time.monotonic() - started))
+    (sweep.folder / "interrupted.log").write_text(sweep.output.read_text())
+    wait_until_gone(sweep)
+    assert sweep.rows[-1]["kind"] == "sweep"
+
+
+def edit_the_file(sweep: FaultySweep) -> None:
+    """Refused as long as it is edited."""
+    file = sweep.place / "spec.yaml"
+    text = file.read_text()
+    content = yaml.safe_load(text)
+    content["scheduler"]["max_epochs"] = EPOCHS + 1
+    file.write_text(yaml.safe_dump(content))
+    refused = sweep.run("resume", sweep.name)
+    (sweep.folder / "edited.log").write_text(refused.stderr)
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    file.write_text(text)
+
+
+def damage_the_last_epoch(sweep: FaultySweep) -> None:
+    """A bit of the optimizer state that the trial would go on from."""
+    [state] = (sweep.place / "trials" / "t000" / "epoch-003" / "state").iterdir()
+    content = bytearray(state.read_bytes())
+    content[-1] ^= 1
+    state.write_bytes(content)
+
+
+def lose_the_raylet(sweep: FaultySweep) -> None:
+    """While t001 holds: the node manager of the only machine is killed, and the driver cannot go on."""
+    sweep.release("t000")
+    with sweep.started("resume", sweep.name) as driver:
+        wait_for(lambda: any(row["trial"] == "t001" for row in sweep.kind("report")), driver)
+        os.kill(raylet_of(driver.pid), signal.SIGKILL)
+        (sweep.folder / "raylet.code").write_text(str(driver.wait(150)))
+    wait_until_gone(sweep)
+    sweep.release("t001")
+
+
+def raylet_of(driver: int) -> int:
+    """The child of the driver that is Ray's node manager."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == driver and os.readlink(process / "exe").endswith("raylet"):
+                return int(process.name)
+        except OSError:
+            continue
+    raise AssertionError("the driver has no raylet")
+
+
+def wait_until_gone(sweep: FaultySweep, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while sweep.processes():
+        assert time.monotonic() < deadline, sweep.processes()
+        time.sleep(0.2)
+
+
+def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(sweep: FaultySweep) -> None:
+    assert float((sweep.folder / "seconds").read_text()) < 45
+    said = (sweep.folder / "interrupted.log").read_text()
+    assert "letheon resume faulty" in said
+    assert "Traceback" not in said
+
+
+def test_an_edited_file_is_refused_field_by_field(sweep: FaultySweep) -> None:
+    first, fix = (sweep.folder / "edited.log").read_text().splitlines()
+    assert first == f"scheduler.max_epochs: {EPOCHS} when the sweep began, {EPOCHS + 1} now"
+    assert "--warm-start faulty" in fix
+
+
+def test_a_damaged_epoch_is_trained_again_and_said(sweep: FaultySweep) -> None:
+    assert "t000: epoch 3 is damaged; going on from epoch 2" in sweep.logs
+
+
+def test_a_lost_raylet_ends_the_driver_and_nothing_runs_on(sweep: FaultySweep) -> None:
+    assert int((sweep.folder / "raylet.code").read_text()) != 0
+    assert sweep.processes() == []
+
+
+def test_every_epoch_was_reported_once(sweep: FaultySweep) -> None:
+    reports = [(row["trial"], row["epoch"]) for row in sweep.kind("report")]
+    wanted = [(f"t{i:03d}", epoch) for i in range(TRIALS) for epoch in range(1, EPOCHS + 1)]
+    assert sorted(reports) == wanted
+    assert {row["outcome"] for row in sweep.ends.values()} == {"completed"}
+
+
+class Kept:
+    """A channel that lets everything pass."""
+
+    def __init__(self) -> None:
+        self.reports: list[dict[str, Any]] = []
+
+    def may_run(self, epoch: int) -> bool:
+        return True
+
+    def report(self, epoch: int, metrics: dict[str, Any]) -> None:
+        self.reports.append(metrics)
+
+
+def test_metrics_are_those_of_trials_that_nothing_happened_to(sweep: FaultySweep, tmp_path: Path) -> None:
+    spec = load_spec(sweep.place / "spec.yaml")
+    prepared = layout(spec, sweep.root)
+    for row in sweep.kind("trial"):
+        channel = Kept()
+        hyper = Hyperparameters.model_validate(row["config"])
+        run_trial(trial_config(spec, prepared, row["trial"], hyper, tmp_path / row["trial"]), channel)
+        found = [report["metrics"] for report in sweep.kind("report") if report["trial"] == row["trial"]]
+        for undisturbed, metrics in zip(channel.reports, found, strict=True):
+            for name, value in undisturbed.items():
+                if "seconds" not in name:
+                    assert metrics[name] == pytest.approx(value, rel=1e-9), (row["trial"], name)
