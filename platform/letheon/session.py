@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from trainables.worker import NAMESPACE
@@ -99,16 +100,24 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
 def terminated_as_interrupted() -> Iterator[None]:
     """SIGTERM, by which schedulers of clusters and machines end a process, means the same as Ctrl-C within the block.
 
-    Ray's own handler would leave at once, without a word in the journal. Outside of the main thread nothing changes.
+    Ray's own handler would leave at once, without a word in the journal. What Ctrl-C would call is called, not sent: in
+    Ray's jobs SIGINT is blocked. Outside of the main thread nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _as_interrupt(_: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
 
 
 def _wait_for_processes(folder: Path, seconds: float = 10.0) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C while models are still being made: the command does not wait for them, and nothing runs on."""
+"""SIGTERM, which means what Ctrl-C means, while models are still being made: nobody waits for them, nothing runs on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ EPOCHS = 100_000  # of fine-tuning: longer than anyone would wait
 EXIT_INTERRUPTED = 130
 
 
-def test_ctrl_c_abandons_a_preparation(tmp_path: Path) -> None:
+def test_a_termination_abandons_a_preparation(tmp_path: Path) -> None:
     text = SPACE.replace("recipe: {epochs: 12}", f"recipe: {{epochs: {EPOCHS}}}")
     driver = start("sweep", write_space(tmp_path, text), root=tmp_path, log=tmp_path / "driver.log")
     logs = tmp_path / "sweeps" / "small" / "logs"
     base = tmp_path / "models"
     wait_for(lambda: any(base.glob("base-*/prepared.json")) and any(logs.glob("*rank0.log")), driver)
-    os.kill(driver.pid, signal.SIGINT)
+    os.kill(driver.pid, signal.SIGTERM)
     assert driver.wait(120) == EXIT_INTERRUPTED, (tmp_path / "driver.log").read_text()
     assert not any(base.glob("target-*"))
     status = json.loads(letheon("status", "small", "--json", root=tmp_path).stdout)
