@@ -97,6 +97,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
     """Run trials, as many at a time as there is room for, until the conductor has no more."""
     from ray import tune
 
+    from letheon.lost_nodes import LostNodes
     from letheon.schedulers.adapter import JournalScheduler
     from letheon.searchers.adapter import JournalSearcher
     from letheon.slot import Slot
@@ -119,6 +120,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=2),
             failure_config=tune.FailureConfig(max_failures=sweep.spec.trial.max_failures),
+            callbacks=[LostNodes()],
         ),
     )
     tuner.fit()

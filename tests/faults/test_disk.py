@@ -84,9 +84,9 @@ def test_the_trial_that_had_no_room_failed_of_it_and_others_went_on(sweep: Fault
     outcomes = {trial: row["outcome"] for trial, row in sweep.ends.items()}
     assert outcomes == {"t000": "completed", "t001": "failed", "t002": "completed", "t003": "completed"}
     assert "No space left on device" in sweep.ends["t001"]["reason"]
-    reports = [(row["trial"], row["epoch"]) for row in sweep.kind("report")]
-    whole = [(trial, epoch) for trial in ("t000", "t002", "t003") for epoch in range(1, EPOCHS + 1)]
-    assert sorted(reports) == sorted([*whole, ("t001", 1)])
+    reports = [(row["trial"], row["epoch"]) for row in sweep.kind("report") if row["trial"] != "t001"]
+    assert sorted(reports) == [(trial, epoch) for trial in ("t000", "t002", "t003") for epoch in range(1, EPOCHS + 1)]
+    assert sweep.ends["t001"]["epoch"] < EPOCHS  # weights that are deleted meanwhile may make room for one more
 
 
 def test_nothing_half_written_is_left_and_the_front_has_its_weights(sweep: FaultySweep) -> None:

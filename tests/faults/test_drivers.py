@@ -124,7 +124,8 @@ def test_a_damaged_epoch_is_trained_again_and_said(sweep: FaultySweep) -> None:
 
 
 def test_a_lost_raylet_ends_the_driver_and_nothing_runs_on(sweep: FaultySweep) -> None:
-    assert int((sweep.folder / "raylet.code").read_text()) != 0
+    assert int((sweep.folder / "raylet.code").read_text()) == 3
+    assert "no node of the cluster is alive any more" in sweep.output.read_text()
     assert sweep.processes() == []
 
 
@@ -157,6 +158,6 @@ def test_metrics_are_those_of_trials_that_nothing_happened_to(sweep: FaultySweep
         run_trial(trial_config(spec, prepared, row["trial"], hyper, tmp_path / row["trial"]), channel)
         found = [report["metrics"] for report in sweep.kind("report") if report["trial"] == row["trial"]]
         for undisturbed, metrics in zip(channel.reports, found, strict=True):
-            for name, value in undisturbed.items():
-                if "seconds" not in name:
-                    assert metrics[name] == pytest.approx(value, rel=1e-9), (row["trial"], name)
+            steady = [name for name in metrics if "seconds" not in name and name != "restarts"]
+            assert {"loss", "forget_kl", "retain_kl", "utility_ratio"} <= set(steady)
+            assert [metrics[name] for name in steady] == pytest.approx([undisturbed[name] for name in steady], rel=1e-9)
