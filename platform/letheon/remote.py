@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import os
 import re
 import shlex
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from letheon.errors import LetheonError
+from letheon.errors import LetheonError, SpecErrors
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -29,6 +29,7 @@ ASK_SECONDS = 120.0
 POLL_SECONDS = 0.3
 TOKEN = Path("~/.ray/auth_token")
 # The mark is in two pieces: Ray logs the command too, and must not be taken for its answer.
+FILE, LONGEST = "/dev/fd/9", 100_000  # Linux takes 131,072 characters in one argument
 SAY = 'echo {}""{} "$code" "$(printf "%s\\n" "$out" | base64 -w 0)"'
 
 
@@ -66,9 +67,8 @@ class Jobs:
                 "and has ~/.ray/auth_token the cluster's token?"
             ) from error
 
-    def submit(self, sweep: str, command: Sequence[str], files: Mapping[str, str]) -> str:
-        """Run `command` on the head in a folder with `files` (name -> text). Returns the job's id: the sweep's name,
-        with a number behind it when it is not the first.
+    def submit(self, sweep: str, entrypoint: str) -> str:
+        """Run it on the head. Returns the job's id: the sweep's name, with a number behind it when it is not the first.
 
         Raises:
             AlreadySubmitted: the command begins a sweep that was submitted before, or the sweep runs.
@@ -80,17 +80,11 @@ class Jobs:
                 f"sweep {sweep!r} runs as job {running.submission_id!r}; `letheon status {sweep} --address …` shows it"
             )
         name = sweep if not earlier else f"{sweep}.{len(earlier) + 1}"
-        with tempfile.TemporaryDirectory() as folder:
-            for file, text in files.items():
-                Path(folder, file).write_text(text)
-            # The time between SIGTERM and SIGKILL: a driver that is stopped says so in its records first.
-            environment = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
-            self._client.submit_job(
-                entrypoint=f"exec {shlex.join(command)}",
-                submission_id=name,
-                runtime_env={"working_dir": folder, "env_vars": environment},
-                metadata={SWEEP: sweep},
-            )
+        # The time between SIGTERM and SIGKILL: a driver that is stopped says so in its records first.
+        environment = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+        self._client.submit_job(
+            entrypoint=entrypoint, submission_id=name, runtime_env={"env_vars": environment}, metadata={SWEEP: sweep}
+        )
         return name
 
     def of(self, sweep: str) -> list[JobDetails]:
@@ -154,14 +148,28 @@ def answer_in(log: str, mark: str) -> tuple[int, str]:
     return int(found[1]), base64.b64decode(found[2]).decode(errors="replace")
 
 
-def sweep_command(file: str, sweep: str, root: str | None) -> list[str]:
-    """What the head runs for a new sweep."""
-    return ["letheon", "sweep", file, "--name", sweep, "--address", "auto", *_root(root)]
+def sweep_job(text: str, sweep: str, root: str | None) -> str:
+    """What the head runs for a new sweep; `text` is its file.
+
+    The file travels inside of the command, and is gone from the head's disk when the driver reads it. A working folder
+    of Ray's would be the usual way, but it may be removed while its job runs, and then nothing works in it.
+
+    Raises:
+        SpecErrors: the file is too long for a command.
+    """
+    packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    if len(packed) > LONGEST:
+        raise SpecErrors(
+            [f"{sweep}: the sweep file is too long to be sent ({len(packed)} of {LONGEST} characters, packed)"]
+        )
+    command = ["letheon", "sweep", FILE, "--name", sweep, "--address", "auto", *_root(root)]
+    unpack = f'f=$(mktemp) && echo {packed} | base64 -d | gunzip >"$f" && exec 9<"$f" && rm "$f"'
+    return f"exec bash -c {shlex.quote(f'{unpack} && exec {shlex.join(command)}')}"
 
 
-def resume_command(sweep: str, root: str | None) -> list[str]:
+def resume_job(sweep: str, root: str | None) -> str:
     """What the head runs to go on with one."""
-    return ["letheon", "resume", sweep, "--address", "auto", *_root(root)]
+    return f"exec {shlex.join(['letheon', 'resume', sweep, '--address', 'auto', *_root(root)])}"
 
 
 def _root(root: str | None) -> list[str]:

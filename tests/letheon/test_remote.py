@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import socket
 import subprocess
 import time
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from letheon.errors import SpecErrors
 from letheon.records import Journal
-from letheon.remote import SAY, Jobs, NoAnswer, answer_in, resume_command, sweep_command
+from letheon.remote import SAY, Jobs, NoAnswer, answer_in, resume_job, sweep_job
 from tests.letheon.cluster_process import Nodes, nodes
 from tests.letheon.small_sweep import command, write_space
 
@@ -39,17 +41,23 @@ def test_bash_says_the_mark_the_code_and_the_output() -> None:
     assert answer_in(log, "abcdef") == (3, "a\nb\n")
 
 
+def test_the_file_arrives_whole_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "letheon").write_text('#!/bin/sh\necho "$@"; cat "$2"; cat "$2"\n')
+    (tmp_path / "letheon").chmod(0o755)
+    (tmp_path / "temporary").mkdir()
+    text = 'name: it\'s\nnote: "$HOME" `id` \\ ü\n'
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "temporary")}
+    job = sweep_job(text, "small", "/srv/a b")
+    told = subprocess.run(["sh", "-c", job], env=environment, capture_output=True, text=True, check=True).stdout
+    assert told == f"sweep /dev/fd/9 --name small --address auto --root /srv/a b\n{text}{text}"
+    assert list((tmp_path / "temporary").iterdir()) == []
+    with pytest.raises(SpecErrors, match="too long"):
+        sweep_job(os.urandom(200_000).hex(), "small", None)
+
+
 def test_the_head_s_own_root_unless_another_is_given() -> None:
-    assert sweep_command("sweep.yaml", "s", None) == [
-        "letheon",
-        "sweep",
-        "sweep.yaml",
-        "--name",
-        "s",
-        "--address",
-        "auto",
-    ]
-    assert resume_command("s", "/srv/x")[-2:] == ["--root", "/srv/x"]
+    assert resume_job("s", None) == "exec letheon resume s --address auto"
+    assert resume_job("s", "/srv/x").endswith("--root /srv/x")
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -36,18 +36,18 @@ def submit(
     wait: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
 ) -> None:
     """Run a sweep as a job of a cluster; it goes on when this machine goes away."""
-    from letheon.remote import Jobs, resume_command, sweep_command
+    from letheon.remote import Jobs, resume_job, sweep_job
     from letheon.spec import dump_spec, load_spec
     from letheon.spec_rules import require_name
 
     if resume:
-        sweep, command, files = space, resume_command(space, root), {}
+        sweep, entrypoint = space, resume_job(space, root)
     else:
         spec = load_spec(space, overrides or ())
         sweep = name or spec.name
-        command, files = sweep_command("sweep.yaml", sweep, root), {"sweep.yaml": dump_spec(spec)}
+        entrypoint = sweep_job(dump_spec(spec), sweep, root)
     require_name(sweep)
-    job = Jobs(address).submit(sweep, command, files)
+    job = Jobs(address).submit(sweep, entrypoint)
     typer.echo(f"submitted   {job}")
     typer.echo(f"watch it    letheon status {sweep} --watch --address {address}")
     typer.echo(f"stop it     letheon stop {sweep} --address {address}")
