@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from letheon.errors import LetheonError, SpecErrors
 
@@ -27,6 +27,7 @@ SWEEP = "letheon.sweep"  # a job's metadata: the sweep that it works on
 STOP_SECONDS = 120
 ASK_SECONDS = 120.0
 POLL_SECONDS = 0.3
+NOT_READY, READY_SECONDS = "No available agent", 60.0
 TOKEN = Path("~/.ray/auth_token")
 # The mark is in two pieces: Ray logs the command too, and must not be taken for its answer.
 FILE, LONGEST = "/dev/fd/9", 100_000  # Linux takes 131,072 characters in one argument
@@ -35,6 +36,12 @@ SAY = 'echo {}""{} "$code" "$(printf "%s\\n" "$out" | base64 -w 0)"'
 
 class AlreadySubmitted(LetheonError):
     """A job of the cluster works on the sweep, or has."""
+
+
+class Refused(LetheonError):
+    """The cluster does not take a job."""
+
+    exit_code = 3
 
 
 class UnknownJob(LetheonError):
@@ -82,10 +89,24 @@ class Jobs:
         name = sweep if not earlier else f"{sweep}.{len(earlier) + 1}"
         # The time between SIGTERM and SIGKILL: a driver that is stopped says so in its records first.
         environment = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
-        self._client.submit_job(
+        self._begin(
             entrypoint=entrypoint, submission_id=name, runtime_env={"env_vars": environment}, metadata={SWEEP: sweep}
         )
         return name
+
+    def _begin(self, **job: Any) -> str:
+        """A job's id. A cluster that has just started has nobody yet who could run it. Raises Refused."""
+        end = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                return str(self._client.submit_job(**job))
+            except RuntimeError as error:
+                if NOT_READY not in str(error) or time.monotonic() > end:
+                    cause = " ".join(str(error).split())[:300]
+                    raise Refused(
+                        f"the cluster does not take the job: {cause}; look at it with `ray status`"
+                    ) from error
+            time.sleep(1.0)
 
     def of(self, sweep: str) -> list[JobDetails]:
         """All jobs that worked on the sweep, the newest last."""
@@ -124,7 +145,7 @@ class Jobs:
         """Exit code and output of a `letheon` command on the head. Raises NoAnswer."""
         mark = uuid.uuid4().hex
         script = f"out=$(letheon {shlex.join(arguments)} 2>&1); code=$?; {SAY.format(mark[:16], mark[16:])}"
-        job = self._client.submit_job(entrypoint=f"bash -c {shlex.quote(script)}", submission_id=f"ask-{mark[:12]}")
+        job = self._begin(entrypoint=f"bash -c {shlex.quote(script)}", submission_id=f"ask-{mark[:12]}")
         self._ended(job, ASK_SECONDS)
         log = self._client.get_job_logs(job)
         self._client.delete_job(job)
