@@ -82,6 +82,8 @@ def disturbed(sweep: Any, server: Any, chance: random.Random, until: float) -> d
         wait_for(lambda pause=pause: sweep.over or time.monotonic() > pause, LIMIT)
         if not sweep.over and time.monotonic() < until:
             harm.once()
+    if sweep.is_interrupted:  # it ended while the tracking server was down, and has only to be registered
+        sweep.start("resume", sweep.name)
     sweep.finish()
     return harm.recovered
 

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from letheon.records import Journal, owner
 
 MARK = "LETHEON_SOAK"
+INTERRUPTED = 130
 
 SPACE = """\
 name: {name}
@@ -78,6 +79,10 @@ class Soaked:
     @property
     def over(self) -> bool:
         return self._driver is None or self._driver.poll() is not None
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self._driver is not None and self._driver.poll() == INTERRUPTED
 
     def finish(self) -> None:
         """Raises RuntimeError if the command did not end well."""
