@@ -46,7 +46,8 @@ class Harm:
             self.recovered[kind].append(time.monotonic() - began)
 
     def worker(self) -> float | None:
-        return time.monotonic() if self.sweep.kill_worker() and self._goes_on() else None
+        began = time.monotonic()
+        return began if self.sweep.kill_worker() and self._goes_on() else None
 
     def driver(self) -> float | None:
         if not self.sweep.kill_driver():
