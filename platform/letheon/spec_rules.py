@@ -47,8 +47,10 @@ def validate(source: Source) -> SweepSpec | None:
 
 def _line(source: Source, problem: Problem) -> tuple[bool, int]:
     place = problem.place or source.place(problem.path)
+    if place.startswith("--set "):
+        return True, 0  # what stands behind its last colon is the user's, and may be a number of any length
     line = place.rpartition(":")[2]
-    return place.startswith("--set "), int(line) if line.isdecimal() else 0
+    return False, int(line) if line.isdecimal() else 0
 
 
 def _covered(path: KeyPath, broken: set[KeyPath]) -> bool:

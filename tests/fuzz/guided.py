@@ -19,7 +19,7 @@ def main(name: str, seconds: str) -> None:
     with atheris.instrument_imports(include=["letheon", "trainables", "yaml", "json"]):
         from tests.fuzz.targets import TARGETS, TOKENS, seeds
 
-    with tempfile.TemporaryDirectory(prefix="letheon-fuzz-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fuzzed-") as folder:
         corpus, words = Path(folder) / "corpus", Path(folder) / "words"
         corpus.mkdir()
         for i, seed in enumerate(seeds()[name]):

@@ -33,7 +33,7 @@ LONGEST_PROBLEM = 1000  # the names of all metrics are one
 @cache
 def _file() -> Path:
     """One file a process, written anew for every input."""
-    folder = tempfile.TemporaryDirectory(prefix="letheon-fuzz-")
+    folder = tempfile.TemporaryDirectory(prefix="fuzzed-")
     _KEPT.append(folder)
     return Path(folder.name) / "input"
 

@@ -21,6 +21,7 @@ import pytest
 from letheon.checkpoints import Request, VerificationError, pull, read_manifest, verify
 from letheon.errors import LetheonError
 from letheon.tracking import Tracker, TrackingError
+from letheon.tracking.errors import SweepNotFoundError
 from tests.letheon import lying_server
 from tests.letheon.small_sweep import command, wait_for
 from tests.letheon.tracking_support import SPEC, front, save_front, story
@@ -180,7 +181,14 @@ def test_no_password_goes_to_a_place_that_the_server_names(
         assert not thief.visited()
 
 
-@pytest.mark.parametrize("place", ["/etc", "file:///etc", "/", "../..", "models:/study/1", "runs:/x/y", "", "s3n://x"])
+@pytest.mark.parametrize("place", ["../..", ".", "file:x", "models:/study/1", "runs:/x/y", "", "s3n://x"])
+def test_a_server_that_points_at_no_place_to_read_from(server: Server, tmp_path: Path, place: str) -> None:
+    error = refused(server, tmp_path, "elsewhere", place)
+    assert isinstance(error, VerificationError) and "nothing is read from such a place" in str(error)
+
+
+@pytest.mark.parametrize("place", ["/etc", "file:///etc", "/"])
 def test_a_server_that_points_at_files_of_this_machine(server: Server, tmp_path: Path, place: str) -> None:
-    assert isinstance(refused(server, tmp_path, "elsewhere", place), VerificationError)
+    """They are looked at as any shared folder would be, and are no front."""
+    assert isinstance(refused(server, tmp_path, "elsewhere", place), VerificationError | SweepNotFoundError)
     assert not (tmp_path / "out").exists() or os.listdir(tmp_path / "out") == []

@@ -55,7 +55,7 @@ def open_shelf(client: MlflowClient, run_id: str, artifact_uri: str) -> Shelf:
     """The reader for this kind of artifact URI. Raises VerificationError for one that must not be followed."""
     scheme = urlparse(artifact_uri).scheme
     folder = local_folder(artifact_uri)
-    if folder is not None:
+    if folder is not None and folder.is_absolute():  # another would lead to wherever this command happens to run
         return Folder(folder)
     if scheme in ("mlflow-artifacts", "http", "https"):
         return Proxy(artifact_uri, client.tracking_uri)
@@ -64,7 +64,7 @@ def open_shelf(client: MlflowClient, run_id: str, artifact_uri: str) -> Shelf:
     if scheme in _THROUGH_MLFLOW:
         return Indirect(client, run_id)
     raise VerificationError(
-        f"artifacts at {redact(artifact_uri)}: nothing is read from such a place; it must be a folder, the tracking "
+        f"artifacts at {redact(artifact_uri)}: nothing is read from such a place; it must be an absolute folder, the tracking "
         "server, s3://, gs:// or wasbs://"
     )
 
