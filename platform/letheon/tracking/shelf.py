@@ -64,8 +64,8 @@ def open_shelf(client: MlflowClient, run_id: str, artifact_uri: str) -> Shelf:
     if scheme in _THROUGH_MLFLOW:
         return Indirect(client, run_id)
     raise VerificationError(
-        f"artifacts at {redact(artifact_uri)}: nothing is read from such a place; it must be an absolute folder, the tracking "
-        "server, s3://, gs:// or wasbs://"
+        f"artifacts at {redact(artifact_uri)}: nothing is read from such a place; it must be an absolute "
+        "folder, the tracking server, s3://, gs:// or wasbs://"
     )
 
 
