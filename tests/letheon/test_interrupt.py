@@ -1,10 +1,8 @@
-"""SIGTERM, which means what Ctrl-C means, while models are still being made: nobody waits for them, nothing runs on."""
+"""`letheon stop` means what Ctrl-C means, also while models are made: nobody waits for them, nothing runs on."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 
 from tests.letheon.small_sweep import SPACE, letheon, start, wait_for, write_space
@@ -19,7 +17,8 @@ def test_a_termination_abandons_a_preparation(tmp_path: Path) -> None:
     logs = tmp_path / "sweeps" / "small" / "logs"
     base = tmp_path / "models"
     wait_for(lambda: any(base.glob("base-*/prepared.json")) and any(logs.glob("*rank0.log")), driver)
-    os.kill(driver.pid, signal.SIGTERM)
+    stopped = letheon("stop", "small", root=tmp_path)
+    assert "small is stopped" in stopped.stdout, stopped.stderr
     assert driver.wait(120) == EXIT_INTERRUPTED, (tmp_path / "driver.log").read_text()
     assert not any(base.glob("target-*"))
     status = json.loads(letheon("status", "small", "--json", root=tmp_path).stdout)

@@ -120,7 +120,7 @@ def _stop_here(folder: Path, name: str) -> None:
     if not holder.local:
         complain(f"sweep {name!r} is driven by process {holder.pid} on {holder.host}; stop it there, or give --address")
         raise typer.Exit(FAILED)
-    os.kill(holder.pid, signal.SIGINT)
+    os.kill(holder.pid, signal.SIGTERM)  # not SIGINT, which Ray's jobs do not hear
     end = time.monotonic() + STOP_SECONDS
     while (now := owner(folder)) is not None and now.pid == holder.pid:
         if time.monotonic() > end:

@@ -23,6 +23,12 @@ export function chart(size, describe) {
     },
     merge(part) { if (drawn) drawn.setOption(part); },
     on(event, handler) { handlers.push([event, handler]); if (drawn) drawn.on(event, handler); },
+    // Who points at something of a trial hears of the trial. `events`: {hover(trial id or null), open(trial id)}.
+    follow(events) {
+      self.on("mouseover", (event) => { if (event.data?.trial) events.hover(event.data.trial); });
+      self.on("globalout", () => events.hover(null));
+      self.on("click", (event) => { if (event.data?.trial) events.open(event.data.trial); });
+    },
     get echarts() { return drawn; },
     redraw() { if (options) self.draw(options); },
     describe(text) { host.setAttribute("aria-label", text); },

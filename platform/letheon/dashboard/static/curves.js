@@ -8,9 +8,7 @@ import { byStratum, methodsOf, outcome } from "./trials.js";
 export function curves(events) {
   const picture = chart("middle", "Learning curves");
   let shown = null;
-  picture.on("mouseover", (event) => { if (event.data?.trial) events.hover(event.data.trial); });
-  picture.on("globalout", () => events.hover(null));
-  picture.on("click", (event) => { if (event.data?.trial) events.open(event.data.trial); });
+  picture.follow(events);
   return {
     host: picture.host,
     // `state`: as for the plane, and `metric`: which one

@@ -19,9 +19,7 @@ export function parallel(events) {
     const kept = model.getSeries().flatMap((series) => series.getRawIndicesByActiveState("active").map((i) => series.getRawDataItem?.(i) ?? series.option.data[i]));
     events.brush(new Set(kept.map((item) => item.trial)));
   });
-  picture.on("mouseover", (event) => { if (event.data?.trial) events.hover(event.data.trial); });
-  picture.on("globalout", () => events.hover(null));
-  picture.on("click", (event) => { if (event.data?.trial) events.open(event.data.trial); });
+  picture.follow(events);
   return {
     host: picture.host,
     update(state) {

@@ -14,9 +14,7 @@ const P_VALUES = ["log10_forget_quality", "log10_loss_quality"];
 export function plane(events) {
   const picture = chart("tall", "Checkpoints in the plane of forgetting and utility");
   let shown = null;
-  picture.on("mouseover", (event) => { if (event.data?.trial) events.hover(event.data.trial); });
-  picture.on("globalout", () => events.hover(null));
-  picture.on("click", (event) => { if (event.data?.trial) events.open(event.data.trial); });
+  picture.follow(events);
   return {
     host: picture.host,
     // `state`: {view, stratum key, hidden methods, kept trial ids or null, paths: bool, near: bool, focus}
