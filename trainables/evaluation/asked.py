@@ -48,11 +48,16 @@ class Tokens(NamedTuple):
 class Reading(NamedTuple):
     """Of one pair: mean negative log-likelihood (nats per answer token, end of sequence included), the number of those
     tokens, and what was read off the single ones where that was asked for.
+
+    `recited`: how many of the first tokens are what greedy decoding writes too; `instead`: what it writes in place of
+    the next one (None: it recites all). None where nobody looked.
     """
 
     loss: float
     answer_tokens: int
     tokens: Tokens | None = None
+    recited: int | None = None
+    instead: int | None = None
 
 
 def pair_of(row: Row) -> Pair:

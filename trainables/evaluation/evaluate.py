@@ -1,7 +1,7 @@
 """Evaluates a model on a split: the details of every set, from one teacher-forced pass and one of generation.
 
-Knows sets and which questions to put; how passes are batched and shared out is in `passes`, what follows from the
-details in `summary`. Loads torch when it is called.
+Knows sets and which questions to put; the passes are in `reading` and `answering`, what follows from the details in
+`summary`. Loads torch when it is called.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ def evaluate(
     evaluation mode for the time. Raises ValueError for a set that is empty, or whose rows differ in the number of
     wrong answers; and for tasks of the lm-evaluation-harness where it is not installed.
     """
+    from trainables.evaluation.answering import answers
+    from trainables.evaluation.examinee import Examinee
+    from trainables.evaluation.gradient_norms import gradient_norms
     from trainables.evaluation.harness import harness_metrics
-    from trainables.evaluation.passes import Examinee, answers, gradient_norms, read_answers
+    from trainables.evaluation.reading import read_answers
 
     start = time.perf_counter()
     sets = dict(split.evaluation)
@@ -55,7 +58,7 @@ def evaluate(
         examinee = Examinee(model, tokenizer, template, settings, group)
         readings = read_answers(examinee, asked.pairs, asked.closely, asked.compared)
         norms = gradient_norms(examinee, asked.compared) if settings.gradient_norm else {}
-        generated = answers(examinee, asked.prompts(readings))
+        generated = answers(examinee, asked.prompts(readings), readings)
         sound = any(not math.isnan(reading.loss) for reading in readings.values())
         extra = harness_metrics(model, tokenizer, settings.harness) if sound else _lost(settings.harness)
     finally:

@@ -33,13 +33,13 @@ def _before(tokens: list[int], end: int) -> tuple[int, ...]:
 def generate(
     model: Callable[..., Any],
     prompts: Sequence[tuple[int, ...]],
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     eos_id: int,
     pad_id: int,
     all_done: Callable[[bool], bool] = bool,
     device: torch.device | str = "cpu",
 ) -> list[tuple[int, ...]]:
-    """The continuation of every prompt, without the end of sequence.
+    """The continuation of every prompt, without the end of sequence. `max_new_tokens`: of all, or one for each.
 
     `all_done` is asked after every forward pass whether to stop, with True if this batch has ended: by default it
     answers the same; across ranks that must stay in lockstep it answers True only when all have.
@@ -48,9 +48,11 @@ def generate(
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     rows = torch.arange(len(prompts), device=device)
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    written = torch.full((len(prompts), max_new_tokens), eos_id, device=device)
+    limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
+    last = torch.tensor(limits, device=device) - 1
+    written = torch.full((len(prompts), max(limits)), eos_id, device=device)
     cache: Any = None
-    for step in range(max_new_tokens):
+    for step in range(max(limits)):
         output = model(
             input_ids=ids,
             attention_mask=mask,
@@ -62,7 +64,7 @@ def generate(
         cache = make_growing(output.past_key_values) if step == 0 else cache
         chosen = output.logits[:, -1].argmax(-1)
         written[rows, step] = chosen
-        ended |= chosen == eos_id
+        ended |= (chosen == eos_id) | (last[rows] <= step)
         alive = len(rows) - int(ended.sum())
         if all_done(alive == 0):
             break
@@ -74,4 +76,4 @@ def generate(
         ids = chosen.unsqueeze(-1)
         positions = positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
-    return [_before(tokens, eos_id) for tokens in written.tolist()]
+    return [_before(tokens[:limit], eos_id) for tokens, limit in zip(written.tolist(), limits, strict=True)]

@@ -21,22 +21,25 @@ _LOWEST = -1e4  # a log-probability of an impossible token: 0 * -inf would be no
 
 
 @torch.no_grad()
-def read_tokens(scores: Scores, ends: Mapping[int, bool], normalised: Set[int], share: float) -> dict[int, Tokens]:
+def read_tokens(
+    scores: Scores, ends: Mapping[int, bool], normalised: Set[int], share: float, hits: Tensor | None = None
+) -> dict[int, Tokens]:
     """By row of the batch, for the rows in `ends`, whose value says whether the last token is an end of sequence.
 
     `normalised`: the rows that min-k++ is wanted of. `share`: of the tokens that min-k and min-k++ look at.
+    `hits`: (rows, positions) bool, where the answer's tokens are the likeliest; None: the logits are asked.
     """
     rows = sorted(ends)
     if not rows:
         return {}
-    hits = _by_row(scores, rows, _hits)
+    hit = _by_row(scores, rows, _hits) if hits is None else _masked(hits, scores.mask, rows)
     log_probs = {row: scores.token_log_probs[row][scores.mask[row]].tolist() for row in rows}
     wanted = sorted(normalised)
     spreads = _by_row(scores, wanted, _normalised) if wanted else {}
 
     def found(row: int) -> Tokens:
         count = len(log_probs[row]) - int(ends[row])
-        right = [bool(hit) for hit in hits[row][:count]]
+        right = [bool(each) for each in hit[row][:count]]
         return Tokens(
             extraction_strength(right),
             exact_memorization(right),
@@ -59,6 +62,11 @@ def _by_row(scores: Scores, rows: Sequence[int], value: Callable[[Tensor, Tensor
     values = torch.cat([value(logits[i, t], targets[i, t]) for i, t in (chunk.unbind(1) for chunk in chunks)])
     parts = torch.split(values, scores.lengths[list(rows)].tolist())
     return {row: part.tolist() for row, part in zip(rows, parts, strict=True)}
+
+
+def _masked(values: Tensor, mask: Tensor, rows: Sequence[int]) -> dict[int, list[float]]:
+    values, mask = values.cpu(), mask.cpu()
+    return {row: values[row][mask[row]].tolist() for row in rows}
 
 
 def _hits(logits: Tensor, answer: Tensor) -> Tensor:

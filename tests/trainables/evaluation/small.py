@@ -114,20 +114,27 @@ def evaluate_as_rank(rank: int, size: int, folder: Path) -> None:
 
 
 class CountedCalls(torch.nn.Module):
-    """A model that counts its forward passes, and the rows (without end and padding) of those that score answers."""
+    """A model that counts its forward passes and those that decode a token, and notes the rows (without padding and
+    end) that are read as prompts of several answers, and as answers after the last token of their prompt.
+    """
 
     def __init__(self, model: LlamaForCausalLM) -> None:
         super().__init__()
         self.model = model
-        self.calls = 0
+        self.calls = self.decoded = 0
+        self.prompts: list[tuple[int, ...]] = []
         self.scored: list[tuple[int, ...]] = []
         self.modes: set[bool] = set()
 
     def forward(self, **inputs: Any) -> Any:
         self.calls += 1
         self.modes.add(self.model.training)
-        if not inputs["use_cache"]:
-            closing = {small_tokenizer().pad_token_id, small_tokenizer().eos_token_id}
-            rows = inputs["input_ids"].tolist()
-            self.scored += [tuple(token for token in ids if token not in closing) for ids in rows]
+        closing = {small_tokenizer().pad_token_id, small_tokenizer().eos_token_id}
+        rows = [tuple(token for token in ids if token not in closing) for ids in inputs["input_ids"].tolist()]
+        if inputs.get("past_key_values") is None:
+            self.prompts += rows if "attention_mask" not in inputs else []
+        elif inputs["input_ids"].shape[1] == 1:
+            self.decoded += 1
+        else:
+            self.scored += rows
         return self.model(**inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.evaluation.batches import deal
+from trainables.evaluation.batches import Shape, deal, deal_questions
 
 all_lengths = st.lists(st.integers(0, 90), max_size=60)
 
@@ -31,3 +31,19 @@ def test_at_most_one_item_a_rank_is_dealt_twice_in_a_batch(lengths: list[int], b
     total = sum(len(batch) for rank in range(size) for batch in deal(lengths, budget, rank, size))
     batches = len(deal(lengths, budget, 0, size))
     assert total - len(lengths) <= batches * (size - 1)
+
+
+all_shapes = st.lists(st.builds(Shape, st.integers(1, 30), st.integers(1, 40), st.integers(1, 7)), max_size=60)
+
+
+@given(all_shapes, st.integers(1, 600), st.integers(1, 4))
+def test_questions_are_dealt_with_all_their_answers(shapes: list[Shape], budget: int, size: int) -> None:
+    hands = [deal_questions(shapes, budget, rank, size) for rank in range(size)]
+    dealt = [i for hand in hands for batch in hand for i in batch]
+    assert set(dealt) == set(range(len(shapes)))
+    assert len(dealt) - len(shapes) <= len(hands[0]) * (size - 1)
+    assert len({tuple(len(batch) for batch in hand) for hand in hands}) == 1
+    for batch in (batch for hand in hands for batch in hand):
+        prompts = len(batch) * max(shapes[i].prompt for i in batch)
+        answers = sum(shapes[i].answers for i in batch) * max(shapes[i].answer for i in batch)
+        assert len(batch) == 1 or prompts + answers <= budget

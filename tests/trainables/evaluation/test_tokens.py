@@ -26,8 +26,11 @@ from trainables.config import EvaluationConfig
 from trainables.data import EvalSet, Row, Split
 from trainables.data.template import encode_row
 from trainables.evaluation import Evaluation, evaluate
+from trainables.evaluation.answering import answers
 from trainables.evaluation.asked import Pair, Prompt
-from trainables.evaluation.passes import Examinee, answer_losses, answers, gradient_norms, read_answers
+from trainables.evaluation.examinee import Examinee
+from trainables.evaluation.gradient_norms import gradient_norms
+from trainables.evaluation.reading import answer_losses, read_answers
 from trainables.evaluation.tokens import read_tokens
 from trainables.group import Group
 from trainables.scores import LOGITS, Batch, Encoded, collate, score

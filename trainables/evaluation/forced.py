@@ -1,0 +1,116 @@
+"""Teacher-forced scores of questions with several answers each; a question's prompt is read once for all of them.
+
+Two forward passes a batch: the prompts without their last token, whose keys and values every answer of a question then
+attends to, and the answers, each after the last token of its prompt. So no token is read twice, and the LM head runs on
+answer tokens only. Knows token ids; what the numbers are for is known elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+from trainables.scores import IGNORED, Scores
+
+_CHUNK = 1 << 19  # logits that are looked at together: 2 MiB in float32, so that they stay in a core's cache
+_DEVICE_CHUNK = 1 << 25
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Forced:
+    """`scores`: (answers, tokens), with logits and targets. `likeliest`: (answers, tokens) int64, what the model would
+    have said in the target's place. `hits`: (answers, tokens) bool, where that is the target.
+    """
+
+    scores: Scores
+    likeliest: Tensor
+    hits: Tensor
+
+
+class UnsharedError(ValueError):
+    """The model's layers do not keep plain keys and values, which rows of a batch could share."""
+
+
+@torch.no_grad()
+def score_answers(
+    model: Callable[..., Any],
+    prompts: Sequence[Tokens],
+    answers: Sequence[Sequence[Tokens]],
+    pad_id: int,
+    device: torch.device | str = "cpu",
+) -> Forced:
+    """Scores of all answers, question by question. Exactly two forward passes, whatever the lengths.
+
+    Softmax in float32. Raises UnsharedError for models with other caches (sliding windows, recurrent layers).
+    """
+    prefixes = [prompt[:-1] for prompt in prompts]
+    owners = [number for number, each in enumerate(answers) for _ in each]
+    texts = [text for each in answers for text in each]
+    targets = _pad([list(text) for text in texts], IGNORED)
+    ids = _pad([[prompts[owner][-1], *text[:-1]] for owner, text in zip(owners, texts, strict=True)], pad_id)
+    # Padding is on the right of the prefixes too: a causal model's earlier positions cannot see it, and the answers
+    # are kept from it by their mask.
+    width = max(1, *map(len, prefixes))
+    output = model(
+        input_ids=_pad([list(prefix) for prefix in prefixes], pad_id, width).to(device),
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    owner = torch.tensor(owners)
+    lengths = torch.tensor([len(prefix) for prefix in prefixes])[owner]
+    seen = torch.arange(width) < lengths.unsqueeze(-1)
+    output = model(
+        input_ids=ids.to(device),
+        attention_mask=torch.cat([seen, torch.ones_like(ids, dtype=torch.bool)], dim=-1).to(device),
+        position_ids=(lengths.unsqueeze(-1) + torch.arange(ids.shape[1])).to(device),
+        past_key_values=_shared(output.past_key_values, owner.to(device)),
+        use_cache=True,
+    )
+    return _forced(output.logits, targets.to(device))
+
+
+def _pad(rows: Sequence[Sequence[int]], value: int, width: int = 0) -> Tensor:
+    width = max(width, *map(len, rows))
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+def _shared(cache: Any, owner: Tensor) -> Any:
+    """The cache with a row for every answer."""
+    if any(type(layer) is not DynamicLayer for layer in cache.layers):
+        kinds = sorted({type(layer).__name__ for layer in cache.layers})
+        raise UnsharedError(f"cache layers {kinds}: prompts are shared by plain ones only; score every row whole")
+    cache.batch_select_indices(owner)
+    return cache
+
+
+def _forced(logits: Tensor, targets: Tensor) -> Forced:
+    mask = targets != IGNORED
+    targets = targets.clamp(min=0)
+    log_probs, likeliest = read_logits(logits.flatten(0, 1), targets.flatten())
+    scores = Scores(log_probs.view_as(targets).masked_fill(~mask, 0.0), mask, logits, targets)
+    likeliest = likeliest.view_as(targets)
+    return Forced(scores, likeliest, (likeliest == targets) & mask)
+
+
+def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 log-probabilities of the targets, and the likeliest tokens, each (positions,), of logits (positions,
+    vocabulary).
+
+    Some at a time: neither float32 copies nor probabilities of all logits are ever there at once.
+    """
+    at_once = max(1, (_CHUNK if logits.device.type == "cpu" else _DEVICE_CHUNK) // logits.shape[-1])
+    chunks = zip(torch.split(logits, at_once), torch.split(targets, at_once), strict=True)
+    found = [_read(some.float(), target) for some, target in chunks]
+    return torch.cat([log_probs for log_probs, _ in found]), torch.cat([likeliest for _, likeliest in found])
+
+
+def _read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    chosen = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return chosen, logits.argmax(-1)
