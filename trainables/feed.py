@@ -16,6 +16,7 @@ from trainables.config import Compat
 from trainables.group import Group
 from trainables.loss import Divisors, Size, takes_everywhere
 from trainables.methods.method import Method
+from trainables.packing import Packed, pack
 from trainables.reference import ReferenceTable
 from trainables.schedule import StepRows, micro_batches
 from trainables.scores import Batch, Encoded, collate
@@ -72,13 +73,14 @@ class PartRows:
 
 @dataclass(frozen=True)
 class Feed:
-    """Deals the rows of steps out to this worker."""
+    """Deals the rows of steps out to this worker. `packed`: the model takes rows end to end, without padding."""
 
     method: Method
     data: StepData
     group: Group
     micro_batch_size: int
     compat: Compat = "none"
+    packed: bool = False
 
     def parts(self, rows: StepRows, epoch: int) -> list[Part]:
         """This rank's micro-batches; every rank has equally many, some empty."""
@@ -105,9 +107,11 @@ class Feed:
         each = len((self.data.alternatives or self.data.retain_alternatives)[0])
         return turn(row, part.epoch, self.data.seed, each)
 
-    def batch(self, rows: PartRows) -> Batch:
+    def batch(self, rows: PartRows) -> Batch | Packed:
         # A rank without rows still takes part in the collectives: it scores one row and counts none.
         encoded = rows.all or [self.data.forget[0]]
+        if self.packed and self.compat == "none":  # published code looks at padding, in one way or another
+            return pack(encoded, self.group.device)
         wide = self.compat == "npo" and self.looks_at_padding
         batch = collate(encoded, self.data.pad_id, NPO_WIDTH if wide else 0)
         mask = None

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
+from trainables.attention import takes_packed
 from trainables.config import TrialConfig
 from trainables.data.splitting import digest_rows
 from trainables.engine import Engine
@@ -83,7 +84,8 @@ class Trial:
             lora=config.lora,
             seed=self.hyper.seed,
         )
-        feed = Feed(self.method, data, group, config.workers.micro_batch_size, config.compat)
+        packed = takes_packed(self.engine.model)
+        feed = Feed(self.method, data, group, config.workers.micro_batch_size, config.compat, packed)
         self.stepper = Stepper(self.engine, self.hyper, feed)
         self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
         if start_epoch and self.vector is None:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from trainables.attention import use_packed_attention
+
 TINY_VOCABULARY = 2048
 END_OF_TEXT = "<|endoftext|>"
 PADDING = "<|padding|>"
@@ -89,6 +91,7 @@ def load_smollm2() -> tuple[Any, Any]:
         trust_remote_code=False,
         use_safetensors=True,
     )
+    use_packed_attention(model)
     return model, tokenizer
 
 
@@ -106,6 +109,7 @@ def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dt
     model = AutoModelForCausalLM.from_pretrained(
         name_or_folder, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True
     )
+    use_packed_attention(model)
     return model, tokenizer
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.attention import takes_packed
 from trainables.config import BenchmarkConfig, EvaluationConfig, Precision
 from trainables.data import load_benchmark
 from trainables.engine import Engine
@@ -31,7 +32,7 @@ from trainables.manifest import write_json
 from trainables.models import load_model, load_smollm2, save_model, texts_of, tiny_model, tiny_tokenizer
 from trainables.resident import DTYPES, Resident, encode_rows
 from trainables.schedule import learning_rate, micro_batches, shuffled
-from trainables.scores import Encoded, collate, score
+from trainables.scores import Encoded, batched, score
 
 
 def make_base(job: BaseJob) -> None:
@@ -115,7 +116,7 @@ def _losses(
 ) -> Iterator[Tensor]:
     tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
     for micro in micros:
-        batch = collate([rows[i] for i in micro] or [rows[0]], pad_id).to(group.device)
+        batch = batched([rows[i] for i in micro] or [rows[0]], pad_id, group.device, takes_packed(engine.model))
         loss = -score(engine.deepspeed, batch).rows(0, len(micro)).sequence.sum() / tokens
         seen.append(float(loss.detach()))
         yield loss

@@ -20,8 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from trainables.attention import takes_packed
 from trainables.config import Frozen
-from trainables.scores import Encoded, Scores, collate, score
+from trainables.scores import Encoded, Scores, batched, score
 
 CODE_VERSION = 2
 """Raise it whenever `compute_reference` or `trainables.scores.score` gives other values than before."""
@@ -107,7 +108,7 @@ def compute_reference(
     try:
         with torch.no_grad():
             for indices in token_batches([len(row.input_ids) for row in encoded_rows], batch_tokens):
-                batch = collate([encoded_rows[i] for i in indices], pad_id).to(device)
+                batch = batched([encoded_rows[i] for i in indices], pad_id, device, takes_packed(model))
                 scores = score(model, batch)
                 for i, values, mask in zip(indices, scores.token_log_probs.cpu(), scores.mask.cpu(), strict=True):
                     answers[i] = values[mask].float()

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.log_probs import log_probs_of
+from trainables.packing import Packed, pack
+
 IGNORED = -100
 
 
@@ -22,6 +25,11 @@ class Encoded:
 
     input_ids: tuple[int, ...]
     answer_start: int
+
+    @property
+    def answer_tokens(self) -> int:
+        """End of sequence included. The first token of a row has no context, so it is never one."""
+        return max(len(self.input_ids) - max(self.answer_start, 1), 0)
 
 
 @dataclass(frozen=True)
@@ -120,11 +128,56 @@ def collate(rows: Sequence[Encoded], pad_id: int, width: int = 0) -> Batch:
     return Batch(ids, labels)
 
 
-def score(model: Callable[..., Any], batch: Batch, keep: Keep = LOG_PROBS) -> Scores:
-    """One forward pass; the LM head runs only from the first answer position of the batch on. Softmax in float32.
+def batched(rows: Sequence[Encoded], pad_id: int, device: torch.device | str, packed: bool) -> Batch | Packed:
+    """The rows end to end, or padded with `pad_id` for models that cannot take them so."""
+    return pack(rows, device) if packed else collate(rows, pad_id).to(device)
 
-    No attention mask unless the batch brings one: rows are padded on the right, where a causal
-    model's earlier positions cannot see it, and without one the attention kernels that need none are used.
+
+def score(model: Callable[..., Any], batch: Batch | Packed, keep: Keep = LOG_PROBS) -> Scores:
+    """One forward pass; the LM head runs on answer tokens only, or, where rows are padded, from the first one on.
+
+    Softmax in float32. Packed rows need a model that `trainables.attention` made ready; their scores have the first
+    answer token of every row in the first position, so `first` and `last` do not apply.
+    """
+    return _packed(model, batch, keep) if isinstance(batch, Packed) else _padded(model, batch, keep)
+
+
+def _packed(model: Callable[..., Any], batch: Packed, keep: Keep) -> Scores:
+    extra: dict[str, Any] = {} if keep.layer is None else {"output_hidden_states": True}
+    output = model(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        attention_mask=_no_mask(batch.input_ids),
+        packing=batch.packing,
+        logits_to_keep=batch.kept,
+        use_cache=False,
+        **extra,
+    )
+    logits = output.logits[0]
+
+    def placed(values: Tensor) -> Tensor:
+        """(answer tokens, …) -> (rows, width, …), 0 where a row has no more."""
+        rows, others = len(batch.answers), values.shape[1:]
+        room = values.new_zeros((rows * batch.width + 1, *others))
+        return room.index_copy(0, batch.slots, values)[:-1].view(rows, batch.width, *others)
+
+    return Scores(
+        placed(log_probs_of(logits, batch.targets)),
+        placed(torch.ones_like(batch.slots, dtype=torch.bool)),
+        placed(logits.float()) if keep.logits else None,
+        placed(batch.targets),
+        None if keep.layer is None else placed(output.hidden_states[keep.layer][0, batch.kept].float()),
+    )
+
+
+def _no_mask(ids: Tensor) -> Tensor:
+    """What transformers takes for a finished mask (four dimensions), so that it makes none from the positions."""
+    return ids.new_empty((1, 1, 1, 1), dtype=torch.bool)
+
+
+def _padded(model: Callable[..., Any], batch: Batch, keep: Keep) -> Scores:
+    """No attention mask unless the batch brings one: rows are padded on the right, where a causal model's earlier
+    positions cannot see it, and without one the attention kernels that need none are used.
     """
     ids, targets, attention = batch.input_ids, batch.labels[:, 1:], batch.attention_mask
     if keep.last:
@@ -137,11 +190,11 @@ def score(model: Callable[..., Any], batch: Batch, keep: Keep = LOG_PROBS) -> Sc
     if keep.layer is not None:
         extra["output_hidden_states"] = True
     output = model(input_ids=ids, logits_to_keep=positions, use_cache=False, **extra)
-    logits = output.logits.float()
+    logits = output.logits
     targets = targets[:, first:]
     mask = targets != IGNORED
     targets = targets.clamp(min=0)
-    losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    log_probs = (-losses.view_as(targets)).masked_fill(~mask, 0.0)  # not `* mask`: -inf * 0 is NaN
+    found = log_probs_of(logits.flatten(0, 1), targets.flatten()).view_as(targets)
+    log_probs = found.masked_fill(~mask, 0.0)  # not `* mask`: -inf * 0 is NaN
     hidden = None if keep.layer is None else output.hidden_states[keep.layer][:, first:].float()
-    return Scores(log_probs, mask, logits if keep.logits else None, targets, hidden)
+    return Scores(log_probs, mask, logits.float() if keep.logits else None, targets, hidden)

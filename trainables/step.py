@@ -20,6 +20,7 @@ from trainables.gradients import combined, worst_nearby
 from trainables.loss import Divisors, forget_term, retain_term
 from trainables.methods.method import Forget, Retain
 from trainables.methods.retain import RETAIN_TERMS
+from trainables.packing import Packed
 from trainables.schedule import StepRows
 from trainables.scores import Batch, Keep, Scores, score
 
@@ -133,7 +134,7 @@ class Stepper:
             of_alternative = data.alternative_reference.scores(numbers, alternative.mask)
         return Forget(_cut(scores.forget, width), reference, alternative, of_alternative, statistic, self._seed)
 
-    def _keep(self, batch: Batch) -> Keep:
+    def _keep(self, batch: Batch | Packed) -> Keep:
         """What the losses read of a forward pass beside log-probs."""
         method, term = self.method, RETAIN_TERMS.get(self.method.retain)
         layer = None
@@ -144,12 +145,12 @@ class Stepper:
         return Keep(
             logits=method.needs_logits or (term is not None and term.needs_logits),
             layer=layer,
-            first=0 if everywhere else batch.first,
+            first=0 if everywhere else getattr(batch, "first", None),
             last=everywhere,
         )
 
     @torch.no_grad()
-    def _frozen(self, batch: Batch, keep: Keep, rows: PartRows, scores: _Split) -> _Frozen:
+    def _frozen(self, batch: Batch | Packed, keep: Keep, rows: PartRows, scores: _Split) -> _Frozen:
         """The target model's scores of forget and retain rows, as far as they are read; other rows are not run."""
         model, method = self.feed.data.frozen, self.method
         forget = len(rows.forget)

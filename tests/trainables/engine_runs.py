@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from trainables.attention import use_packed_attention
 from trainables.config import Precision, WorkersConfig
 from trainables.engine import Engine
 from trainables.group import Group
@@ -35,7 +36,9 @@ def model() -> Any:
         num_key_value_heads=4,
         tie_word_embeddings=True,
     )
-    return LlamaForCausalLM(config)
+    made = LlamaForCausalLM(config)
+    use_packed_attention(made)
+    return made
 
 
 def rows() -> list[Encoded]:

@@ -31,18 +31,21 @@ FORGET, RETAIN = (0, 2, 1, 3, 4), (1, 0, 3, 2, 4)
 
 @dataclass(frozen=True)
 class Dealt:
-    """How the five rows of the step are dealt out: to how many workers, in which micro-batches, under which stage."""
+    """How the five rows of the step are dealt out: to how many workers, in which micro-batches, under which stage, and
+    end to end or padded.
+    """
 
     size: int
     stage: int
     micro: int
+    packed: bool = True
 
     def __str__(self) -> str:
-        return f"{self.size}-{self.stage}-{self.micro}"
+        return f"{self.size}-{self.stage}-{self.micro}{'' if self.packed else '-padded'}"
 
 
-REFERENCE = Dealt(1, 0, WHOLE)
-WAYS = (REFERENCE, Dealt(1, 0, 1), Dealt(2, 0, 3), Dealt(2, 2, 1), Dealt(2, 3, WHOLE))
+REFERENCE = Dealt(1, 0, WHOLE, packed=False)
+WAYS = (REFERENCE, Dealt(1, 0, WHOLE), Dealt(1, 0, 1), Dealt(2, 0, 3), Dealt(2, 2, 1, packed=False), Dealt(2, 3, WHOLE))
 
 
 def ways(method: Method) -> list[Dealt]:
@@ -105,7 +108,7 @@ def update(method: Method, way: Dealt, group: Group, data: StepData) -> dict[str
     hyper = Hyperparameters(
         method=method.name, forget_fraction=0.1, learning_rate=LEARNING_RATE, batch_size=WHOLE, overfit_epochs=1
     )
-    stepper = Stepper(engine, hyper, Feed(method, needed(method, data), group, way.micro))
+    stepper = Stepper(engine, hyper, Feed(method, needed(method, data), group, way.micro, packed=way.packed))
     if method.task_vector:
         loss = TaskVector(stepper, hyper, max_epochs=2).move(1, group)["loss"]
     else:

@@ -1,4 +1,4 @@
-"""One optimizer step of every method is the same for 1 and 2 workers, any micro-batches and ZeRO 0, 2 and 3."""
+"""One step of every method is the same for 1 and 2 workers, any micro-batches, ZeRO 0, 2 and 3, padded or packed."""
 
 from __future__ import annotations
 

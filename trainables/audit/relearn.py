@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.attention import takes_packed
 from trainables.config import LoraConfig, TrainingRecipe, WorkersConfig
 from trainables.engine import Engine
 from trainables.group import Group
 from trainables.schedule import learning_rate, micro_batches, shuffled
-from trainables.scores import Encoded, collate, score
+from trainables.scores import Encoded, batched, score
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _losses(
     tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
     for micro in micros:
         # A rank without rows still takes part in the collectives: it scores one row and counts none.
-        batch = collate([rows[i] for i in micro] or [rows[0]], pad_id=0).to(group.device)
+        batch = batched([rows[i] for i in micro] or [rows[0]], 0, group.device, takes_packed(engine.model))
         loss = -score(engine.deepspeed, batch).rows(0, len(micro)).sequence.sum() / tokens
         seen.append(float(loss.detach()))
         yield loss
