@@ -59,6 +59,19 @@ def test_without_a_command_there_is_help() -> None:
         assert run(verb, "--help").exit_code == 0
 
 
+@pytest.mark.parametrize("address", ["s3://bucket/x", "gs://bucket", "s3://key:hunter2@bucket/x", "file:///srv"])
+@pytest.mark.parametrize("verb", ["plan", "sweep", "prepare", "submit"])
+def test_a_root_that_is_no_folder_is_refused_in_one_sentence(verb: str, address: str) -> None:
+    result = run(verb, "quickstart", "--root", address)
+    assert result.exit_code == 2 and result.stdout == "" and "hunter2" not in result.stderr
+    assert "must be a folder" in result.stderr and "MLFLOW_DEFAULT_ARTIFACT_ROOT" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_may_be_called_anything(tmp_path: Path) -> None:
+    assert run("plan", "quickstart", "--root", str(tmp_path / "a:b" / "s3:")).exit_code == 0
+
+
 def test_version() -> None:
     assert run("--version").output.strip() == f"letheon {letheon.__version__}"
 

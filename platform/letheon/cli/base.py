@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +11,24 @@ import typer
 
 import letheon
 from letheon.cli.output import OK, Verbs
+from letheon.errors import LetheonError
+from letheon.redact import redact
 
 if TYPE_CHECKING:
     from letheon.spec import SweepSpec
     from letheon.sweep import Sweep
+
+
+class NotAFolder(LetheonError):
+    """The root is an address of an object store or a server."""
+
+    def __init__(self, scheme: str, rest: str) -> None:
+        address = redact(f"{scheme}://{rest}")
+        super().__init__(
+            f"root {address}: must be a folder, for journals are appended to, locked and forced to disk; give one that "
+            "every node mounts (NFS, EFS, Lustre); for artifacts in a bucket set MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://bucket"
+        )
+
 
 app = typer.Typer(
     cls=Verbs,
@@ -28,7 +43,21 @@ Name = Annotated[str, typer.Argument(help="Name of a sweep under the root.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override the file; may be repeated.")
 ]
-Root = Annotated[Path, typer.Option(envvar="LETHEON_ROOT", help="Where models, caches, sweeps and records are kept.")]
+
+
+def require_folder(root: Path | str | None) -> Path | str | None:
+    """The root as it is. Raises NotAFolder for an address: as a path it would be a local folder named `s3:`."""
+    if root is not None and (found := re.match(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+(?P<rest>.*)", str(root))):
+        raise NotAFolder(found["scheme"], found["rest"])
+    return root
+
+
+Root = Annotated[
+    Path,
+    typer.Option(
+        envvar="LETHEON_ROOT", callback=require_folder, help="Where models, caches, sweeps and records are kept."
+    ),
+]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster (ray://… or host:port); none: this machine.")]
 Server = Annotated[
     str | None, typer.Option("--address", help="Ask this cluster's job server, http://host:8265; none: this machine.")

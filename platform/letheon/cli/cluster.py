@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from letheon.cli.base import DEFAULT_ROOT, Address, Json, Name, Overrides, Root, Server, app, find
+from letheon.cli.base import DEFAULT_ROOT, Address, Json, Name, Overrides, Root, Server, app, find, require_folder
 from letheon.cli.output import FAILED, OK, complain, print_json
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def submit(
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this sweep of the cluster.")] = False,
     address: JobServer = DEFAULT_SERVER,
-    root: Annotated[str | None, typer.Option(help="On the cluster; none: its own LETHEON_ROOT.")] = None,
+    root: Annotated[
+        str | None, typer.Option(callback=require_folder, help="On the cluster; none: its own LETHEON_ROOT.")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
 ) -> None:
     """Run a sweep as a job of a cluster; it goes on when this machine goes away."""
