@@ -80,13 +80,13 @@ def test_every_metric_equals_the_row_by_row_evaluation() -> None:
         rows = small_split().evaluation[name]
         probabilities, rouge, ratios = zip(*(expected_row(row, rows.multiple_choice) for row in rows.rows), strict=True)
         if name == "forget":
-            assert yardstick(examined().details)["truth_ratios"] == pytest.approx(ratios, rel=1e-4)
+            assert yardstick(examined().details)["truth_ratios"] == pytest.approx(ratios, rel=1e-5)
             scores = [min(ratio, 1 / ratio) for ratio in ratios]
         else:
             scores = [max(0.0, 1 - ratio) for ratio in ratios]
-        assert found[f"{name}_probability"] == pytest.approx(sum(probabilities) / len(rouge), rel=1e-4)
+        assert found[f"{name}_probability"] == pytest.approx(sum(probabilities) / len(rouge), rel=1e-6)
         assert found[f"{name}_rouge"] == pytest.approx(sum(rouge) / len(rouge), rel=1e-9)
-        assert found[f"{name}_truth_ratio"] == pytest.approx(sum(scores) / len(rouge), rel=1e-4)
+        assert found[f"{name}_truth_ratio"] == pytest.approx(sum(scores) / len(rouge), rel=1e-6)
     assert found["model_utility"] == pytest.approx(9 / sum(1 / found[key] for key in UTILITY))
     assert 0.1 < found["model_utility"] < 0.95, "the model must be neither ignorant nor perfect to test anything"
 
