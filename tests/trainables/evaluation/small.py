@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from trainables.config import BenchmarkConfig, EvaluationConfig
+from trainables.config import BenchmarkConfig, EvaluationConfig, WorkersConfig
 from trainables.data import Row, Split, load_benchmark
 from trainables.data.template import encode
+from trainables.engine import Engine
 from trainables.evaluation import Evaluation, SetDetails, evaluate
 from trainables.group import Group
 from trainables.models import tiny_tokenizer
@@ -100,14 +102,19 @@ def numbers_of(of_set: Any) -> list[float]:
     return [float(of_set)] if isinstance(of_set, int | float) else []
 
 
-def evaluate_as_rank(rank: int, size: int, folder: Path) -> None:
-    """What one of several processes does: join the group, evaluate, write what it got."""
+def evaluate_as_rank(rank: int, size: int, folder: Path, sharded: bool = False) -> None:
+    """What one of several processes does: join the group, evaluate, write what it got. `sharded`: under ZeRO-3."""
+    os.environ |= {"LOCAL_RANK": str(rank), "DS_ACCELERATOR": "cpu"}
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=size)
-    model = fresh_model()
+    model: Any = fresh_model()
     model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    if sharded:
+        workers = WorkersConfig(workers=size, deepspeed={"zero_optimization": {"stage": 3}})
+        model = Engine(model, workers, Group(rank, size, torch.device("cpu")), weight_decay=0.0).model
     calls = CountedCalls(model)
-    found = evaluate(calls, small_tokenizer(), TEMPLATE, small_split(), ALL_SETTINGS, Group(rank, size))
+    settings = SETTINGS if sharded else ALL_SETTINGS
+    found = evaluate(calls, small_tokenizer(), TEMPLATE, small_split(), settings, Group(rank, size))
     result = {"found": asdict(found), "calls": calls.calls}
     (folder / f"rank{rank}.json").write_text(json.dumps(result))
     torch.distributed.destroy_process_group()

@@ -118,6 +118,15 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
     assert_same(evaluation_from_json(first["found"]), examine(small_model(), ALL_SETTINGS))
 
 
+@pytest.mark.slow
+def test_two_ranks_with_a_part_of_the_weights_each_stay_in_step(tmp_path: Path) -> None:
+    torch.save(small_model().state_dict(), tmp_path / "weights.pt")
+    spawn(evaluate_as_rank, (2, tmp_path, True), nprocs=2)  # type: ignore[no-untyped-call]
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert_same(evaluation_from_json(first["found"]), examine(small_model()))
+
+
 def test_a_model_in_training_is_evaluated_in_evaluation_mode_and_given_back() -> None:
     model = CountedCalls(fresh_model())
     model.train()
