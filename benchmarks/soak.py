@@ -1,12 +1,17 @@
-"""A sweep that is harmed at random until its time is over, against the same sweep in peace. One JSON line last.
+"""Sweeps that are harmed at random until their time is over, against the same sweep in peace. One JSON line last.
 
     python benchmarks/soak.py [--minutes 3] [--trials 40] [--seed 0]
 
 Tiny trials of the synthetic experiment, one at a time, so that the order of events is that of the journal: the
-searcher learns from every report, and one that came out otherwise would change all that follows. At random moments the
-driver or a worker is killed (SIGKILL), or the tracking server is for a while; a killed driver is followed by `resume`.
-When a sweep has ended before the time is over the next one begins. Every one of them must have the rows of the
-undisturbed one, each metric once in MLflow, and leave neither processes nor files. Exit code 1 if not.
+searcher learns from every report, and one that came out otherwise would change all that follows. Sweeps run by turns
+on a Ray of their own and on a standing cluster of two nodes, all recorded by one `mlflow server`. At random moments the
+driver, the resident worker or a raylet is killed (SIGKILL: on the cluster that of the node that trials run on, which
+another one replaces; else the driver's own, which is its only node), or the tracking server is for a while; a driver
+that is gone is followed by `resume`. When a sweep has ended before the time is over the next one begins.
+
+Every one of them must have the rows of the undisturbed one, its front, each run and each metric once in MLflow, and
+leave no processes, placement groups, actors, temporary folders or shared memory. Handles and memory of drivers and
+workers are watched. Exit code 1 if not.
 """
 
 from __future__ import annotations
@@ -15,137 +20,135 @@ import argparse
 import json
 import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from faults.soaked import Server, Soaked, wait_for  # type: ignore[import-not-found]  # beside this script
-from faults.verdict import leaks, mlflow_differences, story  # type: ignore[import-not-found]
-
-PAUSE = (1.0, 8.0)
-OUTAGE = (2.0, 12.0)
-KINDS = {"worker": 0.45, "driver": 0.35, "tracking": 0.2}
-LIMIT = 240.0
+from faults.cluster import Cluster  # type: ignore[import-not-found]  # beside this script
+from faults.harm import disturbed, undisturbed  # type: ignore[import-not-found]
+from faults.leaks import MARK, Census, files, running, shared_memory  # type: ignore[import-not-found]
+from faults.soaked import Server, Soaked  # type: ignore[import-not-found]
+from faults.verdict import front, mlflow_differences, story  # type: ignore[import-not-found]
 
 
-class Harm:
-    """What is done to a sweep, and how long it took to recover: the next report, or the records up to date again."""
+class Soak:
+    """All of it, in a folder; `faults` is what was found wrong, `recovered` seconds by ground and kind."""
 
-    def __init__(self, sweep: Any, server: Any, chance: random.Random) -> None:
-        self.sweep, self.server, self.chance = sweep, server, chance
-        self.recovered: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    def __init__(self, folder: Path, temporary: Path, trials: int, seed: int) -> None:
+        self.folder, self.temporary, self.trials, self.chance = folder, temporary, trials, random.Random(seed)
+        self.server = Server(folder)
+        self.environment = {
+            **os.environ,
+            MARK: str(folder),
+            "MLFLOW_TRACKING_URI": self.server.uri,
+            "TMPDIR": str(temporary),
+            "RAY_TMPDIR": str(temporary / "ray"),
+        }
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        self.faults: list[str] = []
+        self.recovered: dict[str, dict[str, list[float]]] = {"own": defaultdict(list), "cluster": defaultdict(list)}
+        self.now: Soaked | None = None
+        self.sweeps = 0
 
-    def once(self) -> None:
-        kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
-        began = getattr(self, kind)()
-        if began is not None:
-            self.recovered[kind].append(time.monotonic() - began)
+    def whom(self) -> dict[str, int | None]:
+        """Processes to watch."""
+        return {"driver": self.now.driver, "worker": self.now.worker} if self.now is not None else {}
 
-    def worker(self) -> float | None:
-        began = time.monotonic()
-        return began if self.sweep.kill_worker() and self._goes_on() else None
+    def peace(self) -> Soaked:
+        """The sweep that everything is compared with."""
+        self.now = sweep = Soaked(self.folder / "peace", self.trials, self.environment)
+        undisturbed(sweep)
+        self.faults += mlflow_differences(self.server.uri, self.server.database, sweep)
+        return sweep
 
-    def driver(self) -> float | None:
-        if not self.sweep.kill_driver():
-            return None
-        began = time.monotonic()
-        self.sweep.start("resume", self.sweep.name)
-        return began if self._goes_on() else None
-
-    def tracking(self) -> float | None:
-        """Timed from the moment that the server answers again."""
-        self.server.stop()
-        time.sleep(self.chance.uniform(*OUTAGE))
-        self.server.start()
-        began = time.monotonic()
-        return began if self._until(lambda: self.sweep.tracking_is_ok) else None
-
-    def _goes_on(self) -> bool:
-        """One more report, or the end."""
-        before = self.sweep.reports
-        return self._until(lambda: self.sweep.reports > before) and self.sweep.reports > before
-
-    def _until(self, condition: Callable[[], bool]) -> bool:
-        return bool(wait_for(lambda: condition() or self.sweep.over, LIMIT))
-
-
-def disturbed(sweep: Any, server: Any, chance: random.Random, until: float) -> dict[str, list[float]]:
-    """Run one sweep to its end, harmed again and again until the time is over."""
-    harm = Harm(sweep, server, chance)
-    sweep.start("sweep", sweep.space)
-    wait_for(lambda: sweep.reports > 0 or sweep.over, LIMIT)
-    while not sweep.over:
-        pause = time.monotonic() + chance.uniform(*PAUSE)
-        wait_for(lambda pause=pause: sweep.over or time.monotonic() > pause, LIMIT)
-        if not sweep.over and time.monotonic() < until:
-            harm.once()
-    if sweep.is_interrupted:  # it ended while the tracking server was down, and has only to be registered
-        sweep.start("resume", sweep.name)
-    sweep.finish()
-    return harm.recovered
+    def one(self, wanted: Soaked, until: float, cluster: Any | None) -> None:
+        """One harmed sweep, from its beginning to its verdict."""
+        self.sweeps += 1
+        ground = "own" if cluster is None else "cluster"
+        place = {} if cluster is None else {"environment": cluster.environment, "address": cluster.address}
+        self.now = sweep = Soaked(
+            self.folder / f"{ground}{self.sweeps}", self.trials, **{"environment": self.environment, **place}
+        )
+        problem = disturbed(sweep, self.server, cluster, self.chance, until, self.recovered[ground])
+        if problem is not None:
+            self.faults.append(f"{sweep.name}: {problem}")
+            return
+        if story(sweep.rows) != story(wanted.rows):
+            self.faults.append(f"{sweep.name}: rows differ from those of the undisturbed sweep; kept in {self.folder}")
+        if front(sweep) != front(wanted):
+            self.faults.append(f"{sweep.name}: its front is not that of the undisturbed sweep")
+        self.faults += mlflow_differences(self.server.uri, self.server.database, sweep)
+        if cluster is not None:
+            time.sleep(5)  # for Ray to end what the last driver had
+            self.faults += [f"{sweep.name}: left on the cluster: {one}" for one in cluster.ask("left")]
+        counts = {kind: len(seconds) for kind, seconds in self.recovered[ground].items()}
+        print(f"{sweep.name}: {len(self.faults)} faults; {ground}: {counts} so far", flush=True)
 
 
-def soak(folder: Path, minutes: float, trials: int, seed: int) -> dict[str, Any]:
-    chance, server = random.Random(seed), Server(folder)
-    server.start()
+def soak(folder: Path, temporary: Path, minutes: float, trials: int, seed: int) -> dict[str, Any]:
+    before = shared_memory()
+    it = Soak(folder, temporary, trials, seed)
     started = time.monotonic()
-    peace = Soaked(folder / "peace", trials, server.uri)
-    peace.start("sweep", peace.space)
-    wait_for(lambda: peace.over, 60 * LIMIT)
-    peace.finish()
-    wanted, peaceful = story(peace.rows), time.monotonic() - started
-    print(f"in peace: {trials} trials, {peace.reports} reports in {peaceful:.0f} s", flush=True)
-    until = time.monotonic() + 60 * minutes
-    recovered: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    faults: list[str] = mlflow_differences(server.uri, peace)
-    sweeps = 0
-    while time.monotonic() < until:
-        sweeps += 1
-        sweep = Soaked(folder / f"soaked{sweeps}", trials, server.uri)
-        for kind, seconds in disturbed(sweep, server, chance, until).items():
-            recovered[kind] += seconds
-        if story(sweep.rows) != wanted:
-            faults.append(f"{sweep.name}: rows differ from those of the undisturbed sweep; kept in {folder}")
-        faults += mlflow_differences(server.uri, sweep)
-        print(f"{sweep.name}: { ({kind: len(seconds) for kind, seconds in recovered.items()}) } so far", flush=True)
-    server.stop()
-    faults += leaks(folder)
+    it.server.start()
+    with Cluster(folder, len(os.sched_getaffinity(0)), it.environment) as cluster, Census(it.whom) as peaceful:
+        wanted = it.peace()
+        peace_seconds = time.monotonic() - started
+        print(f"in peace: {trials} trials, {wanted.reports} reports in {peace_seconds:.0f} s", flush=True)
+        until = time.monotonic() + 60 * minutes
+        with Census(it.whom) as harmed:
+            while time.monotonic() < until:
+                it.one(wanted, until, cluster if it.sweeps % 2 else None)
+    it.server.stop()
+    it.faults += running(str(folder)) + files(temporary, folder)
+    it.faults += [f"left in shared memory: {name}" for name in sorted(shared_memory() - before)]
     return {
         "benchmark": "soak",
         "minutes": round((time.monotonic() - started) / 60, 1),
         "trials": trials,
-        "sweeps": sweeps,
-        "peaceful_seconds": round(peaceful, 1),
-        "kills": {kind: len(seconds) for kind, seconds in recovered.items()},
-        "recovery_seconds": {kind: _summary(seconds) for kind, seconds in recovered.items()},
-        "faults": faults,
+        "reports": wanted.reports,
+        "seed": seed,
+        "sweeps": it.sweeps,
+        "peaceful_seconds": round(peace_seconds, 1),
+        "recovery_seconds": {
+            ground: {kind: _summary(seconds) for kind, seconds in kinds.items()}
+            for ground, kinds in it.recovered.items()
+        },
+        "held": {"peace": peaceful.summary(), "harmed": harmed.summary()},
+        "faults": it.faults,
         "cpus": len(os.sched_getaffinity(0)),
+        "load": [round(one, 1) for one in os.getloadavg()],
     }
 
 
-def _summary(seconds: list[float]) -> dict[str, float] | None:
-    return {"median": round(statistics.median(seconds), 1), "worst": round(max(seconds), 1)} if seconds else None
+def _summary(seconds: list[float]) -> dict[str, float]:
+    return {"times": len(seconds), "median": round(statistics.median(seconds), 1), "worst": round(max(seconds), 1)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--minutes", type=float, default=3, help="of the harmed part")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    result = soak(folder, options.minutes, options.trials, options.seed)
-    for kind, count in result["kills"].items():
-        times = result["recovery_seconds"][kind]
-        after = f"recovered in {times['median']} s (median), {times['worst']} s at worst" if times else ""
-        print(f"{kind:9} {count:3} times  {after}")
+    # A short name: Ray's sockets lie below it and may have no more than 107 characters.
+    folder, temporary = Path(tempfile.mkdtemp(prefix="soak-")), Path(tempfile.mkdtemp(prefix="s-"))
+    (temporary / "ray").mkdir()
+    result = soak(folder, temporary, options.minutes, options.trials, options.seed)
+    for ground, kinds in result["recovery_seconds"].items():
+        for kind, times in kinds.items():
+            seconds = f"{times['median']} s (median), {times['worst']} s at worst"
+            print(f"{ground:8} {kind:9} {times['times']:3} times, {seconds}")
     for fault in result["faults"]:
         print(fault)
     print(json.dumps(result))
+    shutil.rmtree(temporary)
+    if not result["faults"]:
+        shutil.rmtree(folder)
     return 1 if result["faults"] else 0
 
 

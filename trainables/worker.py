@@ -18,6 +18,10 @@ NAMESPACE = "letheon"
 REASON_CHARACTERS = 2_000
 
 
+class NodeLeaves(Exception):
+    """The node will be gone soon: this process ends between two epochs, and Ray Train starts one elsewhere."""
+
+
 class MailboxChannel:
     """`loop.Channel` over the mailbox actor."""
 
@@ -27,7 +31,10 @@ class MailboxChannel:
     def may_run(self, epoch: int) -> bool:
         import ray
 
-        return bool(ray.get(self._mailbox.may_run.remote(self._generation, epoch)))
+        allowed = bool(ray.get(self._mailbox.may_run.remote(self._generation, epoch)))
+        if allowed and ray.get(self._mailbox.leaving.remote()):
+            raise NodeLeaves(f"before epoch {epoch}: going on elsewhere")
+        return allowed
 
     def report(self, epoch: int, metrics: dict[str, Any]) -> None:
         import ray
@@ -51,8 +58,8 @@ def serve(settings: dict[str, Any]) -> None:
 
     group, resident = Group(rank, size, ray.train.torch.get_device()), cache(_resident)
     mailbox: Any = ray.get_actor(settings["mailbox"], namespace=NAMESPACE)
-    if rank == 0:
-        ray.get(mailbox.enlist.remote(ray.get_runtime_context().current_actor))
+    here = ray.get_runtime_context()
+    ray.get(mailbox.enlist.remote(rank, here.get_node_id(), here.current_actor))
     done = 0
     while True:
         mine: Any = ray.get(mailbox.next_job.remote(done)) if rank == 0 else None
@@ -65,8 +72,8 @@ def serve(settings: dict[str, Any]) -> None:
         except Exception as error:
             with suppress(OSError):  # the log may lie on the full disk that the job failed of
                 traceback.print_exc()
-            if size > 1 and _is_lost_peer(error):
-                raise  # another rank is at fault; the mailbox counts the restart that follows
+            if isinstance(error, NodeLeaves) or (size > 1 and _is_lost_peer(error)):
+                raise  # a node or another rank is at fault; the mailbox counts the restart that follows
             again = _tell(error, mailbox, done)
             if size > 1 or _is_poisoned(error):
                 # The other ranks wait in a collective, or the device is lost: Ray Train starts the group anew.

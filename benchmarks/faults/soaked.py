@@ -9,15 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from letheon.records import Journal, owner
-
-MARK = "LETHEON_SOAK"
-INTERRUPTED = 130
 
 SPACE = """\
 name: {name}
@@ -47,18 +45,21 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 class Soaked:
-    """One sweep in a root of its own; one worker takes all CPUs, so that there is one slot."""
+    """One sweep in a root of its own; one worker takes all CPUs, so that there is one slot.
 
-    def __init__(self, folder: Path, trials: int, uri: str) -> None:
+    `environment`: of the command. `address`: the cluster it runs on; none: a Ray of its own.
+    """
+
+    def __init__(self, folder: Path, trials: int, environment: Mapping[str, str], address: str | None = None) -> None:
         self.folder, self.name = folder, folder.name
         self.space, self.root = folder / f"{self.name}.yaml", folder / "root"
         folder.mkdir()
         cpus = len(os.sched_getaffinity(0))
         self.space.write_text(SPACE.format(name=self.name, trials=trials, cpus=cpus))
         self.place = self.root / "sweeps" / self.name
-        self._environment = {**os.environ, MARK: str(folder.parent), "MLFLOW_TRACKING_URI": uri}
+        self._environment = dict(environment)
+        self._options = ["--root", str(self.root), *(["--address", address] if address else [])]
         self._driver: subprocess.Popen[bytes] | None = None
-        self._follower: Journal | None = None
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -69,8 +70,19 @@ class Soaked:
         file = self.place / "journal.jsonl"
         return file.read_bytes().count(b'"kind":"report"') if file.exists() else 0
 
-    def start(self, *arguments: str | Path) -> None:
-        command = [Path(sys.executable).parent / "letheon", *arguments, "--root", self.root]
+    @property
+    def said(self) -> str:
+        """The end of what its drivers printed."""
+        return (self.folder / "driver.log").read_text(errors="replace")[-4000:]
+
+    def begin(self) -> None:
+        self._start("sweep", str(self.space))
+
+    def resume(self) -> None:
+        self._start("resume", self.name)
+
+    def _start(self, *arguments: str) -> None:
+        command = [str(Path(sys.executable).parent / "letheon"), *arguments, *self._options]
         with (self.folder / "driver.log").open("ab") as log:
             self._driver = subprocess.Popen(
                 command, stdout=log, stderr=log, env=self._environment, start_new_session=True
@@ -78,36 +90,45 @@ class Soaked:
 
     @property
     def over(self) -> bool:
-        return self._driver is None or self._driver.poll() is not None
+        return self.code is not None
 
     @property
-    def is_interrupted(self) -> bool:
-        return self._driver is not None and self._driver.poll() == INTERRUPTED
+    def code(self) -> int | None:
+        """How the driver ended; None while it runs."""
+        return None if self._driver is None else self._driver.poll()
 
-    def finish(self) -> None:
-        """Raises RuntimeError if the command did not end well."""
-        if self._driver is not None and self._driver.wait() != 0:
-            raise RuntimeError((self.folder / "driver.log").read_text()[-4000:])
+    @property
+    def driver(self) -> int | None:
+        """Its process, while it runs."""
+        return None if self._driver is None or self.over else self._driver.pid
+
+    @property
+    def worker(self) -> int | None:
+        """The process of the resident worker, known by its log file; None if there is none now."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                log = os.readlink(process / "fd" / "1")
+                if log.startswith(str(self.place / "logs")) and log.endswith("-rank0.log"):
+                    return int(process.name)
+        return None
+
+    @property
+    def raylet(self) -> int | None:
+        """The driver's own node manager; None if it runs on somebody else's cluster."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.driver and os.readlink(process / "exe").endswith("raylet"):
+                    return int(process.name)
+        return None
 
     def kill_driver(self) -> bool:
         """SIGKILL, and wait until the kernel has taken its lock away."""
         if self._driver is None or self.over:
             return False
-        os.kill(self._driver.pid, signal.SIGKILL)
+        self._driver.kill()
         self._driver.wait()
         return owner(self.place) is None
-
-    def kill_worker(self) -> bool:
-        """SIGKILL of the resident worker, known by its log file; False if there is none now."""
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                log = os.readlink(process / "fd" / "1")
-            except OSError:
-                continue
-            if log.startswith(str(self.place / "logs")) and log.endswith("-rank0.log"):
-                os.kill(int(process.name), signal.SIGKILL)
-                return True
-        return False
 
     @property
     def tracking_is_ok(self) -> bool:
@@ -117,14 +138,15 @@ class Soaked:
             return False
 
 
-def marked(mark: str) -> Iterator[str]:
-    """Command lines of the processes that were started for this soak and still run, zombies left out."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"{MARK}={mark}".encode() in (process / "environ").read_bytes():
-                yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
-        except OSError:
-            continue
+def kill(process: int | None) -> bool:
+    """SIGKILL; False if there is no such process (any more)."""
+    if process is None:
+        return False
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Server:
@@ -134,12 +156,12 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
-        self.uri, self._folder = f"http://127.0.0.1:{self.port}", folder
+        self.uri, self._folder, self.database = f"http://127.0.0.1:{self.port}", folder, folder / "mlflow.db"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}", "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self.database}", "--workers", "1"]
         command += ["--artifacts-destination", str(self._folder / "artifacts")]
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self._folder / "server.log").open("ab") as log:

@@ -1,22 +1,27 @@
-"""Whether a sweep that was harmed is the same as one that was not: its rows, its records, and what it left behind."""
+"""Whether a sweep that was harmed is the same as one that was not: its rows, its front and what MLflow holds of it."""
 
 from __future__ import annotations
 
+import json
 import math
-import tempfile
-import time
+import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from faults.soaked import Soaked, marked  # type: ignore[import-not-found]
+from faults.soaked import Soaked  # type: ignore[import-not-found]  # beside this file
+
+from letheon.front import front_of
+from letheon.spec import load_spec
+from letheon.spec_objectives import goals_of
 
 MOODS = ("seconds", "per_second", "memory", "restarts")
 """Parts of the names of metrics that tell of the machine, not of the model."""
+Story = list[dict[str, Any]]
 
 
-def story(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def story(rows: Sequence[Mapping[str, Any]]) -> Story:
     """Trials, reports with their decisions, and ends, in order, without what may differ from run to run."""
     kept = []
     for row in rows:
@@ -32,53 +37,80 @@ def steady(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metrics.items() if not any(mood in name for mood in MOODS)}
 
 
-def mlflow_differences(uri: str, sweep: Soaked) -> list[str]:
-    """One run a trial, and of each metric one value a step, which is the journal's."""
+def front(sweep: Soaked) -> dict[str, Any]:
+    """The front as Letheon computes it from the journal: points, knee, hypervolume and its corners, by stratum."""
+    return essence(front_of(sweep.rows, sweep.name, goals_of(load_spec(sweep.space))))
+
+
+def essence(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a front in the shape of `front --json`, without moods, and without where checkpoints are kept."""
+
+    def point(one: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        return None if one is None else {**one, "metrics": steady(one["metrics"]), "checkpoint": None}
+
+    return {
+        key: {
+            "points": [point(one) for one in stratum["points"]],
+            "knee": point(stratum["knee"]),
+            **{name: stratum[name] for name in ("hypervolume", "reference", "ideal")},
+        }
+        for key, stratum in found["strata"].items()
+    }
+
+
+def mlflow_differences(uri: str, database: Path, sweep: Soaked) -> list[str]:
+    """One run a trial and none RUNNING; of every metric one value a step, the journal's; the journal's front.
+
+    Runs and artifacts are asked for over HTTP, the many values are read from the server's own `database`.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(sweep.name)
+    if experiment is None:
+        return [f"{sweep.name}: MLflow does not know it"]
     runs = client.search_runs([experiment.experiment_id], max_results=10_000)
     names = Counter(run.data.tags.get("letheon.trial_id", "sweep") for run in runs)
-    reports: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for row in sweep.rows:
-        if row["kind"] == "report":
-            reports.setdefault(row["trial"], {})[row["epoch"]] = row["metrics"]
     wanted = Counter({"sweep": 1, **{row["trial"]: 1 for row in sweep.rows if row["kind"] == "trial"}})
     found = [] if names == wanted else [f"{sweep.name}: runs {names - wanted} too many, {wanted - names} too few"]
+    reports: dict[str, dict[tuple[str, int], float]] = {}
+    for row in sweep.rows:
+        if row["kind"] == "report":
+            values = {(name, row["epoch"]): value for name, value in row["metrics"].items()}
+            reports.setdefault(row["trial"], {}).update(values)
     for run in runs:
         trial = run.data.tags.get("letheon.trial_id")
         if run.info.status == "RUNNING":
             found.append(f"{sweep.name}: the run of {trial or 'the sweep'} is RUNNING")
-        if trial is None:
-            continue
-        for name in ("forget_kl", "retain_kl", "loss", "utility_ratio"):
-            history = client.get_metric_history(run.info.run_id, name)
-            values = sorted((metric.step, metric.value) for metric in history if metric.step > 0)
-            expected = sorted((epoch, metrics[name]) for epoch, metrics in reports[trial].items())
-            if len(values) != len(expected) or not all(map(_same, values, expected)):
-                found.append(f"{sweep.name}: {name} of {trial} is {values}, not {expected}")
+        if trial is not None:
+            differing = _differing(_values(database, run.info.run_id), reports.get(trial, {}))
+            found += [f"{sweep.name}: {trial}: {difference}" for difference in differing]
+        elif essence(json.loads(Path(client.download_artifacts(run.info.run_id, "front.json")).read_bytes())) != front(
+            sweep
+        ):
+            found.append(f"{sweep.name}: the front that MLflow holds is another one")
     return found
 
 
-def _same(one: tuple[int, float], other: tuple[int, float]) -> bool:
-    return one[0] == other[0] and (math.isclose(one[1], other[1], rel_tol=1e-12) or math.isnan(other[1]))
+def _values(database: Path, run: str) -> list[tuple[str, int, float]]:
+    """Of each metric of epochs, all its rows."""
+    query = "SELECT key, step, CASE WHEN is_nan THEN NULL ELSE value END FROM metrics WHERE run_uuid = ? AND step > 0"
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60) as connection:
+        rows = connection.execute(query, (run,)).fetchall()
+    return [(key, step, math.nan if value is None else value) for key, step, value in rows if "system/" not in key]
 
 
-def leaks(folder: Path, seconds: float = 30) -> list[str]:
-    """Processes of the soak that still run, temporary folders of drivers that are gone, half-written epochs."""
-    deadline = time.monotonic() + seconds
-    while running := list(marked(str(folder))):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.5)
-    temporary = [path for path in Path(tempfile.gettempdir()).glob("letheon-*-*") if _abandoned(path)]
-    partial = list(folder.glob("*/root/sweeps/*/trials/*/.epoch-*.partial"))
-    found = [f"still running: {line}" for line in running]
-    found += [f"left behind: {path}" for path in temporary]
-    return found + [f"half-written: {path}" for path in partial]
+def _differing(values: Sequence[tuple[str, int, float]], wanted: Mapping[tuple[str, int], float]) -> list[str]:
+    times = Counter((key, step) for key, step, _ in values)
+    there = {(key, step): value for key, step, value in values}
+    found = [f"{key} of epoch {step} is there {n} times" for (key, step), n in times.items() if n > 1]
+    found += [f"{key} of epoch {step} is missing" for key, step in wanted.keys() - there.keys()]
+    return found + [
+        f"{key} of epoch {step} is {there[key, step]}, not {value}"
+        for (key, step), value in wanted.items()
+        if (key, step) in there and not _same(there[key, step], value)
+    ]
 
 
-def _abandoned(path: Path) -> bool:
-    pid = path.name.split("-")[1]
-    return pid.isdigit() and not Path("/proc", pid).exists()
+def _same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-12) or (math.isnan(other) and math.isnan(one))

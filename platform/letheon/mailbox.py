@@ -27,7 +27,10 @@ class Mailbox:
         self._granted = 0
         self._starts = 0
         self._short_at: int | None = None  # the start that ran out of memory first
+        self._excused = 0  # starts that followed a node's notice
+        self._nodes: dict[int, str] = {}
         self._worker: Any = None
+        self._leaving = False
         self._reports: dict[int, Report] = {}
         self._failure: str | None = None
         self._closed = False
@@ -42,7 +45,7 @@ class Mailbox:
         """Make `job` the current one; the former is abandoned at its next report. Returns the generation."""
         self._generation += 1
         self._job, self._granted, self._starts, self._reports, self._failure = job, 0, 0, {}, None
-        self._short_at = None
+        self._short_at, self._excused = None, 0
         await self._notify()
         return self._generation
 
@@ -75,15 +78,32 @@ class Mailbox:
         """The handle of the process that works for this mailbox now (rank 0), None before the first."""
         return self._worker
 
+    async def nodes(self) -> set[str]:
+        """Where the workers are, by Ray's ids of nodes."""
+        return set(self._nodes.values())
+
+    async def leave(self) -> None:
+        """A node of the workers will be gone soon: they end after the epoch in progress, to be started elsewhere.
+
+        That start is not counted, nor is it if the node is gone before the epoch has ended.
+        """
+        self._leaving = True
+
     async def close(self) -> None:
         self._closed = True
         await self._notify()
 
-    # -- the workers' side (rank 0, but for `fail` and `ran_out_of_memory`)
+    # -- the workers' side (rank 0, but for `enlist`, `fail` and `ran_out_of_memory`)
 
-    async def enlist(self, worker: Any) -> None:
-        """Rank 0 is the actor `worker` from now on."""
-        self._worker = worker
+    async def enlist(self, rank: int, node: str, worker: Any) -> None:
+        """This rank is the actor `worker`, on that node, from now on."""
+        self._nodes[rank] = node
+        if rank == 0:
+            self._worker = worker
+
+    async def leaving(self) -> bool:
+        """Whether this process is to end rather than to begin an epoch."""
+        return self._leaving
 
     async def next_job(self, after: int) -> tuple[int, dict[str, Any]] | None:
         """Wait for a job newer than generation `after`; None once the mailbox is closed.
@@ -100,11 +120,13 @@ class Mailbox:
             if self._closed or self._job is None:
                 return None
             self._starts += 1
-            if self._starts <= 1 + self._max_failures + (self._short_at is not None):
+            if after == 0:  # a new process, the one that was to leave is gone
+                self._excused += self._leaving and self._starts > 1
+                self._leaving = False
+            if self._starts <= 1 + self._max_failures + self._excused + (self._short_at is not None):
                 return self._generation, self._job
-            await self.fail(
-                self._generation, f"its worker was lost {self._starts - 1} times; max_failures is {self._max_failures}"
-            )
+            lost = self._starts - 1 - self._excused
+            await self.fail(self._generation, f"its worker was lost {lost} times; max_failures is {self._max_failures}")
 
     async def may_run(self, generation: int, epoch: int) -> bool:
         """Wait until `epoch` is granted (True) or the job is superseded or closed (False)."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from letheon.disk import is_full
 from letheon.live.front_fold import FrontFold
 from letheon.mirror import Mirror
 from letheon.objectives import Goals
@@ -48,7 +49,11 @@ class Recorder:
 
     def _loop(self) -> None:
         while not self._stop.wait(PERIOD_SECONDS):
-            self._round()
+            try:
+                self._round()
+            except OSError as error:
+                if not is_full(error):  # a full disk may have room again; if not, the driver ends of it
+                    raise
 
     def _round(self, last: bool = False) -> None:
         rows = self._journal.rows

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from letheon.mailbox import Mailbox, Report
+from letheon.session import draining_nodes
 from trainables.config import WorkersConfig
 from trainables.worker import NAMESPACE, serve
 
 POLL_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 CLOSE_SECONDS = 30.0
 
 
@@ -37,11 +39,15 @@ class ResidentWorkers:
         import ray
 
         self.name = f"slot-{uuid.uuid4().hex[:8]}"
-        # Not detached: the mailbox ends with the process that owns this object, whatever ends that one.
+        # Not detached: the mailbox ends with the process that owns this object, whatever ends that one; and beside it,
+        # for the nodes of workers come and go.
         actor: Any = ray.remote(Mailbox)
-        options = {"name": self.name, "namespace": NAMESPACE, "num_cpus": 0}
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        options = {"name": self.name, "namespace": NAMESPACE, "num_cpus": 0, "label_selector": here}
         self.mailbox: Any = actor.options(**options).remote(settings.workers.max_failures)
         self.error: BaseException | None = None
+        self._looked = -LOOK_SECONDS
+        self._left: set[str] = set()
         self._thread = threading.Thread(target=self._fit, args=(settings,), name=self.name, daemon=True)
         self._thread.start()
 
@@ -70,6 +76,7 @@ class ResidentWorkers:
         self.mailbox.grant.remote(generation, epoch)
         report = self.mailbox.take.remote(generation, epoch)
         while True:
+            self._heed_notices()
             done, _ = ray.wait([report], timeout=POLL_SECONDS)
             if done:
                 result: Report = ray.get(report)
@@ -78,6 +85,17 @@ class ResidentWorkers:
                 raise RuntimeError(f"the resident workers of {self.name} have ended: {self.error}") from self.error
             if deadline is not None and time.monotonic() > deadline:
                 return self._give_up(generation, f"epoch {epoch} took longer than trial.epoch_minutes {minutes:g}")
+
+    def _heed_notices(self) -> None:
+        """Let the workers leave a node that will be gone soon, once."""
+        import ray
+
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        if (noticed := draining_nodes() - self._left) and noticed & ray.get(self.mailbox.nodes.remote()):
+            self._left |= noticed
+            ray.get(self.mailbox.leave.remote())
 
     def _give_up(self, generation: int, reason: str) -> Report:
         """Fail the job and end the worker that may be stuck in it: Ray Train starts another one."""

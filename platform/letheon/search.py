@@ -97,6 +97,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
     """Run trials, as many at a time as there is room for, until the conductor has no more."""
     from ray import tune
 
+    from letheon.disk import require_room
     from letheon.lost_nodes import LostNodes
     from letheon.schedulers.adapter import JournalScheduler
     from letheon.searchers.adapter import JournalSearcher
@@ -108,7 +109,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
             search_alg=JournalSearcher(conductor, partial(tune_config, sweep, prepared), room),
-            scheduler=JournalScheduler(conductor),
+            scheduler=JournalScheduler(conductor, partial(require_room, sweep.folder)),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_trial_name,

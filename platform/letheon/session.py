@@ -158,8 +158,20 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def node_resources() -> list[dict[str, float]]:
-    """Resources of every node that is alive."""
+    """Resources of every node that is alive and has no notice."""
     import ray
 
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [dict(node["Resources"]) for node in nodes if node["Alive"]]
+    leaving = draining_nodes()
+    return [dict(node["Resources"]) for node in nodes if node["Alive"] and node["NodeID"] not in leaving]
+
+
+def draining_nodes() -> set[str]:
+    """Ids of the nodes that will be gone soon: preempted, or scaled down. Ray gives them no new work."""
+    import ray
+    from ray.util.client import ray as remote
+
+    if remote.is_connected():  # type: ignore[no-untyped-call]  # a driver behind `ray://` cannot ask
+        return set()
+    # Ray has no public call for it; this is the one that its own Ray Train makes.
+    return set(ray._private.state.state.get_draining_nodes() or {})

@@ -3,11 +3,16 @@
 The worker waits for each `step()` before it trains, so nothing runs ahead of the scheduler, and a pruned trial is
 abandoned by not asking for its next epoch. The trial's own folder is the checkpoint; Tune's checkpoint only points to
 an epoch in it.
+
+A slot that nobody asks for anything gives its workers back: when nodes are lost, another one's trial waits for them.
 """
 
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,8 @@ from trainables.config import WorkersConfig
 from trainables.jobs import TrialJob
 
 POINTER = "epoch.json"
+IDLE_SECONDS = 20.0
+"""Between two epochs there are milliseconds. Workers that were given back too early cost a start-up, nothing else."""
 
 
 class Slot(tune.Trainable):
@@ -26,25 +33,30 @@ class Slot(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         workers = WorkersConfig.model_validate(config["workers"])
         self._epoch_minutes = workers.epoch_minutes
-        settings = ResidentSettings(
+        self._settings = ResidentSettings(
             workers=workers,
             storage=Path(config["slot"]["storage"]),
             logs=Path(config["slot"]["logs"]),
         )
-        self._resident = ResidentWorkers(settings)
+        self._resident: ResidentWorkers | None = None
+        self._lock, self._turn, self._idle = threading.Lock(), 0, threading.Timer(0, self._rest)
         self._begin(config, epoch=0)
 
     def _begin(self, config: dict[str, Any], epoch: int) -> None:
         job = TrialJob.model_validate({"config": {key: value for key, value in config.items() if key != "slot"}})
-        self._epoch = epoch
-        self._generation = self._resident.submit(job.model_dump(mode="json"))
+        self._epoch, self._job = epoch, job.model_dump(mode="json")
+        with self._at_work():
+            self._generation = self._workers().submit(self._job)
 
     def step(self) -> dict[str, Any]:
         """One epoch: its metrics, or `failed` with the reason when the trial cannot go on (the slot can).
 
         Never `done`: the scheduler ends trials, and Tune does not ask it about a result that is done.
         """
-        report = self._resident.run_epoch(self._generation, self._epoch + 1, self._epoch_minutes)
+        with self._at_work():
+            if self._resident is None:  # the trial goes on from its folder
+                self._generation = self._workers().submit(self._job)
+            report = self._workers().run_epoch(self._generation, self._epoch + 1, self._epoch_minutes)
         if "failed" in report:
             return {"epoch": self._epoch, "failed": report["failed"]}
         self._epoch += 1
@@ -62,4 +74,27 @@ class Slot(tune.Trainable):
         self._begin(self.config, json.loads((Path(checkpoint) / POINTER).read_text())["epoch"])
 
     def cleanup(self) -> None:
-        self._resident.close()
+        self._idle.cancel()
+        self._rest(self._turn)
+
+    def _workers(self) -> ResidentWorkers:
+        if self._resident is None:
+            self._resident = ResidentWorkers(self._settings)
+        return self._resident
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Nothing is given back within the block, and everything some time after the last one."""
+        self._idle.cancel()
+        with self._lock:
+            self._turn += 1  # a timer that has run out meanwhile is one of another turn
+            yield
+            self._idle = threading.Timer(IDLE_SECONDS, self._rest, [self._turn])
+            self._idle.daemon = True
+            self._idle.start()
+
+    def _rest(self, turn: int) -> None:
+        with self._lock:
+            if turn == self._turn and self._resident is not None:
+                self._resident.close()
+                self._resident = None

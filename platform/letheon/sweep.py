@@ -7,16 +7,16 @@ it, is elsewhere.
 
 from __future__ import annotations
 
-import errno
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from letheon.atomic import write_atomically
 from letheon.capacity import DoesNotFit, machine, shortage
+from letheon.disk import disk_of
 from letheon.ending import Outcome, finish, interrupted
 from letheon.errors import LetheonError
 from letheon.objectives import Goals
@@ -47,12 +47,6 @@ class SweepNotFound(LetheonError):
     """There is no sweep of this name under the root."""
 
     exit_code = 4
-
-
-class DiskFull(LetheonError):
-    """There is no room for the journal: without it nothing that happens would be known afterwards."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ def run_sweep(
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
-    with _disk(sweep), SweepLock(sweep.folder):
+    with disk_of(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         file = sweep.folder / "spec.yaml"
         if file.exists():
             raise SweepExists(f"sweep {sweep.name!r} exists; `letheon resume {sweep.name}`, or choose another --name")
@@ -117,7 +111,7 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
         SweepNotFound, SweepChanged, and what `run_sweep` raises.
     """
     sweep = find_sweep(name, root)
-    with _disk(sweep), SweepLock(sweep.folder):
+    with disk_of(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         require_same_spec(Journal.read(sweep.journal), resolved(sweep.spec), name)
         tracker = tracker_of(sweep)
         tracker.check()
@@ -139,20 +133,6 @@ def tracker_of(sweep: Sweep) -> Tracker:
 
     beside = Beside(sweep.folder, sweep.goals, SystemMetrics())
     return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec), beside=beside)
-
-
-@contextmanager
-def _disk(sweep: Sweep) -> Iterator[None]:
-    """Raises DiskFull where the block met a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        fix = f"make room and go on: letheon resume {sweep.name}"
-        raise DiskFull(
-            f"the disk of {sweep.folder} is full ({error}); nothing that was recorded is lost, {fix}"
-        ) from error
 
 
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,18 +68,25 @@ class FaultySweep:
         """Let a trial go on that holds."""
         Path(f"{self.plan}.{trial}.go").touch()
 
-    def run(self, *arguments: str | Path, seconds: float = 600) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str | Path, seconds: float = 600, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """A command to its end."""
-        line = [*command(*arguments), "--root", str(self.root)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=seconds, check=False, env=self.environment)
+        line, environment = [*command(*arguments), "--root", str(self.root)], environment or self.environment
+        return subprocess.run(line, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
+
+    def has_reported(self, trial: str, epoch: int) -> bool:
+        return any((row["trial"], row["epoch"]) == (trial, epoch) for row in self.kind("report"))
 
     @contextmanager
-    def started(self, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    def started(
+        self, *arguments: str | Path, environment: Mapping[str, str] | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """A command in a process group of its own, ended with the block; its output is in `output`."""
         log = self.output.open("ab")
         line = [*command(*arguments), "--root", str(self.root)]
         process = subprocess.Popen(
-            line, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=self.environment
+            line, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=environment or self.environment
         )
         try:
             yield process
@@ -102,3 +110,10 @@ class FaultySweep:
             except OSError:  # it ended meanwhile, or is not ours to look at
                 continue
         return found
+
+    def wait_until_gone(self, seconds: float = 60) -> None:
+        """Raises AssertionError with what still runs."""
+        deadline = time.monotonic() + seconds
+        while self.processes():
+            assert time.monotonic() < deadline, self.processes()
+            time.sleep(0.2)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from letheon.front import front_of
 from letheon.spec import load_spec
 from letheon.spec_objectives import goals_of
+from tests.faults.disks import Disk
 from tests.faults.support import FaultySweep
 from tests.letheon.small_sweep import wait_for
 
@@ -24,8 +23,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
     """The finished sweep: room ran out for t001 and came back for t002."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system to fill")
     cpus = float(len(os.sched_getaffinity(0)))
     faults = {trial: {"fault": "hold", "epoch": epoch} for trial, epoch in HELD.items()}
     sweep = FaultySweep(tmp_path_factory.mktemp("disk"), TRIALS, EPOCHS, faults, cpus)
@@ -36,32 +33,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
         yield sweep
     finally:
         disk.unmount()
-
-
-class Disk:
-    """A file system in memory at a folder, with a file on it that takes all that is left."""
-
-    def __init__(self, folder: Path, size: str = "16m") -> None:
-        self.folder, self.size, self.ballast = folder, size, folder / ".ballast"
-
-    def mount(self) -> None:
-        self.folder.mkdir(parents=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={self.size}", "tmpfs", str(self.folder)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", "-l", str(self.folder)], capture_output=True, check=False)
-
-    def fill(self) -> None:
-        """Whole pages first, then what is left of the last one does not matter: files take whole pages."""
-        with pytest.raises(OSError, match="No space left"), self.ballast.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-
-    def free(self) -> None:
-        self.ballast.unlink()
 
 
 def fill_for_a_while(sweep: FaultySweep, disk: Disk) -> None:

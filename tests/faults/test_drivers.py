@@ -51,7 +51,7 @@ def interrupt_twice(sweep: FaultySweep) -> None:
         assert driver.wait(60) == 130, sweep.output.read_text()
         (sweep.folder / "seconds").write_text(str(time.monotonic() - started))
     (sweep.folder / "interrupted.log").write_text(sweep.output.read_text())
-    wait_until_gone(sweep)
+    sweep.wait_until_gone()
     assert sweep.rows[-1]["kind"] == "sweep"
 
 
@@ -83,7 +83,7 @@ def lose_the_raylet(sweep: FaultySweep) -> None:
         wait_for(lambda: any(row["trial"] == "t001" for row in sweep.kind("report")), driver)
         os.kill(raylet_of(driver.pid), signal.SIGKILL)
         (sweep.folder / "raylet.code").write_text(str(driver.wait(150)))
-    wait_until_gone(sweep)
+    sweep.wait_until_gone()
     sweep.release("t001")
 
 
@@ -97,13 +97,6 @@ def raylet_of(driver: int) -> int:
         except OSError:
             continue
     raise AssertionError("the driver has no raylet")
-
-
-def wait_until_gone(sweep: FaultySweep, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while sweep.processes():
-        assert time.monotonic() < deadline, sweep.processes()
-        time.sleep(0.2)
 
 
 def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(sweep: FaultySweep) -> None:

@@ -1,8 +1,9 @@
 """Several Ray nodes on this machine, in a process of their own: Ray reads how to authenticate once a process.
 
-    python -m tests.letheon.cluster_process DASHBOARD_PORT
+    python -m tests.letheon.cluster_process DASHBOARD_PORT CPUS_OF_THE_HEAD
 
-Says its address, then does what each line of its input asks for: `add` a node of one CPU, `kill` the last one.
+Says its address, then does what each line of its input asks for: `add` a node of one CPU, `kill` the last one, give the
+first one `notice` that it will be gone in two minutes, let it be `gone`, or `die` with everything, the head included.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +23,34 @@ def main() -> None:
     """Until the input ends."""
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 1, "include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": int(sys.argv[1])}
+    port, cpus = map(int, sys.argv[1:])
+    head = {"num_cpus": cpus, "include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": port}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     print(cluster.address, flush=True)
     nodes = []
     for line in sys.stdin:
-        if line.strip() == "add":
-            nodes.append(cluster.add_node(num_cpus=1))
-        else:
-            cluster.remove_node(nodes.pop(), allow_graceful=False)
+        match line.strip():
+            case "add":
+                nodes.append(cluster.add_node(num_cpus=1))
+            case "kill":
+                cluster.remove_node(nodes.pop(), allow_graceful=False)
+            case "notice":
+                give_notice(cluster.address, nodes[0].node_id)
+            case "gone":
+                cluster.remove_node(nodes.pop(0), allow_graceful=False)
+            case "die":
+                for node in [*nodes, cluster.head_node]:
+                    node.kill_all_processes(check_alive=False, allow_graceful=False)
+                os._exit(1)
         print("done", flush=True)
     cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+def give_notice(address: str, node: str) -> None:
+    """As a cloud provider's watcher would when a spot machine is about to be taken away."""
+    command = [str(Path(sys.executable).parent / "ray"), "drain-node", "--address", address, "--node-id", node]
+    command += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+    subprocess.run([*command, "--deadline-remaining-seconds", "120"], check=True, stdout=sys.stderr)
 
 
 @dataclass
@@ -45,33 +63,40 @@ class Nodes:
     process: subprocess.Popen[str]
 
     def ask(self, word: str) -> None:
-        """`add` or `kill`; returns when it is done."""
+        """One of the words; returns when it is done."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(f"{word}\n")
         self.process.stdin.flush()
         while (line := self.process.stdout.readline()) != "done\n":
             assert line, "the cluster has ended"
 
+    def die(self) -> None:
+        """SIGKILL of everything but drivers; returns when it is done."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("die\n")
+        self.process.stdin.flush()
+        self.process.wait(60)
+
 
 @contextmanager
-def nodes(folder: Path, port: int) -> Iterator[Nodes]:
-    """A head with one CPU whose every request needs a token."""
+def nodes(folder: Path, port: int, head_cpus: int = 1, environment: Mapping[str, str] = os.environ) -> Iterator[Nodes]:
+    """A head, whose every request needs a token. `environment` is that of all of its processes, too."""
     token = folder / "token"
     token.write_text(os.urandom(16).hex())
     token.chmod(0o600)
     environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **environment,
+        "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.letheon.cluster_process", str(port)],
+        [sys.executable, "-m", "tests.letheon.cluster_process", str(port), str(head_cpus)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**environment, "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}"},
+        env={**environment, "PYTHONPATH": f"{environment.get('PYTHONPATH', '')}:{ROOT / 'platform'}:{ROOT}"},
     )
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -79,7 +104,8 @@ def nodes(folder: Path, port: int) -> Iterator[Nodes]:
             assert process.poll() is None, "the cluster did not start"
         yield Nodes(address, f"http://127.0.0.1:{port}", environment, process)
     finally:
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         process.wait(60)
 
 

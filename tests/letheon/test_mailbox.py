@@ -55,6 +55,35 @@ def test_a_restarted_process_gets_the_job_again_until_failures_run_out() -> None
     run(scenario())
 
 
+def test_a_process_that_leaves_its_node_costs_the_job_no_failure() -> None:
+    async def scenario() -> None:
+        box = Mailbox(max_failures=0)
+        await box.enlist(0, "a", None)
+        await box.enlist(1, "b", None)
+        assert await box.nodes() == {"a", "b"}
+        first = await box.submit({"name": "a"})
+        assert await box.next_job(0) is not None
+        await box.leave()
+        assert await box.leaving()
+        assert await box.next_job(0) == (first, {"name": "a"}), "started again, though none may fail"
+        assert not await box.leaving(), "this is another process, on another node"
+        await box.post(first, 1, {})
+        assert await box.take(first, 1) == {"restarts": 1}
+        await box.enlist(1, "c", None)
+        assert await box.nodes() == {"a", "c"}
+
+        await box.leave()
+        second = await box.submit({"name": "b"})
+        assert await box.next_job(first) == (second, {"name": "b"}), "the process of before, which is still to leave"
+        assert await box.leaving()
+        assert await box.next_job(0) is not None
+        lost = asyncio.create_task(box.next_job(0))
+        assert "lost 1 times" in (await box.take(second, 1))["failed"], "without a notice it counts"
+        lost.cancel()
+
+    run(scenario())
+
+
 def test_an_exception_fails_the_trial_and_the_slot_takes_the_next() -> None:
     async def scenario() -> None:
         box = Mailbox(max_failures=2)

@@ -7,7 +7,7 @@ itself and is the only one of the package that imports Ray.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,18 +29,21 @@ class JournalScheduler(FIFOScheduler):
 
     A trial's config is a TrialConfig as JSON, or has one as `config`. A result has `epoch`, numbers (its metrics), and
     `failed` (a text) if the trial cannot go on. Results of epoch 0 are let through without a row.
+
+    `excuse` is called with the reason before a trial counts as failed, and raises where it is not the trial's fault;
+    it must be picklable.
     """
 
     _supports_buffered_results = False  # the worker waits for the verdict of each report
 
-    def __init__(self, conductor: SharedConductor) -> None:
+    def __init__(self, conductor: SharedConductor, excuse: Callable[[str], None] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._conductor = conductor
+        self._conductor, self._excuse = conductor, excuse
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         name, conductor = _name(trial), self._conductor()
         if result.get("failed"):
-            conductor.fail(name, str(result["failed"]))
+            self._fail(name, str(result["failed"]))
             return str(TrialScheduler.STOP)
         epoch = int(result["epoch"])
         if conductor.ended(name) or (epoch and conductor.report(name, epoch, _metrics(result)).action == "stop"):
@@ -56,7 +59,12 @@ class JournalScheduler(FIFOScheduler):
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         # Tune calls this for retries too, and marks only those ERROR beforehand.
         if trial.status != Trial.ERROR:
-            self._conductor().fail(_name(trial), _last_line(trial.error_file))
+            self._fail(_name(trial), _last_line(trial.error_file))
+
+    def _fail(self, trial: str, reason: str) -> None:
+        if self._excuse is not None:
+            self._excuse(reason)
+        self._conductor().fail(trial, reason)
 
     def debug_string(self) -> str:
         return self._conductor().describe()

@@ -1,0 +1,93 @@
+"""The head of a cluster dies in mid-sweep, with its driver; then once more, and its disk is lost too.
+
+Each time a new head is started and the sweep resumed from what is on the shared storage: the root. The head's own disk
+has Ray's files and the tracking store, as where the store is SQLite on it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.faults.support import FaultySweep
+from tests.letheon.cluster_process import Nodes, nodes
+from tests.letheon.servers import free_port
+from tests.letheon.small_sweep import wait_for
+
+TRIALS, EPOCHS = 3, 4
+HELD = {"fault": "hold", "epoch": 3}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
+    """The finished sweep; its storage and the last head's disk are folders of its own."""
+    sweep = FaultySweep(tmp_path_factory.mktemp("head"), TRIALS, EPOCHS, {"t000": HELD, "t001": HELD})
+    lose_head(sweep, "first", "t000", "sweep", str(sweep.space))
+    (sweep.folder / "running.log").write_text("\n".join(sweep.processes()))
+    lose_head(sweep, "first", "t001", "resume", sweep.name)
+    shutil.rmtree(sweep.folder / "first")
+    with head(sweep, "second") as (cluster, environment):
+        done = sweep.run("resume", sweep.name, "--address", cluster.address, environment=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield sweep
+
+
+@contextmanager
+def head(sweep: FaultySweep, disk: str) -> Iterator[tuple[Nodes, Mapping[str, str]]]:
+    """A head with its disk, and the environment of a driver on it."""
+    folder = sweep.folder / disk
+    folder.mkdir(exist_ok=True)
+    with nodes(folder, free_port(), environment=sweep.environment) as cluster:
+        yield cluster, {**cluster.environment, "MLFLOW_TRACKING_URI": store(sweep, disk)}
+
+
+def store(sweep: FaultySweep, disk: str) -> str:
+    return f"sqlite:///{sweep.folder / disk / 'mlflow.db'}"
+
+
+def lose_head(sweep: FaultySweep, disk: str, held: str, *arguments: str) -> None:
+    """While a trial holds in its third epoch: its driver, and every process of Ray."""
+    with (
+        head(sweep, disk) as (cluster, environment),
+        sweep.started(*arguments, "--address", cluster.address, environment=environment) as driver,
+    ):
+        wait_for(lambda: sweep.has_reported(held, 2), driver)
+        os.kill(driver.pid, signal.SIGKILL)
+        cluster.die()
+        driver.wait(30)
+    sweep.wait_until_gone()
+    sweep.release(held)
+
+
+def test_nothing_of_a_dead_head_runs_on(sweep: FaultySweep) -> None:
+    assert (sweep.folder / "running.log").read_text() == ""
+
+
+def test_every_trial_and_epoch_is_there_once(sweep: FaultySweep) -> None:
+    assert {trial: row["outcome"] for trial, row in sweep.ends.items()} == {
+        f"t{i:03d}": "completed" for i in range(TRIALS)
+    }
+    reports = [(row["trial"], row["epoch"]) for row in sweep.kind("report")]
+    assert reports == [(f"t{i:03d}", epoch) for i in range(TRIALS) for epoch in range(1, EPOCHS + 1)]
+
+
+def test_an_empty_tracking_store_is_given_everything(sweep: FaultySweep) -> None:
+    """Trials too that had ended before the disk was lost."""
+    assert not Path(sweep.folder / "first").exists()
+    client = MlflowClient(store(sweep, "second"))
+    experiment = client.get_experiment_by_name(sweep.name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'trial'")
+    assert sorted(run.data.tags["letheon.trial_id"] for run in runs) == [f"t{i:03d}" for i in range(TRIALS)]
+    for run in runs:
+        history = client.get_metric_history(run.info.run_id, "forget_kl")
+        assert sorted(metric.step for metric in history if metric.step > 0) == list(range(1, EPOCHS + 1))

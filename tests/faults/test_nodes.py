@@ -1,0 +1,92 @@
+"""Nodes that go away with notice, as spot machines do, under one sweep on a real cluster that allows no failure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.support import FaultySweep
+from tests.letheon.cluster_process import Nodes, nodes
+from tests.letheon.servers import free_port
+from tests.letheon.small_sweep import wait_for
+
+TRIALS, EPOCHS = 2, 4
+HELD = {"fault": "hold", "epoch": 2}
+HEARD_SECONDS = 10.0
+"""Nothing tells that a notice was heard; the slot looks every two seconds."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
+    """The finished sweep: t000 could end its epoch before its node was gone, t001 could not."""
+    sweep = FaultySweep(tmp_path_factory.mktemp("nodes"), TRIALS, EPOCHS, {"t000": HELD, "t001": HELD})
+    with nodes(sweep.folder, free_port(), head_cpus=0, environment=sweep.environment) as cluster:
+        cluster.ask("add")
+        take_nodes_away(sweep, cluster)
+        yield sweep
+
+
+def take_nodes_away(sweep: FaultySweep, cluster: Nodes) -> None:
+    arguments = ("sweep", sweep.space, "--address", cluster.address, "--set", "trial.max_failures=0")
+    with sweep.started(*arguments, environment=cluster.environment) as driver:
+        wait_for(lambda: sweep.has_reported("t000", 1), driver)
+        cluster.ask("notice")
+        time.sleep(HEARD_SECONDS)
+        cluster.ask("add")
+        sweep.release("t000")
+        wait_for(lambda: sweep.has_reported("t000", 3), driver)
+        cluster.ask("gone")  # long after the trial has left it
+
+        wait_for(lambda: sweep.has_reported("t001", 1), driver)
+        cluster.ask("notice")
+        time.sleep(HEARD_SECONDS)
+        cluster.ask("gone")
+        cluster.ask("add")
+        sweep.release("t001")
+        assert driver.wait(300) == 0, sweep.output.read_text()
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
+    """A finished sweep of two trials, each on a node of its own until one of the nodes was lost for good."""
+    sweep = FaultySweep(tmp_path_factory.mktemp("crowded"), TRIALS, EPOCHS, {"t000": HELD, "t001": HELD})
+    with nodes(sweep.folder, free_port(), head_cpus=0, environment=sweep.environment) as cluster:
+        cluster.ask("add")
+        cluster.ask("add")
+        with sweep.started(
+            "sweep", sweep.space, "--address", cluster.address, environment=cluster.environment
+        ) as driver:
+            wait_for(lambda: sweep.has_reported("t000", 1) and sweep.has_reported("t001", 1), driver)
+            cluster.ask("kill")
+            sweep.release("t000")
+            sweep.release("t001")
+            assert driver.wait(300) == 0, sweep.output.read_text()
+        yield sweep
+
+
+def restarts(sweep: FaultySweep, trial: str) -> dict[int, int]:
+    return {row["epoch"]: row["metrics"]["restarts"] for row in sweep.kind("report") if row["trial"] == trial}
+
+
+def test_a_trial_leaves_a_node_that_has_notice_between_two_epochs(sweep: FaultySweep) -> None:
+    assert restarts(sweep, "t000") == {1: 0, 2: 0, 3: 1, 4: 1}
+
+
+def test_a_node_that_is_gone_sooner_than_the_epoch_ends_counts_as_no_failure(sweep: FaultySweep) -> None:
+    assert restarts(sweep, "t001") == {1: 0, 2: 1, 3: 1, 4: 1}
+
+
+@pytest.mark.parametrize("name", ["sweep", "crowded"])
+def test_no_trial_failed_and_no_epoch_was_reported_twice(name: str, request: pytest.FixtureRequest) -> None:
+    sweep: FaultySweep = request.getfixturevalue(name)
+    assert {trial: row["outcome"] for trial, row in sweep.ends.items()} == {"t000": "completed", "t001": "completed"}
+    assert len(sweep.kind("report")) == TRIALS * EPOCHS
+
+
+def test_two_trials_share_the_node_that_is_left(crowded: FaultySweep) -> None:
+    """The one that has lost its node gets it when the other one has ended, whose slot would keep it."""
+    assert sorted(restarts(crowded, trial)[EPOCHS] for trial in ("t000", "t001")) == [0, 1]

@@ -1,0 +1,65 @@
+"""A full disk is recognised through the errors of others, and only there."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from letheon.disk import DiskFull, disk_of, free_bytes, is_full, require_room
+from letheon.errors import LetheonError
+
+NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def wrapped(error: Exception) -> Exception:
+    """As Ray Tune hands errors on: another one, raised while handling it."""
+    try:
+        try:
+            raise error
+        except (OSError, DiskFull):
+            raise RuntimeError("a text")  # noqa: B904  # what Ray does
+    except RuntimeError as other:
+        return other
+
+
+def test_it_is_found_in_the_chain_of_causes() -> None:
+    assert is_full(NO_ROOM) and is_full(wrapped(NO_ROOM)) and is_full(OSError(errno.EDQUOT, "quota"))
+    assert not is_full(wrapped(OSError(errno.ENOENT, "missing")))
+
+
+@pytest.mark.parametrize("error", [NO_ROOM, wrapped(NO_ROOM), wrapped(DiskFull("No space left on device"))])
+def test_the_way_on_is_told(error: Exception, tmp_path: Path) -> None:
+    folder = tmp_path / "sweeps" / "small"
+    with pytest.raises(DiskFull) as caught, disk_of(folder, "small", tmp_path):
+        raise error
+    assert str(caught.value).startswith(f"the disk of {folder} is full (")
+    assert str(caught.value).endswith(f"make room and go on: letheon resume small --root {tmp_path}")
+
+
+def test_another_disk_is_named_by_its_file(tmp_path: Path) -> None:
+    """The sweep's has room."""
+    with pytest.raises(DiskFull, match="the disk of /elsewhere is full"), disk_of(tmp_path, "small", tmp_path):
+        raise OSError(errno.ENOSPC, "No space left", "/elsewhere/file")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), LetheonError("x"), wrapped(OSError(errno.EACCES, "x"))])
+def test_other_errors_stay_what_they_are(error: Exception, tmp_path: Path) -> None:
+    with pytest.raises(type(error)) as caught, disk_of(tmp_path, "small", tmp_path):
+        raise error
+    assert caught.value is error
+
+
+def test_a_trial_is_at_fault_where_there_is_room_for_an_epoch(tmp_path: Path) -> None:
+    epoch = tmp_path / "trials" / "t000" / "epoch-001"
+    epoch.mkdir(parents=True)
+    with (epoch / "weights").open("wb") as file:
+        file.truncate(free_bytes(tmp_path) // 2)
+    require_room(tmp_path, str(NO_ROOM))
+    with (epoch / "weights").open("wb") as file:
+        file.truncate(2 * free_bytes(tmp_path))
+    require_room(tmp_path, "another reason")
+    with pytest.raises(DiskFull, match="No space left"):
+        require_room(tmp_path, f"RuntimeError: {NO_ROOM}")
