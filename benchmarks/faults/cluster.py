@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+COORDINATOR = "_AutoscalingCoordinatorActor"
+
 
 def main() -> None:
     """Until the input ends."""
@@ -56,10 +58,12 @@ def free_port() -> int:
 
 
 def left(address: str) -> list[str]:
-    """Actors and placement groups that exist."""
+    """Actors and placement groups that exist, but for the one actor of Ray Train that serves a whole cluster."""
     from ray.util.state import list_actors, list_placement_groups
 
     actors = list_actors(address, filters=[("state", "!=", "DEAD")])
+    coordinators = [actor for actor in actors if actor.class_name == COORDINATOR]
+    actors = [actor for actor in actors if actor not in coordinators[:1]]
     groups = list_placement_groups(address, filters=[("state", "!=", "REMOVED")])
     return [f"actor {actor.class_name} {actor.state}" for actor in actors] + [
         f"placement group {group.placement_group_id} {group.state}" for group in groups
