@@ -1,6 +1,6 @@
 """Sweeps that are harmed at random until their time is over, against the same sweep in peace. One JSON line last.
 
-    python benchmarks/soak.py [--minutes 3] [--trials 40] [--seed 0]
+    python benchmarks/soak.py [--minutes 3] [--trials 40] [--seed 0] [--kinds raylet driver …]
 
 Tiny trials of the synthetic experiment, one at a time, so that the order of events is that of the journal: the
 searcher learns from every report, and one that came out otherwise would change all that follows. Sweeps run by turns
@@ -25,12 +25,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from faults.cluster import Cluster  # type: ignore[import-not-found]  # beside this script
-from faults.harm import disturbed, undisturbed  # type: ignore[import-not-found]
+from faults.harm import KINDS, disturbed, undisturbed  # type: ignore[import-not-found]
 from faults.leaks import MARK, Census, files, running, shared_memory  # type: ignore[import-not-found]
 from faults.soaked import Server, Soaked  # type: ignore[import-not-found]
 from faults.verdict import front, mlflow_differences, story  # type: ignore[import-not-found]
@@ -39,7 +39,7 @@ from faults.verdict import front, mlflow_differences, story  # type: ignore[impo
 class Soak:
     """All of it, in a folder; `faults` is what was found wrong, `recovered` seconds by ground and kind."""
 
-    def __init__(self, folder: Path, temporary: Path, trials: int, seed: int) -> None:
+    def __init__(self, folder: Path, temporary: Path, trials: int, seed: int, kinds: Sequence[str]) -> None:
         self.folder, self.temporary, self.trials, self.chance = folder, temporary, trials, random.Random(seed)
         self.server = Server(folder)
         self.environment = {
@@ -51,7 +51,9 @@ class Soak:
         }
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         self.faults: list[str] = []
-        self.recovered: dict[str, dict[str, list[float]]] = {"own": defaultdict(list), "cluster": defaultdict(list)}
+        self.recovered: dict[str, dict[str, list[float]]] = {
+            ground: {kind: [] for kind in kinds} for ground in ("own", "cluster")
+        }
         self.now: Soaked | None = None
         self.sweeps = 0
 
@@ -90,9 +92,9 @@ class Soak:
         print(f"{sweep.name}: {len(self.faults)} faults; {ground}: {counts} so far", flush=True)
 
 
-def soak(folder: Path, temporary: Path, minutes: float, trials: int, seed: int) -> dict[str, Any]:
+def soak(folder: Path, temporary: Path, minutes: float, trials: int, seed: int, kinds: Sequence[str]) -> dict[str, Any]:
     before = shared_memory()
-    it = Soak(folder, temporary, trials, seed)
+    it = Soak(folder, temporary, trials, seed, kinds)
     started = time.monotonic()
     it.server.start()
     with Cluster(folder, len(os.sched_getaffinity(0)), it.environment) as cluster, Census(it.whom) as peaceful:
@@ -115,8 +117,8 @@ def soak(folder: Path, temporary: Path, minutes: float, trials: int, seed: int) 
         "sweeps": it.sweeps,
         "peaceful_seconds": round(peace_seconds, 1),
         "recovery_seconds": {
-            ground: {kind: _summary(seconds) for kind, seconds in kinds.items()}
-            for ground, kinds in it.recovered.items()
+            ground: {kind: _summary(seconds) for kind, seconds in found.items() if seconds}
+            for ground, found in it.recovered.items()
         },
         "held": {"peace": peaceful.summary(), "harmed": harmed.summary()},
         "faults": it.faults,
@@ -134,11 +136,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3, help="of the harmed part")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="of harm; all of them")
     options = parser.parse_args()
     # A short name: Ray's sockets lie below it and may have no more than 107 characters.
     folder, temporary = Path(tempfile.mkdtemp(prefix="soak-")), Path(tempfile.mkdtemp(prefix="s-"))
     (temporary / "ray").mkdir()
-    result = soak(folder, temporary, options.minutes, options.trials, options.seed)
+    result = soak(folder, temporary, options.minutes, options.trials, options.seed, options.kinds)
     for ground, kinds in result["recovery_seconds"].items():
         for kind, times in kinds.items():
             seconds = f"{times['median']} s (median), {times['worst']} s at worst"

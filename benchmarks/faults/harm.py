@@ -18,7 +18,10 @@ INTERRUPTED, LOST = 130, 3
 
 
 class Harm:
-    """`cluster`: the one that the sweep runs on; None: a Ray of its own. `recovered`: seconds by kind, appended to."""
+    """`cluster`: the one that the sweep runs on; None: a Ray of its own.
+
+    `recovered`: seconds by each of the kinds that it may do, appended to.
+    """
 
     def __init__(
         self,
@@ -29,10 +32,10 @@ class Harm:
         recovered: Mapping[str, list[float]],
     ) -> None:
         self.sweep, self.server, self.cluster = sweep, server, cluster
-        self.chance, self.recovered = chance, recovered
+        self.chance, self.recovered, self.kinds = chance, recovered, list(recovered)
 
     def once(self) -> None:
-        kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
+        kind = self.chance.choices(self.kinds, [KINDS[kind] for kind in self.kinds])[0]
         began = getattr(self, kind)()
         if began is not None:
             self.recovered[kind].append(time.monotonic() - began)
