@@ -4,7 +4,7 @@
 
 Tiny trials of the synthetic experiment, one at a time, so that the order of events is that of the journal: the
 searcher learns from every report, and one that came out otherwise would change all that follows. Sweeps run by turns
-on a Ray of their own and on a standing cluster of two nodes, all recorded by one `mlflow server`. At random moments the
+on a standing cluster of two nodes and on a Ray of their own, all recorded by one `mlflow server`. At random moments the
 driver, the resident worker or a raylet is killed (SIGKILL: on the cluster that of the node that trials run on, which
 another one replaces; else the driver's own, which is its only node), or the tracking server is for a while; a driver
 that is gone is followed by `resume`. When a sweep has ended before the time is over the next one begins.
@@ -58,8 +58,9 @@ class Soak:
         self.sweeps = 0
 
     def whom(self) -> dict[str, int | None]:
-        """Processes to watch."""
-        return {"driver": self.now.driver, "worker": self.now.worker} if self.now is not None else {}
+        """Processes to watch, while there are trials: at its end a driver closes much, and makes pictures."""
+        worker = None if self.now is None else self.now.worker
+        return {} if self.now is None or worker is None else {"driver": self.now.driver, "worker": worker}
 
     def peace(self) -> Soaked:
         """The sweep that everything is compared with."""
@@ -97,14 +98,15 @@ def soak(folder: Path, temporary: Path, minutes: float, trials: int, seed: int, 
     it = Soak(folder, temporary, trials, seed, kinds)
     started = time.monotonic()
     it.server.start()
-    with Cluster(folder, len(os.sched_getaffinity(0)), it.environment) as cluster, Census(it.whom) as peaceful:
-        wanted = it.peace()
+    with Cluster(folder, len(os.sched_getaffinity(0)), it.environment) as cluster:
+        with Census(it.whom) as peaceful:
+            wanted = it.peace()
         peace_seconds = time.monotonic() - started
         print(f"in peace: {trials} trials, {wanted.reports} reports in {peace_seconds:.0f} s", flush=True)
         until = time.monotonic() + 60 * minutes
         with Census(it.whom) as harmed:
             while time.monotonic() < until:
-                it.one(wanted, until, cluster if it.sweeps % 2 else None)
+                it.one(wanted, until, None if it.sweeps % 2 else cluster)
     it.server.stop()
     it.faults += running(str(folder)) + files(temporary, folder)
     it.faults += [f"left in shared memory: {name}" for name in sorted(shared_memory() - before)]
