@@ -62,6 +62,12 @@ class Soak:
         worker = None if self.now is None else self.now.worker
         return {} if self.now is None or worker is None else {"driver": self.now.driver, "worker": worker}
 
+    def end(self) -> None:
+        """Whatever it has started and still runs."""
+        self.server.stop()
+        if self.now is not None:
+            self.now.kill_driver()
+
     def peace(self) -> Soaked:
         """The sweep that everything is compared with."""
         self.now = sweep = Soaked(self.folder / "peace", self.trials, self.environment)
@@ -98,16 +104,18 @@ def soak(folder: Path, temporary: Path, minutes: float, trials: int, seed: int, 
     it = Soak(folder, temporary, trials, seed, kinds)
     started = time.monotonic()
     it.server.start()
-    with Cluster(folder, len(os.sched_getaffinity(0)), it.environment) as cluster:
-        with Census(it.whom) as peaceful:
-            wanted = it.peace()
-        peace_seconds = time.monotonic() - started
-        print(f"in peace: {trials} trials, {wanted.reports} reports in {peace_seconds:.0f} s", flush=True)
-        until = time.monotonic() + 60 * minutes
-        with Census(it.whom) as harmed:
-            while time.monotonic() < until:
-                it.one(wanted, until, None if it.sweeps % 2 else cluster)
-    it.server.stop()
+    try:
+        with Cluster(folder, len(os.sched_getaffinity(0)), it.environment) as cluster:
+            with Census(it.whom) as peaceful:
+                wanted = it.peace()
+            peace_seconds = time.monotonic() - started
+            print(f"in peace: {trials} trials, {wanted.reports} reports in {peace_seconds:.0f} s", flush=True)
+            until = time.monotonic() + 60 * minutes
+            with Census(it.whom) as harmed:
+                while time.monotonic() < until:
+                    it.one(wanted, until, None if it.sweeps % 2 else cluster)
+    finally:  # of an error of this benchmark, too
+        it.end()
     it.faults += running(str(folder)) + files(temporary, folder)
     it.faults += [f"left in shared memory: {name}" for name in sorted(shared_memory() - before)]
     return {
