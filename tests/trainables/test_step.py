@@ -23,7 +23,7 @@ from trainables.methods import METHODS
 from trainables.methods.method import Products
 from trainables.reference import compute_reference
 from trainables.schedule import StepRows
-from trainables.scores import Encoded
+from trainables.scores import Batch, Encoded
 from trainables.step import Seen, Stepper
 
 PAD = 0
@@ -204,10 +204,11 @@ def test_open_unlearning_hides_tokens_that_equal_the_padding() -> None:
     made = stepper("ga", "open_unlearning")
     rows = made.feed.rows(made.feed.parts(STEP, 1)[0])
     rows.forget[0] = Encoded((5, PAD, 6, 7), 2)
-    mask = made.feed.batch(rows).attention_mask
-    assert mask is not None
-    assert mask[0].tolist()[:4] == [1, 0, 1, 1]
-    assert stepper("ga").feed.batch(rows).attention_mask is None
+    batch, of_others = made.feed.batch(rows), stepper("ga").feed.batch(rows)
+    assert isinstance(batch, Batch) and isinstance(of_others, Batch)
+    assert batch.attention_mask is not None
+    assert batch.attention_mask[0].tolist()[:4] == [1, 0, 1, 1]
+    assert of_others.attention_mask is None
 
 
 # ---- gradient-level methods: the yielded losses have the combined gradient

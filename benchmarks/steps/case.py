@@ -1,0 +1,100 @@
+"""What every way of taking a step is given: one model, the same rows, the same settings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from trainables.attention import use_packed_attention
+from trainables.config import BenchmarkConfig
+from trainables.data import load_benchmark
+from trainables.models import load_model, texts_of, tiny_model, tiny_tokenizer
+from trainables.resident import encode_rows
+from trainables.schedule import StepRows, epoch_steps
+from trainables.scores import Encoded
+
+BETA, RETAIN_WEIGHT, WEIGHT_DECAY, CLIP = 0.1, 1.0, 0.01, 1.0
+Precision = Literal["fp32", "bf16"]
+Step = Callable[[StepRows], float]
+"""One optimizer step of NPO with a retain term over these rows; returns the loss."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """`model`: to start from and to be the reference, float32 on the CPU. `micro`: rows of the peer's micro-batches."""
+
+    model: Any
+    forget: list[Encoded]
+    retain: list[Encoded]
+    pad_id: int
+    device: torch.device
+    precision: Precision
+    rows: int
+    micro: int
+    learning_rate: float
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32 if self.precision == "fp32" else torch.bfloat16
+
+    def steps(self, count: int) -> list[StepRows]:
+        """`count` steps of `rows` forget and `rows` retain rows each."""
+        epochs = (epoch_steps(len(self.forget), len(self.retain), self.rows, 0, epoch) for epoch in range(1, 1000))
+        full = (step for step in chain.from_iterable(epochs) if len(step.forget) == self.rows)
+        return [next(full) for _ in range(count)]
+
+    def tokens(self, step: StepRows) -> int:
+        """Tokens of the step's rows, padding not counted."""
+        return sum(len(self.forget[i].input_ids) for i in step.forget) + sum(
+            len(self.retain[i].input_ids) for i in step.retain
+        )
+
+
+def of_benchmark(config: BenchmarkConfig, model: str, fraction: float) -> tuple[Any, list[Encoded], list[Encoded], int]:
+    """The tiny model with random weights, or a folder's, and a benchmark's rows as it tokenises them."""
+    benchmark = load_benchmark(config)
+    if model == "tiny":
+        tokenizer = tiny_tokenizer(texts_of([*benchmark.full, *benchmark.general]))
+        loaded: Any = tiny_model(tokenizer, seed=0)
+        use_packed_attention(loaded)
+    else:
+        loaded, tokenizer = load_model(str(Path(model)))
+    split = benchmark.split(fraction)
+    template = "auto" if tokenizer.chat_template else "plain"
+    forget, retain = (list(encode_rows(template, tokenizer, rows)) for rows in (split.forget, split.retain))
+    return loaded, forget, retain, int(tokenizer.pad_token_id)
+
+
+def of_shape() -> tuple[Any, list[Encoded], list[Encoded], int]:
+    """A Llama of 1.24 billion random parameters and rows as long as TOFU's under its tokenizer and chat template."""
+    config = LlamaConfig(
+        hidden_size=2048,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        intermediate_size=8192,
+        vocab_size=128256,
+        tie_word_embeddings=True,
+        max_position_embeddings=4096,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config)
+    use_packed_attention(model)
+    lengths = random.Random(0)
+
+    def row() -> Encoded:
+        prompt, answer = 30 + max(8, int(lengths.gauss(21, 5))), max(10, int(lengths.gauss(52, 20)))
+        return Encoded(tuple(lengths.randrange(1, 128_000) for _ in range(prompt + answer)), prompt)
+
+    return model, [row() for _ in range(400)], [row() for _ in range(3600)], 0

@@ -1,0 +1,45 @@
+"""The step as trials take it: DeepSpeed engine, one packed forward pass, cached reference."""
+
+from __future__ import annotations
+
+import copy
+import os
+
+from trainables.config import Hyperparameters, WorkersConfig
+from trainables.engine import Engine
+from trainables.feed import Feed, StepData
+from trainables.group import Group
+from trainables.methods import METHODS
+from trainables.reference import compute_reference
+from trainables.schedule import StepRows
+from trainables.step import Stepper
+
+from .case import BETA, CLIP, RETAIN_WEIGHT, WEIGHT_DECAY, Case, Step
+
+
+def letheon(case: Case, packed: bool = True) -> Step:
+    """`packed` False: the same with right padding, to see what packing alone is worth."""
+    group = Group(0, 1, case.device)
+    workers = WorkersConfig(micro_batch_size=case.rows, precision=case.precision)
+    hyper = Hyperparameters(
+        method="npo_rt",
+        forget_fraction=0.1,
+        learning_rate=case.learning_rate,
+        beta=BETA,
+        retain_weight=RETAIN_WEIGHT,
+        batch_size=case.rows,
+    )
+    frozen = copy.deepcopy(case.model).to(case.device, case.dtype)
+    table = compute_reference(frozen, case.forget, case.pad_id, 2048, case.device)  # once a sweep: not part of a step
+    del frozen
+    os.environ["LOCAL_RANK"] = "0"  # DeepSpeed asks for it; other trainers would take it for a distributed run
+    engine = Engine(case.model, workers, group, weight_decay=WEIGHT_DECAY, gradient_clip=CLIP)
+    del os.environ["LOCAL_RANK"]
+    data = StepData(case.forget, case.retain, case.pad_id, reference=table)
+    stepper = Stepper(engine, hyper, Feed(METHODS["npo_rt"], data, group, case.rows, packed=packed))
+    engine.model.train()
+
+    def step(rows: StepRows) -> float:
+        return sum(float(seen.loss) for seen in stepper.run(rows, 1, case.learning_rate))
+
+    return step
