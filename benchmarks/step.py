@@ -34,7 +34,7 @@ from trainables.schedule import StepRows
 WARM_UP = 2
 WAYS: dict[str, Callable[[Case], Step]] = {
     "letheon": letheon,
-    "letheon, padded": lambda case: letheon(case, packed=False),
+    "letheon, padded": lambda case: letheon(case, padded=True),
     "plain": plain,
 }
 Seconds = list[tuple[float, float]]
@@ -164,9 +164,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument(
+        "--compiled", action="store_true", help="also Letheon's step with compiled layers, on any device"
+    )
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.compiled:
+        WAYS["letheon, compiled"] = lambda case: letheon(case, compilation="on")
     with tempfile.NamedTemporaryFile() as meeting:
         torch.distributed.init_process_group("gloo", init_method=f"file://{meeting.name}-step", rank=0, world_size=1)
     case = make_case(arguments)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["fp32", "bf16"]
 Compat = Literal["none", "npo", "open_unlearning"]
+Compilation = Literal["auto", "on", "off"]
 """Whose reductions a loss has: ours (masked, exact over the whole optimizer batch), or a published code base's."""
 
 
@@ -85,7 +86,10 @@ class WorkersConfig(Frozen):
     cpus_per_worker: float = Field(default=1, gt=0)
     gpus_per_worker: float = Field(default=0, ge=0)
     precision: Precision = "fp32"
-    micro_batch_size: int = Field(default=8, ge=1, description="rows per worker in one forward pass")
+    micro_batch_size: int | None = Field(
+        default=None, ge=1, description="forget rows per worker in one forward pass; null: as many as memory allows"
+    )
+    compile: Compilation = Field(default="auto", description="decoder layers as compiled code: on, off; auto: on GPUs")
     max_failures: int = Field(default=2, ge=0, description="restarts of a trial after the loss of a worker")
     epoch_minutes: float = Field(
         default=240,

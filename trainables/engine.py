@@ -14,9 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.attention import takes_packed
+from trainables.compiled import compile_layers, wanted
 from trainables.config import LoraConfig, WorkersConfig
 from trainables.group import Group
 from trainables.lora import add_adapters, merged, plain_state
+from trainables.memory import CPU_TOKENS, FLOAT32, Shape, tokens_that_fit
+from trainables.packing import Layout
 
 STATE_TAG = "state"
 SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
@@ -29,7 +33,7 @@ def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, 
     """
     config: dict[str, Any] = copy.deepcopy(workers.deepspeed)
     config |= {
-        "train_micro_batch_size_per_gpu": workers.micro_batch_size,
+        "train_micro_batch_size_per_gpu": workers.micro_batch_size or 1,  # it only checks that they fit each other
         "gradient_accumulation_steps": 1,
         "gradient_clipping": gradient_clip,
         "steps_per_print": 10**9,
@@ -84,6 +88,9 @@ class Engine:
         module = copy.deepcopy(pristine)
         if lora is not None:
             add_adapters(module, lora, seed)
+        self.compiled = wanted(workers.compile, group.device, workers.zero_stage == SHARDED_WEIGHTS)
+        if self.compiled:
+            compile_layers(module)
         trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
         self._pristine, self._lora = pristine, lora
@@ -95,6 +102,27 @@ class Engine:
             config=deepspeed_config(workers, gradient_clip),
             dist_init_required=False,
         )
+
+    @property
+    def takes(self) -> Layout:
+        """How the model takes the rows of a batch."""
+        if not takes_packed(self.model):
+            return "padded"
+        return "filled" if self.compiled else "packed"
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """Tokens of one forward pass that fit into memory, on every rank the same."""
+        device = torch.device(self._group.device)
+        if device.type != "cuda":
+            return CPU_TOKENS
+        trained = sum(
+            parameter.numel() for group in self.deepspeed.optimizer.param_groups for parameter in group["params"]
+        )
+        free = torch.cuda.mem_get_info(device)[0] - 2 * FLOAT32 * trained  # Adam's moments are made in the first step
+        shape = Shape.of(self.model.config, sum(parameter.numel() for parameter in self.model.parameters()))
+        element = next(self.model.parameters()).element_size()
+        return min(self._group.gather([tokens_that_fit(shape, free, element)]))
 
     @property
     def model(self) -> Any:

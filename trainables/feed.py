@@ -15,14 +15,17 @@ from trainables.alternatives import turn
 from trainables.config import Compat
 from trainables.group import Group
 from trainables.loss import Divisors, Size, takes_everywhere
+from trainables.memory import CPU_TOKENS
 from trainables.methods.method import Method
-from trainables.packing import Packed, pack
+from trainables.packing import Layout, Packed
 from trainables.reference import ReferenceTable
-from trainables.schedule import StepRows, micro_batches
-from trainables.scores import Batch, Encoded, collate
+from trainables.schedule import StepRows, micro_batches, rows_at_a_time
+from trainables.scores import Batch, Encoded, batched, collate
 
 NPO_WIDTH = 500
 """Tokens that the NPO paper's code pads every row to."""
+PUBLISHED_ROWS = 8
+"""Rows of a micro-batch where open-unlearning's trainer is not told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +76,38 @@ class PartRows:
 
 @dataclass(frozen=True)
 class Feed:
-    """Deals the rows of steps out to this worker. `packed`: the model takes rows end to end, without padding."""
+    """Deals the rows of steps out to this worker.
+
+    `micro_batch_size`: forget rows of a micro-batch; None: as many as have `micro_batch_tokens` with all that belongs
+    to them. `layout`: how the model takes rows; published code looks at padding, so under `compat` there is some.
+    """
 
     method: Method
     data: StepData
     group: Group
-    micro_batch_size: int
+    micro_batch_size: int | None
     compat: Compat = "none"
-    packed: bool = False
+    layout: Layout = "padded"
+    micro_batch_tokens: int = CPU_TOKENS
 
     def parts(self, rows: StepRows, epoch: int) -> list[Part]:
         """This rank's micro-batches; every rank has equally many, some empty."""
-        forget = self._mine(rows.forget)
-        retain = self._mine(rows.retain) if rows.retain else [()] * len(forget)
+        rank, size, together = self.group.rank, self.group.size, self._together(rows)
+        forget = micro_batches(rows.forget, rank, size, together)
+        retain = micro_batches(rows.retain, rank, size, together) if rows.retain else [()] * len(forget)
         return [Part(f, r, epoch) for f, r in zip(forget, retain, strict=True)]
 
-    def _mine(self, rows: tuple[int, ...]) -> list[tuple[int, ...]]:
-        return micro_batches(rows, self.group.rank, self.group.size, self.micro_batch_size)
+    def _together(self, rows: StepRows) -> int:
+        """Forget rows of a micro-batch of this step."""
+        if self.micro_batch_size is not None:
+            return self.micro_batch_size
+        if self.compat != "none":  # whose losses depend on it
+            return PUBLISHED_ROWS
+        data = self.data
+        tokens = [len(data.forget[i].input_ids) + _longest(data.alternatives, i) for i in rows.forget]
+        for place, i in enumerate(rows.retain):
+            tokens[place] += len(data.retain[i].input_ids) + _longest(data.retain_alternatives, i)
+        return rows_at_a_time(tokens, self.group.size, self.micro_batch_tokens)
 
     def rows(self, part: Part, forget: bool = True, retain: bool = True) -> PartRows:
         """Without `forget` or `retain` that side stays out."""
@@ -110,8 +128,8 @@ class Feed:
     def batch(self, rows: PartRows) -> Batch | Packed:
         # A rank without rows still takes part in the collectives: it scores one row and counts none.
         encoded = rows.all or [self.data.forget[0]]
-        if self.packed and self.compat == "none":  # published code looks at padding, in one way or another
-            return pack(encoded, self.group.device)
+        if self.compat == "none":
+            return batched(encoded, self.data.pad_id, self.group.device, self.layout)
         wide = self.compat == "npo" and self.looks_at_padding
         batch = collate(encoded, self.data.pad_id, NPO_WIDTH if wide else 0)
         mask = None
@@ -158,5 +176,11 @@ class Feed:
 
     def _parts_of_all(self, step: StepRows) -> int:
         size = self.group.size
-        everyone = (micro_batches(step.forget, rank, size, self.micro_batch_size) for rank in range(size))
+        together = self._together(step)
+        everyone = (micro_batches(step.forget, rank, size, together) for rank in range(size))
         return sum(sum(map(bool, mine)) for mine in everyone)
+
+
+def _longest(alternatives: Sequence[Sequence[Encoded]], row: int) -> int:
+    """Tokens of the longest alternative of a row: which one it is changes from epoch to epoch, micro-batches do not."""
+    return max((len(each.input_ids) for each in alternatives[row]), default=0) if alternatives else 0

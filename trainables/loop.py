@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from trainables.attention import takes_packed
+from trainables.compiled import as_it_is, cache_compiled
 from trainables.config import TrialConfig
 from trainables.data.splitting import digest_rows
 from trainables.engine import Engine
@@ -76,6 +76,7 @@ class Trial:
         self.loaded = resident.model(config.target)
         self.rows = resident.rows(config)
         data = step_data(config, self.method, resident, str(group.device))
+        cache_compiled(Path(config.reference_cache).with_name("compiled"))
         self.engine = Engine(
             self.loaded.model,
             config.workers,
@@ -84,8 +85,15 @@ class Trial:
             lora=config.lora,
             seed=self.hyper.seed,
         )
-        packed = takes_packed(self.engine.model)
-        feed = Feed(self.method, data, group, config.workers.micro_batch_size, config.compat, packed)
+        feed = Feed(
+            self.method,
+            data,
+            group,
+            config.workers.micro_batch_size,
+            config.compat,
+            layout=self.engine.takes,
+            micro_batch_tokens=self.engine.micro_batch_tokens,
+        )
         self.stepper = Stepper(self.engine, self.hyper, feed)
         self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
         if start_epoch and self.vector is None:
@@ -130,7 +138,7 @@ class Trial:
         if not finite:
             return dict.fromkeys(untouched, math.nan), []
         self.engine.model.eval()
-        with self.engine.as_saved():
+        with self.engine.as_saved(), as_it_is():
             evaluation = evaluate(
                 self.engine.model,
                 self.loaded.tokenizer,

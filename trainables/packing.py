@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,25 +18,35 @@ from torch import Tensor
 if TYPE_CHECKING:
     from trainables.scores import Encoded
 
+Layout: TypeAlias = Literal["padded", "packed", "filled"]
+"""How rows become a batch: padded on the right, end to end, or end to end in sizes that few batches differ in."""
+
 _GROUP_SHARE = 0.8  # rows shorter than this share of a group's longest begin the next group
 _GROUP_ROWS = 4  # fewer are not worth kernels of their own
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the rows of a packed batch lie. `lengths`: tokens of each row, in order; `device`: where indices go."""
+    """Where the rows of a packed batch lie.
+
+    `lengths`: tokens of each row, in order. `bounds`: (rows + some + 1,) int32, where rows begin and end, then rows of
+    no tokens. `longest`: no row is longer. Both are rounded up, so that code compiled for one batch serves others.
+    """
 
     lengths: tuple[int, ...]
-    device: torch.device
+    bounds: Tensor
+    longest: int
+
+    @classmethod
+    def of(cls, lengths: tuple[int, ...], device: torch.device) -> Packing:
+        """`device`: where indices go."""
+        bounds = [0, *accumulate(lengths)]
+        bounds += bounds[-1:] * (rounded_up(len(lengths)) - len(lengths))
+        return cls(lengths, torch.tensor(bounds, dtype=torch.int32, device=device), rounded_up(max(lengths)))
 
     @property
-    def longest(self) -> int:
-        return max(self.lengths)
-
-    @cached_property
-    def bounds(self) -> Tensor:
-        """(rows + 1,) int32: where rows begin and end."""
-        return torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32, device=self.device)
+    def device(self) -> torch.device:
+        return self.bounds.device
 
     @cached_property
     def groups(self) -> tuple[Tensor, ...]:
@@ -63,6 +73,12 @@ class Packing:
         return places.to(self.device)
 
 
+def rounded_up(size: int) -> int:
+    """The next of eight sizes an octave: 8, 9, …, 15, 16, 18, 20, …: at most an eighth more, and few sizes in all."""
+    step = 1 << max(0, size.bit_length() - 4)
+    return -(-size // step) * step
+
+
 def similar(lengths: Sequence[int]) -> list[list[int]]:
     """Row numbers in groups of similar length, longest first: little is padded where a kernel needs a rectangle."""
     groups: list[list[int]] = []
@@ -80,7 +96,7 @@ class Packed:
     `input_ids`, `position_ids`: (1, tokens) int64. `kept`: (answer tokens,) int64, the position that predicts each;
     `targets`: those tokens; `slots`: where each goes in (rows, width) flattened, row after row. `answers`: answer
     tokens of each row; `width`: of the longest. All are in order, so a range of rows is a range of each tensor. A batch
-    that was filled up to a fixed size (`filled`) has one more row in `packing`, and answer tokens in a slot of no row.
+    that was `filled` up has one more row in `packing`, of padding.
     """
 
     input_ids: Tensor
@@ -100,7 +116,7 @@ class Packed:
         return Packed(
             self.input_ids[:, first:last],
             self.position_ids[:, first:last],
-            Packing(lengths[start:stop], self.packing.device),
+            Packing.of(lengths[start:stop], self.packing.device),
             self.kept[of] - first,
             self.targets[of],
             self.slots[of] - start * self.width,
@@ -108,25 +124,16 @@ class Packed:
             self.width,
         )
 
-    def filled(self, tokens: int, answers: int) -> Packed:
-        """The same in tensors of fixed sizes, for code that is compiled for them: at least these, rounded up.
-
-        Args:
-            tokens, answers: the sizes are the next multiples of these.
-        """
-        have, wanted = self.input_ids.shape[1], -(-(self.input_ids.shape[1] + 1) // tokens) * tokens
-        more, extra = wanted - have, -len(self.targets) % answers
-        ids = self.input_ids.new_zeros((1, more))
-        positions = torch.arange(more, device=ids.device)[None]
-        nowhere = self.slots.new_full((extra,), len(self.answers) * self.width)
+    def filled(self) -> Packed:
+        """The same in a size that few batches differ in (`rounded_up`), for code that is compiled for sizes."""
+        have = self.input_ids.shape[1]
+        more = rounded_up(have + 1) - have
+        positions = torch.arange(more, device=self.input_ids.device)[None]
         return replace(
             self,
-            input_ids=torch.cat([self.input_ids, ids], 1),
+            input_ids=torch.cat([self.input_ids, self.input_ids.new_zeros((1, more))], 1),
             position_ids=torch.cat([self.position_ids, positions], 1),
-            packing=Packing((*self.packing.lengths, more), self.packing.device),
-            kept=torch.cat([self.kept, self.kept.new_zeros(extra)]),
-            targets=torch.cat([self.targets, self.targets.new_zeros(extra)]),
-            slots=torch.cat([self.slots, nowhere]),
+            packing=Packing.of((*self.packing.lengths, more), self.packing.device),
         )
 
 
@@ -157,7 +164,7 @@ def pack(rows: Sequence[Encoded], device: torch.device | str) -> Packed:
     return Packed(
         tensor(ids)[None],
         tensor(positions)[None],
-        Packing(lengths, on),
+        Packing.of(lengths, on),
         tensor(kept),
         tensor(targets),
         tensor(slots),

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.attention import takes_packed
 from trainables.config import BenchmarkConfig, EvaluationConfig, Precision
 from trainables.data import load_benchmark
 from trainables.engine import Engine
@@ -31,7 +30,7 @@ from trainables.loop import first
 from trainables.manifest import write_json
 from trainables.models import load_model, load_smollm2, save_model, texts_of, tiny_model, tiny_tokenizer
 from trainables.resident import DTYPES, Resident, encode_rows
-from trainables.schedule import learning_rate, micro_batches, shuffled
+from trainables.schedule import learning_rate, micro_batches, rows_at_a_time, shuffled
 from trainables.scores import Encoded, batched, score
 
 
@@ -94,13 +93,16 @@ def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Gro
     per_epoch = math.ceil(len(rows) / recipe.batch_size)
     total = per_epoch * recipe.epochs
     losses: list[float] = []
+    budget = engine.micro_batch_tokens
     for epoch in range(1, recipe.epochs + 1):
         losses = []
         for i, indices in enumerate(shuffled(len(rows), recipe.batch_size, recipe.seed, epoch)):
             step = (epoch - 1) * per_epoch + i
             warmup = round(recipe.warmup_fraction * total)
             rate = learning_rate(step, total, warmup, recipe.learning_rate, recipe.decay)
-            micros = micro_batches(indices, group.rank, group.size, job.workers.micro_batch_size)
+            tokens = [len(rows[j].input_ids) for j in indices]
+            together = job.workers.micro_batch_size or rows_at_a_time(tokens, group.size, budget)
+            micros = micro_batches(indices, group.rank, group.size, together)
             engine.step(_losses(engine, rows, indices, micros, group, pad_id, losses), rate, len(micros))
     return math.fsum(group.gather(losses)) / per_epoch
 
@@ -116,7 +118,7 @@ def _losses(
 ) -> Iterator[Tensor]:
     tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
     for micro in micros:
-        batch = batched([rows[i] for i in micro] or [rows[0]], pad_id, group.device, takes_packed(engine.model))
+        batch = batched([rows[i] for i in micro] or [rows[0]], pad_id, group.device, engine.takes)
         loss = -score(engine.deepspeed, batch).rows(0, len(micro)).sequence.sum() / tokens
         seen.append(float(loss.detach()))
         yield loss

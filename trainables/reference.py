@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from trainables.attention import takes_packed
 from trainables.config import Frozen
+from trainables.packing import Layout
 from trainables.scores import Encoded, Scores, batched, score
 
 CODE_VERSION = 2
@@ -103,12 +104,13 @@ def compute_reference(
     `batch_tokens` bounds the padded tokens of one forward pass; a single longer row goes alone.
     """
     answers: list[Tensor] = [torch.empty(0)] * len(encoded_rows)
+    layout: Layout = "packed" if takes_packed(model) else "padded"
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             for indices in token_batches([len(row.input_ids) for row in encoded_rows], batch_tokens):
-                batch = batched([encoded_rows[i] for i in indices], pad_id, device, takes_packed(model))
+                batch = batched([encoded_rows[i] for i in indices], pad_id, device, layout)
                 scores = score(model, batch)
                 for i, values, mask in zip(indices, scores.token_log_probs.cpu(), scores.mask.cpu(), strict=True):
                     answers[i] = values[mask].float()

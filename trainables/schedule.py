@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,3 +55,17 @@ def micro_batches(rows: tuple[int, ...], rank: int, size: int, micro: int) -> li
     count = max(1, math.ceil(math.ceil(len(rows) / size) / micro))
     mine = rows[rank::size]
     return [mine[i * micro : (i + 1) * micro] for i in range(count)]
+
+
+def rows_at_a_time(tokens: Sequence[int], size: int, budget: int) -> int:
+    """How many rows `micro_batches` should put together so that no worker has more than `budget` tokens at a time.
+
+    `tokens`: of each row of the step, all that belongs to it. As even as can be; one row at a time at least.
+    """
+    per_worker = max(1, math.ceil(len(tokens) / size))
+    for count in range(1, per_worker):
+        micro = math.ceil(per_worker / count)
+        parts = (tokens[rank::size][i : i + micro] for rank in range(size) for i in range(0, per_worker, micro))
+        if all(sum(part) <= budget for part in parts):
+            return micro
+    return 1

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables.log_probs import log_probs_of
-from trainables.packing import Packed, pack
+from trainables.packing import Layout, Packed, pack
 
 IGNORED = -100
 
@@ -128,9 +128,12 @@ def collate(rows: Sequence[Encoded], pad_id: int, width: int = 0) -> Batch:
     return Batch(ids, labels)
 
 
-def batched(rows: Sequence[Encoded], pad_id: int, device: torch.device | str, packed: bool) -> Batch | Packed:
-    """The rows end to end, or padded with `pad_id` for models that cannot take them so."""
-    return pack(rows, device) if packed else collate(rows, pad_id).to(device)
+def batched(rows: Sequence[Encoded], pad_id: int, device: torch.device | str, layout: Layout) -> Batch | Packed:
+    """The rows as the model takes them (`Engine.takes`)."""
+    if layout == "padded":
+        return collate(rows, pad_id).to(device)
+    packed = pack(rows, device)
+    return packed.filled() if layout == "filled" else packed
 
 
 def score(model: Callable[..., Any], batch: Batch | Packed, keep: Keep = LOG_PROBS) -> Scores:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import os
 
-from trainables.config import Hyperparameters, WorkersConfig
+import deepspeed  # noqa: F401 (so that its import is not counted as memory of a step)
+
+from trainables.config import Compilation, Hyperparameters, WorkersConfig
 from trainables.engine import Engine
 from trainables.feed import Feed, StepData
 from trainables.group import Group
@@ -17,10 +19,10 @@ from trainables.step import Stepper
 from .case import BETA, CLIP, RETAIN_WEIGHT, WEIGHT_DECAY, Case, Step
 
 
-def letheon(case: Case, packed: bool = True) -> Step:
-    """`packed` False: the same with right padding, to see what packing alone is worth."""
+def letheon(case: Case, padded: bool = False, compilation: Compilation = "auto") -> Step:
+    """`padded`: the same with right padding, to see what packing alone is worth."""
     group = Group(0, 1, case.device)
-    workers = WorkersConfig(micro_batch_size=case.rows, precision=case.precision)
+    workers = WorkersConfig(precision=case.precision, compile=compilation)
     hyper = Hyperparameters(
         method="npo_rt",
         forget_fraction=0.1,
@@ -36,7 +38,9 @@ def letheon(case: Case, packed: bool = True) -> Step:
     engine = Engine(case.model, workers, group, weight_decay=WEIGHT_DECAY, gradient_clip=CLIP)
     del os.environ["LOCAL_RANK"]
     data = StepData(case.forget, case.retain, case.pad_id, reference=table)
-    stepper = Stepper(engine, hyper, Feed(METHODS["npo_rt"], data, group, case.rows, packed=packed))
+    layout = "padded" if padded else engine.takes
+    feed = Feed(METHODS["npo_rt"], data, group, None, layout=layout, micro_batch_tokens=engine.micro_batch_tokens)
+    stepper = Stepper(engine, hyper, feed)
     engine.model.train()
 
     def step(rows: StepRows) -> float:

@@ -108,7 +108,9 @@ def update(method: Method, way: Dealt, group: Group, data: StepData) -> dict[str
     hyper = Hyperparameters(
         method=method.name, forget_fraction=0.1, learning_rate=LEARNING_RATE, batch_size=WHOLE, overfit_epochs=1
     )
-    stepper = Stepper(engine, hyper, Feed(method, needed(method, data), group, way.micro, packed=way.packed))
+    stepper = Stepper(
+        engine, hyper, Feed(method, needed(method, data), group, way.micro, layout="packed" if way.packed else "padded")
+    )
     if method.task_vector:
         loss = TaskVector(stepper, hyper, max_epochs=2).move(1, group)["loss"]
     else:

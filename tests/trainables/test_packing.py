@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,8 +21,8 @@ from transformers import (
 )
 
 from trainables.attention import takes_packed, use_packed_attention
-from trainables.packing import pack, similar
-from trainables.scores import LOG_PROBS, Encoded, Keep, collate, score
+from trainables.packing import Packing, pack, rounded_up, similar
+from trainables.scores import Encoded, Keep, collate, score
 
 SIZES: dict[str, Any] = {
     "vocab_size": 40,
@@ -111,18 +112,36 @@ def test_a_range_of_rows(lengths: list[tuple[int, int]], cut: tuple[float, float
     assert torch.equal(part.mask, whole.rows(start, stop).mask)
 
 
-@given(lengths=LENGTHS, tokens=st.integers(1, 40), answers=st.integers(1, 40))
+@given(lengths=LENGTHS)
 @settings(max_examples=30)
-def test_filling_up_changes_nothing(lengths: list[tuple[int, int]], tokens: int, answers: int) -> None:
+def test_filling_up_changes_nothing(lengths: list[tuple[int, int]]) -> None:
     packed = pack(rows_of(lengths), "cpu")
-    filled = packed.filled(tokens, answers)
-    assert filled.input_ids.shape[1] % tokens == 0
-    assert len(filled.targets) % answers == 0
+    filled = packed.filled()
+    assert filled.input_ids.shape[1] == rounded_up(packed.input_ids.shape[1] + 1)
     with torch.no_grad():
-        same(
-            score(MODELS["llama"], filled).token_log_probs,
-            score(MODELS["llama"], packed, LOG_PROBS).token_log_probs,
-        )
+        one, other = score(MODELS["llama"], filled), score(MODELS["llama"], packed)
+    same(one.token_log_probs, other.token_log_probs)
+    assert torch.equal(one.mask, other.mask)
+
+
+@given(size=st.integers(1, 1_000_000))
+def test_sizes_are_few_and_hardly_larger(size: int) -> None:
+    found = rounded_up(size)
+    assert size <= found <= size * 9 / 8
+    assert rounded_up(found) == found
+
+
+def test_sizes_an_octave() -> None:
+    assert len({rounded_up(size) for size in range(4096, 8192)}) == 9  # the last one is 8192
+
+
+@given(lengths=st.lists(st.integers(1, 50), min_size=1, max_size=20))
+def test_bounds_are_where_rows_lie(lengths: list[int]) -> None:
+    packing = Packing.of(tuple(lengths), torch.device("cpu"))
+    bounds = packing.bounds.tolist()
+    assert [stop - start for start, stop in pairwise(bounds)][: len(lengths)] == lengths
+    assert set(bounds[len(lengths) :]) == {sum(lengths)}
+    assert packing.longest >= max(lengths)
 
 
 @given(lengths=st.lists(st.integers(1, 300), max_size=60))

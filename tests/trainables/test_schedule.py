@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.schedule import epoch_steps, learning_rate, micro_batches, shuffled
+from trainables.schedule import epoch_steps, learning_rate, micro_batches, rows_at_a_time, shuffled
 
 rows = st.integers(1, 60)
 
@@ -48,3 +48,17 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(total: int, data:
         if warmup < total:
             assert rates[warmup] == pytest.approx(2.0)
             assert rates[total] == pytest.approx(0.0, abs=1e-12)
+
+
+@given(tokens=st.lists(st.integers(1, 50), min_size=1, max_size=40), size=st.integers(1, 4), budget=st.integers(1, 500))
+def test_rows_at_a_time_fit_the_budget_and_are_as_many_as_can_be(tokens: list[int], size: int, budget: int) -> None:
+    def largest(micro: int) -> int:
+        parts = (part for rank in range(size) for part in micro_batches(tuple(range(len(tokens))), rank, size, micro))
+        return max(sum(tokens[i] for i in part) for part in parts)
+
+    found = rows_at_a_time(tokens, size, budget)
+    assert found == 1 or largest(found) <= budget
+    per_worker = -(-len(tokens) // size)
+    fewer_parts = -(-per_worker // found) - 1
+    if fewer_parts:
+        assert largest(-(-per_worker // fewer_parts)) > budget

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.attention import takes_packed
 from trainables.config import LoraConfig, TrainingRecipe, WorkersConfig
 from trainables.engine import Engine
 from trainables.group import Group
-from trainables.schedule import learning_rate, micro_batches, shuffled
+from trainables.schedule import learning_rate, micro_batches, rows_at_a_time, shuffled
 from trainables.scores import Encoded, batched, score
 
 
@@ -79,10 +78,13 @@ def relearn(
     try:
         torch.manual_seed(how.seed)
         engine.model.train()
+        budget = engine.micro_batch_tokens
         looks = check_steps(how.steps, how.checks)
         for step, indices in enumerate(itertools.islice(_batches(len(rows), how), how.steps), 1):
             seen: list[float] = []
-            micros = micro_batches(indices, group.rank, group.size, workers.micro_batch_size)
+            tokens = [len(rows[j].input_ids) for j in indices]
+            together = workers.micro_batch_size or rows_at_a_time(tokens, group.size, budget)
+            micros = micro_batches(indices, group.rank, group.size, together)
             rate = learning_rate(step - 1, how.steps, 0, how.learning_rate)
             engine.step(_losses(engine, rows, indices, micros, group, seen), rate, len(micros))
             if step in looks:
@@ -112,7 +114,7 @@ def _losses(
     tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
     for micro in micros:
         # A rank without rows still takes part in the collectives: it scores one row and counts none.
-        batch = batched([rows[i] for i in micro] or [rows[0]], 0, group.device, takes_packed(engine.model))
+        batch = batched([rows[i] for i in micro] or [rows[0]], 0, group.device, engine.takes)
         loss = -score(engine.deepspeed, batch).rows(0, len(micro)).sequence.sum() / tokens
         seen.append(float(loss.detach()))
         yield loss

@@ -1,0 +1,86 @@
+"""Compiled layers: the same steps, and few compilations however many batches there are."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.utils import counters
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from trainables.attention import use_packed_attention
+from trainables.compiled import as_it_is, cache_compiled, compile_layers, wanted
+from trainables.packing import pack
+from trainables.scores import Encoded, score
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
+
+
+def model() -> Any:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2
+    )
+    made = LlamaForCausalLM(config)
+    use_packed_attention(made)
+    return made
+
+
+def rows(seed: int) -> list[Encoded]:
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(6, 14, (20,), generator=generator).tolist()
+    return [Encoded(tuple(torch.randint(1, 40, (n,), generator=generator).tolist()), 3) for n in lengths]
+
+
+def gradients(trained: Any, encoded: list[Encoded]) -> Tensor:
+    trained.zero_grad()
+    score(trained, pack(encoded, "cpu").filled()).sequence.mean().backward()  # type: ignore[no-untyped-call]
+    return torch.cat([parameter.grad.flatten() for parameter in trained.parameters()])
+
+
+@pytest.mark.slow  # a compiler runs
+@needs_compiler
+@pytest.mark.timeout(600)
+def test_gradients_are_the_same_and_later_trials_compile_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    cache_compiled(tmp_path)
+    torch._dynamo.reset()
+    counters.clear()
+    plain, trials = model(), [model(), model()]
+    for trial in trials:
+        assert compile_layers(trial) == 3
+    made = []
+    for trial in trials:
+        for seed in range(4):
+            expected = gradients(plain, rows(seed))
+            torch.testing.assert_close(gradients(trial, rows(seed)), expected, rtol=1e-4, atol=1e-6)
+        made.append(counters["stats"]["unique_graphs"])
+    assert made[0] > 0
+    assert made[1] == made[0]
+    assert any(tmp_path.rglob("*")), "compiled code is kept on disk"
+
+
+@needs_compiler
+def test_evaluation_runs_uncompiled() -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    trained = copy.deepcopy(model())
+    compile_layers(trained)
+    with as_it_is(), torch.no_grad():
+        score(trained, pack(rows(0), "cpu"))
+    assert counters["stats"]["unique_graphs"] == 0
+
+
+def test_where_layers_are_compiled() -> None:
+    assert not wanted("auto", "cpu", sharded=False)
+    assert wanted("auto", "cuda:1", sharded=False)
+    assert not wanted("off", "cuda", sharded=False)
+    assert wanted("on", "cpu", sharded=False)
+    assert not wanted("on", "cuda", sharded=True)

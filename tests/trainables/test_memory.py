@@ -1,0 +1,81 @@
+"""The memory predictor against what autograd really keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
+
+from trainables.attention import use_packed_attention
+from trainables.memory import LEAST_TOKENS, USABLE, Shape, activation_bytes, state_bytes, tokens_that_fit
+from trainables.packing import pack
+from trainables.scores import Encoded, score
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+}
+ARCHITECTURES = {
+    "llama": LlamaConfig(**SIZES, num_key_value_heads=4),
+    "llama-grouped": LlamaConfig(**SIZES, num_key_value_heads=2, tie_word_embeddings=True),
+    "qwen2": Qwen2Config(**SIZES, num_key_value_heads=2),
+}
+PROMPT, ANSWER, ROWS = 12, 20, 40
+
+
+def kept_bytes(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, Shape]:
+    """Bytes of all tensors that the backward pass of one packed forward pass holds on to, weights left out."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).to(dtype)  # type: ignore[no-untyped-call]
+    use_packed_attention(model)
+    rows = [Encoded(tuple(range(1, 1 + PROMPT + ANSWER)), PROMPT)] * ROWS
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if tensor.is_floating_point() and storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        total = score(model, pack(rows, "cpu")).sequence.sum()
+    assert total.requires_grad
+    return sum(kept.values()), Shape.of(config, sum(parameter.numel() for parameter in model.parameters()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_activations(name: str, dtype: torch.dtype) -> None:
+    kept, shape = kept_bytes(ARCHITECTURES[name], dtype)
+    tokens, answers = ROWS * (PROMPT + ANSWER - 1), ROWS * ANSWER
+    gradient = answers * shape.vocabulary * dtype.itemsize  # made in the backward pass, when nothing is freed yet
+    assert activation_bytes(shape, tokens, answers, dtype.itemsize) == pytest.approx(kept + gradient, rel=0.15)
+
+
+def test_states() -> None:
+    shape = Shape(parameters=1000, layers=1, hidden=1, keys=1, inner=1, vocabulary=1)
+    alone = state_bytes(shape, 4, 0, 1, frozen=False)
+    assert dict(alone) == {"weights": 4000, "gradients": 4000, "optimizer": 8000, "frozen": 0}
+    half = state_bytes(shape, 2, 0, 1, frozen=True)
+    assert sum(half.values()) == 1000 * (2 + 6 + 12 + 2)
+    totals = [sum(state_bytes(shape, 2, stage, 4, frozen=False).values()) for stage in range(4)]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[3] * 4 == totals[0]
+
+
+def test_what_fits_is_used_and_no_more() -> None:
+    shape = Shape(parameters=0, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
+    free = 40 * 2**30
+    tokens = tokens_that_fit(shape, free, 2)
+    assert (
+        activation_bytes(shape, tokens, tokens, 2) <= USABLE * free < activation_bytes(shape, tokens + 1, tokens + 1, 2)
+    )
+    assert tokens_that_fit(shape, 0, 2) == LEAST_TOKENS

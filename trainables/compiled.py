@@ -1,0 +1,51 @@
+"""Decoder layers as compiled code. Knows what may be compiled, nothing of steps.
+
+Each layer is compiled in place, all from one piece of code: the first layer's compilation serves the others, the
+trials that follow in the same process, and through the cache on disk other processes and sweeps.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.config import Compilation
+
+_LIMIT = 64  # sizes of batches that are compiled for before the rest runs as it is
+
+
+def wanted(setting: Compilation, device: torch.device | str, sharded: bool) -> bool:
+    """`auto`: on GPUs, where a step is bound by launching kernels. Never where hooks gather weights (ZeRO-3)."""
+    return not sharded and (setting == "on" or (setting == "auto" and torch.device(device).type == "cuda"))
+
+
+def cache_compiled(folder: Path) -> None:
+    """Keep compiled code in this folder, for other processes and sweeps, unless the user has chosen another."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+
+
+def compile_layers(model: Any) -> int:
+    """Returns how many layers there were to compile; that happens when they are first called."""
+    torch._dynamo.config.cache_size_limit = _LIMIT
+    torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
+    layers = list(_layers(model))
+    for layer in layers:
+        layer.compile(dynamic=False)
+    return len(layers)
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """The modules that transformers never splits over devices: decoder layers."""
+    names = set(model._no_split_modules or ())
+    return (module for module in model.modules() if type(module).__name__ in names)
+
+
+def as_it_is() -> AbstractContextManager[Any]:
+    """Inside, compiled layers run uncompiled: evaluation has too many sizes."""
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
