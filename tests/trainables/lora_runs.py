@@ -60,7 +60,7 @@ def train(group: Group, workers: WorkersConfig, states: Path, restart: bool) -> 
         engine.load_state(states)
     engine.model.train()
     for number in range(RESTART_AFTER if restart else 0, STEPS):
-        step(engine, group, workers.micro_batch_size)
+        step(engine, group, workers.micro_batch_size or 1)
         if number + 1 == RESTART_AFTER and not restart:
             engine.save_state(states)
     return engine, start
