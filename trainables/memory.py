@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FLOAT32 = 4
-CPU_TOKENS = 2048
+CPU_TOKENS = 1024
 """On a processor larger passes are no faster, and their temporaries leave its caches."""
 LEAST_TOKENS = 256
 USABLE = 0.8  # of free device memory: allocators fragment, and kernels need room of their own
