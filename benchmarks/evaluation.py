@@ -140,9 +140,6 @@ def _print(state: str, measured: Mapping[str, Measured]) -> None:
 
 
 def _common(ours: Metrics, theirs: Metrics) -> list[str]:
-    """Metrics that are defined alike: open-unlearning's extraction strength is 1 / n where ours is 0, its zlib attack
-    compresses the decoded tokens.
-    """
     return [key for key in theirs if key in ours]
 
 

@@ -26,7 +26,7 @@ DEFAULT = {
     "model_utility": "model_utility",
     "extraction_strength": "extraction_strength",
 }
-"""Metrics that its TOFU suite has unless told otherwise, by our names; forget quality and PrivLeak, which are computed
+"""Metrics that its TOFU suite has unless told otherwise, by our names. Forget quality and PrivLeak, which are computed
 from others and a retain model's log, are left out on both sides.
 """
 
@@ -75,7 +75,9 @@ class Peer:
         self._config = self._with_rows(config, sets)
 
     def evaluate(self, model: Any, tokenizer: Any) -> dict[str, float]:
-        """Its summary, by Letheon's names. What it prints is swallowed."""
+        """Its summary by Letheon's names, without extraction strength, which is defined otherwise (1 / n, not 0, where
+        nothing of n tokens is extracted). What it prints is swallowed.
+        """
         from evals.tofu import TOFUEvaluator  # type: ignore[import-not-found,unused-ignore]
 
         silence = io.StringIO()
@@ -88,7 +90,8 @@ class Peer:
                 output_dir=str(self._folder / "log"),
                 overwrite=True,
             )
-        return {(DEFAULT | dict(zip(ADDED, ADDED, strict=True)))[name]: float(value) for name, value in summary.items()}
+        del summary["extraction_strength"]
+        return {DEFAULT.get(name, name): float(value) for name, value in summary.items()}
 
     def _with_rows(self, config: Any, sets: Mapping[str, EvalSet]) -> Any:
         from omegaconf import OmegaConf  # type: ignore[import-not-found,unused-ignore]

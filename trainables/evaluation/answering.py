@@ -15,7 +15,8 @@ from trainables.evaluation.examinee import Examinee
 from trainables.evaluation.generate import generate
 
 _KEPT = 8
-"""Keys and values of so many tokens take less memory than the logits of one, which `batch_tokens` is chosen for."""
+"""Tokens with keys and values for one of `batch_tokens`, whose logits are there too. Most answers end long before their
+limit, so that a decoding batch seldom comes near to it."""
 
 Tokens = tuple[int, ...]
 
