@@ -6,7 +6,7 @@ Forget, retain, real authors' and world facts' sets: probability, ROUGE-L, truth
 memorisation, four membership attacks. As many rows are forgotten as are retained, as in TOFU's forget10. Three models,
 since the time depends on what they answer: one that knows all rows, one that never saw the forget rows, one destroyed.
 The peer's way is written plainly from its description, and is its own code where a checkout of open-unlearning is
-given. Every way runs once unmeasured on a few rows; then they take turns. Values are compared too.
+given. Ours runs once unmeasured; then the ways take turns. Values are compared too.
 """
 
 from __future__ import annotations
@@ -59,11 +59,9 @@ def main() -> None:
         evaluation_rows=options.rows,
     )
     split = load_benchmark(config).split(options.fraction)
-    if options.rows:
-        forget = split.evaluation["forget"]
-        split = replace(
-            split, evaluation={**split.evaluation, "forget": replace(forget, rows=forget.rows[-options.rows :])}
-        )
+    forget = split.evaluation["forget"]
+    fewer = replace(forget, rows=forget.rows[-options.rows :])
+    split = replace(split, evaluation={**split.evaluation, "forget": fewer})
     folder = Path(options.models or tempfile.mkdtemp(prefix="letheon-subjects-"))
     made: Subjects = subjects(config, options.fraction, folder)
     ways = _ways(options, split, made)
@@ -80,8 +78,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tofu", help="folder of TOFU's files; without it the embedded benchmark's rows")
     parser.add_argument("--people", type=int, default=20)
-    parser.add_argument("--fraction", type=float, default=0.5)
-    parser.add_argument("--rows", type=int, help="at most this many rows of every set")
+    parser.add_argument("--fraction", type=float, default=0.2)
+    parser.add_argument("--rows", type=int, default=40, help="at most this many rows of every set")
     parser.add_argument("--peer", type=Path, help="checkout of open-unlearning")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
