@@ -7,7 +7,6 @@ is adapted: its `compute_loss` was written for a transformers that did not yet h
 from __future__ import annotations
 
 import copy
-import importlib
 import sys
 import tempfile
 import time
@@ -25,13 +24,12 @@ from trainables.scores import IGNORED, Encoded
 from .case import BETA, CLIP, RETAIN_WEIGHT, WEIGHT_DECAY, Case
 
 
-def _load(checkout: Path, module: str) -> Any:
-    package = module.split(".", 1)[0]
-    if package not in sys.modules:
+def _expose(checkout: Path) -> None:
+    """Make the checkout's packages importable without what their `__init__` imports."""
+    for package in ("trainer", "data"):
         made = types.ModuleType(package)
         made.__path__ = [str(checkout / "src" / package)]
         sys.modules[package] = made
-    return importlib.import_module(module)
 
 
 class _Clock(TrainerCallback):
@@ -56,11 +54,12 @@ class _Clock(TrainerCallback):
 
 def open_unlearning(case: Case, checkout: Path, steps: Sequence[StepRows]) -> list[tuple[float, float]]:
     """(wall, processor) seconds of each of the steps, by its own settings: micro-batches of 8, four of them a step."""
-    npo: Any = _load(checkout, "trainer.unlearn.npo").NPO
-    collator: Any = _load(checkout, "data.collators").DataCollatorForSupervisedDataset
-    pairs: Any = _load(checkout, "data.unlearn").ForgetRetainDataset
+    _expose(checkout)
+    from data.collators import DataCollatorForSupervisedDataset  # type: ignore[import-not-found]
+    from data.unlearn import ForgetRetainDataset  # type: ignore[import-not-found]
+    from trainer.unlearn.npo import NPO  # type: ignore[import-not-found]
 
-    class Adapted(npo):  # type: ignore[misc]
+    class Adapted(NPO):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
             return super().compute_loss(model, inputs, return_outputs)
 
@@ -92,8 +91,8 @@ def open_unlearning(case: Case, checkout: Path, steps: Sequence[StepRows]) -> li
             alpha=RETAIN_WEIGHT,
             model=model,
             args=arguments,
-            train_dataset=pairs(forget, [_item(row) for row in case.retain]),
-            data_collator=collator(types.SimpleNamespace(pad_token_id=case.pad_id)),
+            train_dataset=ForgetRetainDataset(forget, [_item(row) for row in case.retain]),
+            data_collator=DataCollatorForSupervisedDataset(types.SimpleNamespace(pad_token_id=case.pad_id)),
             callbacks=[clock],
         )
         trainer.train()
