@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from letheon.mailbox import Mailbox, Report
+from letheon.meeting import torch_config
 from letheon.session import draining_nodes
 from trainables.config import WorkersConfig
 from trainables.worker import NAMESPACE, serve
@@ -120,7 +121,7 @@ class ResidentWorkers:
 
 def _trainer(name: str, settings: ResidentSettings) -> Any:
     from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import FailureConfig
 
     workers = settings.workers
@@ -135,7 +136,7 @@ def _trainer(name: str, settings: ResidentSettings) -> Any:
             "log": str(settings.logs / name),
             "threads": max(1, int(workers.cpus_per_worker)),
         },
-        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        torch_config=torch_config("nccl" if gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=workers.workers, use_gpu=gpu, resources_per_worker=resources),
         # Restarts are counted per job, by the mailbox: the run outlives many trials.
         run_config=RunConfig(

@@ -97,12 +97,14 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
     """Run trials, as many at a time as there is room for, until the conductor has no more."""
     from ray import tune
 
+    from letheon.credentials import keep_credentials
     from letheon.disk import require_room
     from letheon.lost_nodes import LostNodes
     from letheon.schedulers.adapter import JournalScheduler
     from letheon.searchers.adapter import JournalSearcher
     from letheon.slot import Slot
 
+    keep_credentials()
     storage = sweep.folder / "tune"
     shutil.rmtree(storage, ignore_errors=True)
     tuner = tune.Tuner(

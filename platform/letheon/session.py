@@ -1,6 +1,7 @@
 """Ray for the length of one command: started quietly (or joined), and gone without a trace afterwards.
 
 Ray's own logs live in its temporary folder, which is removed with it; what workers print is in the sweep's `logs/`.
+Who may reach a Ray that was started here is in `closed`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from letheon.closed import closed, forget_token, ray_folder
 from trainables.worker import NAMESPACE
 
 PREFIX = "letheon-"
@@ -77,19 +79,21 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
         found = folder.with_suffix(".json")
         try:
             # Prometheus finds files by a pattern in the last part of their path only: this one is beside the folder.
-            found.symlink_to(folder / DISCOVERY)
-            # The dashboard serves the State API, without which Ray Train leaks placement groups.
-            ray.init(
-                include_dashboard=True,
-                dashboard_host="127.0.0.1",
-                num_cpus=len(os.sched_getaffinity(0)),
-                _temp_dir=str(folder),
-                **common,
-            )
+            found.symlink_to(ray_folder(folder) / DISCOVERY)
+            with closed(folder):
+                # The dashboard serves the State API, without which Ray Train leaks placement groups.
+                ray.init(
+                    include_dashboard=True,
+                    dashboard_host="127.0.0.1",
+                    num_cpus=len(os.sched_getaffinity(0)),
+                    _temp_dir=str(ray_folder(folder)),
+                    **common,
+                )
             with terminated_as_interrupted():
                 yield
         finally:
             ray.shutdown()
+            forget_token()
             # The dashboard's last writes would make the folder again.
             _wait_for_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)

@@ -28,12 +28,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def mlflow_server(folder: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[str]:
-    """The address of `mlflow server` over SQLite and artifacts in `folder`, where its log is too."""
+def mlflow_server(
+    folder: Path, *options: str, env: dict[str, str] | None = None, elsewhere: bool = False
+) -> Iterator[str]:
+    """The address of `mlflow server` over SQLite and artifacts in `folder`, where its log is too.
+
+    `elsewhere`: the stores are those that `env` names, in variables, since a database's address has a password.
+    """
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts"), *options]
+    if not elsewhere:
+        command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(folder / "artifacts")]
+    command += options
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
