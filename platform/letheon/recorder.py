@@ -15,7 +15,7 @@ from letheon.live.front_fold import FrontFold
 from letheon.mirror import Mirror
 from letheon.objectives import Goals
 from letheon.records import Journal, Row
-from letheon.retention import Point, clean
+from letheon.retention import Retention
 
 PERIOD_SECONDS = 1.0
 
@@ -31,9 +31,9 @@ class Recorder:
         goals: Goals,
         show: Callable[[Sequence[Row]], None],
     ) -> None:
-        self._journal, self._mirror, self._trials, self._show = journal, mirror, trials, show
+        self._journal, self._mirror, self._show = journal, mirror, show
         self._fronts = FrontFold(goals.before_audit)  # what an audit may choose from is kept
-        self._cleaned: set[Point] = set()
+        self._retention = Retention(trials)
         self._seen = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="letheon-recorder", daemon=True)
@@ -65,5 +65,6 @@ class Recorder:
         if len(rows) > self._seen:
             for row in rows[self._seen :]:
                 self._fronts.take(row)
-            clean(self._trials, rows, self._fronts.front(), self._cleaned)
+                self._retention.take(row)
+            self._retention.clean(self._fronts.front())
             self._seen = len(rows)

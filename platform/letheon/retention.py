@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +13,43 @@ from letheon.records import Row
 Point = tuple[str, int]
 
 
-def superfluous(rows: Sequence[Row], front: Mapping[str, Any]) -> set[Point]:
-    """(trial, epoch) whose weights nobody can ask for. A stratum whose front is empty keeps everything."""
-    settled = {
-        stratum: {(point["trial"], point["epoch"]) for point in content["points"]}
-        for stratum, content in front["strata"].items()
-        if content["points"]
-    }
-    strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
-    reported = {(row["trial"], row["epoch"]) for row in rows if row["kind"] == "report" and row["epoch"] >= 1}
-    return {
-        (trial, epoch)
-        for trial, epoch in reported
-        if strata[trial] in settled and (trial, epoch) not in settled[strata[trial]]
-    }
+class Retention:
+    """Folds the journal's rows; what cleaning costs does not depend on how many came before.
 
-
-def finished_trials(rows: Iterable[Row]) -> set[str]:
-    return {row["trial"] for row in rows if row["kind"] == "end"}
-
-
-def clean(trials: Path, rows: Sequence[Row], front: Mapping[str, Any], done: set[Point]) -> None:
-    """Delete weights of dominated points, and of ended trials optimizer states and what was half written.
-
-    `done` remembers what is gone.
+    `trials`: the folder with `<trial>/epoch-003/{model/,state/}`.
     """
-    for trial, epoch in superfluous(rows, front) - done:
-        shutil.rmtree(trials / trial / f"epoch-{epoch:03d}" / "model", ignore_errors=True)
-        done.add((trial, epoch))
-    for trial in finished_trials(rows):
-        if (trial, -1) not in done:
+
+    def __init__(self, trials: Path) -> None:
+        self._trials = trials
+        self._strata: dict[str, str] = {}
+        self._there: defaultdict[str, set[Point]] = defaultdict(set)
+        self._ended: set[str] = set()
+
+    def take(self, row: Row) -> None:
+        """One more row, in order."""
+        if row["kind"] == "trial":
+            self._strata[row["trial"]] = row["stratum"]
+        elif row["kind"] == "report" and row["epoch"] >= 1:
+            self._there[self._strata[row["trial"]]].add((row["trial"], row["epoch"]))
+        elif row["kind"] == "end":
+            self._ended.add(row["trial"])
+
+    def superfluous(self, front: Mapping[str, Any]) -> set[Point]:
+        """(trial, epoch) whose weights are there and nobody can ask for. A stratum whose front is empty keeps all."""
+        found: set[Point] = set()
+        for stratum, content in front["strata"].items():
+            if content["points"]:
+                kept = {(point["trial"], point["epoch"]) for point in content["points"]}
+                found |= self._there.get(stratum, set()) - kept
+        return found
+
+    def clean(self, front: Mapping[str, Any]) -> None:
+        """Delete weights of dominated points, and of ended trials optimizer states and what was half written."""
+        for trial, epoch in self.superfluous(front):
+            shutil.rmtree(self._trials / trial / f"epoch-{epoch:03d}" / "model", ignore_errors=True)
+            self._there[self._strata[trial]].discard((trial, epoch))
+        for trial in self._ended:
             for pattern in ("epoch-*/state", ".epoch-*.partial"):
-                for useless in (trials / trial).glob(pattern):
+                for useless in (self._trials / trial).glob(pattern):
                     shutil.rmtree(useless, ignore_errors=True)
-            done.add((trial, -1))
+        self._ended.clear()

@@ -100,6 +100,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
     from letheon.credentials import keep_credentials
     from letheon.disk import require_room
     from letheon.lost_nodes import LostNodes
+    from letheon.pointers import OldPointers
     from letheon.schedulers.adapter import JournalScheduler
     from letheon.searchers.adapter import JournalSearcher
     from letheon.slot import Slot
@@ -121,9 +122,9 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
             name="experiment",
             storage_path=str(storage),
             verbose=0,
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=2),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
             failure_config=tune.FailureConfig(max_failures=sweep.spec.trial.max_failures),
-            callbacks=[LostNodes()],
+            callbacks=[LostNodes(), OldPointers()],
         ),
     )
     tuner.fit()

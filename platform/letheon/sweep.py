@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 Show = Callable[[Sequence[Row]], None]
 Say = Callable[[str], None]
 
+EXPORT_SECONDS, LATEST_EXPORT_SECONDS = 1.0, 10.0
+"""How often gauges are set anew: looking at all trials takes longer the more there are, and Ray passes them on every
+ten seconds."""
+
 
 class SweepExists(LetheonError):
     """The name is taken."""
@@ -138,18 +142,21 @@ def tracker_of(sweep: Sweep) -> Tracker:
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:
     """From whatever the journal says to the end, or to an interruption."""
     from letheon.live.exporter import exporter_of
-    from letheon.mirror import Mirror
+    from letheon.mirror import Mirror, Throttle
     from letheon.recorder import Recorder
     from letheon.session import ray_session
 
     journal, mirror = Journal(sweep.journal), Mirror(tracker, sweep.folder)
     spec = {} if begun_with(journal.rows) else {"spec": recorded(resolved(sweep.spec))}
     journal.append("sweep", state="preparing", **spec)
-    exporter = exporter_of(sweep.folder, sweep.spec)
+    exporter, exports = exporter_of(sweep.folder, sweep.spec), Throttle(EXPORT_SECONDS, LATEST_EXPORT_SECONDS)
 
     def show_and_export(rows: Sequence[Row]) -> None:
         show(rows)
-        exporter.export()
+        if exports.due:
+            began = time.perf_counter()
+            exporter.export()
+            exports.took(time.perf_counter() - began)
 
     started = time.monotonic()
     problem: str | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from letheon.front import front_of
-from letheon.retention import clean, superfluous
+from letheon.retention import Retention
 
 
 def trial(name: str, stratum: str) -> dict[str, Any]:
@@ -33,8 +33,15 @@ ROWS = [
 ]
 
 
-def test_dominated_and_infeasible_points_are_superfluous_but_not_where_no_front_is() -> None:
-    assert superfluous(ROWS, front_of(ROWS)) == {("t001", 1), ("t001", 2)}
+def retention(folder: Path) -> Retention:
+    found = Retention(folder)
+    for row in ROWS:
+        found.take(row)
+    return found
+
+
+def test_dominated_and_infeasible_points_are_superfluous_but_not_where_no_front_is(tmp_path: Path) -> None:
+    assert retention(tmp_path).superfluous(front_of(ROWS)) == {("t001", 1), ("t001", 2)}
 
 
 def test_cleaning_removes_their_weights_and_the_states_of_ended_trials(tmp_path: Path) -> None:
@@ -44,9 +51,23 @@ def test_cleaning_removes_their_weights_and_the_states_of_ended_trials(tmp_path:
                 (tmp_path / row["trial"] / f"epoch-{row['epoch']:03d}" / part).mkdir(parents=True)
     for trial in ("t000", "t001"):  # the one runs, the other has ended
         (tmp_path / trial / ".epoch-003.partial" / "model").mkdir(parents=True)
-    clean(tmp_path, ROWS, front_of(ROWS), set())
+    cleaner = retention(tmp_path)
+    cleaner.clean(front_of(ROWS))
+    assert cleaner.superfluous(front_of(ROWS)) == set()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
     kept = [
         f"{t}/epoch-00{e}/{part}" for t, e in (("t000", 1), ("t000", 2), ("t002", 1)) for part in ("model", "state")
     ]
     assert left == ["t000/.epoch-003.partial/model", *kept]
+
+
+def test_a_point_that_leaves_the_front_later_goes_then(tmp_path: Path) -> None:
+    kept = tmp_path / "t000" / "epoch-001" / "model"
+    kept.mkdir(parents=True)
+    cleaner = retention(tmp_path)
+    cleaner.clean(front_of(ROWS))
+    assert kept.exists()
+    better = [report("t000", 3, -1.5, 0.99)]
+    cleaner.take(better[0])
+    cleaner.clean(front_of(ROWS + better))
+    assert not kept.exists()
