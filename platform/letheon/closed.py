@@ -17,7 +17,7 @@ from typing import Any
 from letheon.meeting import LOOPBACK_INTERFACE
 
 TOKEN = "token"
-RAY = "ray"
+RAY = "r"  # short: the paths of sockets below it have 107 characters at most
 _NOT_INHERITED = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
 """Unset, Ray asks for a token by default and reads it from the file. A cluster's must not be this session's."""
 

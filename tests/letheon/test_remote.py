@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,19 @@ def rows(root: Path) -> list[dict[str, Any]]:
 def running(root: Path) -> int:
     kinds = Counter(row["kind"] for row in rows(root))
     return kinds["trial"] - kinds["end"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("token", ["", "0" * 64])
+def test_who_has_not_the_cluster_s_token_is_refused(cluster: Nodes, tmp_path: Path, token: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(token)
+    stranger = replace(cluster, environment={**cluster.environment, "RAY_AUTH_TOKEN_PATH": str(file)})
+    for verb in (("submit", write_space(tmp_path), "--root", tmp_path / "root", "--no-wait"), ("stop", "small")):
+        done = letheon(stranger, *verb)
+        assert done.returncode != 0 and "submitted" not in done.stdout and "Traceback" not in done.stderr, done.stderr
+    assert letheon(cluster, "stop", "small").returncode != 0, "there is no such job"
 
 
 @pytest.mark.slow
