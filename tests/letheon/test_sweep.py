@@ -153,7 +153,7 @@ def letheon_without_root(*arguments: str) -> str:
 def test_nothing_is_left_running_or_lying_about(root: Path) -> None:
     def abandoned() -> list[Path]:
         """Temporary folders of drivers that are gone."""
-        folders = Path(tempfile.gettempdir()).glob("letheon-*-*")
+        folders = Path(tempfile.gettempdir()).glob("letheon-[0-9]*-*")
         return [folder for folder in folders if not Path("/proc", folder.name.split("-")[1]).exists()]
 
     def ours() -> list[str]:
