@@ -19,6 +19,8 @@ from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_spac
 TRIALS = 6
 EPOCHS = 4
 
+pytestmark = pytest.mark.timeout(900)  # three drivers, one after another, before the first test
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
