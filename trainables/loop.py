@@ -30,6 +30,7 @@ from trainables.step import Stepper
 from trainables.step_data import step_data
 from trainables.sums import Sums
 from trainables.task_vector import TaskVector
+from trainables.timeline import mark
 from trainables.trial_folder import TrialFolder
 
 
@@ -55,6 +56,7 @@ def run_trial(config: TrialConfig, resident: Resident, group: Group, channel: Ch
                 trial = trial or Trial(config, resident, group, done)
                 trial.run_epoch(epoch)
             if group.rank == 0:
+                mark(f"{config.trial}: reports epoch {epoch}")
                 channel.report(epoch, (folder.record(epoch) or {})["metrics"])
     finally:
         if trial is not None:
@@ -95,6 +97,7 @@ class Trial:
             micro_batch_tokens=self.engine.micro_batch_tokens,
         )
         self.stepper = Stepper(self.engine, self.hyper, feed)
+        mark(f"{config.trial}: engine ready")
         self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
         if start_epoch and self.vector is None:
             self.engine.load_state(self.folder.epoch(start_epoch) / "state")
@@ -126,6 +129,8 @@ class Trial:
             step = (epoch - 1) * len(steps) + i
             rate = learning_rate(step, total, warmup, self.hyper.learning_rate)
             sums.add(self.stepper.run(rows, epoch, rate))
+            if i == 0:
+                mark(f"{self.config.trial}: first step of epoch {epoch}")
         means = sums.means(self.group, len(steps))
         if self.method.multiplier is not None:
             means["multiplier"] = self.stepper.weight

@@ -148,6 +148,11 @@ def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
             for name, evaluation in (("target", target), ("retain", retain))
         }
         write_json(file, {**both, "yardstick": ruler})
+    # Trials follow in this process, and only some of them load a second model onto the device.
+    resident.drop("frozen")
+    resident.drop("model", job.retain)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     group.barrier()
 
 

@@ -79,6 +79,11 @@ class Resident:
             self._entries[kind, key] = make()
         return self._entries[kind, key]
 
+    def drop(self, kind: str, key: Hashable = None) -> None:
+        """Free the entry of this key, or all of the kind; it is made again if it is asked for."""
+        for entry in [entry for entry in self._entries if entry[0] == kind and key in (None, entry[1])]:
+            del self._entries[entry]
+
     def model(self, folder: str) -> Loaded:
         loaded: Loaded = self.get("model", folder, lambda: Loaded(*load_model(folder)))
         return loaded

@@ -14,6 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainables.preload import preload
+from trainables.timeline import mark
+
 NAMESPACE = "letheon"
 REASON_CHARACTERS = 2_000
 
@@ -43,7 +46,10 @@ class MailboxChannel:
 
 
 def serve(settings: dict[str, Any]) -> None:
-    """Ray Train's `train_loop_per_worker`. `settings`: `mailbox` (actor), `log` (path prefix), `threads` a worker."""
+    """Ray Train's `train_loop_per_worker`.
+
+    `settings`: `mailbox` (actor), `log` (path prefix), `threads` a worker, `preload` (import what models need at once).
+    """
     import ray
     import ray.train
     import ray.train.torch
@@ -60,6 +66,12 @@ def serve(settings: dict[str, Any]) -> None:
     mailbox: Any = ray.get_actor(settings["mailbox"], namespace=NAMESPACE)
     here = ray.get_runtime_context()
     ray.get(mailbox.enlist.remote(rank, here.get_node_id(), here.current_actor))
+    mark("worker joined its group")
+    if settings["preload"]:
+        preload()
+    if rank == 0:
+        mailbox.ready.remote()
+    mark("worker is ready")
     done = 0
     while True:
         mine: Any = ray.get(mailbox.next_job.remote(done)) if rank == 0 else None
@@ -67,6 +79,7 @@ def serve(settings: dict[str, Any]) -> None:
         if job is None:
             return
         done, content = job
+        mark(f"{content['kind']} taken")
         try:
             _run(content, resident, group, MailboxChannel(mailbox, done))
         except Exception as error:

@@ -24,6 +24,7 @@ from trainables.audit.summary import excess
 
 if TYPE_CHECKING:
     from letheon.ending import Outcome
+    from letheon.pool import Pool
     from letheon.preparation import Prepared
     from letheon.sweep import Sweep
 
@@ -58,6 +59,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
     """
     from letheon.ending import finish
     from letheon.mirror import Mirror
+    from letheon.pool import pool_of
     from letheon.preparers import prepare
     from letheon.room import Room
     from letheon.session import ray_session
@@ -73,8 +75,9 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
             try:
                 with ray_session(address, sweep.spec.trial.gpus_per_worker):
                     slots = Room(sweep.spec.trial.workers_config, joined=address is not None)()
-                    prepared = prepare(sweep.spec, sweep.root, slots, sweep.folder / "logs", say)
-                    audit_front(sweep, prepared, journal, slots, say)
+                    with pool_of(sweep.spec, slots, sweep.folder, address is not None) as pool:
+                        prepared = prepare(sweep.spec, sweep.root, pool, say)
+                        audit_front(sweep, prepared, journal, pool, say)
             finally:
                 journal.append("sweep", state="finished")  # which the search is, whatever became of the audit
         return finish(sweep, Mirror(tracker, sweep.folder), journal)
@@ -97,10 +100,8 @@ def is_audited(sweep: Sweep, rows: Sequence[Row]) -> bool:
     return {(trial, epoch) for _, trial, epoch in points} | {(_retain(key), 0) for key, _, _ in points} <= there
 
 
-def audit_front(sweep: Sweep, prepared: Prepared, journal: Journal, slots: int, say: Say) -> None:
-    """Append a row for every subject that has none, on a Ray that is already there. Raises AuditFailed."""
-    from letheon.preparers import preparers, run_jobs
-
+def audit_front(sweep: Sweep, prepared: Prepared, journal: Journal, pool: Pool, say: Say) -> None:
+    """Append a row for every subject that has none. Raises AuditFailed."""
     started = time.monotonic()
     missing = [
         it for it in subjects(sweep, prepared, journal.rows) if journal.find("audit", it.trial, it.epoch) is None
@@ -112,13 +113,11 @@ def audit_front(sweep: Sweep, prepared: Prepared, journal: Journal, slots: int, 
             record.take(it)
     if not todo:
         return
-    logs = sweep.folder / "logs"
-    with preparers(sweep.spec, min(slots, len(todo)), logs) as actors:
-        for file, report in run_jobs({file: it.job for file, it in todo.items()}, actors):
-            if "failed" in report:
-                raise AuditFailed(f"{todo[file].name} could not be audited: {report['failed']}; see {logs}")
-            record.take(todo[file])
-            say(f"audited {todo[file].name}")
+    for file, report in pool.run({file: it.job for file, it in todo.items()}):
+        if "failed" in report:
+            raise AuditFailed(f"{todo[file].name} could not be audited: {report['failed']}; see {pool.settings.logs}")
+        record.take(todo[file])
+        say(f"audited {todo[file].name}")
     say(f"audited {len(todo)} models in {time.monotonic() - started:.0f} s")
 
 

@@ -1,4 +1,4 @@
-"""Between a slot and its resident Train workers: which job is current, how far it may run, what it reported.
+"""Between resident Train workers and whoever has jobs for them: which one is current, how far it may run, its reports.
 
 All state, no queue: every call names its generation and epoch, so one that is repeated after a crash changes nothing.
 It does not know what jobs mean.
@@ -33,13 +33,53 @@ class Mailbox:
         self._leaving = False
         self._reports: dict[int, Report] = {}
         self._failure: str | None = None
-        self._closed = False
+        self._holder: str | None = None
+        self._ready = self._closed = False
+        self._ended: str | None = None
 
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
-    # -- the slot's side
+    # -- whose workers these are
+
+    async def claim(self, holder: str, instead_of: str | None = None) -> str | None:
+        """Make `holder` the only one who gives jobs, if nobody else is; returns who it is now.
+
+        `instead_of` is a holder who is known to be dead. None: the workers have ended, nobody can have them.
+        """
+        if self._closed or self._ended is not None:
+            return None
+        if self._holder in (None, instead_of):
+            self._holder = holder
+        return self._holder
+
+    async def release(self, holder: str) -> None:
+        """Give the workers back; what they still did for `holder` is abandoned."""
+        if self._holder == holder:
+            self._holder, self._job = None, None
+            self._generation += 1
+            await self._notify()
+
+    async def is_open(self) -> bool:
+        """Whether workers may still take a job."""
+        return not self._closed and self._ended is None
+
+    async def is_ready(self) -> bool:
+        """Whether there is nothing to wait for any more: they are, or have ended."""
+        return self._ready or self._ended is not None
+
+    async def when_ready(self) -> None:
+        """Wait until the workers have imported what jobs need, or will never do so."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ready or self._closed or self._ended is not None)
+
+    async def end(self, reason: str) -> None:
+        """The Train run is over, so no report will come any more."""
+        self._ended = reason
+        await self._notify()
+
+    # -- the side of who gives jobs
 
     async def submit(self, job: dict[str, Any]) -> int:
         """Make `job` the current one; the former is abandoned at its next report. Returns the generation."""
@@ -56,11 +96,15 @@ class Mailbox:
             await self._notify()
 
     async def take(self, generation: int, epoch: int) -> Report:
-        """Wait for the report of `epoch`; `{"failed": reason}` when the job has failed or is no longer current."""
+        """Wait for the report of `epoch`.
+
+        `{"failed": reason}` when the job has failed or is no longer current, `{"ended": reason}` when the workers have.
+        """
         async with self._changed:
             await self._changed.wait_for(
                 lambda: (
                     self._closed
+                    or self._ended is not None
                     or generation != self._generation
                     or self._failure is not None
                     or epoch in self._reports
@@ -68,6 +112,8 @@ class Mailbox:
             )
         if generation == self._generation and epoch in self._reports:
             return self._reports[epoch]
+        if self._ended is not None and not self._closed:
+            return {"ended": self._ended}
         return {"failed": self._failure or "the slot was closed or took another trial"}
 
     async def starts(self) -> int:
@@ -104,6 +150,11 @@ class Mailbox:
     async def leaving(self) -> bool:
         """Whether this process is to end rather than to begin an epoch."""
         return self._leaving
+
+    async def ready(self) -> None:
+        """Rank 0 has imported what jobs need."""
+        self._ready = True
+        await self._notify()
 
     async def next_job(self, after: int) -> tuple[int, dict[str, Any]] | None:
         """Wait for a job newer than generation `after`; None once the mailbox is closed.

@@ -54,14 +54,16 @@ class Prepared:
     reference_cache: Path
 
     @property
-    def stages(self) -> tuple[tuple[Artefact, ...], ...]:
-        """What can be made at the same time, in order. Longest first within a stage: the target model has most rows."""
-        models = [self.target, *self.retain.values()]
-        return ((self.base,) if self.base else (), tuple(models), tuple(self.baseline.values()))
-
-    @property
     def missing(self) -> list[Artefact]:
-        return [artefact for stage in self.stages for artefact in stage if artefact.job and not artefact.exists]
+        """In an order in which they can be made. Longest first: the target model has most rows."""
+        models = (*((self.base,) if self.base else ()), self.target, *self.retain.values())
+        return [artefact for artefact in (*models, *self.baseline.values()) if artefact.job and not artefact.exists]
+
+    def needs(self, artefact: Artefact) -> tuple[Artefact, ...]:
+        """What it is made of, which must be there first."""
+        if artefact.kind == "baseline" and artefact.fraction is not None:
+            return self.target, self.retain[artefact.fraction]
+        return (self.base,) if self.base and artefact.kind != "base" else ()
 
 
 def content_key(*facts: Any) -> str:

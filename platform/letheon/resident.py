@@ -1,7 +1,7 @@
 """Resident workers: one long-lived Ray Train run that takes job after job through a mailbox.
 
 Ray Train owns the processes, their placement, the process group and restarts. What a job does is in `trainables`;
-who decides whether it goes on is in the slot.
+who decides whether it goes on is in the slot. Whoever starts workers ends them; others may claim them meanwhile.
 """
 
 from __future__ import annotations
@@ -9,54 +9,59 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letheon.mailbox import Mailbox, Report
-from letheon.meeting import torch_config
 from letheon.session import draining_nodes
 from trainables.config import WorkersConfig
-from trainables.worker import NAMESPACE, serve
+from trainables.worker import NAMESPACE
+
+if TYPE_CHECKING:
+    from letheon.train_run import ResidentTrainer
 
 POLL_SECONDS = 1.0
 LOOK_SECONDS = 2.0
 CLOSE_SECONDS = 30.0
+CLAIM_SECONDS = 5.0
+"""How long it may take until Ray knows that a holder of workers has died."""
 
 
 @dataclass(frozen=True)
 class ResidentSettings:
-    """What all resident workers of a sweep have in common. `storage` is shared by all nodes."""
+    """What all resident workers of a sweep have in common. `storage` is shared by all nodes.
+
+    `preload`: import what jobs on models need before the first job is there. `fixed_nodes`: no node will be added.
+    """
 
     workers: WorkersConfig
     storage: Path
     logs: Path
+    preload: bool = True
+    fixed_nodes: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """All but `workers`."""
+        plain = {"storage": str(self.storage), "logs": str(self.logs)}
+        return {**plain, "preload": self.preload, "fixed_nodes": self.fixed_nodes}
+
+    @staticmethod
+    def from_json(workers: WorkersConfig, values: Mapping[str, Any]) -> ResidentSettings:
+        """Of what `to_json` gave."""
+        paths = Path(values["storage"]), Path(values["logs"])
+        return ResidentSettings(workers, *paths, values["preload"], values["fixed_nodes"])
 
 
-class ResidentWorkers:
-    """Starts the Train run at once; `submit` hands it jobs."""
+class Workers:
+    """Resident workers as whoever gives them jobs sees them."""
 
-    def __init__(self, settings: ResidentSettings) -> None:
-        import ray
-
-        self.name = f"slot-{uuid.uuid4().hex[:8]}"
-        # Not detached: the mailbox ends with the process that owns this object, whatever ends that one; and beside it,
-        # for the nodes of workers come and go.
-        actor: Any = ray.remote(Mailbox)
-        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-        options = {"name": self.name, "namespace": NAMESPACE, "num_cpus": 0, "label_selector": here}
-        self.mailbox: Any = actor.options(**options).remote(settings.workers.max_failures)
-        self.error: BaseException | None = None
+    def __init__(self, name: str, mailbox: Any) -> None:
+        self.name, self.mailbox = name, mailbox
         self._looked = -LOOK_SECONDS
         self._left: set[str] = set()
-        self._thread = threading.Thread(target=self._fit, args=(settings,), name=self.name, daemon=True)
-        self._thread.start()
-
-    def _fit(self, settings: ResidentSettings) -> None:
-        try:
-            _trainer(self.name, settings).fit()
-        except BaseException as error:
-            self.error = error
 
     def submit(self, job: dict[str, Any]) -> int:
         """Make this the current job; the one before is abandoned. Returns its generation."""
@@ -64,6 +69,11 @@ class ResidentWorkers:
 
         generation: int = ray.get(self.mailbox.submit.remote(job))
         return generation
+
+    def begin_epoch(self, generation: int, epoch: int) -> Any:
+        """Allow `epoch`; returns a Ray reference to its report, or to `{"ended": reason}` if the Train run is over."""
+        self.mailbox.grant.remote(generation, epoch)
+        return self.mailbox.take.remote(generation, epoch)
 
     def run_epoch(self, generation: int, epoch: int, minutes: float | None = None) -> Report:
         """Allow `epoch` and wait for its report. After `minutes` the job fails and its worker is ended.
@@ -74,21 +84,20 @@ class ResidentWorkers:
         import ray
 
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        self.mailbox.grant.remote(generation, epoch)
-        report = self.mailbox.take.remote(generation, epoch)
+        report = self.begin_epoch(generation, epoch)
         while True:
-            self._heed_notices()
+            self.heed_notices()
             done, _ = ray.wait([report], timeout=POLL_SECONDS)
             if done:
                 result: Report = ray.get(report)
+                if "ended" in result:
+                    raise RuntimeError(f"the resident workers of {self.name} have ended: {result['ended']}")
                 return result
-            if not self._thread.is_alive():
-                raise RuntimeError(f"the resident workers of {self.name} have ended: {self.error}") from self.error
             if deadline is not None and time.monotonic() > deadline:
                 return self._give_up(generation, f"epoch {epoch} took longer than trial.epoch_minutes {minutes:g}")
 
-    def _heed_notices(self) -> None:
-        """Let the workers leave a node that will be gone soon, once."""
+    def heed_notices(self) -> None:
+        """Let the workers leave a node that will be gone soon, once. To be called often while a report is awaited."""
         import ray
 
         if time.monotonic() - self._looked < LOOK_SECONDS:
@@ -110,38 +119,118 @@ class ResidentWorkers:
             ray.kill(worker)
         return {"failed": reason}
 
-    def close(self, patience: float = CLOSE_SECONDS) -> None:
-        """Let the workers leave their loop, and wait (`patience` seconds) for the Train run to clean up behind them."""
+    def close(self) -> None:
+        """Give claimed workers back to who started them."""
+        import ray
+
+        ray.get(self.mailbox.release.remote(_own_id()))
+
+    def free(self) -> None:
+        """Give claimed workers back, and what they hold to Ray."""
         import ray
 
         ray.get(self.mailbox.close.remote())
+
+
+class ResidentWorkers(Workers):
+    """Workers that this process has started, and ends. `submit` hands them jobs from the first moment on."""
+
+    def __init__(self, settings: ResidentSettings, after: ResidentWorkers | None = None) -> None:
+        """`after`: begin only when these are ready; imports of several at a time would only slow each other down."""
+        import ray
+
+        name = f"slot-{uuid.uuid4().hex[:8]}"
+        # Not detached: the mailbox ends with the process that owns this object, whatever ends that one; and beside it,
+        # for the nodes of workers come and go.
+        actor: Any = ray.remote(Mailbox)
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        options = {"name": name, "namespace": NAMESPACE, "num_cpus": 0, "label_selector": here}
+        super().__init__(name, actor.options(**options).remote(settings.workers.max_failures))
+        self._closing = False
+        self._run: ResidentTrainer | None = None
+        self._thread = threading.Thread(target=self._fit, args=(settings, after), name=name, daemon=True)
+        self._thread.start()
+
+    def _fit(self, settings: ResidentSettings, after: ResidentWorkers | None) -> None:
+        import ray
+
+        reason = "the Train run was closed"
+        try:
+            if after is not None:
+                with suppress(ray.exceptions.RayError):
+                    ray.get(after.mailbox.when_ready.remote())
+            if not self._closing:
+                from letheon.train_run import trainer
+
+                self._run = trainer(self.name, settings)
+                self._run.fit()
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}"
+        with suppress(Exception):  # Ray itself may be gone
+            ray.get(self.mailbox.end.remote(reason))
+
+    def begin_close(self) -> None:
+        """Let the workers leave their loop; `close` waits for it."""
+        self._closing = True
+        self.mailbox.close.remote()
+
+    def close(self, patience: float = CLOSE_SECONDS) -> None:
+        """Let the workers leave their loop, and wait (`patience` seconds) for the Train run to clean up behind them.
+
+        Workers that are too busy for that are ended.
+        """
+        import ray
+
+        self.begin_close()
         self._thread.join(patience)
+        if self._thread.is_alive() and self._run is not None:
+            self._run.abandon()
+            self._thread.join(patience)
         ray.kill(self.mailbox)
 
 
-def _trainer(name: str, settings: ResidentSettings) -> Any:
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.config import FailureConfig
+def claimed(names: Sequence[str]) -> Workers | None:
+    """The first of these workers that nobody else has, or whose holder is dead; None if there are none."""
+    deadline = time.monotonic() + CLAIM_SECONDS
+    while True:
+        workers, held = _claim_once(names)
+        if workers is not None or not held or time.monotonic() > deadline:
+            return workers
+        time.sleep(POLL_SECONDS)
 
-    workers = settings.workers
-    gpu = workers.gpus_per_worker > 0
-    resources = {"CPU": workers.cpus_per_worker}
-    if gpu:
-        resources["GPU"] = workers.gpus_per_worker
-    return TorchTrainer(
-        serve,
-        train_loop_config={
-            "mailbox": name,
-            "log": str(settings.logs / name),
-            "threads": max(1, int(workers.cpus_per_worker)),
-        },
-        torch_config=torch_config("nccl" if gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=workers.workers, use_gpu=gpu, resources_per_worker=resources),
-        # Restarts are counted per job, by the mailbox: the run outlives many trials.
-        run_config=RunConfig(
-            name=name,
-            storage_path=str(settings.storage),
-            failure_config=FailureConfig(max_failures=-1, controller_failure_limit=3),
-        ),
-    )
+
+def _claim_once(names: Sequence[str]) -> tuple[Workers | None, bool]:
+    """Workers, and if there are none whether others have any."""
+    import ray
+
+    me, held = _own_id(), []
+    for name in names:
+        try:
+            mailbox: Any = ray.get_actor(name, namespace=NAMESPACE)
+            holder = ray.get(mailbox.claim.remote(me))
+        except (ValueError, ray.exceptions.RayActorError):
+            continue  # ended
+        if holder == me:
+            return Workers(name, mailbox), True
+        if holder is not None:
+            held.append((name, mailbox, holder))
+    for name, mailbox, holder in held:
+        if _is_dead(holder) and ray.get(mailbox.claim.remote(me, holder)) == me:
+            return Workers(name, mailbox), True
+    return None, bool(held)
+
+
+def _own_id() -> str:
+    import ray
+
+    return ray.get_runtime_context().get_actor_id() or "driver"
+
+
+def _is_dead(actor_id: str) -> bool:
+    from ray.util.state import get_actor
+
+    try:
+        actor: Any = get_actor(actor_id)
+    except Exception:  # whoever cannot be asked about may be alive
+        return False
+    return actor is not None and actor.state == "DEAD"

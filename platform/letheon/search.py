@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from letheon.data_facts import data_sets
 from letheon.errors import LetheonError, did_you_mean
+from letheon.pool import Pool, Ready
 from letheon.preparation import Prepared, trial_config
 from letheon.records import Row
 from letheon.space import stratum
@@ -37,14 +39,14 @@ def conductor_of(sweep: Sweep, prepared: Prepared) -> SharedConductor:
     return SharedConductor(sweep.spec, sweep.journal, baselines(prepared, "target"))
 
 
-def tune_config(sweep: Sweep, prepared: Prepared, row: Row) -> dict[str, Any]:
-    """What a slot must know of a trial, from the trial's row."""
+def tune_config(sweep: Sweep, prepared: Prepared, slot: Mapping[str, Any], row: Row) -> dict[str, Any]:
+    """What a slot must know of a trial, from the trial's row, and of itself."""
     from trainables.config import Hyperparameters
 
-    name, slot = row["trial"], {"storage": str(sweep.folder / "train"), "logs": str(sweep.folder / "logs")}
+    name = row["trial"]
     hyper = Hyperparameters.model_validate(row["config"])
     config = trial_config(sweep.spec, prepared, name, hyper, sweep.trials / name)
-    return {**config.model_dump(mode="json"), "slot": slot}
+    return {**config.model_dump(mode="json"), "slot": dict(slot)}
 
 
 def baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
@@ -93,8 +95,20 @@ def require_objectives(sweep: Sweep, prepared: Prepared) -> None:
                 raise NotMeasured(f"objectives.{name}: {rule}; {there}")
 
 
-def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: Callable[[], int]) -> None:
-    """Run trials, as many at a time as there is room for, until the conductor has no more."""
+@dataclass
+class Places:
+    """Called: how many trials may run at once now. Those whose workers are still starting would only wait in a slot."""
+
+    room: Callable[[], int]
+    ready: Ready
+
+    def __call__(self) -> int:
+        ready, room = self.ready(), self.room()
+        return min(room, ready) if ready < len(self.ready.mailboxes) else room
+
+
+def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: Callable[[], int], pool: Pool) -> None:
+    """Run trials in the pool's workers, as many at a time as there is room for, until the conductor has no more."""
     from ray import tune
 
     from letheon.credentials import keep_credentials
@@ -107,11 +121,13 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
 
     keep_credentials()
     storage = sweep.folder / "tune"
+    slot = {"residents": pool.names, **pool.settings.to_json()}
+    configure = partial(tune_config, sweep, prepared, slot)
     shutil.rmtree(storage, ignore_errors=True)
     tuner = tune.Tuner(
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
-            search_alg=JournalSearcher(conductor, partial(tune_config, sweep, prepared), room),
+            search_alg=JournalSearcher(conductor, configure, Places(room, pool.ready)),
             scheduler=JournalScheduler(conductor, partial(require_room, sweep.folder)),
             num_samples=-1,
             reuse_actors=True,

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from letheon.closed import closed, forget_token, ray_folder
+from letheon.eager_head import eager_head
 from trainables.worker import NAMESPACE
 
 PREFIX = "letheon-"
@@ -83,8 +84,8 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
         try:
             # Prometheus finds files by a pattern in the last part of their path only: this one is beside the folder.
             found.symlink_to(ray_folder(folder) / DISCOVERY)
-            with closed(folder):
-                # The dashboard serves the State API, without which Ray Train leaks placement groups.
+            # The dashboard serves the State API, without which Ray Train leaks placement groups.
+            with closed(folder), eager_head():
                 ray.init(
                     include_dashboard=True,
                     dashboard_host="127.0.0.1",

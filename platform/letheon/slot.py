@@ -18,9 +18,10 @@ from typing import Any
 
 from ray import tune
 
-from letheon.resident import ResidentSettings, ResidentWorkers
+from letheon.resident import ResidentSettings, ResidentWorkers, Workers, claimed
 from trainables.config import WorkersConfig
 from trainables.jobs import TrialJob
+from trainables.timeline import mark
 
 POINTER = "epoch.json"
 IDLE_SECONDS = 20.0
@@ -28,17 +29,15 @@ IDLE_SECONDS = 20.0
 
 
 class Slot(tune.Trainable):
-    """Config: the fields of a TrialConfig, and `slot` with the paths `storage` and `logs`."""
+    """Config: the fields of a TrialConfig, and `slot`: the settings of resident workers, and `residents`, the names
+    of those that are there for all slots of the sweep. A slot that finds none of them free starts its own."""
 
     def setup(self, config: dict[str, Any]) -> None:
         workers = WorkersConfig.model_validate(config["workers"])
         self._epoch_minutes = workers.epoch_minutes
-        self._settings = ResidentSettings(
-            workers=workers,
-            storage=Path(config["slot"]["storage"]),
-            logs=Path(config["slot"]["logs"]),
-        )
-        self._resident: ResidentWorkers | None = None
+        self._settings = ResidentSettings.from_json(workers, config["slot"])
+        self._names: list[str] = config["slot"]["residents"]
+        self._resident: Workers | None = None
         self._lock, self._turn, self._idle = threading.Lock(), 0, threading.Timer(0, self._rest)
         self._begin(config, epoch=0)
 
@@ -77,9 +76,10 @@ class Slot(tune.Trainable):
         self._idle.cancel()
         self._rest(self._turn)
 
-    def _workers(self) -> ResidentWorkers:
+    def _workers(self) -> Workers:
         if self._resident is None:
-            self._resident = ResidentWorkers(self._settings)
+            self._resident = claimed(self._names) or ResidentWorkers(self._settings)
+            mark(f"slot with {self._resident.name} is up", self._settings.logs)
         return self._resident
 
     @contextmanager
@@ -96,5 +96,8 @@ class Slot(tune.Trainable):
     def _rest(self, turn: int) -> None:
         with self._lock:
             if turn == self._turn and self._resident is not None:
-                self._resident.close()
+                if self._settings.fixed_nodes or isinstance(self._resident, ResidentWorkers):
+                    self._resident.close()
+                else:
+                    self._resident.free()
                 self._resident = None

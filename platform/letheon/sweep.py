@@ -29,9 +29,11 @@ from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
 from letheon.spec_objectives import goals_of
 from letheon.unchanged import begun_with, recorded, require_same_ground, require_same_spec
+from trainables.timeline import mark
 
 if TYPE_CHECKING:
     from letheon.conductor import Conductor
+    from letheon.pool import Pool
     from letheon.preparation import Prepared
     from letheon.tracking import Tracker
 
@@ -70,6 +72,10 @@ class Sweep:
         return self.folder / "trials"
 
     @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
     def goals(self) -> Goals:
         return goals_of(self.spec)
 
@@ -103,7 +109,7 @@ def run_sweep(
             raise SweepExists(f"sweep {sweep.name!r} exists; `letheon resume {sweep.name}`, or choose another --name")
         _check_warm_start(sweep)
         tracker = tracker_of(sweep)
-        tracker.check()
+        tracker.begin_check()
         write_atomically(file, dump_spec(spec).encode())
         return _drive(sweep, tracker, address, show, say)
 
@@ -118,7 +124,7 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
     with disk_of(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         require_same_spec(Journal.read(sweep.journal), resolved(sweep.spec), name)
         tracker = tracker_of(sweep)
-        tracker.check()
+        tracker.begin_check()
         return _drive(sweep, tracker, address, show, say)
 
 
@@ -143,6 +149,7 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     """From whatever the journal says to the end, or to an interruption."""
     from letheon.live.exporter import exporter_of
     from letheon.mirror import Mirror, Throttle
+    from letheon.pool import pool_of
     from letheon.recorder import Recorder
     from letheon.session import ray_session
 
@@ -162,13 +169,17 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     problem: str | None = None
     searched: Conductor | None = None
     try:
-        with (
-            ray_session(address, sweep.spec.trial.gpus_per_worker),
-            Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export),
-        ):
+        with ray_session(address, sweep.spec.trial.gpus_per_worker):
+            mark("Ray is up", sweep.logs)
             room = Room(sweep.spec.trial.workers_config, joined=address is not None)
-            prepared, searched = _prepare_and_search(sweep, room, journal, say)
-            problem = _audit(sweep, prepared, room(), journal, say) if searched.finished else None
+            with pool_of(sweep.spec, room(), sweep.folder, room.joined) as pool:
+                if not any(row["kind"] == "trial" for row in journal.rows):
+                    pool.grow(_slots(sweep, room))  # a sweep that goes on may have nothing to do; this one has
+                tracker.finish_check()  # while the workers start
+                mark("records are open", sweep.logs)
+                with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
+                    prepared, searched = _prepare_and_search(sweep, room, pool, journal, say)
+                    problem = _audit(sweep, prepared, pool, journal, say) if searched.finished else None
     except KeyboardInterrupt:
         pass
     except BaseException as error:
@@ -176,6 +187,7 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
             journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
             mirror.complete(journal.rows)
         raise
+    mark("Ray is gone", sweep.logs)
     seconds = time.monotonic() - started
     left = None if problem else _left(sweep, searched, journal.rows)
     if left is not None:
@@ -184,22 +196,29 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     return finish(sweep, mirror, journal, problem, searched.ending if searched else None)
 
 
-def _prepare_and_search(sweep: Sweep, room: Room, journal: Journal, say: Say) -> tuple[Prepared, Conductor]:
+def _prepare_and_search(sweep: Sweep, room: Room, pool: Pool, journal: Journal, say: Say) -> tuple[Prepared, Conductor]:
     """What was prepared, and the conductor, which knows how far the search came."""
-    capacity = room()
+    most, slots = trial_count(sweep.spec), _slots(sweep, room)
     require_same_ground(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
-    prepared = prepare(sweep.spec, sweep.root, capacity, sweep.folder / "logs", say)
+    prepared = prepare(sweep.spec, sweep.root, pool, say)
     require_objectives(sweep, prepared)
     _warm_up(sweep, prepared, journal, say)
-    most = trial_count(sweep.spec)
-    slots = capacity if most is None else min(capacity, most)
     journal.append("sweep", state="running", info={"slots": slots, **facts(sweep, prepared)})
     conductor = conductor_of(sweep, prepared)
     if not conductor().finished:
         amount = f"{most} trials at most" if most is not None else "trials until the budget is used"
         say(f"searching: {amount}, {slots} at a time")
-        search(sweep, prepared, conductor, room)
+        pool.grow(slots)
+        mark("search begins", sweep.logs)
+        search(sweep, prepared, conductor, room, pool)
+        mark("search is over", sweep.logs)
     return prepared, conductor()
+
+
+def _slots(sweep: Sweep, room: Room) -> int:
+    """How many trials run at once, as the cluster is now."""
+    most = trial_count(sweep.spec)
+    return room() if most is None else min(room(), most)
 
 
 def _check_warm_start(sweep: Sweep) -> None:
@@ -222,14 +241,14 @@ def _warm_up(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> No
         say(f"warm start: {len(earlier)} trials of {', '.join(names)}")
 
 
-def _audit(sweep: Sweep, prepared: Prepared, slots: int, journal: Journal, say: Say) -> str | None:
+def _audit(sweep: Sweep, prepared: Prepared, pool: Pool, journal: Journal, say: Say) -> str | None:
     """Attack the front if the sweep is to end so. An audit that fails does not take the front away: why it did."""
     from letheon.audit import AuditFailed, audit_front
 
     if not sweep.spec.audit:
         return None
     try:
-        audit_front(sweep, prepared, journal, slots, say)
+        audit_front(sweep, prepared, journal, pool, say)
     except AuditFailed as error:
         return f"{error}; try again: letheon audit {sweep.name}"
     return None

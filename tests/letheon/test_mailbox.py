@@ -137,3 +137,54 @@ def test_closing_frees_everyone() -> None:
         assert "failed" in report
 
     run(scenario())
+
+
+def test_workers_belong_to_one_holder_until_it_gives_them_back_or_is_known_to_be_dead() -> None:
+    async def scenario() -> None:
+        box = Mailbox(max_failures=0)
+        assert await box.claim("a") == "a"
+        assert await box.claim("b") == "a"
+        assert await box.claim("b", instead_of="c") == "a"
+        generation = await box.submit({"name": "of a"})
+        await box.release("b")  # who does not have them
+        assert await box.next_job(0) == (generation, {"name": "of a"})
+        working = asyncio.create_task(box.may_run(generation, 1))
+        await box.release("a")
+        assert not await working
+        assert await box.claim("b") == "b"
+        assert await box.claim("c", instead_of="b") == "c"
+        waiting = asyncio.create_task(box.next_job(generation))
+        await asyncio.sleep(0)
+        assert not waiting.done()  # what was given back is not handed out again
+        again = await box.submit({"name": "of c"})
+        assert await waiting == (again, {"name": "of c"})
+
+    run(scenario())
+
+
+def test_whoever_waits_for_workers_that_have_ended_is_told() -> None:
+    async def scenario() -> None:
+        box = Mailbox(max_failures=0)
+        ready = asyncio.create_task(box.when_ready())
+        generation = await box.submit({"name": "a"})
+        report = asyncio.create_task(box.take(generation, 1))
+        await asyncio.sleep(0)
+        assert not ready.done()
+        await box.end("no room")
+        assert await report == {"ended": "no room"}
+        await ready
+        assert await box.claim("a") is None
+
+    run(scenario())
+
+
+def test_workers_are_ready_when_they_say_so() -> None:
+    async def scenario() -> None:
+        box = Mailbox(max_failures=0)
+        ready = asyncio.create_task(box.when_ready())
+        await asyncio.sleep(0)
+        assert not ready.done()
+        await box.ready()
+        await ready
+
+    run(scenario())

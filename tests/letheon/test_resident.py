@@ -13,9 +13,10 @@ import pytest
 import ray
 import yaml
 
+from letheon.pool import Pool, pool_of
 from letheon.preparation import Prepared, trial_config
 from letheon.preparers import prepare
-from letheon.resident import ResidentSettings, ResidentWorkers
+from letheon.resident import ResidentSettings, ResidentWorkers, claimed
 from letheon.spec import SweepSpec, load_spec
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters
@@ -30,14 +31,24 @@ NPO_KL = {"method": "npo_kl", "learning_rate": 1e-4, "beta": 0.05, "retain_weigh
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> SweepSpec:
     content = yaml.safe_load(SPACE)
-    content["trial"] |= {"cpus_per_worker": 0.5, "max_failures": 1}
+    content["trial"] |= {"cpus_per_worker": 0.25, "max_failures": 1}
     return load_spec(write_space(tmp_path_factory.mktemp("space"), yaml.safe_dump(content)))
 
 
 @pytest.fixture(scope="module")
-def prepared(ray_session: None, spec: SweepSpec, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    root = tmp_path_factory.mktemp("root")
-    return prepare(spec, root, 2, root / "logs", say=lambda text: None)
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def pool(ray_session: None, spec: SweepSpec, root: Path) -> Iterator[Pool]:
+    with pool_of(spec, 2, root) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def prepared(pool: Pool, spec: SweepSpec, root: Path) -> Prepared:
+    return prepare(spec, root, pool, say=lambda text: None)
 
 
 class Trials:
@@ -50,10 +61,12 @@ class Trials:
         workers = self._spec.trial.workers_config.model_copy(update=changes)
         return ResidentSettings(workers=workers, storage=self._folder / "train", logs=self._folder / "logs")
 
-    def submit(self, resident: ResidentWorkers, name: str, hyper: dict[str, Any]) -> int:
+    def job(self, name: str, hyper: dict[str, Any]) -> TrialJob:
         parameters = Hyperparameters(forget_fraction=0.25, batch_size=8, **hyper)
-        config = trial_config(self._spec, self._prepared, name, parameters, self._folder / name)
-        return resident.submit(TrialJob(config=config).model_dump(mode="json"))
+        return TrialJob(config=trial_config(self._spec, self._prepared, name, parameters, self._folder / name))
+
+    def submit(self, resident: ResidentWorkers, name: str, hyper: dict[str, Any]) -> int:
+        return resident.submit(self.job(name, hyper).model_dump(mode="json"))
 
     def run(self, resident: ResidentWorkers, name: str, hyper: dict[str, Any], epochs: int = 2) -> list[dict[str, Any]]:
         generation = self.submit(resident, name, hyper)
@@ -91,6 +104,36 @@ def test_a_used_slot_gives_bit_equal_trials_to_a_fresh_one(trials: Trials, resid
     assert first == fresh
     assert trials.weights("first", 2) == trials.weights("again", 2) == trials.weights("fresh", 2)
     assert first[0]["loss"] != first[1]["loss"]
+
+
+def test_workers_that_prepared_the_models_give_bit_equal_trials_to_fresh_ones(
+    trials: Trials, pool: Pool, resident: ResidentWorkers
+) -> None:
+    ((_, handed_over),) = pool.run({"handed over": trials.job("handed-over", NPO_RT)})
+    assert [kept(handed_over)] == trials.run(resident, "cold", NPO_RT, epochs=1)
+    assert trials.weights("handed-over", 1) == trials.weights("cold", 1)
+
+
+def test_workers_have_one_holder_at_a_time_and_outlive_it(prepared: Prepared, pool: Pool) -> None:
+    actor: Any = ray.remote(Holder)
+    first, second, third = (actor.options(num_cpus=0).remote() for _ in range(3))
+    held = [ray.get(holder.claim.remote(pool.names)) for holder in (first, second, third)]
+    assert held == [*pool.names, None]  # the third has waited for a holder to die
+    ray.get(second.give_back.remote())
+    assert ray.get(third.claim.remote(pool.names)) == pool.names[1]
+    assert ray.get(second.claim.remote(pool.names)) is None
+    ray.kill(first)
+    wait_until(lambda: ray.get(second.claim.remote(pool.names)) == pool.names[0])
+    for holder in (second, third):
+        ray.get(holder.give_back.remote())
+
+
+def test_only_the_workers_import_torch(trials: Trials, resident: ResidentWorkers) -> None:
+    trials.run(resident, "only", GA, epochs=1)
+    assert has_torch(pid_of_worker(resident))
+    others = [actor["pid"] for name, actor in alive_actors().items() if not name.startswith("RayTrainWorker")]
+    assert len(others) > 2
+    assert not any(has_torch(pid) for pid in others)
 
 
 def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resident: ResidentWorkers) -> None:
@@ -154,17 +197,35 @@ def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
 
 
 def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trials) -> None:
+    groups = open_placement_groups()
     workers = ResidentWorkers(trials.settings())
     trials.run(workers, "only", GA, epochs=1)
     pid = worker_pid(workers)
     assert pid is not None
+    assert open_placement_groups() == groups + 1
     before = alive_actors()
     workers.close()
     wait_until(lambda: not process_exists(pid))
     wait_until(lambda: not any(workers.name in name for name in alive_actors()))
     wait_until(lambda: pid not in {actor["pid"] for actor in alive_actors().values()})
-    wait_until(lambda: open_placement_groups() == 0)
+    wait_until(lambda: open_placement_groups() == groups)
     assert before
+
+
+class Holder:
+    """An actor that claims workers, as a slot does."""
+
+    def claim(self, names: list[str]) -> str | None:
+        self._workers = claimed(names)
+        return None if self._workers is None else self._workers.name
+
+    def give_back(self) -> None:
+        assert self._workers is not None
+        self._workers.close()
+
+
+def has_torch(pid: int) -> bool:
+    return "libtorch" in Path("/proc", str(pid), "maps").read_text()
 
 
 def alive_actors() -> dict[str, dict[str, Any]]:

@@ -82,7 +82,7 @@ def test_what_means_nothing_to_it_is_refused(space: Path, override: str, place: 
 def test_artefacts_are_named_by_all_that_they_depend_on(space: Path, tmp_path: Path) -> None:
     def keys(*overrides: str) -> list[str]:
         prepared = layout(load_spec(space, overrides), tmp_path)
-        return [artefact.key for stage in prepared.stages for artefact in stage]
+        return [it.key for it in (prepared.target, *prepared.retain.values(), *prepared.baseline.values())]
 
     same = keys()
     assert len(set(same)) == 3

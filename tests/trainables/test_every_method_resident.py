@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from letheon.pool import pool_of
 from letheon.preparation import Prepared, trial_config
 from letheon.preparers import prepare
 from letheon.resident import ResidentSettings, ResidentWorkers
@@ -51,7 +52,8 @@ def spec(folder: Path) -> SweepSpec:
 
 @pytest.fixture(scope="module")
 def prepared(ray_session: None, spec: SweepSpec, folder: Path) -> Prepared:
-    return prepare(spec, folder / "root", 2, folder / "root" / "logs", say=lambda text: None)
+    with pool_of(spec, 2, folder / "root") as pool:
+        return prepare(spec, folder / "root", pool, say=lambda text: None)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,11 @@ def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Callable
     root = root.resolve()
     if not missing(spec, root):
         return
+    from letheon.pool import pool_of
     from letheon.room import Room
     from letheon.session import ray_session
 
     with ray_session(address, spec.trial.gpus_per_worker):
         slots = Room(spec.trial.workers_config, joined=address is not None)()
-        prepare(spec, root, slots, root / "prepare" / "logs", say)
+        with pool_of(spec, slots, root / "prepare", address is not None) as pool:
+            prepare(spec, root, pool, say)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Client = MlflowClient  # for annotations elsewhere: mlflow is imported in this package only
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_STORES = {"mlflow", "sqlalchemy", "requests", "urllib3", "botocore", "boto3", "s3transfer"}
+_STORES = {"sqlite3", "mlflow", "sqlalchemy", "requests", "urllib3", "botocore", "boto3", "s3transfer"}
 _EXTRAS = {"psycopg": "postgres", "psycopg2": "postgres", "boto3": "s3", "botocore": "s3"}
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # a sweep tells nobody about itself
@@ -30,6 +31,7 @@ _QUIET = {
 }
 
 
+_TOUCH_SECONDS = 5.0
 _PATIENCE = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
 _lasting: dict[str, str] = {}  # what of them is ours
 
@@ -81,6 +83,22 @@ def open_client(uri: str) -> MlflowClient:
     # It raises what it logs with its traceback; the cause is in `tracking.json` in one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def touch(uri: str) -> None:
+    """Whether an SQLite store can be written, without MLflow, whose import takes longer than a second.
+
+    Raises sqlite3.Error or OSError. Of any other store nothing is asked.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    file = sqlite_file(uri)
+    if file is None:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(file, timeout=_TOUCH_SECONDS)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.rollback()
 
 
 def probe(uri: str) -> None:

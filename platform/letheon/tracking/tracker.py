@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,7 @@ class Tracker:
         self._cursor = self._written = 0
         self._client: MlflowClient | None = None
         self._experiment: str | None = None
+        self._half_checked = False
         self._parent: Handle | None = None
         self._children: dict[str, Handle] = {}
 
@@ -109,21 +110,48 @@ class Tracker:
         Raises TrackingError.
 
         A fresh SQLite store is created here, which takes about 4 s once; a closed port is refused within a second.
+        Beside other threads only the store of a database may be checked: the environment stays as it is then.
         """
         store.lasting_patience(2, _SYNC_SECONDS)
-        fix = "start the tracking server, or set MLFLOW_TRACKING_URI to one that runs, or unset it for a local store"
-        try:
-            with store.explained(self.uri, "connecting"), store.patience(0, _CHECK_SECONDS):
+        with self._advised():
+            with store.explained(self.uri, "connecting"), self._patience(0, _CHECK_SECONDS):
                 store.probe(self.uri)
-            with store.explained(self.uri, "writing an artifact"), store.patience(1, _SYNC_SECONDS):
+            with store.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
                 place = self._try_artifacts()  # before the experiment is made: its place can never be changed
-            with store.explained(self.uri, "opening the experiment"), store.patience(1, _SYNC_SECONDS):
+            with store.explained(self.uri, "opening the experiment"), self._patience(1, _SYNC_SECONDS):
                 self._open()
-            with store.explained(self.uri, "writing an artifact"), store.patience(1, _SYNC_SECONDS):
+            with store.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
                 if place is None:  # the server has chosen it just now
                     self._try_artifacts()
+
+    def begin_check(self) -> None:
+        """The part of `check` that takes no time; of a server all of it, for a file what MLflow itself must do is left.
+
+        Raises TrackingError.
+        """
+        if store.sqlite_file(self.uri) is None:
+            self.check()
+            return
+        store.lasting_patience(2, _SYNC_SECONDS)
+        with self._advised(), store.explained(self.uri, "connecting"):
+            store.touch(self.uri)
+        self._half_checked = True
+
+    def finish_check(self) -> None:
+        """What `begin_check` left. Raises TrackingError."""
+        if self._half_checked:
+            self.check()
+
+    @contextmanager
+    def _advised(self) -> Iterator[None]:
+        fix = "start the tracking server, or set MLFLOW_TRACKING_URI to one that runs, or unset it for a local store"
+        try:
+            yield
         except TrackingError as error:
             raise error if error.advice else TrackingError(str(error), fix) from error
+
+    def _patience(self, retries: int, seconds: int) -> AbstractContextManager[None]:
+        return nullcontext() if store.is_database(self.uri) else store.patience(retries, seconds)
 
     def sync(self, rows: Sequence[Row]) -> int:
         """Write what the journal has and the store has not. Returns how many new rows were taken.

@@ -1,0 +1,86 @@
+"""torch's process group for Ray Train workers, set up so that only the workers import torch.
+
+Ray's own `TorchConfig` imports torch wherever it is unpickled: in every run's controller as well, which takes a second
+of each start and 200 MB for as long as it lives. Where the workers meet, `meeting` knows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import ray
+from ray.train._internal.utils import get_address_and_port
+from ray.train.backend import Backend, BackendConfig
+
+from letheon.meeting import file_to_meet
+
+LEAVE_SECONDS = 30.0
+
+
+@dataclass
+class TorchGroupConfig(BackendConfig):
+    """`backend`: gloo or nccl. `timeout_s`: of every collective."""
+
+    backend: str
+    timeout_s: int
+
+    @property
+    def backend_cls(self) -> type[TorchGroup]:
+        return TorchGroup
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"backend": self.backend, "timeout_s": self.timeout_s}
+
+
+class TorchGroup(Backend):
+    """What Ray's controller calls when a group of workers has started, and before it ends."""
+
+    share_cuda_visible_devices = True
+
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        """Returns once every worker has joined."""
+        place, environment = file_to_meet(), {}
+        if place is None:
+            address, port = worker_group.execute_single(0, get_address_and_port)
+            place, environment = "env://", {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
+        arguments = (backend_config, place, environment)
+        ranks = range(len(worker_group))
+        ray.get([worker_group.execute_single_async(rank, _join, *arguments) for rank in ranks])
+
+    def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
+        """A worker that is stuck does not hold up the others' end for ever."""
+        if len(worker_group) > 1:
+            ray.wait(worker_group.execute_async(_leave), num_returns=len(worker_group), timeout=LEAVE_SECONDS)
+
+
+def _join(config: TorchGroupConfig, place: str, environment: Mapping[str, str]) -> None:
+    """Set what torch's own launcher would set, which DeepSpeed reads too, and join."""
+    import ray.train
+    import ray.train.torch
+    import torch
+
+    context = ray.train.get_context()
+    rank, size = context.get_world_rank(), context.get_world_size()
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(context.get_local_rank()),
+        "LOCAL_WORLD_SIZE": str(context.get_local_world_size()),
+        "NODE_RANK": str(context.get_node_rank()),
+        **environment,
+    }
+    if torch.cuda.is_available():
+        torch.cuda.set_device(ray.train.torch.get_device())
+    timeout = timedelta(seconds=config.timeout_s)
+    torch.distributed.init_process_group(config.backend, init_method=place, rank=rank, world_size=size, timeout=timeout)
+
+
+def _leave() -> None:
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -1,0 +1,35 @@
+"""What a worker imports before its first job: all that jobs need, and not MLflow, which DeepSpeed would bring along."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from trainables.preload import hidden
+
+SCRIPT = """
+import sys
+from trainables.preload import preload
+preload()
+assert "mlflow" not in sys.modules, "MLflow was imported"
+before = set(sys.modules)
+import deepspeed, trainables.loop, trainables.prepare
+assert set(sys.modules) == before, set(sys.modules) - before
+import mlflow
+"""
+
+
+def test_a_worker_has_what_jobs_need_and_no_mlflow() -> None:
+    said = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+
+
+def test_what_is_hidden_cannot_be_imported_and_what_is_there_stays() -> None:
+    with hidden("tabnanny"), pytest.raises(ImportError):
+        import tabnanny
+    import tabnanny
+
+    with hidden("tabnanny"):
+        assert sys.modules["tabnanny"] is tabnanny
