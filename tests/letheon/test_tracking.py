@@ -7,8 +7,6 @@ import math
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -268,42 +266,6 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(TrackingError, match="tracking store sqlite"):
         tracker(tmp_path, "study", f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}").check()
-    with pytest.raises(TrackingError, match="tracking store sqlite"):
-        tracker(tmp_path, "study", f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}").begin_check()
-    (tmp_path / "mlflow.db").write_text("no database at all, but as long as a header of one would be" * 10)
-    with pytest.raises(TrackingError, match="not a database"):
-        tracker(tmp_path, "study", f"sqlite:///{tmp_path / 'mlflow.db'}").begin_check()
-
-
-BEGIN_CHECK = """
-import sys
-from pathlib import Path
-from letheon.tracking import Tracker
-tracker = Tracker(Path(sys.argv[1]), "study", "sweep", {})
-tracker.begin_check()
-assert "mlflow" not in sys.modules
-tracker.finish_check()
-assert "mlflow" in sys.modules
-"""
-
-
-def test_a_store_of_our_own_is_checked_without_mlflow_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    said = subprocess.run([sys.executable, "-c", BEGIN_CHECK, tmp_path], capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stderr
-
-
-def test_the_second_half_of_a_check_leaves_the_environment_alone(
-    store: str, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours = tracker(tmp_path, study, store)
-    ours.begin_check()
-    changes: list[object] = []
-    monkeypatch.setattr(os, "putenv", lambda *arguments: changes.append(arguments))
-    monkeypatch.setattr(os, "unsetenv", lambda *arguments: changes.append(arguments))
-    ours.finish_check()
-    assert changes == []
-    assert open_client(store).get_experiment_by_name(study) is not None
 
 
 def test_a_deleted_experiment_is_refused_with_the_fix(store: str, study: str, tmp_path: Path) -> None:
