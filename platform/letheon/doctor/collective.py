@@ -38,12 +38,12 @@ def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
     if room < 2:  # noqa: PLR2004 (two speak to each other)
         return skipped(name, f"there is room for {room} worker(s) now, two are needed")
     from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    trainer = TorchTrainer(
+    trainer = DataParallelTrainer(
         cast(Any, all_reduce),  # whose result Ray's annotations do not foresee
         train_loop_config={"numbers": FLOATS},
-        torch_config=torch_config(backend, timeout_s=60),
+        backend_config=torch_config(backend, timeout_s=60),
         scaling_config=ScalingConfig(
             num_workers=2, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}
         ),
