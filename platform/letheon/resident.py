@@ -189,12 +189,15 @@ class ResidentWorkers(Workers):
         ray.kill(self.mailbox)
 
 
-def claimed(names: Sequence[str]) -> Workers | None:
-    """The first of these workers that nobody else has, or whose holder is dead; None if there are none."""
+def claimed(names: Sequence[str], wait: bool = False) -> Workers | None:
+    """The first of these workers that nobody else has, or whose holder is dead; None if there are none.
+
+    `wait`: until others give some back, while there are any that have not ended. They hold all that there is.
+    """
     deadline = time.monotonic() + CLAIM_SECONDS
     while True:
         workers, held = _claim_once(names)
-        if workers is not None or not held or time.monotonic() > deadline:
+        if workers is not None or not held or (not wait and time.monotonic() > deadline):
             return workers
         time.sleep(POLL_SECONDS)
 

@@ -27,10 +27,13 @@ POINTER = "epoch.json"
 IDLE_SECONDS = 20.0
 """Between two epochs there are milliseconds. Workers that were given back too early cost a start-up, nothing else."""
 
+SHARED_SECONDS = 1.0
+"""The same for workers that stay as they are until the next slot claims them: too early costs nothing."""
+
 
 class Slot(tune.Trainable):
     """Config: the fields of a TrialConfig, and `slot`: the settings of resident workers, and `residents`, the names
-    of those that are there for all slots of the sweep. A slot that finds none of them free starts its own."""
+    of those that all slots of the sweep share. Where nodes may be added, a slot that finds none free starts its own."""
 
     def setup(self, config: dict[str, Any]) -> None:
         workers = WorkersConfig.model_validate(config["workers"])
@@ -44,8 +47,9 @@ class Slot(tune.Trainable):
     def _begin(self, config: dict[str, Any], epoch: int) -> None:
         job = TrialJob.model_validate({"config": {key: value for key, value in config.items() if key != "slot"}})
         self._epoch, self._job = epoch, job.model_dump(mode="json")
-        with self._at_work():
-            self._generation = self._workers().submit(self._job)
+        if self._resident is not None:
+            with self._at_work():
+                self._generation = self._workers().submit(self._job)
 
     def step(self) -> dict[str, Any]:
         """One epoch: its metrics, or `failed` with the reason when the trial cannot go on (the slot can).
@@ -53,7 +57,8 @@ class Slot(tune.Trainable):
         Never `done`: the scheduler ends trials, and Tune does not ask it about a result that is done.
         """
         with self._at_work():
-            if self._resident is None:  # the trial goes on from its folder
+            # Not before: Tune makes more slots than it asks for anything. A trial goes on from its folder.
+            if self._resident is None:
                 self._generation = self._workers().submit(self._job)
             report = self._workers().run_epoch(self._generation, self._epoch + 1, self._epoch_minutes)
         if "failed" in report:
@@ -78,7 +83,7 @@ class Slot(tune.Trainable):
 
     def _workers(self) -> Workers:
         if self._resident is None:
-            self._resident = claimed(self._names) or ResidentWorkers(self._settings)
+            self._resident = claimed(self._names, self._settings.fixed_nodes) or ResidentWorkers(self._settings)
             mark(f"slot with {self._resident.name} is up", self._settings.logs)
         return self._resident
 
@@ -89,15 +94,20 @@ class Slot(tune.Trainable):
         with self._lock:
             self._turn += 1  # a timer that has run out meanwhile is one of another turn
             yield
-            self._idle = threading.Timer(IDLE_SECONDS, self._rest, [self._turn])
+            seconds = SHARED_SECONDS if self._only_lent() else IDLE_SECONDS
+            self._idle = threading.Timer(seconds, self._rest, [self._turn])
             self._idle.daemon = True
             self._idle.start()
 
     def _rest(self, turn: int) -> None:
         with self._lock:
             if turn == self._turn and self._resident is not None:
-                if self._settings.fixed_nodes or isinstance(self._resident, ResidentWorkers):
+                if self._only_lent() or isinstance(self._resident, ResidentWorkers):
                     self._resident.close()
                 else:
                     self._resident.free()
                 self._resident = None
+
+    def _only_lent(self) -> bool:
+        """Whether nobody gains by the end of these workers: there are no others that could take their place."""
+        return self._settings.fixed_nodes and not isinstance(self._resident, ResidentWorkers)
