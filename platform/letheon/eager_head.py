@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from letheon.leisure import LOWEST_PRIORITY
+
 log = logging.getLogger(__name__)
 
-LOWEST_PRIORITY = 19
 WAIT_SECONDS = 10.0
 """How long the end of a session waits for a dashboard that is still starting, to end it as well."""
 

@@ -19,6 +19,7 @@ from letheon.capacity import DoesNotFit, machine, shortage
 from letheon.disk import disk_of
 from letheon.ending import Outcome, finish, interrupted
 from letheon.errors import LetheonError
+from letheon.leisure import at_leisure
 from letheon.objectives import Goals
 from letheon.preparation import layout
 from letheon.preparers import prepare
@@ -175,7 +176,7 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
             with pool_of(sweep.spec, room(), sweep.folder, room.joined) as pool:
                 if not any(row["kind"] == "trial" for row in journal.rows):
                     pool.grow(_slots(sweep, room))  # a sweep that goes on may have nothing to do; this one has
-                tracker.finish_check()  # while the workers start
+                at_leisure(tracker.finish_check)  # while the workers start
                 mark("records are open", sweep.logs)
                 with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
                     prepared, searched = _prepare_and_search(sweep, room, pool, journal, say)
