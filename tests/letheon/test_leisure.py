@@ -1,4 +1,4 @@
-"""Work of low priority: done before the call returns, in a thread that yields to others, and what it raises is raised."""
+"""Work of low priority: done before the call returns, in a thread that yields to others; what it raises is raised."""
 
 from __future__ import annotations
 
