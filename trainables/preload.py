@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +11,12 @@ def preload() -> None:
     """Afterwards nothing of a trial or of what prepares one has to be imported any more."""
     # DeepSpeed's autotuner, which is never used, would import all of MLflow: three times as long as DeepSpeed itself.
     with hidden("mlflow"):
-        importlib.import_module("deepspeed")
+        import deepspeed  # noqa: F401
     # Transformers would import them for losses of object detection and for a cloud: a quarter of its own time.
     with hidden("boto3", "scipy"):
-        importlib.import_module("trainables.models")
-    for module in ("trainables.loop", "trainables.prepare"):
-        importlib.import_module(module)
+        import trainables.models
+    import trainables.loop
+    import trainables.prepare  # noqa: F401 (all that they are for is to have been imported)
 
 
 @contextmanager

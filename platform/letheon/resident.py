@@ -146,6 +146,7 @@ class ResidentWorkers(Workers):
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         options = {"name": name, "namespace": NAMESPACE, "num_cpus": 0, "label_selector": here}
         super().__init__(name, actor.options(**options).remote(settings.workers.max_failures))
+        self.error: BaseException | None = None
         self._closing = False
         self._run: ResidentTrainer | None = None
         self._thread = threading.Thread(target=self._fit, args=(settings, after), name=name, daemon=True)
@@ -165,7 +166,7 @@ class ResidentWorkers(Workers):
                 self._run = trainer(self.name, settings)
                 self._run.fit()
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
+            self.error, reason = error, f"{type(error).__name__}: {error}"
         with suppress(Exception):  # Ray itself may be gone
             ray.get(self.mailbox.end.remote(reason))
 

@@ -28,6 +28,7 @@ def main() -> None:
     """Until the input ends."""
     import ray
     from ray._private import worker
+    from ray.util.state import list_nodes
 
     place = Path(sys.argv[1])
     settings = ResidentSettings(workers=WorkersConfig(workers=2), storage=place / "train", logs=place / "logs")
@@ -37,6 +38,7 @@ def main() -> None:
         while ray.get(resident.mailbox.worker.remote()) is None:  # it is known once the process group stands
             assert time.monotonic() < deadline and resident.error is None, resident.error
             time.sleep(0.1)
+        list_nodes()  # which waits for the dashboard
         node: Any = worker._global_node
         print(json.dumps({"folder": node.get_temp_dir_path(), "sockets": list(listening())}), flush=True)
         sys.stdin.read()
