@@ -231,10 +231,12 @@ def _own_id() -> str:
 
 
 def _is_dead(actor_id: str) -> bool:
+    import ray
     from ray.util.state import get_actor
 
+    here = ray.get_runtime_context().gcs_address  # this user may have other sessions on this machine
     try:
-        actor: Any = get_actor(actor_id)
+        actor: Any = get_actor(actor_id, address=here)
     except Exception:  # whoever cannot be asked about may be alive
         return False
     return actor is not None and actor.state == "DEAD"

@@ -27,7 +27,7 @@ with ray_session(None):
     import ray
     assert ray.get(ray.remote(lambda: 1).remote()) == 1
     from ray.util.state import list_nodes
-    assert len(list_nodes()) == 1, "the State API did not answer"
+    assert len(list_nodes(address=ray.get_runtime_context().gcs_address)) == 1, "the State API did not answer"
     started = children()
     names = " ".join(started.values())
     assert "dashboard.py" in names, names

@@ -38,7 +38,7 @@ def main() -> None:
         while ray.get(resident.mailbox.worker.remote()) is None:  # it is known once the process group stands
             assert time.monotonic() < deadline and resident.error is None, resident.error
             time.sleep(0.1)
-        list_nodes()  # which waits for the dashboard
+        list_nodes(address=ray.get_runtime_context().gcs_address)  # which waits for the dashboard
         node: Any = worker._global_node
         print(json.dumps({"folder": node.get_temp_dir_path(), "sockets": list(listening())}), flush=True)
         sys.stdin.read()
