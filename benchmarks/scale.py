@@ -6,7 +6,8 @@ Each sweep is `letheon sweep npo_synthetic` with trials of one or two epochs of 
 all that is seen is the machinery: Tune, the scheduler, the searcher, the journal, MLflow over SQLite. Each runs in a
 process of its own, with clocks around those parts; what a part calls of another one is the other's. Milliseconds are a
 trial's, of the processor (`cpu`) and by the wall clock; what the machine does besides inflates the latter. `early` and
-`late` are the first and the last tenth of the trials, to show what grows. The last line is one JSON object.
+`late` are the first and the last tenth of the trials, to show what grows; `whole` has Ray's own threads too. The last
+line is one JSON object.
 """
 
 from __future__ import annotations
@@ -29,9 +30,25 @@ from typing import Any
 
 import psutil
 
-PARTS = ("tune", "scheduler", "searcher", "journal", "tracking", "recorder")
+PARTS = ("tune", "scheduler", "searcher", "journal", "recorder", "tracking")
+BESIDE = ("recorder", "tracking")
+"""In a thread beside the sweep, in rounds of up to 30 s: only their sums over the whole sweep say something."""
 TENTHS = 10
 OVERRIDES = ("scheduler.max_epochs=2", "scheduler.grace_epochs=1", "seeds=[1000]")
+
+
+@dataclass
+class Frame:
+    """A part that runs now: when it began, and what other parts took since, each as (processor, wall) seconds."""
+
+    name: str
+    began: tuple[float, float]
+    inner: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+
+def now() -> tuple[float, float]:
+    """(processor time of this thread, wall time) in seconds."""
+    return time.thread_time(), time.perf_counter()
 
 
 @dataclass
@@ -41,21 +58,34 @@ class Clocks:
     spent: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
     _local: threading.local = field(default_factory=threading.local)
 
+    @property
+    def _stack(self) -> list[Frame]:
+        stack: list[Frame] = self._local.__dict__.setdefault("stack", [])
+        return stack
+
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """The block is this part's, but for the blocks of other parts within."""
-        stack: list[list[float]] = self._local.__dict__.setdefault("stack", [])
-        stack.append([0.0, 0.0])
-        cpu, wall = time.thread_time(), time.perf_counter()
+        stack, frame = self._stack, Frame(name, now())
+        stack.append(frame)
         try:
             yield
         finally:
-            took = (time.thread_time() - cpu, time.perf_counter() - wall)
-            inner = stack.pop()
-            for i in (0, 1):
-                self.spent[name][i] += took[i] - inner[i]
+            stack.pop()
+            for i, end in enumerate(now()):
+                took = end - frame.began[i]
+                self.spent[name][i] += took - frame.inner[i]
                 if stack:
-                    stack[-1][i] += took[i]
+                    stack[-1].inner[i] += took
+
+    def until_now(self) -> dict[str, tuple[float, float]]:
+        """What was spent, with what this thread is in the midst of."""
+        found = {name: list(self.spent[name]) for name in PARTS}
+        for i, moment in enumerate(now()):
+            for frame, child in zip(self._stack, [*self._stack[1:], None], strict=True):
+                end = child.began[i] if child else moment
+                found.setdefault(frame.name, [0.0, 0.0])[i] += end - frame.began[i] - frame.inner[i]
+        return {name: (cpu, wall) for name, (cpu, wall) in found.items()}
 
     def around(self, owner: Any, method: str, name: str) -> None:
         """Every call of the method is this part's."""
@@ -80,7 +110,7 @@ class Watch:
 
     def mark(self) -> None:
         """Now, and for every part."""
-        spent = {name: tuple(self.clocks.spent[name]) for name in PARTS}
+        spent = self.clocks.until_now()
         self.marks.append({"ended": self.ended, "wall": time.perf_counter(), "cpu": time.process_time(), **spent})
 
     def row(self, kind: str) -> None:
@@ -96,7 +126,8 @@ class Watch:
         """Milliseconds a trial between two marks."""
         a, b = self.marks[first], self.marks[last]
         per = 1000 / (b["ended"] - a["ended"])
-        known = {name: [per * (y - x) for x, y in zip(a[name], b[name], strict=True)] for name in PARTS}
+        seen = [name for name in PARTS if name not in BESIDE]
+        known = {name: [per * (y - x) for x, y in zip(a[name], b[name], strict=True)] for name in seen}
         parts = {name: {"cpu": round(cpu, 2), "wall": round(wall, 2)} for name, (cpu, wall) in known.items()}
         whole = {"cpu": round(per * (b["cpu"] - a["cpu"]), 2), "wall": round(per * (b["wall"] - a["wall"]), 2)}
         return {**parts, "whole": whole}
@@ -164,12 +195,15 @@ def measure(trials: int, searcher: str, root: Path) -> dict[str, Any]:
     with progress(Console(file=io.StringIO()), Sweep(spec, "scale", root).folder, spec) as (show, say):
         outcome = run_sweep(spec, root, "scale", show=show, say=say)
     finished = time.perf_counter()
-    folder = outcome.folder
+    folder, mean = outcome.folder, watch.costs(0, -1)
+    for name in BESIDE:
+        cpu, wall = (1000 * seconds / trials for seconds in watch.clocks.spent[name])
+        mean[name] = {"cpu": round(cpu, 2), "wall": round(wall, 2)}
     return {
         "trials": trials,
         "seconds": round(finished - started, 1),
         "seconds_a_trial": round((watch.marks[-1]["wall"] - watch.marks[0]["wall"]) / (trials - 1), 4),
-        "mean": watch.costs(0, -1),
+        "mean": mean,
         "early": watch.costs(0, 1),
         "late": watch.costs(-2, -1),
         "ending_seconds": round(finished - watch.marks[-1]["wall"], 1),
@@ -197,7 +231,7 @@ def table(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Lines for people."""
     yield f"{'driver, ms a trial (cpu / wall)':34}" + "".join(f"{one['trials']:>12} trials" for one in results)
     for name in (*PARTS, "whole"):
-        for which in ("mean", "early", "late"):
+        for which in ("mean", "early", "late") if name not in BESIDE else ("mean",):
             cells = [one[which][name] for one in results]
             yield f"{name:>14} {which:19}" + "".join(f"{cell['cpu']:>9.2f} /{cell['wall']:>8.2f}" for cell in cells)
     others = [key for key, value in results[0].items() if isinstance(value, int | float) and key != "trials"]
