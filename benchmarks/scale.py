@@ -138,7 +138,8 @@ def processes() -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = defaultdict(lambda: {"count": 0, "mib": 0})
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            title = process.cmdline()[0].rpartition("/")[2].partition(".")[0]
+            words = process.cmdline()  # empty where a process has just ended
+            title = (words[0] if words else "ended").rpartition("/")[2].partition(".")[0]
             found[title]["count"] += 1
             found[title]["mib"] += process.memory_full_info().uss >> 20
     return dict(found)
