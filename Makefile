@@ -15,7 +15,14 @@ quickstart: environment ## a whole sweep on this machine: prepare a tiny model, 
 	@$(BIN)/letheon sweep quickstart
 
 test: environment browser ## the tests: killed drivers, whole sweeps and wheels included (a quarter of an hour on two cores)
-	@$(BIN)/pytest -m "not slow"
+	@status=0; \
+	$(BIN)/pytest -m "not slow" $(IN_RAY) || status=1; \
+	$(BIN)/pytest -m "not slow" tests/trainables tests/trust $(IN_RAY:%=--ignore=%) || status=1; \
+	$(BIN)/pytest -m "not slow" --ignore=tests/trainables --ignore=tests/trust $(IN_RAY:%=--ignore=%) || status=1; \
+	exit $$status
+
+# These have a process and a Ray of their own: a test that touched what Ray keeps in memory once ended them with it.
+IN_RAY := tests/test_architecture.py tests/trainables/test_every_method_resident.py
 
 test-all: environment browser ## the same, and what is marked slow: too long for every commit
 	@$(BIN)/pytest

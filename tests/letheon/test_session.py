@@ -51,6 +51,8 @@ def test_a_closed_session_has_a_token_of_its_own_and_leaves_the_environment_as_i
     monkeypatch.setenv("RAY_AUTH_TOKEN", "that of a cluster")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth7")
+    forgotten: list[str] = []  # really forgotten, the Ray that other tests of this process share would be lost
+    monkeypatch.setattr("letheon.closed.forget_token", lambda: forgotten.append(os.environ["RAY_AUTH_TOKEN_PATH"]))
     before, tokens = dict(os.environ), set()
     for name in ("first", "second"):
         folder = tmp_path / name
@@ -64,3 +66,4 @@ def test_a_closed_session_has_a_token_of_its_own_and_leaves_the_environment_as_i
         tokens.add((folder / TOKEN).read_text())
         assert dict(os.environ) == before
     assert ray_constants.ENABLE_RAY_CLUSTER and len(tokens) == 2
+    assert forgotten == [str(tmp_path / name / TOKEN) for name in ("first", "second")]
