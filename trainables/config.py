@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["fp32", "bf16"]
 Compat = Literal["none", "npo", "open_unlearning"]
-Compilation = Literal["auto", "on", "off"]
 """Whose reductions a loss has: ours (masked, exact over the whole optimizer batch), or a published code base's."""
+Compilation = Literal["auto", "on", "off"]
 
 
 class Frozen(BaseModel):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainables.attention import takes_packed
-from trainables.compiled import compile_layers, wanted
+from trainables.compiled import as_it_is, compile_layers, wanted
 from trainables.config import LoraConfig, WorkersConfig
 from trainables.group import Group
 from trainables.lora import add_adapters, merged, plain_state
@@ -158,12 +158,13 @@ class Engine:
 
         The rounding of bf16 can swallow a small adapter when it is merged, so measure this and not the adapters.
         """
-        if self._lora is None:
-            yield
-            return
-        sharded = self._stage == SHARDED_WEIGHTS
-        with merged(self.model, self._pristine, *([_gathered] if sharded else [])):
-            yield
+        with as_it_is() if self.compiled else nullcontext():
+            if self._lora is None:
+                yield
+                return
+            sharded = self._stage == SHARDED_WEIGHTS
+            with merged(self.model, self._pristine, *([_gathered] if sharded else [])):
+                yield
 
     def weights(self) -> Mapping[str, Tensor] | None:
         """Full weights on rank 0 (None elsewhere), whatever the ZeRO stage, adapters merged. Every rank must call."""

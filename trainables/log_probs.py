@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 _CHUNK = 1 << 19  # logits that are looked at together: 2 MiB in float32
+_DEVICE_CHUNK = 1 << 26  # on GPUs, where only memory is at stake: 256 MiB
 
 
 def log_probs_of(logits: Tensor, targets: Tensor) -> Tensor:
@@ -20,7 +21,8 @@ def log_probs_of(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _chunks(logits: Tensor) -> range:
-    return range(0, len(logits), max(1, _CHUNK // logits.shape[1] if logits.device.type == "cpu" else len(logits)))
+    chunk = _CHUNK if logits.device.type == "cpu" else _DEVICE_CHUNK
+    return range(0, len(logits), max(1, chunk // logits.shape[1]))
 
 
 class _LogProbs(torch.autograd.Function):

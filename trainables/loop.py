@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from trainables.compiled import as_it_is, cache_compiled
+from trainables.compiled import cache_compiled
 from trainables.config import TrialConfig
 from trainables.data.splitting import digest_rows
 from trainables.engine import Engine
@@ -143,7 +143,7 @@ class Trial:
         if not finite:
             return dict.fromkeys(untouched, math.nan), []
         self.engine.model.eval()
-        with self.engine.as_saved(), as_it_is():
+        with self.engine.as_saved():
             evaluation = evaluate(
                 self.engine.model,
                 self.loaded.tokenizer,

@@ -145,7 +145,7 @@ class Stepper:
         return Keep(
             logits=method.needs_logits or (term is not None and term.needs_logits),
             layer=layer,
-            first=0 if everywhere else getattr(batch, "first", None),
+            first=0 if everywhere else batch.first if isinstance(batch, Batch) else None,
             last=everywhere,
         )
 
