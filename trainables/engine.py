@@ -19,7 +19,7 @@ from trainables.compiled import as_it_is, compile_layers, wanted
 from trainables.config import LoraConfig, WorkersConfig
 from trainables.group import Group
 from trainables.lora import add_adapters, merged, plain_state
-from trainables.memory import CPU_TOKENS, FLOAT32, Shape, tokens_that_fit
+from trainables.memory import CPU_TOKENS, Shape, state_bytes, tokens_that_fit
 from trainables.packing import Layout
 
 STATE_TAG = "state"
@@ -117,11 +117,14 @@ class Engine:
         if device.type != "cuda":
             return CPU_TOKENS
         trained = sum(
-            parameter.numel() for group in self.deepspeed.optimizer.param_groups for parameter in group["params"]
+            getattr(parameter, "ds_numel", parameter.numel())  # ZeRO-3 leaves empty tensors behind
+            for parameter in self.model.parameters()
+            if parameter.requires_grad
         )
-        free = torch.cuda.mem_get_info(device)[0] - 2 * FLOAT32 * trained  # Adam's moments are made in the first step
-        shape = Shape.of(self.model.config, sum(parameter.numel() for parameter in self.model.parameters()))
-        element = next(self.model.parameters()).element_size()
+        shape, element = Shape.of(self.model.config, trained), next(self.model.parameters()).element_size()
+        states = state_bytes(shape, element, self._stage, self._group.size, frozen=False)
+        # Gradients and moments are made in the first step; where a part of them is there already, the count is careful.
+        free = torch.cuda.mem_get_info(device)[0] - states["gradients"] - states["optimizer"]
         return min(self._group.gather([tokens_that_fit(shape, free, element)]))
 
     @property

@@ -17,6 +17,7 @@ from trainables.group import Group
 from trainables.loss import Divisors, Size, takes_everywhere
 from trainables.memory import CPU_TOKENS
 from trainables.methods.method import Method
+from trainables.methods.retain import RETAIN_TERMS
 from trainables.packing import Layout, Packed
 from trainables.reference import ReferenceTable
 from trainables.schedule import StepRows, micro_batches, rows_at_a_time
@@ -79,7 +80,8 @@ class Feed:
     """Deals the rows of steps out to this worker.
 
     `micro_batch_size`: forget rows of a micro-batch; None: as many as have `micro_batch_tokens` with all that belongs
-    to them. `layout`: how the model takes rows; published code looks at padding, so under `compat` there is some.
+    to them, or `PUBLISHED_ROWS` where tokens are not what counts. `layout`: how the model takes rows; published code
+    looks at padding, so under `compat` there is some.
     """
 
     method: Method
@@ -101,7 +103,8 @@ class Feed:
         """Forget rows of a micro-batch of this step."""
         if self.micro_batch_size is not None:
             return self.micro_batch_size
-        if self.compat != "none":  # whose losses depend on it
+        # Published losses depend on it; and whole distributions, in float32, are not in the count of tokens that fit.
+        if self.compat != "none" or self.reads_distributions:
             return PUBLISHED_ROWS
         data = self.data
         tokens = [len(data.forget[i].input_ids) + _longest(data.alternatives, i) for i in rows.forget]
@@ -139,6 +142,12 @@ class Feed:
             lengths = torch.tensor([len(row.input_ids) for row in encoded])
             mask = (torch.arange(batch.input_ids.shape[1]) < lengths[:, None]).long()
         return Batch(batch.input_ids, batch.labels, mask).to(self.group.device)
+
+    @property
+    def reads_distributions(self) -> bool:
+        """Whether a loss reads the probabilities of all tokens, not only of the answer's."""
+        term = RETAIN_TERMS.get(self.method.retain)
+        return self.method.needs_logits or (term is not None and term.needs_logits)
 
     @property
     def looks_at_padding(self) -> bool:

@@ -143,7 +143,7 @@ class Stepper:
             layer = max(1, round(self.values["depth"] * layers))
         everywhere = self.feed.looks_at_padding
         return Keep(
-            logits=method.needs_logits or (term is not None and term.needs_logits),
+            logits=self.feed.reads_distributions,
             layer=layer,
             first=0 if everywhere else batch.first if isinstance(batch, Batch) else None,
             last=everywhere,

@@ -308,3 +308,9 @@ def test_other_methods_keep_their_retain_weight() -> None:
     made = stepper("npo_rt")
     run(made)
     assert made.weight == WEIGHT
+
+
+@pytest.mark.parametrize(("name", "parts"), [("npo_rt", 5), ("npo_kl", 1), ("undial", 1)])
+def test_micro_batches_are_counted_in_tokens_but_where_distributions_are_read(name: str, parts: int) -> None:
+    feed = dataclasses.replace(stepper(name).feed, micro_batch_size=None, micro_batch_tokens=1)
+    assert len(feed.parts(STEP, 1)) == parts

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from trainables.config import BenchmarkConfig, EvaluationConfig, WorkersConfig
 from trainables.data import Row, Split, load_benchmark
@@ -145,3 +145,21 @@ class CountedCalls(torch.nn.Module):
         else:
             self.scored += rows
         return self.model(**inputs)
+
+
+def windowed_model(vocabulary: int) -> MistralForCausalLM:
+    """Whose layers see eight tokens back."""
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        sliding_window=8,
+        initializer_range=0.3,
+    )
+    model = MistralForCausalLM(config)
+    model.train(False)
+    return model

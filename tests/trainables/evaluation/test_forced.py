@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import MistralConfig, MistralForCausalLM
 
-from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, small_model, small_split, small_tokenizer
+from tests.trainables.evaluation.small import (
+    SETTINGS,
+    TEMPLATE,
+    small_model,
+    small_split,
+    small_tokenizer,
+    windowed_model,
+)
 from trainables.evaluation import evaluate
 from trainables.evaluation.answering import answers, beginnings
 from trainables.evaluation.asked import Asked, Pair
@@ -68,39 +73,22 @@ def test_chunks_do_not_show() -> None:
     assert torch.equal(likeliest, logits.argmax(-1))
 
 
-@cache
-def windowed() -> MistralForCausalLM:
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=len(small_tokenizer()),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        sliding_window=8,
-        initializer_range=0.3,
-    )
-    model = MistralForCausalLM(config)
-    model.train(False)
-    return model
-
-
 def test_layers_that_keep_a_window_cannot_share_and_are_read_row_by_row() -> None:
+    model = windowed_model(len(small_tokenizer()))
     with pytest.raises(UnsharedError, match="SlidingWindow"):
-        score_answers(windowed(), [(1, 2)], [[(3, 4)]], PAD)
+        score_answers(model, [(1, 2)], [[(3, 4)]], PAD)
     row = small_split().evaluation["forget"].rows[0]
-    examinee = Examinee(windowed(), small_tokenizer(), TEMPLATE, SETTINGS, Group())
+    examinee = Examinee(model, small_tokenizer(), TEMPLATE, SETTINGS, Group())
     pair = Pair(row.question, row.answer)
     reading = read_answers(examinee, [pair], [pair], [pair])[pair]
     encoded = examinee.encoded(pair)
     with torch.no_grad():
-        logits = windowed()(input_ids=torch.tensor([encoded.input_ids])).logits[0].double()
+        logits = windowed_model()(input_ids=torch.tensor([encoded.input_ids])).logits[0].double()
     tokens = range(encoded.answer_start, len(encoded.input_ids))
     expected = -sum(float(logits[t - 1].log_softmax(-1)[encoded.input_ids[t]]) for t in tokens) / len(tokens)
     assert reading.loss == pytest.approx(expected, rel=1e-5)
     assert reading.tokens is not None
-    found = evaluate(windowed(), small_tokenizer(), TEMPLATE, small_split(), SETTINGS, Group())
+    found = evaluate(model, small_tokenizer(), TEMPLATE, small_split(), SETTINGS, Group())
     assert math.isfinite(found.metrics["model_utility"])
 
 

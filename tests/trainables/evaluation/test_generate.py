@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import LlamaForCausalLM, MistralForCausalLM
 
-from tests.trainables.evaluation.small import TEMPLATE, small_model, small_split, small_tokenizer
+from tests.trainables.evaluation.small import TEMPLATE, small_model, small_split, small_tokenizer, windowed_model
 from trainables.data.template import prompt_ids
 from trainables.evaluation.generate import generate
 
@@ -62,19 +62,7 @@ def test_equals_the_library_beyond_several_growths_of_the_cache() -> None:
 
 
 def test_layers_with_a_sliding_window_keep_their_own_cache() -> None:
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=60,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        sliding_window=8,
-        initializer_range=0.3,
-    )
-    model = MistralForCausalLM(config)
-    model.train(False)
+    model = windowed_model(60)
     batch = random_prompts(60, 12)
     found = generate(model, batch, 40, 5, 0)
     assert found == [library(model, prompt, 40, 5) for prompt in batch]
