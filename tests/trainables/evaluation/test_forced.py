@@ -83,7 +83,7 @@ def test_layers_that_keep_a_window_cannot_share_and_are_read_row_by_row() -> Non
     reading = read_answers(examinee, [pair], [pair], [pair])[pair]
     encoded = examinee.encoded(pair)
     with torch.no_grad():
-        logits = windowed_model()(input_ids=torch.tensor([encoded.input_ids])).logits[0].double()
+        logits = model(input_ids=torch.tensor([encoded.input_ids])).logits[0].double()
     tokens = range(encoded.answer_start, len(encoded.input_ids))
     expected = -sum(float(logits[t - 1].log_softmax(-1)[encoded.input_ids[t]]) for t in tokens) / len(tokens)
     assert reading.loss == pytest.approx(expected, rel=1e-5)
