@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from letheon.objectives import Axis, Goals
@@ -194,7 +194,11 @@ def journalled(journal: Journal, scheduler: SweepScheduler, reports: Iterable[Re
     return recorded
 
 
+ENDED = {"log10_forget_quality": -20.0, "utility_ratio": 0.7}
+
+
 @given(REPORTS, CONFIGS, st.lists(st.integers(0, 40), max_size=3), st.booleans())
+@example([("t000", epoch, ENDED) for epoch in (1, 2, 1, 1)], SchedulerConfig(name="asha", max_epochs=1), [4], True)
 @settings(max_examples=60, deadline=None)
 def test_killed_anywhere_it_decides_as_if_it_had_not_been(
     tmp_path_factory: pytest.TempPathFactory,
@@ -211,6 +215,7 @@ def test_killed_anywhere_it_decides_as_if_it_had_not_been(
         if lose_end:
             drop_last_end(path)
         journal, scheduler = Journal(path), SweepScheduler(config)
+        write_lost_ends(journal)
         scheduler.replay(journal.rows)
         journalled(journal, scheduler, reports[max(0, start - 3) : start])  # Tune repeats what its snapshot has lost
         found += journalled(journal, scheduler, reports[start:stop])
@@ -218,6 +223,14 @@ def test_killed_anywhere_it_decides_as_if_it_had_not_been(
     assert repr(found) == repr(expected)
     rows = [row for row in Journal.read(path) if row["kind"] == "report"]
     assert len({(row["trial"], row["epoch"]) for row in rows}) == len(rows)
+
+
+def write_lost_ends(journal: Journal) -> None:
+    """What the conductor does when it is opened."""
+    for row in list(journal.rows):
+        if row["kind"] == "report" and (last := row["decision"])["action"] == "stop":
+            fields = {key: last[key] for key in ("outcome", "reason", "epoch")}
+            journal.append("end", trial=row["trial"], **fields)
 
 
 def drop_last_end(path: Path) -> None:
