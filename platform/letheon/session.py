@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -18,11 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from letheon import scratch
 from letheon.closed import closed, forget_token, ray_folder
 from letheon.eager_head import eager_head
 from trainables.worker import NAMESPACE
 
-PREFIX = "letheon-"
 DISCOVERY = "prom_metrics_service_discovery.json"
 """Where Ray says, in a file of its temporary folder, which addresses Prometheus shall ask."""
 
@@ -60,6 +59,7 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
         ConnectionError: nothing answers at `address`.
     """
     environment = worker_environment(gpus_per_worker)
+    scratch.remove_stale()
     with _environment({**DRIVER_ENVIRONMENT, **environment}):
         import ray
 
@@ -77,9 +77,7 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             finally:
                 ray.shutdown()
             return
-        _remove_stale_folders()
-        # A short path: Ray's sockets lie below it and may have no more than 107 characters.
-        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        folder = scratch.make()  # Ray's sockets lie below it and may have no more than 107 characters
         found = folder.with_suffix(".json")
         try:
             # Prometheus finds files by a pattern in the last part of their path only: this one is beside the folder.
@@ -143,14 +141,6 @@ def _open_files() -> Iterator[str]:
                 for link in os.scandir(process / "fd"):
                     with suppress(OSError):
                         yield os.readlink(link)
-
-
-def _remove_stale_folders() -> None:
-    """What drivers left that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path("/proc", pid).exists() and folder.lstat().st_uid == os.getuid():
-            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

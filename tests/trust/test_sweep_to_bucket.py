@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pytest
 
 from letheon.closed import TOKEN
-from letheon.session import PREFIX
+from letheon.scratch import PREFIX
 from tests.letheon.servers import mlflow_server, postgres, s3_client, s3_server
 from tests.letheon.small_sweep import command
 from tests.letheon.test_stores import AUTH, add_user

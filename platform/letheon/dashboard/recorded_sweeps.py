@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.dashboard.record import Record
 from letheon.errors import LetheonError
 from letheon.records import summary
+from letheon.scratch import scratch
 from letheon.spec import SweepSpec, load_spec
 
 if TYPE_CHECKING:
@@ -88,8 +87,8 @@ def key_of(sweep: Recorded) -> str:
 def _spec_of(text: bytes | None) -> SweepSpec | None:
     if text is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="letheon-spec-") as temporary:
-        file = Path(temporary) / "spec.yaml"
+    with scratch("spec") as temporary:
+        file = temporary / "spec.yaml"
         file.write_bytes(text)
         try:
             return load_spec(file)

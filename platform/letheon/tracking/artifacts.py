@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ from letheon.checkpoints.manifest import (
     verify,
 )
 from letheon.redact import redact
+from letheon.scratch import scratch
 from letheon.tracking.errors import TrackingError
 from letheon.tracking.shelf import Indirect, Shelf, open_shelf
 from letheon.tracking.store import local_folder, of_a_client
@@ -94,12 +94,12 @@ def try_writing(client: MlflowClient, location: str) -> None:
     try:
         shelf = open_shelf(client, "", location)
         place: Any = get_artifact_repository(location, tracking_uri=client.tracking_uri)
-        with tempfile.TemporaryDirectory(prefix="letheon-try-") as temporary:
-            path = Path(temporary) / _TRIED
+        with scratch("try") as temporary:
+            path = temporary / _TRIED
             path.write_text("letheon looks whether it can write here\n")
             place.log_artifact(str(path))
             if not isinstance(shelf, Indirect):  # which reads runs only
-                download(shelf, _TRIED, Path(temporary) / "back", path.stat().st_size)
+                download(shelf, _TRIED, temporary / "back", path.stat().st_size)
     except VerificationError as error:
         raise TrackingError(
             f"study's {error}",
@@ -111,8 +111,8 @@ def try_writing(client: MlflowClient, location: str) -> None:
 
 def put(client: MlflowClient, run_id: str, name: str, content: bytes | str) -> None:
     """One artifact at the top of a run; text without secrets. What is there under this name is replaced."""
-    with tempfile.TemporaryDirectory(prefix="letheon-put-") as temporary:
-        path = Path(temporary) / name
+    with scratch("put") as temporary:
+        path = temporary / name
         path.write_bytes(content if isinstance(content, bytes) else redact(content).encode())
         client.log_artifact(run_id, str(path))
 
@@ -159,8 +159,7 @@ def check_in_place(client: MlflowClient, run: Handle, prefix: str, manifest: Man
         _check_folder(folder / prefix, manifest)
         return
     shelf = open_shelf(client, run.id, run.artifact_uri)
-    with tempfile.TemporaryDirectory(prefix="letheon-verify-") as temporary:
-        copy = Path(temporary)
+    with scratch("verify") as copy:
         expected = {MANIFEST, *(f"model/{name}" for name in manifest.files)}
         if set(listing(shelf, prefix)) != expected:
             raise VerificationError(f"artifacts under {prefix!r} of run {run.id}: not the files of the manifest")

@@ -7,7 +7,6 @@ is not of the expected shape is left out or refused with a TrackingError.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from letheon.checkpoints.manifest import VerificationError
 from letheon.records import Row
 from letheon.redact import redact
 from letheon.samples import AUDITS, SAMPLES
+from letheon.scratch import scratch
 from letheon.tracking import read, runs, store
 from letheon.tracking.artifacts import download, shelf_of
 from letheon.tracking.errors import SweepNotFoundError
@@ -120,9 +120,9 @@ class Browser:
             sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
             if name not in sizes or (sizes[name] or 0) > most:
                 return None
-            with tempfile.TemporaryDirectory(prefix="letheon-browse-") as temporary:
+            with scratch("browse") as temporary:
                 try:
-                    return download(shelf, name, Path(temporary) / name, most).read_bytes()
+                    return download(shelf, name, temporary / name, most).read_bytes()
                 except VerificationError:  # larger than the store has said, or gone
                     return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from letheon.checkpoints.manifest import VerificationError
 from letheon.records import Row
 from letheon.redact import redact
+from letheon.scratch import scratch
 from letheon.tracking import runs, store
 from letheon.tracking.artifacts import download, shelf_of
 from letheon.tracking.errors import SweepNotFoundError, TrackingError
@@ -130,8 +130,8 @@ def read_front(client: MlflowClient, sweep: str, parent: Handle) -> dict[str, An
         )
     if (files[FRONT] or 0) > _MAX_FRONT_BYTES:
         raise SweepNotFoundError(f"sweep {sweep!r}: its {FRONT} has {files[FRONT]} bytes, which no front has")
-    with tempfile.TemporaryDirectory(prefix="letheon-front-") as temporary:
-        path = download(shelf, FRONT, Path(temporary) / FRONT, _MAX_FRONT_BYTES)
+    with scratch("front") as temporary:
+        path = download(shelf, FRONT, temporary / FRONT, _MAX_FRONT_BYTES)
         if sha256(path) != client.get_run(parent.id).data.tags.get(FRONT_DIGEST):
             raise VerificationError(
                 f"sweep {sweep!r}: its {FRONT} is not the one that was recorded; the store was changed, or it is "
@@ -176,9 +176,9 @@ def read_rows(client: MlflowClient, parent: Handle) -> list[Row]:
     where = f"{JOURNAL} of run {parent.id}"
     if (sizes[JOURNAL] or 0) > MAX_PACKED:
         raise TrackingError(f"{where}: has {sizes[JOURNAL]} bytes, a journal has at most {MAX_PACKED}; it is not read")
-    with tempfile.TemporaryDirectory(prefix="letheon-journal-") as temporary:
+    with scratch("journal") as temporary:
         try:
-            packed = download(shelf, JOURNAL, Path(temporary) / JOURNAL, MAX_PACKED)
+            packed = download(shelf, JOURNAL, temporary / JOURNAL, MAX_PACKED)
         except VerificationError as error:
             raise TrackingError(f"{where}: {error}") from error
         return unpack(packed.read_bytes(), where)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from pathlib import Path
 
 from letheon.doctor.finding import Finding, failed, ok
 from letheon.redact import redact
+from letheon.scratch import scratch
 from letheon.tracking import store
 from letheon.tracking.errors import TrackingError
 
@@ -41,7 +41,7 @@ def _write_and_read(uri: str, root: Path, text: str) -> str:
     try:
         client.log_metric(run, "metric", 1.0)
         client.log_text(run, text, "file.txt")
-        with tempfile.TemporaryDirectory() as folder:
-            return Path(client.download_artifacts(run, "file.txt", folder)).read_text()
+        with scratch("round-trip") as back:
+            return Path(client.download_artifacts(run, "file.txt", str(back))).read_text()
     finally:
         client.delete_run(run)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.redact import redact
+from letheon.scratch import scratch
 from letheon.shown import columns
 from letheon.tracking.book import milliseconds
 from trainables.manifest import sha256
@@ -41,12 +40,12 @@ def log_tables(
         _TABLES[1]: dump(front_table(front)),
         FRONT: dump(front),
     }
-    with tempfile.TemporaryDirectory(prefix="letheon-records-") as temporary:
+    with scratch("records") as temporary:
         for name, content in contents.items():
-            path = Path(temporary) / name
+            path = temporary / name
             path.write_bytes(content if isinstance(content, bytes) else redact(content).encode())
             client.log_artifact(run_id, str(path))
-        client.set_tag(run_id, FRONT_DIGEST, sha256(Path(temporary) / FRONT))
+        client.set_tag(run_id, FRONT_DIGEST, sha256(temporary / FRONT))
     shown = json.dumps([{"path": name, "type": "table"} for name in _TABLES])
     client.set_tag(run_id, "mlflow.loggedArtifacts", shown)  # without it MLflow's UI shows the tables as text
 

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from letheon.live.gauges import GAUGES
-from letheon.session import DISCOVERY, PREFIX
+from letheon.scratch import PREFIX
+from letheon.session import DISCOVERY
 
 FOLDER = Path(__file__).resolve().parents[3] / "deploy" / "grafana"
 RAY_PREFIX = "ray_"

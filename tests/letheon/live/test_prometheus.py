@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from letheon.live.gauges import GAUGES, readings
 from letheon.live.view import LiveView
-from letheon.session import PREFIX
+from letheon.scratch import PREFIX
 from tests.letheon.live.test_grafana import FOLDER, RAY_PREFIX, dashboard, filled
 from tests.letheon.live.views import STATES
 

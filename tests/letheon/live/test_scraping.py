@@ -19,7 +19,7 @@ from letheon.live.exporter import Exporter, exporter_of
 from letheon.live.follow import LiveSweep, asked_of
 from letheon.live.gauges import readings
 from letheon.records import SweepLock
-from letheon.session import PREFIX
+from letheon.scratch import PREFIX
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.live.test_grafana import RAY_PREFIX
 from tests.letheon.live.views import running_rows
