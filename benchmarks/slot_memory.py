@@ -61,10 +61,14 @@ def main() -> None:
         spec = load_spec(folder / "memory.yaml")
         with pool_of(spec, 1, folder) as pool:
             prepared = prepare(spec, folder, pool, say=lambda text: None)
-            began = time.monotonic()
-            seen = [memory() for index in range(trials) if run(pool, spec, prepared, folder / f"t{index:03d}", index)]
+            began, seen = time.monotonic(), list[dict[str, int]]()
+            print(f"{'trials':>6} {'seconds':>8} " + " ".join(f"{name:>12}" for name in PROCESSES))
+            for index in range(trials):
+                run(pool, spec, prepared, folder / f"t{index:03d}", index)
+                seen.append(memory())
+                if (index + 1) % max(1, trials // ROWS) == 0:
+                    print_row(index + 1, time.monotonic() - began, seen[-1])
             seconds = (time.monotonic() - began) / trials
-    print_table(seen)
     found = {name: round(slope([look[name] for look in seen]), 2) for name in PROCESSES}
     print(f"growth in KiB a trial: {', '.join(f'{name} {kib:+.2f}' for name, kib in found.items())}")
     last = {name: round(seen[-1][name] / 1024) for name in PROCESSES}
@@ -73,7 +77,7 @@ def main() -> None:
     )
 
 
-def run(pool: Any, spec: SweepSpec, prepared: Prepared, folder: Path, index: int) -> bool:
+def run(pool: Any, spec: SweepSpec, prepared: Prepared, folder: Path, index: int) -> None:
     """One trial, from its job to its report."""
     hyper = Hyperparameters(
         **METHODS[index % len(METHODS)],
@@ -87,7 +91,6 @@ def run(pool: Any, spec: SweepSpec, prepared: Prepared, folder: Path, index: int
     if "failed" in report:
         raise RuntimeError(f"{folder.name}: {report['failed']}")
     shutil.rmtree(folder)
-    return True
 
 
 def memory() -> dict[str, int]:
@@ -112,10 +115,9 @@ def slope(values: Sequence[int]) -> float:
     return statistics.linear_regression(range(len(rest)), rest).slope
 
 
-def print_table(seen: Sequence[Mapping[str, int]]) -> None:
-    print(f"{'trials':>6} " + " ".join(f"{name:>12}" for name in PROCESSES))
-    for index in range(len(seen) // ROWS - 1, len(seen), max(1, len(seen) // ROWS)):
-        print(f"{index + 1:6} " + " ".join(f"{seen[index][name] / 1024:8.1f} MiB" for name in PROCESSES))
+def print_row(trials: int, seconds: float, now: Mapping[str, int]) -> None:
+    """At once: a run takes minutes, and one that is cut short shall have shown something."""
+    print(f"{trials:6} {seconds:8.0f} " + " ".join(f"{now[name] / 1024:8.1f} MiB" for name in PROCESSES), flush=True)
 
 
 if __name__ == "__main__":

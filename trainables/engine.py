@@ -6,6 +6,7 @@ Knows neither losses nor data. The optimizer is a client `torch.optim.AdamW`: De
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -17,10 +18,12 @@ from torch import Tensor
 from trainables.attention import takes_packed
 from trainables.compiled import as_it_is, compile_layers, wanted
 from trainables.config import LoraConfig, WorkersConfig
+from trainables.gpu_share import room
 from trainables.group import Group
 from trainables.lora import add_adapters, merged, plain_state
 from trainables.memory import CPU_TOKENS, Shape, state_bytes, tokens_that_fit
 from trainables.packing import Layout
+from trainables.pristine import DTYPES, borrowing_copy, fresh_copy
 
 STATE_TAG = "state"
 SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
@@ -69,6 +72,9 @@ class Engine:
 
     Args:
         pristine: the model to start from, on the CPU; copied, never changed (a ZeRO-3 module cannot be loaded twice).
+        weights: the same model where its weights are copied from, perhaps on the device and already in the precision
+            of the workers; None: `pristine` itself.
+        beside: bytes of the device that this process needs for other things than the engine.
         betas, weight_decay: of AdamW. gradient_clip: largest norm of the gradient.
         lora: train adapters instead of the weights. seed: decides how the adapters start.
     """
@@ -79,28 +85,35 @@ class Engine:
         workers: WorkersConfig,
         group: Group,
         *,
+        weights: Any = None,
+        beside: int = 0,
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float,
         gradient_clip: float = 1.0,
         lora: LoraConfig | None = None,
         seed: int = 0,
     ) -> None:
-        module = copy.deepcopy(pristine)
+        weights = pristine if weights is None else weights
+        sharded = workers.zero_stage == SHARDED_WEIGHTS
+        if sharded:
+            module = borrowing_copy(pristine, weights, DTYPES[workers.precision], group.device)
+        else:
+            module = fresh_copy(pristine, weights, group.device)
         if lora is not None:
             add_adapters(module, lora, seed)
-        self.compiled = wanted(workers.compile, group.device, workers.zero_stage == SHARDED_WEIGHTS)
+        self.compiled = wanted(workers.compile, group.device, sharded)
         if self.compiled:
             compile_layers(module)
+        self._pristine, self._lora = weights, lora
+        self._group, self._workers, self._beside = group, workers, beside
+        self._stage, config = workers.zero_stage, deepspeed_config(workers, gradient_clip)
+        deepspeed = _import_deepspeed()
+        if sharded:
+            deepspeed.zero.Init(module=module, config_dict_or_path=config)
         trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
-        self._pristine, self._lora = pristine, lora
-        self._group = group
-        self._stage = workers.zero_stage
-        self.deepspeed, _, _, _ = _import_deepspeed().initialize(
-            model=module,
-            optimizer=optimizer,
-            config=deepspeed_config(workers, gradient_clip),
-            dist_init_required=False,
+        self.deepspeed, _, _, _ = deepspeed.initialize(
+            model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
 
     @property
@@ -112,20 +125,23 @@ class Engine:
 
     @property
     def micro_batch_tokens(self) -> int:
-        """Tokens of one forward pass that fit into memory, on every rank the same."""
+        """Tokens of one forward pass that fit into the worker's share of the device, on every rank the same."""
         device = torch.device(self._group.device)
         if device.type != "cuda":
             return CPU_TOKENS
-        trained = sum(
-            getattr(parameter, "ds_numel", parameter.numel())  # ZeRO-3 leaves empty tensors behind
-            for parameter in self.model.parameters()
-            if parameter.requires_grad
-        )
-        shape, element = Shape.of(self.model.config, trained), next(self.model.parameters()).element_size()
-        states = state_bytes(shape, element, self._stage, self._group.size, frozen=False)
-        # Gradients and moments are made in the first step; where a part of them is there already, the count is careful.
-        free = torch.cuda.mem_get_info(device)[0] - states["gradients"] - states["optimizer"]
-        return min(self._group.gather([tokens_that_fit(shape, free, element)]))
+        total = torch.cuda.get_device_properties(device).total_memory
+        return min(self._group.gather([self._tokens(total)]))
+
+    def _tokens(self, total: int) -> int:
+        """Of a device of `total` bytes."""
+        parameters = list(self.model.parameters())
+        sizes = [getattr(each, "ds_numel", each.numel()) for each in parameters]  # ZeRO-3 leaves empty tensors behind
+        adapters = sum(size for each, size in zip(parameters, sizes, strict=True) if each.requires_grad)
+        trained = None if self._lora is None else adapters
+        shape, element = Shape.of(self.model.config, sum(sizes) - (trained or 0)), parameters[0].element_size()
+        states = state_bytes(shape, element, self._stage, self._group.size, frozen=False, trained=trained)
+        free = room(total, self._workers) - sum(states.values()) - self._beside
+        return tokens_that_fit(shape, free, element)
 
     @property
     def model(self) -> Any:
@@ -182,5 +198,9 @@ class Engine:
             return state if self._lora is None else plain_state(state)
 
     def close(self) -> None:
-        """Free the engine's memory; the process group stays."""
+        """Free the engine's memory; the process group stays. Nothing can be asked of the engine afterwards."""
         self.deepspeed.destroy()
+        del self.deepspeed
+        # DeepSpeed, the module and their hooks refer to each other: they would stay until Python happens to look, which
+        # it does the more seldom the more it has imported. Dozens of models may lie about by then.
+        gc.collect()

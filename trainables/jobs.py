@@ -72,3 +72,11 @@ Job = Annotated[
     Field(discriminator="kind"),
 ]
 JOB: TypeAdapter[Job] = TypeAdapter(Job)
+
+
+def workers_of(job: Job) -> WorkersConfig | None:
+    """What the job runs on, as far as it says."""
+    if isinstance(job, TrialJob):
+        return job.config.workers
+    workers: WorkersConfig | None = getattr(job, "workers", None)
+    return workers

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,13 +24,14 @@ from trainables.methods import METHODS
 from trainables.model_card import CARD, Forgotten, Made, Measured, model_card
 from trainables.models import save_model
 from trainables.resident import Resident
-from trainables.schedule import epoch_steps, learning_rate
+from trainables.schedule import StepRows, epoch_steps, learning_rate
 from trainables.step import Stepper
 from trainables.step_data import step_data
 from trainables.sums import Sums
 from trainables.task_vector import TaskVector
 from trainables.timeline import mark
 from trainables.trial_folder import TrialFolder
+from trainables.trial_memory import TrialMemory
 
 
 class Channel(Protocol):
@@ -75,6 +75,7 @@ class Trial:
         self.config, self.hyper, self.group, self.resident = config, config.hyperparameters, group, resident
         self.method = METHODS[self.hyper.method]
         self.folder = TrialFolder(Path(config.folder))
+        self.memory = TrialMemory(config, self.method, resident, group)
         self.loaded = resident.model(config.target)
         self.rows = resident.rows(config)
         data = step_data(config, self.method, resident, str(group.device))
@@ -83,6 +84,8 @@ class Trial:
             self.loaded.model,
             config.workers,
             group,
+            weights=self.memory.weights(),
+            beside=self.memory.beside,
             weight_decay=self.hyper.weight_decay,
             lora=config.lora,
             seed=self.hyper.seed,
@@ -96,6 +99,7 @@ class Trial:
             layout=self.engine.takes,
             micro_batch_tokens=self.engine.micro_batch_tokens,
         )
+        self.memory.expect(feed, self._steps(1))
         self.stepper = Stepper(self.engine, self.hyper, feed)
         mark(f"{config.trial}: engine ready")
         self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
@@ -112,7 +116,7 @@ class Trial:
         metrics["tokens_per_second"] = metrics.pop("tokens") / metrics["train_seconds"]
         found, samples = self._evaluate(finite=math.isfinite(metrics["loss"]))
         metrics |= found
-        metrics["peak_memory_bytes"] = peak_memory_bytes(self.group)
+        metrics |= self.memory.metrics()
         self._write(epoch, {"metrics": metrics, "samples": samples})
 
     def _train(self, epoch: int) -> dict[str, float]:
@@ -120,8 +124,7 @@ class Trial:
         torch.manual_seed(self.hyper.seed * 1_000_003 + epoch)
         if self.vector is not None:
             return self.vector.move(epoch, self.group)
-        retain_rows = 0 if self.method.retain == "none" else len(self.rows.retain)
-        steps = epoch_steps(len(self.rows.forget), retain_rows, self.hyper.batch_size, self.hyper.seed, epoch)
+        steps = self._steps(epoch)
         total, warmup = len(steps) * self.config.max_epochs, round(len(steps) * self.hyper.warmup_epochs)
         sums = Sums()
         self.engine.model.train()
@@ -135,6 +138,10 @@ class Trial:
         if self.method.multiplier is not None:
             means["multiplier"] = self.stepper.weight
         return {"step": epoch * len(steps), "learning_rate": rate, **means}
+
+    def _steps(self, epoch: int) -> list[StepRows]:
+        retain_rows = 0 if self.method.retain == "none" else len(self.rows.retain)
+        return epoch_steps(len(self.rows.forget), retain_rows, self.hyper.batch_size, self.hyper.seed, epoch)
 
     def _evaluate(self, finite: bool) -> tuple[dict[str, float], list[dict[str, str]]]:
         """Metrics and samples of the model as it is. A loss that is not finite has no metrics worth the time."""
@@ -204,12 +211,3 @@ def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
         "yardstick": baseline["yardstick"],
         "target_utility": baseline["target"]["metrics"]["model_utility"],
     }
-
-
-def peak_memory_bytes(group: Group) -> int:
-    """Largest memory of any worker so far: of the device on a GPU, of the process on a CPU."""
-    if torch.device(group.device).type == "cuda":
-        mine = torch.cuda.max_memory_allocated(group.device)
-    else:
-        mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return max(group.gather([mine]))

@@ -15,8 +15,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from trainables.attention import use_packed_attention
+from trainables.known_shapes import TINY
 
-TINY_VOCABULARY = 2048
+TINY_VOCABULARY: int = TINY["vocab_size"]
 END_OF_TEXT = "<|endoftext|>"
 PADDING = "<|padding|>"
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
@@ -43,14 +44,7 @@ def tiny_tokenizer(texts: Iterable[str]) -> Any:
 def tiny_model(tokenizer: Any, seed: int) -> LlamaForCausalLM:
     """A Llama of 1.1 M parameters with random weights: memorises a small benchmark in a minute on two cores."""
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
+        **{**TINY, "vocab_size": len(tokenizer)},
         initializer_range=0.05,  # 0.02 memorises several times more slowly at this width
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

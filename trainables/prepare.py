@@ -29,7 +29,8 @@ from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 from trainables.loop import first
 from trainables.manifest import write_json
 from trainables.models import load_model, load_smollm2, save_model, texts_of, tiny_model, tiny_tokenizer
-from trainables.resident import DTYPES, Resident, encode_rows
+from trainables.pristine import DTYPES
+from trainables.resident import Resident, encode_rows
 from trainables.schedule import learning_rate, micro_batches, rows_at_a_time, shuffled
 from trainables.scores import Encoded, batched, score
 

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from trainables.config import BenchmarkConfig, EvaluationConfig, TrialConfig, WorkersConfig
 from trainables.data import Benchmark, Row, Split, load_benchmark
 from trainables.data.template import encode_row
+from trainables.gpu_share import Place
 from trainables.models import load_model
+from trainables.pristine import DTYPES, cast_parameters, page_locked
 from trainables.reference import ReferenceKey, ReferenceTable, compute_reference, load_or_compute, rows_digest
 from trainables.scores import Encoded
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -89,15 +87,27 @@ class Resident:
         return loaded
 
     def frozen_model(self, folder: str, precision: str, device: str) -> Any:
-        """A second model on the device, for losses that need the reference's logits."""
+        """A model on the device that nobody trains: engines copy it, some losses read its logits."""
 
         def make() -> Any:
-            model = copy.deepcopy(self.model(folder).model).to(device=device)
-            for parameter in model.parameters():  # buffers (rotary frequencies) stay exact, as in the engine
-                parameter.data = parameter.data.to(DTYPES[precision])
+            model = cast_parameters(copy.deepcopy(self.model(folder).model).to(device=device), DTYPES[precision])
             return model.eval().requires_grad_(False)
 
         return self.get("frozen", (folder, precision, device), make)
+
+    def weights(self, folder: str, precision: str, place: Place, device: str) -> Any:
+        """The model that engines copy their weights from."""
+        if place == "device":
+            return self.frozen_model(folder, precision, device)
+        if place == "host":
+            return self.model(folder).model
+
+        def make() -> Any:
+            loaded = self.model(folder).model
+            same = DTYPES[precision] == next(loaded.parameters()).dtype
+            return page_locked(loaded if same else cast_parameters(copy.deepcopy(loaded), DTYPES[precision]))
+
+        return self.get("pinned", (folder, precision), make)
 
     def benchmark(self, config: BenchmarkConfig) -> Benchmark:
         benchmark: Benchmark = self.get("benchmark", config.digest(), lambda: load_benchmark(config))

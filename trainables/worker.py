@@ -5,6 +5,7 @@ The only file here that knows Ray. Rank 0 speaks to the mailbox, an actor found 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -69,6 +70,8 @@ def serve(settings: dict[str, Any]) -> None:
     mark("worker joined its group")
     if settings["preload"]:
         preload()
+        gc.collect()
+        gc.freeze()  # what was imported stays: looking for garbage after every trial need not look through it
     if rank == 0:
         mailbox.ready.remote()
     mark("worker is ready")
@@ -87,7 +90,7 @@ def serve(settings: dict[str, Any]) -> None:
                 traceback.print_exc()
             if isinstance(error, NodeLeaves) or (size > 1 and _is_lost_peer(error)):
                 raise  # a node or another rank is at fault; the mailbox counts the restart that follows
-            again = _tell(error, mailbox, done)
+            again = _tell(error, mailbox, done, content)
             if size > 1 or _is_poisoned(error):
                 # The other ranks wait in a collective, or the device is lost: Ray Train starts the group anew.
                 raise
@@ -97,15 +100,29 @@ def serve(settings: dict[str, Any]) -> None:
             _free(error)
 
 
-def _tell(error: Exception, mailbox: Any, generation: int) -> bool:
+def _tell(error: Exception, mailbox: Any, generation: int, content: dict[str, Any]) -> bool:
     """Fail the job, unless it ran out of memory for the first time; returns whether it was memory."""
     import ray
 
     if not _is_out_of_memory(error):
         ray.get(mailbox.fail.remote(generation, _reason(error)))
         return False
-    ray.get(mailbox.ran_out_of_memory.remote(generation, f"{_reason(error)} (peak {_peak_gib():.1f} GiB)"))
+    reason = f"{_reason(error)} (peak {_peak_gib():.1f} GiB)"
+    ray.get(mailbox.ran_out_of_memory.remote(generation, _overrun(content) or reason))
     return True
+
+
+def _overrun(content: dict[str, Any]) -> str | None:
+    """What to say where the job had a part of a GPU."""
+    import torch
+
+    from trainables.gpu_share import overrun
+    from trainables.jobs import JOB, workers_of
+
+    workers = workers_of(JOB.validate_python(content))
+    if workers is None or not torch.cuda.is_available():
+        return None
+    return overrun(workers, torch.cuda.get_device_properties(0).total_memory, torch.cuda.max_memory_allocated())
 
 
 def _resident() -> Any:
@@ -126,10 +143,14 @@ def _run(content: dict[str, Any], resident: Callable[[], Any], group: Any, chann
 
 def _run_on_models(job: Any, resident: Any, group: Any, channel: MailboxChannel) -> None:
     from trainables.audit.job import AuditJob
-    from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
+    from trainables.gpu_share import keep_to_share
+    from trainables.jobs import BaseJob, BaselineJob, FinetuneJob, workers_of
     from trainables.loop import run_trial
     from trainables.prepare import finetune, make_base, make_baseline
 
+    workers = workers_of(job)
+    if workers is not None:
+        keep_to_share(workers, str(group.device))
     facts: dict[str, Any] = {}
     if isinstance(job, BaseJob):
         if group.rank == 0:
@@ -186,8 +207,6 @@ def _is_poisoned(error: Exception) -> bool:
 
 
 def _free(error: Exception) -> None:
-    import gc
-
     import torch
 
     traceback.clear_frames(error.__traceback__)

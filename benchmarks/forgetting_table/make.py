@@ -22,7 +22,7 @@ from letheon.simulator import Table
 HERE = Path(__file__).resolve().parent
 SWEEPS = {"forgetting-table": "configurations.yaml", "forgetting-table-seeds": "seeds.yaml"}
 PACKAGES = ("letheon", "ray", "torch", "transformers", "deepspeed", "datasets")
-LEFT_OUT = ("tokens_per_second", "peak_memory_bytes", "restarts", "time_total_s")
+LEFT_OUT = ("tokens_per_second", "peak_memory_bytes", "predicted_memory_bytes", "restarts", "time_total_s")
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
         if not is_audited(sweep, journal.rows):
             journal.append("sweep", state="running", info={"audit": sweep.spec.audit_config.digest()})
             try:
-                with ray_session(address, sweep.spec.trial.gpus_per_worker):
+                with ray_session(address, sweep.spec.trial.gpus):
                     slots = Room(sweep.spec.trial.workers_config, joined=address is not None)()
                     with pool_of(sweep.spec, slots, sweep.folder, address is not None) as pool:
                         prepared = prepare(sweep.spec, sweep.root, pool, say)

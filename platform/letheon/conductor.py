@@ -46,7 +46,7 @@ class Conductor:
         goals = goals_of(spec).before_audit
         self._space, self._searcher = Space(spec), searcher_of(spec)
         self._scheduler = SweepScheduler(spec.scheduler, goals)
-        gpus = spec.trial.workers * spec.trial.gpus_per_worker
+        gpus = spec.trial.workers * spec.trial.gpus
         self.history = History(goals, self._baselines, gpus)
         self._open: dict[str, Row] = {}
         self._given: set[str] = set()

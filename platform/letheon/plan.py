@@ -1,4 +1,4 @@
-"""What a sweep would do, before anything starts: its trials, rungs, slots and what must be prepared first.
+"""What a sweep would do, before anything starts: its trials, rungs, slots, memory and what must be prepared first.
 
 Reads the sweep file, the benchmark and the root folder; starts nothing and writes nothing. Does not estimate seconds.
 """
@@ -6,18 +6,21 @@ Reads the sweep file, the benchmark and the root folder; starts nothing and writ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from letheon.capacity import machine, shortage, slots_that_fit
+from letheon.capacity import DoesNotFit, machine, shortage, slots_that_fit
 from letheon.conductor import Conductor
+from letheon.gpus import UnknownGpu
 from letheon.records import Row
 from letheon.searchers import LEARNING
 from letheon.simulator import MemoryLedger
+from letheon.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_share
 from letheon.space import stratum, trial_count
 from letheon.spec import SweepSpec
+from letheon.synthetic import NAME as SYNTHETIC
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,20 @@ class Plan:
         return asdict(self)
 
 
-def make_plan(spec: SweepSpec, root: Path, nodes: Sequence[Mapping[str, float]] | None = None) -> Plan:
-    """The plan on `nodes` (resources as Ray names them, `CPU` and `GPU`); None: on this machine."""
+def make_plan(
+    spec: SweepSpec,
+    root: Path,
+    nodes: Sequence[Mapping[str, float]] | None = None,
+    card: Callable[[], int | None] = local_card,
+) -> Plan:
+    """The plan on `nodes` (resources as Ray names them, `CPU` and `GPU`); None: on this machine.
+
+    `card`: bytes of the smallest GPU of the nodes; asked only if they have any.
+    """
     from letheon.preparation import missing
 
     nodes = [machine()] if nodes is None else nodes
+    spec, sizing, unsized = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
     count = trial_count(spec)
     slots = slots_that_fit(nodes, spec.trial.workers_config)
     slots = slots if count is None else min(slots, count)
@@ -63,10 +75,24 @@ def make_plan(spec: SweepSpec, root: Path, nodes: Sequence[Mapping[str, float]] 
         searcher=spec.searcher.name,
         strata={stratum(f): {"fraction": f, "trials": None if learns else counts[stratum(f)]} for f in spec.fractions},
         rungs=list(spec.scheduler.rungs),
-        resources=_resources(spec, nodes, slots, count),
+        resources={**_resources(spec, nodes, slots, count), "memory": sizing and sizing.to_json()},
         to_prepare=missing(spec, root),
-        errors=[] if refusal is None else [refusal],
+        errors=[*unsized, *([] if refusal is None else [refusal])],
     )
+
+
+def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, Sizing | None, list[str]]:
+    """The sweep file with a number for `auto` (a whole GPU where it has none), its memory if known, and problems."""
+    if spec.benchmark.name == SYNTHETIC:
+        return spec, None, []
+    auto, sizing, problems = spec.trial.gpus_per_worker == AUTO, None, list[str]()
+    gpus = 1.0
+    try:
+        sizing = size(spec, shape_of(spec, fetch=auto), card())
+        gpus = sizing.gpus if auto else gpus
+    except (DoesNotFit, UnknownModel, UnknownGpu) as error:
+        problems = [str(error)] if auto else []
+    return (with_share(spec, gpus) if auto else spec), sizing, problems
 
 
 def first_trials(spec: SweepSpec, count: int) -> list[Row]:
@@ -77,7 +103,10 @@ def first_trials(spec: SweepSpec, count: int) -> list[Row]:
 
 
 def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int, trials: int | None) -> dict[str, Any]:
-    """`cpus` and `gpus` are those of all slots together; `epochs_at_most` is the cost if nothing is pruned."""
+    """`cpus` and `gpus` are those of all slots together; `epochs_at_most` is the cost if nothing is pruned.
+
+    Beside them is `memory`: what `sizing` predicts of a worker, null where the model's size is not known here.
+    """
     shape = spec.trial.workers_config
     most = [count for count in (trials and trials * spec.scheduler.max_epochs, spec.budget.epochs) if count]
     return {

@@ -74,7 +74,7 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
         **digests(prepared),
         "baseline": {stratum(fraction): artefact.path.name for fraction, artefact in prepared.baseline.items()},
         "world_size": workers.workers,
-        "gpus_per_trial": workers.workers * workers.gpus_per_worker,
+        "gpus_per_trial": workers.workers * workers.gpus,
         "seeds": list(sweep.spec.seeds),
         "data": data_sets(sweep.spec, prepared),
         "retain": {

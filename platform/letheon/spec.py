@@ -165,6 +165,9 @@ class SearcherSpec(Frozen):
 class TrialSpec(WorkersConfig):
     """What every trial runs on, and the hyper-parameters that are not searched."""
 
+    gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(  # type: ignore[assignment]
+        default=0, description="a part of one GPU, or whole ones; auto: the smallest part that holds a trial"
+    )
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -173,9 +176,17 @@ class TrialSpec(WorkersConfig):
     refusals: str | None = Field(default=None, description="file of refusals, one a line; null: the built-in ones")
 
     @property
+    def gpus(self) -> float:
+        """`gpus_per_worker` as a number. Raises ValueError while it is `auto`: `sizing` computes it, at the start."""
+        if isinstance(self.gpus_per_worker, str):
+            raise ValueError(f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; use sizing.sized")
+        return self.gpus_per_worker
+
+    @property
     def workers_config(self) -> WorkersConfig:
-        """The part that `TrialConfig.workers` takes."""
-        return WorkersConfig(**{name: getattr(self, name) for name in WorkersConfig.model_fields})
+        """The part that `TrialConfig.workers` takes. Raises as `gpus` does."""
+        fields = {name: getattr(self, name) for name in WorkersConfig.model_fields}
+        return WorkersConfig(**{**fields, "gpus_per_worker": self.gpus})
 
 
 class SweepSpec(Frozen):

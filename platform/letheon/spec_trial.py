@@ -43,6 +43,8 @@ def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
 def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
     """What Ray and NCCL refuse once everything has been started."""
     share, path = spec.trial.gpus_per_worker, ("trial", "gpus_per_worker")
+    if isinstance(share, str):
+        return  # computed, and only from what these rules allow
     if share > 1 and share != int(share):
         yield Problem(path, "must be whole above 1: Ray gives a worker a part of one GPU or whole ones", "give 1 or 2")
     if 0 < share < 1 and spec.trial.workers > 1:

@@ -26,6 +26,7 @@ from letheon.preparers import prepare
 from letheon.records import Journal, Row, SweepLock
 from letheon.room import Room
 from letheon.search import conductor_of, digests, facts, require_objectives, search
+from letheon.sizing import sized
 from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
 from letheon.spec_objectives import goals_of
@@ -98,9 +99,9 @@ def run_sweep(
     """Prepare and search. Without a name the sweep is called after its file.
 
     Raises:
-        SweepExists, DoesNotFit, PreparationFailed, TrackingError, LockHeld.
+        SweepExists, DoesNotFit, PreparationFailed, TrackingError, LockHeld, and what `sizing.sized` raises.
     """
-    root = root.resolve()
+    root, spec = root.resolve(), sized(spec, address, say)
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
@@ -170,7 +171,7 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     problem: str | None = None
     searched: Conductor | None = None
     try:
-        with ray_session(address, sweep.spec.trial.gpus_per_worker):
+        with ray_session(address, sweep.spec.trial.gpus):
             mark("Ray is up", sweep.logs)
             room = Room(sweep.spec.trial.workers_config, joined=address is not None)
             with pool_of(sweep.spec, room(), sweep.folder, room.joined) as pool:

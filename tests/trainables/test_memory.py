@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,19 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
 
 from trainables.attention import use_packed_attention
-from trainables.memory import LEAST_TOKENS, USABLE, Shape, activation_bytes, state_bytes, tokens_that_fit
+from trainables.config import LoraConfig
+from trainables.known_shapes import SMOLLM2, TINY
+from trainables.lora import add_adapters
+from trainables.memory import (
+    LEAST_TOKENS,
+    USABLE,
+    Shape,
+    activation_bytes,
+    adapter_parameters,
+    state_bytes,
+    tokens_that_fit,
+)
+from trainables.models import tiny_model, tiny_tokenizer
 from trainables.packing import pack
 from trainables.scores import Encoded, score
 
@@ -58,6 +71,34 @@ def test_activations(name: str, dtype: torch.dtype) -> None:
     tokens, answers = ROWS * (PROMPT + ANSWER - 1), ROWS * ANSWER
     gradient = answers * shape.vocabulary * dtype.itemsize  # made in the backward pass, when nothing is freed yet
     assert activation_bytes(shape, tokens, answers, dtype.itemsize) == pytest.approx(kept + gradient, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_shape_is_read_from_a_configuration_file_as_from_the_model(name: str) -> None:
+    config = ARCHITECTURES[name]
+    model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    found = Shape.of_file(config.to_dict())
+    assert found.parameters == pytest.approx(parameters, rel=0.01)  # Qwen's biases are left out
+    assert replace(found, parameters=parameters) == Shape.of(config, parameters)
+
+
+def test_bases_made_here_have_the_sizes_that_are_known_of_them() -> None:
+    made = tiny_model(tiny_tokenizer(["one text", "and another"]), seed=0)
+    shape = Shape.of(made.config, sum(parameter.numel() for parameter in made.parameters()))
+    known = Shape.of_file({**TINY, "vocab_size": shape.vocabulary})
+    assert known == shape
+    assert Shape.of_file(SMOLLM2).parameters == 134_515_008  # by its publisher
+
+
+def test_adapters_are_counted() -> None:
+    model = AutoModelForCausalLM.from_config(ARCHITECTURES["llama-grouped"])  # type: ignore[no-untyped-call]
+    shape = Shape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
+    add_adapters(model, LoraConfig(rank=4), seed=0)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert adapter_parameters(shape, 4) == trained
+    states = state_bytes(shape, 4, 0, 1, frozen=False, trained=trained)
+    assert states["optimizer"] == 8 * trained and states["weights"] == 4 * (shape.parameters + trained)
 
 
 def test_states() -> None:

@@ -27,7 +27,7 @@ from trainables.data.template import encode_row, end_id
 from trainables.evaluation.rouge import rouge_l_recall
 from trainables.evaluation.sampling import sample, uniforms
 from trainables.group import Group
-from trainables.resident import DTYPES
+from trainables.pristine import DTYPES
 from trainables.scores import Encoded
 
 _SAMPLES = 4  # rows whose texts are kept

@@ -142,6 +142,21 @@ RECORDED: dict[str, str] = {
     "holdout_…, members_…": (
         "probability, ROUGE, extraction strength and exact memorization of the sets of membership inference"
     ),
+    "epoch, step": "how far the trial is: epochs, and optimizer steps in all",
+    "loss, forget_loss, retain_loss": "means over the optimizer steps of the epoch, as they were trained on",
+    "learning_rate": "of the last step",
+    "multiplier": "the retain weight after the epoch, where the method moves it",
+    "train_seconds": "how long training took, evaluation left out",
+    "tokens_per_second": "of forget, retain and alternative rows, padding left out, over all workers",
+    "peak_memory_bytes": (
+        "most memory of any worker since the trial began: tensors on a GPU; on a processor the whole process, of which "
+        "libraries and the models that stay loaded from trial to trial are some hundred MiB (where the system does not "
+        "let the peak be reset: since the worker began)"
+    ),
+    "predicted_memory_bytes": (
+        "what was expected beforehand of the worker with the largest micro-batch: weights, gradients, optimizer, a "
+        "frozen copy, and the more of activations and evaluation; libraries are not counted"
+    ),
     "eval_seconds": "how long the evaluation took on the slowest worker",
 }
 """Reported, but neither end is better, so no sweep can search on them."""

@@ -18,8 +18,10 @@ def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Callable
     from letheon.pool import pool_of
     from letheon.room import Room
     from letheon.session import ray_session
+    from letheon.sizing import sized
 
-    with ray_session(address, spec.trial.gpus_per_worker):
+    spec = sized(spec, address, say)
+    with ray_session(address, spec.trial.gpus):
         slots = Room(spec.trial.workers_config, joined=address is not None)()
         with pool_of(spec, slots, root / "prepare", address is not None) as pool:
             prepare(spec, root, pool, say)

@@ -74,6 +74,7 @@ def sweep(
 ) -> None:
     """Prepare and search; Ctrl-C stops, `resume` goes on."""
     from letheon.progress import progress
+    from letheon.sizing import sized
     from letheon.spec_rules import require_name
     from letheon.sweep import Sweep, free_name, run_sweep
 
@@ -81,6 +82,7 @@ def sweep(
     spec = checked_spec(space, [*(overrides or ()), *earlier])
     if name is not None:
         require_name(name)
+    spec = sized(spec, address, console().print)  # what is shown counts GPUs
     chosen = name or free_name(root.resolve(), spec.name)
     with progress(wide_console(), Sweep(spec, chosen, root.resolve()).folder, spec) as (show, say):
         outcome = run_sweep(spec, root, chosen, address, show=show, say=say)

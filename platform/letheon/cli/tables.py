@@ -74,7 +74,19 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     )
     yield f"rungs       {'epochs ' + ', '.join(map(str, plan.rungs)) if plan.rungs else 'none'}"
     yield f"slots       {resources['slots']} at a time, each {each}"
+    if resources["memory"] is not None:
+        yield f"memory      {_memory(resources['memory'])}"
     yield f"to prepare  {', '.join(lacking) or 'nothing'}"
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    """What is predicted of a worker, and the part of a GPU that it needs."""
+    unit, name = (2**30, "GiB") if memory["predicted_bytes"] >= 2**30 else (2**20, "MiB")
+    parts = dict(memory["parts"])
+    step, evaluation = parts.pop("activations"), parts.pop("evaluation")
+    told = {"weights and states": sum(parts.values()), "a step": step, "evaluation": evaluation}
+    each = ", ".join(f"{what} {size / unit:.1f}" for what, size in told.items())
+    return f"{memory['predicted_bytes'] / unit:.1f} {name} a worker ({each}); {memory['why']}"
 
 
 def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:

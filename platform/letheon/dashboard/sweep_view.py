@@ -115,7 +115,7 @@ def _budget(record: Record) -> list[dict[str, Any]]:
     """Each limit that the sweep has, and how much of it is used."""
     if record.spec is None:
         return []
-    meter = Meter(record.spec.trial.workers * record.spec.trial.gpus_per_worker)
+    meter = Meter(record.spec.trial.workers * record.spec.trial.gpus)
     for row in record.rows:
         meter.take(row)
     spent = meter.spent(record.now)

@@ -30,7 +30,7 @@ def asked_of(spec: SweepSpec) -> Asked:
         strata=tuple(stratum(fraction) for fraction in spec.fractions),
         max_epochs=spec.scheduler.max_epochs,
         budget=spec.budget.limits,
-        gpus_per_trial=spec.trial.workers * spec.trial.gpus_per_worker,
+        gpus_per_trial=spec.trial.workers * spec.trial.gpus,
     )
 
 

@@ -1,0 +1,136 @@
+"""`trial.gpus_per_worker: auto`: what is predicted, and what follows from it. Nothing here has a GPU."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from letheon.capacity import DoesNotFit
+from letheon.cli.tables import plan_lines
+from letheon.errors import SpecErrors
+from letheon.gpus import UnknownGpu, card_bytes
+from letheon.plan import make_plan
+from letheon.sizing import SHARES, UnknownModel, local_card, shape_of, size, sized, with_share
+from letheon.spec import SweepSpec, dump_spec, load_spec
+from trainables.gpu_share import CUDA_CONTEXT, GIB
+from trainables.memory import Shape
+
+LLAMA_1B = Shape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
+LLAMA_8B = Shape(parameters=8_030_261_248, layers=32, hidden=4096, keys=2048, inner=14_336, vocabulary=128_256)
+H100 = 80 * GIB
+
+
+def auto(*overrides: str) -> SweepSpec:
+    return load_spec("quickstart", ["trial.gpus_per_worker=auto", *overrides])
+
+
+def test_auto_survives_writing_and_is_no_number_before_it_is_computed(tmp_path: Path) -> None:
+    spec = auto()
+    (tmp_path / "written.yaml").write_text(dump_spec(spec))
+    assert load_spec(tmp_path / "written.yaml") == spec
+    with pytest.raises(ValueError, match=r"gpus_per_worker auto.*not computed"):
+        _ = spec.trial.workers_config
+    assert with_share(spec, 0.25).trial.workers_config.gpus_per_worker == 0.25
+
+
+def test_other_words_are_refused_with_a_place() -> None:
+    with pytest.raises(SpecErrors) as error:
+        load_spec("quickstart", ["trial.gpus_per_worker=some"])
+    assert len(error.value.problems) == 1
+    assert error.value.problems[0].startswith("--set trial.gpus_per_worker=some")
+
+
+def test_larger_models_get_larger_shares_and_each_share_holds_what_is_predicted() -> None:
+    spec = auto("trial.precision=bf16")
+    found = {name: size(spec, shape, H100) for name, shape in (("tiny", shape_of(spec)), ("1b", LLAMA_1B))}
+    assert found["tiny"].gpus == 1 / 8
+    assert found["1b"].share is not None
+    assert SHARES[0] < found["1b"].share < 1
+    for sizing in found.values():
+        assert sizing.share is not None
+        assert sizing.predicted == sizing.need.total + CUDA_CONTEXT < sizing.share * H100
+        smaller = [share for share in SHARES if share < sizing.share]
+        assert not any(sizing.need.fits(int(share * H100) - CUDA_CONTEXT) for share in smaller)
+    assert size(spec, LLAMA_1B, 24 * GIB).share is None
+
+
+def test_what_fits_on_no_gpu_is_refused_with_value_rule_and_fix() -> None:
+    with pytest.raises(DoesNotFit) as error:
+        _ = size(auto("trial.precision=bf16"), LLAMA_8B, H100).gpus
+    text = str(error.value)
+    assert "would take 15" in text and "one GPU of 80.0 GiB" in text
+    assert "trial.workers" in text and "stage: 3" in text
+    sharded = auto("trial.precision=bf16", "trial.workers=4", "trial.deepspeed={zero_optimization: {stage: 3}}")
+    assert size(sharded, LLAMA_8B, H100).gpus == 1
+
+
+def test_workers_of_one_trial_never_share_a_gpu() -> None:
+    assert size(auto("trial.workers=2"), shape_of(auto()), H100).gpus == 1
+
+
+def test_a_frozen_model_counts_where_a_method_reads_it_and_fine_tuning_where_it_is_to_be_done(tmp_path: Path) -> None:
+    plain = size(auto("search.method=npo_rt"), LLAMA_1B, H100)
+    frozen = size(auto("search.method={choice: [npo_rt, npo_kl]}"), LLAMA_1B, H100)
+    assert frozen.predicted - plain.predicted == 4 * LLAMA_1B.parameters
+    adapters = "trial.lora={rank: 8}"
+    assert size(auto("search.method=npo_rt", adapters), LLAMA_1B, H100).predicted == plain.predicted
+    folders = f"model={{target: {tmp_path}, retain: {{0.1: {tmp_path}, 0.2: {tmp_path}, 0.3: {tmp_path}}}}}"
+    finished = auto("search.method=npo_rt", adapters, "search.forget_fraction={choice: [0.1, 0.2, 0.3]}", folders)
+    assert size(finished, LLAMA_1B, H100).predicted < plain.predicted / 2
+
+
+def test_without_a_gpu_it_is_0_and_hours_of_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    said: list[str] = []
+    assert sized(auto(), None, said.append).trial.gpus == 0
+    assert len(said) == 1 and said[0].startswith("trial.gpus_per_worker auto: 0, for ")
+    number = load_spec("quickstart", ["trial.gpus_per_worker=0.5"])
+    assert sized(number, None, said.append) is number
+    with pytest.raises(SpecErrors, match="never used up"):
+        sized(auto("budget.gpu_hours=1"), None, said.append)
+
+
+def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
+    node = {"CPU": 8.0, "GPU": 1.0}
+    plan = make_plan(auto(), tmp_path, [node], card=lambda: H100)
+    memory = plan.resources["memory"]
+    assert (plan.errors, plan.resources["gpus_per_worker"], plan.resources["slots"]) == ([], 0.125, 8)
+    assert memory["share"] == 0.125 and memory["why"] == "1/8 of a GPU of 80.0 GiB holds it"
+    largest = max(memory["parts"]["activations"], memory["parts"]["evaluation"])
+    states = sum(bytes_ for name, bytes_ in memory["parts"].items() if name not in ("activations", "evaluation"))
+    assert memory["predicted_bytes"] == states + largest + CUDA_CONTEXT
+    json.dumps(plan.to_json(), allow_nan=False)
+    line = next(line for line in plan_lines(plan) if line.startswith("memory"))
+    assert "MiB a worker" in line and line.endswith("1/8 of a GPU of 80.0 GiB holds it")
+    small = make_plan(auto(), tmp_path, [node], card=lambda: GIB // 2)
+    assert len(small.errors) == 1 and small.errors[0].startswith("trial.gpus_per_worker auto: a worker would take")
+    without = make_plan(load_spec("quickstart"), tmp_path, [{"CPU": 2.0}])
+    assert without.resources["memory"]["why"] == "no GPU"
+
+
+def test_sizes_come_from_the_models_own_configuration(tmp_path: Path) -> None:
+    config = {"hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8}
+    config |= {"head_dim": 64, "intermediate_size": 8192, "vocab_size": 128_256, "tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert shape_of(auto(f"model.base={tmp_path}")) == LLAMA_1B
+    for change, word in (({"num_local_experts": 8}, "mixture of experts"), ({"hidden_size": None}, "hidden_size")):
+        (tmp_path / "config.json").write_text(json.dumps(config | change))
+        with pytest.raises(UnknownModel, match=word):
+            shape_of(auto(f"model.base={tmp_path}"))
+
+
+def test_the_smallest_card_that_may_be_used_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in place of NVIDIA's, which this machine may not have: it says which cards it was asked about."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nprintf "81559\\n40960\\n"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert local_card() == card_bytes() == 40 * GIB
+    assert "--id=0,3" in (tmp_path / "asked").read_text()
+    program.write_text("#!/bin/sh\necho '[N/A]'\n")
+    with pytest.raises(UnknownGpu, match=r"nvidia-smi must say .*; write a number"):
+        card_bytes()

@@ -1,0 +1,90 @@
+"""Shares of a GPU: what follows from them, without one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.config import EvaluationConfig, LoraConfig, WorkersConfig
+from trainables.gpu_share import CUDA_CONTEXT, GIB, Settings, overrun, place_of_weights, room, share_of, trial_need
+from trainables.memory import USABLE, Shape, tokens_that_fit
+from trainables.methods import METHODS
+
+LLAMA = Shape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
+CARD = 80 * GIB
+
+
+def settings(*methods: str, lora: LoraConfig | None = None, **on: Any) -> Settings:
+    workers = WorkersConfig(gpus_per_worker=1, precision="bf16", **on)
+    return Settings(workers, EvaluationConfig(), [METHODS[name] for name in methods], lora)
+
+
+@pytest.mark.parametrize(("gpus", "share"), [(0, 1), (0.25, 0.25), (1, 1), (2, 1)])
+def test_a_process_computes_on_one_device(gpus: float, share: float) -> None:
+    workers = WorkersConfig(gpus_per_worker=gpus)
+    assert share_of(workers) == share
+    assert room(CARD, workers) == int(share * CARD) - CUDA_CONTEXT
+
+
+def test_neighbours_leave_each_other_room() -> None:
+    workers = WorkersConfig(gpus_per_worker=0.25)
+    assert 4 * (room(CARD, workers) + CUDA_CONTEXT) <= CARD
+    assert room(GIB, workers) == 0
+
+
+def test_who_runs_out_of_a_share_is_told_value_rule_and_fix() -> None:
+    text = overrun(WorkersConfig(gpus_per_worker=0.25), CARD, 19 * GIB) or ""
+    assert text.startswith("trial.gpus_per_worker 0.25: ")
+    assert "19.4 of the GPU's 80.0 GiB" in text and "held 19.0" in text
+    assert "larger share" in text and "trial.micro_batch_size" in text
+    assert overrun(WorkersConfig(gpus_per_worker=1), CARD, GIB) is None
+
+
+def test_the_need_follows_from_what_methods_declare() -> None:
+    weights, plain = 2 * LLAMA.parameters, trial_need(LLAMA, settings("npo_rt"), 8192)
+    assert sum(plain.states.values()) == LLAMA.parameters * (2 + 6 + 12)
+    frozen = trial_need(LLAMA, settings("npo_rt", "npo_kl"), 8192)
+    assert frozen.total - plain.total == weights
+    two_gradients = trial_need(LLAMA, settings("ngdiff"), 8192)
+    assert two_gradients.total - plain.total == 8 * LLAMA.parameters
+    adapters = trial_need(LLAMA, settings("npo_rt", lora=LoraConfig(rank=8)), 8192)
+    assert adapters.states["weights"] == pytest.approx(weights, rel=0.01)
+    assert adapters.states["gradients"] + adapters.states["optimizer"] < 0.02 * weights * 9
+    sharded = trial_need(LLAMA, settings("npo_rt", workers=4, deepspeed={"zero_optimization": {"stage": 3}}), 8192)
+    assert sum(sharded.states.values()) == sum(plain.states.values()) // 4
+    assert plain.total == sum(plain.states.values()) + max(plain.activations, plain.evaluation)
+
+
+def test_weights_stay_on_the_device_only_where_they_leave_room_for_useful_micro_batches() -> None:
+    def place(space: int, *methods: str) -> str:
+        return place_of_weights(LLAMA, settings(*methods), on_gpu=True, space=space)
+
+    need = trial_need(LLAMA, settings("npo_rt"), 8192, kept=True)
+    enough = sum(need.states.values()) + int(max(need.activations, need.evaluation) / USABLE) + 1
+    assert place(enough, "npo_rt") == "device"
+    assert place(enough - 100, "npo_rt") == "pinned"
+    assert place(enough // 2, "npo_kl") == "device"  # a method has them there anyway
+    assert place_of_weights(LLAMA, settings("npo_rt"), on_gpu=False, space=0) == "host"
+
+
+def test_what_is_kept_takes_tokens_away() -> None:
+    need, kept = (trial_need(LLAMA, settings("npo_rt"), 8192, kept=kept) for kept in (False, True))
+    space = room(CARD, WorkersConfig(gpus_per_worker=0.5))
+    tokens, fewer = (tokens_that_fit(LLAMA, space - sum(each.states.values()), 2) for each in (need, kept))
+    assert 0 < fewer < tokens
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_a_process_ends_at_its_share() -> None:
+    from trainables.gpu_share import keep_to_share
+
+    workers = WorkersConfig(gpus_per_worker=0.25)
+    total = torch.cuda.get_device_properties(0).total_memory
+    keep_to_share(workers, "cuda:0")
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(room(total, workers) + GIB, dtype=torch.uint8, device="cuda:0")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, "cuda:0")

@@ -1,0 +1,74 @@
+"""Whole trials without Ray: what they report is documented, and does not depend on the worker's earlier trials."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.multiprocessing.spawn import spawn
+
+from tests.trainables.whole_trials import METHODS, process
+from trainables.evaluation.catalog import RECORDED, metric_info
+from trainables.trial_memory import forget_peak, peak_bytes
+
+MEASURED = ("seconds", "per_second", "memory")
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    spawn(process, args=(str(folder),), nprocs=1)  # type: ignore[no-untyped-call]
+    return folder
+
+
+def report(folder: Path, method: str, place: str) -> dict[str, Any]:
+    (found,) = json.loads((folder / f"{method.replace('_', '-')}-{place}.json").read_text())
+    return dict(found)
+
+
+def weights(folder: Path, method: str, place: str) -> dict[str, torch.Tensor]:
+    name = f"{method.replace('_', '-')}-{place}"
+    return load_file(folder / name / "epoch-001" / "model" / "model.safetensors")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("place", ["device", "pinned"])
+def test_a_trial_from_weights_that_stayed_is_the_cold_one_bit_by_bit(folder: Path, method: str, place: str) -> None:
+    cold, warm = (report(folder, method, each) for each in ("cold", place))
+    assert {name for name in cold if cold[name] != warm[name]} <= {
+        name for name in cold if any(part in name for part in MEASURED)
+    }
+    ours, theirs = weights(folder, method, place), weights(folder, method, "cold")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_all_that_a_trial_reports_is_documented(folder: Path) -> None:
+    recorded = {name for names in RECORDED for name in names.split(", ")}
+    for method in METHODS:
+        unknown = {
+            name for name in report(folder, method, "cold") if metric_info(name) is None and name not in recorded
+        }
+        assert {name for name in unknown if not name.startswith(("holdout_", "members_"))} == set()
+
+
+def test_peak_and_prediction_are_recorded_together(folder: Path) -> None:
+    for method in METHODS:
+        found = report(folder, method, "cold")
+        assert 0 < found["predicted_memory_bytes"] < found["peak_memory_bytes"]  # of a process with its libraries
+    plain, frozen = (report(folder, method, "cold")["predicted_memory_bytes"] for method in ("npo_rt", "npo_kl"))
+    assert plain < frozen
+    assert plain < report(folder, "npo_rt", "device")["predicted_memory_bytes"]  # a copy that stays counts
+
+
+def test_a_peak_is_forgotten_when_the_next_trial_begins() -> None:
+    forget_peak("cpu")
+    before = peak_bytes("cpu")
+    torch.ones(256 * MIB, dtype=torch.uint8).sum()
+    assert peak_bytes("cpu") > before + 200 * MIB
+    forget_peak("cpu")
+    assert peak_bytes("cpu") < before + 100 * MIB
