@@ -201,6 +201,7 @@ class Engine:
         """Free the engine's memory; the process group stays. Nothing can be asked of the engine afterwards."""
         self.deepspeed.destroy()
         del self.deepspeed
-        # DeepSpeed, the module and their hooks refer to each other: they would stay until Python happens to look, which
-        # it does the more seldom the more it has imported. Dozens of models may lie about by then.
-        gc.collect()
+        # DeepSpeed, the module and their hooks refer to each other, and stay until Python looks for such things. On a
+        # device there is no room for that; what is in the host's memory is looked for between two jobs.
+        if torch.device(self._group.device).type == "cuda":
+            gc.collect()

@@ -71,7 +71,7 @@ def serve(settings: dict[str, Any]) -> None:
     if settings["preload"]:
         preload()
         gc.collect()
-        gc.freeze()  # what was imported stays: looking for garbage after every trial need not look through it
+        gc.freeze()  # what was imported stays: who looks for garbage after every job need not look through it
     if rank == 0:
         mailbox.ready.remote()
     mark("worker is ready")
@@ -98,6 +98,9 @@ def serve(settings: dict[str, Any]) -> None:
                 resident.cache_clear()
                 done -= 1  # the mailbox hands the same job out once more
             _free(error)
+        # Engines refer to themselves. Python would look for them the more seldom the more there is in the process, and
+        # dozens of models would lie about until then.
+        gc.collect()
 
 
 def _tell(error: Exception, mailbox: Any, generation: int, content: dict[str, Any]) -> bool:

@@ -77,6 +77,7 @@ def test_a_frozen_model_counts_where_a_method_reads_it_and_fine_tuning_where_it_
     assert frozen.predicted - plain.predicted == 4 * LLAMA_1B.parameters
     adapters = "trial.lora={rank: 8}"
     assert size(auto("search.method=npo_rt", adapters), LLAMA_1B, H100).predicted == plain.predicted
+    (tmp_path / "config.json").write_text("{}")
     folders = f"model={{target: {tmp_path}, retain: {{0.1: {tmp_path}, 0.2: {tmp_path}, 0.3: {tmp_path}}}}}"
     finished = auto("search.method=npo_rt", adapters, "search.forget_fraction={choice: [0.1, 0.2, 0.3]}", folders)
     assert size(finished, LLAMA_1B, H100).predicted < plain.predicted / 2

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from tests.trainables.engine_runs import model
-from tests.trainables.pristine_runs import CASES, FOLDER, PLACES, TRIALS, Case, process, resident_of, trial
+from tests.trainables.pristine_runs import FOLDER, PLACES, TRIALS, Case, cases, process, resident_of, trial
 from trainables.group import Group
 from trainables.pristine import borrowing_copy, fresh_copy
 
@@ -33,14 +33,12 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize(("size", "case"), [(size, case) for size in (1, 2) for case in cases(size)], ids=str)
 def test_no_bit_depends_on_where_the_weights_stay_or_on_earlier_trials(runs: Runs, size: int, case: Case) -> None:
     cold = runs[f"{size}-{case}-host-0"]
     assert not torch.equal(cold[LAYER].float(), model().state_dict()[LAYER])
-    for place in PLACES:
-        for number in range(TRIALS):
-            assert same(runs[f"{size}-{case}-{place}-{number}"], cold), (place, number)
+    for place, number in TRIALS:
+        assert same(runs[f"{size}-{case}-{place}-{number}"], cold), (place, number)
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def report(folder: Path, method: str, place: str) -> dict[str, Any]:
     (found,) = json.loads((folder / f"{method.replace('_', '-')}-{place}.json").read_text())
-    return dict(found)
+    return {name: repr(value) if math.isnan(value) else value for name, value in found.items()}  # NaN equals nothing
 
 
 def weights(folder: Path, method: str, place: str) -> dict[str, torch.Tensor]:
