@@ -163,7 +163,7 @@ def _step_tokens(spec: SweepSpec) -> int:
 def _numbers(domain: Any) -> list[int]:
     listed = values_of(domain)
     ends = getattr(domain, "uniform", None) or getattr(domain, "loguniform", None)
-    return [int(value) for value in listed or ends]
+    return [int(value) for value in listed or ends or ()]
 
 
 def shape_of(spec: SweepSpec, fetch: bool = True) -> Shape:
@@ -188,7 +188,7 @@ def shape_of(spec: SweepSpec, fetch: bool = True) -> Shape:
 
 def _hub(spec: SweepSpec, fetch: bool) -> Path:
     """The configuration of a model of the hub. Raises OSError if it cannot be had."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     name, revision = spec.model.base, spec.model.revision
     return Path(str(cached_file(name, "config.json", revision=revision, local_files_only=not fetch)))

@@ -63,12 +63,13 @@ def prepared_in(folder: Path) -> tuple[SweepSpec, Prepared]:
 @contextmanager
 def placed(place: Place) -> Iterator[None]:
     """As if a GPU had this place for the weights that trials start from."""
-    decided = trial_memory.place_of_weights
-    trial_memory.place_of_weights = lambda *_: place
+    decides: Any = trial_memory
+    decided = decides.place_of_weights
+    decides.place_of_weights = lambda *_: place
     try:
         yield
     finally:
-        trial_memory.place_of_weights = decided
+        decides.place_of_weights = decided
 
 
 def process(_: int, path: str) -> None:
