@@ -181,8 +181,8 @@ def shape_of(spec: SweepSpec, fetch: bool = True) -> Shape:
         return Shape.of_file(json.loads(read()))
     except (OSError, ValueError) as error:
         raise UnknownModel(
-            f"trial.gpus_per_worker auto: the size of {source} must follow from its config.json ({error}); "
-            "write a number"
+            f"trial.gpus_per_worker auto: the size of {source} must follow from its config.json "
+            f"({' '.join(str(error).split())}); write a number"
         ) from error
 
 
