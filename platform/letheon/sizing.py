@@ -142,7 +142,7 @@ def _needs(spec: SweepSpec, shape: Shape) -> Iterator[Need]:
 
 
 def _workers(spec: SweepSpec) -> WorkersConfig:
-    return with_share(spec.model_copy(update={"budget": type(spec.budget)()}), 0).trial.workers_config
+    return with_share(spec.model_copy(update={"budget": type(spec.budget)()}), 0.0).trial.workers_config
 
 
 def _makes_models(spec: SweepSpec) -> bool:

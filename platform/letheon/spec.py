@@ -166,7 +166,7 @@ class TrialSpec(WorkersConfig):
     """What every trial runs on, and the hyper-parameters that are not searched."""
 
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(  # type: ignore[assignment]
-        default=0, description="a part of one GPU, or whole ones; auto: the smallest part that holds a trial"
+        default=0.0, description="a part of one GPU, or whole ones; auto: the smallest part that holds a trial"
     )
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
