@@ -62,10 +62,15 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
         ) as driver:
             wait_for(lambda: sweep.has_reported("t000", 1) and sweep.has_reported("t001", 1), driver)
             cluster.ask("kill")
+            wait_for(lambda: workers(sweep) == 1, driver)  # one outlives its node by a moment: enough for a trial
             sweep.release("t000")
             sweep.release("t001")
             assert driver.wait(300) == 0, sweep.output.read_text()
         yield sweep
+
+
+def workers(sweep: FaultySweep) -> int:
+    return sum("RayTrainWorker" in line for line in sweep.processes())
 
 
 def restarts(sweep: FaultySweep, trial: str) -> dict[int, int]:
