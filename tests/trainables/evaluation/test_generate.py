@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from transformers import LlamaForCausalLM, MistralForCausalLM
 
 from tests.trainables.evaluation.small import TEMPLATE, small_model, small_split, small_tokenizer, windowed_model
 from trainables.data.template import prompt_ids
+from trainables.evaluation.fixed import decode_fixed
 from trainables.evaluation.generate import generate
+from trainables.evaluation.rooms_kept import Rooms
 
 Tokens = tuple[int, ...]
 
@@ -108,3 +112,48 @@ def test_a_batch_that_has_ended_goes_on_until_all_have() -> None:
     assert len(model.rows) == len(asked) == 30
     assert asked.index(True) < 29
     assert model.rows[-1] == 1
+
+
+class Votes:
+    """Ranks as threads: each waits until all have voted. One that is left alone breaks the barrier, for all."""
+
+    def __init__(self, ranks: int) -> None:
+        self._barrier = threading.Barrier(ranks, timeout=20)
+        self._votes = [False] * ranks
+
+    def of(self, rank: int) -> Callable[[bool], bool]:
+        def all_done(mine: bool) -> bool:
+            self._votes[rank] = mine
+            self._barrier.wait()
+            everyone = all(self._votes)
+            self._barrier.wait()
+            return everyone
+
+        return all_done
+
+
+@pytest.mark.parametrize("way", ["growing", "fixed"])
+def test_ranks_with_other_limits_make_equally_many_forward_passes(way: str) -> None:
+    """The first rank's batch has come to its limit long before the second's."""
+    batches, limits = (prompts()[:3], prompts()[3:5]), ([2, 3, 2], [4, 40])
+    models, votes = [Rows(small_model()), Rows(small_model())], Votes(2)
+    found: dict[int, list[Tokens]] = {}
+
+    def work(rank: int) -> None:
+        arguments = models[rank], batches[rank], limits[rank], -1
+        if way == "growing":
+            found[rank] = generate(*arguments, 0, votes.of(rank))
+        else:
+            found[rank] = decode_fixed(*arguments, votes.of(rank), "cpu", Rooms()) or []
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(models[0].rows) == len(models[1].rows) >= 40
+    for rank in range(2):
+        expected = [
+            library(small_model(), prompt, limit, -1) for prompt, limit in zip(batches[rank], limits[rank], strict=True)
+        ]
+        assert found[rank] == expected
