@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from trainables.evaluation.answering import Task, write
+from trainables.evaluation.asked import Reading
 from trainables.evaluation.batches import deal
-from trainables.evaluation.generate import generate
+from trainables.evaluation.examinee import Reader
+from trainables.evaluation.reading import Looks, read_rows
 from trainables.evaluation.rouge import rouge_l_recall
-from trainables.evaluation.tokens import read_tokens
 from trainables.group import Group
-from trainables.scores import LOGITS, Encoded, collate, score
+from trainables.scores import Encoded
 
 T = TypeVar("T")
 Floats = NDArray[np.float64]
@@ -88,51 +89,25 @@ def measure(subject: Subject, probes: Sequence[Probe]) -> Findings:
     """Score and generate the answer of every probe; all ranks call it together. Raises ValueError without probes."""
     if not probes:
         raise ValueError("no probes: an attack needs one row at least; leave the attack out")
-    scored = _score(subject, probes)
-    losses = [scored[i][0] for i in range(len(probes))]
+    rows = [probe.encoded for probe in probes]
+    reader = Reader(subject.model, subject.end, subject.batch_tokens, subject.group)
+    readings = read_rows(reader, rows, Looks(1.0, {i: probe.closed for i, probe in enumerate(probes)}))
     # A model without a distribution would only be waited for, token by token, to its longest answer.
-    asked = [i for i, loss in enumerate(losses) if not math.isnan(loss)]
-    texts = dict(zip(asked, _generate(subject, [probes[i].prompt for i in asked]), strict=True))
+    asked = [i for i, reading in enumerate(readings) if not math.isnan(reading.loss)]
+    tasks = {i: Task(probes[i].prompt, subject.max_new_tokens) for i in asked}
+    written = write(reader, list(dict.fromkeys(tasks.values())), zip(rows, readings, strict=True))
+    texts = {i: subject.text(written[task]) for i, task in tasks.items()}
     rouge = [rouge_l_recall(probes[i].answer, texts[i]) if i in texts else math.nan for i in range(len(probes))]
     return Findings(
-        probability=np.exp(-np.array(losses)),
-        strength=np.array([scored[i][1] for i in range(len(probes))]),
+        probability=np.exp([-reading.loss for reading in readings]),
+        strength=np.array([_strength(reading) for reading in readings]),
         rouge=np.array(rouge),
         generated=tuple(texts.get(i, "") for i in range(len(probes))),
     )
 
 
-@torch.no_grad()
-def _score(subject: Subject, probes: Sequence[Probe]) -> dict[int, tuple[float, float]]:
-    """(mean loss of the answer's tokens, extraction strength) by number of the probe. Sums in float64."""
-
-    def one_batch(numbers: Sequence[int]) -> list[tuple[float, float]]:
-        batch = collate([probes[i].encoded for i in numbers], subject.end).to(subject.group.device)
-        scores = score(subject.model, batch, LOGITS)
-        losses: list[float] = (-scores.token_log_probs.double().sum(-1) / scores.lengths).tolist()
-        tokens = read_tokens(scores, {row: probes[i].closed for row, i in enumerate(numbers)}, frozenset(), share=1.0)
-        strengths = [tokens[row].extraction_strength for row in range(len(numbers))]
-        return [(loss, loss if math.isnan(loss) else found) for loss, found in zip(losses, strengths, strict=True)]
-
-    return everywhere(subject, [len(probe.encoded.input_ids) for probe in probes], one_batch)
-
-
-def _generate(subject: Subject, prompts: Sequence[tuple[int, ...]]) -> list[str]:
-    """The greedy continuation of every prompt."""
-
-    def one_batch(numbers: Sequence[int]) -> list[tuple[int, ...]]:
-        return generate(
-            subject.model,
-            [prompts[i] for i in numbers],
-            subject.max_new_tokens,
-            eos_id=subject.end,
-            pad_id=subject.end,
-            all_done=subject.group.all,
-            device=subject.group.device,
-        )
-
-    tokens = everywhere(subject, [len(prompt) for prompt in prompts], one_batch)
-    return [subject.text(tokens[i]) for i in range(len(prompts))]
+def _strength(reading: Reading) -> float:
+    return math.nan if reading.tokens is None or math.isnan(reading.loss) else reading.tokens.extraction_strength
 
 
 def everywhere(

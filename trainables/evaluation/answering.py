@@ -1,7 +1,7 @@
 """What a model answers itself, greedily, and how much of that is known before it is asked.
 
-Sharded over the ranks, results in the caller's order and the same on every rank. Knows questions; decoding is in
-`generate`.
+Sharded over the ranks, results in the caller's order and the same on every rank. Knows questions and tasks of token
+ids; one batch is decoded in `generate`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from trainables.evaluation.asked import Pair, Prompt, Reading
 from trainables.evaluation.batches import deal
-from trainables.evaluation.examinee import Examinee
+from trainables.evaluation.examinee import Examinee, Reader
 from trainables.evaluation.generate import generate
+from trainables.evaluation.graphs import let_go
+from trainables.scores import Encoded
 
 _KEPT = 8
 """Tokens with keys and values for one of `batch_tokens`, whose logits are there too. Most answers end long before their
@@ -21,7 +23,7 @@ limit, so that a decoding batch seldom comes near to it."""
 Tokens = tuple[int, ...]
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
     """What is decoded: at most `limit` tokens after `prompt`."""
 
     prompt: Tokens
@@ -39,11 +41,11 @@ def answers(
     unique = list(dict.fromkeys(prompts))
     usual = examinee.settings.max_new_tokens
     tasks = {
-        prompt: _Task(examinee.prompt(prompt), usual if prompt.max_new_tokens is None else prompt.max_new_tokens)
+        prompt: Task(examinee.prompt(prompt), usual if prompt.max_new_tokens is None else prompt.max_new_tokens)
         for prompt in unique
     }
-    begun = beginnings(examinee, {task.prompt for task in tasks.values()}, readings or {})
-    written = _decode(examinee, list(dict.fromkeys(tasks.values())), begun)
+    read = ((examinee.encoded(pair), reading) for pair, reading in (readings or {}).items())
+    written = write(examinee.reader, list(dict.fromkeys(tasks.values())), read)
     decode = examinee.tokenizer.decode
     texts = {prompt: str(decode(list(written[task]), skip_special_tokens=True)) for prompt, task in tasks.items()}
     return {prompt: _before(text, prompt.stop) for prompt, text in texts.items()}
@@ -53,32 +55,36 @@ def _before(text: str, stop: str | None) -> str:
     return text.split(stop, 1)[0] if stop else text
 
 
-def beginnings(examinee: Examinee, prompts: Iterable[Tokens], readings: Mapping[Pair, Reading]) -> dict[Tokens, Tokens]:
+def beginnings(prompts: Iterable[Tokens], read: Iterable[tuple[Encoded, Reading]]) -> dict[Tokens, Tokens]:
     """The first tokens that greedy decoding writes after these prompts, as far as readings tell. May hold the end.
 
     All recitations of one prompt are beginnings of the same text, so the longest says most.
     """
     known: dict[Tokens, Tokens] = dict.fromkeys(prompts, ())
-    for pair, reading in readings.items():
+    for row, reading in read:
         if reading.recited is None:
             continue
-        ids, start = examinee.encoded(pair).input_ids, examinee.encoded(pair).answer_start
+        ids, start = row.input_ids, row.answer_start
         recited = ids[start : start + reading.recited] + (() if reading.instead is None else (reading.instead,))
         if len(recited) > len(known.get(ids[:start], recited)):
             known[ids[:start]] = recited
     return known
 
 
-def _decode(examinee: Examinee, tasks: Sequence[_Task], begun: Mapping[Tokens, Tokens]) -> dict[_Task, Tokens]:
-    """The tokens of every task, the end left out."""
-    end, group = examinee.end, examinee.group
+def write(reader: Reader, tasks: Sequence[Task], read: Iterable[tuple[Encoded, Reading]] = ()) -> dict[Task, Tokens]:
+    """The tokens that greedy decoding writes for every task, the end left out.
+
+    `read`: rows that have been read, which may begin with the same prompts.
+    """
+    end, group = reader.end, reader.group
+    begun = beginnings((task.prompt for task in tasks), read)
     first = {task: begun[task.prompt][: task.limit] for task in tasks}
     rest = [task for task, tokens in first.items() if end not in tokens and len(tokens) < task.limit]
 
     def one_batch(numbers: Sequence[int]) -> list[Tokens]:
         some = [rest[i] for i in numbers]
         return generate(
-            examinee.model,
+            reader.model,
             [task.prompt + first[task] for task in some],
             [task.limit - len(first[task]) for task in some],
             eos_id=end,
@@ -88,8 +94,9 @@ def _decode(examinee: Examinee, tasks: Sequence[_Task], begun: Mapping[Tokens, T
         )
 
     longest = [len(task.prompt) + task.limit for task in rest]
-    hands = deal(longest, _KEPT * examinee.settings.batch_tokens, group.rank, group.size)
-    written = examinee.everywhere(hands, one_batch)
+    hands = deal(longest, _KEPT * reader.batch_tokens, group.rank, group.size)
+    written = reader.everywhere(hands, one_batch)
+    let_go(group.device)
     for i, task in enumerate(rest):
         first[task] += written[i]
     return {task: tokens[: tokens.index(end)] if end in tokens else tokens for task, tokens in first.items()}

@@ -33,6 +33,28 @@ def _prompt_ids(template: str, tokenizer: PreTrainedTokenizerBase, prompt: Promp
 
 
 @dataclass(frozen=True)
+class Reader:
+    """A model (in evaluation mode) that reads and writes token ids, and the ranks that share the work.
+
+    `end`: id of the token that closes answers, padding too. `batch_tokens`: padded tokens of one forward pass.
+    """
+
+    model: Callable[..., Any]
+    end: int
+    batch_tokens: int
+    group: Group
+
+    def everywhere(
+        self, hands: Sequence[Sequence[int]], one_batch: Callable[[Sequence[int]], Sequence[T]]
+    ) -> dict[int, T]:
+        """Results by item number, computed by the ranks in turn and gathered on all. `hands`: this rank's batches."""
+        mine: dict[int, T] = {}
+        for numbers in hands:
+            mine.update(zip(numbers, one_batch(numbers), strict=True))
+        return dict(self.group.gather(list(mine.items())))
+
+
+@dataclass(frozen=True)
 class Examinee:
     """What is evaluated, and how: a model (in evaluation mode), its tokenizer and template, settings, and the ranks."""
 
@@ -47,17 +69,13 @@ class Examinee:
         """Id of the token that closes every answer; attention never sees it as padding."""
         return end_id(self.template, self.tokenizer)
 
+    @property
+    def reader(self) -> Reader:
+        """The same without its texts."""
+        return Reader(self.model, self.end, self.settings.batch_tokens, self.group)
+
     def encoded(self, pair: Pair) -> Encoded:
         return _encode(self.template, self.tokenizer, pair)
 
     def prompt(self, prompt: Prompt) -> tuple[int, ...]:
         return _prompt_ids(self.template, self.tokenizer, prompt)
-
-    def everywhere(
-        self, hands: Sequence[Sequence[int]], one_batch: Callable[[Sequence[int]], Sequence[T]]
-    ) -> dict[int, T]:
-        """Results by item number, computed by the ranks in turn and gathered on all. `hands`: this rank's batches."""
-        mine: dict[int, T] = {}
-        for numbers in hands:
-            mine.update(zip(numbers, one_batch(numbers), strict=True))
-        return dict(self.group.gather(list(mine.items())))

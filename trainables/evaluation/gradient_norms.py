@@ -32,7 +32,7 @@ def gradient_norms(examinee: Examinee, pairs: Iterable[Pair]) -> dict[Pair, floa
         parameter.requires_grad_(True)
     group = examinee.group
     try:
-        norms = examinee.everywhere(
+        norms = examinee.reader.everywhere(
             deal([1] * len(unique), examinee.settings.batch_tokens, group.rank, group.size),
             lambda numbers: [_gradient_norm(examinee, parameters, unique[i]) for i in numbers],
         )

@@ -6,7 +6,7 @@ not what for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,16 +14,15 @@ from torch import Tensor
 
 from trainables.evaluation.asked import Pair, Reading, Tokens
 from trainables.evaluation.batches import Shape, deal, deal_questions
-from trainables.evaluation.examinee import Examinee
+from trainables.evaluation.examinee import Examinee, Reader
 from trainables.evaluation.forced import Forced, UnsharedError, score_answers
 from trainables.evaluation.tokens import read_tokens
-from trainables.scores import LOGITS, Scores, collate, score
+from trainables.scores import LOGITS, Encoded, Scores, collate, score
 
 _CPU_TOKENS = 1024
 """In one forward pass on a CPU: more leave its caches, and rows of one batch are padded to a longer one."""
 
 
-@torch.no_grad()
 def read_answers(
     examinee: Examinee,
     pairs: Iterable[Pair],
@@ -37,11 +36,14 @@ def read_answers(
     """
     unique = list(dict.fromkeys(pairs))
     closest = frozenset(min_k_plus_plus)
-    wanted = _Wanted(examinee.settings.min_k, frozenset(closely) | closest, closest)
-    try:
-        return _by_question(examinee, unique, wanted)
-    except UnsharedError:
-        return _by_row(examinee, unique, wanted)
+    closer = frozenset(closely) | closest
+    looks = Looks(
+        examinee.settings.min_k,
+        {i: not pair.raw for i, pair in enumerate(unique) if pair in closer},
+        frozenset(i for i, pair in enumerate(unique) if pair in closest),
+    )
+    readings = read_rows(examinee.reader, [examinee.encoded(pair) for pair in unique], looks)
+    return dict(zip(unique, readings, strict=True))
 
 
 def answer_losses(examinee: Examinee, pairs: Iterable[Pair]) -> dict[Pair, float]:
@@ -50,25 +52,38 @@ def answer_losses(examinee: Examinee, pairs: Iterable[Pair]) -> dict[Pair, float
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What is read off single tokens: `share` of them for min-k; of which pairs anything, and of which min-k++."""
+class Looks:
+    """What is read off single tokens, by number of the row.
+
+    `share`: of the tokens, for min-k. `closer`: the rows whose tokens are looked at, and whether an end of sequence
+    closes them. `closest`: those of min-k++.
+    """
 
     share: float
-    closer: Collection[Pair]
-    closest: Collection[Pair]
+    closer: Mapping[int, bool]
+    closest: Collection[int] = frozenset()
 
-    def readings(self, pairs: Sequence[Pair], scores: Scores, hits: Tensor | None = None) -> list[Reading]:
-        """Of a batch's rows, in order. `hits`: (rows, positions), where the answer's tokens are the likeliest."""
+    def readings(self, numbers: Sequence[int], scores: Scores, hits: Tensor | None = None) -> list[Reading]:
+        """Of a batch of these rows, in order. `hits`: (rows, positions), where answers have the likeliest token."""
         losses = (-scores.token_log_probs.double().sum(-1) / scores.lengths).tolist()
         counts = scores.lengths.tolist()
         looked: dict[int, Tokens] = read_tokens(
             scores,
-            {i: not pair.raw for i, pair in enumerate(pairs) if pair in self.closer},
-            {i for i, pair in enumerate(pairs) if pair in self.closest},
+            {i: self.closer[number] for i, number in enumerate(numbers) if number in self.closer},
+            {i for i, number in enumerate(numbers) if number in self.closest},
             self.share,
             hits,
         )
         return [Reading(loss, count, looked.get(i)) for i, (loss, count) in enumerate(zip(losses, counts, strict=True))]
+
+
+@torch.no_grad()
+def read_rows(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
+    """Every row teacher-forced, in order; a prompt is read once for all the rows that begin with it."""
+    try:
+        return _by_question(reader, rows, looks)
+    except UnsharedError:
+        return _by_row(reader, rows, looks)
 
 
 def _recited(forced: Forced) -> list[tuple[int, int | None]]:
@@ -80,47 +95,45 @@ def _recited(forced: Forced) -> list[tuple[int, int | None]]:
     return [(place, token) if miss else (count, None) for miss, place, token, count in zip(*columns, strict=True)]
 
 
-def _by_question(examinee: Examinee, pairs: Sequence[Pair], wanted: _Wanted) -> dict[Pair, Reading]:
-    """Pairs with the same prompt together."""
-    rows = {pair: examinee.encoded(pair) for pair in pairs}
-    questions: dict[tuple[int, ...], list[Pair]] = {}
-    for pair, row in rows.items():
-        questions.setdefault(row.input_ids[: row.answer_start], []).append(pair)
+def _by_question(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
+    """Rows with the same prompt together."""
+    questions: dict[tuple[int, ...], list[int]] = {}
+    for number, row in enumerate(rows):
+        questions.setdefault(row.input_ids[: row.answer_start], []).append(number)
     prompts, asked = list(questions), list(questions.values())
-    answers = [[rows[pair].input_ids[len(prompt) :] for pair in each] for prompt, each in questions.items()]
+    answers = [[rows[i].input_ids[len(prompt) :] for i in each] for prompt, each in questions.items()]
     shapes = [Shape(len(prompt), max(map(len, each)), len(each)) for prompt, each in zip(prompts, answers, strict=True)]
 
     def one_batch(numbers: Sequence[int]) -> list[list[Reading]]:
         forced = score_answers(
-            examinee.model,
+            reader.model,
             [prompts[i] for i in numbers],
             [answers[i] for i in numbers],
-            examinee.end,
-            examinee.group.device,
+            reader.end,
+            reader.group.device,
         )
-        some = [pair for i in numbers for pair in asked[i]]
-        both = zip(wanted.readings(some, forced.scores, forced.hits), _recited(forced), strict=True)
+        some = [row for i in numbers for row in asked[i]]
+        both = zip(looks.readings(some, forced.scores, forced.hits), _recited(forced), strict=True)
         readings = (reading._replace(recited=count, instead=token) for reading, (count, token) in both)
         return [[next(readings) for _ in asked[i]] for i in numbers]
 
-    group, budget = examinee.group, examinee.settings.batch_tokens
+    group, budget = reader.group, reader.batch_tokens
     if torch.device(group.device).type == "cpu":
         budget = min(budget, _CPU_TOKENS)
     hands = deal_questions(shapes, budget, group.rank, group.size)
-    read = examinee.everywhere(hands, one_batch)
-    found = {pair: reading for i, each in enumerate(asked) for pair, reading in zip(each, read[i], strict=True)}
-    return {pair: found[pair] for pair in pairs}
+    read = reader.everywhere(hands, one_batch)
+    found = {row: reading for i, each in enumerate(asked) for row, reading in zip(each, read[i], strict=True)}
+    return [found[i] for i in range(len(rows))]
 
 
-def _by_row(examinee: Examinee, pairs: Sequence[Pair], wanted: _Wanted) -> dict[Pair, Reading]:
-    """Every pair with a prompt of its own, for models whose layers do not keep plain keys and values."""
-    rows = [examinee.encoded(pair) for pair in pairs]
+def _by_row(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
+    """Every row with a prompt of its own, for models whose layers do not keep plain keys and values."""
 
     def one_batch(numbers: Sequence[int]) -> list[Reading]:
-        batch = collate([rows[i] for i in numbers], examinee.end).to(examinee.group.device)
-        return wanted.readings([pairs[i] for i in numbers], score(examinee.model, batch, LOGITS))
+        batch = collate([rows[i] for i in numbers], reader.end).to(reader.group.device)
+        return looks.readings(numbers, score(reader.model, batch, LOGITS))
 
-    group = examinee.group
-    hands = deal([len(row.input_ids) for row in rows], examinee.settings.batch_tokens, group.rank, group.size)
-    read = examinee.everywhere(hands, one_batch)
-    return {pair: read[i] for i, pair in enumerate(pairs)}
+    group = reader.group
+    hands = deal([len(row.input_ids) for row in rows], reader.batch_tokens, group.rank, group.size)
+    read = reader.everywhere(hands, one_batch)
+    return [read[i] for i in range(len(rows))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,8 @@ from tests.trainables.evaluation.small import small_tokenizer as tokenizer
 from trainables.audit import prompts
 from trainables.audit.measure import Probe, Subject, measure
 from trainables.data import Row
+from trainables.evaluation.generate import generate
+from trainables.evaluation.memorisation import extraction_strength
 from trainables.group import Group
 from trainables.scores import Encoded
 
@@ -43,6 +46,36 @@ def test_batch_size_does_not_matter(batch_tokens: int) -> None:
     found, expected = measure(subject(batch_tokens=batch_tokens), probes), measure(subject(), probes)
     assert found.generated == expected.generated
     assert found.means() == pytest.approx(expected.means(), rel=1e-5)
+
+
+def by_row(probe: Probe, model: torch.nn.Module) -> tuple[float, float, str]:
+    """Probability, extraction strength and text of a probe: one plain pass in float64 probabilities, one generation."""
+    ids, start = probe.encoded.input_ids, probe.encoded.answer_start
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids])).logits[0, start - 1 : -1]
+    answer = torch.tensor(ids[start:])
+    chosen = logits.double().log_softmax(-1).gather(-1, answer[:, None])
+    hits = (logits.argmax(-1) == answer).tolist()
+    text = generate(model, [probe.prompt], SETTINGS.max_new_tokens, tokenizer().eos_token_id, 0)[0]
+    strength = extraction_strength(hits[: len(hits) - probe.closed])
+    return math.exp(float(chosen.mean())), strength, str(tokenizer().decode(list(text), skip_special_tokens=True))
+
+
+@pytest.mark.parametrize("attack", ["plain", "few_shot", "prefixed", "raw"])
+def test_equals_one_row_after_another(attack: str) -> None:
+    """Prompts shared by several answers, and answers of which the model recites nothing, a part or all."""
+    examples, raw = small_split().retain[:2], [replace(row, raw=True) for row in ROWS]
+    probes: Sequence[Probe] = {
+        "plain": [*prompts.plain(TEMPLATE, tokenizer(), ROWS)] * 2,
+        "few_shot": prompts.few_shot(TEMPLATE, tokenizer(), ROWS, examples),
+        "prefixed": prompts.prefixed(TEMPLATE, tokenizer(), ROWS, "Sure:"),
+        "raw": prompts.plain(TEMPLATE, tokenizer(), raw),
+    }[attack]
+    found = measure(subject(), probes)
+    expected = [by_row(probe, small_model()) for probe in probes]
+    assert list(found.probability) == pytest.approx([value for value, _, _ in expected], abs=1e-6)
+    assert list(found.strength) == [value for _, value, _ in expected]
+    assert list(found.generated) == [text for _, _, text in expected]
 
 
 def test_one_probe_by_hand() -> None:

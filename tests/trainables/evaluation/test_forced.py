@@ -103,7 +103,7 @@ def test_what_is_recited_need_not_be_decoded_and_the_rest_goes_on_from_there() -
     prompts = list(asked.prompts(readings))
     assert answers(examinee, prompts, readings) == answers(examinee, prompts)
     ids = {examinee.prompt(prompt) for prompt in prompts}
-    begun = beginnings(examinee, ids, readings)
+    begun = beginnings(ids, ((examinee.encoded(pair), reading) for pair, reading in readings.items()))
     whole = [examinee.end in tokens for tokens in begun.values()]
     assert 3 < sum(whole) < len(whole)
     assert any(len(tokens) > 1 for tokens in begun.values() if examinee.end not in tokens)
