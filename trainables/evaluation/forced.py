@@ -76,6 +76,14 @@ def score_answers(
     return _forced(output.logits, targets.to(device))
 
 
+def forced_from(scores: Scores) -> Forced:
+    """The same of rows that were scored whole, with their logits."""
+    if scores.logits is None or scores.targets is None:
+        raise ValueError("logits and targets None must be tensors: the likeliest tokens are read; score with LOGITS")
+    likeliest = scores.logits.argmax(-1)
+    return Forced(scores, likeliest, (likeliest == scores.targets) & scores.mask)
+
+
 def _pad(rows: Sequence[Sequence[int]], value: int, width: int = 0) -> Tensor:
     width = max(width, *map(len, rows))
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])

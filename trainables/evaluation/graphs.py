@@ -62,7 +62,7 @@ class CudaRecorder:
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
     """One for a device and process: each has workspaces of cuBLAS that last."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class _Kept(NamedTuple):

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainables.attention import takes_packed
 from trainables.evaluation.asked import Pair, Reading, Tokens
 from trainables.evaluation.batches import Shape, deal, deal_questions
 from trainables.evaluation.examinee import Examinee, Reader
-from trainables.evaluation.forced import Forced, UnsharedError, score_answers
+from trainables.evaluation.forced import Forced, UnsharedError, forced_from, score_answers
 from trainables.evaluation.tokens import read_tokens
-from trainables.scores import LOGITS, Encoded, Scores, collate, score
+from trainables.packing import Layout
+from trainables.scores import LOGITS, Encoded, Scores, batched, score
 
 _CPU_TOKENS = 1024
 """In one forward pass on a CPU: more leave its caches, and rows of one batch are padded to a longer one."""
@@ -80,10 +82,20 @@ class Looks:
 @torch.no_grad()
 def read_rows(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
     """Every row teacher-forced, in order; a prompt is read once for all the rows that begin with it."""
+    # Prompt and answer in two passes pay where there is something to share. (A GPU would have to hold float32 logits.)
+    alone = len({row.input_ids[: row.answer_start] for row in rows}) == len(rows)
+    if alone and torch.device(reader.group.device).type == "cpu":
+        return _by_row(reader, rows, looks)
     try:
         return _by_question(reader, rows, looks)
     except UnsharedError:
         return _by_row(reader, rows, looks)
+
+
+def _readings(looks: Looks, numbers: Sequence[int], forced: Forced) -> list[Reading]:
+    """Of a batch of these rows, in order, with what is recited."""
+    both = zip(looks.readings(numbers, forced.scores, forced.hits), _recited(forced), strict=True)
+    return [reading._replace(recited=count, instead=token) for reading, (count, token) in both]
 
 
 def _recited(forced: Forced) -> list[tuple[int, int | None]]:
@@ -91,7 +103,8 @@ def _recited(forced: Forced) -> list[tuple[int, int | None]]:
     missed = ~forced.hits & forced.scores.mask
     first = missed.to(torch.uint8).argmax(-1)
     instead = forced.likeliest.gather(-1, first.unsqueeze(-1)).squeeze(-1)
-    columns = (missed.any(-1).tolist(), first.tolist(), instead.tolist(), forced.scores.lengths.tolist())
+    start = forced.scores.mask.to(torch.uint8).argmax(-1)  # of padded rows: where the batch's earliest answer began
+    columns = (missed.any(-1).tolist(), (first - start).tolist(), instead.tolist(), forced.scores.lengths.tolist())
     return [(place, token) if miss else (count, None) for miss, place, token, count in zip(*columns, strict=True)]
 
 
@@ -112,28 +125,29 @@ def _by_question(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[
             reader.end,
             reader.group.device,
         )
-        some = [row for i in numbers for row in asked[i]]
-        both = zip(looks.readings(some, forced.scores, forced.hits), _recited(forced), strict=True)
-        readings = (reading._replace(recited=count, instead=token) for reading, (count, token) in both)
+        readings = iter(_readings(looks, [row for i in numbers for row in asked[i]], forced))
         return [[next(readings) for _ in asked[i]] for i in numbers]
 
-    group, budget = reader.group, reader.batch_tokens
-    if torch.device(group.device).type == "cpu":
-        budget = min(budget, _CPU_TOKENS)
-    hands = deal_questions(shapes, budget, group.rank, group.size)
+    hands = deal_questions(shapes, _budget(reader), reader.group.rank, reader.group.size)
     read = reader.everywhere(hands, one_batch)
     found = {row: reading for i, each in enumerate(asked) for row, reading in zip(each, read[i], strict=True)}
     return [found[i] for i in range(len(rows))]
 
 
 def _by_row(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
-    """Every row with a prompt of its own, for models whose layers do not keep plain keys and values."""
+    """Every row with a prompt of its own: also for models whose layers do not keep plain keys and values."""
+    layout: Layout = "packed" if takes_packed(reader.model) else "padded"
 
     def one_batch(numbers: Sequence[int]) -> list[Reading]:
-        batch = collate([rows[i] for i in numbers], reader.end).to(reader.group.device)
-        return looks.readings(numbers, score(reader.model, batch, LOGITS))
+        batch = batched([rows[i] for i in numbers], reader.end, reader.group.device, layout)
+        return _readings(looks, numbers, forced_from(score(reader.model, batch, LOGITS)))
 
-    group = reader.group
-    hands = deal([len(row.input_ids) for row in rows], reader.batch_tokens, group.rank, group.size)
-    read = reader.everywhere(hands, one_batch)
+    lengths = [len(row.input_ids) for row in rows]
+    read = reader.everywhere(deal(lengths, _budget(reader), reader.group.rank, reader.group.size), one_batch)
     return [read[i] for i in range(len(rows))]
+
+
+def _budget(reader: Reader) -> int:
+    """Tokens of one forward pass."""
+    on_cpu = torch.device(reader.group.device).type == "cpu"
+    return min(reader.batch_tokens, _CPU_TOKENS) if on_cpu else reader.batch_tokens

@@ -51,8 +51,10 @@ def fixed(
     return found
 
 
-def growing(batch: Sequence[Tokens], limits: Sequence[int], end: int, model: Any = None) -> list[Tokens]:
-    return decode_growing(model or small_model(), batch, limits, end, 0, bool, "cpu")
+def growing(
+    batch: Sequence[Tokens], limits: Sequence[int], end: int, model: Any = None, device: str = "cpu"
+) -> list[Tokens]:
+    return decode_growing(model or small_model(), batch, limits, end, 0, bool, device)
 
 
 @cache

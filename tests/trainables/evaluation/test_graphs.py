@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,10 @@ from trainables.evaluation.rooms_kept import Rooms
 from trainables.lora import add_adapters, merged
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def on_gpu(model: Any) -> Any:
+    return copy.deepcopy(model).to("cuda")
 
 
 def test_a_model_keeps_its_rooms_while_its_weights_stay_where_they_are() -> None:
@@ -76,9 +81,9 @@ def test_only_little_is_kept_after_an_evaluation() -> None:
 @pytest.mark.parametrize("limit", [2, 24, 150])
 def test_replayed_graphs_write_what_plain_steps_write(limit: int) -> None:
     end = int(small_tokenizer().eos_token_id)
-    model = copy.deepcopy(small_model()).to("cuda")
+    model = on_gpu(small_model())
     limits = [limit] * len(prompts())
-    expected = growing(prompts(), limits, end)
+    expected = growing(prompts(), limits, end, model, "cuda")
     plain = decode_fixed(model, prompts(), limits, end, bool, "cuda", Rooms())
     assert plain == expected
     for _ in range(2):
@@ -90,7 +95,7 @@ def test_replayed_graphs_write_what_plain_steps_write(limit: int) -> None:
 
 @needs_gpu
 def test_graphs_see_weights_that_change_in_place() -> None:
-    model = copy.deepcopy(small_model()).to("cuda")
+    model = on_gpu(small_model())
     limits = [40] * 4
     generate(model, prompts()[:4], limits, NEVER, 0, device="cuda")
     other = fresh_model(seed=1)
@@ -98,5 +103,5 @@ def test_graphs_see_weights_that_change_in_place() -> None:
         for mine, new in zip(model.parameters(), other.parameters(), strict=True):
             mine.copy_(new)
     found = generate(model, prompts()[:4], limits, NEVER, 0, device="cuda")
-    assert found == growing(prompts()[:4], limits, NEVER, other)
+    assert found == growing(prompts()[:4], limits, NEVER, on_gpu(other), "cuda")
     graphs.let_go("cuda")
