@@ -5,6 +5,8 @@ Hugging Face's dynamic cache copies all keys and values for every new token, whi
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -32,10 +34,19 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self._show()
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these rows."""
-        keys, values = self._rooms
-        self._rooms = keys[indices], values[indices]
+        """Keep these rows. On a CPU rows in their old order move up in place: fresh memory costs more than the copy."""
+        kept = indices.tolist()
+        if indices.device.type == "cpu" and all(before < after for before, after in pairwise(kept)):
+            self._rooms = self._moved_up(self._rooms[0], kept), self._moved_up(self._rooms[1], kept)
+        else:
+            self._rooms = self._rooms[0][indices], self._rooms[1][indices]
         self._show()
+
+    def _moved_up(self, room: Tensor, kept: list[int]) -> Tensor:
+        for place, row in enumerate(kept):
+            if place != row:
+                room[place, :, : self._tokens] = room[row, :, : self._tokens]
+        return room[: len(kept)]
 
     def _show(self) -> tuple[Tensor, Tensor]:
         keys, values = (room[..., : self._tokens, :] for room in self._rooms)
