@@ -14,14 +14,16 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
 
-test: environment browser ## the tests: killed drivers, whole sweeps and wheels included (a quarter of an hour on two cores)
-	@status=0; \
-	$(BIN)/pytest -m "not slow" $(IN_RAY) || status=1; \
-	$(BIN)/pytest -m "not slow" tests/trainables tests/trust $(IN_RAY:%=--ignore=%) || status=1; \
-	$(BIN)/pytest -m "not slow" --ignore=tests/trainables --ignore=tests/trust $(IN_RAY:%=--ignore=%) || status=1; \
+test: environment browser ## the tests: killed drivers, whole sweeps and wheels included (twenty minutes on two cores)
+	@status=0; shared=$$(mktemp); trap 'rm -f $$shared' EXIT; \
+	$(BIN)/pytest -m "not slow" $(IN_RAY) > $$shared 2>&1 & \
+	$(BIN)/pytest -m "not slow" tests/trainables $(IN_RAY:%=--ignore=%) || status=1; \
+	wait $$! || status=1; cat $$shared; \
+	$(BIN)/pytest -m "not slow" --ignore=tests/trainables $(IN_RAY:%=--ignore=%) || status=1; \
 	exit $$status
 
-# These have a process and a Ray of their own: a test that touched what Ray keeps in memory once ended them with it.
+# These have a process and a Ray of their own: a test that touched what Ray keeps in memory once ended them with it. They
+# run beside those that need no Ray.
 IN_RAY := tests/test_architecture.py tests/trainables/test_every_method_resident.py
 
 test-all: environment browser ## the same, and what is marked slow: too long for every commit
