@@ -86,7 +86,8 @@ def _memory(memory: Mapping[str, Any]) -> str:
     step, evaluation = parts.pop("activations"), parts.pop("evaluation")
     told = {"weights and states": sum(parts.values()), "a step": step, "evaluation": evaluation}
     each = ", ".join(f"{what} {size / unit:.1f}" for what, size in told.items())
-    return f"{memory['predicted_bytes'] / unit:.1f} {name} a worker ({each}); {memory['why']}"
+    whose = "a worker" if memory["card_bytes"] else "a worker beside its libraries"
+    return f"{memory['predicted_bytes'] / unit:.1f} {name} {whose} ({each}); {memory['why']}"
 
 
 def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:
