@@ -39,6 +39,9 @@ DRIVER_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Slots start all at once; Tune would start one after the other, and give up one that is starting for one that has
+    # just become free, again and again while trials are shorter than a start. How many there are the searcher decides.
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     # Three files a trial that nothing reads, and an import of torch.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # The state of all trials, which a resumed sweep takes from its journal: written down at the start and at the end.
