@@ -150,10 +150,8 @@ def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
         }
         write_json(file, {**both, "yardstick": ruler})
     # Trials follow in this process, and only some of them load a second model onto the device.
-    resident.drop("frozen")
+    resident.clear_device()
     resident.drop("model", job.retain)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
     group.barrier()
 
 

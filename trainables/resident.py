@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from trainables.config import BenchmarkConfig, EvaluationConfig, TrialConfig, WorkersConfig
 from trainables.data import Benchmark, Row, Split, load_benchmark
 from trainables.data.template import encode_row
@@ -94,6 +96,12 @@ class Resident:
             return model.eval().requires_grad_(False)
 
         return self.get("frozen", (folder, precision, device), make)
+
+    def clear_device(self) -> None:
+        """Let go of the models that are kept on the device, before something that counts on its room."""
+        self.drop("frozen")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def weights(self, folder: str, precision: str, place: Place, device: str) -> Any:
         """The model that engines copy their weights from."""

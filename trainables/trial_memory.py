@@ -41,8 +41,7 @@ class TrialMemory:
     def weights(self) -> Any:
         """The model that the trial's engine copies its weights from. Ask when reference tables are there."""
         if self._on_gpu and self.place != "device":
-            self._resident.drop("frozen")  # a table was computed by it, or an earlier trial's method needed it
-            torch.cuda.empty_cache()
+            self._resident.clear_device()  # a table was computed there, or an earlier trial's method needed the model
         precision, device = self._config.workers.precision, str(self._group.device)
         return self._resident.weights(self._config.target, precision, self.place, device)
 

@@ -29,6 +29,7 @@ def run_audit(job: AuditJob, resident: Resident, group: Group) -> dict[str, Any]
     found: dict[str, Any] | None = group.gather([_read(file) if group.rank == 0 else None])[0]
     if found is not None:
         return found
+    resident.clear_device()  # of the weights that trials start from: relearning plans with the worker's whole share
     # Not through the resident's cache: a checkpoint is audited once, and would push the target model out.
     model, tokenizer = load_model(job.model)
     split = resident.split(job.benchmark, job.fraction)

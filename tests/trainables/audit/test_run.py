@@ -143,7 +143,9 @@ def test_relearning_is_adamw_on_token_means(folder: Path, size: int) -> None:
 def test_the_model_given_is_left_alone_and_a_file_is_the_result(folder: Path, tmp_path: Path) -> None:
     of = job(folder, "again", workers(1, 0), attacks=("nf4", "rtn4", "few_shot"))
     resident = Resident()
+    kept = resident.get("frozen", "what an earlier trial left on the device", object)
     first = run_audit(of, resident, Group())
+    assert resident.get("frozen", "what an earlier trial left on the device", object) is not kept
     assert set(first["seconds"]) == {NO_ATTACK, "nf4", "rtn4", "few_shot"}
     written = Path(of.file).read_text()
     gone = of.model_copy(update={"model": str(tmp_path / "nowhere")})
