@@ -19,6 +19,7 @@ from trainables.packing import Packing
 
 NAME = "letheon_packed"
 _HALF = (torch.float16, torch.bfloat16)
+_SIZES = range(8, 257, 8)  # of a head, that the kernel takes
 
 
 def use_packed_attention(model: Any) -> bool:
@@ -61,7 +62,7 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers calls it so)
         return found, None
     window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
     tokens = [states[0].transpose(0, 1) for states in (query, key, value)]
-    if query.is_cuda and query.dtype in _HALF and not dropout:
+    if packing.kernel and query.dtype in _HALF and query.shape[3] in _SIZES and not dropout:
         return _by_kernel(tokens, packing, scaling, window)[None], None
     return _by_rectangles(tokens, packing, scaling, window, dropout)[None], None
 

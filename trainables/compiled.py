@@ -6,9 +6,11 @@ trials that follow in the same process, and through the cache on disk other proc
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import torch
 
 from trainables.config import Compilation
 
-_LIMIT = 64  # sizes of batches that are compiled for before the rest runs as it is
+_LOG = logging.getLogger(__name__)
+_LIMIT = 128  # sizes of batches that are compiled for before the rest runs as it is
 
 
 def wanted(setting: Compilation, device: torch.device | str, sharded: bool) -> bool:
@@ -29,14 +32,26 @@ def cache_compiled(folder: Path) -> None:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
-def compile_layers(model: Any) -> int:
+def compile_layers(model: Any, backend: str = "inductor") -> int:
     """Returns how many layers there were to compile; that happens when they are first called."""
-    torch._dynamo.config.cache_size_limit = _LIMIT
+    torch._dynamo.config.recompile_limit = _LIMIT
     torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
     layers = list(_layers(model))
     for layer in layers:
-        layer.compile(dynamic=False)
+        layer.compile(dynamic=False, backend=backend)
     return len(layers)
+
+
+@cache
+def tell_if_none_was() -> None:
+    """After a step: a line in the log if no layer could be compiled, once a process. Steps are the same, but slower."""
+    from torch._dynamo.utils import counters
+
+    if not counters["stats"]["unique_graphs"]:
+        _LOG.warning(
+            "trial.compile: no decoder layer could be compiled, all run as they are; what torch logged before this "
+            "line says why (often: no C compiler on the worker), or set trial.compile to off"
+        )
 
 
 def _layers(model: Any) -> Iterator[Any]:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from trainables.attention import takes_packed
-from trainables.compiled import as_it_is, compile_layers, wanted
+from trainables.compiled import as_it_is, compile_layers, tell_if_none_was, wanted
 from trainables.config import LoraConfig, WorkersConfig
 from trainables.gpu_share import room
 from trainables.group import Group
+from trainables.half_step import from_the_first_step, take_over
 from trainables.lora import add_adapters, merged, plain_state
 from trainables.memory import CPU_TOKENS, Shape, state_bytes, tokens_that_fit
 from trainables.packing import Layout
@@ -43,6 +44,7 @@ def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, 
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
     }
+    config.setdefault("timers", {"throughput": {"enabled": False}})  # else every forward pass waits for the device
     if workers.precision == "bf16":
         config["bf16"] = {"enabled": True}
     if workers.zero_stage == SHARDED_WEIGHTS:
@@ -115,6 +117,10 @@ class Engine:
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
+        from_the_first_step(optimizer)
+        take_over(self.deepspeed.optimizer)
+        if group.size == 1 and workers.zero_stage == 0:
+            self.deepspeed.enable_backward_allreduce = False  # it copies all gradients, and back, even for one worker
 
     @property
     def takes(self) -> Layout:
@@ -160,6 +166,8 @@ class Engine:
             self.deepspeed.set_gradient_accumulation_boundary(i == count - 1)
             self.deepspeed.backward(loss * self._group.size)
             self.deepspeed.step()
+        if self.compiled:
+            tell_if_none_was()
 
     def save_state(self, folder: Path) -> None:
         """Optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""

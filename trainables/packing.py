@@ -7,13 +7,16 @@ The last token of a row predicts nothing that is looked at and stays out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from trainables.transfer import on_device
 
 if TYPE_CHECKING:
     from trainables.scores import Encoded
@@ -23,6 +26,10 @@ Layout: TypeAlias = Literal["padded", "packed", "filled"]
 
 _GROUP_SHARE = 0.8  # rows shorter than this share of a group's longest begin the next group
 _GROUP_ROWS = 4  # fewer are not worth kernels of their own
+_LONGEST = 256  # the kernel skips what lies behind a row's end, so an upper bound costs nothing
+_KERNEL_NEEDS = (8, 0)  # compute capability
+
+Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 
 @dataclass(frozen=True)
@@ -30,19 +37,25 @@ class Packing:
     """Where the rows of a packed batch lie.
 
     `lengths`: tokens of each row, in order. `bounds`: (rows + some + 1,) int32, where rows begin and end, then rows of
-    no tokens. `longest`: no row is longer. Both are rounded up, so that code compiled for one batch serves others.
+    no tokens. `longest`: no row is longer. Both are rounded up, so that code compiled for one batch serves others: it
+    is compiled for these two as for the number of tokens, and must not look at `lengths`. `kernel`: whether the device
+    has the kernel for rows of any length.
     """
 
     lengths: tuple[int, ...]
     bounds: Tensor
     longest: int
+    kernel: bool = False
 
     @classmethod
     def of(cls, lengths: tuple[int, ...], device: torch.device) -> Packing:
         """`device`: where indices go."""
-        bounds = [0, *accumulate(lengths)]
-        bounds += bounds[-1:] * (rounded_up(len(lengths)) - len(lengths))
-        return cls(lengths, torch.tensor(bounds, dtype=torch.int32, device=device), rounded_up(max(lengths)))
+        return cls.within(lengths, on_device(torch.from_numpy(_bounds(lengths)), device))
+
+    @classmethod
+    def within(cls, lengths: tuple[int, ...], bounds: Tensor) -> Packing:
+        """With bounds that are on the device already, as integers of any type."""
+        return cls(lengths, bounds.to(torch.int32), _upper(max(lengths)), has_kernel(bounds.device))
 
     @property
     def device(self) -> torch.device:
@@ -57,7 +70,7 @@ class Packing:
             steps = torch.arange(max(self.lengths[i] for i in members))
             last = torch.tensor([self.lengths[i] - 1 for i in members])
             first = torch.tensor([starts[i] for i in members])
-            found.append((first[:, None] + torch.minimum(steps[None], last[:, None])).to(self.device))
+            found.append(on_device(first[:, None] + torch.minimum(steps[None], last[:, None]), self.device))
         return tuple(found)
 
     @cached_property
@@ -70,13 +83,43 @@ class Packing:
             for i in members:
                 places[starts[i] : starts[i + 1]] = torch.arange(offset, offset + self.lengths[i])
                 offset += width
-        return places.to(self.device)
+        return on_device(places, self.device)
 
 
-def rounded_up(size: int) -> int:
-    """The next of eight sizes an octave: 8, 9, …, 15, 16, 18, 20, …: at most an eighth more, and few sizes in all."""
-    step = 1 << max(0, size.bit_length() - 4)
+def has_kernel(device: torch.device) -> bool:
+    """Whether rows of any length can go through one attention kernel there."""
+    known = device.type == "cuda" and torch.cuda.is_available()
+    return known and torch.cuda.get_device_capability(device) >= _KERNEL_NEEDS
+
+
+def rounded_up(size: int, fineness: int = 3) -> int:
+    """The next of 2**fineness sizes an octave; of eight: 8, 9, …, 15, 16, 18, 20, …: at most an eighth more, and few
+    sizes in all.
+    """
+    step = 1 << max(0, size.bit_length() - 1 - fineness)
     return -(-size // step) * step
+
+
+def filled_up(size: int) -> int:
+    """Tokens of a batch of `size` tokens once it is filled up: they are computed with, so at most a sixteenth more."""
+    return rounded_up(size, fineness=4)
+
+
+def _upper(longest: int) -> int:
+    """A power of two."""
+    return max(_LONGEST, 1 << (longest - 1).bit_length())
+
+
+def _bounds(lengths: tuple[int, ...]) -> Numbers:
+    bounds = [0, *accumulate(lengths)]
+    return np.array(bounds + bounds[-1:] * (rounded_up(len(lengths)) - len(lengths)))
+
+
+def _runs(starts: Numbers, counts: Numbers) -> Numbers:
+    """starts[0], starts[0] + 1, …, counts[0] of them; then the same for the next."""
+    before = counts.cumsum() - counts
+    found: Numbers = np.repeat(starts - before, counts) + np.arange(counts.sum())
+    return found
 
 
 def similar(lengths: Sequence[int]) -> list[list[int]]:
@@ -96,7 +139,7 @@ class Packed:
     `input_ids`, `position_ids`: (1, tokens) int64. `kept`: (answer tokens,) int64, the position that predicts each;
     `targets`: those tokens; `slots`: where each goes in (rows, width) flattened, row after row. `answers`: answer
     tokens of each row; `width`: of the longest. All are in order, so a range of rows is a range of each tensor. A batch
-    that was `filled` up has one more row in `packing`, of padding.
+    that was filled up has more rows in `packing`, of padding.
     """
 
     input_ids: Tensor
@@ -124,50 +167,38 @@ class Packed:
             self.width,
         )
 
-    def filled(self) -> Packed:
-        """The same in a size that few batches differ in (`rounded_up`), for code that is compiled for sizes."""
-        have = self.input_ids.shape[1]
-        more = rounded_up(have + 1) - have
-        positions = torch.arange(more, device=self.input_ids.device)[None]
-        return replace(
-            self,
-            input_ids=torch.cat([self.input_ids, self.input_ids.new_zeros((1, more))], 1),
-            position_ids=torch.cat([self.position_ids, positions], 1),
-            packing=Packing.of((*self.packing.lengths, more), self.packing.device),
-        )
 
+def pack(rows: Sequence[Encoded], device: torch.device | str, filled: bool = False) -> Packed:
+    """The rows end to end. `filled`: up to a size that few batches have (`filled_up`), for code that is compiled for
+    sizes. Raises ValueError for none.
 
-def pack(rows: Sequence[Encoded], device: torch.device | str) -> Packed:
-    """The rows end to end. Raises ValueError for none."""
+    All goes to the device in one copy that nobody waits for.
+    """
     if not rows:
         raise ValueError("0 rows cannot be packed; give one at least")
-    ids: list[int] = []
-    positions: list[int] = []
-    kept: list[int] = []
-    targets: list[int] = []
-    for row in rows:
-        read = row.input_ids[:-1] or row.input_ids
-        first = max(row.answer_start, 1)
-        kept += range(len(ids) + first - 1, len(ids) + len(row.input_ids) - 1)
-        targets += row.input_ids[first:]
-        ids += read
-        positions += range(len(read))
+    read = [row.input_ids[:-1] or row.input_ids for row in rows]
+    lengths = tuple(map(len, read))
+    have = sum(lengths)
+    whole = (*lengths, *_filling(have, _upper(max(lengths)))) if filled else lengths
     answers = tuple(row.answer_tokens for row in rows)
-    width = max(answers)
-    slots = [i * width + j for i, count in enumerate(answers) for j in range(count)]
-    on = torch.device(device)
-    lengths = tuple(max(len(row.input_ids) - 1, 1) for row in rows)
-
-    def tensor(values: list[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64).to(on)
-
-    return Packed(
-        tensor(ids)[None],
-        tensor(positions)[None],
-        Packing.of(lengths, on),
-        tensor(kept),
-        tensor(targets),
-        tensor(slots),
-        answers,
-        width,
+    width, counts = max(answers), np.array(answers)
+    first = np.array([max(row.answer_start, 1) for row in rows])
+    starts = np.array(lengths).cumsum() - lengths
+    parts = (
+        np.fromiter(chain(chain.from_iterable(read), [0] * (sum(whole) - have)), np.int64, sum(whole)),
+        _runs(np.zeros(len(whole), np.int64), np.array(whole)),
+        _runs(starts + first - 1, counts),
+        np.fromiter(chain.from_iterable(row.input_ids[max(row.answer_start, 1) :] for row in rows), np.int64),
+        _runs(np.arange(len(rows)) * width, counts),
+        _bounds(whole),
     )
+    together = on_device(torch.from_numpy(np.concatenate(parts)), torch.device(device))
+    ids, positions, kept, targets, slots, bounds = torch.split(together, [len(part) for part in parts])
+    packing = Packing.within(whole, bounds)
+    return Packed(ids[None], positions[None], packing, kept, targets, slots, answers, width)
+
+
+def _filling(have: int, most: int) -> list[int]:
+    """Lengths of rows of padding that fill `have` tokens up; none is longer than `most`."""
+    more = filled_up(have) - have
+    return [min(most, more - start) for start in range(0, more, most)]

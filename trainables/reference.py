@@ -12,6 +12,7 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from trainables.attention import takes_packed
 from trainables.config import Frozen
 from trainables.packing import Layout
 from trainables.scores import Encoded, Scores, batched, score
+from trainables.transfer import on_device
 
 CODE_VERSION = 2
 """Raise it whenever `compute_reference` or `trainables.scores.score` gives other values than before."""
@@ -48,19 +50,28 @@ class ReferenceTable:
     def scores(self, rows: Sequence[int], mask: Tensor) -> Scores:
         """Scores of these rows, aligned with the model's own: `mask` (rows, positions) says where their answers are.
 
-        Raises ValueError when the mask has other answer tokens than the table.
+        Raises ValueError when the mask has other answer tokens than the table; on a GPU, where it would have to be
+        waited for, the device stops with an assertion instead.
         """
-        starts = self.lengths.cumsum(0) - self.lengths
-        parts = [self.log_probs[int(starts[i]) : int(starts[i] + self.lengths[i])] for i in rows]
+        stops = self._stops
+        parts = [self.log_probs[stops[i] : stops[i + 1]] for i in rows]
         values = torch.cat([*parts, self.log_probs[:0]])
-        if len(values) != int(mask.sum()):
+        if mask.device.type == "cpu" and len(values) != int(mask.sum()):
             raise ValueError(
                 f"{len(values)} reference log-probs must be {int(mask.sum())}, one for each answer token of the rows; "
                 "pass the rows that the table was made for"
             )
-        token_log_probs = torch.zeros(mask.shape, device=mask.device)
-        token_log_probs[mask] = values.to(mask.device)
-        return Scores(token_log_probs, mask)
+        if mask.device.type != "cpu":
+            torch._assert_async(mask.sum() == len(values), "reference log-probs of other rows")
+        if not len(values):
+            return Scores(torch.zeros(mask.shape, device=mask.device), mask)
+        placed = torch.zeros(mask.shape, device=mask.device).masked_scatter_(mask, on_device(values, mask.device))
+        return Scores(placed, mask)
+
+    @cached_property
+    def _stops(self) -> list[int]:
+        """Where rows begin, and the last one ends."""
+        return [0, *self.lengths.cumsum(0).tolist()]
 
 
 class ReferenceKey(Frozen):

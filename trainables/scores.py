@@ -132,8 +132,7 @@ def batched(rows: Sequence[Encoded], pad_id: int, device: torch.device | str, la
     """The rows as the model takes them (`Engine.takes`)."""
     if layout == "padded":
         return collate(rows, pad_id).to(device)
-    packed = pack(rows, device)
-    return packed.filled() if layout == "filled" else packed
+    return pack(rows, device, filled=layout == "filled")
 
 
 def score(model: Callable[..., Any], batch: Batch | Packed, keep: Keep = LOG_PROBS) -> Scores:

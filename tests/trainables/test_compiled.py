@@ -39,7 +39,7 @@ def rows(seed: int) -> list[Encoded]:
 
 def gradients(trained: Any, encoded: list[Encoded]) -> Tensor:
     trained.zero_grad()
-    score(trained, pack(encoded, "cpu").filled()).sequence.mean().backward()  # type: ignore[no-untyped-call]
+    score(trained, pack(encoded, "cpu", filled=True)).sequence.mean().backward()  # type: ignore[no-untyped-call]
     return torch.cat([parameter.grad.flatten() for parameter in trained.parameters()])
 
 

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from trainables.attention import takes_packed, use_packed_attention
-from trainables.packing import Packing, pack, rounded_up, similar
+from trainables.packing import Packing, filled_up, pack, rounded_up, similar
 from trainables.scores import Encoded, Keep, collate, score
 
 SIZES: dict[str, Any] = {
@@ -115,9 +115,9 @@ def test_a_range_of_rows(lengths: list[tuple[int, int]], cut: tuple[float, float
 @given(lengths=LENGTHS)
 @settings(max_examples=30)
 def test_filling_up_changes_nothing(lengths: list[tuple[int, int]]) -> None:
-    packed = pack(rows_of(lengths), "cpu")
-    filled = packed.filled()
-    assert filled.input_ids.shape[1] == rounded_up(packed.input_ids.shape[1] + 1)
+    packed, filled = (pack(rows_of(lengths), "cpu", filled=filled) for filled in (False, True))
+    assert filled.input_ids.shape[1] == filled_up(packed.input_ids.shape[1]) == sum(filled.packing.lengths)
+    assert max(filled.packing.lengths) <= filled.packing.longest == packed.packing.longest
     with torch.no_grad():
         one, other = score(MODELS["llama"], filled), score(MODELS["llama"], packed)
     same(one.token_log_probs, other.token_log_probs)
@@ -133,6 +133,7 @@ def test_sizes_are_few_and_hardly_larger(size: int) -> None:
 
 def test_sizes_an_octave() -> None:
     assert len({rounded_up(size) for size in range(4096, 8192)}) == 9  # the last one is 8192
+    assert len({filled_up(size) for size in range(4096, 8192)}) == 17
 
 
 @given(lengths=st.lists(st.integers(1, 50), min_size=1, max_size=20))

@@ -1,0 +1,118 @@
+"""The way of GPUs through attention and compiled layers, with the kernel's operator on the CPU."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.utils import counters
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
+
+from tests.trainables import varlen_on_cpu
+from trainables import attention
+from trainables.attention import use_packed_attention
+from trainables.compiled import compile_layers
+from trainables.config import LoraConfig
+from trainables.lora import add_adapters
+from trainables.packing import Packed, pack
+from trainables.scores import Encoded, collate, score
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "initializer_range": 0.4,
+}
+ARCHITECTURES = {"llama": LlamaConfig(**SIZES), "mistral-window": MistralConfig(**SIZES, sliding_window=5)}
+
+
+def model(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> Any:
+    torch.manual_seed(0)
+    made = AutoModelForCausalLM.from_config(config).to(dtype)  # type: ignore[no-untyped-call]
+    assert use_packed_attention(made)
+    return made
+
+
+def rows_of(lengths: list[tuple[int, int]]) -> list[Encoded]:
+    numbers = random.Random(3)
+    return [Encoded(tuple(numbers.randrange(1, 40) for _ in range(p + a)), p) for p, a in lengths]
+
+
+LENGTHS = [(3, 4), (1, 9), (7, 1), (2, 12), (5, 5), (4, 2), (1, 1), (0, 3)]
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    varlen_on_cpu.register()
+    monkeypatch.setattr("trainables.packing.has_kernel", lambda device: True)
+    monkeypatch.setattr(attention, "_HALF", (torch.bfloat16, torch.float32))
+    monkeypatch.setattr(attention, "_by_rectangles", None)  # so that it cannot be that
+
+
+def gradients(trained: Any, batch: Any) -> Tensor:
+    trained.zero_grad()
+    score(trained, batch).sequence.square().mean().backward()  # type: ignore[no-untyped-call]
+    found = [parameter.grad.flatten() for parameter in trained.parameters() if parameter.grad is not None]
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.usefixtures("kernel")
+def test_the_kernel_is_called_as_it_wants_and_gives_what_padded_rows_give(name: str, filled: bool) -> None:
+    trained, rows = model(ARCHITECTURES[name]), rows_of(LENGTHS)
+    packed, padded = pack(rows, "cpu", filled), collate(rows, 0)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            score(trained, packed).sequence, score(trained, padded).sequence, rtol=1e-5, atol=1e-5
+        )
+    expected = gradients(trained, padded)
+    torch.testing.assert_close(gradients(trained, packed), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.usefixtures("kernel")
+def test_half_precision_stays_half_on_its_way() -> None:
+    found = gradients(model(ARCHITECTURES["llama"], torch.bfloat16), pack(rows_of(LENGTHS), "cpu", filled=True))
+    assert found.dtype == torch.bfloat16
+    assert found.isfinite().all()
+
+
+def batches(count: int) -> list[Packed]:
+    """As in an epoch on TOFU: 64 rows as long as its, the last step with 32."""
+    lengths = random.Random(0)
+
+    def row() -> tuple[int, int]:
+        return 30 + max(8, int(lengths.gauss(21, 5))), max(10, int(lengths.gauss(52, 20)))
+
+    sizes = [32 if i % 13 == 12 else 64 for i in range(count)]
+    return [pack(rows_of([row() for _ in range(size)]), "cpu", filled=True) for size in sizes]
+
+
+@pytest.mark.parametrize("adapters", [False, True])
+@pytest.mark.usefixtures("kernel")
+def test_a_layer_is_one_graph_and_few_sizes_are_compiled(adapters: bool) -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    trained = model(LlamaConfig(**SIZES | {"num_hidden_layers": 2}))
+    if adapters:
+        add_adapters(trained, LoraConfig(rank=2), seed=0)
+    compile_layers(trained, backend="aot_eager")
+    plain = batches(1)[0]
+    kinds = 2 if adapters else 1  # what comes into the first layer needs no gradient where the embeddings are frozen
+    seen = set()
+    for batch in batches(2 if adapters else 14):
+        gradients(trained, batch)
+        seen.add((batch.input_ids.shape[1], len(batch.packing.bounds), batch.packing.longest))
+        assert counters["stats"]["unique_graphs"] == kinds * len(seen)
+    assert not counters["graph_break"]
+    assert len(seen) <= 8
+    with torch.compiler.set_stance("force_eager"):
+        expected = gradients(trained, plain)
+    torch.testing.assert_close(gradients(trained, plain), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))

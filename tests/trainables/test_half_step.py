@@ -1,0 +1,124 @@
+"""The optimizer step in half precision: DeepSpeed's own update, without its detours and with Adam's count right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
+from torch import Tensor
+
+from tests.trainables.engine_runs import model, rows
+from trainables.config import WorkersConfig
+from trainables.engine import Engine
+from trainables.group import Group
+from trainables.half_step import _step
+from trainables.scores import collate, score
+
+CLIP = 0.5
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    before = {name: os.environ.get(name) for name in ("LOCAL_RANK", "DS_ACCELERATOR")}
+    os.environ |= {"LOCAL_RANK": "0", "DS_ACCELERATOR": "cpu"}
+    rendezvous = f"file://{tmp_path_factory.mktemp('group')}/rendezvous"
+    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=0, world_size=1)
+    yield Group(0, 1, torch.device("cpu"))
+    torch.distributed.destroy_process_group()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def engine(group: Group) -> Engine:
+    return Engine(model(), WorkersConfig(precision="bf16"), group, weight_decay=0.1, gradient_clip=CLIP)
+
+
+def take(engine: Engine, scale: float = 1.0) -> None:
+    def losses() -> Iterator[Tensor]:
+        yield -score(engine.deepspeed, collate(rows(), 0)).sequence.mean() * scale
+
+    engine.step(losses(), learning_rate=1e-2, count=1)
+
+
+def masters(engine: Engine) -> Tensor:
+    return torch.cat([master.detach().flatten() for of in engine.deepspeed.optimizer.fp32_groups for master in of])
+
+
+def weights(engine: Engine) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in engine.model.parameters()])
+
+
+def plainly(engine: Engine, steps: int) -> tuple[Tensor, Tensor]:
+    """Masters and weights after steps that are written out: gradients of rounded weights, clipped, AdamW."""
+    exact = [parameter.detach().clone().float().requires_grad_() for parameter in engine.model.parameters()]
+    adam = torch.optim.AdamW(exact, lr=1e-2, weight_decay=0.1)
+    for _ in range(steps):
+        engine.model.zero_grad()
+        (-score(engine.model, collate(rows(), 0)).sequence.mean()).backward()  # type: ignore[no-untyped-call]
+        for master, parameter in zip(exact, engine.model.parameters(), strict=True):
+            master.grad = parameter.grad.float()
+        torch.nn.utils.clip_grad_norm_(exact, CLIP)
+        adam.step()
+        with torch.no_grad():
+            for master, parameter in zip(exact, engine.model.parameters(), strict=True):
+                parameter.copy_(master)
+    engine.model.zero_grad()
+    return torch.cat([master.detach().flatten() for master in exact]), weights(engine)
+
+
+def test_the_step_is_what_adamw_on_masters_does(group: Group) -> None:
+    ours, plain = engine(group), engine(group)
+    start = masters(ours)
+    for _ in range(3):
+        take(ours)
+    expected, rounded = plainly(plain, 3)
+    assert float((expected - start).abs().max()) > 1e-2
+    torch.testing.assert_close(masters(ours), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(weights(ours), rounded)
+    ours.close()
+    plain.close()
+
+
+def test_it_is_deepspeeds_own(group: Group) -> None:
+    ours, theirs = engine(group), engine(group)
+    wrapper: Any = theirs.deepspeed.optimizer
+    wrapper.step = lambda: FP16_UnfusedOptimizer.step(wrapper)
+    for scale in (1.0, 1e-3, 50.0):  # clipped, not clipped, clipped
+        take(ours, scale)
+        take(theirs, scale)
+    torch.testing.assert_close(masters(ours), masters(theirs), rtol=1e-5, atol=1e-6)
+    assert float(ours.deepspeed.get_global_grad_norm()) == pytest.approx(wrapper._global_grad_norm, rel=1e-5)
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf")])
+def test_gradients_that_are_no_numbers_change_nothing(group: Group, scale: float) -> None:
+    ours = engine(group)
+    take(ours)
+    before, counts = masters(ours).clone(), _counts(ours)
+    take(ours, scale)
+    assert torch.equal(masters(ours), before)
+    assert _counts(ours) == counts == {1.0}
+    take(ours)
+    assert not torch.equal(masters(ours), before)
+    ours.close()
+
+
+def _counts(engine: Engine) -> set[float]:
+    return {float(state["step"]) for state in engine.deepspeed.optimizer.state.values()}
+
+
+def test_without_clipping_long_gradients_stay_long() -> None:
+    weight, master = torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2)
+    weight.grad = torch.tensor([30.0, 40.0], dtype=torch.bfloat16)
+    adam = torch.optim.AdamW([master], lr=0.1, betas=(0.0, 0.5), weight_decay=0.0, fused=True)
+    _step(SimpleNamespace(fp16_groups=[[weight]], fp32_groups=[[master]], clip_grad=0.0, optimizer=adam))
+    assert adam.state[master]["exp_avg_sq"].tolist() == [450.0, 800.0]  # half of the squares
+    assert [each.grad for each in (weight, master)] == [None, None]
+    assert torch.equal(weight, master.bfloat16())
