@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from trainables.config import Compilation
+from trainables.lean import make_plain
 
 _LOG = logging.getLogger(__name__)
 _LIMIT = 128  # sizes of batches that are compiled for before the rest runs as it is
@@ -36,6 +37,7 @@ def compile_layers(model: Any, backend: str = "inductor") -> int:
     """Returns how many layers there were to compile; that happens when they are first called."""
     torch._dynamo.config.recompile_limit = _LIMIT
     torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
+    make_plain(model)
     layers = list(_layers(model))
     for layer in layers:
         layer.compile(dynamic=False, backend=backend)

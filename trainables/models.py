@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from trainables.attention import use_packed_attention
 from trainables.known_shapes import TINY
+from trainables.lean import make_lean
 
 TINY_VOCABULARY: int = TINY["vocab_size"]
 END_OF_TEXT = "<|endoftext|>"
@@ -86,6 +87,7 @@ def load_smollm2() -> tuple[Any, Any]:
         use_safetensors=True,
     )
     use_packed_attention(model)
+    make_lean(model)
     return model, tokenizer
 
 
@@ -104,6 +106,7 @@ def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dt
         name_or_folder, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True
     )
     use_packed_attention(model)
+    make_lean(model)
     return model, tokenizer
 
 

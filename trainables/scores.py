@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.lean.install import keeps_rows
 from trainables.log_probs import log_probs_of
 from trainables.packing import Layout, Packed, pack
 
@@ -145,13 +146,16 @@ def score(model: Callable[..., Any], batch: Batch | Packed, keep: Keep = LOG_PRO
 
 
 def _packed(model: Callable[..., Any], batch: Packed, keep: Keep) -> Scores:
-    extra: dict[str, Any] = {} if keep.layer is None else {"output_hidden_states": True}
+    extra: dict[str, Any] = {"logits_to_keep": batch.kept}
+    if keep.layer is not None:
+        extra["output_hidden_states"] = True
+    elif keeps_rows(model):
+        extra = {"kept": batch.kept}  # the last layer hands on nothing else
     output = model(
         input_ids=batch.input_ids,
         position_ids=batch.position_ids,
         attention_mask=_no_mask(batch.input_ids),
         packing=batch.packing,
-        logits_to_keep=batch.kept,
         use_cache=False,
         **extra,
     )

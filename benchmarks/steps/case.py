@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trainables.attention import use_packed_attention
 from trainables.config import BenchmarkConfig
 from trainables.data import load_benchmark
+from trainables.lean import make_plain
 from trainables.models import load_model, texts_of, tiny_model, tiny_tokenizer
 from trainables.resident import encode_rows
 from trainables.schedule import StepRows, epoch_steps
@@ -70,6 +71,7 @@ def of_benchmark(config: BenchmarkConfig, model: str, fraction: float) -> tuple[
         use_packed_attention(loaded)
     else:
         loaded, tokenizer = load_model(str(Path(model)))
+        make_plain(loaded)
     split = benchmark.split(fraction)
     template = "auto" if tokenizer.chat_template else "plain"
     forget, retain = (list(encode_rows(template, tokenizer, rows)) for rows in (split.forget, split.retain))

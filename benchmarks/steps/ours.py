@@ -11,6 +11,7 @@ from trainables.config import Compilation, Hyperparameters, WorkersConfig
 from trainables.engine import Engine
 from trainables.feed import Feed, StepData
 from trainables.group import Group
+from trainables.lean import make_lean
 from trainables.methods import METHODS
 from trainables.reference import compute_reference
 from trainables.schedule import StepRows
@@ -31,11 +32,13 @@ def letheon(case: Case, padded: bool = False, compilation: Compilation = "auto")
         retain_weight=RETAIN_WEIGHT,
         batch_size=case.rows,
     )
-    frozen = copy.deepcopy(case.model).to(case.device, case.dtype)
+    model = copy.deepcopy(case.model)
+    make_lean(model)
+    frozen = copy.deepcopy(model).to(case.device, case.dtype)
     table = compute_reference(frozen, case.forget, case.pad_id, 2048, case.device)  # once a sweep: not part of a step
     del frozen
     os.environ["LOCAL_RANK"] = "0"  # DeepSpeed asks for it; other trainers would take it for a distributed run
-    engine = Engine(case.model, workers, group, weight_decay=WEIGHT_DECAY, gradient_clip=CLIP)
+    engine = Engine(model, workers, group, weight_decay=WEIGHT_DECAY, gradient_clip=CLIP)
     del os.environ["LOCAL_RANK"]
     data = StepData(case.forget, case.retain, case.pad_id, reference=table)
     layout = "padded" if padded else engine.takes

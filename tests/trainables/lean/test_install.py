@@ -1,0 +1,134 @@
+"""Lean forms stand only where they compute the same: whole models of several architectures, values and gradients."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    GemmaConfig,
+    GraniteConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from trainables.attention import use_packed_attention
+from trainables.lean import make_lean, make_plain
+from trainables.lean.attention import LONGEST
+from trainables.lean.install import keeps_rows
+from trainables.packing import pack
+from trainables.scores import Encoded, Keep, score
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU layers are compiled instead")
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 4,
+    "initializer_range": 0.4,
+    "max_position_embeddings": 2 * LONGEST,
+}
+ALL = {"norm", "gate", "attention", "layer"}
+CASES = {
+    "llama": (LlamaConfig(**SIZES), ALL),
+    "qwen2": (Qwen2Config(**SIZES), ALL),
+    "qwen3": (Qwen3Config(**SIZES), ALL - {"attention"}),  # norms of queries and keys
+    "mistral-window": (MistralConfig(**SIZES, sliding_window=5), ALL),
+    "gemma": (GemmaConfig(**SIZES), {"attention", "layer"}),  # a norm that adds one, another gate
+    "granite": (GraniteConfig(**SIZES, residual_multiplier=0.5), ALL - {"layer"}),
+}
+ROWS = [
+    Encoded(tuple(range(1, 1 + length)), prompt)
+    for prompt, length in ((3, 9), (0, 4), (7, 8), (2, 15), (1, 15), (5, 6), (4, 20))
+]
+
+
+def model(name: str) -> Any:
+    torch.manual_seed(0)
+    made = AutoModelForCausalLM.from_config(CASES[name][0]).eval()  # type: ignore[no-untyped-call]
+    for parameter in made.parameters():  # norms begin as ones, or zeros, which would hide what they do to weights
+        parameter.data.add_(0.1 * torch.randn(parameter.shape))
+    assert use_packed_attention(made)
+    return made
+
+
+def results(model: Any, rows: list[Encoded], keep: Keep = Keep()) -> dict[str, Tensor]:  # noqa: B008 (frozen)
+    model.zero_grad()
+    scores = score(model, pack(rows, "cpu"), keep)
+    total: Any = (scores.token_log_probs * torch.arange(1, 1 + scores.mask.shape[1])).sum()
+    total.backward()
+    found = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    hidden = {} if scores.hidden is None else {"hidden": scores.hidden.detach()}
+    return {"scores": scores.token_log_probs.detach(), **hidden, **found}
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, expected in one.items():
+        assert float((other[name] - expected).norm()) <= 1e-5 * float(expected.norm()) + 1e-6, name
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_models_compute_the_same(name: str) -> None:
+    plain = model(name)
+    lean = copy.deepcopy(plain)
+    assert make_lean(lean) == CASES[name][1]
+    assert keeps_rows(lean) == ("layer" in CASES[name][1])
+    assert_same(results(plain, ROWS), results(lean, ROWS))
+    assert_same(results(plain, ROWS, Keep(layer=2)), results(lean, ROWS, Keep(layer=2)))
+
+
+def test_long_rows_go_the_models_own_way() -> None:
+    plain = model("llama")
+    lean = copy.deepcopy(plain)
+    make_lean(lean)
+    rows = [Encoded(tuple(i % 37 + 1 for i in range(length)), 3) for length in (LONGEST + 9, 12)]
+    assert_same(results(plain, rows), results(lean, rows))
+
+
+def test_a_copy_is_lean_with_weights_of_its_own() -> None:
+    first = model("llama")
+    make_lean(first)
+    second = copy.deepcopy(first)
+    second.model.norm.weight.data.mul_(3)
+    second.model.layers[1].mlp.down_proj.weight.data.mul_(-1)
+    make_plain(expected := copy.deepcopy(second))
+    assert not keeps_rows(expected) and keeps_rows(second)
+    assert_same(results(expected, ROWS), results(second, ROWS))
+
+
+def test_nothing_is_left_once_it_is_plain_again() -> None:
+    lean = model("llama")
+    make_lean(lean)
+    assert any("forward" in module.__dict__ for module in lean.modules())
+    make_plain(lean)
+    assert not any("forward" in module.__dict__ for module in lean.modules())
+
+
+def test_decoding_with_a_cache_is_untouched() -> None:
+    plain = model("llama")
+    lean = copy.deepcopy(plain)
+    make_lean(lean)
+    ids = torch.tensor([[5, 9, 2]])
+    texts = [each.generate(ids, max_new_tokens=12, do_sample=False).tolist() for each in (plain, lean)]
+    assert texts[0] == texts[1]
+
+
+def test_dropout_stays_where_it_was() -> None:
+    lean = model("llama")
+    make_lean(lean)
+    before = results(lean, ROWS)
+    for layer in lean.model.layers:
+        layer.self_attn.attention_dropout = 0.9
+    lean.train()
+    assert not torch.allclose(results(lean, ROWS)["scores"], before["scores"])
