@@ -1,4 +1,4 @@
-"""Decoder layers as compiled code. Knows what may be compiled, nothing of steps.
+"""Decoder layers, and a few functions of tensors, as compiled code. Knows what may be compiled, nothing of steps.
 
 Each layer is compiled in place, all from one piece of code: the first layer's compilation serves the others, the
 trials that follow in the same process, and through the cache on disk other processes and sweeps.
@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from trainables.config import Compilation
 from trainables.lean import make_plain
 
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
+_compiling: set[bool] = set()  # of this process: not empty once layers are to be compiled
 _LIMIT = 128  # sizes of batches that are compiled for before the rest runs as it is
 
 
@@ -35,6 +38,7 @@ def cache_compiled(folder: Path) -> None:
 
 def compile_layers(model: Any, backend: str = "inductor") -> int:
     """Returns how many layers there were to compile; that happens when they are first called."""
+    _compiling.add(True)
     torch._dynamo.config.recompile_limit = _LIMIT
     torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
     make_plain(model)
@@ -54,6 +58,29 @@ def tell_if_none_was() -> None:
             "trial.compile: no decoder layer could be compiled, all run as they are; what torch logged before this "
             "line says why (often: no C compiler on the worker), or set trial.compile to off"
         )
+
+
+def compiles(device: torch.device) -> bool:
+    """Whether functions of tensors there are worth it: on GPUs, in a process that compiles layers."""
+    return device.type == "cuda" and bool(_compiling)
+
+
+def fused(function: Callable[..., T]) -> Callable[..., T]:
+    """The function compiled, once for all lengths of the tensors' first dimension. Inside `as_it_is` it is itself."""
+
+    def call(*tensors: Tensor) -> T:
+        for tensor in tensors:
+            if tensor.ndim:
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        found: T = _compiled(function)(*tensors)
+        return found
+
+    return call
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function)
 
 
 def _layers(model: Any) -> Iterator[Any]:

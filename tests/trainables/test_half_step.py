@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +13,15 @@ import pytest
 import torch
 from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 from torch import Tensor
+from torch._dynamo.utils import counters
 
 from tests.trainables.engine_runs import model, rows
+from trainables import compiled, half_step
+from trainables.compiled import fused
 from trainables.config import WorkersConfig
 from trainables.engine import Engine
 from trainables.group import Group
-from trainables.half_step import _step
+from trainables.half_step import _step, _update
 from trainables.scores import collate, score
 
 CLIP = 0.5
@@ -32,6 +37,14 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     torch.distributed.destroy_process_group()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(params=["fused adamw", "compiled"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "compiled":
+        torch._dynamo.reset()
+        monkeypatch.setattr(half_step, "compiles", lambda device: True)
+        monkeypatch.setattr(compiled, "_compiled", cache(partial(torch.compile, backend="aot_eager")))
 
 
 def engine(group: Group) -> Engine:
@@ -71,19 +84,25 @@ def plainly(engine: Engine, steps: int) -> tuple[Tensor, Tensor]:
     return torch.cat([master.detach().flatten() for master in exact]), weights(engine)
 
 
+@pytest.mark.usefixtures("way")
 def test_the_step_is_what_adamw_on_masters_does(group: Group) -> None:
     ours, plain = engine(group), engine(group)
     start = masters(ours)
-    for _ in range(3):
+    take(ours)
+    torch.testing.assert_close(masters(ours), plainly(plain, 1)[0], rtol=1e-5, atol=1e-6)
+    plain.close()
+    plain = engine(group)
+    for _ in range(2):
         take(ours)
     expected, rounded = plainly(plain, 3)
-    assert float((expected - start).abs().max()) > 1e-2
-    torch.testing.assert_close(masters(ours), expected, rtol=1e-5, atol=1e-6)
-    assert torch.equal(weights(ours), rounded)
+    # A master that lies between two numbers of half precision may be rounded to either, and gradients differ from then.
+    assert float((masters(ours) - expected).norm()) < 0.01 * float((expected - start).norm())
+    assert float((weights(ours) - rounded).float().norm()) < 0.02 * float((expected - start).norm())
     ours.close()
     plain.close()
 
 
+@pytest.mark.usefixtures("way")
 def test_it_is_deepspeeds_own(group: Group) -> None:
     ours, theirs = engine(group), engine(group)
     wrapper: Any = theirs.deepspeed.optimizer
@@ -97,6 +116,7 @@ def test_it_is_deepspeeds_own(group: Group) -> None:
     theirs.close()
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("scale", [float("nan"), float("inf")])
 def test_gradients_that_are_no_numbers_change_nothing(group: Group, scale: float) -> None:
     ours = engine(group)
@@ -122,3 +142,23 @@ def test_without_clipping_long_gradients_stay_long() -> None:
     assert adam.state[master]["exp_avg_sq"].tolist() == [450.0, 800.0]  # half of the squares
     assert [each.grad for each in (weight, master)] == [None, None]
     assert torch.equal(weight, master.bfloat16())
+
+
+@pytest.mark.slow  # a compiler runs
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
+def test_one_compilation_serves_tensors_of_all_sizes() -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    for size in (7, 33, 1000, 64):
+        torch.manual_seed(size)
+        master, gradient = torch.randn(size), torch.randn(size).bfloat16()
+        plain = master.clone().requires_grad_()
+        plain.grad = gradient.float() / 2
+        adam = torch.optim.AdamW([plain], lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.5)
+        adam.step()
+        weight, mean, square = torch.zeros(size, dtype=torch.bfloat16), torch.zeros(size), torch.zeros(size)
+        numbers = [2.0, 1.0, 0.1 / 0.1, 0.01**-0.5, 1 - 0.1 * 0.5, 0.1, 0.01, 1e-8]
+        fused(_update)(weight, master, gradient, mean, square, *(torch.tensor(number) for number in numbers))
+        torch.testing.assert_close(master, plain.detach(), rtol=1e-5, atol=1e-6)
+        assert torch.equal(weight, master.bfloat16())
+    assert counters["stats"]["unique_graphs"] == 1

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import cache, partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._dynamo.utils import counters
 
-from trainables import log_probs
+from trainables import compiled, log_probs
 from trainables.log_probs import log_probs_of
 
 
@@ -66,3 +70,42 @@ def test_no_tokens() -> None:
 def test_what_is_not_finite_stays_so() -> None:
     logits = torch.tensor([[float("nan"), 0.0], [float("inf"), 0.0]])
     assert not log_probs_of(logits, torch.tensor([0, 1])).isfinite().any()
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "aot_eager",
+        pytest.param(
+            "inductor",
+            marks=[pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="it needs g++ on a CPU")],
+        ),
+    ],
+)
+def test_compiled_it_is_the_same_and_compiled_once_for_all_lengths(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setattr(log_probs, "compiles", lambda device: True)
+    monkeypatch.setattr(compiled, "_compiled", cache(partial(torch.compile, backend=backend)))
+    for tokens in (5, 9, 17, 6):
+        torch.manual_seed(tokens)
+        logits = (4 * torch.randn(tokens, 300)).bfloat16().requires_grad_()
+        targets, weights = torch.randint(0, 300, (tokens,)), torch.randn(tokens)
+        log_probs_of(logits.detach(), targets)  # nothing is compiled for it
+        found = log_probs_of(logits, targets)
+        (found * weights).sum().backward()  # type: ignore[no-untyped-call]
+        values, gradient = reference(logits, targets, weights)
+        torch.testing.assert_close(found.double(), values, rtol=1e-5, atol=1e-5)
+        assert logits.grad is not None and logits.grad.dtype == torch.bfloat16
+        torch.testing.assert_close(logits.grad.double(), gradient, rtol=1e-2, atol=1e-5)
+        assert counters["stats"]["unique_graphs"] == 2  # forward and backward
+
+
+def test_where_it_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_compiling", set())
+    assert not compiled.compiles(torch.device("cuda"))
+    monkeypatch.setattr(compiled, "_compiling", {True})
+    assert compiled.compiles(torch.device("cuda"))
+    assert not compiled.compiles(torch.device("cpu"))
