@@ -148,6 +148,24 @@ class Hyperparameters(Frozen):
     seed: int = Field(default=0, ge=0)
 
 
+class LimitConfig(Frozen):
+    """What a metric of a front checkpoint must keep to, both ends included; null: no limit on that side."""
+
+    metric: str
+    low: float | None = None
+    high: float | None = None
+    scale: float = Field(default=1.0, gt=0, description="length of the metric's range: violations are counted in it")
+
+
+class DecisionConfig(Frozen):
+    """What a sweep decides by after an epoch. Only a checkpoint that may be on its front is evaluated on the rest."""
+
+    metrics: tuple[str, ...] = Field(description="what the decision reads")
+    objectives: tuple[tuple[str, Literal["max", "min"]], ...] = Field(min_length=1)
+    limits: tuple[LimitConfig, ...] = ()
+    floor: float = Field(description="least utility_ratio of a front checkpoint")
+
+
 class TrialConfig(Frozen):
     """One trial: hyper-parameters, the prepared artefacts it reads and the folder it writes."""
 
@@ -167,3 +185,8 @@ class TrialConfig(Frozen):
     lora: LoraConfig | None = None
     refusals: str | None = Field(default=None, description="file of refusals, one a line; null: the built-in ones")
     folder: str = Field(description="where this trial keeps its epochs; shared storage")
+    decision: DecisionConfig | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="null: every epoch is evaluated whole",
+    )

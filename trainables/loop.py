@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,11 @@ from trainables.compiled import cache_compiled
 from trainables.config import TrialConfig
 from trainables.data.splitting import digest_rows
 from trainables.engine import Engine
-from trainables.evaluation import compare, evaluate
+from trainables.evaluation import Evaluation, compare
+from trainables.evaluation.candidates import is_candidate
+from trainables.evaluation.depth import examined
+from trainables.evaluation.evaluate import Examination
+from trainables.evaluation.needs import Needs, needs_of
 from trainables.feed import Feed
 from trainables.group import Group
 from trainables.methods import METHODS
@@ -114,7 +119,7 @@ class Trial:
         metrics: dict[str, Any] = {"epoch": epoch, **self._train(epoch)}
         metrics["train_seconds"] = time.monotonic() - started
         metrics["tokens_per_second"] = metrics.pop("tokens") / metrics["train_seconds"]
-        found, samples = self._evaluate(finite=math.isfinite(metrics["loss"]))
+        found, samples = self._evaluate(epoch, finite=math.isfinite(metrics["loss"]))
         metrics |= found
         metrics |= self.memory.metrics()
         self._write(epoch, {"metrics": metrics, "samples": samples})
@@ -143,15 +148,19 @@ class Trial:
         retain_rows = 0 if self.method.retain == "none" else len(self.rows.retain)
         return epoch_steps(len(self.rows.forget), retain_rows, self.hyper.batch_size, self.hyper.seed, epoch)
 
-    def _evaluate(self, finite: bool) -> tuple[dict[str, float], list[dict[str, str]]]:
+    def _evaluate(self, epoch: int, finite: bool) -> tuple[dict[str, float], list[dict[str, str]]]:
         """Metrics and samples of the model as it is. A loss that is not finite has no metrics worth the time."""
         config, baseline = self.config, self.resident.baseline(self.config.baseline)
         untouched = baseline["target"]["metrics"]
         if not finite:
             return dict.fromkeys(untouched, math.nan), []
+
+        def compared(evaluation: Evaluation) -> dict[str, float]:
+            return compare(evaluation, baseline["yardstick"], untouched["model_utility"])
+
         self.engine.model.eval()
         with self.engine.as_saved():
-            evaluation = evaluate(
+            examination = Examination(
                 self.engine.model,
                 self.loaded.tokenizer,
                 config.template,
@@ -159,7 +168,26 @@ class Trial:
                 config.evaluation,
                 self.group,
             )
-        return compare(evaluation, baseline["yardstick"], untouched["model_utility"]), list(evaluation.samples)
+            needs = None if epoch == config.max_epochs else self._needs
+            return examined(examination, compared, needs, lambda metrics: self._is_candidate(epoch, metrics))
+
+    @cached_property
+    def _needs(self) -> Needs | None:
+        """Of the decision that follows an epoch; None where every epoch is evaluated whole."""
+        decision = self.config.decision
+        if decision is None:
+            return None
+        return needs_of(self.rows.split.evaluation, self.config.evaluation, decision.metrics)
+
+    def _is_candidate(self, epoch: int, metrics: dict[str, float]) -> bool:
+        """Whether the epoch may be on the front, as far as the epochs before it tell. The same on every rank."""
+        decision = self.config.decision
+
+        def judged() -> bool:
+            records = (self.folder.record(one) or {"metrics": {}} for one in range(1, epoch))
+            return decision is None or is_candidate(decision, (one["metrics"] for one in records), metrics)
+
+        return bool(first(self.group, judged))
 
     def _write(self, epoch: int, record: dict[str, Any]) -> None:
         partial = self.folder.partial(epoch)

@@ -182,6 +182,7 @@ def missing(spec: SweepSpec, root: Path) -> list[dict[str, Any]]:
 
 def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters: Any, folder: Path) -> TrialConfig:
     """The complete configuration of one trial."""
+    from letheon.deciding import decision_of
     from trainables.config import TrialConfig
 
     return TrialConfig(
@@ -201,4 +202,5 @@ def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters
         lora=spec.trial.lora,
         refusals=spec.trial.refusals,
         folder=str(folder),
+        decision=decision_of(spec),
     )

@@ -1,6 +1,7 @@
 """A sweep that is resumed must be the one that was begun: its file by its fields, its data and models by their digests.
 
-Pure functions of the journal's rows. What only says how long, how often or how patiently a sweep runs may change.
+Pure functions of the journal's rows. What only says how long, how often, how patiently or how thoroughly a sweep runs
+may change.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from letheon.errors import LetheonError
 from letheon.records import Row, jsonable
 from letheon.redact import redact
 
-FREE = ("budget", "trial.max_failures", "trial.epoch_minutes")
+FREE = ("budget", "trial.max_failures", "trial.epoch_minutes", "scheduler.evaluate")
 """What may be changed in the file of a sweep that has begun, by the beginning of its path."""
 
 GROUND = ("benchmark_digest", "target_digest", "retain_digest")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from trainables.data.rows import EvalSet, Role, Row
 from trainables.evaluation.details import SetDetails
@@ -60,6 +60,19 @@ class Reading(NamedTuple):
     instead: int | None = None
 
 
+Kind: TypeAlias = Literal["read", "written", "norms", "task"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class Part(NamedTuple):
+    """What can be left out of an evaluation: teacher-forced answers of a set (`read`; what follows needs them), its
+    own answers (`written`), gradient norms of its answers (`norms`); or (`task`) a task of the harness.
+    """
+
+    kind: Kind
+    name: str
+
+
 def pair_of(row: Row) -> Pair:
     """A row's question and answer."""
     return Pair(row.question, row.answer, row.raw)
@@ -78,11 +91,24 @@ class Asked:
         self.roles: dict[str, Role] = {name: "forget" if name == "forget" else rows.role for name, rows in sets.items()}
         close = [name for name, role in self.roles.items() if role != "utility" or name == "retain"]
         self._compared_sets = self._membership_sets()
-        self.pairs = [pair for rows in sets.values() for row in rows.rows for pair in _pairs_of(row)]
-        self.closely = self._answers_of(close)
-        self.compared = self._answers_of(self._compared_sets)
+        self.pairs = self.pairs_of(sets)
+        self.closely = self.answers_of(close)
+        self.compared = self.answers_of(self._compared_sets)
 
-    def _answers_of(self, names: Sequence[str]) -> list[Pair]:
+    def parts(self, gradient_norm: bool = False, tasks: Sequence[str] = ()) -> frozenset[Part]:
+        """Everything that a whole evaluation has."""
+        read = {Part("read", name) for name in self._sets}
+        written = {Part("written", name) for name, rows in self._sets.items() if rows.generate}
+        norms = {Part("norms", name) for name in self._compared_sets if gradient_norm}
+        return frozenset(read | written | norms | {Part("task", task) for task in tasks})
+
+    def pairs_of(self, names: Collection[str]) -> list[Pair]:
+        """Questions and all their answers, in the order of the sets."""
+        sets = [rows for name, rows in self._sets.items() if name in names]
+        return [pair for rows in sets for row in rows.rows for pair in _pairs_of(row)]
+
+    def answers_of(self, names: Collection[str]) -> list[Pair]:
+        """Questions and their own answers, in the order of `names`."""
         return [pair_of(row) for name in names for row in self._sets[name].rows]
 
     def _membership_sets(self) -> list[str]:
@@ -93,10 +119,12 @@ class Asked:
         named = [name for name, role in roles.items() if role == "members"]
         return [*(named or ["forget"]), *(name for name, role in roles.items() if role == "holdout")]
 
-    def prompts(self, readings: Mapping[Pair, Reading]) -> Iterator[Prompt]:
-        """Questions worth a generation: a NaN model would only be waited for, token by token, to its longest answer."""
-        for rows in self._sets.values():
-            if rows.generate:
+    def prompts(self, readings: Mapping[Pair, Reading], names: Collection[str] | None = None) -> Iterator[Prompt]:
+        """Questions (of the sets in `names`) worth a generation: a NaN model would only be waited for, token by token,
+        to its longest answer.
+        """
+        for name, rows in self._sets.items():
+            if rows.generate and (names is None or name in names):
                 for row in rows.rows:
                     if not math.isnan(readings[pair_of(row)].loss):
                         yield prompt_of(row, rows.max_new_tokens, rows.stop)
@@ -107,22 +135,26 @@ class Asked:
         readings: Mapping[Pair, Reading],
         norms: Mapping[Pair, float],
         generated: Mapping[Prompt, str],
+        parts: Collection[Part] | None = None,
     ) -> SetDetails:
-        """The set of that name, row by row."""
-        rows = self._sets[name]
+        """The set of that name, row by row; of `parts` only, if they are given."""
+        rows, role = self._sets[name], self.roles[name]
+        if parts is not None and Part("read", name) not in parts:
+            return SetDetails(role=role, multiple_choice=rows.multiple_choice, rouge=rows.rouge)
         read = [readings[pair_of(row)] for row in rows.rows]
-        prompts = [prompt_of(row, rows.max_new_tokens, rows.stop) for row in rows.rows] if rows.generate else []
+        written = rows.generate and (parts is None or Part("written", name) in parts)
+        prompts = [prompt_of(row, rows.max_new_tokens, rows.stop) for row in rows.rows] if written else []
         texts = [generated.get(prompt, "") for prompt in prompts]
         return SetDetails(
-            role=self.roles[name],
+            role=role,
             multiple_choice=rows.multiple_choice,
             rouge=rows.rouge,
             loss=[reading.loss for reading in read],
             tokens=[reading.answer_tokens for reading in read],
             paraphrase_loss=_paraphrase_losses(rows, readings),
             perturbed_losses=_perturbed_losses(rows, readings),
-            generated=texts if rows.generate else None,
-            **(_rouge(rows, read, texts) if rows.generate else {}),
+            generated=texts if written else None,
+            **(_rouge(rows, read, texts) if written else {}),
             **_memorisation(read),
             attacks=_attacks(rows, read, norms) if name in self._compared_sets else {},
         )
@@ -180,6 +212,6 @@ def _attacks(rows: EvalSet, read: Sequence[Reading], norms: Mapping[Pair, float]
         "min_k": [each.min_k for each in tokens],
         "min_k_plus_plus": [each.min_k_plus_plus for each in tokens if each.min_k_plus_plus is not None],
     }
-    if norms:
+    if all(pair_of(row) in norms for row in rows.rows):
         attacks["gradnorm"] = [norms[pair_of(row)] for row in rows.rows]
     return attacks

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trainables.config import EvaluationConfig
 from trainables.data.rows import EvalSet, Split
-from trainables.evaluation.asked import Asked
+from trainables.evaluation.asked import KINDS, Asked, Pair, Part, Prompt, Reading
 from trainables.evaluation.details import Details
+from trainables.evaluation.harness import harness_key
 from trainables.evaluation.record import Evaluation
 from trainables.evaluation.summary import summarise
 from trainables.group import Group
@@ -41,34 +42,85 @@ def evaluate(
     evaluation mode for the time. Raises ValueError for a set that is empty, or whose rows differ in the number of
     wrong answers; and for tasks of the lm-evaluation-harness where it is not installed.
     """
-    from trainables.evaluation.answering import answers
-    from trainables.evaluation.examinee import Examinee
-    from trainables.evaluation.gradient_norms import gradient_norms
-    from trainables.evaluation.harness import harness_metrics
-    from trainables.evaluation.reading import read_answers
+    examination = Examination(model, tokenizer, template, split, settings, group)
+    examination.measure(examination.parts)
+    return examination.evaluation()
 
-    start = time.perf_counter()
-    sets = dict(split.evaluation)
-    for name, rows in sets.items():
-        _check(name, rows)
-    asked = Asked(sets)
-    training = model.training
-    model.eval()
-    try:
-        examinee = Examinee(model, tokenizer, template, settings, group)
-        readings = read_answers(examinee, asked.pairs, asked.closely, asked.compared)
-        norms = gradient_norms(examinee, asked.compared) if settings.gradient_norm else {}
-        generated = answers(examinee, asked.prompts(readings), readings)
+
+class Examination:
+    """An evaluation in steps: whatever was measured in one step need not be measured in the next. Otherwise `evaluate`.
+
+    `parts`: everything that there is to measure. The weights must not change between the steps.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        template: str,
+        split: Split,
+        settings: EvaluationConfig,
+        group: Group,
+    ) -> None:
+        from trainables.evaluation.examinee import Examinee
+
+        self.sets = dict(split.evaluation)
+        for name, rows in self.sets.items():
+            _check(name, rows)
+        self.settings, self.group = settings, group
+        self._model, self._tokenizer = model, tokenizer
+        self._examinee = Examinee(model, tokenizer, template, settings, group)
+        self._asked = Asked(self.sets)
+        self.parts = self._asked.parts(settings.gradient_norm, settings.harness)
+        self._measured: set[Part] = set()
+        self._readings: dict[Pair, Reading] = {}
+        self._norms: dict[Pair, float] = {}
+        self._generated: dict[Prompt, str] = {}
+        self._tasks: dict[str, float] = {}
+        self._seconds = 0.0
+
+    def measure(self, parts: Collection[Part]) -> None:
+        """Measure those of the parts that have not been measured. All ranks ask for the same."""
+        start = time.perf_counter()
+        new = [part for part in parts if part not in self._measured]
+        training = self._model.training
+        self._model.eval()
+        try:
+            self._measure({kind: {part.name for part in new if part.kind == kind} for kind in KINDS})
+        finally:
+            self._model.train(training)
+        self._measured.update(new)
+        self._seconds += time.perf_counter() - start
+
+    def _measure(self, names: Mapping[str, Collection[str]]) -> None:
+        from trainables.evaluation.answering import answers
+        from trainables.evaluation.gradient_norms import gradient_norms
+        from trainables.evaluation.harness import harness_metrics
+        from trainables.evaluation.reading import read_answers
+
+        asked, examinee, readings = self._asked, self._examinee, self._readings
+        pairs = [pair for pair in asked.pairs_of(names["read"]) if pair not in readings]
+        readings |= read_answers(examinee, pairs, asked.closely, asked.compared) if pairs else {}
+        normed = asked.answers_of([name for name in self.sets if name in names["norms"]])
+        unknown = [pair for pair in normed if pair not in self._norms]
+        self._norms |= gradient_norms(examinee, unknown) if unknown else {}
+        prompts = [prompt for prompt in asked.prompts(readings, names["written"]) if prompt not in self._generated]
+        self._generated |= answers(examinee, prompts, readings) if names["written"] else {}
+        tasks = [task for task in self.settings.harness if task in names["task"]]
         sound = any(not math.isnan(reading.loss) for reading in readings.values())
-        extra = harness_metrics(model, tokenizer, settings.harness) if sound else _lost(settings.harness)
-    finally:
-        model.train(training)
-    details = {name: asked.details(name, readings, norms, generated) for name in sets}
-    return Evaluation(
-        metrics=summarise(details) | extra | {"eval_seconds": max(group.gather([time.perf_counter() - start]))},
-        details=details,
-        samples=list(_samples(sets, details)),
-    )
+        self._tasks |= harness_metrics(self._model, self._tokenizer, tasks) if sound else _lost(tasks)
+
+    def evaluation(self) -> Evaluation:
+        """What the parts that were measured say. All ranks call it together."""
+        details = {
+            name: self._asked.details(name, self._readings, self._norms, self._generated, self._measured)
+            for name in self.sets
+        }
+        return Evaluation(
+            metrics=summarise(details) | self._tasks | {"eval_seconds": max(self.group.gather([self._seconds]))},
+            details=details,
+            samples=list(_samples(self.sets, details)),
+        )
 
 
 def _check(name: str, rows: EvalSet) -> None:
@@ -83,7 +135,7 @@ def _check(name: str, rows: EvalSet) -> None:
 
 
 def _lost(tasks: Sequence[str]) -> dict[str, float]:
-    return {f"harness_{task}": math.nan for task in tasks}
+    return {harness_key(task): math.nan for task in tasks}
 
 
 def _samples(sets: Mapping[str, EvalSet], details: Details) -> Iterator[dict[str, str]]:

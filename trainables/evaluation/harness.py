@@ -16,6 +16,11 @@ MAIN_METRICS = ("acc_norm", "acc", "exact_match", "f1", "bleu", "word_perplexity
 """Which of a task's metrics is reported: the first of these that it has, else its first number."""
 
 
+def harness_key(task: str) -> str:
+    """The metric that a task or group of tasks gives."""
+    return f"harness_{task}"
+
+
 def harness_metrics(
     model: Any, tokenizer: Any, tasks: Sequence[str], batch_size: int = 8, task_manager: Any = None
 ) -> dict[str, float]:
@@ -42,7 +47,7 @@ def harness_metrics(
         except (KeyError, ValueError) as error:
             raise ValueError(f"harness={list(tasks)}: {error}; must be tasks that `lm-eval ls tasks` lists") from error
     results = {} if found is None else found["results"]
-    return {f"harness_{task}": main_metric(results.get(task, {})) for task in tasks}
+    return {harness_key(task): main_metric(results.get(task, {})) for task in tasks}
 
 
 def main_metric(results: Mapping[str, Any]) -> float:

@@ -46,10 +46,10 @@ def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
 
 
 def metric_names(rows: Sequence[Row], goals: Goals) -> list[str]:
-    """The objectives, the utility's share of the target's, and those headlines that any first report has."""
-    first: Metrics = next((row["metrics"] for row in rows if row["kind"] == "report"), {})
+    """The objectives, the utility's share of the target's, and those headlines that any report has."""
+    told = {name for row in rows if row["kind"] == "report" for name in row["metrics"]}
     wanted = (goals.x.metric, goals.y.metric, "utility_ratio", *HEADLINES)
-    return list(dict.fromkeys(name for name in wanted if name in wanted[:3] or name in first))
+    return list(dict.fromkeys(name for name in wanted if name in wanted[:3] or name in told))
 
 
 def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:

@@ -34,6 +34,10 @@ class SchedulerConfig(Frozen):
     mode: Literal["max", "min"] = "max"
     min_rung_size: int = Field(default=3, ge=1, description="a rung with fewer records stops nobody")
     collapse: CollapseConfig | None = Field(default_factory=CollapseConfig)
+    evaluate: Literal["full", "decision"] = Field(
+        default="full",
+        description="after each epoch all metrics; or what decides, the rest only for what may be on the front",
+    )
 
     @model_validator(mode="after")
     def _grace_fits(self) -> SchedulerConfig:

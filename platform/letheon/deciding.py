@@ -1,0 +1,55 @@
+"""What a trial is told of the decision that follows an epoch, so that its evaluations go no deeper than that needs.
+
+Plain data made of scheduler and goals; trials apply it (`trainables.evaluation.candidates`) without knowing either.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from letheon.objectives import Goals, Limit
+from letheon.spec_objectives import goals_of
+
+if TYPE_CHECKING:
+    from letheon.schedulers import SchedulerConfig
+    from letheon.spec import SweepSpec
+    from trainables.config import DecisionConfig, LimitConfig
+
+
+def decision_of(spec: SweepSpec) -> DecisionConfig | None:
+    """None where every epoch is evaluated whole.
+
+    So it is, whatever the file says, with several seeds: the means of their metrics have a front of their own, whose
+    points no single trial can tell; and in the synthetic experiment, whose metrics all come from one pass.
+    """
+    from letheon import synthetic
+
+    if spec.scheduler.evaluate == "full" or len(spec.seeds) > 1 or spec.benchmark.name == synthetic.NAME:
+        return None
+    return decision(spec.scheduler, goals_of(spec))
+
+
+def decision(scheduler: SchedulerConfig, goals: Goals) -> DecisionConfig:
+    """What the scheduler and the front read of a report.
+
+    Goals that need audits choose among the front that the search found, so what may be on theirs may be on that.
+    """
+    from trainables.config import DecisionConfig
+
+    seen = goals.before_audit
+    read = (axis.metric for axis in seen.axes)
+    metrics = (*scheduler.required(seen), *read, "utility_ratio", *(limit.metric for limit in seen.limits))
+    return DecisionConfig(
+        metrics=tuple(dict.fromkeys(metrics)),
+        objectives=tuple((axis.metric, axis.better) for axis in seen.axes),
+        limits=tuple(map(_limit, seen.limits)),
+        floor=seen.floor,
+    )
+
+
+def _limit(limit: Limit) -> LimitConfig:
+    from trainables.config import LimitConfig
+
+    low, high = (end if math.isfinite(end) else None for end in (limit.low, limit.high))
+    return LimitConfig(metric=limit.metric, low=low, high=high, scale=limit.scale)
