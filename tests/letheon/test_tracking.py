@@ -219,6 +219,16 @@ def test_a_metric_that_is_not_finite_is_nan_and_named(store: str, study: str, tm
     assert "note" not in record["points"] and "flag" not in record["points"]
 
 
+def test_a_metric_that_was_not_measured_at_an_epoch_has_no_point_there(store: str, study: str, tmp_path: Path) -> None:
+    rows = story()
+    first = next(row for row in rows if row["kind"] == "report" and row["trial"] == "t000")
+    first["metrics"]["forget_rouge"] = 0.25
+    tracker(tmp_path, study, store).sync(rows)
+    points = histories(store, study)["t000"]["points"]
+    assert [(step, value) for step, _, value in points["forget_rouge"]] == [(1, 0.25)]
+    assert [step for step, _, _ in points["model_utility"]] == [0, 1, 2, 3]
+
+
 def test_batches_stay_within_the_limits_of_mlflow(store: str, study: str, tmp_path: Path) -> None:
     tale = Story()
     tale.add("sweep", state="running", info={f"key{i}": "x" * 9000 for i in range(150)})

@@ -48,7 +48,9 @@ def begun(folder: Path) -> list[dict[str, Any]]:
 def test_the_same_file_goes_on_and_so_does_one_with_more_budget(tmp_path: Path) -> None:
     rows = begun(tmp_path)
     require_same_spec(rows, spec(tmp_path), "small")
-    require_same_spec(rows, spec(tmp_path, "budget.trials=60", "trial.max_failures=5"), "small")
+    require_same_spec(
+        rows, spec(tmp_path, "budget.trials=60", "trial.max_failures=5", "scheduler.evaluate=decision"), "small"
+    )
     require_same_spec([], spec(tmp_path), "small")
 
 

@@ -57,6 +57,29 @@ def test_all_that_a_trial_reports_is_documented(folder: Path) -> None:
         assert {name for name in unknown if not name.startswith(("holdout_", "members_"))} == set()
 
 
+def epochs_of(folder: Path, name: str) -> list[dict[str, float]]:
+    found: list[dict[str, float]] = json.loads((folder / f"{name}.json").read_text())
+    return [{key: value for key, value in one.items() if not any(part in key for part in MEASURED)} for one in found]
+
+
+def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(folder: Path) -> None:
+    whole, deciding = epochs_of(folder, "whole"), epochs_of(folder, "deciding")
+    for deep, shallow in zip(whole, deciding, strict=True):
+        assert shallow == pytest.approx({key: deep[key] for key in shallow}, rel=1e-6, abs=1e-6, nan_ok=True)
+    depths = [len(one) for one in deciding]
+    assert depths[0] == depths[-1] == len(whole[0]), "nothing excels the first epoch, and the last is always whole"
+    assert min(depths[1:-1]) < len(whole[0])
+    missing = {key for deep, shallow in zip(whole, deciding, strict=True) for key in deep.keys() - shallow.keys()}
+    assert missing > {"forget_rouge", "privleak"}
+    assert missing.isdisjoint({"log10_forget_quality", "model_utility", "utility_ratio", "forget_probability"})
+
+
+def test_a_trial_that_went_on_from_its_folder_went_as_deep(folder: Path) -> None:
+    again, deciding = epochs_of(folder, "again"), epochs_of(folder, "deciding")
+    for one, other in zip(again, deciding, strict=True):
+        assert one == pytest.approx(other, rel=0, abs=0, nan_ok=True)
+
+
 def test_peak_and_prediction_are_recorded_together(folder: Path) -> None:
     for method in METHODS:
         found = report(folder, method, "cold")

@@ -30,13 +30,13 @@ EPOCHS = 1
 
 
 class Reports:
-    """The channel of a trial that nobody stops."""
+    """The channel of a trial that is stopped after some epochs."""
 
-    def __init__(self) -> None:
-        self.found: list[dict[str, Any]] = []
+    def __init__(self, epochs: int = EPOCHS) -> None:
+        self.epochs, self.found = epochs, list[dict[str, Any]]()
 
     def may_run(self, epoch: int) -> bool:
-        return epoch <= EPOCHS
+        return epoch <= self.epochs
 
     def report(self, epoch: int, metrics: dict[str, Any]) -> None:
         self.found.append(metrics)
@@ -96,4 +96,22 @@ def process(_: int, path: str) -> None:
         with placed(place):
             for method in METHODS:
                 run(f"{method}-{place}".replace("_", "-"), method, used)
+    trials_of_both_depths(folder, spec, prepared)
     torch.distributed.destroy_process_group()
+
+
+def trials_of_both_depths(folder: Path, spec: SweepSpec, prepared: Prepared) -> None:
+    """One that gets worse by the epoch, evaluated whole, as deep as the decision needs, and so in two attempts."""
+    hyper = Hyperparameters(method="ga", forget_fraction=FRACTION, learning_rate=2e-3, batch_size=8, warmup_epochs=0)
+    resident = Resident()
+    for name, depth, attempts in (
+        ("whole", "full", (4,)),
+        ("deciding", "decision", (4,)),
+        ("again", "decision", (2, 4)),
+    ):
+        scheduler = spec.scheduler.model_copy(update={"evaluate": depth})
+        config = trial_config(spec.model_copy(update={"scheduler": scheduler}), prepared, name, hyper, folder / name)
+        for epochs in attempts:
+            reports = Reports(epochs)
+            run_trial(config, resident, Group(), reports)
+        (folder / f"{name}.json").write_text(json.dumps(reports.found))

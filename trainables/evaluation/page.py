@@ -12,8 +12,9 @@ _HEAD = """# Metrics
 
 What an evaluation reports, by name. A sweep's `objectives` and `constraints` may be any metric of the first two tables;
 *range* is what fronts and hypervolumes scale it to, worst end first. A metric that a benchmark's data cannot support is
-absent: no wrong answers, no truth ratios; no holdout set, no membership inference. A model that gives no distribution
-any more (NaN weights) has NaN.
+absent: no wrong answers, no truth ratios; no holdout set, no membership inference. With `scheduler.evaluate: decision`
+so is, at epochs that cannot be on the front, what no decision reads. A model that gives no distribution any more (NaN
+weights) has NaN.
 
 Definitions are those of TOFU's and open-unlearning's published code (arXiv 2401.06121, 2506.12618), so numbers compare.
 They differ on purpose in four places. An answer none of which is extracted has extraction strength 0, not 1 / n. Rows

@@ -77,6 +77,17 @@ def test_sweeps_with_little_to_show_have_pages(make: Any, more: dict[str, Any]) 
         json.dumps(trial_view(known, trial["id"]), allow_nan=False)
 
 
+def test_what_was_not_measured_at_an_epoch_is_shown_as_nothing() -> None:
+    tale = _no_report()
+    for epoch in (1, 2, 3):
+        tale.report("t000", epoch, -3.0, 0.5)
+    tale.rows[-2]["metrics"]["forget_rouge"] = 0.25
+    known = record(tale.rows, "running")
+    (trial,) = trial_columns(known.rows, known.goals)
+    assert trial["metrics"]["forget_rouge"] == [None, None, 0.25, None]
+    assert trial_view(known, "t000")["metrics"]["values"]["forget_rouge"] == [None, None, 0.25, None]
+
+
 heights = st.tuples(st.integers(-6, 0).map(float), st.integers(48, 60).map(lambda y: y / 100))
 
 
