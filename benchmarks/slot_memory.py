@@ -47,7 +47,7 @@ METHODS: tuple[dict[str, Any], ...] = (
     {"method": "npo", "beta": 0.1},
     {"method": "npo_kl", "beta": 0.1, "retain_weight": 1.0},
 )
-PROCESSES = {"worker": "ray::RayTrainWorker", "controller": "ray::TrainController", "mailbox": "ray::Mailbox"}
+PROCESSES = {"worker": "ray::RayTrainWorker", "mailbox": "ray::Mailbox"}
 ROWS = 10
 
 

@@ -66,12 +66,16 @@ def serve(settings: dict[str, Any]) -> None:
     group, resident = Group(rank, size, ray.train.torch.get_device()), cache(_resident)
     mailbox: Any = ray.get_actor(settings["mailbox"], namespace=NAMESPACE)
     here = ray.get_runtime_context()
-    ray.get(mailbox.enlist.remote(rank, here.get_node_id(), here.current_actor))
+    # As bytes: of a handle itself the mailbox would import the class, and with it half a second of Ray Train.
+    worker = ray.cloudpickle.dumps(here.current_actor)
+    ray.get(mailbox.enlist.remote(rank, here.get_node_id(), worker))
     mark("worker joined its group")
     if settings["preload"]:
         preload()
-        gc.collect()
-        gc.freeze()  # what was imported stays: who looks for garbage after every job need not look through it
+    # What was imported stays: who looks for garbage after every job need not look through it. Nor does it pay to look
+    # now, for a quarter of a second: there are a few MB.
+    gc.freeze()
+    gc.enable()  # which it was not while all that was imported
     if rank == 0:
         mailbox.ready.remote()
     mark("worker is ready")

@@ -11,37 +11,45 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from letheon.leisure import LOWEST_PRIORITY
 
 log = logging.getLogger(__name__)
 
+_BEFOREHAND = "--num_prestart_python_workers="
+_NONE_BEFOREHAND = f"{_BEFOREHAND}0"
+
 WAIT_SECONDS = 10.0
 """How long the end of a session waits for a dashboard that is still starting, to end it as well."""
 
 
 @contextmanager
-def eager_head() -> Iterator[None]:
-    """`ray.init` within the block, if it starts a head at all, does not wait for the dashboard.
+def eager_head(meanwhile: Callable[[], object]) -> Iterator[None]:
+    """`ray.init` within the block, if it starts a head at all, does not wait for the dashboard, and calls `meanwhile`
+    rather than to wait for a second until its other processes are up.
 
     When the block is left the dashboard's process has been started, with the environment that the block has.
     """
     from ray._private import node, services
-    from ray._private.ray_constants import PROCESS_TYPE_DASHBOARD
+    from ray._private.ray_constants import PROCESS_TYPE_DASHBOARD, PROCESS_TYPE_RAYLET
 
     modules: tuple[Any, Any] = node, services
     originals, begun = (node.Node, services.start_ray_process), threading.Event()
 
     def start_process(command: Any, process_type: str, *args: Any, **options: Any) -> Any:
+        if process_type == PROCESS_TYPE_RAYLET:
+            # Otherwise it would start a process for every core, and `ray.init` wait for all of them (0.6 s). They start
+            # when there is something for them to do, which is at once.
+            command = [_NONE_BEFOREHAND if part.startswith(_BEFOREHAND) else part for part in command]
         started = originals[1](command, process_type, *args, **options)
         if process_type == PROCESS_TYPE_DASHBOARD:
             begun.set()
         return started
 
-    modules[0].Node, modules[1].start_ray_process = _eager(originals[0], begun), start_process
+    modules[0].Node, modules[1].start_ray_process = _eager(originals[0], begun, meanwhile), start_process
     try:
         yield
         begun.wait(WAIT_SECONDS)
@@ -49,13 +57,22 @@ def eager_head() -> Iterator[None]:
         modules[0].Node, modules[1].start_ray_process = originals
 
 
-def _eager(base: Any, begun: threading.Event) -> Any:
+def _eager(base: Any, begun: threading.Event, meanwhile: Callable[[], object]) -> Any:
+    from ray._private import services
+
     class EagerNode(base):  # type: ignore[misc]  # untyped
         def start_monitor(self) -> None:
             """One machine does not grow."""
 
         def start_log_monitor(self) -> None:
             """Nobody asked for workers' output."""
+
+        def start_ray_processes(self) -> None:
+            super().start_ray_processes()
+            meanwhile()
+            # Ray looks whether the node is there, and again a second later.
+            with suppress(TimeoutError):  # of which Ray will have more to say
+                services.wait_for_node(self.gcs_address, self._plasma_store_socket_name, WAIT_SECONDS)
 
         def start_api_server(self, **options: Any) -> None:
             self._up, self._over = threading.Event(), threading.Event()

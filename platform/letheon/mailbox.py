@@ -29,7 +29,7 @@ class Mailbox:
         self._short_at: int | None = None  # the start that ran out of memory first
         self._excused = 0  # starts that followed a node's notice
         self._nodes: dict[int, str] = {}
-        self._worker: Any = None
+        self._worker: bytes | None = None
         self._leaving = False
         self._reports: dict[int, Report] = {}
         self._failure: str | None = None
@@ -120,8 +120,8 @@ class Mailbox:
         """How often workers have taken the current job: 1 if none was lost since."""
         return self._starts
 
-    async def worker(self) -> Any:
-        """The handle of the process that works for this mailbox now (rank 0), None before the first."""
+    async def worker(self) -> bytes | None:
+        """The pickled handle of the process that works for this mailbox now (rank 0), None before the first."""
         return self._worker
 
     async def nodes(self) -> set[str]:
@@ -141,8 +141,8 @@ class Mailbox:
 
     # -- the workers' side (rank 0, but for `enlist`, `fail` and `ran_out_of_memory`)
 
-    async def enlist(self, rank: int, node: str, worker: Any) -> None:
-        """This rank is the actor `worker`, on that node, from now on."""
+    async def enlist(self, rank: int, node: str, worker: bytes | None) -> None:
+        """This rank is the actor whose pickled handle `worker` is, on that node, from now on."""
         self._nodes[rank] = node
         if rank == 0:
             self._worker = worker

@@ -116,7 +116,7 @@ class Workers:
             reason += "; no worker has begun: the cluster may lack free resources"
         ray.get(self.mailbox.fail.remote(generation, reason))
         if worker is not None:
-            ray.kill(worker)
+            ray.kill(ray.cloudpickle.loads(worker))
         return {"failed": reason}
 
     def close(self) -> None:

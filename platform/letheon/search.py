@@ -16,6 +16,7 @@ from letheon.preparation import Prepared, trial_config
 from letheon.records import Row
 from letheon.space import stratum
 from trainables.evaluation.catalog import metric_info
+from trainables.preload import collector_still
 
 if TYPE_CHECKING:
     from letheon.conductor import SharedConductor
@@ -109,15 +110,16 @@ class Places:
 
 def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: Callable[[], int], pool: Pool) -> None:
     """Run trials in the pool's workers, as many at a time as there is room for, until the conductor has no more."""
-    from ray import tune
+    with collector_still():
+        from ray import tune
 
-    from letheon.credentials import keep_credentials
-    from letheon.disk import require_room
-    from letheon.lost_nodes import LostNodes
-    from letheon.pointers import OldPointers
-    from letheon.schedulers.adapter import JournalScheduler
-    from letheon.searchers.adapter import JournalSearcher
-    from letheon.slot import Slot
+        from letheon.credentials import keep_credentials
+        from letheon.disk import require_room
+        from letheon.lost_nodes import LostNodes
+        from letheon.pointers import OldPointers
+        from letheon.schedulers.adapter import JournalScheduler
+        from letheon.searchers.adapter import JournalSearcher
+        from letheon.slot import Slot
 
     keep_credentials()
     storage = sweep.folder / "tune"

@@ -20,6 +20,7 @@ from typing import Any
 from letheon import scratch
 from letheon.closed import closed, forget_token, ray_folder
 from letheon.eager_head import eager_head
+from trainables.preload import collector_still
 from trainables.worker import NAMESPACE
 
 DISCOVERY = "prom_metrics_service_discovery.json"
@@ -38,10 +39,16 @@ WORKER_ENVIRONMENT = {
 DRIVER_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # Controllers are threads of this process: what they say goes where `train_here` sends it.
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Slots start all at once; Tune would start one after the other, and give up one that is starting for one that has
     # just become free, again and again while trials are shorter than a start. How many there are the searcher decides.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
+    # Ray's node asks its object store, which has just begun to listen, and again after this time: it was a second, of
+    # every other start. As many milliseconds in all as before.
+    "RAY_raylet_client_connect_timeout_milliseconds": "20",
+    "RAY_raylet_client_num_connect_attempts": "500",
     # Three files a trial that nothing reads, and an import of torch.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # The state of all trials, which a resumed sweep takes from its journal: written down at the start and at the end.
@@ -64,7 +71,8 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
     environment = worker_environment(gpus_per_worker)
     scratch.remove_stale()
     with _environment({**DRIVER_ENVIRONMENT, **environment}):
-        import ray
+        with collector_still():
+            import ray
 
         common: dict[str, Any] = {
             "namespace": NAMESPACE,
@@ -86,7 +94,7 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             # Prometheus finds files by a pattern in the last part of their path only: this one is beside the folder.
             found.symlink_to(ray_folder(folder) / DISCOVERY)
             # The dashboard serves the State API, without which Ray Train leaks placement groups.
-            with closed(folder), eager_head():
+            with closed(folder), eager_head(_import_trainer):
                 ray.init(
                     include_dashboard=True,
                     dashboard_host="127.0.0.1",
@@ -103,6 +111,12 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             _wait_for_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
             found.unlink(missing_ok=True)
+
+
+def _import_trainer() -> None:
+    """What the first workers need of this process: a second of imports."""
+    with collector_still():
+        import letheon.train_run  # noqa: F401 (to have been imported)
 
 
 @contextmanager

@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ray import tune
-
 from letheon.resident import ResidentSettings, ResidentWorkers, Workers, claimed
 from trainables.config import WorkersConfig
 from trainables.jobs import TrialJob
+from trainables.preload import collector_still
 from trainables.timeline import mark
+
+with collector_still():
+    from ray import tune
 
 POINTER = "epoch.json"
 IDLE_SECONDS = 20.0

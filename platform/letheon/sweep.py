@@ -31,6 +31,7 @@ from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
 from letheon.spec_objectives import goals_of
 from letheon.unchanged import begun_with, recorded, require_same_ground, require_same_spec
+from trainables.preload import collector_still
 from trainables.timeline import mark
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
             with pool_of(sweep.spec, room(), sweep.folder, room.joined) as pool:
                 if not any(row["kind"] == "trial" for row in journal.rows):
                     pool.grow(_slots(sweep, room))  # a sweep that goes on may have nothing to do; this one has
-                at_leisure(tracker.finish_check)  # while the workers start
+                with collector_still():
+                    at_leisure(tracker.finish_check)  # while the workers start
                 mark("records are open", sweep.logs)
                 with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
                     prepared, searched = _prepare_and_search(sweep, room, pool, journal, say)

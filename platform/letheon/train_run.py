@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.train import RunConfig, ScalingConfig
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
@@ -17,6 +18,7 @@ from ray.train.v2.api.config import FailureConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from letheon.meeting import torch_config
+from letheon.train_here import ControllerHere, log_to
 from trainables.worker import serve
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 
 
 NODE_LABEL = "ray.io/node-id"  # which Ray gives every node
+_NEEDLESS = (DatasetsCallback,)
+"""An actor that would hand out shards of data sets, of which there are none."""
+
+_NEEDLESS_HERE = (*_NEEDLESS, PlacementGroupCleanerCallback)
+"""And one that would clean up behind an actor that has died: the controller is none."""
 
 
 class ResidentTrainer(DataParallelTrainer):
@@ -33,25 +40,26 @@ class ResidentTrainer(DataParallelTrainer):
     controller: Any = None
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-        """As Ray's own, but for the callbacks and the policy."""
-        # An actor that would hand out shards of data sets, of which there are none.
-        arguments["callbacks"] = [each for each in arguments["callbacks"] if not isinstance(each, DatasetsCallback)]
-        # Processes of a node that this one has started have its environment; any other takes longer to start.
-        options: dict[str, Any] = {}
+        """As Ray's own, but for the callbacks, the policy, and where the controller is."""
+        needless = _NEEDLESS_HERE if self.fixed_nodes else _NEEDLESS
+        arguments["callbacks"] = [each for each in arguments["callbacks"] if not isinstance(each, needless)]
         if self.fixed_nodes:
             arguments["scaling_policy"] = FixedNodes(self.train_run_context.scaling_config)
-        else:
-            options["runtime_env"] = {"env_vars": get_env_vars_to_propagate()}
+            self.controller = ControllerHere(**arguments)
+            return self.controller.run()
         here = {NODE_LABEL: ray.get_runtime_context().get_node_id()}
-        actor: Any = ray.remote(num_cpus=0, label_selector=here, **options)(TrainController)
+        environment = {"env_vars": get_env_vars_to_propagate()}
+        actor: Any = ray.remote(num_cpus=0, label_selector=here, runtime_env=environment)(TrainController)
         self.controller = actor.remote(**arguments)
         ray.get(self.controller.run.remote())
         return ray.get(self.controller.get_result.remote())
 
     def abandon(self) -> None:
-        """End the run at once: `fit` raises, the workers die with their controller."""
-        if self.controller is not None:
-            ray.kill(self.controller)
+        """End the run at once: `fit` returns or raises, the workers die."""
+        if isinstance(self.controller, ControllerHere):
+            self.controller.abandon()
+        elif self.controller is not None:
+            ray.kill(self.controller)  # and they with it
 
 
 class FixedNodes(FixedScalingPolicy):
@@ -89,4 +97,6 @@ def trainer(name: str, settings: ResidentSettings) -> ResidentTrainer:
         ),
     )
     made.fixed_nodes = settings.fixed_nodes
+    if settings.fixed_nodes:
+        log_to(settings.logs / "train.log")
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -57,9 +58,9 @@ class Trials:
     def __init__(self, spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
         self._spec, self._prepared, self._folder = spec, prepared, folder
 
-    def settings(self, **changes: Any) -> ResidentSettings:
+    def settings(self, fixed_nodes: bool = True, **changes: Any) -> ResidentSettings:
         workers = self._spec.trial.workers_config.model_copy(update=changes)
-        return ResidentSettings(workers=workers, storage=self._folder / "train", logs=self._folder / "logs")
+        return ResidentSettings(workers, self._folder / "train", self._folder / "logs", fixed_nodes=fixed_nodes)
 
     def job(self, name: str, hyper: dict[str, Any]) -> TrialJob:
         parameters = Hyperparameters(forget_fraction=0.25, batch_size=8, **hyper)
@@ -86,8 +87,9 @@ def trials(spec: SweepSpec, prepared: Prepared, tmp_path: Path) -> Trials:
 
 
 @pytest.fixture
-def resident(trials: Trials) -> Iterator[ResidentWorkers]:
-    workers = ResidentWorkers(trials.settings())
+def resident(trials: Trials, request: pytest.FixtureRequest) -> Iterator[ResidentWorkers]:
+    """Of a Ray that this process has started; with the parameter False of one that nodes may join."""
+    workers = ResidentWorkers(trials.settings(getattr(request, "param", True)))
     yield workers
     workers.close()
 
@@ -128,12 +130,29 @@ def test_workers_have_one_holder_at_a_time_and_outlive_it(prepared: Prepared, po
         ray.get(holder.give_back.remote())
 
 
+@pytest.mark.parametrize("resident", [False], indirect=True)
 def test_only_the_workers_import_torch(trials: Trials, resident: ResidentWorkers) -> None:
     trials.run(resident, "only", GA, epochs=1)
     assert has_torch(pid_of_worker(resident))
     others = [actor["pid"] for name, actor in alive_actors().items() if not name.startswith("RayTrainWorker")]
     assert len(others) > 2
     assert not any(has_torch(pid) for pid in others)
+
+
+def test_on_one_machine_workers_and_their_mailbox_are_all_that_is_started(trials: Trials) -> None:
+    before = alive_actors()
+    workers = ResidentWorkers(trials.settings())
+    trials.run(workers, "only", GA, epochs=1)
+    started = alive_actors().keys() - before.keys()
+    workers.close()
+    assert sorted(name.split()[0] for name in started) == ["Mailbox", "RayTrainWorker"]
+
+
+def test_a_worker_looks_for_garbage_but_not_in_what_it_imported(trials: Trials, resident: ResidentWorkers) -> None:
+    trials.run(resident, "only", GA, epochs=1)
+    worker = ray.cloudpickle.loads(ray.get(resident.mailbox.worker.remote()))
+    assert ray.get(worker.execute.remote(gc.isenabled))
+    assert ray.get(worker.execute.remote(gc.get_freeze_count)) > 100_000
 
 
 def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resident: ResidentWorkers) -> None:
@@ -196,9 +215,10 @@ def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
         assert together[key] == pytest.approx(alone[key], rel=1e-3)
 
 
-def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trials) -> None:
+@pytest.mark.parametrize("fixed_nodes", [True, False])
+def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trials, fixed_nodes: bool) -> None:
     groups = open_placement_groups()
-    workers = ResidentWorkers(trials.settings())
+    workers = ResidentWorkers(trials.settings(fixed_nodes))
     trials.run(workers, "only", GA, epochs=1)
     pid = worker_pid(workers)
     assert pid is not None
@@ -210,6 +230,25 @@ def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trial
     wait_until(lambda: pid not in {actor["pid"] for actor in alive_actors().values()})
     wait_until(lambda: open_placement_groups() == groups)
     assert before
+
+
+@pytest.mark.parametrize("at", ["room", "start", "work"])
+def test_workers_that_cannot_leave_are_ended(trials: Trials, at: str) -> None:
+    """`at`: whether they wait for room on the machine, have just been started, or are stuck in a job."""
+    groups = open_placement_groups()
+    cpus = ray.cluster_resources()["CPU"] if at == "room" else 0.25  # the pool has a part of them
+    workers, pid = ResidentWorkers(trials.settings(cpus_per_worker=cpus)), None
+    wait_until(lambda: open_placement_groups() == groups + 1)
+    if at == "work":
+        generation = trials.submit(workers, "stuck", GA)
+        workers.run_epoch(generation, 1)
+        os.kill(pid := pid_of_worker(workers), signal.SIGSTOP)
+        workers.begin_epoch(generation, 2)
+    workers.close(patience=1.0)
+    assert not workers._thread.is_alive()
+    wait_until(lambda: pid is None or not process_exists(pid))
+    wait_until(lambda: open_placement_groups() == groups)
+    assert worker_pid(workers) is None
 
 
 class Holder:

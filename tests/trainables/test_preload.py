@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
-from trainables.preload import hidden
+from trainables.preload import collector_still, hidden
 
 SCRIPT = """
 import sys
@@ -33,3 +34,14 @@ def test_what_is_hidden_cannot_be_imported_and_what_is_there_stays() -> None:
 
     with hidden("tabnanny"):
         assert sys.modules["tabnanny"] is tabnanny
+
+
+def test_the_collector_is_still_within_the_block_and_then_as_it_was() -> None:
+    assert gc.isenabled()
+    with pytest.raises(KeyError), collector_still():
+        assert not gc.isenabled()
+        with collector_still():
+            pass
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled()
