@@ -4,7 +4,7 @@
 
 One resident worker takes one trial after another: four methods, two fractions, a new learning rate each, one epoch with
 its evaluation and its checkpoint, whose folder is then deleted. The tiniest of models, so that hundreds of trials take
-minutes. Memory is resident (VmRSS) of the worker, of Ray Train's controller and of the mailbox, after each trial;
+minutes. Memory is resident (VmRSS) of the worker and of the mailbox, after each trial;
 growth is the slope of a straight line through all trials but the first fifth, in KiB a trial.
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import sys
 import traceback
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def serve(settings: dict[str, Any]) -> None:
     mailbox: Any = ray.get_actor(settings["mailbox"], namespace=NAMESPACE)
     here = ray.get_runtime_context()
     # As bytes: of a handle itself the mailbox would import the class, and with it half a second of Ray Train.
-    worker = ray.cloudpickle.dumps(here.current_actor)
+    worker = pickle.dumps(here.current_actor)
     ray.get(mailbox.enlist.remote(rank, here.get_node_id(), worker))
     mark("worker joined its group")
     if settings["preload"]:

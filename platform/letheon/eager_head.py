@@ -72,7 +72,7 @@ def _eager(base: Any, begun: threading.Event, meanwhile: Callable[[], object]) -
             meanwhile()
             # Ray looks whether the node is there, and again a second later.
             with suppress(TimeoutError):  # of which Ray will have more to say
-                services.wait_for_node(self.gcs_address, self._plasma_store_socket_name, WAIT_SECONDS)
+                services.wait_for_node(self.gcs_address, self._plasma_store_socket_name, int(WAIT_SECONDS))
 
         def start_api_server(self, **options: Any) -> None:
             self._up, self._over = threading.Event(), threading.Event()

@@ -6,6 +6,7 @@ who decides whether it goes on is in the slot. Whoever starts workers ends them;
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 import uuid
@@ -116,7 +117,7 @@ class Workers:
             reason += "; no worker has begun: the cluster may lack free resources"
         ray.get(self.mailbox.fail.remote(generation, reason))
         if worker is not None:
-            ray.kill(ray.cloudpickle.loads(worker))
+            ray.kill(pickle.loads(worker))
         return {"failed": reason}
 
     def close(self) -> None:

@@ -85,7 +85,8 @@ def _controller(over: Event, places: list[Any]) -> Any:
         worker_group_cls = Group
 
         def _set_state(self, state: TrainControllerState) -> None:
-            super()._set_state(AbortedState() if over.is_set() else state)
+            aborted: Any = AbortedState
+            super()._set_state(aborted() if over.is_set() else state)
 
     return Controller
 
@@ -113,8 +114,8 @@ def _let_go(actor: Any) -> None:
         ray.kill(actor)
 
 
-worker_group.SynchronizationActor = _Nobody()
-group_state._shutdown_sync_actor = _let_go
+_modules: tuple[Any, Any] = worker_group, group_state
+_modules[0].SynchronizationActor, _modules[1]._shutdown_sync_actor = _Nobody(), _let_go
 
 
 def log_to(file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from letheon.pool import Pool, pool_of
 from letheon.preparation import Prepared, trial_config
 from letheon.preparers import prepare
 from letheon.resident import ResidentSettings, ResidentWorkers, claimed
+from letheon.session import node_resources
 from letheon.spec import SweepSpec, load_spec
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters
@@ -150,7 +152,7 @@ def test_on_one_machine_workers_and_their_mailbox_are_all_that_is_started(trials
 
 def test_a_worker_looks_for_garbage_but_not_in_what_it_imported(trials: Trials, resident: ResidentWorkers) -> None:
     trials.run(resident, "only", GA, epochs=1)
-    worker = ray.cloudpickle.loads(ray.get(resident.mailbox.worker.remote()))
+    worker = pickle.loads(ray.get(resident.mailbox.worker.remote()))
     assert ray.get(worker.execute.remote(gc.isenabled))
     assert ray.get(worker.execute.remote(gc.get_freeze_count)) > 100_000
 
@@ -202,7 +204,7 @@ def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
     trials: Trials, resident: ResidentWorkers, spec: SweepSpec
 ) -> None:
     alone = trials.run(resident, "alone", NPO_RT, epochs=1)[0]
-    sharded = {"workers": 2, "deepspeed": {"zero_optimization": {"stage": 3}}}
+    sharded: dict[str, Any] = {"workers": 2, "deepspeed": {"zero_optimization": {"stage": 3}}}
     trials._spec = spec.model_copy(update={"trial": spec.trial.model_copy(update=sharded)})
     pair = ResidentWorkers(trials.settings(**sharded))
     generation = trials.submit(pair, "together", NPO_RT)
@@ -236,7 +238,7 @@ def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trial
 def test_workers_that_cannot_leave_are_ended(trials: Trials, at: str) -> None:
     """`at`: whether they wait for room on the machine, have just been started, or are stuck in a job."""
     groups = open_placement_groups()
-    cpus = ray.cluster_resources()["CPU"] if at == "room" else 0.25  # the pool has a part of them
+    cpus = node_resources()[0]["CPU"] if at == "room" else 0.25  # the pool has a part of them
     workers, pid = ResidentWorkers(trials.settings(cpus_per_worker=cpus)), None
     wait_until(lambda: open_placement_groups() == groups + 1)
     if at == "work":
