@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
 import sys
 import traceback
 from collections.abc import Callable
@@ -67,8 +66,9 @@ def serve(settings: dict[str, Any]) -> None:
     group, resident = Group(rank, size, ray.train.torch.get_device()), cache(_resident)
     mailbox: Any = ray.get_actor(settings["mailbox"], namespace=NAMESPACE)
     here = ray.get_runtime_context()
-    # As bytes: of a handle itself the mailbox would import the class, and with it half a second of Ray Train.
-    worker = pickle.dumps(here.current_actor)
+    # As the bytes that Ray makes of a handle: of the handle itself the mailbox would import the class, and with it half
+    # a second of Ray Train.
+    worker, *_ = here.current_actor._serialization_helper()
     ray.get(mailbox.enlist.remote(rank, here.get_node_id(), worker))
     mark("worker joined its group")
     if settings["preload"]:

@@ -121,7 +121,7 @@ class Mailbox:
         return self._starts
 
     async def worker(self) -> bytes | None:
-        """The pickled handle of the process that works for this mailbox now (rank 0), None before the first."""
+        """The handle (`resident.worker_of`) of who works for this mailbox now (rank 0), None before the first."""
         return self._worker
 
     async def nodes(self) -> set[str]:
@@ -142,7 +142,7 @@ class Mailbox:
     # -- the workers' side (rank 0, but for `enlist`, `fail` and `ran_out_of_memory`)
 
     async def enlist(self, rank: int, node: str, worker: bytes | None) -> None:
-        """This rank is the actor whose pickled handle `worker` is, on that node, from now on."""
+        """This rank is the actor whose handle, as bytes, `worker` is, on that node, from now on."""
         self._nodes[rank] = node
         if rank == 0:
             self._worker = worker

@@ -6,7 +6,6 @@ who decides whether it goes on is in the slot. Whoever starts workers ends them;
 
 from __future__ import annotations
 
-import pickle
 import threading
 import time
 import uuid
@@ -117,7 +116,7 @@ class Workers:
             reason += "; no worker has begun: the cluster may lack free resources"
         ray.get(self.mailbox.fail.remote(generation, reason))
         if worker is not None:
-            ray.kill(pickle.loads(worker))
+            ray.kill(worker_of(worker))
         return {"failed": reason}
 
     def close(self) -> None:
@@ -189,6 +188,14 @@ class ResidentWorkers(Workers):
             self._run.abandon()
             self._thread.join(patience)
         ray.kill(self.mailbox)
+
+
+def worker_of(handle: bytes) -> Any:
+    """The actor whose handle a worker has left in its mailbox, as Ray's own bytes."""
+    import ray
+
+    remade: Any = ray.actor.ActorHandle
+    return remade._deserialization_helper(handle, False)
 
 
 def claimed(names: Sequence[str], wait: bool = False) -> Workers | None:
