@@ -154,7 +154,7 @@ def _packed(model: Callable[..., Any], batch: Packed, keep: Keep) -> Scores:
     output = model(
         input_ids=batch.input_ids,
         position_ids=batch.position_ids,
-        attention_mask=_no_mask(batch.input_ids),
+        attention_mask=no_mask(batch.input_ids),
         packing=batch.packing,
         use_cache=False,
         **extra,
@@ -176,7 +176,7 @@ def _packed(model: Callable[..., Any], batch: Packed, keep: Keep) -> Scores:
     )
 
 
-def _no_mask(ids: Tensor) -> Tensor:
+def no_mask(ids: Tensor) -> Tensor:
     """What transformers takes for a finished mask (four dimensions), so that it makes none from the positions."""
     return ids.new_empty((1, 1, 1, 1), dtype=torch.bool)
 

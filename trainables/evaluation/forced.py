@@ -1,8 +1,9 @@
 """Teacher-forced scores of questions with several answers each; a question's prompt is read once for all of them.
 
-Two forward passes a batch: the prompts without their last token, whose keys and values every answer of a question then
-attends to, and the answers, each after the last token of its prompt. So no token is read twice, and the LM head runs on
-answer tokens only. Knows token ids; what the numbers are for is known elsewhere.
+One forward pass over the tree of all rows where the model's attention takes one (`score_branches`). Else two: the
+prompts without their last token, whose keys and values every answer of a question then attends to, and the answers,
+each after the last token of its prompt. The LM head runs on answer tokens only. Knows token ids; what the numbers are
+for is known elsewhere.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
-from trainables.scores import IGNORED, Scores
+from trainables.evaluation.tree import grow
+from trainables.lean.branches import Branches
+from trainables.lean.install import keeps_rows
+from trainables.scores import IGNORED, Scores, no_mask
 
 _CHUNK = 1 << 19  # logits that are looked at together: 2 MiB in float32, so that they stay in a core's cache
 _DEVICE_CHUNK = 1 << 25
@@ -26,12 +31,14 @@ Tokens = tuple[int, ...]
 @dataclass(frozen=True)
 class Forced:
     """`scores`: (answers, tokens), with logits and targets. `likeliest`: (answers, tokens) int64, what the model would
-    have said in the target's place. `hits`: (answers, tokens) bool, where that is the target.
+    have said in the target's place. `hits`: (answers, tokens) bool, where that is the target. `at`: None, or (answers,
+    tokens) int64: which of the logits, (places, vocabulary) then, belongs to a token; several may share one.
     """
 
     scores: Scores
     likeliest: Tensor
     hits: Tensor
+    at: Tensor | None = None
 
 
 class UnsharedError(ValueError):
@@ -76,6 +83,42 @@ def score_answers(
     return _forced(output.logits, targets.to(device))
 
 
+@torch.no_grad()
+def score_branches(
+    model: Callable[..., Any],
+    prompts: Sequence[Tokens],
+    answers: Sequence[Sequence[Tokens]],
+    device: torch.device | str = "cpu",
+) -> Forced:
+    """The same in one forward pass in which every different beginning is read once, without padding.
+
+    The model must say `reads_branches` of the longest row.
+    """
+    rows = [(prompt, text) for prompt, each in zip(prompts, answers, strict=True) for text in each]
+    tree = grow([(*prompt, *text)[:-1] for prompt, text in rows])
+    before = [path[len(prompt) - 1 :] for path, (prompt, _) in zip(tree.paths, rows, strict=True)]
+    kept, at = np.unique(np.concatenate(before), return_inverse=True)
+    counts = [len(text) for _, text in rows]
+    own = [len(tree.paths[i]) - start for i, start in tree.branches]
+    ids, positions, keep = (torch.from_numpy(each).to(device) for each in (tree.ids, tree.positions, kept))
+    logits = model(
+        input_ids=ids[None],
+        position_ids=positions[None],
+        attention_mask=no_mask(ids),
+        packing=Branches([tree.paths[i] for i, _ in tree.branches], own),
+        use_cache=False,
+        **({"kept": keep} if keeps_rows(model) else {"logits_to_keep": keep}),
+    ).logits[0]
+    places = _pad([part.tolist() for part in np.split(at, np.cumsum(counts)[:-1])], 0).to(device)
+    targets = _pad([list(text) for _, text in rows], IGNORED).to(device)
+    mask = targets != IGNORED
+    targets = targets.clamp(min=0)
+    totals, said = _totals(logits)
+    found = (logits[places, targets].float() - totals[places]).masked_fill(~mask, 0.0)
+    likeliest = said[places]
+    return Forced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
+
+
 def forced_from(scores: Scores) -> Forced:
     """The same of rows that were scored whole, with their logits."""
     if scores.logits is None or scores.targets is None:
@@ -117,6 +160,12 @@ def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     chunks = zip(torch.split(logits, at_once), torch.split(targets, at_once), strict=True)
     found = [_read(some.float(), target) for some, target in chunks]
     return torch.cat([log_probs for log_probs, _ in found]), torch.cat([likeliest for _, likeliest in found])
+
+
+def _totals(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """log(sum(exp)) in float32 and the likeliest tokens, each (positions,), some at a time."""
+    chunks = torch.split(logits, max(1, _CHUNK // logits.shape[-1]))
+    return torch.cat([some.float().logsumexp(-1) for some in chunks]), torch.cat([some.argmax(-1) for some in chunks])
 
 
 def _read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

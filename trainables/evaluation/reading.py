@@ -16,8 +16,10 @@ from trainables.attention import takes_packed
 from trainables.evaluation.asked import Pair, Reading, Tokens
 from trainables.evaluation.batches import Shape, deal, deal_questions
 from trainables.evaluation.examinee import Examinee, Reader
-from trainables.evaluation.forced import Forced, UnsharedError, forced_from, score_answers
+from trainables.evaluation.forced import Forced, UnsharedError, forced_from, score_answers, score_branches
 from trainables.evaluation.tokens import read_tokens
+from trainables.evaluation.tree import size
+from trainables.lean.install import reads_branches
 from trainables.packing import Layout
 from trainables.scores import LOGITS, Encoded, Scores, batched, score
 
@@ -65,8 +67,10 @@ class Looks:
     closer: Mapping[int, bool]
     closest: Collection[int] = frozenset()
 
-    def readings(self, numbers: Sequence[int], scores: Scores, hits: Tensor | None = None) -> list[Reading]:
-        """Of a batch of these rows, in order. `hits`: (rows, positions), where answers have the likeliest token."""
+    def readings(
+        self, numbers: Sequence[int], scores: Scores, hits: Tensor | None = None, at: Tensor | None = None
+    ) -> list[Reading]:
+        """Of a batch of these rows, in order. `hits`, `at`: as `Forced` has them."""
         losses = (-scores.token_log_probs.double().sum(-1) / scores.lengths).tolist()
         counts = scores.lengths.tolist()
         looked: dict[int, Tokens] = read_tokens(
@@ -75,6 +79,7 @@ class Looks:
             {i for i, number in enumerate(numbers) if number in self.closest},
             self.share,
             hits,
+            at,
         )
         return [Reading(loss, count, looked.get(i)) for i, (loss, count) in enumerate(zip(losses, counts, strict=True))]
 
@@ -83,6 +88,8 @@ class Looks:
 def read_rows(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
     """Every row teacher-forced, in order; a prompt is read once for all the rows that begin with it."""
     # Prompt and answer in two passes pay where there is something to share. (A GPU would have to hold float32 logits.)
+    if reads_branches(reader.model, max((len(row.input_ids) for row in rows), default=0)):
+        return _by_question(reader, rows, looks)
     alone = len({row.input_ids[: row.answer_start] for row in rows}) == len(rows)
     if alone and torch.device(reader.group.device).type == "cpu":
         return _by_row(reader, rows, looks)
@@ -94,7 +101,7 @@ def read_rows(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Rea
 
 def _readings(looks: Looks, numbers: Sequence[int], forced: Forced) -> list[Reading]:
     """Of a batch of these rows, in order, with what is recited."""
-    both = zip(looks.readings(numbers, forced.scores, forced.hits), _recited(forced), strict=True)
+    both = zip(looks.readings(numbers, forced.scores, forced.hits, forced.at), _recited(forced), strict=True)
     return [reading._replace(recited=count, instead=token) for reading, (count, token) in both]
 
 
@@ -115,23 +122,31 @@ def _by_question(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[
         questions.setdefault(row.input_ids[: row.answer_start], []).append(number)
     prompts, asked = list(questions), list(questions.values())
     answers = [[rows[i].input_ids[len(prompt) :] for i in each] for prompt, each in questions.items()]
-    shapes = [Shape(len(prompt), max(map(len, each)), len(each)) for prompt, each in zip(prompts, answers, strict=True)]
+    as_tree = reads_branches(reader.model, max(len(row.input_ids) for row in rows))
 
     def one_batch(numbers: Sequence[int]) -> list[list[Reading]]:
-        forced = score_answers(
-            reader.model,
-            [prompts[i] for i in numbers],
-            [answers[i] for i in numbers],
-            reader.end,
-            reader.group.device,
-        )
+        batch = [prompts[i] for i in numbers], [answers[i] for i in numbers]
+        if as_tree:
+            forced = score_branches(reader.model, *batch, reader.group.device)
+        else:
+            forced = score_answers(reader.model, *batch, reader.end, reader.group.device)
         readings = iter(_readings(looks, [row for i in numbers for row in asked[i]], forced))
         return [[next(readings) for _ in asked[i]] for i in numbers]
 
-    hands = deal_questions(shapes, _budget(reader), reader.group.rank, reader.group.size)
+    share = _budget(reader), reader.group.rank, reader.group.size
+    if as_tree:
+        hands = deal(
+            [size([(*prompt, *text) for text in each]) for prompt, each in zip(prompts, answers, strict=True)], *share
+        )
+    else:
+        hands = deal_questions([_shape(*question) for question in zip(prompts, answers, strict=True)], *share)
     read = reader.everywhere(hands, one_batch)
     found = {row: reading for i, each in enumerate(asked) for row, reading in zip(each, read[i], strict=True)}
     return [found[i] for i in range(len(rows))]
+
+
+def _shape(prompt: tuple[int, ...], answers: Sequence[tuple[int, ...]]) -> Shape:
+    return Shape(len(prompt), max(map(len, answers)), len(answers))
 
 
 def _by_row(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:

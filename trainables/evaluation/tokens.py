@@ -22,20 +22,26 @@ _LOWEST = -1e4  # a log-probability of an impossible token: 0 * -inf would be no
 
 @torch.no_grad()
 def read_tokens(
-    scores: Scores, ends: Mapping[int, bool], normalised: Set[int], share: float, hits: Tensor | None = None
+    scores: Scores,
+    ends: Mapping[int, bool],
+    normalised: Set[int],
+    share: float,
+    hits: Tensor | None = None,
+    at: Tensor | None = None,
 ) -> dict[int, Tokens]:
     """By row of the batch, for the rows in `ends`, whose value says whether the last token is an end of sequence.
 
     `normalised`: the rows that min-k++ is wanted of. `share`: of the tokens that min-k and min-k++ look at.
-    `hits`: (rows, positions) bool, where the answer's tokens are the likeliest; None: the logits are asked.
+    `hits`: (rows, positions) bool, where the answer's tokens are the likeliest; None: the logits are asked. `at`: which
+    of the logits belong to a position, as `Forced` has it.
     """
     rows = sorted(ends)
     if not rows:
         return {}
-    hit = _by_row(scores, rows, _hits) if hits is None else _masked(hits, scores.mask, rows)
+    hit = _by_row(scores, rows, _hits, at) if hits is None else _masked(hits, scores.mask, rows)
     log_probs = {row: scores.token_log_probs[row][scores.mask[row]].tolist() for row in rows}
     wanted = sorted(normalised)
-    spreads = _by_row(scores, wanted, _normalised) if wanted else {}
+    spreads = _by_row(scores, wanted, _normalised, at) if wanted else {}
 
     def found(row: int) -> Tokens:
         count = len(log_probs[row]) - int(ends[row])
@@ -50,16 +56,23 @@ def read_tokens(
     return {row: found(row) for row in rows}
 
 
-def _by_row(scores: Scores, rows: Sequence[int], value: Callable[[Tensor, Tensor], Tensor]) -> dict[int, list[float]]:
+def _by_row(
+    scores: Scores, rows: Sequence[int], value: Callable[[Tensor, Tensor], Tensor], of: Tensor | None
+) -> dict[int, list[float]]:
     """`value` of (logits (n, vocabulary), answer tokens (n,)) for the answer tokens of these rows, some at a time."""
     logits, targets = scores.logits, scores.targets
     if logits is None or targets is None:
         raise ValueError("logits and targets None must be tensors: tokens are read from them; score with LOGITS")
-    at = torch.zeros_like(scores.mask)
-    at[list(rows)] = scores.mask[list(rows)]
-    places = at.nonzero()
+    asked = torch.zeros_like(scores.mask)
+    asked[list(rows)] = scores.mask[list(rows)]
+    places = asked.nonzero()
     chunks = torch.split(places, max(1, _CHUNK // logits.shape[-1]))
-    values = torch.cat([value(logits[i, t], targets[i, t]) for i, t in (chunk.unbind(1) for chunk in chunks)])
+    values = torch.cat(
+        [
+            value(logits[i, t] if of is None else logits[of[i, t]], targets[i, t])
+            for i, t in (c.unbind(1) for c in chunks)
+        ]
+    )
     parts = torch.split(values, scores.lengths[list(rows)].tolist())
     return {row: part.tolist() for row, part in zip(rows, parts, strict=True)}
 

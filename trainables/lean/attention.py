@@ -103,7 +103,7 @@ def attend(
     return found
 
 
-def _swapped(states: Tensor) -> Tensor:
+def swapped(states: Tensor) -> Tensor:
     """The halves of the last dimension in the other order."""
     half = states.shape[-1] // 2
     return torch.cat([states[..., half:], states[..., :half]], -1)
@@ -126,7 +126,7 @@ class _Attention(torch.autograd.Function):
         tokens, heads, size = query.shape
         boxes = Rectangles.of(packing, heads, heads // key.shape[1])
         cosine, turn = cosine[:, None], turn[:, None]
-        turned = [torch.addcmul(each * cosine, _swapped(each), turn).view(-1, size) for each in (query, key)]
+        turned = [torch.addcmul(each * cosine, swapped(each), turn).view(-1, size) for each in (query, key)]
         queries = turned[0].index_select(0, boxes.queries)
         keys, values = (each.index_select(0, boxes.keys) for each in (turned[1], value.reshape(-1, size)))
         output, weights = torch.empty_like(queries), []
@@ -153,7 +153,7 @@ class _Attention(torch.autograd.Function):
         of_query, of_key, of_value = (each.index_select(0, boxes.places).view(-1, boxes.heads, size) for each in found)
         if boxes.shared > 1:
             of_key, of_value = (each.view(len(each), -1, boxes.shared, size).sum(2) for each in (of_key, of_value))
-        of_query, of_key = (torch.addcmul(_swapped(each * turn), each, cosine) for each in (of_query, of_key))
+        of_query, of_key = (torch.addcmul(swapped(each * turn), each, cosine) for each in (of_query, of_key))
         return of_query, of_key, of_value, None, None, None, None
 
 

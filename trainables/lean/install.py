@@ -16,12 +16,17 @@ import torch
 from torch import Tensor
 
 from trainables.lean.attention import LONGEST, attend
+from trainables.lean.branches import LONGEST as LONGEST_PATH
+from trainables.lean.branches import Branches, attend_branches
 from trainables.lean.gate import gated
 from trainables.lean.norm import rms_norm
 from trainables.packing import Packing
 
 KEEPS = "_keeps_rows"
 """Marks a model whose last layer takes `kept`: it returns the states at these tokens only."""
+
+BRANCHES = "_reads_branches"
+"""How long paths may be that the model reads as `Branches`."""
 
 _TOLERANCE = 1e-5
 _ROWS = (5, 3, 2)
@@ -45,6 +50,10 @@ def make_lean(model: Any) -> set[str]:
             found.add(kind.name)
     if "layer" in found:
         setattr(model, KEEPS, True)
+    if windows := [
+        _window(module) for kind, module in _parts(model) if kind is ATTENTION and tried[type(module), kind.name]
+    ]:
+        setattr(model, BRANCHES, min(windows) if len(windows) == _layers(model) else 0)
     return found
 
 
@@ -54,13 +63,29 @@ def make_plain(model: Any) -> None:
     for module in model.modules():
         if getattr(module.__dict__.get("forward"), "__func__", None) in ours:
             del module.__dict__["forward"]
-    if hasattr(model, KEEPS):
-        delattr(model, KEEPS)
+    for mark in (KEEPS, BRANCHES):
+        if hasattr(model, mark):
+            delattr(model, mark)
 
 
 def keeps_rows(model: Any) -> bool:
     """Whether `kept` shortens what the last layer does; `model` may be wrapped."""
     return bool(getattr(model, KEEPS, False))
+
+
+def reads_branches(model: Any, longest: int) -> bool:
+    """Whether `packing` may be `Branches`, of paths of up to `longest` tokens; `model` may be wrapped."""
+    return longest <= getattr(model, BRANCHES, 0)
+
+
+def _layers(model: Any) -> int:
+    return int(model.config.get_text_config().num_hidden_layers)
+
+
+def _window(attention: Any) -> int:
+    """The longest path of which every token is seen."""
+    found = getattr(attention, "sliding_window", None) or getattr(attention.config, "sliding_window", None)
+    return min(LONGEST_PATH, found or LONGEST_PATH)
 
 
 @dataclass(frozen=True)
@@ -128,7 +153,7 @@ def _attention(
     position_embeddings: tuple[Tensor, Tensor] | None = None,
     attention_mask: Tensor | None = None,
     past_key_values: Any = None,
-    packing: Packing | None = None,
+    packing: Packing | Branches | None = None,
     **others: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """As the module's own; packed rows go the lean way."""
@@ -148,15 +173,19 @@ def _attention(
         for project in (self.q_proj, self.k_proj, self.v_proj)
     )
     cosine, sine = (each[0] for each in position_embeddings)
-    seen = attend(query, key, value, (cosine, sine), packing, self.scaling)
+    if isinstance(packing, Branches):
+        seen = attend_branches(query, key, value, (cosine, sine), packing, self.scaling)
+    else:
+        seen = attend(query, key, value, (cosine, sine), packing, self.scaling)
     return self.o_proj(seen.flatten(1)[None]), None
 
 
-def _fits(attention: Any, packing: Packing) -> bool:
+def _fits(attention: Any, packing: Packing | Branches) -> bool:
     """Whether all tokens of every row are seen, rows are short, and nothing is left to chance."""
-    window = getattr(attention, "sliding_window", None) or getattr(attention.config, "sliding_window", None)
+    if isinstance(packing, Branches):
+        return True  # who makes them has asked `reads_branches`
     chance = attention.training and getattr(attention, "attention_dropout", 0.0)
-    return not chance and max(packing.lengths) <= min(LONGEST, window or LONGEST)
+    return not chance and max(packing.lengths) <= min(LONGEST, _window(attention))
 
 
 def _layer(self: Any, hidden_states: Tensor, *arguments: Any, kept: Tensor | None = None, **others: Any) -> Tensor:
