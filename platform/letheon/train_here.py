@@ -26,14 +26,17 @@ from trainables.preload import collector_as_it_is
 class ControllerHere:
     """Of one Train run. `run` lasts as long as the run does; `abandon`, from another thread, ends it."""
 
-    def __init__(self, **arguments: Any) -> None:
-        """Raises what Ray's own controller does."""
+    def __init__(self, train_fn_ref: Any, **arguments: Any) -> None:
+        """The arguments of Ray's own controller. Of `train_fn_ref` the content is kept: if the node is lost, Ray ends
+        every process that owns something in its object store, without a word."""
         self._over, self._places = Event(), list[Any]()
+        self._function = _function(train_fn_ref.get())
+        train_fn_ref._ref = None
         self._arguments = arguments
 
     def run(self) -> Result:
         """Start workers, and others in the place of those that are lost, until their loop returns."""
-        controller = _controller(self._over, self._places)(**self._arguments)
+        controller = _controller(self._over, self._places)(**self._arguments, train_fn_ref=self._function)
         asyncio.run(controller.run())
         result: Result = controller.get_result()
         return result
@@ -96,6 +99,12 @@ def _worker_class() -> Any:
     with collector_as_it_is():
         from letheon.train_worker import RayTrainWorker
     return RayTrainWorker
+
+
+def _function(train: Any) -> Any:
+    with collector_as_it_is():
+        from letheon.train_worker import Function
+    return Function(train)
 
 
 class _Nobody:
