@@ -10,6 +10,8 @@ from torch import Tensor
 
 def rms_norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
     """(…, width) and (width,) -> (…, width), computed in float32; kept for the backward pass: `states` alone."""
+    if not torch.is_grad_enabled() and states.dtype == torch.float32:
+        return torch.rms_norm(states, weight.shape, weight, eps)  # its backward pass is not joined
     found: Tensor = _RmsNorm.apply(states, weight, eps)  # type: ignore[no-untyped-call]
     return found
 
