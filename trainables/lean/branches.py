@@ -50,8 +50,8 @@ class Branches:
         return torch.from_numpy(found)
 
     def boxes(self, heads: int, shared: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """For each rectangle: (branches, heads, own) and (branches, heads, path) int64 numbers of (token, head) places
-        of queries and of keys, and (branches x heads, own, path): 0 where a token is seen, else -inf. One for all
+        """For each rectangle: numbers of (token, head) places of queries, (branches x heads x own) int64, and of keys,
+        (branches x heads x path); and (branches x heads, own, path): 0 where a token is seen, else -inf. One for all
         layers.
         """
         key = heads, shared, dtype
@@ -69,8 +69,8 @@ class Branches:
         mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf)
         head = torch.arange(heads)[None, :, None]
         return (
-            queries[:, None] * heads + head,
-            keys[:, None] * (heads // shared) + head // shared,
+            (queries[:, None] * heads + head).flatten(),
+            (keys[:, None] * (heads // shared) + head // shared).flatten(),
             mask.repeat_interleave(heads, 0),
         )
 
@@ -92,11 +92,11 @@ def attend_branches(
     queries, keys = (torch.addcmul(each * cosine, swapped(each), turn).view(-1, size) for each in (query, key))
     values, seen = value.reshape(-1, size), []
     for ours, theirs, mask in branches.boxes(heads, heads // key.shape[1], query.dtype):
-        rows, _, own = ours.shape
+        rows, own = mask.shape[:2]
         q, k, v = (
-            states[numbers.flatten()].view(rows * heads, -1, size)
+            states.index_select(0, numbers).view(rows, -1, size)
             for states, numbers in ((queries, ours), (keys, theirs), (values, theirs))
         )
         weights = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale).softmax(-1)
-        seen.append(torch.bmm(weights, v).view(rows, heads, own, size).transpose(1, 2).reshape(-1, heads, size))
-    return torch.cat(seen)[branches.places]
+        seen.append(torch.bmm(weights, v).view(-1, heads, own, size).transpose(1, 2).reshape(-1, heads, size))
+    return torch.cat(seen).index_select(0, branches.places)
