@@ -22,12 +22,14 @@ LONGEST = 256
 
 @dataclass(frozen=True)
 class Rectangles:
-    """Where the rows of a packing lie in rectangles. `heads`: of queries; `shared`: heads that share keys and values.
+    """Where rows lie in rectangles. `groups`, `found`: a packing's own `groups` and `places`. `heads`: of queries;
+    `shared`: heads that share keys and values.
 
     A place is a (token, head), numbered token first. All rectangles one after another hold (row, head, token) places.
     """
 
-    packing: Packing
+    groups: tuple[Tensor, ...]
+    found: Tensor
     heads: int
     shared: int
 
@@ -36,19 +38,20 @@ class Rectangles:
         """One for all layers that a batch goes through."""
         kept: dict[Any, Rectangles] = packing.__dict__.setdefault("_rectangles", {})
         if (heads, shared) not in kept:
-            kept[heads, shared] = cls(packing, heads, shared)
+            # Not the packing itself: the two would hold each other, and stay until Python looks for such things.
+            kept[heads, shared] = cls(packing.groups, packing.places, heads, shared)
         return kept[heads, shared]
 
     @cached_property
     def shapes(self) -> list[tuple[int, int]]:
         """(rows x heads, tokens) of each rectangle."""
-        return [(len(numbers) * self.heads, numbers.shape[1]) for numbers in self.packing.groups]
+        return [(len(numbers) * self.heads, numbers.shape[1]) for numbers in self.groups]
 
     @cached_property
     def queries(self) -> Tensor:
         """(places in rectangles,) int64: which query each is."""
         heads = torch.arange(self.heads)[None, :, None]
-        return torch.cat([(numbers[:, None] * self.heads + heads).flatten() for numbers in self.packing.groups])
+        return torch.cat([(numbers[:, None] * self.heads + heads).flatten() for numbers in self.groups])
 
     @cached_property
     def keys(self) -> Tensor:
@@ -57,14 +60,14 @@ class Rectangles:
             return self.queries
         heads = (torch.arange(self.heads) // self.shared)[None, :, None]
         each = self.heads // self.shared
-        return torch.cat([(numbers[:, None] * each + heads).flatten() for numbers in self.packing.groups])
+        return torch.cat([(numbers[:, None] * each + heads).flatten() for numbers in self.groups])
 
     @cached_property
     def places(self) -> Tensor:
         """(tokens x heads,) int64: where each place is found in the rectangles."""
-        heads, flat, start = torch.arange(self.heads), self.packing.places, 0
+        heads, flat, start = torch.arange(self.heads), self.found, 0
         found = torch.empty((len(flat), self.heads), dtype=torch.int64)
-        for numbers in self.packing.groups:
+        for numbers in self.groups:
             rows, tokens = numbers.shape
             here = (flat >= start) & (flat < start + rows * tokens)
             row, token = (flat[here] - start) // tokens, (flat[here] - start) % tokens
