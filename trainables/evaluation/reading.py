@@ -87,14 +87,14 @@ class Looks:
 @torch.no_grad()
 def read_rows(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
     """Every row teacher-forced, in order; a prompt is read once for all the rows that begin with it."""
-    # Prompt and answer in two passes pay where there is something to share. (A GPU would have to hold float32 logits.)
     if reads_branches(reader.model, max((len(row.input_ids) for row in rows), default=0)):
-        return _by_question(reader, rows, looks)
+        return _by_question(reader, rows, looks, as_tree=True)
+    # Prompt and answer in two passes pay where there is something to share. (A GPU would have to hold float32 logits.)
     alone = len({row.input_ids[: row.answer_start] for row in rows}) == len(rows)
     if alone and torch.device(reader.group.device).type == "cpu":
         return _by_row(reader, rows, looks)
     try:
-        return _by_question(reader, rows, looks)
+        return _by_question(reader, rows, looks, as_tree=False)
     except UnsharedError:
         return _by_row(reader, rows, looks)
 
@@ -115,14 +115,13 @@ def _recited(forced: Forced) -> list[tuple[int, int | None]]:
     return [(place, token) if miss else (count, None) for miss, place, token, count in zip(*columns, strict=True)]
 
 
-def _by_question(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
-    """Rows with the same prompt together."""
+def _by_question(reader: Reader, rows: Sequence[Encoded], looks: Looks, as_tree: bool) -> list[Reading]:
+    """Rows with the same prompt together. `as_tree`: every beginning that rows of a batch share is read once."""
     questions: dict[tuple[int, ...], list[int]] = {}
     for number, row in enumerate(rows):
         questions.setdefault(row.input_ids[: row.answer_start], []).append(number)
     prompts, asked = list(questions), list(questions.values())
     answers = [[rows[i].input_ids[len(prompt) :] for i in each] for prompt, each in questions.items()]
-    as_tree = reads_branches(reader.model, max(len(row.input_ids) for row in rows))
 
     def one_batch(numbers: Sequence[int]) -> list[list[Reading]]:
         batch = [prompts[i] for i in numbers], [answers[i] for i in numbers]

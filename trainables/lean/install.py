@@ -40,7 +40,7 @@ def make_lean(model: Any) -> set[str]:
     if torch.cuda.is_available():
         return set()
     tried: dict[tuple[type, str], bool] = {}
-    found = set()
+    found, windows = set[str](), list[int]()
     for kind, module in _parts(model):
         key = type(module), kind.name
         if key not in tried:
@@ -48,12 +48,11 @@ def make_lean(model: Any) -> set[str]:
         if tried[key]:
             module.forward = MethodType(kind.forward, module)
             found.add(kind.name)
+            windows += [_window(module)] if kind is ATTENTION else []
     if "layer" in found:
         setattr(model, KEEPS, True)
-    if windows := [
-        _window(module) for kind, module in _parts(model) if kind is ATTENTION and tried[type(module), kind.name]
-    ]:
-        setattr(model, BRANCHES, min(windows) if len(windows) == _layers(model) else 0)
+    if windows and len(windows) == model.config.get_text_config().num_hidden_layers:
+        setattr(model, BRANCHES, min(windows))
     return found
 
 
@@ -76,10 +75,6 @@ def keeps_rows(model: Any) -> bool:
 def reads_branches(model: Any, longest: int) -> bool:
     """Whether `packing` may be `Branches`, of paths of up to `longest` tokens; `model` may be wrapped."""
     return longest <= getattr(model, BRANCHES, 0)
-
-
-def _layers(model: Any) -> int:
-    return int(model.config.get_text_config().num_hidden_layers)
 
 
 def _window(attention: Any) -> int:
