@@ -18,7 +18,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Values
+from trainables.methods.method import Forget, Hyperparameter, Method, Published, Values
 from trainables.methods.tokens import kept_logits, sum_over_answer
 
 if TYPE_CHECKING:
@@ -53,4 +53,5 @@ PDU = Method(
     },
     needs_logits=True,
     multiplier=dual_ascent,
+    published={"open_unlearning": Published("tokens", later=True)},
 )

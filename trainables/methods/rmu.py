@@ -17,7 +17,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Values
+from trainables.methods.method import Forget, Hyperparameter, Method, Published, Values
 from trainables.methods.tokens import sum_over_answer
 
 if TYPE_CHECKING:
@@ -55,4 +55,5 @@ RMU = Method(
         "retain_weight": Hyperparameter(low=1.0, high=2000.0, log=True, default=1200.0),
     },
     needs_hidden=True,
+    published={"open_unlearning": Published("rows_by_length", later=True)},
 )
