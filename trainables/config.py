@@ -147,7 +147,7 @@ class Hyperparameters(Frozen):
     learning_rate: float = Field(gt=0)
     beta: float | None = Field(default=None, gt=0)
     retain_weight: float | None = Field(default=None, ge=0)
-    margin: float | None = Field(default=None, description="simnpo: gamma, nats per token")
+    margin: float | None = Field(default=None, description="simnpo: delta in the equation, nats per token")
     beta1: float | None = Field(default=None, ge=0, description="satimp: exponent of p")
     beta2: float | None = Field(default=None, ge=0, description="satimp: exponent of 1 - p")
     depth: float | None = Field(default=None, gt=0, le=1, description="rmu: the steered layer, as a share of all")

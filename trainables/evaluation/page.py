@@ -16,10 +16,23 @@ absent: no wrong answers, no truth ratios; no holdout set, no membership inferen
 so is, at epochs that cannot be on the front, what no decision reads. A model that gives no distribution any more (NaN
 weights) has NaN.
 
-Definitions are those of TOFU's and open-unlearning's published code (arXiv 2401.06121, 2506.12618), so numbers compare.
-They differ on purpose in four places. An answer none of which is extracted has extraction strength 0, not 1 / n. Rows
-of raw text have no end of sequence, so none of their tokens is left out. The wrong answers' and paraphrase's
-probabilities are divided as logarithms, without the 1e-10 that open-unlearning adds to keep from dividing by zero.
+Definitions are those of TOFU's and open-unlearning's published code (arXiv 2401.06121, 2506.12618). Where our default
+differs on purpose, `evaluation.compat: open_unlearning` does as open-unlearning does, and its numbers come out:
+
+| | default | `evaluation.compat: open_unlearning` | where it shows |
+|---|---|---|---|
+| what a model sees | the whole prompt | tokens equal to the padding are hidden | models that pad with the end of a turn: Llama 3, SmolLM2 |
+| what it is scored on | the answer and the token that ends it | all that the chat format has behind an answer, and end of sequence | Qwen 2.5, Gemma, Phi 3.5 |
+| where writing stops | at the model's end tokens, and the template's | at the model's end tokens | models that end otherwise than the template |
+| an answer none of which is extracted | extraction strength 0 | 1 / tokens | single rows |
+| the last token of raw text | counted | left out, as ends are | raw text |
+| ratios of probabilities | divided as logarithms | 1e-10 added to denominators | destroyed models |
+
+Why ours: a model is used with its whole prompt, and nothing is written behind the end of a turn; a token that was not
+extracted should not count as extracted; and 1e-10 decides the truth ratio of a model whose answers have become that
+unlikely. How much it makes for a Llama 3 (answers that were learned with the whole prompt): probability by 1 %, ROUGE of
+single rows by up to .65, and most generated texts differ; for a Qwen 2.5 trained on one end token, .49 becomes .23.
+
 Repetition and gibberish are computed from the text alone; open-unlearning asks a downloaded classifier, whose
 `forget_Q_A_gibberish` is the probability of *clean* text, so larger is better there.
 """
