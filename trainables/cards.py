@@ -109,7 +109,7 @@ def _way(way: Published) -> str:
     if way.everywhere:
         return "a mean over prompt and padding too"
     counted = "read where the answer's tokens stand, one position later than here" if way.later else "the same"
-    return counted + (", and is mean(sum of each row) * mean(1 / tokens)" if way.reduction == "rows_by_length" else "")
+    return counted + (", and is the mean of the rows' sums times the mean of 1 / tokens" if way.reduction == "rows_by_length" else "")
 
 
 def declared_in(method: Method) -> ModuleType:

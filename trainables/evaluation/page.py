@@ -19,17 +19,19 @@ weights) has NaN.
 Definitions are those of TOFU's and open-unlearning's published code (arXiv 2401.06121, 2506.12618). Where our default
 differs on purpose, `evaluation.compat: open_unlearning` does as open-unlearning does, and its numbers come out:
 
-| | default | `evaluation.compat: open_unlearning` | where it shows |
-|---|---|---|---|
-| what a model sees | the whole prompt | tokens equal to the padding are hidden | models that pad with the end of a turn: Llama 3, SmolLM2 |
-| what it is scored on | the answer and the token that ends it | all that the chat format has behind an answer, and end of sequence | Qwen 2.5, Gemma, Phi 3.5 |
-| where writing stops | at the model's end tokens, and the template's | at the model's end tokens | models that end otherwise than the template |
-| an answer none of which is extracted | extraction strength 0 | 1 / tokens | single rows |
-| the last token of raw text | counted | left out, as ends are | raw text |
-| ratios of probabilities | divided as logarithms | 1e-10 added to denominators | destroyed models |
+- **What a model sees**: the whole prompt; there, tokens that equal the padding are hidden. It shows for models that pad
+  with the end of a turn (Llama 3, SmolLM2).
+- **What it is scored on**: the answer and the token that ends it; there, all that the chat format has behind an answer,
+  and end of sequence (Qwen 2.5, Gemma, Phi 3.5).
+- **Where writing stops**: at the model's end tokens (`generation_config.eos_token_id`) and the template's; there, only at
+  the model's.
+- **An answer none of which is extracted**: extraction strength 0; there, 1 / tokens.
+- **The last token of raw text**: counted; there, left out, as an end would be.
+- **Ratios of probabilities**: divided as logarithms; there, 1e-10 is added to denominators, which shows for destroyed
+  models.
 
-Why ours: a model is used with its whole prompt, and nothing is written behind the end of a turn; a token that was not
-extracted should not count as extracted; and 1e-10 decides the truth ratio of a model whose answers have become that
+Why ours: a model is used with its whole prompt, and nothing is written behind the end of a turn; a token that was
+not extracted should not count as extracted; and 1e-10 decides the truth ratio of a model whose answers have become that
 unlikely. How much it makes for a Llama 3 (answers that were learned with the whole prompt): probability by 1 %, ROUGE of
 single rows by up to .65, and most generated texts differ; for a Qwen 2.5 trained on one end token, .49 becomes .23.
 
