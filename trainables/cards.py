@@ -108,8 +108,9 @@ def _retain_ways(method: Method) -> Mapping[Compat, Published]:
 def _way(way: Published) -> str:
     if way.everywhere:
         return "a mean over prompt and padding too"
-    counted = "read where the answer's tokens stand, one position later than here" if way.later else "the same"
-    return counted + (", and is the mean of the rows' sums times the mean of 1 / tokens" if way.reduction == "rows_by_length" else "")
+    parts = ["read where the answer's tokens stand, one position later than here"] if way.later else []
+    parts += ["the mean of the rows' sums times the mean of 1 / tokens"] if way.reduction == "rows_by_length" else []
+    return ", and ".join(parts)
 
 
 def declared_in(method: Method) -> ModuleType:
