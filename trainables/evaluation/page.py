@@ -32,8 +32,8 @@ differs on purpose, `evaluation.compat: open_unlearning` does as open-unlearning
 
 Why ours: a model is used with its whole prompt, and nothing is written behind the end of a turn; a token that was
 not extracted should not count as extracted; and 1e-10 decides the truth ratio of a model whose answers have become that
-unlikely. How much it makes for a Llama 3 (answers that were learned with the whole prompt): probability by 1 %, ROUGE of
-single rows by up to .65, and most generated texts differ; for a Qwen 2.5 trained on one end token, .49 becomes .23.
+unlikely. For a Llama 3 the probability differs by 1 %, ROUGE of single rows by up to .65, and most generated texts
+differ; for a Qwen 2.5 that learned one end token, a probability of .49 becomes .23.
 
 Repetition and gibberish are computed from the text alone; open-unlearning asks a downloaded classifier, whose
 `forget_Q_A_gibberish` is the probability of *clean* text, so larger is better there.
