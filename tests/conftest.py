@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from tests import home
 
-_BEFORE = home.made_in(home.REAL)
+_BEFORE = home.listing()
 home.move()
 
 # Before any library reads them: no test may ask a hub or tell anybody, and libraries must not print over pytest.
@@ -31,10 +31,10 @@ settings.load_profile("letheon")
 
 @pytest.fixture(scope="session", autouse=True)
 def untouched_home() -> Iterator[None]:
-    """At the session's end, whatever its tests were: nothing of theirs is in the home of whoever runs them."""
+    """At the end, whatever the tests were: nothing is new in the home of whoever runs them, where that can be told."""
     yield
-    new = home.made_in(home.REAL) - _BEFORE
-    assert not new, f"made in {home.REAL} during these tests, by them or by another program: {sorted(new)}"
+    new = (home.listing() or set()) - (_BEFORE or set())
+    assert not new, f"new in {home.REAL}, which is not the tests': {sorted(new)}"
 
 
 @pytest.fixture(scope="session")

@@ -22,14 +22,6 @@ ELSEWHERE = {
 }
 """Variables by which a library looks, instead of in the home folder, where the user says."""
 
-_MADE = (
-    *(".ray", ".letheon", ".mlflow", ".triton", ".nv", ".matplotlib", "mlruns", "ray_results", "nltk_data"),
-    *(".cache/huggingface", ".cache/matplotlib", ".cache/torch", ".cache/torch_extensions", ".cache/torchinductor"),
-    *(".cache/mlflow", ".cache/letheon", ".cache/selenium", ".cache/chromium", ".config/chromium"),
-    *(".config/mlflow", ".config/letheon", ".config/matplotlib", ".config/ray", ".local/share/letheon"),
-)
-"""What the libraries under test make in a home. Other programs of the user may make meanwhile what they want."""
-
 
 def move() -> None:
     """Give this process and those that it starts an empty home. Before libraries are imported: they look only once."""
@@ -42,9 +34,11 @@ def move() -> None:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(home, ".cache", "torchinductor"))
 
 
-def made_in(home: Path) -> set[str]:
-    """What is in a home that libraries under test make."""
-    return {name for name in _MADE if (home / name).exists()}
+def listing() -> set[str] | None:
+    """All that is in the home of whoever runs the tests, if it is a temporary one: in others, other programs write."""
+    if not REAL.is_relative_to(tempfile.gettempdir()):
+        return None
+    return {str(path.relative_to(REAL)) for path in REAL.rglob("*")}
 
 
 def places() -> dict[str, str]:
