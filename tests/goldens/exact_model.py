@@ -134,4 +134,5 @@ def _scaled(name: str, unit: Tensor, around: float = 1.0) -> Tensor:
     if "embed_tokens" in name:
         return unit
     gain = SHARPNESS if "lm_head" in name else 1.0
-    return unit * (gain / unit.shape[1] ** 0.5)
+    scaled: Tensor = unit * (gain / unit.shape[1] ** 0.5)
+    return scaled

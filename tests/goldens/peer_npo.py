@@ -1,4 +1,4 @@
-"""Losses of the NPO paper's code: `compute_loss` of its trainer, on rows that its own function makes, 500 tokens long."""
+"""Losses of the NPO paper's code: `compute_loss` of its trainer, on rows of 500 tokens that its own function makes."""
 
 from __future__ import annotations
 
