@@ -15,8 +15,10 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
+from unittest import mock
 
 import torch
+import torch.distributed
 from torch import Tensor
 
 from tests.goldens.exact_model import ExactLlama, exact_model, reference_model
@@ -82,6 +84,14 @@ class Together(Group):
         return found
 
 
+_HERE = threading.local()
+
+
+def _add_up(tensor: Tensor) -> None:
+    """In place of torch.distributed.all_reduce: the sum over workers, on each of them."""
+    tensor.copy_(torch.stack(_HERE.group.gather([tensor.clone()])).sum(0))
+
+
 def take(way: Way, rows: str, partition: str) -> Done:
     """The step over the rows of a tokenization, dealt out as the partition says."""
     workers = PARTITIONS[partition].workers
@@ -91,7 +101,7 @@ def take(way: Way, rows: str, partition: str) -> Done:
     assert tuple(tuple(micro_batches(step.forget, r, size, micro)) for r in range(size)) == workers
     meeting, shared = threading.Barrier(size, timeout=60), dict[int, list[Any]]()
     groups = [Together(rank, size, "cpu", meeting, shared) for rank in range(size)]
-    with ThreadPoolExecutor(size) as threads:
+    with ThreadPoolExecutor(size) as threads, mock.patch.object(torch.distributed, "all_reduce", _add_up):
         found = list(threads.map(lambda group: _of_worker(way, rows, step, group, micro), groups))
     names = [name for name, parameter in model(way.layout).named_parameters() if parameter.requires_grad]
     added = [sum(parts[1:], start=parts[0]) for parts in zip(*(done.gradient.values() for done in found), strict=True)]
@@ -105,6 +115,7 @@ def take(way: Way, rows: str, partition: str) -> Done:
 
 
 def _of_worker(way: Way, rows: str, step: StepRows, group: Group, micro: int) -> Done:
+    _HERE.group = group
     engine: Any = SimpleNamespace(model=model(way.layout, group.rank), deepspeed=model(way.layout, group.rank))
     parameters = dict(engine.model.named_parameters())
     assert len(parameters) == len(trainable(engine.model))
