@@ -92,6 +92,7 @@ class Trial:
             weights=self.memory.weights(),
             beside=self.memory.beside,
             weight_decay=self.hyper.weight_decay,
+            decay_norms=config.compat == "none",
             lora=config.lora,
             seed=self.hyper.seed,
         )
