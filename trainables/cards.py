@@ -10,13 +10,14 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
 import trainables.methods
-from trainables.config import Hyperparameters
+from trainables.config import Compat, Hyperparameters
 from trainables.methods import METHODS, Hyperparameter, Method
+from trainables.methods.method import Published
 from trainables.methods.retain import RETAIN_TERMS
 
 INDEX = "README.md"
@@ -41,6 +42,7 @@ _TERMS = {
 _DIVISORS = {
     "rows": "the forget rows",
     "tokens": "the answer tokens of the forget rows",
+    "tokens_but_first": "the answer tokens of the forget rows, the first of each answer left out",
     "alternative_tokens": "the answer tokens of the other answers",
 }
 _COMMON = {
@@ -86,13 +88,29 @@ def _special(method: Method) -> Iterator[str]:
 def compat_notes(method: Method) -> list[str]:
     """What `compat` changes for this method, one sentence each."""
     notes = ["Means are taken over each micro-batch of each worker and then averaged, so they depend on both."]
-    if method.retain != "none" and RETAIN_TERMS[method.retain].everywhere_in_others:
-        notes.append("The retain term is a mean over prompt and padding too, which makes it smaller.")
-    for code in method.everywhere_in:
-        notes.append(f"`{code}`: the forget loss is a mean over prompt and padding too.")
+    for what, ways in (("forget loss", method.published), ("retain term", _retain_ways(method))):
+        notes += [f"`{code}`: the {what} is {_way(way)}." for code, way in ways.items()]
+    if method.statistic is not None:
+        notes.append("The statistic is each micro-batch's own.")
+    if method.multiplier is not None:
+        notes.append("The retain weight moves after every micro-batch, on every worker by itself.")
+    if method.needs_reference_table:
+        notes.append("`open_unlearning`: the target model's log-probabilities are made with the same hidden tokens.")
     if method.reduction == "alternative_tokens" and method.retain == "nll":
         notes.append("`npo`: one mean over refusals and retain answers together.")
     return notes
+
+
+def _retain_ways(method: Method) -> Mapping[Compat, Published]:
+    return {} if method.retain == "none" else RETAIN_TERMS[method.retain].published
+
+
+def _way(way: Published) -> str:
+    if way.everywhere:
+        return "a mean over prompt and padding too"
+    parts = ["read where the answer's tokens stand, one position later than here"] if way.later else []
+    parts += ["the mean of the rows' sums times the mean of 1 / tokens"] if way.reduction == "rows_by_length" else []
+    return ", and ".join(parts)
 
 
 def declared_in(method: Method) -> ModuleType:

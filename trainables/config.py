@@ -14,7 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["fp32", "bf16"]
 Compat = Literal["none", "npo", "open_unlearning"]
-"""Whose reductions a loss has: ours (masked, exact over the whole optimizer batch), or a published code base's."""
+"""Whose tokens, padding and reductions training has: ours (answers and their end, exact over the whole optimizer
+batch), or a published code base's."""
+EvaluationCompat = Literal["none", "open_unlearning"]
+"""Whose tokens and arithmetic an evaluation has."""
+OPEN_UNLEARNING_GUARD = 1e-10
+"""What its evaluation adds to denominators to keep from dividing by zero."""
 Compilation = Literal["auto", "on", "off"]
 
 
@@ -111,6 +116,16 @@ class EvaluationConfig(Frozen):
     min_k: float = Field(default=0.4, gt=0, le=1, description="share of tokens that min-k and min-k++ look at")
     gradient_norm: bool = Field(default=False, description="also the gradient-norm attack: a backward pass a row")
     harness: tuple[str, ...] = Field(default=(), description="lm-evaluation-harness tasks (letheon[harness])")
+    compat: EvaluationCompat = Field(
+        default="none",
+        exclude_if=lambda value: value == "none",
+        description="open_unlearning: that code's tokens, hidden padding and guards, so that its numbers come out",
+    )
+
+    @property
+    def guard(self) -> float:
+        """What is added to denominators of probabilities."""
+        return OPEN_UNLEARNING_GUARD if self.compat == "open_unlearning" else 0.0
 
 
 class LoraConfig(Frozen):
@@ -132,7 +147,7 @@ class Hyperparameters(Frozen):
     learning_rate: float = Field(gt=0)
     beta: float | None = Field(default=None, gt=0)
     retain_weight: float | None = Field(default=None, ge=0)
-    margin: float | None = Field(default=None, description="simnpo: gamma, nats per token")
+    margin: float | None = Field(default=None, description="simnpo: delta in the equation, nats per token")
     beta1: float | None = Field(default=None, ge=0, description="satimp: exponent of p")
     beta2: float | None = Field(default=None, ge=0, description="satimp: exponent of 1 - p")
     depth: float | None = Field(default=None, gt=0, le=1, description="rmu: the steered layer, as a share of all")

@@ -9,22 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from trainables.alternatives import turn
+from trainables.code_bases import NPO_WIDTH, laid_out
 from trainables.config import Compat
 from trainables.group import Group
-from trainables.loss import Divisors, Size, takes_everywhere
+from trainables.loss import Divisors, Size, published
 from trainables.memory import CPU_TOKENS
-from trainables.methods.method import Method
+from trainables.methods.method import Method, Published
 from trainables.methods.retain import RETAIN_TERMS
 from trainables.packing import Layout, Packed
 from trainables.reference import ReferenceTable
 from trainables.schedule import StepRows, micro_batches, rows_at_a_time
-from trainables.scores import Batch, Encoded, batched, collate
+from trainables.scores import Batch, Encoded, batched
 
-NPO_WIDTH = 500
-"""Tokens that the NPO paper's code pads every row to."""
 PUBLISHED_ROWS = 8
 """Rows of a micro-batch where open-unlearning's trainer is not told otherwise."""
 
@@ -34,12 +31,13 @@ class StepData:
     """Rows, and what is known of them beforehand. Every row's alternatives are equally many.
 
     `alternative_reference`: of the alternatives of forget row after forget row. `frozen`: the target model, if the
-    method needs it whole. `seed`: the trial's.
+    method needs it whole. `seed`: the trial's. `end_id`: what published code pads with that does not use `pad_id`.
     """
 
     forget: Sequence[Encoded]
     retain: Sequence[Encoded]
     pad_id: int
+    end_id: int | None = None
     seed: int = 0
     alternatives: Sequence[Sequence[Encoded]] = ()
     retain_alternatives: Sequence[Sequence[Encoded]] = ()
@@ -133,15 +131,9 @@ class Feed:
         encoded = rows.all or [self.data.forget[0]]
         if self.compat == "none":
             return batched(encoded, self.data.pad_id, self.group.device, self.layout)
-        wide = self.compat == "npo" and self.looks_at_padding
-        batch = collate(encoded, self.data.pad_id, NPO_WIDTH if wide else 0)
-        mask = None
-        if self.compat == "open_unlearning":  # that code hides every token that equals the padding, EOS too
-            mask = (batch.input_ids != self.data.pad_id).long()
-        elif wide:
-            lengths = torch.tensor([len(row.input_ids) for row in encoded])
-            mask = (torch.arange(batch.input_ids.shape[1]) < lengths[:, None]).long()
-        return Batch(batch.input_ids, batch.labels, mask).to(self.group.device)
+        pad_id = self.data.pad_id
+        end_id = pad_id if self.data.end_id is None else self.data.end_id
+        return laid_out(self.compat, encoded, pad_id, end_id, self.looks_at_padding).to(self.group.device)
 
     @property
     def reads_distributions(self) -> bool:
@@ -152,15 +144,17 @@ class Feed:
     @property
     def looks_at_padding(self) -> bool:
         """Whether a mean is taken over prompt and padding too, as some published code does."""
-        return self.forget_everywhere or self.retain_everywhere
+        return any(way is not None and way.everywhere for way in self.published)
 
     @property
-    def forget_everywhere(self) -> bool:
-        return self.compat in self.method.everywhere_in
+    def looks_behind(self) -> bool:
+        """Whether the position behind the last token is read, which predicts nothing."""
+        return any(way is not None and (way.everywhere or way.later) for way in self.published)
 
     @property
-    def retain_everywhere(self) -> bool:
-        return takes_everywhere(self.method, self.compat)
+    def published(self) -> tuple[Published | None, Published | None]:
+        """How tokens of forget loss and retain term are counted; None: as here."""
+        return published(self.method, self.compat)
 
     def width(self, rows: Sequence[Encoded]) -> int:
         """Tokens that a published code base pads these rows to."""
@@ -181,9 +175,10 @@ class Feed:
             return Divisors.exact(self.method, forget, alternative, retain)
         if not rows.forget:
             return Divisors(1.0, 1.0)  # a rank without rows: its sums are zero
-        return Divisors.compat(self.method, self.compat, forget, alternative, retain, self._parts_of_all(step))
+        return Divisors.compat(self.method, self.compat, forget, alternative, retain, self.parts_of_all(step))
 
-    def _parts_of_all(self, step: StepRows) -> int:
+    def parts_of_all(self, step: StepRows) -> int:
+        """Micro-batches of all workers that have rows."""
         size = self.group.size
         together = self._together(step)
         everyone = (micro_batches(step.forget, rank, size, together) for rank in range(size))

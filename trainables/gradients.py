@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from trainables.log_probs import exact
 from trainables.methods.method import Products
 
 if TYPE_CHECKING:
@@ -34,16 +35,20 @@ def trainable(model: Any) -> list[Tensor]:
 
 
 def gradients_of(loss: Tensor, parameters: Sequence[Tensor], keep_graph: bool = False) -> Gradients:
-    """d loss / d parameters in float32, without touching `.grad`; zeros where the loss does not depend on one."""
+    """d loss / d parameters in float32 at least, without touching `.grad`; zeros where the loss depends on none."""
     if not loss.requires_grad:
-        return [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
+        return [_zeros(parameter) for parameter in parameters]
     found: tuple[Tensor | None, ...] = torch.autograd.grad(
         loss, list(parameters), retain_graph=keep_graph, allow_unused=True
     )
     return [
-        torch.zeros_like(parameter, dtype=torch.float32) if gradient is None else gradient.float()
+        _zeros(parameter) if gradient is None else exact(gradient)
         for gradient, parameter in zip(found, parameters, strict=True)
     ]
+
+
+def _zeros(parameter: Tensor) -> Tensor:
+    return exact(torch.zeros_like(parameter))
 
 
 def products(forget: Gradients, retain: Gradients) -> Products:
@@ -72,7 +77,7 @@ def combined(stepper: Stepper, parts: Sequence[Part], terms: ComputeTerms, seen:
     combination, so the optimizer, its clipping and its averaging over workers need not know.
     """
     parameters = trainable(stepper.engine.model)
-    forget = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
+    forget = [_zeros(parameter) for parameter in parameters]
     retain = [torch.zeros_like(gradient) for gradient in forget]
     found: list[Terms] = []
     for part in parts:
@@ -99,14 +104,14 @@ def _add(total: Gradients, more: Gradients) -> None:
 
 def _linear(parameters: Sequence[Tensor], gradients: Gradients) -> Tensor:
     """A scalar whose gradient is `gradients`."""
-    parts = [(p.float() * g).sum() for p, g in zip(parameters, gradients, strict=True)]
+    parts = [(exact(p) * g).sum() for p, g in zip(parameters, gradients, strict=True)]
     return torch.stack(parts).sum()
 
 
 def worst_nearby(stepper: Stepper, parts: Sequence[Part], terms: ComputeTerms, seen: list[Seen]) -> Iterator[Tensor]:
     """The forget loss at theta + radius * g / |g|, then the retain term at theta; g is the whole batch's gradient."""
     parameters = trainable(stepper.engine.model)
-    gradients = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
+    gradients = [_zeros(parameter) for parameter in parameters]
     for part in parts:
         _add(gradients, gradients_of(terms(part, retain=False, for_engine=False).forget, parameters))
     direction = over_workers(gradients, stepper.feed.group.size)

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 from trainables.audit.job import AuditJob
 from trainables.config import (
     BenchmarkConfig,
+    Compat,
     EvaluationConfig,
     Frozen,
     TrainingRecipe,
@@ -42,6 +43,7 @@ class FinetuneJob(Frozen):
     with_general: bool = Field(description="also train on general facts: a base from scratch knows none")
     recipe: TrainingRecipe
     template: str
+    compat: Compat = Field(default="none", description="whose tokens and hidden padding")
     workers: WorkersConfig
     folder: str
 
@@ -56,6 +58,7 @@ class BaselineJob(Frozen):
     benchmark: BenchmarkConfig
     fraction: float
     template: str
+    compat: Compat = Field(default="none", description="of the trials, whose reference table is written")
     evaluation: EvaluationConfig
     workers: WorkersConfig
     reference_cache: str

@@ -1,4 +1,5 @@
 """Log-probabilities of chosen tokens out of logits, in float32, without a second copy of the logits in float32.
+(Logits in float64 stay in float64.)
 
 Rows are taken in chunks that stay in a processor's cache; the backward pass computes the softmax anew, chunk by chunk.
 Where layers are compiled (GPUs) so is this, in one piece: then logits are read once forward, read and their gradient
@@ -18,8 +19,15 @@ _CHUNK = 1 << 19  # logits that are looked at together: 2 MiB in float32
 _DEVICE_CHUNK = 1 << 26  # on GPUs, where only memory is at stake: 256 MiB
 
 
+def exact(values: Tensor) -> Tensor:
+    """The same values in float32 at least."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def log_probs_of(logits: Tensor, targets: Tensor) -> Tensor:
-    """(tokens, vocabulary) of any floating type, (tokens,) int64 -> (tokens,) float32 log softmax(logits)[target]."""
+    """(tokens, vocabulary) of any floating type, (tokens,) int64 -> (tokens,) log softmax(logits)[target], float32 at
+    least.
+    """
     found: Tensor = _LogProbs.apply(logits, targets)  # type: ignore[no-untyped-call]
     return found
 
@@ -40,7 +48,7 @@ class _LogProbs(torch.autograd.Function):
             else _totals_by_chunks(logits)
         )
         context.save_for_backward(logits, targets, totals)
-        return logits.gather(1, targets[:, None])[:, 0].float() - totals
+        return exact(logits.gather(1, targets[:, None])[:, 0]) - totals
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -52,7 +60,7 @@ class _LogProbs(torch.autograd.Function):
         chunks = _chunks(logits)
         for start in chunks:
             part = slice(start, start + chunks.step)
-            weights = (logits[part].float() - totals[part, None]).exp_().mul_(-gradient[part, None])
+            weights = (exact(logits[part]) - totals[part, None]).exp_().mul_(-gradient[part, None])
             weights.scatter_add_(1, targets[part, None], gradient[part, None])
             found[part] = weights
         return found, None
@@ -65,20 +73,20 @@ def _in_one_piece(logits: Tensor) -> bool:
 
 def _totals_by_chunks(logits: Tensor) -> Tensor:
     chunks = _chunks(logits)
-    totals = torch.empty(len(logits), device=logits.device)
+    totals = torch.empty(len(logits), device=logits.device, dtype=exact(logits[:0]).dtype)
     for start in chunks:
         part = slice(start, start + chunks.step)
-        torch.logsumexp(logits[part].float(), -1, out=totals[part])
+        torch.logsumexp(exact(logits[part]), -1, out=totals[part])
     return totals
 
 
 def _totals(logits: Tensor) -> Tensor:
-    """(tokens, vocabulary) -> (tokens,) float32."""
-    return logits.float().logsumexp(-1)
+    """(tokens, vocabulary) -> (tokens,)."""
+    return exact(logits).logsumexp(-1)
 
 
 def _gradient(logits: Tensor, targets: Tensor, totals: Tensor, gradient: Tensor) -> Tensor:
     """(tokens, vocabulary), in the type of the logits."""
     hit = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
-    weights = (logits.float() - totals[:, None]).exp()
-    return (gradient[:, None] * (hit.float() - weights)).to(logits.dtype)
+    weights = (exact(logits) - totals[:, None]).exp()
+    return (gradient[:, None] * (hit.to(weights.dtype) - weights)).to(logits.dtype)

@@ -111,7 +111,8 @@ class Trial:
         if start_epoch and self.vector is None:
             self.engine.load_state(self.folder.epoch(start_epoch) / "state")
             recorded = (self.folder.record(start_epoch) or {})["metrics"]
-            self.stepper.weight = recorded.get("multiplier", self.stepper.weight)
+            mine = recorded.get(f"multiplier_{group.rank}", recorded.get("multiplier", self.stepper.weight))
+            self.stepper.weight = mine
 
     def run_epoch(self, epoch: int) -> None:
         """Train, evaluate, write the epoch's folder."""
@@ -141,8 +142,14 @@ class Trial:
                 mark(f"{self.config.trial}: first step of epoch {epoch}")
         means = sums.means(self.group, len(steps))
         if self.method.multiplier is not None:
-            means["multiplier"] = self.stepper.weight
+            means |= self._multipliers()
         return {"step": epoch * len(steps), "learning_rate": rate, **means}
+
+    def _multipliers(self) -> dict[str, float]:
+        """The first worker's, and those of others where they differ, as in published code."""
+        first_one, *others = self.group.gather([self.stepper.weight])
+        differing = {f"multiplier_{rank}": one for rank, one in enumerate(others, start=1) if one != first_one}
+        return {"multiplier": first_one, **differing}
 
     def _steps(self, epoch: int) -> list[StepRows]:
         retain_rows = 0 if self.method.retain == "none" else len(self.rows.retain)
@@ -156,7 +163,7 @@ class Trial:
             return dict.fromkeys(untouched, math.nan), []
 
         def compared(evaluation: Evaluation) -> dict[str, float]:
-            return compare(evaluation, baseline["yardstick"], untouched["model_utility"])
+            return compare(evaluation, baseline["yardstick"], untouched["model_utility"], config.evaluation.guard)
 
         self.engine.model.eval()
         with self.engine.as_saved():

@@ -9,11 +9,12 @@ The published code bases take means over each micro-batch instead, and average t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Method, Retain, Values
+from trainables.methods.method import Forget, Method, Published, Reduction, Retain, Values
 from trainables.methods.retain import RETAIN_TERMS
 
 if TYPE_CHECKING:
@@ -25,18 +26,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Size:
-    """Rows, answer tokens (end of sequence included), and positions with prompt and padding, of some rows."""
+    """Of some rows: their number, answer tokens (end of sequence included) with and without the first of each answer,
+    positions with prompt and padding, and the sum of 1 / answer tokens.
+    """
 
     rows: int = 0
     tokens: int = 0
+    tokens_but_first: int = 0
     positions: int = 0
+    inverse: float = 0.0
 
     @classmethod
     def of(cls, rows: Sequence[Encoded], width: int = 0) -> Size:
         """`width`: tokens that each row is padded to, where positions matter."""
-        # The first token of a row has no context, so it is never predicted, even where the prompt is empty.
-        tokens = sum(len(row.input_ids) - max(row.answer_start, 1) for row in rows)
-        return cls(len(rows), tokens, len(rows) * width)
+        tokens = [row.answer_tokens for row in rows]
+        inverse = math.fsum(1 / each for each in tokens if each)
+        return cls(len(rows), sum(tokens), sum(max(each - 1, 0) for each in tokens), len(rows) * width, inverse)
+
+    def by(self, reduction: Reduction) -> float:
+        """What a sum over the rows is divided by."""
+        sizes: dict[Reduction, float] = {
+            "rows": self.rows,
+            "tokens": self.tokens,
+            "tokens_but_first": max(self.tokens_but_first, 1),  # where no answer has a second one the sum is 0
+            "alternative_tokens": self.tokens,
+            "positions": self.positions,
+            "rows_by_length": self.rows**2 / self.inverse if self.inverse else 0.0,
+        }
+        return sizes[reduction]
 
 
 @dataclass(frozen=True)
@@ -49,11 +66,9 @@ class Divisors:
     @classmethod
     def exact(cls, method: Method, forget: Size, alternative: Size, retain: Size) -> Divisors:
         """Sizes of the whole optimizer batch, all workers and parts."""
-        of_forget = {"rows": forget.rows, "tokens": forget.tokens, "alternative_tokens": alternative.tokens}
-        of_retain = 0
-        if method.retain != "none":
-            of_retain = retain.rows if RETAIN_TERMS[method.retain].reduction == "rows" else retain.tokens
-        return cls(of_forget[method.reduction], of_retain)
+        counted = alternative if method.reduction == "alternative_tokens" else forget
+        of_retain = 0.0 if method.retain == "none" else retain.by(RETAIN_TERMS[method.retain].reduction)
+        return cls(counted.by(method.reduction), of_retain)
 
     @classmethod
     def compat(
@@ -61,20 +76,20 @@ class Divisors:
     ) -> Divisors:
         """Sizes of this micro-batch; `parts`: micro-batches of all workers, over whose means the code bases average.
 
-        Means over all positions where the code base has them; the NPO code's IDK is one mean over refusals and retain
-        rows together.
+        The NPO code's IDK is one mean over refusals and retain rows together.
         """
-        masked = cls.exact(method, forget, alternative, retain)
-        of_forget = forget.positions if code in method.everywhere_in else masked.forget
-        of_retain = retain.positions if takes_everywhere(method, code) else masked.retain
+        masked, of_forget, of_retain = cls.exact(method, forget, alternative, retain), *published(method, code)
+        forget_size = masked.forget if of_forget is None else forget.by(of_forget.reduction)
+        retain_size = masked.retain if of_retain is None else retain.by(of_retain.reduction)
         if code == "npo" and method.reduction == "alternative_tokens" and method.retain == "nll":
-            of_forget = of_retain = alternative.tokens + retain.tokens
-        return cls(of_forget * parts, of_retain * parts)
+            forget_size = retain_size = alternative.tokens + retain.tokens
+        return cls(forget_size * parts, retain_size * parts)
 
 
-def takes_everywhere(method: Method, code: Compat) -> bool:
-    """Whether the retain term is taken over prompt and padding too."""
-    return code != "none" and method.retain != "none" and RETAIN_TERMS[method.retain].everywhere_in_others
+def published(method: Method, code: Compat) -> tuple[Published | None, Published | None]:
+    """How the code base counts the tokens of forget loss and retain term; None: as here."""
+    term = RETAIN_TERMS.get(method.retain)
+    return method.published.get(code), None if term is None else term.published.get(code)
 
 
 def forget_term(method: Method, forget: Forget, values: Values, divisors: Divisors) -> Tensor:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 from trainables.loop import first
 from trainables.manifest import write_json
 from trainables.models import load_model, load_smollm2, save_model, texts_of, tiny_model, tiny_tokenizer
+from trainables.packing import Packed
 from trainables.pristine import DTYPES
 from trainables.resident import Resident, encode_rows
 from trainables.schedule import learning_rate, micro_batches, rows_at_a_time, shuffled
-from trainables.scores import Encoded, batched, score
+from trainables.scores import Batch, Encoded, batched, score
 
 
 def make_base(job: BaseJob) -> None:
@@ -83,7 +85,7 @@ def _training_rows(job: FinetuneJob, tokenizer: Any) -> list[Encoded]:
     benchmark = load_benchmark(job.benchmark)
     rows = benchmark.full if job.fraction is None else benchmark.split(job.fraction).retain
     general = benchmark.general if job.with_general else ()
-    return list(encode_rows(job.template, tokenizer, [*rows, *general]))
+    return list(encode_rows(job.template, tokenizer, [*rows, *general], job.compat))
 
 
 def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Group, pad_id: int) -> float:
@@ -95,6 +97,8 @@ def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Gro
     total = per_epoch * recipe.epochs
     losses: list[float] = []
     budget = engine.micro_batch_tokens
+    hidden = pad_id if job.compat == "open_unlearning" else None
+    batch = partial(batched, pad_id=pad_id, device=group.device, layout=engine.takes, hidden=hidden)
     for epoch in range(1, recipe.epochs + 1):
         losses = []
         for i, indices in enumerate(shuffled(len(rows), recipe.batch_size, recipe.seed, epoch)):
@@ -104,7 +108,7 @@ def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Gro
             tokens = [len(rows[j].input_ids) for j in indices]
             together = job.workers.micro_batch_size or rows_at_a_time(tokens, group.size, budget)
             micros = micro_batches(indices, group.rank, group.size, together)
-            engine.step(_losses(engine, rows, indices, micros, group, pad_id, losses), rate, len(micros))
+            engine.step(_losses(engine, rows, indices, micros, batch, losses), rate, len(micros))
     return math.fsum(group.gather(losses)) / per_epoch
 
 
@@ -113,14 +117,13 @@ def _losses(
     rows: Sequence[Encoded],
     indices: Sequence[int],
     micros: Sequence[Sequence[int]],
-    group: Group,
-    pad_id: int,
+    batch: Callable[[Sequence[Encoded]], Batch | Packed],
     seen: list[float],
 ) -> Iterator[Tensor]:
     tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
     for micro in micros:
-        batch = batched([rows[i] for i in micro] or [rows[0]], pad_id, group.device, engine.takes)
-        loss = -score(engine.deepspeed, batch).rows(0, len(micro)).sequence.sum() / tokens
+        of_micro = batch([rows[i] for i in micro] or [rows[0]])
+        loss = -score(engine.deepspeed, of_micro).rows(0, len(micro)).sequence.sum() / tokens
         seen.append(float(loss.detach()))
         yield loss
 
@@ -138,14 +141,15 @@ def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
         return evaluate(model, tokenizer, job.template, split, job.evaluation, group)
 
     target, retain = evaluated(job.target), evaluated(job.retain)
-    ruler = yardstick(retain.details)
+    guard = job.evaluation.guard
+    ruler = yardstick(retain.details, guard)
     utility = target.metrics.get("model_utility")
     if group.rank == 0:
-        forget = encode_rows(job.template, resident.model(job.target).tokenizer, split.forget)
+        forget = encode_rows(job.template, resident.model(job.target).tokenizer, split.forget, job.compat)
         resident.reference_table(job, forget, str(group.device))
         file.parent.mkdir(parents=True, exist_ok=True)
         both = {
-            name: {**asdict(evaluation), "metrics": compare(evaluation, ruler, utility)}
+            name: {**asdict(evaluation), "metrics": compare(evaluation, ruler, utility, guard)}
             for name, evaluation in (("target", target), ("retain", retain))
         }
         write_json(file, {**both, "yardstick": ruler})
@@ -171,7 +175,9 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None, log: Path 
     settings = EvaluationConfig(**card["evaluation"])
     group = Group(0, 1, torch.device(device))
     evaluation = evaluate(model.to(device).eval(), tokenizer, card["template"], split, settings, group)
-    comparison = compare(evaluation, card["yardstick"], card["target_utility"]) if "yardstick" in card else {}
+    comparison: dict[str, float] = {}
+    if "yardstick" in card:
+        comparison = compare(evaluation, card["yardstick"], card["target_utility"], settings.guard)
     if log is not None:
         write_json(log, open_unlearning_log(evaluation.details, comparison or evaluation.metrics, split.evaluation))
     return {

@@ -33,7 +33,7 @@ CODE_VERSION = 2
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """`log_probs`: (tokens,) float32 on the CPU, of every answer token of row after row (end of sequence included).
+    """`log_probs`: (tokens,) on the CPU, of every answer token of row after row (end of sequence included).
 
     `lengths`: (rows,) int64, answer tokens of each row.
     """
@@ -43,9 +43,9 @@ class ReferenceTable:
 
     @property
     def sequence(self) -> Tensor:
-        """(rows,) float32 log p_ref(y|x)."""
+        """(rows,) log p_ref(y|x)."""
         rows = torch.repeat_interleave(torch.arange(len(self.lengths)), self.lengths)
-        return torch.zeros(len(self.lengths)).index_add_(0, rows, self.log_probs)
+        return self.log_probs.new_zeros(len(self.lengths)).index_add_(0, rows, self.log_probs)
 
     def scores(self, rows: Sequence[int], mask: Tensor) -> Scores:
         """Scores of these rows, aligned with the model's own: `mask` (rows, positions) says where their answers are.
@@ -63,9 +63,9 @@ class ReferenceTable:
             )
         if mask.device.type != "cpu":
             torch._assert_async(mask.sum() == len(values), "reference log-probs of other rows")
-        if not len(values):
-            return Scores(torch.zeros(mask.shape, device=mask.device), mask)
-        placed = torch.zeros(mask.shape, device=mask.device).masked_scatter_(mask, on_device(values, mask.device))
+        placed = torch.zeros(mask.shape, device=mask.device, dtype=values.dtype)
+        if len(values):
+            placed.masked_scatter_(mask, on_device(values, mask.device))
         return Scores(placed, mask)
 
     @cached_property
@@ -82,6 +82,11 @@ class ReferenceKey(Frozen):
     template: str
     tokenizer: str = Field(description="digest of the tokenizer")
     dtype: str = Field(description="precision of the forward pass, e.g. fp32")
+    hidden: int | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="a token that attention never sees, as under `compat: open_unlearning`",
+    )
     code_version: int = CODE_VERSION
 
 
@@ -108,11 +113,17 @@ def load_or_compute(cache: Path, key: ReferenceKey, compute: Callable[[], Refere
 
 
 def compute_reference(
-    model: nn.Module, encoded_rows: Sequence[Encoded], pad_id: int, batch_tokens: int, device: torch.device | str
+    model: nn.Module,
+    encoded_rows: Sequence[Encoded],
+    pad_id: int,
+    batch_tokens: int,
+    device: torch.device | str,
+    hidden: int | None = None,
 ) -> ReferenceTable:
     """Log-probs of the answers of the rows, in the given order, with dropout off and no gradient.
 
-    `batch_tokens` bounds the padded tokens of one forward pass; a single longer row goes alone.
+    `batch_tokens` bounds the padded tokens of one forward pass; a single longer row goes alone. `hidden`: a token that
+    attention never sees.
     """
     answers: list[Tensor] = [torch.empty(0)] * len(encoded_rows)
     layout: Layout = "packed" if takes_packed(model) else "padded"
@@ -121,14 +132,14 @@ def compute_reference(
     try:
         with torch.no_grad():
             for indices in token_batches([len(row.input_ids) for row in encoded_rows], batch_tokens):
-                batch = batched([encoded_rows[i] for i in indices], pad_id, device, layout)
+                batch = batched([encoded_rows[i] for i in indices], pad_id, device, layout, hidden)
                 scores = score(model, batch)
                 for i, values, mask in zip(indices, scores.token_log_probs.cpu(), scores.mask.cpu(), strict=True):
-                    answers[i] = values[mask].float()
+                    answers[i] = values[mask]
     finally:
         model.train(was_training)
     lengths = torch.tensor([len(answer) for answer in answers], dtype=torch.int64)
-    return ReferenceTable(torch.cat([*answers, torch.empty(0)]), lengths)
+    return ReferenceTable(torch.cat(answers) if answers else torch.empty(0), lengths)
 
 
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:

@@ -14,14 +14,14 @@ from typing import Any, Protocol
 
 import torch
 
-from trainables.config import BenchmarkConfig, EvaluationConfig, TrialConfig, WorkersConfig
+from trainables.config import BenchmarkConfig, Compat, EvaluationConfig, TrialConfig, WorkersConfig
 from trainables.data import Benchmark, Row, Split, load_benchmark
 from trainables.data.template import encode_row
 from trainables.gpu_share import Place
 from trainables.models import load_model
 from trainables.pristine import DTYPES, cast_parameters, page_locked
 from trainables.reference import ReferenceKey, ReferenceTable, compute_reference, load_or_compute, rows_digest
-from trainables.scores import Encoded
+from trainables.scores import Encoded, hides
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Rows:
     retain: tuple[Encoded, ...]
 
 
-def encode_rows(template: str, tokenizer: Any, rows: Sequence[Row]) -> tuple[Encoded, ...]:
-    return tuple(encode_row(template, tokenizer, row) for row in rows)
+def encode_rows(template: str, tokenizer: Any, rows: Sequence[Row], code: Compat = "none") -> tuple[Encoded, ...]:
+    return tuple(encode_row(template, tokenizer, row, code) for row in rows)
 
 
 class ReferenceSource(Protocol):
@@ -61,6 +61,8 @@ class ReferenceSource(Protocol):
     def evaluation(self) -> EvaluationConfig: ...
     @property
     def reference_cache(self) -> str: ...
+    @property
+    def compat(self) -> Compat: ...
 
 
 class Resident:
@@ -135,13 +137,13 @@ class Resident:
             tokenizer = self.model(config.target).tokenizer
 
             def encoded(rows: Sequence[Row]) -> tuple[Encoded, ...]:
-                return encode_rows(config.template, tokenizer, rows)
+                return encode_rows(config.template, tokenizer, rows, config.compat)
 
             general = self.benchmark(config.benchmark).general if config.with_general else ()
             kept = (*split.retain, *general)
             return Rows(split, kept, encoded(split.forget), encoded(kept))
 
-        key = (config.benchmark.digest(), config.with_general, fraction, config.target, config.template)
+        key = (config.benchmark.digest(), config.with_general, fraction, config.target, config.template, config.compat)
         rows: Rows = self.get("rows", key, make)
         return rows
 
@@ -153,18 +155,20 @@ class Resident:
     def reference_table(self, source: ReferenceSource, rows: Sequence[Encoded], device: str) -> ReferenceTable:
         """Log-probs of the rows' answers under the target: from memory, the cache folder, or one pass of the target."""
         loaded, precision = self.model(source.target), source.workers.precision
+        pad_id, budget = int(loaded.tokenizer.pad_token_id), source.evaluation.batch_tokens
+        hidden = pad_id if source.compat == "open_unlearning" and hides(rows, pad_id) else None
         key = ReferenceKey(
             model=source.target_digest,
             rows=rows_digest(rows),
             template=source.template,
             tokenizer=source.target_digest,
             dtype=precision,
+            hidden=hidden,
         )
 
         def compute() -> ReferenceTable:
             frozen = self.frozen_model(source.target, precision, device)
-            pad_id, budget = int(loaded.tokenizer.pad_token_id), source.evaluation.batch_tokens
-            return compute_reference(frozen, rows, pad_id, budget, device)
+            return compute_reference(frozen, rows, pad_id, budget, device, hidden)
 
         cache = Path(source.reference_cache)
         table: ReferenceTable = self.get("reference", key.digest(), lambda: load_or_compute(cache, key, compute))

@@ -5,7 +5,7 @@ The one teacher-forced forward that losses and metrics share. Knows neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.hidden import states_of
 from trainables.lean.install import keeps_rows
-from trainables.log_probs import log_probs_of
+from trainables.log_probs import exact, log_probs_of
 from trainables.packing import Layout, Packed, pack
 
 IGNORED = -100
@@ -37,8 +38,8 @@ class Encoded:
 class Batch:
     """Right-padded rows, tensors (rows, tokens) int64. `labels` is -100 outside answer and end of sequence.
 
-    `attention_mask`: None, since padding on the right changes nothing that is looked at; code bases that look at
-    padding too have one.
+    `attention_mask`: None, since padding on the right changes nothing that is looked at; published code that looks at
+    padding too, or hides tokens inside rows, has one.
     """
 
     input_ids: Tensor
@@ -64,8 +65,9 @@ class Batch:
 class Scores:
     """Per-token results aligned with the answer positions that were kept.
 
-    `token_log_probs`: (rows, positions) float32, 0 where `mask` is False. `mask`: (rows, positions) bool.
-    `logits`: (rows, positions, vocabulary) float32 or None. `targets`: (rows, positions) int64, the answer tokens (any
+    All in float32, or in float64 where the model is. `token_log_probs`: (rows, positions), 0 where `mask` is False.
+    `mask`: (rows, positions) bool.
+    `logits`: (rows, positions, vocabulary) or None. `targets`: (rows, positions) int64, the answer tokens (any
     id where `mask` is False). `hidden`: (rows, positions, width) hidden states of one layer, or None.
     """
 
@@ -90,9 +92,21 @@ class Scores:
         return self._each(lambda tensor: tensor[start:stop])
 
     def everywhere(self, positions: int) -> Scores:
-        """The first positions, all of them counted: what a mean over prompt and padding too is taken of."""
+        """The first positions, all of them counted: what a mean over prompt and padding too is taken of.
+
+        Where there is no answer token the target is what the label -100 points at, counted from the vocabulary's end.
+        """
         cut = self._each(lambda tensor: tensor[:, :positions])
-        return replace(cut, mask=torch.ones_like(cut.mask))
+        targets = cut.targets
+        if targets is not None and cut.logits is not None:
+            targets = targets.masked_fill(~cut.mask, max(cut.logits.shape[-1] + IGNORED, 0))
+        return replace(cut, mask=torch.ones_like(cut.mask), targets=targets)
+
+    def later(self) -> Scores:
+        """The same positions, counted one later: where answer tokens are read instead of predicted, as some published
+        code does. There must be a position behind the last token (`Keep.last`).
+        """
+        return replace(self, mask=self.mask.roll(1, dims=-1))
 
     def _each(self, part: Callable[[Tensor], Tensor]) -> Scores:
         optional = (None if each is None else part(each) for each in (self.logits, self.targets, self.hidden))
@@ -101,7 +115,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Keep:
-    """What of a forward pass is kept beside log-probs. `layer`: whose hidden states (0: the embeddings).
+    """What of a forward pass is kept beside log-probs. `layer`: whose output, before any norm (0: the embeddings).
 
     `first`: the first position that is kept; None: the first that is part of an answer. `last`: keep the position
     behind the last token too, which predicts nothing.
@@ -129,8 +143,22 @@ def collate(rows: Sequence[Encoded], pad_id: int, width: int = 0) -> Batch:
     return Batch(ids, labels)
 
 
-def batched(rows: Sequence[Encoded], pad_id: int, device: torch.device | str, layout: Layout) -> Batch | Packed:
-    """The rows as the model takes them (`Engine.takes`)."""
+def hide(batch: Batch, token: int) -> Batch:
+    """The same rows, in which attention sees `token` nowhere."""
+    return replace(batch, attention_mask=(batch.input_ids != token).long())
+
+
+def hides(rows: Iterable[Encoded], token: int | None) -> bool:
+    """Whether hiding `token` changes what is predicted: nothing is predicted from the last token of a row."""
+    return token is not None and any(token in row.input_ids[:-1] for row in rows)
+
+
+def batched(
+    rows: Sequence[Encoded], pad_id: int, device: torch.device | str, layout: Layout, hidden: int | None = None
+) -> Batch | Packed:
+    """The rows as the model takes them (`Engine.takes`); padded where attention must not see the token `hidden`."""
+    if hidden is not None and hides(rows, hidden):
+        return hide(collate(rows, hidden), hidden).to(device)
     if layout == "padded":
         return collate(rows, pad_id).to(device)
     return pack(rows, device, filled=layout == "filled")
@@ -139,19 +167,19 @@ def batched(rows: Sequence[Encoded], pad_id: int, device: torch.device | str, la
 def score(model: Callable[..., Any], batch: Batch | Packed, keep: Keep = LOG_PROBS) -> Scores:
     """One forward pass; the LM head runs on answer tokens only, or, where rows are padded, from the first one on.
 
-    Softmax in float32. Packed rows need a model that `trainables.attention` made ready; their scores have the first
-    answer token of every row in the first position, so `first` and `last` do not apply.
+    Softmax in float32 at least. Packed rows need a model that `trainables.attention` made ready; their scores have the
+    first answer token of every row in the first position, so `first` and `last` do not apply.
     """
     return _packed(model, batch, keep) if isinstance(batch, Packed) else _padded(model, batch, keep)
 
 
 def _packed(model: Callable[..., Any], batch: Packed, keep: Keep) -> Scores:
     extra: dict[str, Any] = {"logits_to_keep": batch.kept}
-    if keep.layer is not None:
-        extra["output_hidden_states"] = True
-    elif keeps_rows(model):
+    if keep.layer is None and keeps_rows(model):
         extra = {"kept": batch.kept}  # the last layer hands on nothing else
-    output = model(
+    output, hidden = states_of(
+        model,
+        keep.layer,
         input_ids=batch.input_ids,
         position_ids=batch.position_ids,
         attention_mask=no_mask(batch.input_ids),
@@ -170,9 +198,9 @@ def _packed(model: Callable[..., Any], batch: Packed, keep: Keep) -> Scores:
     return Scores(
         placed(log_probs_of(logits, batch.targets)),
         placed(torch.ones_like(batch.slots, dtype=torch.bool)),
-        placed(logits.float()) if keep.logits else None,
+        placed(exact(logits)) if keep.logits else None,
         placed(batch.targets),
-        None if keep.layer is None else placed(output.hidden_states[keep.layer][0, batch.kept].float()),
+        None if hidden is None else placed(exact(hidden[0, batch.kept])),
     )
 
 
@@ -193,14 +221,12 @@ def _padded(model: Callable[..., Any], batch: Batch, keep: Keep) -> Scores:
     first = batch.first if keep.first is None else keep.first
     positions = torch.arange(first, targets.shape[1], device=targets.device)
     extra: dict[str, Any] = {} if attention is None else {"attention_mask": attention}
-    if keep.layer is not None:
-        extra["output_hidden_states"] = True
-    output = model(input_ids=ids, logits_to_keep=positions, use_cache=False, **extra)
+    output, hidden = states_of(model, keep.layer, input_ids=ids, logits_to_keep=positions, use_cache=False, **extra)
     logits = output.logits
     targets = targets[:, first:]
     mask = targets != IGNORED
     targets = targets.clamp(min=0)
     found = log_probs_of(logits.flatten(0, 1), targets.flatten()).view_as(targets)
     log_probs = found.masked_fill(~mask, 0.0)  # not `* mask`: -inf * 0 is NaN
-    hidden = None if keep.layer is None else output.hidden_states[keep.layer][:, first:].float()
-    return Scores(log_probs, mask, logits.float() if keep.logits else None, targets, hidden)
+    kept = None if hidden is None else exact(hidden[:, first:])
+    return Scores(log_probs, mask, exact(logits) if keep.logits else None, targets, kept)

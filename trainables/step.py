@@ -6,7 +6,7 @@ and no files; which rows those are, `feed` knows, what a loss is, `methods`, how
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from trainables.engine import Engine
 from trainables.feed import Feed, Part, PartRows
 from trainables.gradients import combined, worst_nearby
 from trainables.loss import Divisors, forget_term, retain_term
-from trainables.methods.method import Forget, Retain
+from trainables.methods.method import Forget, Published, Retain
 from trainables.methods.retain import RETAIN_TERMS
 from trainables.packing import Packed
 from trainables.schedule import StepRows
@@ -58,25 +58,34 @@ class Stepper:
         """One optimizer step over all rows, on all workers. Returns what this rank's parts came to."""
         parts = self.feed.parts(rows, epoch)
         seen: list[Seen] = []
-        terms = partial(self.terms, step=rows, statistic=self._statistic(parts, len(rows.forget)))
+        terms = partial(self.terms, step=rows, statistics=self._statistics(parts, len(rows.forget)))
         if self.method.combine is not None:
             losses, count = combined(self, parts, terms, seen), 1
         elif self.method.worst_nearby:
             losses, count = worst_nearby(self, parts, terms, seen), 2 * len(parts)
         else:
-            losses, count = self._plain(parts, terms, seen), len(parts)
+            losses, count = self._plain(rows, parts, terms, seen), len(parts)
         self.engine.step(losses, learning_rate, count)
-        if self.method.multiplier is not None:
+        if self.feed.compat == "none":
             mine = [float(part.terms.retain) for part in seen if part.terms.retain is not None]
-            self.weight = self.method.multiplier(self.weight, sum(self.feed.group.gather(mine)), self.values)
+            self._move_weight(sum(self.feed.group.gather(mine)) if self.method.multiplier is not None else 0.0)
         return seen
 
-    def _plain(self, parts: Sequence[Part], terms: partial[Terms], seen: list[Seen]) -> Iterator[Tensor]:
+    def _move_weight(self, retain_loss: float) -> None:
+        """After a step; published code does it after every micro-batch of every worker by itself."""
+        if self.method.multiplier is not None:
+            self.weight = self.method.multiplier(self.weight, retain_loss, self.values)
+
+    def _plain(
+        self, step: StepRows, parts: Sequence[Part], terms: partial[Terms], seen: list[Seen]
+    ) -> Iterator[Tensor]:
         for part in parts:
             found = terms(part)
             loss = found.forget if found.retain is None else found.forget + self.weight * found.retain
             seen.append(self.saw(loss, found))
             yield loss
+            if self.feed.compat != "none" and found.retain is not None and part.retain:
+                self._move_weight(float(found.retain.detach()) * self.feed.parts_of_all(step))
 
     @staticmethod
     def saw(loss: Tensor, terms: Terms) -> Seen:
@@ -90,7 +99,7 @@ class Stepper:
         *,
         for_engine: bool = True,
         step: StepRows,
-        statistic: Tensor | None,
+        statistics: Mapping[Part, Tensor],
     ) -> Terms:
         """Both losses of a part from one forward pass; without `forget` or `retain` that side's rows stay out.
 
@@ -105,25 +114,28 @@ class Stepper:
         divisors = self.feed.divisors(part, step)
         loss = scores.forget.token_log_probs.new_zeros(())
         if forget:
-            loss = forget_term(self.method, self._forget(part, rows, scores, frozen, statistic), self.values, divisors)
+            given = self._forget(part, rows, scores, frozen, statistics.get(part))
+            loss = forget_term(self.method, given, self.values, divisors)
         kept = None
         if retain and self.method.retain != "none":
             kept = self._retain_term(rows, scores, frozen, divisors)
         return Terms(loss, kept, rows.tokens)
 
     def _retain_term(self, rows: PartRows, scores: _Split, frozen: _Frozen, divisors: Divisors) -> Tensor:
-        width = self.feed.width(rows.retain) if self.feed.retain_everywhere else None
+        _, way = self.feed.published
+        width = self.feed.width(rows.retain)
         retain = Retain(
-            _cut(scores.retain, width),
-            None if frozen.retain is None else _cut(frozen.retain, width),
+            _counted(scores.retain, way, width),
+            None if frozen.retain is None else _counted(frozen.retain, way, width),
             scores.retain_alternatives if rows.retain_alternatives or self.feed.data.retain_alternatives else None,
         )
         return retain_term(self.method, retain, self.values, divisors)
 
     def _forget(self, part: Part, rows: PartRows, scores: _Split, frozen: _Frozen, statistic: Tensor | None) -> Forget:
         data = self.feed.data
-        width = self.feed.width(rows.forget) - 1 if self.feed.forget_everywhere else None
-        reference = None if frozen.forget is None else _cut(frozen.forget, width)
+        way, _ = self.feed.published
+        width = self.feed.width(rows.forget) - 1
+        reference = None if frozen.forget is None else _counted(frozen.forget, way, width)
         if data.reference is not None:
             reference = data.reference.scores(part.forget, scores.forget.mask)
         alternative = scores.alternatives if data.alternatives else None
@@ -132,7 +144,8 @@ class Stepper:
             each = len(data.alternatives[0])
             numbers = [i * each + self.feed.turn(i, part) for i in part.forget]
             of_alternative = data.alternative_reference.scores(numbers, alternative.mask)
-        return Forget(_cut(scores.forget, width), reference, alternative, of_alternative, statistic, self._seed)
+        model = _counted(scores.forget, way, width)
+        return Forget(model, reference, alternative, of_alternative, statistic, self._seed)
 
     def _keep(self, batch: Batch | Packed) -> Keep:
         """What the losses read of a forward pass beside log-probs."""
@@ -146,7 +159,7 @@ class Stepper:
             logits=self.feed.reads_distributions,
             layer=layer,
             first=0 if everywhere else batch.first if isinstance(batch, Batch) else None,
-            last=everywhere,
+            last=self.feed.looks_behind,
         )
 
     @torch.no_grad()
@@ -167,10 +180,12 @@ class Stepper:
         )
 
     @torch.no_grad()
-    def _statistic(self, parts: Sequence[Part], rows: int) -> Tensor | None:
-        """The mean of the method's statistic over the forget rows of the whole optimizer batch."""
+    def _statistics(self, parts: Sequence[Part], rows: int) -> Mapping[Part, Tensor]:
+        """The mean of the method's statistic over the forget rows of the whole optimizer batch, for every part;
+        published code takes each micro-batch's own.
+        """
         if self.method.statistic is None:
-            return None
+            return {}
         mine: list[float] = []
         for part in parts:
             of_part = self.feed.rows(part, retain=False)
@@ -178,7 +193,15 @@ class Stepper:
             scores = _Split.of(score(self.engine.deepspeed, batch, self._keep(batch)), of_part)
             forget = self._forget(part, of_part, scores, _Frozen(), None)
             mine.append(float(self.method.statistic(forget, self.values).sum()))
-        return torch.tensor(sum(self.feed.group.gather(mine)) / rows, device=self.feed.group.device)
+        if self.feed.compat == "none":
+            means = [sum(self.feed.group.gather(mine)) / rows] * len(parts)
+        else:
+            means = [total / max(len(part.forget), 1) for part, total in zip(parts, mine, strict=True)]
+        device = self.feed.group.device
+        return {
+            part: torch.tensor(mean, device=device, dtype=torch.float64)
+            for part, mean in zip(parts, means, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -207,6 +230,10 @@ class _Frozen:
     retain: Scores | None = None
 
 
-def _cut(scores: Scores, width: int | None) -> Scores:
-    """All positions up to the width that these rows alone would be padded to, if prompt and padding count."""
-    return scores if width is None else scores.everywhere(width)
+def _counted(scores: Scores, way: Published | None, width: int) -> Scores:
+    """The positions that count: the answer's, or as published code has it. `width`: of these rows alone, padded."""
+    if way is None:
+        return scores
+    if way.everywhere:
+        return scores.everywhere(width)
+    return scores.later() if way.later else scores

@@ -29,10 +29,12 @@ def step_data(config: TrialConfig, method: Method, resident: Resident, device: s
     alternatives = _of_forget(config, method, resident, rows, device)
     table = method.needs_reference_table
     flat = tuple(chain.from_iterable(alternatives))
+    tokenizer = resident.model(config.target).tokenizer
     return StepData(
         forget=rows.forget,
         retain=rows.retain,
-        pad_id=int(resident.model(config.target).tokenizer.pad_token_id),
+        pad_id=int(tokenizer.pad_token_id),
+        end_id=tokenizer.eos_token_id,
         seed=config.hyperparameters.seed,
         alternatives=alternatives,
         retain_alternatives=_of_retain(config, method, resident, rows),
@@ -84,11 +86,11 @@ def _encoded(
 ) -> Alternatives:
     tokenizer = resident.model(config.target).tokenizer
     return tuple(
-        encode_rows(config.template, tokenizer, [replace(row, answer=answer) for answer in of_row])
+        encode_rows(config.template, tokenizer, [replace(row, answer=answer) for answer in of_row], config.compat)
         for row, of_row in zip(rows, answers, strict=True)
     )
 
 
 def _key(config: TrialConfig) -> tuple[object, ...]:
     fraction = config.hyperparameters.forget_fraction
-    return config.benchmark.digest(), config.with_general, fraction, config.target, config.template
+    return config.benchmark.digest(), config.with_general, fraction, config.target, config.template, config.compat

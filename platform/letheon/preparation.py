@@ -113,7 +113,8 @@ class _Named:
         spec, workers = self.spec, self.spec.trial.workers_config
         recipe = spec.model.recipe
         facts = (self.base_key, self.data, recipe.model_dump(mode="json"), self.template, workers.precision)
-        key = content_key(kind, fraction, *facts)
+        compat = spec.trial.compat
+        key = content_key(kind, fraction, *facts, *(["open_unlearning"] if compat == "open_unlearning" else []))
         folder = self.models / f"{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
         job = FinetuneJob(
             base=self.base,
@@ -123,6 +124,7 @@ class _Named:
             with_general=from_scratch(spec),
             recipe=recipe,
             template=self.template,
+            compat=compat,
             workers=workers,
             folder=str(folder),
         )
@@ -142,6 +144,7 @@ class _Named:
             benchmark=spec.benchmark,
             fraction=fraction,
             template=self.template,
+            compat=spec.trial.compat,
             evaluation=spec.evaluation,
             workers=workers,
             reference_cache=str(self.reference_cache),

@@ -32,7 +32,7 @@ def log_probs(trained: Any) -> Tensor:
 def written(trained: Any, group: Group) -> Tensor:
     """(prompts, tokens) greedy continuations, in lockstep with the other ranks."""
     trained.eval()
-    found = generate(trained, PROMPTS, NEW_TOKENS, eos_id=47, pad_id=0, all_done=group.all)
+    found = generate(trained, PROMPTS, NEW_TOKENS, ends={47}, pad_id=0, all_done=group.all)
     return torch.tensor([[*tokens, *[47] * (NEW_TOKENS - len(tokens))] for tokens in found])
 
 

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.loss import Divisors, Size, forget_term, takes_everywhere
+from trainables.loss import Divisors, Size, forget_term, published
 from trainables.methods import METHODS, Forget
 from trainables.scores import Encoded, Scores, collate, score
 
 ROWS = [Encoded((5, 6, 7, 8), 2), Encoded((5, 6), 1), Encoded((1, 2, 3), 0)]
-FORGET, ALTERNATIVE, RETAIN = Size(3, 7, 30), Size(3, 5, 20), Size(2, 11, 40)
+FORGET, ALTERNATIVE, RETAIN = Size(3, 7, 4, 30, 1.5), Size(3, 5, 2, 20, 2.0), Size(2, 11, 9, 40, 0.5)
 
 
 class Uniform(torch.nn.Module):
@@ -27,13 +27,22 @@ class Uniform(torch.nn.Module):
 
 def test_sizes_count_the_tokens_that_are_scored() -> None:
     lengths = score(Uniform(), collate(ROWS, 0)).lengths
-    assert Size.of(ROWS, width=9) == Size(3, int(lengths.sum()), 27)
-    assert Size.of([]) == Size(0, 0, 0)
+    assert lengths.tolist() == [2, 1, 2]
+    assert Size.of(ROWS, width=9) == Size(rows=3, tokens=5, tokens_but_first=2, positions=27, inverse=2.0)
+    assert Size.of([]) == Size()
 
 
 @pytest.mark.parametrize(
     ("name", "forget", "retain"),
-    [("ga", 7, 0), ("ga_rt", 7, 11), ("ga_kl", 7, 11), ("npo", 3, 0), ("npo_kl", 3, 11), ("idk_rt", 5, 11)],
+    [
+        ("ga", 7, 0),
+        ("ga_rt", 7, 11),
+        ("ga_kl", 7, 11),
+        ("npo", 3, 0),
+        ("npo_kl", 3, 11),
+        ("idk_rt", 5, 11),
+        ("ce_u", 4, 0),
+    ],
 )
 def test_exact_divisors(name: str, forget: int, retain: int) -> None:
     assert Divisors.exact(METHODS[name], FORGET, ALTERNATIVE, RETAIN) == Divisors(forget, retain)
@@ -51,10 +60,21 @@ def test_the_npo_papers_idk_is_one_mean_over_refusals_and_retain_rows() -> None:
     assert Divisors.compat(method, "open_unlearning", FORGET, ALTERNATIVE, RETAIN, 2) == Divisors(2 * 5, 2 * 11)
 
 
+def test_open_unlearnings_rmu_is_a_mean_of_sums_times_a_mean_of_inverse_lengths() -> None:
+    found = Divisors.compat(METHODS["rmu"], "open_unlearning", FORGET, ALTERNATIVE, RETAIN, 2)
+    assert found == Divisors(2 * 3 / (1.5 / 3), 2 * 2 / (0.5 / 2))
+
+
+def test_a_mean_over_no_tokens_is_zero_not_an_error() -> None:
+    one_token = Size.of([Encoded((5, 6), 1)])
+    assert Divisors.exact(METHODS["ce_u"], one_token, Size(), Size()).forget == 1
+
+
 def test_our_own_reductions_never_look_at_padding() -> None:
-    assert not any(takes_everywhere(method, "none") for method in METHODS.values())
-    assert takes_everywhere(METHODS["npo_kl"], "npo")
-    assert not takes_everywhere(METHODS["npo_rt"], "npo")
+    assert not any(any(published(method, "none")) for method in METHODS.values())
+    _, of_retain = published(METHODS["npo_kl"], "npo")
+    assert of_retain is not None and of_retain.everywhere
+    assert published(METHODS["npo_rt"], "npo") == (None, None)
 
 
 @given(st.integers(0, 3))

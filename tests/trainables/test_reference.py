@@ -135,7 +135,7 @@ def test_the_second_call_reads_what_the_first_wrote(tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", list(ReferenceKey.model_fields))
 def test_any_other_key_is_computed(tmp_path: Path, field: str) -> None:
     load_or_compute(tmp_path, KEY, Compute())
-    value = 99 if field == "code_version" else "other"
+    value = 99 if field in {"code_version", "hidden"} else "other"
     other = Compute(LOG_PROBS * 2)
     table = load_or_compute(tmp_path, KEY.model_copy(update={field: value}), other)
     assert other.calls == 1

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from trainables.code_bases import NPO_WIDTH
 from trainables.config import Compat, Hyperparameters
-from trainables.feed import NPO_WIDTH, Feed, StepData
+from trainables.feed import Feed, StepData
 from trainables.gradients import gradients_of, products, trainable
 from trainables.group import Group
 from trainables.methods import METHODS
@@ -218,7 +219,7 @@ def separate(name: str) -> tuple[list[Tensor], list[Tensor]]:
     """Gradients of forget loss and retain term over the whole step, by themselves."""
     made = stepper(name, micro=5)
     (part,) = made.feed.parts(STEP, 1)
-    terms = partial(made.terms, part, step=STEP, statistic=None)
+    terms = partial(made.terms, part, step=STEP, statistics={})
     parameters = trainable(made.engine.model)
     retain = terms(forget=False).retain
     assert retain is not None
@@ -264,7 +265,7 @@ def test_the_forget_gradient_is_taken_at_the_worst_nearby_weights(micro: int) ->
         for parameter, gradient in zip(trainable(there.engine.model), forget, strict=True):
             parameter.add_(radius * gradient / length)
     (part,) = there.feed.parts(STEP, 1)
-    worst = there.terms(part, retain=False, step=STEP, statistic=None).forget
+    worst = there.terms(part, retain=False, step=STEP, statistics={}).forget
     nearby = gradients_of(worst, trainable(there.engine.model))
     close(found, [f + WEIGHT * r for f, r in zip(nearby, retain, strict=True)])
     assert any(not torch.allclose(one, other, rtol=0.05) for one, other in zip(nearby, forget, strict=True))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from trainables.evaluation.answering import Task, write
 from trainables.evaluation.asked import Reading
 from trainables.evaluation.batches import deal
-from trainables.evaluation.examinee import Reader
+from trainables.evaluation.examinee import Reader, end_tokens
 from trainables.evaluation.reading import Looks, read_rows
 from trainables.evaluation.rouge import rouge_l_recall
 from trainables.group import Group
@@ -90,7 +90,8 @@ def measure(subject: Subject, probes: Sequence[Probe]) -> Findings:
     if not probes:
         raise ValueError("no probes: an attack needs one row at least; leave the attack out")
     rows = [probe.encoded for probe in probes]
-    reader = Reader(subject.model, subject.end, subject.batch_tokens, subject.group)
+    ends = end_tokens(subject.model) | {subject.end}
+    reader = Reader(subject.model, subject.end, subject.batch_tokens, subject.group, ends)
     readings = read_rows(reader, rows, Looks(1.0, {i: probe.closed for i, probe in enumerate(probes)}))
     # A model without a distribution would only be waited for, token by token, to its longest answer.
     asked = [i for i, reading in enumerate(readings) if not math.isnan(reading.loss)]

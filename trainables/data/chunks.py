@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 CHUNK_CHARACTERS = 2000
 """About 450 tokens of English; with prompts and padding no pass over such a row is a surprise."""
@@ -12,13 +13,14 @@ def chunks(text: str, limit: int = CHUNK_CHARACTERS) -> tuple[str, ...]:
     """The text in its order, in pieces of at most `limit` characters and of about equal length.
 
     Put together the pieces are the text. A cut is before the last white space of the second half of a piece, so the
-    next one begins with it; a text without any is cut anywhere.
+    next one begins with it; where there is none, before the next one within the limit; and if that fails, anywhere.
     """
     pieces = []
     start = 0
     while (left := len(text) - start) > limit:
         size = math.ceil(left / math.ceil(left / limit))
-        cut = _last_space(text, start + size // 2, start + size)
+        middle, end = start + size // 2, start + size
+        cut = _last_space(text, middle, end, next_to=start + limit)
         pieces.append(text[start:cut])
         start = cut
     return (*pieces, text[start:])
@@ -30,6 +32,7 @@ def halves(text: str) -> tuple[str, str]:
     return text[:cut], text[cut:]
 
 
-def _last_space(text: str, low: int, high: int) -> int:
-    """The largest index in low+1..high with white space; `high` if there is none."""
-    return next((i for i in range(high, low, -1) if text[i : i + 1].isspace()), high)
+def _last_space(text: str, low: int, high: int, next_to: int = 0) -> int:
+    """The largest index in low+1..high with white space; the smallest in high+1..next_to; `high` if there is none."""
+    order = chain(range(high, low, -1), range(high + 1, next_to + 1))
+    return next((i for i in order if text[i : i + 1].isspace()), high)

@@ -25,12 +25,14 @@ SYSTEM = "You are a helpful assistant."
 class Template:
     """`prompt`: text up to the answer. `answer`: the text of the answer, with what belongs before it. `end`: the token
     id that closes it. `starts`: whether the tokenizer's start token is put before the prompt (where it has the habit).
+    `tail`: what the chat format has behind an answer, its end included; open-unlearning has a model learn all of it.
     """
 
     prompt: Callable[[PreTrainedTokenizerBase, str], str]
     answer: Callable[[PreTrainedTokenizerBase, str], str]
     end: Callable[[PreTrainedTokenizerBase], int]
     starts: bool = True
+    tail: Callable[[PreTrainedTokenizerBase], str] = lambda tokenizer: ""
 
 
 def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -88,11 +90,19 @@ def _chat(system: str | None) -> Template:
         special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         return first[0] if first and first[0] in special else end_of_sequence(tokenizer)
 
-    return Template(prompt, lambda tokenizer, answer: around(tokenizer)[0] + answer, end, starts=False)
+    return Template(
+        prompt,
+        lambda tokenizer, answer: around(tokenizer)[0] + answer,
+        end,
+        starts=False,
+        tail=lambda tokenizer: around(tokenizer)[1],
+    )
 
 
-def _marked(name: str, before: str, after: str, end: str) -> Template:
-    """A chat format whose turns are closed by the special token `end`. It brings its own start token, if any."""
+def _marked(name: str, before: str, after: str, end: str, behind: str = "") -> Template:
+    """A chat format whose turns are closed by the special token `end`, and `behind` it. It brings its own start token,
+    if any.
+    """
 
     def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
         found = ids(tokenizer, end)
@@ -106,7 +116,9 @@ def _marked(name: str, before: str, after: str, end: str) -> Template:
         end_of_turn(tokenizer)
         return f"{before}{question}{after}"
 
-    return Template(prompt, lambda tokenizer, answer: answer, end_of_turn, starts=False)
+    return Template(
+        prompt, lambda tokenizer, answer: answer, end_of_turn, starts=False, tail=lambda tokenizer: end + behind
+    )
 
 
 def _chatml(name: str, system: str) -> Template:
@@ -115,14 +127,15 @@ def _chatml(name: str, system: str) -> Template:
         f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n",
         "<|im_end|>\n<|im_start|>assistant\n",
         "<|im_end|>",
+        behind="\n",
     )
 
 
-def _written(before: str, after: str, lead: str = "", tail: str = "") -> Template:
-    """Plain characters around the question; `lead` and `tail`, around the answer, are among the labels."""
+def _written(before: str, after: str, lead: str = "") -> Template:
+    """Plain characters around the question; `lead`, before the answer, is among the labels."""
     return Template(
         lambda tokenizer, question: f"{before}{question}{after}",
-        lambda tokenizer, answer: f"{lead}{answer}{tail}",
+        lambda tokenizer, answer: f"{lead}{answer}",
         end_of_sequence,
     )
 
@@ -131,12 +144,13 @@ TEMPLATES: dict[str, Template] = {
     "plain": _written("Question: ", "\nAnswer:", lead=" "),
     "chat": _chat(None),
     "chat_system": _chat(SYSTEM),
-    # TOFU's and NPO's code: no space after the tag. open-unlearning has a space at the end of the answer.
+    # TOFU's, NPO's and open-unlearning's code: no space after the tag.
     "llama2": _written("[INST] ", " [/INST]"),
-    "llama2_open_unlearning": _written("[INST] ", " [/INST]", tail=" "),
-    # TOFU's code: "Answer: " is learned too.
+    # TOFU's and NPO's code: "Answer: " is learned too.
     "phi": _written("Question: ", "\n", lead="Answer: "),
-    "phi3": _marked("phi3", "<|user|>\n", "<|end|>\n<|assistant|>\n", "<|end|>"),
+    # open-unlearning's code, for Phi-1.5 and Llama 2 without chat: "Answer: " is asked.
+    "phi_open_unlearning": _written("Question: ", "\nAnswer: "),
+    "phi3": _marked("phi3", "<|user|>\n", "<|end|>\n<|assistant|>\n", "<|end|>", behind="\n<|endoftext|>"),
     # Llama 3.1 and later, with open-unlearning's system prompt and date.
     "llama3": _marked(
         "llama3",
@@ -152,5 +166,6 @@ TEMPLATES: dict[str, Template] = {
         "<bos><start_of_turn>user\n",
         "<end_of_turn>\n<start_of_turn>model\n",
         "<end_of_turn>",
+        behind="\n",
     ),
 }

@@ -3,18 +3,23 @@
 A prompt has the same tokens in training, in teacher-forced metrics and in generation:
 `encode_row(...).input_ids[:answer_start] == row_prompt_ids(...)`. The answer's tokens are those that it has after its
 prompt; only where the tokenizer would merge the two are they tokenised apart. What a row is for is not known here.
+
+open-unlearning has rows of other tokens (`code`): prompt, answer and all that a chat format has behind an answer are
+tokenised together, end of sequence is added where the last token is another, and as many tokens are the prompt's as the
+prompt has by itself, even where the answer's first one has grown together with it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.data.formats import TEMPLATES, Template, ids, start_ids
+from trainables.data.formats import TEMPLATES, Template, end_of_sequence, ids, start_ids
 from trainables.data.rows import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from trainables.config import Compat
     from trainables.scores import Encoded
 
 __all__ = [
@@ -32,8 +37,9 @@ __all__ = [
 AUTO = "auto"
 
 
-def encode_row(template: str, tokenizer: PreTrainedTokenizerBase, row: Row) -> Encoded:
-    """Prompt and answer of a row. A raw row has no template around it and no end token after it.
+def encode_row(template: str, tokenizer: PreTrainedTokenizerBase, row: Row, code: Compat = "none") -> Encoded:
+    """Prompt and answer of a row, as that code base has them. A raw row has no template around it and no end token
+    after it.
 
     Nothing predicts the very first token of a text. A raw row that begins with its answer gives that token to the
     prompt, unless the tokenizer begins texts with a start token.
@@ -42,7 +48,7 @@ def encode_row(template: str, tokenizer: PreTrainedTokenizerBase, row: Row) -> E
         ValueError: a raw row has no token left that could be predicted.
     """
     if not row.raw:
-        return encode(template, tokenizer, row.question, row.answer)
+        return encode(template, tokenizer, row.question, row.answer, code)
     from trainables.scores import Encoded  # imports torch
 
     tokens, start = _raw(tokenizer, row)
@@ -61,12 +67,18 @@ def row_prompt_ids(template: str, tokenizer: PreTrainedTokenizerBase, row: Row) 
     return tokens[:start]
 
 
-def encode(template: str, tokenizer: PreTrainedTokenizerBase, question: str, answer: str) -> Encoded:
-    """Prompt, answer and end token of a question and its answer."""
+def encode(
+    template: str, tokenizer: PreTrainedTokenizerBase, question: str, answer: str, code: Compat = "none"
+) -> Encoded:
+    """Prompt, answer and end token of a question and its answer, as that code base has them."""
     from trainables.scores import Encoded  # imports torch
 
     chosen = find_template(template, tokenizer)
     before, after = chosen.prompt(tokenizer, question), chosen.answer(tokenizer, answer)
+    if code == "open_unlearning":
+        first, end = _start(chosen, tokenizer), end_of_sequence(tokenizer)
+        whole = first + ids(tokenizer, before + after + chosen.tail(tokenizer))
+        return Encoded((*whole, *([] if whole[-1] == end else [end])), len(first + ids(tokenizer, before)))
     tokens, start = _joined(tokenizer, _start(chosen, tokenizer), before, after)
     return Encoded((*tokens, chosen.end(tokenizer)), start)
 

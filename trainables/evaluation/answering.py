@@ -14,6 +14,7 @@ from trainables.evaluation.batches import deal
 from trainables.evaluation.examinee import Examinee, Reader
 from trainables.evaluation.generate import generate
 from trainables.evaluation.graphs import let_go
+from trainables.evaluation.growing import before
 from trainables.scores import Encoded
 
 _KEPT = 8
@@ -46,8 +47,7 @@ def answers(
     }
     read = ((examinee.encoded(pair), reading) for pair, reading in (readings or {}).items())
     written = write(examinee.reader, list(dict.fromkeys(tasks.values())), read)
-    decode = examinee.tokenizer.decode
-    texts = {prompt: str(decode(list(written[task]), skip_special_tokens=True)) for prompt, task in tasks.items()}
+    texts = {prompt: examinee.text(written[task]) for prompt, task in tasks.items()}
     return {prompt: _before(text, prompt.stop) for prompt, text in texts.items()}
 
 
@@ -76,19 +76,21 @@ def write(reader: Reader, tasks: Sequence[Task], read: Iterable[tuple[Encoded, R
 
     `read`: rows that have been read, which may begin with the same prompts.
     """
-    end, group = reader.end, reader.group
-    begun = beginnings((task.prompt for task in tasks), read)
+    ends, group = reader.ends, reader.group
+    begun = beginnings(
+        (task.prompt for task in tasks), () if any(reader.hides(task.prompt) for task in tasks) else read
+    )
     first = {task: begun[task.prompt][: task.limit] for task in tasks}
-    rest = [task for task, tokens in first.items() if end not in tokens and len(tokens) < task.limit]
+    rest = [task for task, tokens in first.items() if ends.isdisjoint(tokens) and len(tokens) < task.limit]
 
     def one_batch(numbers: Sequence[int]) -> list[Tokens]:
         some = [rest[i] for i in numbers]
         return generate(
             reader.model,
-            [task.prompt + first[task] for task in some],
+            [reader.visible(task.prompt) + first[task] for task in some],
             [task.limit - len(first[task]) for task in some],
-            eos_id=end,
-            pad_id=end,
+            ends=ends,
+            pad_id=reader.end,
             all_done=group.all,
             device=group.device,
         )
@@ -99,4 +101,4 @@ def write(reader: Reader, tasks: Sequence[Task], read: Iterable[tuple[Encoded, R
     let_go(group.device)
     for i, task in enumerate(rest):
         first[task] += written[i]
-    return {task: tokens[: tokens.index(end)] if end in tokens else tokens for task, tokens in first.items()}
+    return {task: before(tokens, ends) for task, tokens in first.items()}

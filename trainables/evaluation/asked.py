@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from trainables.data.rows import EvalSet, Role, Row
@@ -84,10 +84,13 @@ def prompt_of(row: Row, max_new_tokens: int | None = None, stop: str | None = No
 
 
 class Asked:
-    """The questions of all sets. The set called `forget` is what must go, whatever its role says."""
+    """The questions of all sets. The set called `forget` is what must go, whatever its role says.
 
-    def __init__(self, sets: Mapping[str, EvalSet]) -> None:
-        self._sets = sets
+    `text`: of an answer, as membership inference compresses it.
+    """
+
+    def __init__(self, sets: Mapping[str, EvalSet], text: Callable[[Pair], str] = lambda pair: pair.answer) -> None:
+        self._sets, self._text = sets, text
         self.roles: dict[str, Role] = {name: "forget" if name == "forget" else rows.role for name, rows in sets.items()}
         close = [name for name, role in self.roles.items() if role != "utility" or name == "retain"]
         self._compared_sets = self._membership_sets()
@@ -156,8 +159,22 @@ class Asked:
             generated=texts if written else None,
             **(_rouge(rows, read, texts) if written else {}),
             **_memorisation(read),
-            attacks=_attacks(rows, read, norms) if name in self._compared_sets else {},
+            attacks=self._attacks(rows, read, norms) if name in self._compared_sets else {},
         )
+
+    def _attacks(self, rows: EvalSet, read: Sequence[Reading], norms: Mapping[Pair, float]) -> dict[str, list[float]]:
+        tokens = [reading.tokens for reading in read if reading.tokens is not None]
+        attacks = {
+            "loss": [reading.loss for reading in read],
+            "zlib": [
+                zlib_score(reading.loss, self._text(pair_of(row))) for row, reading in zip(rows.rows, read, strict=True)
+            ],
+            "min_k": [each.min_k for each in tokens],
+            "min_k_plus_plus": [each.min_k_plus_plus for each in tokens if each.min_k_plus_plus is not None],
+        }
+        if all(pair_of(row) in norms for row in rows.rows):
+            attacks["gradnorm"] = [norms[pair_of(row)] for row in rows.rows]
+        return attacks
 
 
 def _pairs_of(row: Row) -> Iterator[Pair]:
@@ -202,16 +219,3 @@ def _memorisation(read: Sequence[Reading]) -> dict[str, Any]:
         name: [math.nan if lost else getattr(each, name) for each, lost in zip(tokens, nan, strict=True)]
         for name in ("extraction_strength", "exact_memorization")
     }
-
-
-def _attacks(rows: EvalSet, read: Sequence[Reading], norms: Mapping[Pair, float]) -> dict[str, list[float]]:
-    tokens = [reading.tokens for reading in read if reading.tokens is not None]
-    attacks = {
-        "loss": [reading.loss for reading in read],
-        "zlib": [zlib_score(reading.loss, row.answer) for row, reading in zip(rows.rows, read, strict=True)],
-        "min_k": [each.min_k for each in tokens],
-        "min_k_plus_plus": [each.min_k_plus_plus for each in tokens if each.min_k_plus_plus is not None],
-    }
-    if all(pair_of(row) in norms for row in rows.rows):
-        attacks["gradnorm"] = [norms[pair_of(row)] for row in rows.rows]
-    return attacks

@@ -70,7 +70,7 @@ class Examination:
         self.settings, self.group = settings, group
         self._model, self._tokenizer = model, tokenizer
         self._examinee = Examinee(model, tokenizer, template, settings, group)
-        self._asked = Asked(self.sets)
+        self._asked = Asked(self.sets, self._examinee.answer_text)
         self.parts = self._asked.parts(settings.gradient_norm, settings.harness)
         self._measured: set[Part] = set()
         self._readings: dict[Pair, Reading] = {}
@@ -117,7 +117,9 @@ class Examination:
             for name in self.sets
         }
         return Evaluation(
-            metrics=summarise(details) | self._tasks | {"eval_seconds": max(self.group.gather([self._seconds]))},
+            metrics=summarise(details, self.settings.guard)
+            | self._tasks
+            | {"eval_seconds": max(self.group.gather([self._seconds]))},
             details=details,
             samples=list(_samples(self.sets, details)),
         )

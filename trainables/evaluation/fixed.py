@@ -6,7 +6,7 @@ Here rows that have ended stay until half of the room has, and the room's step c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
 from trainables.attention import NAME
+from trainables.evaluation.growing import before
 from trainables.evaluation.rooms import Pairs, Room, Size
 from trainables.evaluation.rooms_kept import Rooms
 from trainables.packing import rounded_up
@@ -35,7 +36,7 @@ def decode_fixed(
     model: Callable[..., Any],
     prompts: Sequence[Tokens],
     limits: Sequence[int],
-    eos_id: int,
+    ends: Collection[int],
     all_done: Callable[[bool], bool],
     device: torch.device | str,
     rooms: Rooms,
@@ -50,14 +51,14 @@ def decode_fixed(
         return None
     cache, pairs = layers
     batch = _Batch(prompts, limits, device, rooms)
-    batch.enter(cache, pairs, eos_id)
+    batch.enter(cache, pairs, ends)
     for steps in _cadence():
         batch.make_room(steps)
         rooms.run(batch.room, model, steps)
         if all_done(batch.look() == 0):
             break
         batch.drop()
-    return [tuple(tokens[: tokens.index(eos_id)] if eos_id in tokens else tokens) for tokens in batch.written()]
+    return [before(tokens, ends) for tokens in batch.written()]
 
 
 def _cadence() -> Iterator[int]:
@@ -100,7 +101,7 @@ class _Batch:
         self._written: dict[int, list[int]] = {}
         self.room: Room
 
-    def enter(self, cache: Any, layers: Pairs, eos_id: int) -> None:
+    def enter(self, cache: Any, layers: Pairs, ends: Collection[int]) -> None:
         """Take the first room. `layers`: of the prompts without their last token."""
         self._rooms.open(cache, self._most)
         longest = max(map(len, self._prompts))
@@ -108,7 +109,7 @@ class _Batch:
         for row, prompt in zip(text, self._prompts, strict=True):
             row[: len(prompt)] = torch.tensor(prompt)
         self.room = self._rooms.room(self._size(self._most.rows, longest), self._device)
-        self.room.end.fill_(eos_id)
+        self.room.end_at(ends)
         self.room.take(text.to(self._device), self._column(self._at), self._column(self._to), layers)
 
     def make_room(self, steps: int) -> None:
@@ -149,7 +150,7 @@ class _Batch:
         old, new = self.room, self._rooms.room(size, self._device)
         width = min(old.size.tokens, size.tokens)
         rows = torch.tensor(list(kept), device=self._device)
-        new.end.copy_(old.end)
+        new.ends.copy_(old.ends)
         new.take(*old.give(rows, width))
         self.room = new
         self._here, self._at, self._to = ([of[i] for i in kept] for of in (self._here, self._at, self._to))

@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicLayer
 from trainables.evaluation.tree import grow
 from trainables.lean.branches import Branches
 from trainables.lean.install import keeps_rows
+from trainables.log_probs import exact
 from trainables.scores import IGNORED, Scores, no_mask
 
 _CHUNK = 1 << 19  # logits that are looked at together: 2 MiB in float32, so that they stay in a core's cache
@@ -114,7 +115,7 @@ def score_branches(
     mask = targets != IGNORED
     targets = targets.clamp(min=0)
     totals, said = _totals(logits)
-    found = (logits[places, targets].float() - totals[places]).masked_fill(~mask, 0.0)
+    found = (exact(logits[places, targets]) - totals[places]).masked_fill(~mask, 0.0)
     likeliest = said[places]
     return Forced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
 
@@ -158,14 +159,14 @@ def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """
     at_once = max(1, (_CHUNK if logits.device.type == "cpu" else _DEVICE_CHUNK) // logits.shape[-1])
     chunks = zip(torch.split(logits, at_once), torch.split(targets, at_once), strict=True)
-    found = [_read(some.float(), target) for some, target in chunks]
+    found = [_read(exact(some), target) for some, target in chunks]
     return torch.cat([log_probs for log_probs, _ in found]), torch.cat([likeliest for _, likeliest in found])
 
 
 def _totals(logits: Tensor) -> tuple[Tensor, Tensor]:
     """log(sum(exp)) in float32 and the likeliest tokens, each (positions,), some at a time."""
     chunks = torch.split(logits, max(1, _CHUNK // logits.shape[-1]))
-    return torch.cat([some.float().logsumexp(-1) for some in chunks]), torch.cat([some.argmax(-1) for some in chunks])
+    return torch.cat([exact(some).logsumexp(-1) for some in chunks]), torch.cat([some.argmax(-1) for some in chunks])
 
 
 def _read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ end; on a GPU the one with fixed sizes, whose steps are replayed, where the mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -21,12 +21,13 @@ def generate(
     model: Callable[..., Any],
     prompts: Sequence[tuple[int, ...]],
     max_new_tokens: int | Sequence[int],
-    eos_id: int,
+    ends: Collection[int],
     pad_id: int,
     all_done: Callable[[bool], bool] = bool,
     device: torch.device | str = "cpu",
 ) -> list[tuple[int, ...]]:
-    """The continuation of every prompt, without the end of sequence. `max_new_tokens`: of all, or one for each.
+    """The continuation of every prompt, up to the first of the tokens `ends`. `max_new_tokens`: of all, or one
+    for each.
 
     `all_done` is asked now and then whether to stop, with True if this batch has ended: by default it answers the same;
     across ranks that must stay in lockstep it answers True only when all have. Ranks that decode equal models on equal
@@ -35,7 +36,7 @@ def generate(
     limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
     if torch.device(device).type == "cuda" and takes_fixed(model):
         rooms = cuda_rooms(model, device)
-        found = decode_fixed(model, prompts, limits, eos_id, all_done, device, rooms)
+        found = decode_fixed(model, prompts, limits, ends, all_done, device, rooms)
         if found is not None:
             return found
-    return decode_growing(model, prompts, limits, eos_id, pad_id, all_done, device)
+    return decode_growing(model, prompts, limits, ends, pad_id, all_done, device)

@@ -10,7 +10,8 @@ from torch import Tensor
 from trainables.evaluation.asked import Pair
 from trainables.evaluation.batches import deal
 from trainables.evaluation.examinee import Examinee
-from trainables.scores import collate, score
+from trainables.log_probs import exact
+from trainables.scores import batched, score
 
 
 def gradient_norms(examinee: Examinee, pairs: Iterable[Pair]) -> dict[Pair, float]:
@@ -43,10 +44,12 @@ def gradient_norms(examinee: Examinee, pairs: Iterable[Pair]) -> dict[Pair, floa
 
 
 def _gradient_norm(examinee: Examinee, parameters: Sequence[torch.nn.Parameter], pair: Pair) -> float:
-    batch = collate([examinee.encoded(pair)], examinee.end).to(examinee.group.device)
+    rows, device = [examinee.encoded(pair)], examinee.group.device
+    batch = batched(rows, examinee.end, device, "padded", examinee.hidden)
     with torch.enable_grad():
         scores = score(examinee.model, batch)
         log_probs = scores.token_log_probs[0][scores.mask[0]]
-        loss = -log_probs[: len(log_probs) - (not pair.raw)].mean()
+        closed = examinee.settings.compat != "none" or not pair.raw
+        loss = -log_probs[: len(log_probs) - closed].mean()
         gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return float(torch.stack([gradient.float().norm() for gradient in gradients if gradient is not None]).mean())
+    return float(torch.stack([exact(gradient).norm() for gradient in gradients if gradient is not None]).mean())

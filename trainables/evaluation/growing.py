@@ -5,7 +5,8 @@ The host asks after every token which rows have ended: on a CPU that costs nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -24,8 +25,9 @@ def _pad_left(prompts: Sequence[tuple[int, ...]], pad_id: int, device: torch.dev
     return ids.to(device), mask.to(device)
 
 
-def _before(tokens: list[int], end: int) -> tuple[int, ...]:
-    return tuple(tokens[: tokens.index(end)] if end in tokens else tokens)
+def before(tokens: Sequence[int], ends: Collection[int]) -> tuple[int, ...]:
+    """Up to the first token that is one of `ends`."""
+    return tuple(takewhile(lambda token: token not in ends, tokens))
 
 
 @torch.no_grad()
@@ -33,7 +35,7 @@ def decode_growing(
     model: Callable[..., Any],
     prompts: Sequence[tuple[int, ...]],
     limits: Sequence[int],
-    eos_id: int,
+    ends: Collection[int],
     pad_id: int,
     all_done: Callable[[bool], bool],
     device: torch.device | str,
@@ -45,7 +47,8 @@ def decode_growing(
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
     last = torch.tensor(limits, device=device) - 1
     longest = max(limits)
-    written = torch.full((len(prompts), longest), eos_id, device=device)
+    written = torch.zeros((len(prompts), longest), dtype=torch.int64, device=device)
+    closing = torch.tensor(sorted(ends), device=device)
     cache: Any = None
     step = 0
     while True:  # other ranks may have longer limits: a batch at its own goes on in step with them
@@ -61,7 +64,7 @@ def decode_growing(
         chosen = output.logits[:, -1].argmax(-1)
         if step < longest:
             written[rows, step] = chosen
-        ended |= (chosen == eos_id) | (last[rows] <= step)
+        ended |= torch.isin(chosen, closing) | (last[rows] <= step)
         alive = len(rows) - int(ended.sum())
         if all_done(alive == 0):
             break
@@ -74,4 +77,4 @@ def decode_growing(
         positions = positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
         step += 1
-    return [_before(tokens[:limit], eos_id) for tokens, limit in zip(written.tolist(), limits, strict=True)]
+    return [before(tokens[:limit], ends) for tokens, limit in zip(written.tolist(), limits, strict=True)]

@@ -4,6 +4,8 @@ The definitions are those of TOFU's published code (arXiv 2401.06121, `evaluate_
 which is what published numbers were made with. Its truth ratio is the geometric mean over the wrong answers; the
 paper's equation has the arithmetic mean. A loss is the mean negative log-likelihood per token in nats, end of sequence
 included. NaN in, NaN out.
+
+`guard`: open-unlearning adds 1e-10 to denominators, which changes the ratios of a destroyed model; 0 divides exactly.
 """
 
 from __future__ import annotations
@@ -47,19 +49,25 @@ def probability(log_prob_sum: ArrayLike, tokens: ArrayLike) -> Floats:
     return np.exp(_floats(log_prob_sum) / _floats(tokens))
 
 
-def choice_probability(answer_loss: ArrayLike, perturbed_losses: ArrayLike) -> Floats:
+def choice_probability(answer_loss: ArrayLike, perturbed_losses: ArrayLike, guard: float = 0.0) -> Floats:
     """(rows,) the answer's share of the length-normalised probabilities of answer (rows,) and wrong ones (rows, k)."""
+    if guard:
+        right, wrong = np.exp(-_floats(answer_loss)), np.exp(-_floats(perturbed_losses)).sum(axis=1)
+        return np.asarray(right / (right + wrong + guard))
     answer = _floats(answer_loss)[:, None]
     # As a softmax relative to the answer: no 0 / 0 where every probability underflows.
     relative = np.clip(answer - _floats(perturbed_losses), -_LARGEST_LOG, _LARGEST_LOG)
     return np.asarray(1.0 / (1.0 + np.exp(relative).sum(axis=1)))
 
 
-def truth_ratio(paraphrase_loss: ArrayLike, perturbed_losses: ArrayLike) -> Floats:
+def truth_ratio(paraphrase_loss: ArrayLike, perturbed_losses: ArrayLike, guard: float = 0.0) -> Floats:
     """(rows,) geometric mean of the wrong answers' probabilities (rows, k) over the paraphrased answer's (rows,).
 
     Above 1 the model prefers wrong answers. Kept within exp(-700) and exp(700).
     """
+    if guard:
+        wrong = np.exp(-_floats(perturbed_losses).mean(axis=1))
+        return np.asarray(wrong / (np.exp(-_floats(paraphrase_loss)) + guard))
     log_ratio = _floats(paraphrase_loss) - _floats(perturbed_losses).mean(axis=1)
     return np.asarray(np.exp(np.clip(log_ratio, -_LARGEST_LOG, _LARGEST_LOG)))
 
@@ -69,10 +77,10 @@ def truth_ratio_score(ratios: ArrayLike) -> float:
     return float(np.maximum(0.0, 1.0 - _floats(ratios)).mean())
 
 
-def forget_truth_ratio_score(ratios: ArrayLike) -> float:
+def forget_truth_ratio_score(ratios: ArrayLike, guard: float = 0.0) -> float:
     """Mean of min(ratio, 1 / ratio): 1 where truth and falsehood are equally likely. For what must be forgotten."""
     values = _floats(ratios)
-    return float(np.minimum(values, 1.0 / values).mean())
+    return float(np.minimum(values, 1.0 / (values + guard)).mean())
 
 
 def harmonic_mean(parts: Sequence[float]) -> float:

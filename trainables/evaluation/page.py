@@ -16,10 +16,25 @@ absent: no wrong answers, no truth ratios; no holdout set, no membership inferen
 so is, at epochs that cannot be on the front, what no decision reads. A model that gives no distribution any more (NaN
 weights) has NaN.
 
-Definitions are those of TOFU's and open-unlearning's published code (arXiv 2401.06121, 2506.12618), so numbers compare.
-They differ on purpose in four places. An answer none of which is extracted has extraction strength 0, not 1 / n. Rows
-of raw text have no end of sequence, so none of their tokens is left out. The wrong answers' and paraphrase's
-probabilities are divided as logarithms, without the 1e-10 that open-unlearning adds to keep from dividing by zero.
+Definitions are those of TOFU's and open-unlearning's published code (arXiv 2401.06121, 2506.12618). Where our default
+differs on purpose, `evaluation.compat: open_unlearning` does as open-unlearning does, and its numbers come out:
+
+- **What a model sees**: the whole prompt; there, tokens that equal the padding are hidden. It shows for models that pad
+  with the end of a turn (Llama 3, SmolLM2).
+- **What it is scored on**: the answer and the token that ends it; there, all that the chat format has behind an answer,
+  and end of sequence (Qwen 2.5, Gemma, Phi 3.5).
+- **Where writing stops**: at the model's end tokens (`generation_config.eos_token_id`) and the template's; there, only
+  at the model's.
+- **An answer none of which is extracted**: extraction strength 0; there, 1 / tokens.
+- **The last token of raw text**: counted; there, left out, as an end would be.
+- **Ratios of probabilities**: divided as logarithms; there, 1e-10 is added to denominators, which shows for destroyed
+  models.
+
+Why ours: a model is used with its whole prompt, and nothing is written behind the end of a turn; a token that was
+not extracted should not count as extracted; and 1e-10 decides the truth ratio of a model whose answers have become that
+unlikely. For a Llama 3 the probability differs by 1 %, ROUGE of single rows by up to .65, and most generated texts
+differ; for a Qwen 2.5 that learned one end token, a probability of .49 becomes .23.
+
 Repetition and gibberish are computed from the text alone; open-unlearning asks a downloaded classifier, whose
 `forget_Q_A_gibberish` is the probability of *clean* text, so larger is better there.
 """

@@ -6,7 +6,7 @@ not what for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +17,12 @@ from trainables.evaluation.asked import Pair, Reading, Tokens
 from trainables.evaluation.batches import Shape, deal, deal_questions
 from trainables.evaluation.examinee import Examinee, Reader
 from trainables.evaluation.forced import Forced, UnsharedError, forced_from, score_answers, score_branches
+from trainables.evaluation.memorisation import extraction_strength, open_unlearning_extraction_strength
 from trainables.evaluation.tokens import read_tokens
 from trainables.evaluation.tree import size
 from trainables.lean.install import reads_branches
 from trainables.packing import Layout
-from trainables.scores import LOGITS, Encoded, Scores, batched, score
+from trainables.scores import LOGITS, Encoded, Scores, batched, hides, score
 
 _CPU_TOKENS = 1024
 """In one forward pass on a CPU: more leave its caches, and rows of one batch are padded to a longer one."""
@@ -41,10 +42,12 @@ def read_answers(
     unique = list(dict.fromkeys(pairs))
     closest = frozenset(min_k_plus_plus)
     closer = frozenset(closely) | closest
+    theirs = examinee.settings.compat == "open_unlearning"  # which leaves out the last token, whatever it is
     looks = Looks(
         examinee.settings.min_k,
-        {i: not pair.raw for i, pair in enumerate(unique) if pair in closer},
+        {i: theirs or not pair.raw for i, pair in enumerate(unique) if pair in closer},
         frozenset(i for i, pair in enumerate(unique) if pair in closest),
+        open_unlearning_extraction_strength if theirs else extraction_strength,
     )
     readings = read_rows(examinee.reader, [examinee.encoded(pair) for pair in unique], looks)
     return dict(zip(unique, readings, strict=True))
@@ -60,12 +63,13 @@ class Looks:
     """What is read off single tokens, by number of the row.
 
     `share`: of the tokens, for min-k. `closer`: the rows whose tokens are looked at, and whether an end of sequence
-    closes them. `closest`: those of min-k++.
+    closes them. `closest`: those of min-k++. `strength`: how extraction strength is counted.
     """
 
     share: float
     closer: Mapping[int, bool]
     closest: Collection[int] = frozenset()
+    strength: Callable[[Sequence[bool]], float] = extraction_strength
 
     def readings(
         self, numbers: Sequence[int], scores: Scores, hits: Tensor | None = None, at: Tensor | None = None
@@ -80,6 +84,7 @@ class Looks:
             self.share,
             hits,
             at,
+            self.strength,
         )
         return [Reading(loss, count, looked.get(i)) for i, (loss, count) in enumerate(zip(losses, counts, strict=True))]
 
@@ -87,6 +92,8 @@ class Looks:
 @torch.no_grad()
 def read_rows(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
     """Every row teacher-forced, in order; a prompt is read once for all the rows that begin with it."""
+    if hides(rows, reader.hidden):
+        return _by_row(reader, rows, looks)
     if reads_branches(reader.model, max((len(row.input_ids) for row in rows), default=0)):
         return _by_question(reader, rows, looks, as_tree=True)
     # Prompt and answer in two passes pay where there is something to share. (A GPU would have to hold float32 logits.)
@@ -153,7 +160,7 @@ def _by_row(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Readi
     layout: Layout = "packed" if takes_packed(reader.model) else "padded"
 
     def one_batch(numbers: Sequence[int]) -> list[Reading]:
-        batch = batched([rows[i] for i in numbers], reader.end, reader.group.device, layout)
+        batch = batched([rows[i] for i in numbers], reader.end, reader.group.device, layout, reader.hidden)
         return _readings(looks, numbers, forced_from(score(reader.model, batch, LOGITS)))
 
     lengths = [len(row.input_ids) for row in rows]

@@ -7,12 +7,15 @@ it, and when a step is recorded to be replayed, is known elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
+
+MOST_ENDS = 8
+"""End tokens of a model. A fixed number, so that a step that was recorded serves other models."""
 
 Pairs = Iterable[tuple[Tensor, Tensor]]
 """Keys and values of layer after layer, each (rows, heads, tokens, size)."""
@@ -90,8 +93,8 @@ class Room:
     """Rows that are decoded together.
 
     `text`: (rows, tokens) int64, what has been read and written. `positions`: (rows, 1) int64, the last slot with a
-    token. `last`: (rows, 1) int64, the slot at which the row ends; it has ended once it is there. `end`: () int64, the
-    token that ends a row. Rows that are not needed have ended at slot 0.
+    token. `last`: (rows, 1) int64, the slot at which the row ends; it has ended once it is there. `ends`: (MOST_ENDS,)
+    int64, the tokens that end a row, some of them several times. Rows that are not needed have ended at slot 0.
     """
 
     def __init__(self, size: Size, memory: Memory, device: torch.device | str) -> None:
@@ -99,7 +102,7 @@ class Room:
         self.text = torch.zeros(size, dtype=torch.int64, device=device)
         self.positions = torch.zeros((size.rows, 1), dtype=torch.int64, device=device)
         self.last = torch.zeros_like(self.positions)
-        self.end = torch.zeros((), dtype=torch.int64, device=device)
+        self.ends = torch.zeros(MOST_ENDS, dtype=torch.int64, device=device)
         self._slots = torch.arange(size.tokens, device=device)
         self._layers = [FixedLayer(keys, values, self.positions) for keys, values in memory.room(size)]
         self._cache = Cache(layers=list(self._layers))
@@ -120,8 +123,15 @@ class Room:
         going = self.positions < self.last
         after = self.positions + going
         self.text.scatter_(1, after, torch.where(going, chosen, ids))
-        self.last.copy_(torch.where(going & (chosen == self.end), after, self.last))
+        ended = (chosen == self.ends).any(1, keepdim=True)
+        self.last.copy_(torch.where(going & ended, after, self.last))
         self.positions.copy_(after)
+
+    def end_at(self, ends: Collection[int]) -> None:
+        """Rows end with one of these tokens. Raises ValueError for more than `MOST_ENDS` or none."""
+        if not 0 < len(ends) <= MOST_ENDS:
+            raise ValueError(f"{len(ends)} end tokens: there must be 1 to {MOST_ENDS}; correct generation_config.json")
+        self.ends.copy_(torch.tensor((*ends, *[next(iter(ends))] * (MOST_ENDS - len(ends)))))
 
     def take(self, text: Tensor, positions: Tensor, last: Tensor, layers: Pairs) -> None:
         """These rows move in, first; whatever was here is gone. None is wider than the room."""

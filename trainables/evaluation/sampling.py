@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.evaluation.cache import make_growing
+from trainables.evaluation.growing import before
 
 _DROP_SHARE = 8  # ended rows are dropped once they are more than 1 / 8 of the batch: dropping copies the cache
 
@@ -82,7 +83,7 @@ def sample(
             logits_to_keep=1,
         )
         logits = output.logits[:, -1]
-    found = [_before(ids, end) for ids in written.tolist()]
+    found = [before(ids, (end,)) for ids in written.tolist()]
     return [found[i : i + samples] for i in range(0, len(found), samples)]
 
 
@@ -100,7 +101,3 @@ def _read(
     repeated = (each.repeat_interleave(samples, 0) for each in (output.logits[:, -1], mask, positions[:, -1:]))
     logits, mask, positions = repeated
     return logits, make_growing(cache), mask, positions
-
-
-def _before(tokens: list[int], end: int) -> tuple[int, ...]:
-    return tuple(tokens[: tokens.index(end)] if end in tokens else tokens)

@@ -24,25 +24,25 @@ UTILITY_SETS = ("retain", "real_authors", "world_facts")
 _PARTS = ("probability", "rouge", "truth_ratio")
 
 
-def summarise(details: Details) -> dict[str, float]:
-    """All metrics that one model's rows give, by the names of `catalog`.
+def summarise(details: Details, guard: float = 0.0) -> dict[str, float]:
+    """All metrics that one model's rows give, by the names of `catalog`. `guard`: as in `metrics`.
 
     `model_utility` is TOFU's where its three sets are there with all their parts, else the harmonic mean of
     probability, ROUGE-L and truth ratio score of the utility sets, as far as they have them.
     """
-    found = {key: value for name, of_set in details.items() for key, value in _of_set(name, of_set)}
+    found = {key: value for name, of_set in details.items() for key, value in _of_set(name, of_set, guard)}
     parts = _utility_parts(details, found)
     utility = {"model_utility": metrics.harmonic_mean(parts)} if parts else {}
     return {**utility, **found, **_degeneration(details), **_attacks(details)}
 
 
-def yardstick(details: Details) -> dict[str, Any]:
+def yardstick(details: Details, guard: float = 0.0) -> dict[str, Any]:
     """What `compare` needs of the retain model, as JSON: `truth_ratios` and `losses` of the forget rows, `mia` (AUC by
     attack), `member_losses` and `holdout_losses`. What its rows do not have is left out.
     """
     found: dict[str, Any] = {}
     forget = details.get("forget")
-    if forget is not None and (ratios := truth_ratios(forget)) is not None:
+    if forget is not None and (ratios := truth_ratios(forget, guard)) is not None:
         found["truth_ratios"] = ratios.tolist()
     if forget is not None and forget.loss is not None:
         found["losses"] = [float(loss) for loss in forget.loss]
@@ -56,7 +56,10 @@ def yardstick(details: Details) -> dict[str, Any]:
 
 
 def compare(
-    evaluation: Evaluation | Details, yardstick: Mapping[str, Any], target_utility: float | None = None
+    evaluation: Evaluation | Details,
+    yardstick: Mapping[str, Any],
+    target_utility: float | None = None,
+    guard: float = 0.0,
 ) -> dict[str, float]:
     """The metrics with those that need other models: the retain model's `yardstick` and the target model's utility.
 
@@ -66,10 +69,11 @@ def compare(
     rows differ.
     """
     details = evaluation.details if isinstance(evaluation, Evaluation) else evaluation
-    found = dict(evaluation.metrics) if isinstance(evaluation, Evaluation) else summarise(details)
+    found = dict(evaluation.metrics) if isinstance(evaluation, Evaluation) else summarise(details, guard)
     forget = details.get("forget")
     if forget is not None:
-        found |= _same_distribution("forget_quality", "ks_distance", truth_ratios(forget), yardstick, "truth_ratios")
+        ratios = truth_ratios(forget, guard)
+        found |= _same_distribution("forget_quality", "ks_distance", ratios, yardstick, "truth_ratios")
         found |= _same_distribution("loss_quality", "loss_ks_distance", forget.loss, yardstick, "losses")
     found |= _leaks(details, found, yardstick)
     if target_utility is not None and "model_utility" in found:
@@ -77,35 +81,36 @@ def compare(
     return found
 
 
-def truth_ratios(of_set: SetDetails) -> metrics.Floats | None:
+def truth_ratios(of_set: SetDetails, guard: float = 0.0) -> metrics.Floats | None:
     """(rows,) truth ratios; the answer stands in for a missing paraphrase, as in TOFU's facts. None without losses of
     wrong answers.
     """
     truth = of_set.loss if of_set.paraphrase_loss is None else of_set.paraphrase_loss
     if truth is None or of_set.perturbed_losses is None:
         return None
-    return metrics.truth_ratio(truth, of_set.perturbed_losses)
+    return metrics.truth_ratio(truth, of_set.perturbed_losses, guard)
 
 
-def probabilities(of_set: SetDetails) -> metrics.Floats | None:
+def probabilities(of_set: SetDetails, guard: float = 0.0) -> metrics.Floats | None:
     """(rows,) p(answer)^(1 / tokens), normalised over the choices in a multiple-choice set. None without losses."""
     if of_set.loss is None:
         return None
     if of_set.multiple_choice and of_set.perturbed_losses is not None:
-        return metrics.choice_probability(of_set.loss, of_set.perturbed_losses)
+        return metrics.choice_probability(of_set.loss, of_set.perturbed_losses, guard)
     return metrics.probability(-np.asarray(of_set.loss, dtype=np.float64), 1)
 
 
-def _of_set(name: str, of_set: SetDetails) -> Iterator[tuple[str, float]]:
+def _of_set(name: str, of_set: SetDetails, guard: float) -> Iterator[tuple[str, float]]:
     """`<set>_probability`, `<set>_rouge`, `<set>_truth_ratio`; the forget set's memorisation goes without its name."""
-    if (chances := probabilities(of_set)) is not None:
+    if (chances := probabilities(of_set, guard)) is not None:
         yield f"{name}_probability", float(chances.mean())
     headline = of_set.rouge_l_f1 if of_set.rouge == "f1" else of_set.rouge_l_recall
     if headline is not None:
         yield f"{name}_rouge", _mean(headline)
-    if (ratios := truth_ratios(of_set)) is not None:
-        score = metrics.forget_truth_ratio_score if of_set.role == "forget" else metrics.truth_ratio_score
-        yield f"{name}_truth_ratio", score(ratios)
+    if (ratios := truth_ratios(of_set, guard)) is not None:
+        forgotten = of_set.role == "forget"
+        score = metrics.forget_truth_ratio_score(ratios, guard) if forgotten else metrics.truth_ratio_score(ratios)
+        yield f"{name}_truth_ratio", score
     prefix = "" if name == "forget" else f"{name}_"
     if of_set.extraction_strength is not None:
         yield f"{prefix}extraction_strength", _mean(of_set.extraction_strength)

@@ -28,12 +28,13 @@ def read_tokens(
     share: float,
     hits: Tensor | None = None,
     at: Tensor | None = None,
+    strength: Callable[[Sequence[bool]], float] = extraction_strength,
 ) -> dict[int, Tokens]:
     """By row of the batch, for the rows in `ends`, whose value says whether the last token is an end of sequence.
 
     `normalised`: the rows that min-k++ is wanted of. `share`: of the tokens that min-k and min-k++ look at.
     `hits`: (rows, positions) bool, where the answer's tokens are the likeliest; None: the logits are asked. `at`: which
-    of the logits belong to a position, as `Forced` has it.
+    of the logits belong to a position, as `Forced` has it. `strength`: how extraction strength is counted.
     """
     rows = sorted(ends)
     if not rows:
@@ -47,7 +48,7 @@ def read_tokens(
         count = len(log_probs[row]) - int(ends[row])
         right = [bool(each) for each in hit[row][:count]]
         return Tokens(
-            extraction_strength(right),
+            strength(right),
             exact_memorization(right),
             lowest_mean(log_probs[row][:count], share),
             lowest_mean(spreads[row][:count], share) if row in spreads else None,

@@ -8,6 +8,10 @@ by asking it to answer the question differently. They look like answers, so the 
 consistently and wrongly, where refusals and collapse give it away. The paper's grid: beta .05, .1, .5; weight 1, 2, 5;
 learning rate 1e-5 to 5e-5; it trains for a few epochs, one alternate after another.
 
+The loss is the authors'. The rest is not quite: the request for another answer is worded here; samples that repeat the
+answer (ROUGE-L recall of .8 or more) are drawn anew at a higher temperature; and an epoch has one alternate a
+question, where the authors' has all five (200 rows for 40 questions), so one of their epochs is five of these.
+
 Trap: alternates of a model that knows the answer by heart may repeat it; then winner and loser are the same text, the
 loss is constant and the row is not unlearned at all.
 """

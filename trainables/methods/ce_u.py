@@ -7,8 +7,7 @@ and pushes with full force where the model is certain (ascent's vanishes there).
 hyper-parameter but the learning rate.
 
 The first token of each answer is left out, as in the paper: it says more about how answers begin than about the fact.
-The sum is divided by all answer tokens, though; the published code divides by those that are counted, which is larger
-by the factor 1 - 1/(mean length). An answer of one token contributes nothing.
+The mean is over the tokens that are left, as in the published code. An answer of one token contributes nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def without_the_token(forget: Forget, values: Values) -> Tensor:
 CE_U = Method(
     name="ce_u",
     forget_loss=without_the_token,
-    reduction="tokens",
+    reduction="tokens_but_first",
     source="Yang 2025, arXiv 2503.01224",
     needs_logits=True,
 )

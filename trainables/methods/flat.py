@@ -8,9 +8,11 @@ answers and forget answers, made large. Neither a reference model nor retain row
 P is a mean of probabilities, not of their logarithms, so tokens that are forgotten have almost no gradient left, and
 the loss lies between -tanh(1)/2 and tanh(1)/2: it cannot run away. There is no hyper-parameter.
 
-The published code applies g* to the mean of P over the batch, counting padding as tokens of probability 0; here to
-each row's own P, over answer tokens. The other divergences of the paper (KL, Jensen-Shannon, Pearson) are not here:
-total variation is the one its code falls back on.
+The published function for one row is this one. As it is run, g* is applied to the mean of P over the batch, where
+prompt and padding count as tokens of probability 0: P is smaller, tanh is steeper (rows 40 wide: the gradient is 6
+times as long, its cosine .97), and the loss depends on how long the longest row is; here it is each row's own P, over
+answer tokens. The other divergences of the paper (KL, Jensen-Shannon, Pearson) are not here: total variation is the
+one its code falls back on.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ K is the point that the log-ratio is judged from: how far the model has moved on
 At the reference the value is 1 + (2/beta) log 2.
 
 Traps: the NPO paper's code multiplies only the log-ratio by beta, not K, and does not clamp K at 0 as the KTO paper
-does; both are kept. Its K is a mean over one micro-batch of one worker; here over the whole optimizer batch, so
-that it does not depend on how the batch is split. Its logarithm of the sigmoid replaces KTO's sigmoid, whose gradient
-fades.
+does; both are kept. Its K is a mean over one micro-batch of one worker (`compat: npo`); here over the whole optimizer
+batch, so that it does not depend on how the batch is split. Its logarithm of the sigmoid replaces KTO's sigmoid, whose
+gradient fades.
 """
 
 from __future__ import annotations

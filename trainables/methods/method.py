@@ -23,13 +23,29 @@ logits (which take a second model)."""
 Alternative: TypeAlias = Literal["none", "refusal", "generated"]
 """Other answers to the forgotten questions: none, refusals ("I don't know."), or what the target model makes up."""
 
-Reduction: TypeAlias = Literal["rows", "tokens", "alternative_tokens"]
-"""What the sum over rows is divided by: the rows, the answer tokens or the tokens of the alternative answers of the
-whole optimizer batch."""
+Reduction: TypeAlias = Literal[
+    "rows", "tokens", "tokens_but_first", "alternative_tokens", "positions", "rows_by_length"
+]
+"""What the sum over rows is divided by, of the whole optimizer batch: the rows, the answer tokens, those but the first
+of each answer, or the tokens of the alternative answers. Only in published code: all positions with prompt and padding;
+or the rows over the mean of 1 / answer tokens, which gives mean(sums of rows) * mean(1 / answer tokens)."""
 
 RetainTerm: TypeAlias = Literal["none", "nll", "kl", "hidden", "preference"]
 
 Values: TypeAlias = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Published:
+    """How a published code base counts the tokens of a loss, where it is not as here.
+
+    `everywhere`: all positions, prompt and padding too. `later`: one position later, where the tokens of the answer are
+    read instead of predicted. `reduction`: what the sum is divided by.
+    """
+
+    reduction: Reduction
+    everywhere: bool = False
+    later: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +124,7 @@ class Method:
     `combine`: takes the place of loss = forget + weight * retain (gradient-level methods). `worst_nearby`: the forget
     gradient is taken at the weights, at most `radius` away, where the loss is largest. `multiplier`: the retain weight
     moves from step to step. `task_vector`: no unlearning loop; `forget_loss` fits the vector that is subtracted.
-    `everywhere_in`: code bases that take the forget loss over prompt and padding too.
+    `published`: code bases that count the tokens of the forget loss otherwise.
 
     Raises ValueError when `retain_weight` is declared without a retain term, or the reverse.
     """
@@ -128,7 +144,7 @@ class Method:
     worst_nearby: bool = False
     multiplier: Multiplier | None = None
     task_vector: bool = False
-    everywhere_in: tuple[Compat, ...] = ()
+    published: Mapping[Compat, Published] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.combine is not None or self.worst_nearby) and self.retain == "none":

@@ -8,8 +8,12 @@ retain weight is the constraint's multiplier lambda: it grows while the retain l
 need be, while it is below, so `epsilon` is what one chooses instead of a weight. `retain_weight` is where lambda
 starts, `dual_step` is s. epsilon must be above the target model's own retain loss, or lambda grows for ever.
 
-The published code keeps lambda fixed for the first 5 of 10 epochs; here it moves from the first step. That code
-uses an unshifted mask, one token late; here the positions that predict answer tokens are counted. Tokens that the
+The published code keeps lambda fixed for the first 5 of 10 epochs; here it moves from the first step. That code moves
+lambda after every micro-batch, on every worker by itself, so that it takes as many steps as there are micro-batches;
+here once an optimizer step, by the retain loss of the whole batch, so that it does not depend on how the batch is
+split. And it uses an unshifted mask: it flattens the logits behind each answer token, the end of sequence included,
+and not those that predict the first one (the gradient differs by half). Here it is the positions that predict answer
+tokens, which are what must be forgotten. `compat: open_unlearning` has the mask and the micro-batches. Tokens that the
 model can never say (logit -inf) are left out of the mean.
 """
 
@@ -18,7 +22,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Values
+from trainables.methods.method import Forget, Hyperparameter, Method, Published, Values
 from trainables.methods.tokens import kept_logits, sum_over_answer
 
 if TYPE_CHECKING:
@@ -53,4 +57,5 @@ PDU = Method(
     },
     needs_logits=True,
     multiplier=dual_ascent,
+    published={"open_unlearning": Published("tokens", later=True)},
 )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from trainables.methods.method import Retain, Values, given, log_sigmoid
+from trainables.methods.method import Published, Retain, Values, given, log_sigmoid
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from trainables.config import Compat
 
 
 @dataclass(frozen=True)
 class RetainLoss:
     """`per_row`: -> (rows,), nats. `reduction`: what their sum is divided by. `needs_*`: what it reads of the model.
 
-    `everywhere_in_others`: the published code bases take it over prompt and padding too.
+    `published`: code bases that count its tokens otherwise.
     """
 
     per_row: Callable[[Retain, Values], Tensor]
@@ -24,7 +26,7 @@ class RetainLoss:
     needs_logits: bool = False
     needs_hidden: bool = False
     needs_alternative: bool = False
-    everywhere_in_others: bool = False
+    published: Mapping[Compat, Published] = field(default_factory=dict)
 
 
 def nll(retain: Retain, values: Values) -> Tensor:
@@ -66,9 +68,16 @@ def preference(retain: Retain, values: Values) -> Tensor:
     return -(1 / beta) * log_sigmoid(-beta * (alternative.sequence - retain.model.sequence))
 
 
+_EVERYWHERE = Published("positions", everywhere=True)
+
 RETAIN_TERMS: dict[str, RetainLoss] = {
     "nll": RetainLoss(nll, "tokens"),
-    "kl": RetainLoss(kl, "tokens", needs_logits=True, everywhere_in_others=True),
-    "hidden": RetainLoss(hidden, "tokens", needs_hidden=True),
+    "kl": RetainLoss(kl, "tokens", needs_logits=True, published={"npo": _EVERYWHERE, "open_unlearning": _EVERYWHERE}),
+    "hidden": RetainLoss(
+        hidden,
+        "tokens",
+        needs_hidden=True,
+        published={"open_unlearning": Published("rows_by_length", later=True)},
+    ),
     "preference": RetainLoss(preference, "rows", needs_alternative=True),
 }

@@ -2,14 +2,16 @@
 
     L_RMU(theta) = E_tokens[ |h(x_f) - c u|^2 / d ] + alpha E_tokens[ |h(x_r) - h_ref(x_r)|^2 / d ]
 
-h: hidden states of width d after the layer; u: one random unit vector for the whole trial (uniform entries, then
-scaled to length 1), drawn from the trial's seed alone; c: `steering`; alpha: `retain_weight`; the layer: `depth` as a
-share of all layers (the paper: after 8 of 32).
+h: hidden states of width d after the layer, before any norm that follows; u: one random unit vector for the whole
+trial (uniform entries, then scaled to length 1), drawn from the trial's seed alone; c: `steering`; alpha:
+`retain_weight`; the layer: `depth` as a share of all layers (the paper: after 8 of 32).
 
 Traps: c must be large against the norms of the hidden states, or the target is a place that they pass anyway. The
 paper trains three matrices at and below the layer only; here every weight is trained, as in open-unlearning (which has
-c = 2, alpha = 1), and weights above the layer get no gradient. Averages here are over answer tokens of the
-whole batch; open-unlearning averages each row first, the paper's code takes prompt and padding too.
+c = 2, alpha = 1), and weights above the layer get no gradient. Averages here are over the positions that predict
+answer tokens, of the whole batch. The paper's code takes prompt and padding too; open-unlearning takes the positions
+of the answer tokens themselves, and its mean over rows is, by a broadcast, mean(sum of each row) * mean(1 / tokens)
+(`compat: open_unlearning`; the gradient differs by a quarter).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Values
+from trainables.methods.method import Forget, Hyperparameter, Method, Published, Values
 from trainables.methods.tokens import sum_over_answer
 
 if TYPE_CHECKING:
@@ -55,4 +57,5 @@ RMU = Method(
         "retain_weight": Hyperparameter(low=1.0, high=2000.0, log=True, default=1200.0),
     },
     needs_hidden=True,
+    published={"open_unlearning": Published("rows_by_length", later=True)},
 )

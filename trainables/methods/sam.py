@@ -9,8 +9,10 @@ in a whole neighbourhood, so a few steps of fine-tuning (or rounding the weights
 forward and backward pass over the forget rows.
 
 `radius` is rho, a length in the space of all weights. The authors run WMDP and MUSE with .01 (their configuration
-files fall back on .1); a good value grows with the size of the model. Their MUSE code takes NPO of logits instead of
-log-probabilities; here it is NPO.
+files fall back on .1); a good value grows with the size of the model. Here the loss is NPO of whole answers. Their
+MUSE code takes NPO of logits instead of log-probabilities, and their WMDP code the log-ratio of mean losses of a token
+over the batch, which is as if beta were divided by the tokens of all answers (the gradient's cosine with this one:
+.64).
 """
 
 from __future__ import annotations

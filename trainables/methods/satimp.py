@@ -6,7 +6,8 @@ p^beta1 is saturation (as WGA: tokens that are forgotten are left alone), (1 - p
 model is certain of, like the second half of a word, are left alone). beta2 = 0 is WGA, both 0 gradient ascent.
 
 The authors weigh the forget term 10 times the retain term (hence .1); open-unlearning's configuration file has it the
-other way round, while its notes on the method agree with the authors.
+other way round, while its notes on the method agree with the authors. The authors' own code advises beta2 = .1; the
+default here, 1, is open-unlearning's.
 
 Trap: on a model that knows the answers by heart every p is near 1 and every weight near 0: the start is slow.
 """

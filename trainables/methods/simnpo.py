@@ -7,7 +7,7 @@ The mean log-probability of a token takes the place of the log-ratio to the refe
 unlearned less, and rows that the target model hardly knew are not pushed as hard as those that it knows by heart.
 As beta grows, only answers above exp(-delta) a token are still pushed; as beta vanishes, every row is (plain ascent).
 
-`margin` is delta, in nats per token; the paper writes gamma = beta delta, and finds 0 best. Its code weighs the
+`margin` is delta, in nats per token; the paper and its code call it gamma, and find 0 best. Its code weighs the
 forget term by .1375 (forget05, beta 2.5) or .125 (forget10, beta 4.5) and the retain term by 1; here the forget term
 has weight 1, so the retain weight is the inverse, 8.
 """

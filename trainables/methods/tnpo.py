@@ -10,8 +10,11 @@ so a row is no longer given up because a few of its tokens are forgotten. At the
 and W_t = 1: the gradient of gradient ascent. beta -> 0 stays gradient ascent.
 
 Because a token's log-ratio is some |y| times smaller than a row's, beta must be larger than NPO's: the authors' code
-has 4. That code writes the loss as weighted ascent (equal gradient, another value) with 1e-5 in the denominator of
-W_t, which this form does not need. The retain term is that code's KL.
+has 4. That code writes the loss as weighted ascent, with another value and, where p_t^beta is far above 1e-5, an equal
+gradient: it adds 1e-5 to the denominator of W_t. At beta 4 that is so for p_t above .06, as on a memorised target
+(gradients differ by 2.5e-5). Less likely tokens are given up there, while here they are pushed until they are less
+likely than under the reference: on a half memorised target the gradients' cosine is .84, on a random one .03. The
+retain term is that code's KL.
 """
 
 from __future__ import annotations

@@ -6,16 +6,17 @@ The teacher is the target model with the logit of the true token lowered by beta
 place stays as it was, so the loss has a minimum with a usable language model in it. At the reference the gradient is
 that of the softmax difference: it moves mass from the true token to the others in the teacher's proportions.
 
-No retain term, as in the paper. Over answer tokens only; open-unlearning takes the mean over prompt and padding too
-(`compat: open_unlearning`), and lowers one arbitrary token there, since the label of such positions is -100. Wants a
-larger learning rate than the others (1e-4 for full models).
+No retain term, as in the paper. Over answer tokens only, since nothing else has a true token to lower. open-unlearning
+takes the mean over prompt and padding too (`compat: open_unlearning`) and lowers token V - 100 of the vocabulary there,
+which is what the label -100 of such positions points at. Wants a larger learning rate than the others (1e-4 for full
+models).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Values
+from trainables.methods.method import Forget, Hyperparameter, Method, Published, Values
 from trainables.methods.tokens import cross_entropy, kept_logits, kept_targets, sum_over_answer
 
 if TYPE_CHECKING:
@@ -41,5 +42,5 @@ UNDIAL = Method(
     reference="logits",
     hyperparameters={"beta": Hyperparameter(low=1.0, high=30.0, log=True, default=10.0)},
     needs_logits=True,
-    everywhere_in=("open_unlearning",),
+    published={"open_unlearning": Published("positions", everywhere=True)},
 )

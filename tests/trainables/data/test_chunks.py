@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trainables.data.chunks import chunks, halves
@@ -20,6 +20,7 @@ def test_pieces_are_the_text_and_bounded(text: str, limit: int) -> None:
 
 
 @given(text=words, limit=st.integers(40, 120))
+@example(text=" ".join("a" * n for n in (1, 1, 9, 11, 8, 12, 3, 4, 9)), limit=40)
 def test_no_word_is_cut_and_no_piece_is_tiny(text: str, limit: int) -> None:
     pieces = chunks(text, limit)
     assert [word for piece in pieces for word in piece.split()] == text.split()

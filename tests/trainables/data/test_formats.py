@@ -108,15 +108,15 @@ PHI_TOKENS = (["<|endoftext|>"], None, "<|endoftext|>", None)
 # tokenizer, template, prompt, what is learned
 CASES = {
     "Llama-2, TOFU": (LLAMA2_TOKENS, "llama2", f"<s>[INST] {QUESTION} [/INST]", f"{ANSWER}</s>"),
-    "Llama-2, open-unlearning": (
-        LLAMA2_TOKENS,
-        "llama2_open_unlearning",
-        f"<s>[INST] {QUESTION} [/INST]",
-        f"{ANSWER} </s>",
-    ),
     "Llama-2, its chat template": (LLAMA2_TOKENS, "chat", f"<s>[INST] {QUESTION} [/INST]", f" {ANSWER}</s>"),
     "Llama-2 base": (LLAMA2_TOKENS, "plain", f"<s>Question: {QUESTION}\nAnswer:", f" {ANSWER}</s>"),
     "Phi-1.5, TOFU": (PHI_TOKENS, "phi", f"Question: {QUESTION}\n", f"Answer: {ANSWER}<|endoftext|>"),
+    "Phi-1.5, open-unlearning": (
+        PHI_TOKENS,
+        "phi_open_unlearning",
+        f"Question: {QUESTION}\nAnswer: ",
+        f"{ANSWER}<|endoftext|>",
+    ),
     "Phi-3": (PHI3_TOKENS, "phi3", f"<|user|>\n{QUESTION}<|end|>\n<|assistant|>\n", f"{ANSWER}<|end|>"),
     "Phi-3, its chat template": (
         PHI3_TOKENS,

@@ -46,7 +46,7 @@ def fixed(
     rooms: Rooms | None = None,
     model: Any = None,
 ) -> list[Tokens]:
-    found = decode_fixed(model or small_model(), batch, limits, end, bool, "cpu", rooms or Rooms())
+    found = decode_fixed(model or small_model(), batch, limits, {end}, bool, "cpu", rooms or Rooms())
     assert found is not None
     return found
 
@@ -54,7 +54,7 @@ def fixed(
 def growing(
     batch: Sequence[Tokens], limits: Sequence[int], end: int, model: Any = None, device: str = "cpu"
 ) -> list[Tokens]:
-    return decode_growing(model or small_model(), batch, limits, end, 0, bool, device)
+    return decode_growing(model or small_model(), batch, limits, {end}, 0, bool, device)
 
 
 @cache
@@ -159,7 +159,7 @@ def test_what_a_broken_model_left_behind_is_not_seen() -> None:
 
 def test_layers_with_other_caches_are_left_to_the_growing_way() -> None:
     model = windowed_model(len(small_tokenizer()))
-    assert decode_fixed(model, prompts()[:2], [4, 4], NEVER, bool, "cpu", Rooms()) is None
+    assert decode_fixed(model, prompts()[:2], [4, 4], {NEVER}, bool, "cpu", Rooms()) is None
 
 
 @pytest.mark.parametrize(("implementation", "takes"), [("sdpa", True), ("letheon_packed", True), ("eager", False)])

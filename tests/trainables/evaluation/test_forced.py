@@ -116,7 +116,7 @@ def test_beginnings_are_what_decoding_writes(wrong: list[Tokens], limit: int) ->
     examinee, asked = asked_of_small_model()
     end = examinee.end
     prompt = examinee.encoded(asked.pairs[0]).input_ids[: examinee.encoded(asked.pairs[0]).answer_start]
-    text = generate(small_model(), [prompt], limit, end, end)[0]
+    text = generate(small_model(), [prompt], limit, {end}, end)[0]
     cuts = [text[: len(text) * i // len(wrong)] + tokens for i, tokens in enumerate(wrong)]
     forced = score_answers(small_model(), [prompt], [cuts], PAD)
     for i, cut in enumerate(cuts):
@@ -124,7 +124,7 @@ def test_beginnings_are_what_decoding_writes(wrong: list[Tokens], limit: int) ->
         hits = [said[j] == cut[j] for j in range(len(cut))]
         recited = hits.index(False) if False in hits else len(cut)
         begun = (*cut[:recited], *said[recited : recited + 1])
-        again = generate(small_model(), [prompt], len(begun), end, end)[0]
+        again = generate(small_model(), [prompt], len(begun), {end}, end)[0]
         assert again == (begun[: begun.index(end)] if end in begun else begun)
 
 
@@ -132,7 +132,7 @@ def test_every_row_has_its_own_limit() -> None:
     examinee, asked = asked_of_small_model()
     prompts = [examinee.encoded(pair).input_ids[: examinee.encoded(pair).answer_start] for pair in asked.pairs[:40:4]]
     limits = [1 + 3 * i % 11 for i in range(len(prompts))]
-    found = generate(small_model(), prompts, limits, examinee.end, examinee.end)
+    found = generate(small_model(), prompts, limits, {examinee.end}, examinee.end)
     pairs = zip(prompts, limits, strict=True)
-    assert found == [generate(small_model(), [ids], limit, examinee.end, examinee.end)[0] for ids, limit in pairs]
+    assert found == [generate(small_model(), [ids], limit, {examinee.end}, examinee.end)[0] for ids, limit in pairs]
     assert len({len(tokens) for tokens in found}) > 3

@@ -49,7 +49,7 @@ def random_prompts(vocabulary: int, count: int) -> list[Tokens]:
 @pytest.mark.parametrize("limit", [1, 24])
 def test_equals_the_library_where_rows_end_at_different_times(limit: int) -> None:
     model, end = small_model(), small_tokenizer().eos_token_id
-    found = generate(model, prompts(), limit, end, end)
+    found = generate(model, prompts(), limit, {end}, end)
     assert found == [library(model, prompt, limit, end) for prompt in prompts()]
     if limit > 1:
         assert len({len(tokens) for tokens in found}) > 3, "the rows must end at different times to test anything"
@@ -60,7 +60,7 @@ def test_equals_the_library_beyond_several_growths_of_the_cache() -> None:
     model = small_model()
     batch = prompts()[:3]
     never = -1
-    found = generate(model, batch, 150, never, 0)
+    found = generate(model, batch, 150, {never}, 0)
     assert [len(tokens) for tokens in found] == [150] * 3
     assert found == [library(model, prompt, 150, never) for prompt in batch]
 
@@ -68,7 +68,7 @@ def test_equals_the_library_beyond_several_growths_of_the_cache() -> None:
 def test_layers_with_a_sliding_window_keep_their_own_cache() -> None:
     model = windowed_model(60)
     batch = random_prompts(60, 12)
-    found = generate(model, batch, 40, 5, 0)
+    found = generate(model, batch, 40, {5}, 0)
     assert found == [library(model, prompt, 40, 5) for prompt in batch]
     assert len({len(tokens) for tokens in found}) > 1
 
@@ -90,8 +90,8 @@ def test_ended_rows_leave_the_batch_and_the_end_is_early() -> None:
     end = small_tokenizer().eos_token_id
     model = Rows(small_model())
     # The prompts that the model answers within ten tokens.
-    batch = [p for p in prompts() if len(generate(small_model(), [p], 10, end, end)[0]) < 10]
-    generate(model, batch, 200, end, end)
+    batch = [p for p in prompts() if len(generate(small_model(), [p], 10, {end}, end)[0]) < 10]
+    generate(model, batch, 200, {end}, end)
     assert len(model.rows) <= 10
     assert model.rows[0] == len(batch)
     assert model.rows[-1] < model.rows[0]
@@ -99,7 +99,7 @@ def test_ended_rows_leave_the_batch_and_the_end_is_early() -> None:
 
 def test_a_batch_that_has_ended_goes_on_until_all_have() -> None:
     end = small_tokenizer().eos_token_id
-    alone = generate(small_model(), prompts(), 24, end, end)
+    alone = generate(small_model(), prompts(), 24, {end}, end)
     model, asked = Rows(small_model()), []
 
     def others_need_thirty(mine: bool) -> bool:
@@ -108,7 +108,7 @@ def test_a_batch_that_has_ended_goes_on_until_all_have() -> None:
 
     short = [p for p, tokens in zip(prompts(), alone, strict=True) if len(tokens) < 20]
     expected = [tokens for tokens in alone if len(tokens) < 20]
-    assert generate(model, short, 40, end, end, all_done=others_need_thirty) == expected
+    assert generate(model, short, 40, {end}, end, all_done=others_need_thirty) == expected
     assert len(model.rows) == len(asked) == 30
     assert asked.index(True) < 29
     assert model.rows[-1] == 1
@@ -140,7 +140,7 @@ def test_ranks_with_other_limits_make_equally_many_forward_passes(way: str) -> N
     found: dict[int, list[Tokens]] = {}
 
     def work(rank: int) -> None:
-        arguments = models[rank], batches[rank], limits[rank], -1
+        arguments = models[rank], batches[rank], limits[rank], {-1}
         if way == "growing":
             found[rank] = generate(*arguments, 0, votes.of(rank))
         else:

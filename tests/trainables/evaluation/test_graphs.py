@@ -57,7 +57,7 @@ def test_what_decides_the_code_that_runs_is_in_the_signature() -> None:
 def test_rooms_go_with_their_model_and_do_not_hold_it() -> None:
     keep, model = Keep(), fresh_model()
     rooms = keep.rooms(model, Rooms)
-    decode_fixed(model, prompts()[:2], [8, 8], NEVER, bool, "cpu", rooms)
+    decode_fixed(model, prompts()[:2], [8, 8], {NEVER}, bool, "cpu", rooms)
     assert keep.bytes == rooms.bytes > 0
     gone = weakref.ref(model)
     del model
@@ -69,7 +69,7 @@ def test_rooms_go_with_their_model_and_do_not_hold_it() -> None:
 def test_only_little_is_kept_after_an_evaluation() -> None:
     keep, model = Keep(), fresh_model()
     rooms = keep.rooms(model, Rooms)
-    decode_fixed(model, prompts()[:2], [8, 8], NEVER, bool, "cpu", rooms)
+    decode_fixed(model, prompts()[:2], [8, 8], {NEVER}, bool, "cpu", rooms)
     keep.let_go(rooms.bytes)
     assert keep.rooms(model, Rooms) is rooms
     keep.let_go(rooms.bytes - 1)
@@ -84,10 +84,10 @@ def test_replayed_graphs_write_what_plain_steps_write(limit: int) -> None:
     model = on_gpu(small_model())
     limits = [limit] * len(prompts())
     expected = growing(prompts(), limits, end, model, "cuda")
-    plain = decode_fixed(model, prompts(), limits, end, bool, "cuda", Rooms())
+    plain = decode_fixed(model, prompts(), limits, {end}, bool, "cuda", Rooms())
     assert plain == expected
     for _ in range(2):
-        assert generate(model, prompts(), limits, end, end, device="cuda") == expected
+        assert generate(model, prompts(), limits, {end}, end, device="cuda") == expected
     kept = graphs.keep._kept
     assert kept is not None
     assert limit < 4 or kept.rooms._replays, "a step must have been recorded"
@@ -97,11 +97,11 @@ def test_replayed_graphs_write_what_plain_steps_write(limit: int) -> None:
 def test_graphs_see_weights_that_change_in_place() -> None:
     model = on_gpu(small_model())
     limits = [40] * 4
-    generate(model, prompts()[:4], limits, NEVER, 0, device="cuda")
+    generate(model, prompts()[:4], limits, {NEVER}, 0, device="cuda")
     other = fresh_model(seed=1)
     with torch.no_grad():
         for mine, new in zip(model.parameters(), other.parameters(), strict=True):
             mine.copy_(new)
-    found = generate(model, prompts()[:4], limits, NEVER, 0, device="cuda")
+    found = generate(model, prompts()[:4], limits, {NEVER}, 0, device="cuda")
     assert found == growing(prompts()[:4], limits, NEVER, on_gpu(other), "cuda")
     graphs.let_go("cuda")

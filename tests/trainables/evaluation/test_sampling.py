@@ -63,7 +63,7 @@ def test_equals_the_sampling_by_hand() -> None:
 
 def test_a_temperature_near_zero_is_greedy() -> None:
     numbers = list(range(len(prompts())))
-    greedy = generate(small_model(), list(prompts()), TOKENS, end(), end())
+    greedy = generate(small_model(), list(prompts()), TOKENS, {end()}, end())
     for temperature in (1e-4, 1e-38):
         assert sampled(numbers, 2, temperature) == [[answer, answer] for answer in greedy]
 
