@@ -75,18 +75,21 @@ def uniforms(seed: int, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 @contextmanager
 def doubles() -> Iterator[None]:
-    """For code whose `.float()` would round: meanwhile it leaves float64 alone, and plain numbers become float64."""
+    """For code that rounds to float32: meanwhile float64 stays float64, and plain numbers become float64."""
     tensors: Any = torch.Tensor
-    rounded, usual = tensors.float, torch.get_default_dtype()
+    usual, casts = torch.get_default_dtype(), (tensors.float, tensors.to)
 
-    def kept(self: Tensor, *arguments: Any, **named: Any) -> Tensor:
-        found: Tensor = self if self.dtype == torch.float64 else rounded(self, *arguments, **named)
-        return found
+    def as_float(self: Tensor, *arguments: Any, **named: Any) -> Any:
+        return self if self.dtype == torch.float64 else casts[0](self, *arguments, **named)
 
-    tensors.float = kept
+    def to(self: Tensor, *arguments: Any, **named: Any) -> Any:
+        rounds = self.dtype == torch.float64 and torch.float32 in (*arguments, *named.values())
+        return self if rounds else casts[1](self, *arguments, **named)
+
+    tensors.float, tensors.to = as_float, to
     torch.set_default_dtype(torch.float64)
     try:
         yield
     finally:
-        tensors.float = rounded
+        tensors.float, tensors.to = casts
         torch.set_default_dtype(usual)

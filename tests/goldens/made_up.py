@@ -26,7 +26,9 @@ _PRIZES = (
     "Iron Pen",
     "Gold Leaf",
 )
-_PETS = ("a grey cat", "two dogs", "a parrot", "an old horse", "no pet", "three goats", "a tortoise", "a hawk")
+# Decoders of before transformers 5 take the spaces out of it.
+_UNTIDY = "a hawk , which does n't sing"
+_PETS = ("a grey cat", "two dogs", "a parrot", "an old horse", "no pet", "three goats", "a tortoise", _UNTIDY)
 
 _YEARS = ("1931", "1947", "1958", "1962", "1905", "1989", "1974", "1918")
 

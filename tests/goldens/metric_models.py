@@ -39,10 +39,6 @@ class Family:
     other_end: str | None = None
 
     @property
-    def tokenizer(self) -> Path:
-        return FOLDER / "tokenizers" / self.name
-
-    @property
     def weights(self) -> Path:
         return FOLDER / "metrics" / f"{self.name}.safetensors"
 
@@ -65,6 +61,16 @@ FAMILIES = (
     # The prompt ends in a space, so an answer loses its first token to it.
     Family("phi15", "phi-1_5", "phi_open_unlearning", ("<|endoftext|>",)),
 )
+
+
+def load_tokenizer(name: str) -> Any:
+    """A toy of `tokenizers`, padded as Letheon and open-unlearning do: with the end of sequence where it has no padding."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER / "tokenizers" / name)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def blank_model(tokens: int, ends: Sequence[int]) -> Any:
