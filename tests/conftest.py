@@ -1,4 +1,4 @@
-"""What every test shares: a quiet, offline environment, the property-test profile, and one local Ray for the session.
+"""What every test shares: an empty home, a quiet, offline environment, the property-test profile, and one local Ray.
 
 Nothing here knows a single test. Ray is started once, since that costs seconds, and only when a test asks for it.
 """
@@ -11,16 +11,30 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# Before any library reads them: no test may ask a hub, and libraries must not print over pytest.
+from tests import home
+
+_BEFORE = home.listing()
+home.move()
+
+# Before any library reads them: no test may ask a hub or tell anybody, and libraries must not print over pytest.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 # No deadline per example: on a busy machine the first call pays for imports, which says nothing about the property.
 settings.register_profile("letheon", deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("letheon")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untouched_home() -> Iterator[None]:
+    """At the end, whatever the tests were: nothing is new in the home of whoever runs them, where that can be told."""
+    yield
+    new = (home.listing() or set()) - (_BEFORE or set())
+    assert not new, f"new in {home.REAL}, which is not the tests': {sorted(new)}"
 
 
 @pytest.fixture(scope="session")

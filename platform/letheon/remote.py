@@ -15,7 +15,6 @@ import shlex
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.errors import LetheonError, SpecErrors
@@ -28,7 +27,6 @@ STOP_SECONDS = 120
 ASK_SECONDS = 120.0
 POLL_SECONDS = 0.3
 NOT_READY, READY_SECONDS = "No available agent", 60.0
-TOKEN = Path("~/.ray/auth_token")
 # The mark is in two pieces: Ray logs the command too, and must not be taken for its answer.
 FILE, LONGEST = "/dev/fd/9", 100_000  # Linux takes 131,072 characters in one argument
 SAY = 'echo {}""{} "$code" "$(printf "%s\\n" "$out" | base64 -w 0)"'
@@ -63,15 +61,14 @@ class Jobs:
         from ray.exceptions import RayError
         from ray.job_submission import JobSubmissionClient
 
-        if TOKEN.expanduser().exists():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")  # else Ray would keep the token to itself
         try:
+            _send_the_token()
             self._client = JobSubmissionClient(address)
         except (ConnectionError, RuntimeError, RayError) as error:
             cause = " ".join(str(error).split())
             raise ConnectionError(
                 f"{address}: {cause}; is the cluster's job server forwarded to here (`ray dashboard cluster.yaml`), "
-                "and has ~/.ray/auth_token the cluster's token?"
+                "and is the cluster's token in ~/.ray/auth_token, or where RAY_AUTH_TOKEN_PATH says?"
             ) from error
 
     def submit(self, sweep: str, entrypoint: str) -> str:
@@ -159,6 +156,18 @@ class Jobs:
                 return str(status)
             time.sleep(POLL_SECONDS)
         raise NoAnswer(f"job {job!r} has not ended after {seconds:.0f} s; look at it with `ray job logs {job}`")
+
+
+def _send_the_token() -> None:
+    """If there is one, wherever Ray looks for it: Ray keeps it to itself unless it is told before its first import."""
+    from ray import _raylet
+
+    raylet: Any = _raylet
+    if "RAY_AUTH_MODE" not in os.environ and raylet.AuthenticationTokenLoader.instance().has_token(
+        ignore_auth_mode=True
+    ):
+        os.environ["RAY_AUTH_MODE"] = "token"
+        raylet.Config.initialize("")  # reads the environment again
 
 
 def answer_in(log: str, mark: str) -> tuple[int, str]:

@@ -7,14 +7,18 @@ import json
 import os
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from mlflow import MlflowClient
 
 from letheon.errors import SpecErrors
@@ -23,6 +27,7 @@ from letheon.remote import SAY, Jobs, NoAnswer, answer_in, resume_job, sweep_job
 from tests.letheon.cluster_process import Nodes, nodes
 from tests.letheon.small_sweep import command, write_space
 
+ROOT = Path(__file__).parents[2]
 TRIALS, EPOCHS = 8, 4
 
 
@@ -47,7 +52,7 @@ def test_the_file_arrives_whole_and_leaves_nothing_behind(tmp_path: Path) -> Non
     (tmp_path / "letheon").chmod(0o755)
     (tmp_path / "temporary").mkdir()
     text = 'name: it\'s\nnote: "$HOME" `id` \\ ü\n'
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "temporary")}
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "temporary")}
     job = sweep_job(text, "small", "/srv/a b")
     told = subprocess.run(["sh", "-c", job], env=environment, capture_output=True, text=True, check=True).stdout
     assert told == f"sweep /dev/fd/9 --name small --address auto --root /srv/a b\n{text}{text}"
@@ -64,6 +69,42 @@ def test_the_head_s_own_root_unless_another_is_given() -> None:
 def test_a_server_that_is_not_there() -> None:
     with pytest.raises(ConnectionError, match="is the cluster's job server forwarded"):
         Jobs("http://127.0.0.1:9")
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list[str | None]]]:
+    """The address of what takes itself for a job server, and with which authorization each request came."""
+    seen: list[str | None] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"version": "4", "ray_version": ray.__version__}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+@pytest.mark.parametrize("place", ["home", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", None])
+def test_a_token_is_sent_from_wherever_it_is(
+    asked: tuple[str, list[str | None]], tmp_path: Path, place: str | None
+) -> None:
+    address, seen = asked
+    file, token = tmp_path / ".ray" / "auth_token", "c" * 64
+    file.parent.mkdir()
+    (file if place == "home" else tmp_path / "token").write_text(token)
+    variables = {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), "RAY_AUTH_TOKEN": token}
+    environment = {**os.environ, "HOME": str(tmp_path), **{k: v for k, v in variables.items() if k == place}}
+    code = "import sys; from letheon.remote import Jobs; Jobs(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, address], env=environment, check=True, cwd=ROOT / "platform")
+    assert set(seen) == {f"Bearer {token}" if place else None}
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -174,7 +175,7 @@ def test_samples_are_equal_in_another_process() -> None:
         "s = load_spec('quickstart'); print(*reversed([sample(s, i).digest() for i in reversed(range(12))]))"
     )
     for hash_seed in ("1", "2"):
-        env = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)}
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
         assert done.stdout.split() == here
 

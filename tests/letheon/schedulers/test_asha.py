@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,5 +133,5 @@ def test_decisions_need_no_ray() -> None:
     code = (
         "import sys, letheon.schedulers, letheon.front, letheon.explain; assert not {'ray', 'torch'} & set(sys.modules)"
     )
-    path = {"PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=path)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

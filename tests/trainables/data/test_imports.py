@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -18,7 +19,8 @@ print(*sorted(set(sys.modules) & set(sys.argv[1:])))
 
 def test_nothing_heavy_is_imported() -> None:
     path = ":".join(entry for entry in sys.path if entry)
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *HEAVY], capture_output=True, text=True, check=True, env={"PYTHONPATH": path}
+        [sys.executable, "-c", CODE, *HEAVY], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.split() == []
