@@ -64,7 +64,7 @@ FAMILIES = (
 
 
 def load_tokenizer(name: str) -> Any:
-    """A toy of `tokenizers`, padded as Letheon and open-unlearning do: with the end of sequence where it has no padding."""
+    """A toy of `tokenizers`, padded as both codes pad: with the end of sequence, where it has no padding."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(FOLDER / "tokenizers" / name)
