@@ -1,18 +1,27 @@
-"""A Llama that computes in float64 from end to end, to 1e-15, under any transformers from 4.45 on.
+"""A tiny Llama that computes in float64 from end to end, with the same weights, to 1e-15, under any transformers.
 
-transformers takes norms and rotary angles through float32, whose last digits differ between machines. Noise is drawn by
-numpy, not by torch, whose generators change.
+transformers takes norms, rotary angles and the loss through float32; here all of them stay in float64, or numbers made
+on one machine would be met by another only to 1e-7. Weights are drawn by numpy, not by torch, whose generators and
+initialisations change. Runs with transformers 4.45 (what the published code pins) to 5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.modeling_outputs import CausalLMOutput
+
+VOCABULARY, WIDTH, LAYERS = 200, 32, 2
+SEED, NOISE_SEED = 11, 12
+SHARPNESS = 4.0
+"""Standard deviation of the logits: a token that the model would say has a probability of some tenths."""
+NOISE = 0.08
+"""Of the model against the reference, as a share of each matrix: log-ratios of some nats a row."""
 
 
 class ExactRMSNorm(nn.Module):
@@ -20,50 +29,96 @@ class ExactRMSNorm(nn.Module):
 
     def __init__(self, weight: nn.Parameter, eps: float) -> None:
         super().__init__()
-        self.weight = weight
-        self.variance_epsilon = eps
+        self.weight, self.eps = weight, eps
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        mean = hidden_states.square().mean(-1, keepdim=True)
-        return self.weight * (hidden_states * torch.rsqrt(mean + self.variance_epsilon))
+        return self.weight * hidden_states * torch.rsqrt(hidden_states.square().mean(-1, keepdim=True) + self.eps)
 
 
 class ExactAngles(nn.Module):
-    """Cosine and sine of the rotary angles, in float64."""
+    """Rotary angles in float64."""
 
     def __init__(self, size: int, base: float = 10000.0) -> None:
         super().__init__()
         steps = torch.arange(0, size, 2, dtype=torch.float64) / size
-        self.frequencies = base**-steps
+        self.register_buffer("frequencies", base**-steps, persistent=False)
 
-    def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        half = position_ids[..., None].double() * self.frequencies.to(x.device)
+    def forward(self, hidden: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        frequencies = self.frequencies
+        assert isinstance(frequencies, Tensor)
+        half = position_ids[..., None].to(frequencies) * frequencies
         angles = torch.cat((half, half), dim=-1)
-        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        return angles.cos(), angles.sin()
+
+
+class ExactLlama(LlamaForCausalLM):  # type: ignore[no-untyped-call]
+    """Logits and the labels' mean cross-entropy as `LlamaForCausalLM` gives them, without its casts to float32."""
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **others: Any,
+    ) -> CausalLMOutput:
+        found = self.model(input_ids=input_ids, attention_mask=attention_mask, **others)
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(found.last_hidden_state[:, kept])
+        loss = None
+        if labels is not None:
+            loss = functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        return CausalLMOutput(loss=loss, logits=logits, hidden_states=found.hidden_states)
 
 
 def exact(model: Any) -> Any:
-    """The same `LlamaForCausalLM` in float64, its norms and rotary angles replaced; parameters keep their names."""
-    model.double()
-    layers = [model.model, *model.model.layers]
-    for layer in layers:
-        for name in ("norm", "input_layernorm", "post_attention_layernorm"):
-            if isinstance(getattr(layer, name, None), nn.Module):
-                setattr(layer, name, ExactRMSNorm(getattr(layer, name).weight, model.config.rms_norm_eps))
-    model.model.rotary_emb = ExactAngles(model.config.hidden_size // model.config.num_attention_heads)
-    return model.eval()
+    """The same Llama in float64, its norms and rotary angles replaced; parameters keep their names."""
+    model.to(torch.float64)
+    eps, size = float(model.config.rms_norm_eps), model.config.hidden_size // model.config.num_attention_heads
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child).__name__ == "LlamaRMSNorm":
+                setattr(module, name, ExactRMSNorm(child.weight, eps))
+    model.model.rotary_emb = ExactAngles(size)
+    return model.train(False)
 
 
-@torch.no_grad()
-def add_noise(model: Any, seed: int, share: float) -> Any:
-    """Every matrix with uniform noise, `share` of its own root mean square; norms stay as they are."""
-    parameters = [each for _, each in sorted(model.named_parameters()) if each.dim() > 1]
-    noise = uniforms(seed, sum(each.numel() for each in parameters))
+def exact_model(noise: float = NOISE, noise_seed: int = NOISE_SEED) -> ExactLlama:
+    """The model that is trained; without `noise`, the reference that it comes from."""
+    settings: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": WIDTH,
+        "intermediate_size": 2 * WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 600,
+        "tie_word_embeddings": False,
+        "attn_implementation": "sdpa",
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
+    config = LlamaConfig(**settings)
+    model = exact(ExactLlama(config))
+    parameters = dict(sorted(model.named_parameters()))
+    drawn = uniforms(SEED, sum(p.numel() for p in parameters.values()))
+    moved = uniforms(noise_seed, len(drawn))
     start = 0
-    for each in parameters:
-        part = torch.from_numpy(noise[start : start + each.numel()]).view_as(each)
-        each.add_(part * (share * each.square().mean().sqrt()))
-        start += each.numel()
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            stop = start + parameter.numel()
+            base, change = (torch.from_numpy(each[start:stop]).view_as(parameter) for each in (drawn, moved))
+            parameter.copy_(_scaled(name, base) + noise * _scaled(name, change, around=0.0))
+            start = stop
+    model.train(False)
+    assert isinstance(model, ExactLlama)
+    return model
+
+
+def reference_model() -> ExactLlama:
+    """The target model, which nobody trains."""
+    model = exact_model(noise=0.0)
+    model.requires_grad_(False)
     return model
 
 
@@ -73,23 +128,12 @@ def uniforms(seed: int, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(((raw >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0) * np.sqrt(3.0))
 
 
-@contextmanager
-def doubles() -> Iterator[None]:
-    """For code that rounds to float32: meanwhile float64 stays float64, and plain numbers become float64."""
-    tensors: Any = torch.Tensor
-    usual, casts = torch.get_default_dtype(), (tensors.float, tensors.to)
-
-    def as_float(self: Tensor, *arguments: Any, **named: Any) -> Any:
-        return self if self.dtype == torch.float64 else casts[0](self, *arguments, **named)
-
-    def to(self: Tensor, *arguments: Any, **named: Any) -> Any:
-        rounds = self.dtype == torch.float64 and torch.float32 in (*arguments, *named.values())
-        return self if rounds else casts[1](self, *arguments, **named)
-
-    tensors.float, tensors.to = as_float, to
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        tensors.float, tensors.to = casts
-        torch.set_default_dtype(usual)
+def _scaled(name: str, unit: Tensor, around: float = 1.0) -> Tensor:
+    """Numbers of variance 1 in the size of this parameter; norms lie around `around`."""
+    if unit.dim() == 1:
+        return around + 0.1 * unit
+    if "embed_tokens" in name:
+        return unit
+    gain = SHARPNESS if "lm_head" in name else 1.0
+    scaled: Tensor = unit * (gain / unit.shape[1] ** 0.5)
+    return scaled

@@ -3,7 +3,7 @@
     python -m tests.goldens.make_metrics --open-unlearning DIR --out tests/goldens/metrics.json
 
 Its evaluator runs with its own configs, composed by hydra; only where the rows lie, the batch size and the length of
-answers are given. The models compute in float64 (`exact_model`), and `.float()` in its code leaves float64 alone, so
+answers are given. The models compute in float64 (`exact_model`), which its casts to float32 leave alone (`doubles`), so
 that numbers are exact to 1e-14. Weights that are missing are trained first (`metrics/*.safetensors`, in float16, which
 float64 holds exactly): remove a file to make it anew. Runs where open-unlearning runs.
 """
@@ -15,17 +15,19 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import torch
 
-from tests.goldens.exact_model import doubles
+from tests.goldens.doubles import doubles
 from tests.goldens.made_up import MadeUp, made_up_sets
 from tests.goldens.make_templates import open_unlearning_tokenizer, template_args
 from tests.goldens.metric_models import FAMILIES, MAX_NEW_TOKENS, Family, Variant, blank_model, load_model
-from tests.goldens.peers import made_with, module, write
+from tests.goldens.peer_code import Checkout
+from tests.goldens.writing import made_with, write
 
 _FILES = {
     "forget": "forget10_perturbed",
@@ -57,25 +59,24 @@ _STEPS, _RATE = 260, 4e-3
 class Evaluator:
     """open-unlearning's TOFU evaluation of one family's models. `rows`: the made-up ones, as files in `folder`."""
 
-    def __init__(self, checkout: Path, family: Family, rows: Mapping[str, Sequence[MadeUp]], folder: Path) -> None:
+    def __init__(self, checkout: Checkout, family: Family, rows: Mapping[str, Sequence[MadeUp]], folder: Path) -> None:
         self._checkout, self._family, self._folder = checkout, family, folder
         for name, of_set in rows.items():
             lines = [json.dumps(row, ensure_ascii=False) for row in of_set]
             (folder / f"{_FILES[name]}.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.tokenizer = open_unlearning_tokenizer(checkout, family.name)
         self._template = template_args(checkout, family.config)
+        for name in ("lm_eval", "lm_eval.models", "lm_eval.models.hf_vlms", "lm_eval.tasks"):
+            sys.modules.setdefault(name, MagicMock())  # imported by its package of evaluators, and not used here
+        self._evals: Any = checkout.module("evals", "src")
 
     def logs(self, variant: Variant, metrics: Sequence[str], retain_logs: Path | None = None) -> dict[str, Any]:
         """What its evaluator writes to TOFU_EVAL.json."""
-        for name in ("lm_eval", "lm_eval.models", "lm_eval.models.hf_vlms", "lm_eval.tasks"):
-            sys.modules.setdefault(name, MagicMock())  # imported by its package of evaluators, and not used here
-        evals, omegaconf = module(self._checkout / "src", "evals"), module(self._checkout, "omegaconf")
         out = self._out(variant)
         config = self._config(metrics, retain_logs, out)
         # The one thing that is not its own: the reference model has to compute in float64 too.
-        attacks = module(self._checkout / "src", "evals.metrics.mia")
-        attacks.AutoModelForCausalLM = _Loads(load_model(self._family, self.tokenizer, "retain"))
-        evaluator = evals.get_evaluators(omegaconf.OmegaConf.create({"tofu": config}))["tofu"]
+        self._evals.metrics.mia.AutoModelForCausalLM = _Loads(load_model(self._family, self.tokenizer, "retain"))
+        evaluator = self._evals.get_evaluators(import_module("omegaconf").OmegaConf.create({"tofu": config}))["tofu"]
         with doubles():
             model = load_model(self._family, self.tokenizer, variant)
             evaluator.evaluate(model=model, tokenizer=self.tokenizer, template_args=self._template)
@@ -88,7 +89,7 @@ class Evaluator:
         return self._folder / variant
 
     def _config(self, metrics: Sequence[str], retain_logs: Path | None, out: Path) -> Any:
-        hydra, omegaconf = module(self._checkout, "hydra"), module(self._checkout, "omegaconf")
+        hydra, omegaconf = import_module("hydra"), import_module("omegaconf")
         overrides = [
             "task_name=golden",
             "hydra/job_logging=disabled",
@@ -101,7 +102,7 @@ class Evaluator:
             f"eval.tofu.retain_logs_path={retain_logs or 'null'}",
             *(["eval.tofu.metrics.mia_reference.reference_model_path=retain"] if "mia_reference" in metrics else []),
         ]
-        with hydra.initialize_config_dir(str((self._checkout / "configs").resolve()), version_base=None):
+        with hydra.initialize_config_dir(str(self._checkout.folder / "configs"), version_base=None):
             config = hydra.compose("eval", overrides)
         found = omegaconf.OmegaConf.create(omegaconf.OmegaConf.to_container(config.eval.tofu, resolve=True))
         self._localise(found)
@@ -135,13 +136,13 @@ class _Loads:
         return self._model
 
 
-def train(checkout: Path, family: Family, rows: Mapping[str, Sequence[MadeUp]]) -> None:
+def train(checkout: Checkout, family: Family, rows: Mapping[str, Sequence[MadeUp]]) -> None:
     """With open-unlearning's tokens, labels and masks: half of the rows of every set but the holdout, and of some of
     these two answers, between which the model cannot decide.
     """
     from safetensors.torch import save_file
 
-    data, collators = module(checkout / "src", "data.utils"), module(checkout / "src", "data.collators")
+    data, collators = checkout.module("data.utils", "src"), checkout.module("data.collators", "src")
     tokenizer, template = open_unlearning_tokenizer(checkout, family.name), template_args(checkout, family.config)
     examples = [
         data.preprocess_chat_instance(tokenizer, template, [question], [answer], 512)
@@ -199,7 +200,7 @@ def _columns(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {key: [row[key] for row in ordered] for key in (ordered[0] if ordered else ())}
 
 
-def of_family(checkout: Path, family: Family, rows: Mapping[str, Sequence[MadeUp]]) -> dict[str, Any]:
+def of_family(checkout: Checkout, family: Family, rows: Mapping[str, Sequence[MadeUp]]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         evaluator = Evaluator(checkout, family, rows, Path(folder))
         retain = evaluator.logs("retain", _OF_RETAIN)
@@ -216,16 +217,16 @@ def main() -> None:
     parser.add_argument("--families", nargs="*", default=[family.name for family in FAMILIES])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    rows = made_up_sets()
+    rows, checkout = made_up_sets(), Checkout(given.open_unlearning.resolve())
     families = [family for family in FAMILIES if family.name in given.families]
     for family in families:
         if not family.weights.exists():
-            train(given.open_unlearning, family, rows)
+            train(checkout, family, rows)
     found = {
-        **made_with(given.open_unlearning, "transformers", "torch", "scipy", "rouge-score", "scikit-learn"),
+        **made_with(checkout, "transformers", "torch", "scipy", "rouge-score", "scikit-learn"),
         "max_new_tokens": MAX_NEW_TOKENS,
         "rows": rows,
-        "families": {family.name: of_family(given.open_unlearning, family, rows) for family in families},
+        "families": {family.name: of_family(checkout, family, rows) for family in families},
     }
     write(found, given.out)
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.goldens.peers import made_with, module, write
+from tests.goldens.peer_code import Checkout
+from tests.goldens.writing import made_with, write
 
 TOKENIZERS = Path(__file__).parent / "tokenizers"
 MAX_LENGTH = 512  # open-unlearning's configs/data/datasets
@@ -58,20 +60,20 @@ CASES = (
 NPO_CASES = (Case("llama2-7b", "llama2", ("llama2",)), Case("phi", "phi15", ("phi",)))
 
 
-def open_unlearning_tokenizer(checkout: Path, name: str) -> Any:
+def open_unlearning_tokenizer(checkout: Checkout, name: str) -> Any:
     """As its `get_tokenizer` leaves it: with a pad token."""
-    omegaconf, model = module(checkout, "omegaconf"), module(checkout / "src", "model")
+    omegaconf, model = import_module("omegaconf"), checkout.module("model", "src")
     arguments = omegaconf.OmegaConf.create({"pretrained_model_name_or_path": str(TOKENIZERS / name)})
     return model.get_tokenizer(arguments)
 
 
-def template_args(checkout: Path, config: str) -> Any:
-    omegaconf = module(checkout, "omegaconf")
-    return omegaconf.OmegaConf.load(checkout / "configs" / "model" / f"{config}.yaml").template_args
+def template_args(checkout: Checkout, config: str) -> Any:
+    omegaconf = import_module("omegaconf")
+    return omegaconf.OmegaConf.load(checkout.folder / "configs" / "model" / f"{config}.yaml").template_args
 
 
-def open_unlearning_case(checkout: Path, case: Case) -> dict[str, Any]:
-    data, collators = module(checkout / "src", "data.utils"), module(checkout / "src", "data.collators")
+def open_unlearning_case(checkout: Checkout, case: Case) -> dict[str, Any]:
+    data, collators = checkout.module("data.utils", "src"), checkout.module("data.collators", "src")
     tokenizer, wanted = open_unlearning_tokenizer(checkout, case.tokenizer), template_args(checkout, case.config)
     rows = [*ROWS, *([UNTRIMMED] if wanted["apply_chat_template"] else [])]
 
@@ -102,14 +104,13 @@ def open_unlearning_case(checkout: Path, case: Case) -> dict[str, Any]:
     }
 
 
-def npo_case(checkout: Path, case: Case) -> dict[str, Any]:
+def npo_case(checkout: Checkout, case: Case) -> dict[str, Any]:
     """Only what comes before the padding, which is `eos_token_id`, -100 and 0 for ids, labels and mask."""
     from transformers import AutoTokenizer
 
-    tofu = checkout / "TOFU"
-    data_module = module(tofu, "data_module")
+    data_module = checkout.module("data_module", "TOFU")
     tokenizer = AutoTokenizer.from_pretrained(TOKENIZERS / case.tokenizer)
-    os.chdir(tofu)  # its configs are looked up there
+    os.chdir(checkout.folder / "TOFU")  # its configs are looked up there
     settings = data_module.get_model_identifiers_from_yaml(case.config)
     rows = []
     for question, answer in ROWS:
@@ -144,14 +145,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     out = given.out.resolve()
+    open_unlearning, npo = Checkout(given.open_unlearning.resolve()), Checkout(given.npo.resolve())
     found = {
         "open_unlearning": {
-            **made_with(given.open_unlearning, "transformers", "tokenizers"),
-            "cases": [open_unlearning_case(given.open_unlearning, case) for case in CASES],
+            **made_with(open_unlearning, "transformers", "tokenizers"),
+            "cases": [open_unlearning_case(open_unlearning, case) for case in CASES],
         },
         "npo": {
-            **made_with(given.npo, "transformers", "tokenizers"),
-            "cases": [npo_case(given.npo.resolve(), case) for case in NPO_CASES],
+            **made_with(npo, "transformers", "tokenizers"),
+            "cases": [npo_case(npo, case) for case in NPO_CASES],
         },
     }
     write(found, out)

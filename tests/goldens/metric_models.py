@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from safetensors.torch import load_file
 
-from tests.goldens.exact_model import add_noise, exact
+from tests.goldens.exact_model import exact, uniforms
 
 FOLDER = Path(__file__).parent
 MAX_NEW_TOKENS = 40
@@ -103,9 +103,21 @@ def load_model(family: Family, tokenizer: Any, variant: Variant) -> Any:
     model.load_state_dict(load_file(family.weights), strict=False)
     exact(model)
     if variant == "retain":
-        add_noise(model, _SEED, _FORGOTTEN)
+        add_noise(model, _FORGOTTEN)
     if variant == "collapsed":
-        add_noise(model, _SEED, _BROKEN)
+        add_noise(model, _BROKEN)
         with torch.no_grad():
             model.model.norm.weight.mul_(_SHARPER)
     return model
+
+
+@torch.no_grad()
+def add_noise(model: Any, share: float) -> None:
+    """Every matrix with uniform noise, `share` of its own root mean square; norms stay as they are."""
+    matrices = [each for _, each in sorted(model.named_parameters()) if each.dim() > 1]
+    noise = uniforms(_SEED, sum(each.numel() for each in matrices))
+    start = 0
+    for each in matrices:
+        part = torch.from_numpy(noise[start : start + each.numel()]).view_as(each)
+        each.add_(part * (share * each.square().mean().sqrt()))
+        start += each.numel()

@@ -1,34 +1,21 @@
-"""What the makers of goldens share: modules of a peer's checkout, its commit, and JSON that is small and exact."""
+"""JSON of goldens that is small, exact, and can be read line by line."""
 
 from __future__ import annotations
 
-import importlib
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.goldens.peer_code import Checkout
+
 _LINE = 110
 
 
-def module(folder: Path, name: str) -> Any:
-    """A module of the peer's, unchanged; what it imports by short names is found in its own folder first."""
-    sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(folder))
-
-
-def made_with(checkout: Path, *packages: str) -> dict[str, str]:
+def made_with(checkout: Checkout, *packages: str) -> dict[str, str]:
     """The peer's commit, and the releases of what it ran on."""
-    commit = subprocess.run(
-        ["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-    )
-    return {"commit": commit.stdout.strip(), **{name: version(name).partition("+")[0] for name in packages}}
+    return {"commit": checkout.commit, **{name: version(name).partition("+")[0] for name in packages}}
 
 
 def write(found: Mapping[str, Any], path: Path) -> None:
