@@ -233,6 +233,9 @@ def values_of(domain: Scalar | Choice | Uniform | LogUniform) -> tuple[Scalar, .
     return () if isinstance(domain, (Uniform, LogUniform)) else (domain,)
 
 
+_SOME_FILES = 12
+
+
 def space_folder() -> Path:
     """Where the sweep files that ship lie: in the package, or (a checkout without links) in the repository."""
     package = Path(__file__).resolve().parent
@@ -254,6 +257,10 @@ def find_space(space: str | Path) -> Path:
     name = str(space)
     if name in shipped:
         return shipped[name]
+    if path.is_dir():
+        files = ", ".join(sorted(file.name for file in path.glob("*.yaml"))[:_SOME_FILES])
+        fix = f"name one of its sweep files: {files}" if files else "name a sweep file"
+        raise SpaceNotFound([f"{name}: is a folder, not a sweep file; {fix}"])
     raise SpaceNotFound(
         [f"{name}: no such file, and no shipped sweep of this name; {did_you_mean(path.stem, shipped)}"]
     )

@@ -90,7 +90,7 @@ def test_the_floor_is_that_of_the_collapse_rule(tmp_path: Path) -> None:
         ("audit: {attacks: [nf5]}", "did you mean 'nf4'?"),
         ("audit: {attacks: [nf4, nf4]}", "named once"),
         ("evaluation: {harness: [arc_easy]}", "install letheon[harness]"),
-        ("trial: {refusals: no-such-file.txt}", "is no file"),
+        ("trial: {refusals: no-such-file.txt}", "is not a file"),
         ("trial: {compat: npos}", "did you mean 'npo'?"),
         ("trial: {lora: {rnk: 4}}", "did you mean 'rank'?"),
     ],

@@ -25,7 +25,7 @@ def evaluate_model(
     Raises NotFound (no model), LetheonError (nothing names a benchmark).
     """
     if not (folder / "config.json").is_file():
-        raise NotFound(f"{folder}: is no folder of a Hugging Face model; give one with a config.json")
+        raise NotFound(f"{folder}: is not a folder of a Hugging Face model; give one with a config.json")
     if out is not None:
         check_out(out)
     if _own_card(folder).get("benchmark", {}).get("name") == "synthetic":

@@ -149,7 +149,7 @@ def test_what_is_said(tmp_path: Path, content: bytes, text: str) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(LogError, match="is no file"):
+    with pytest.raises(LogError, match="is not a file"):
         read_log(tmp_path / "absent.json")
     with pytest.raises(LogError, match="is a folder without"):
         read_log(tmp_path)
