@@ -157,6 +157,27 @@ def test_the_read_commands_on_a_finished_sweep(root: Path) -> None:
     assert "first at its rung" in run("explain", "done", "t000", *at).stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("capacity", "done", "--utility", "95"), "--utility 95: must be a share, 0 to 1; write 0.95 for 95 %"),
+        (("pull", "done", "--to", "x", "--min-utility", "90"), "--min-utility 90: must be a share, 0 to 1; write 0.9"),
+        (("front", "done", "--fraction", "10"), "--fraction 10: must be a share, 0 to 1; write 0.1 for 10 %"),
+        (("front", "done", "--fraction", "-1"), "--fraction -1: must be a share, 0 to 1; write 0.95 for 95 %"),
+    ],
+)
+def test_a_percentage_is_not_a_share(arguments: tuple[str, ...], said: str, root: Path) -> None:
+    result = run(*arguments, "--root", str(root))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(said) and len(result.stderr.splitlines()) == 1
+
+
+def test_capacity_has_words_and_no_markup(root: Path) -> None:
+    text = run("capacity", "done", "--utility", "0.9", "--root", str(root)).stdout
+    assert "[bold]" not in text and "0.1 yes" in text and "0.001  no" in text
+    assert text.startswith("best forget quality p of checkpoints that keep 90% of the utility; yes: forgotten")
+
+
 def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
     at = ("--root", str(root))
     front = json.loads(run("front", "done", "--json", *at).stdout)

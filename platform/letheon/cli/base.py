@@ -30,6 +30,16 @@ class NotAFolder(LetheonError):
         )
 
 
+class NotAShare(LetheonError):
+    """An option that takes a share was given something else, most often a percentage."""
+
+    def __init__(self, option: str, value: float) -> None:
+        meant = value / _PERCENT if 1 < value <= _PERCENT else 0.95
+        super().__init__(f"{option} {value:g}: must be a share, 0 to 1; write {meant:g} for {_PERCENT * meant:g} %")
+
+
+_PERCENT = 100
+
 app = typer.Typer(
     cls=Verbs,
     help="How much can a language model be made to forget before it breaks?",
@@ -52,6 +62,13 @@ def require_folder(root: Path | str | None) -> Path | str | None:
     return root
 
 
+def share(param: typer.CallbackParam, value: float | None) -> float | None:
+    """A share as it is. Raises NotAShare for a percentage."""
+    if value is not None and not 0 <= value <= 1:
+        raise NotAShare(param.opts[0], value)
+    return value
+
+
 Root = Annotated[
     Path,
     typer.Option(
@@ -66,7 +83,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TrackingUri = Annotated[
     str | None, typer.Option(help="The tracking store; none: MLFLOW_TRACKING_URI, or the one under the root.")
 ]
-Fraction = Annotated[float | None, typer.Option(help="Only this forget fraction.")]
+Fraction = Annotated[float | None, typer.Option(callback=share, help="Only this forget fraction.")]
 DEFAULT_ROOT = Path(".letheon")
 
 

@@ -22,6 +22,7 @@ from letheon.cli.base import (
     asked_elsewhere,
     checked_spec,
     find,
+    share,
 )
 from letheon.cli.output import complain, console, print_json
 
@@ -134,7 +135,7 @@ def _write_report(name: str, root: Path, file: Path) -> None:
 @app.command()
 def capacity(
     name: Name,
-    kept: Annotated[float, typer.Option("--utility", help="Share of the target's utility that must be kept.")] = 0.95,
+    kept: Annotated[float, typer.Option("--utility", callback=share, help="Share of the target's utility that must be kept, 0 to 1.")] = 0.95,
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it.")] = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
@@ -151,9 +152,9 @@ def capacity(
     if json:
         print_json(to_json(found, kept))
         return
-    from letheon.cli.capacity import capacity_table
+    from letheon.cli.capacity import capacity_head, capacity_table
 
-    console().print(capacity_table(found, kept))
+    console().print(capacity_head(kept), capacity_table(found), sep="\n")
 
 
 @app.command()
@@ -164,7 +165,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
         str, typer.Option(help="knee, max-utility, max-forget, TRIAL@EPOCH or an alias: knee-05.")
     ] = "knee",
     fraction: Fraction = None,
-    min_utility: Annotated[float | None, typer.Option(help="At least this share of the target's utility.")] = None,
+    min_utility: Annotated[float | None, typer.Option(callback=share, help="At least this share of the target's utility, 0 to 1.")] = None,
     at_most: Annotated[
         list[str] | None, typer.Option("--max", metavar="METRIC=V", help="At most this much; may be repeated.")
     ] = None,
