@@ -135,7 +135,10 @@ def _write_report(name: str, root: Path, file: Path) -> None:
 @app.command()
 def capacity(
     name: Name,
-    kept: Annotated[float, typer.Option("--utility", callback=share, help="Share of the target's utility that must be kept, 0 to 1.")] = 0.95,
+    kept: Annotated[
+        float,
+        typer.Option("--utility", callback=share, help="Share of the target's utility that must be kept, 0 to 1."),
+    ] = 0.95,
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it.")] = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
@@ -165,7 +168,9 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
         str, typer.Option(help="knee, max-utility, max-forget, TRIAL@EPOCH or an alias: knee-05.")
     ] = "knee",
     fraction: Fraction = None,
-    min_utility: Annotated[float | None, typer.Option(callback=share, help="At least this share of the target's utility, 0 to 1.")] = None,
+    min_utility: Annotated[
+        float | None, typer.Option(callback=share, help="At least this share of the target's utility, 0 to 1.")
+    ] = None,
     at_most: Annotated[
         list[str] | None, typer.Option("--max", metavar="METRIC=V", help="At most this much; may be repeated.")
     ] = None,
@@ -180,7 +185,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """Download a front checkpoint, verify it, and move it into place last. One that broke off goes on where it was."""
+    """Download a front checkpoint, verify its files, and move it into place last. A broken download continues."""
     from dataclasses import asdict
 
     from letheon.checkpoints import Bound, Request, parse_bound
@@ -190,7 +195,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
         parse_bound("min", text) for text in at_least or ()
     ]
     if max_relearn is not None:
-        bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn))
+        bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn, "--max-relearn"))
     request = Request(select, fraction, min_utility, tuple(bounds))
     with _saying_what_is_kept(to):
         pulled = fetch(name, to, root, request, tracking_uri, study)
@@ -198,7 +203,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
         print_json({**asdict(pulled), "path": str(pulled.path)})
         return
     what = f"{pulled.trial}@{pulled.epoch} of {pulled.sweep} (fraction {pulled.fraction})"
-    typer.echo(f"{what}, verified, is in {pulled.path}")
+    typer.echo(f"{what} is in {pulled.path}, its files verified")
     typer.echo(pulled.how_to_load())
 
 
