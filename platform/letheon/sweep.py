@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from letheon.already import finished_already
 from letheon.atomic import write_atomically
 from letheon.capacity import DoesNotFit, machine, shortage
 from letheon.disk import disk_of
@@ -118,7 +119,8 @@ def run_sweep(
 
 
 def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Show, say: Say) -> Outcome:
-    """Go on after any crash: finished trials stay, unfinished ones go on from their last epoch.
+    """Go on after any crash: finished trials stay, unfinished ones go on from their last epoch. A sweep that is
+    finished and recorded stays as it is.
 
     Raises:
         SweepNotFound, SweepChanged, and what `run_sweep` raises.
@@ -126,6 +128,8 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
     sweep = find_sweep(name, root)
     with disk_of(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         require_same_spec(Journal.read(sweep.journal), resolved(sweep.spec), name)
+        if (outcome := finished_already(sweep)) is not None:
+            return outcome
         tracker = tracker_of(sweep)
         tracker.begin_check()
         return _drive(sweep, tracker, address, show, say)

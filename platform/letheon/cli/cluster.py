@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -37,7 +39,7 @@ def submit(
     ] = None,
     wait: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
 ) -> None:
-    """Run a sweep as a job of a cluster; it goes on when this machine goes away."""
+    """Run a sweep as a job of a cluster; it continues when this machine goes away."""
     from letheon.remote import Jobs, resume_job, sweep_job
     from letheon.spec import dump_spec, load_spec
     from letheon.spec_rules import require_name
@@ -97,13 +99,27 @@ def doctor(root: Root = DEFAULT_ROOT, address: Address = None, json: Json = Fals
     from letheon.doctor import checkup, worst
 
     findings = []
-    for finding in checkup(root, address):
-        findings.append(finding)
-        if not json:
-            _tell(finding)
+    with _waiting(quiet=json) as say:
+        for finding in checkup(root, address, say):
+            findings.append(finding)
+            if not json:
+                _tell(finding)
     if json:
         print_json([finding.to_json() for finding in findings])
     raise typer.Exit(FAILED if worst(findings) == "failed" else OK)
+
+
+@contextmanager
+def _waiting(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Shows what is waited for: on a terminal in place, elsewhere as lines; on stderr, for it is no finding."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    if quiet or not console.is_terminal:
+        yield lambda text: None if quiet else complain(f"… {text}")
+        return
+    with console.status("") as status:
+        yield status.update
 
 
 def _tell(finding: Finding) -> None:

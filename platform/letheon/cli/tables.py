@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from letheon.live.time_left import duration
 from letheon.shown import COMMON, DEFAULT, Columns, columns, short_label
 from trainables.audit import ATTACKS
 from trainables.config import Hyperparameters
@@ -138,10 +139,14 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
     yield ""
     if outcome.state == "interrupted":
         resume = f"{command()} resume {outcome.name}{root_option}"
-        yield f"interrupted after {outcome.seconds:.0f} s; go on with: {resume}"
+        yield f"interrupted after {duration(outcome.seconds)}; continue with: {resume}"
         return
     why = f": {outcome.over}" if outcome.over else ""
-    yield f"sweep {outcome.name} finished in {outcome.seconds:.0f} s{why}"
+    if outcome.already:
+        took = f"was finished before, after {duration(outcome.seconds)}"
+        yield f"sweep {outcome.name} {took}{why}; nothing was left to do"
+    else:
+        yield f"sweep {outcome.name} finished in {duration(outcome.seconds)}{why}"
     if outcome.html is not None:
         yield f"report      {outcome.html}"
     yield f"records     {outcome.tracking}"
