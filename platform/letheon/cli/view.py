@@ -235,15 +235,17 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Metrics of a model folder."""
-    from letheon.cli.evaluate import evaluate_model
+    """Metrics of a model folder, beside those of its target and retain model where they are known."""
+    from letheon.cli.evaluate import evaluate_model, metrics_table
 
-    result = evaluate_model(model, None if benchmark is None else checked_spec(benchmark, overrides), fraction, out)
+    spec = None if benchmark is None else checked_spec(benchmark, overrides)
+    result = evaluate_model(model, spec, fraction, out, complain)
     if json:
         print_json(result)
         return
-    for key, value in result["metrics"].items():
-        typer.echo(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+    console().print(metrics_table(result))
+    if "seconds" in result:
+        complain(f"evaluated in {result['seconds']:.1f} s")
 
 
 @app.command("compare-logs")
