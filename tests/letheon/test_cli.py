@@ -193,6 +193,33 @@ def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
     assert page.read_text().lstrip().lower().startswith("<!doctype html")
 
 
+def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> None:
+    folder = root / "sweeps" / "early"
+    folder.mkdir()
+    (folder / "spec.yaml").write_text(dump_spec(load_spec("quickstart", ["budget.trials=2"])))
+    journal = Journal(folder / "journal.jsonl")
+    journal.append("sweep", state="running")
+    config = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4}
+    journal.append("trial", trial="t000", stratum="0.1", config=config, baseline=metrics(0.8, -15.0))
+    journal.append("sweep", state="interrupted")
+    journal.close()
+    at = ("--root", str(root))
+    assert run("front", "early", *at).stdout.strip() == (
+        "forget fraction 0.1: nothing was measured: no trial has reported an epoch"
+    )
+    said = run("status", "early", *at).stdout
+    assert "1 interrupted" in said and "t000 interrupted" in said and "fraction 0.1: 0 trials ended, 0 running" in said
+    assert said.count("running") == said.count("0 running")
+    found = json.loads(run("status", "early", "--json", *at).stdout)
+    assert (found["counts"], found["trials"][0]["state"]) == ({"interrupted": 1}, "interrupted")
+
+
+def test_one_is_singular(root: Path) -> None:
+    said = run("status", "done", "--root", str(root)).stdout
+    assert "1 point on the front" in said and "1 epoch, " in said
+    assert not any(f" 1 {noun}s" in f" {said}" for noun in ("epoch", "point", "row"))
+
+
 def test_the_root_comes_from_the_environment_too(root: Path) -> None:
     result = CliRunner().invoke(app, ["status", "done", "--json"], env={"LETHEON_ROOT": str(root)})
     assert json.loads(result.stdout)["state"] == "finished"

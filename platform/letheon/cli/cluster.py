@@ -70,10 +70,10 @@ def follow(address: str, sweep: str | None) -> NoReturn:
     try:
         status = jobs.follow(job, _write)
     except KeyboardInterrupt:
-        typer.echo(f"\nthe sweep goes on; stop it: letheon stop {sweep} --address {address}")
+        typer.echo(f"\nthe sweep continues; stop it: letheon stop {sweep} --address {address}")
         raise typer.Exit(OK) from None
     if status != "SUCCEEDED":
-        complain(f"job {job} ended as {status}; go on with it: letheon submit {sweep} --resume --address {address}")
+        complain(f"job {job} ended as {status}; continue it: letheon submit {sweep} --resume --address {address}")
         raise typer.Exit(FAILED)
     raise typer.Exit(OK)
 
@@ -88,7 +88,7 @@ def stop(
     if address is not None:
         from letheon.remote import Jobs
 
-        typer.echo(f"{name} ended as {Jobs(address).stop(name)}; go on: letheon submit {name} --resume")
+        typer.echo(f"{name} ended as {Jobs(address).stop(name)}; continue: letheon submit {name} --resume")
         return
     _stop_here(find(name, root).folder, name)
 
@@ -145,7 +145,7 @@ def _stop_here(folder: Path, name: str) -> None:
             complain(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
             raise typer.Exit(FAILED)
         time.sleep(POLL_SECONDS)
-    typer.echo(f"{name} is stopped; go on: letheon resume {name}")
+    typer.echo(f"{name} is stopped; continue: letheon resume {name}")
 
 
 def _write(text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from letheon.counting import several
 from letheon.errors import LetheonError, NotFound
 from letheon.method_capacity import FORGOTTEN
 
@@ -127,7 +128,7 @@ def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
         extra = []
         log10 = found.get(f"log10_{name}")
         if log10 is not None:
-            extra += [f"log10 {_figure(log10)}", f"{found.get('rows', 0)} rows"]
+            extra += [f"log10 {_figure(log10)}", f"{several(found.get('rows', 0), 'row')}"]
         if name in stored and not math.isclose(stored[name], found[name], rel_tol=1e-6):
             extra.append(f"stored {_figure(stored[name])}")
         unit = " %" if name == "privleak" else ""

@@ -69,6 +69,9 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
         yield ""
         if stratum["points"]:
             yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])} (* knee)"
+        elif not stratum.get("least_violating"):
+            yield f"forget fraction {name}: nothing was measured: no trial has reported an epoch"
+            continue
         else:
             kept = " and ".join([f"utility {short(stratum['utility_floor'])}", *(front.get("constraints") or ())])
             yield f"forget fraction {name}: no checkpoint keeps {kept}; nearest:"

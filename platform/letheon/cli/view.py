@@ -57,7 +57,7 @@ def explain(
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """Why a trial went on or was stopped, rung by rung."""
+    """Why a trial continued or was stopped, rung by rung."""
     from letheon.explain import explain as facts
     from letheon.explain import in_words
     from letheon.records import Journal
@@ -218,7 +218,7 @@ def _saying_what_is_kept(to: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, TrackingError, NoRoomError):
         if partial_path(to).exists():
-            complain(f"what has come so far is kept in {partial_path(to)}; the same command goes on from there")
+            complain(f"what has come so far is kept in {partial_path(to)}; the same command continues from there")
         raise
 
 

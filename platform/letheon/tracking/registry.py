@@ -158,7 +158,7 @@ def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 def _versions(client: MlflowClient, name: str) -> dict[tuple[str, str], ModelVersion]:
     """(run, manifest digest) -> its oldest version, making the registered model if need be."""
     if not client.search_registered_models(f"name = '{name}'", max_results=1):
-        client.create_registered_model(name, description="Unlearned checkpoints on the Pareto front, found by letheon.")
+        client.create_registered_model(name, description="Unlearned checkpoints on the Pareto front, found by Letheon.")
     versions = sorted(versions_of(client, name), key=lambda version: -int(version.version))
     return {(v.run_id or "", v.tags.get("letheon.manifest", "")): v for v in versions}
 
