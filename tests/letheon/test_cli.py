@@ -72,8 +72,24 @@ def test_a_folder_may_be_called_anything(tmp_path: Path) -> None:
     assert run("plan", "quickstart", "--root", str(tmp_path / "a:b" / "s3:")).exit_code == 0
 
 
+def test_help_names_every_file_that_ships() -> None:
+    from letheon.spec import spaces
+
+    said = set(run("plan", "--help").stdout.replace(",", " ").replace(".", " ").split())
+    assert set(spaces()) <= said and len(spaces()) > 8
+
+
 def test_version() -> None:
     assert run("--version").output.strip() == f"letheon {letheon.__version__}"
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`letheon methods | head -1` said that there was no connection."""
+    code = "import sys; from letheon.cli import app; app(['schema'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout is not None and command.stderr is not None
+        command.stdout.close()
+        assert command.stderr.read() == b""
 
 
 def test_help_is_quick() -> None:
@@ -208,7 +224,9 @@ def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> Non
         "forget fraction 0.1: nothing was measured: no trial has reported an epoch"
     )
     said = run("status", "early", *at).stdout
-    assert "1 interrupted" in said and "t000 interrupted" in said and "fraction 0.1: 0 trials ended, 0 running" in said
+    assert (
+        "1 interrupted" in said and "t000 interrupted" in said and "fraction 0.1: 0 of 1 trial ended, 0 running" in said
+    )
     assert said.count("running") == said.count("0 running")
     found = json.loads(run("status", "early", "--json", *at).stdout)
     assert (found["counts"], found["trials"][0]["state"]) == ({"interrupted": 1}, "interrupted")
@@ -233,6 +251,10 @@ def test_methods_are_told_from_their_declarations() -> None:
     assert one["hyperparameters"]["beta"]["default"] == METHODS["npo_rt"].hyperparameters["beta"].default
     assert all(f"\n{name} " in "\n" + run("methods").stdout for name in METHODS)
     assert "2404.05868" in run("methods", "npo_rt").stdout
+    row = next(line for line in run("methods").stdout.splitlines() if line.startswith("simnpo "))
+    assert "2024" in row and "cross-entropy" in row and "Simple negative preference" in row
+    assert all(line.count("  ") for line in run("methods").stdout.splitlines()[1 : 1 + len(METHODS)]), "a line a method"
+    assert not {"nll", "log_probs", "none"} & set(run("methods").stdout.split())
     missing = run("methods", "npo_rtt")
     assert (missing.exit_code, "did you mean 'npo_rt'?" in missing.stderr) == (4, True)
 

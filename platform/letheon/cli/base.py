@@ -13,6 +13,7 @@ import letheon
 from letheon.cli.output import OK, Verbs
 from letheon.errors import LetheonError
 from letheon.redact import redact
+from letheon.shipped import spaces
 
 if TYPE_CHECKING:
     from letheon.spec import SweepSpec
@@ -48,7 +49,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Space = Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships with Letheon: quickstart.")]
+Space = Annotated[
+    str,
+    typer.Argument(help=f"A sweep file, or the name of one that ships with Letheon: {', '.join(spaces())}."),
+]
 Name = Annotated[str, typer.Argument(help="Name of a sweep under the root.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override the file; may be repeated.")
