@@ -191,7 +191,9 @@ def test_a_percentage_is_not_a_share(arguments: tuple[str, ...], said: str, root
 def test_capacity_has_words_and_no_markup(root: Path) -> None:
     text = run("capacity", "done", "--utility", "0.9", "--root", str(root)).stdout
     assert "[bold]" not in text and "0.1 yes" in text and "0.001  no" in text
-    assert text.startswith("best forget quality p of checkpoints that keep 90% of the utility; yes: forgotten")
+    assert text.startswith(
+        "best forget quality p of checkpoints that keep 90% of the utility; yes: its verdict is forgotten"
+    )
 
 
 def test_fronts_of_all_strata_or_of_one(root: Path) -> None:

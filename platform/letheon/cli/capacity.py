@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from letheon.method_capacity import FORGOTTEN, Reach, capacities
+from letheon.method_capacity import Reach, capacities
 
 
 def capacity_head(utility_kept: float) -> str:
     """What stands above the table."""
     return (
         f"best forget quality p of checkpoints that keep {utility_kept:.0%} of the utility; "
-        f"yes: forgotten, p > {FORGOTTEN:g}"
+        "yes: its verdict is forgotten"
     )
 
 

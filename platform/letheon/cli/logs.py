@@ -11,7 +11,9 @@ from rich.table import Table
 
 from letheon.counting import several
 from letheon.errors import LetheonError, NotFound
-from letheon.method_capacity import FORGOTTEN
+from trainables.config import VerdictConfig
+
+FORGOTTEN = VerdictConfig().p
 
 _KNOWN, _MUCH = 0.5, 0.2
 """Of ROUGE and probability: what no model reaches that never saw the rows, and a difference that is no accident."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from letheon.answer import answers
+from letheon.front import share_of_box, verdict_of
 from letheon.live.time_left import duration
 from letheon.shown import COMMON, DEFAULT, Columns, columns, short_label
 from trainables.audit import ATTACKS
@@ -65,13 +67,17 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
     shown = columns(front)
     metrics = [*_of_objectives(shown), *shown.more]
     means = (front.get("means") or {}).get("strata") or {}
+    said = answers(front)
     for name, stratum in front["strata"].items():
         yield ""
-        if stratum["points"]:
-            yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])} (* knee)"
-        elif not stratum.get("least_violating"):
+        if not (stratum["points"] or stratum.get("least_violating")):
             yield f"forget fraction {name}: nothing was measured: no trial has reported an epoch"
             continue
+        yield said[name]
+        if stratum["points"]:
+            share = share_of_box(stratum)
+            of = "" if share is None else f", {share:.0%} of what is possible"
+            yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])}{of} (* knee)"
         else:
             kept = " and ".join([f"utility {short(stratum['utility_floor'])}", *(front.get("constraints") or ())])
             yield f"forget fraction {name}: no checkpoint keeps {kept}; nearest:"
@@ -83,12 +89,13 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
 
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
     names = _hyper(points)
-    table = _table("", "checkpoint", *map(_head, names), *map(short_label, metrics))
+    table = _table("", "checkpoint", "verdict", *map(_head, names), *map(short_label, metrics))
     for point in points:
         best = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
             "*" if best else "",
             f"{point['trial']}@{point['epoch']}",
+            verdict_of(point),
             *(short(point["config"].get(name)) for name in names),
             *(short(point["metrics"].get(name)) for name in metrics),
         )
@@ -145,6 +152,7 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
         yield f"interrupted after {duration(outcome.seconds)}; continue with: {resume}"
         return
     why = f": {outcome.over}" if outcome.over else ""
+    yield from answers(outcome.front).values()
     if outcome.already:
         took = f"was finished before, after {duration(outcome.seconds)}"
         yield f"sweep {outcome.name} {took}{why}; nothing was left to do"
@@ -183,3 +191,4 @@ def _registered(outcome: Outcome) -> Iterator[str]:
             points = (p for p in outcome.registration.points if p.version == version)
             what = next((f" = {point.trial}@{point.epoch}" for point in points), "")
             yield f"registered  models:/{outcome.registration.model}@{alias}{what}"
+    yield from (f"aliases     {line}" for line in outcome.registration.said)

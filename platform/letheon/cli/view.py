@@ -147,7 +147,8 @@ def capacity(
     from letheon.method_capacity import reaches, to_json
     from letheon.records import Journal
 
-    found = reaches(Journal.read(find(name, root).journal), kept)
+    sweep = find(name, root)
+    found = reaches(Journal.read(sweep.journal), kept, sweep.goals.verdict)
     if png is not None:
         from letheon.report.capacity import plot_capacity
 
@@ -180,6 +181,9 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     max_relearn: Annotated[
         float | None, typer.Option(help="At most this forget ROUGE after relearning; needs an audit.")
     ] = None,
+    require: Annotated[
+        str | None, typer.Option(metavar="VERDICT", help="Refuse a checkpoint with another verdict: forgotten.")
+    ] = None,
     tracking_uri: TrackingUri = None,
     study: Annotated[str | None, typer.Option(help="Its study, where several have a sweep of this name.")] = None,
     root: Root = DEFAULT_ROOT,
@@ -188,7 +192,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     """Download a front checkpoint, verify its files, and move it into place last. A broken download continues."""
     from dataclasses import asdict
 
-    from letheon.checkpoints import Bound, Request, parse_bound
+    from letheon.checkpoints import Bound, Request, checked_verdict, parse_bound
     from letheon.checkpoints import pull as fetch
 
     bounds = [parse_bound("max", text) for text in at_most or ()] + [
@@ -196,14 +200,16 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     ]
     if max_relearn is not None:
         bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn, "--max-relearn"))
-    request = Request(select, fraction, min_utility, tuple(bounds))
+    request = Request(select, fraction, min_utility, tuple(bounds), checked_verdict(require))
     with _saying_what_is_kept(to):
         pulled = fetch(name, to, root, request, tracking_uri, study)
+    if pulled.doubt is not None:
+        complain(f"warning: {pulled.doubt}")
     if json:
         print_json({**asdict(pulled), "path": str(pulled.path)})
         return
     what = f"{pulled.trial}@{pulled.epoch} of {pulled.sweep} (fraction {pulled.fraction})"
-    typer.echo(f"{what} is in {pulled.path}, its files verified")
+    typer.echo(f"{what}, {pulled.verdict}, is in {pulled.path}; its files are verified")
     typer.echo(pulled.how_to_load())
 
 
