@@ -1,4 +1,4 @@
-"""Why a trial went on or was stopped, from the journal: for machines (`explain --json`) and in words. Pure."""
+"""Why a trial continued or was stopped, from the journal: for machines (`explain --json`) and in words. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from letheon.records.journal import Row, trial_row
 
 FIELDS = ("epoch", "rung", "rank", "of", "front", "violation", "action", "reason")
-VERBS = {"continue": "went on", "stop": "stopped"}
+VERBS = {"continue": "continued", "stop": "stopped"}
 _ENDS = {
     "completed": "completed at epoch",
     "pruned": "was pruned at epoch",
@@ -48,7 +48,7 @@ def in_words(rows: Sequence[Row], trial: str, reduction_factor: float | None = N
     facts = explain(rows, trial)
     lines = [f"{trial}: {config}"]
     lines += [f"chosen by: {facts['origin']}"] if facts["origin"] else []
-    lines += [_sentence(decision) for decision in facts["decisions"]]
+    lines += [_sentence(decision, facts["outcome"]) for decision in facts["decisions"]]
     return [*lines, _in_short(facts["decisions"], trial, _end(rows, trial), reduction_factor)]
 
 
@@ -63,8 +63,9 @@ def _end(rows: Sequence[Row], trial: str) -> Row | None:
     return next((row for row in rows if row["kind"] == "end" and row["trial"] == trial), None)
 
 
-def _sentence(decision: Mapping[str, Any]) -> str:
-    return f"epoch {decision['epoch']}: {VERBS[decision['action']]}; {decision['reason']}"
+def _sentence(decision: Mapping[str, Any], outcome: str | None) -> str:
+    verb = "completed" if decision["action"] == "stop" and outcome == "completed" else VERBS[decision["action"]]
+    return f"epoch {decision['epoch']}: {verb}; {decision['reason']}"
 
 
 def _in_short(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None, eta: float | None) -> str:
