@@ -1,4 +1,4 @@
-"""Why a trial went on or was stopped, from the journal: for machines (`explain --json`) and in words. Pure."""
+"""Why a trial continued or was stopped, from the journal: for machines (`explain --json`) and in words. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from letheon.records.journal import Row, trial_row
 
-FIELDS = ("epoch", "rung", "rank", "of", "front", "violation", "action", "reason")
-VERBS = {"continue": "went on", "stop": "stopped"}
+FIELDS = ("epoch", "rung", "rank", "of", "front", "violation", "action", "outcome", "reason")
+_VERBS = {"continue": "continued", "stop": "stopped"}
 _ENDS = {
     "completed": "completed at epoch",
     "pruned": "was pruned at epoch",
@@ -59,12 +59,18 @@ def how_it_ended(end: Row) -> str:
     return f"{_ENDS[end['outcome']]} {end['epoch']}"
 
 
+def decision_in_words(decision: Mapping[str, Any]) -> str:
+    """`continued: no rung at epoch 1`, `completed: reached max_epochs 6`."""
+    ended = decision["action"] == "stop" and decision.get("outcome") == "completed"
+    return f"{'completed' if ended else _VERBS[decision['action']]}: {decision['reason']}"
+
+
 def _end(rows: Sequence[Row], trial: str) -> Row | None:
     return next((row for row in rows if row["kind"] == "end" and row["trial"] == trial), None)
 
 
 def _sentence(decision: Mapping[str, Any]) -> str:
-    return f"epoch {decision['epoch']}: {VERBS[decision['action']]}; {decision['reason']}"
+    return f"epoch {decision['epoch']}: {decision_in_words(decision)}"
 
 
 def _in_short(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None, eta: float | None) -> str:
@@ -107,10 +113,10 @@ def _though_undominated(decision: Mapping[str, Any]) -> str:
 def _needed(decision: Mapping[str, Any], eta: float | None) -> str:
     if eta is None:
         return ""
-    # the rung's own rule: whoever has fewer than of / eta better ones goes on
+    # the rung's own rule: whoever has fewer than of / eta better ones continues
     of = decision["of"]
     best = max(rank for rank in range(1, of + 1) if (rank - 1) * eta < of)
-    return f"; to go on it had to be {'the best' if best == 1 else f'among the best {best}'} of {of}"
+    return f"; to continue it had to be {'the best' if best == 1 else f'among the best {best}'} of {of}"
 
 
 def _short(value: object) -> str:

@@ -56,7 +56,7 @@ def explain(
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """Why a trial went on or was stopped, rung by rung."""
+    """Why a trial continued or was stopped, rung by rung."""
     from letheon.explain import explain as facts
     from letheon.explain import in_words
     from letheon.records import Journal

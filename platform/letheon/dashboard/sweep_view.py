@@ -11,16 +11,18 @@ from letheon.cost import cost_of
 from letheon.dashboard.growth import growth
 from letheon.dashboard.record import Record
 from letheon.dashboard.trial_columns import compact, metric_names, trial_columns
-from letheon.explain import VERBS
+from letheon.explain import decision_in_words
 from letheon.front import share_of_box
 from letheon.method_capacity import UTILITY_KEPT, reaches
 from letheon.method_capacity import to_json as capacity_json
 from letheon.objectives import Goals
 from letheon.records import Row, jsonable
+from letheon.report.marks import marks_of
 from letheon.report.view import Plane, Spot, retain_spot
 from letheon.seeds import front_with_means
 from letheon.shown import label, short_label
 from letheon.space import trial_count
+from letheon.spec import LogUniform
 
 LAST_DECISIONS = 12
 _LABELS = {"utility_ratio": "utility, share of the target model's"}
@@ -30,7 +32,8 @@ def sweep_view(record: Record) -> dict[str, Any]:
     """All of a sweep's page but its hyper-parameters' importance, which costs more and changes less.
 
     `trials` as `trial_columns` has them; `strata` as `front --json`, points by trial and epoch only; `growth`,
-    `capacity`, `cost` as their modules say; `rules`: rungs and collapse floor; `budget`: limits and what is used.
+    `capacity`, `cost` as their modules say; `rules`: rungs and collapse floor; `budget`: limits and what is used;
+    `marks`: the colour and the shape of each method; `log_scaled`: hyper-parameters that are searched on a log scale.
     """
     rows, goals = record.rows, record.goals
     seeds = 1 if record.spec is None else len(record.spec.seeds)
@@ -46,6 +49,8 @@ def sweep_view(record: Record) -> dict[str, Any]:
             {"name": name, "label": _LABELS.get(name) or label(name), "short": short_label(name)} for name in metrics
         ],
         "floor": goals.floor,
+        "marks": marks_of(str(trial["config"].get("method", "")) for trial in trials),
+        "log_scaled": _log_scaled(record),
         "constraints": {one.metric: one.to_json() for one in goals.limits},
         "rules": _rules(record),
         "strata": [_stratum(key, stratum, rows, goals) for key, stratum in front["strata"].items()],
@@ -73,6 +78,13 @@ def card(record: Record) -> dict[str, Any]:
     counts = {**({"running": running} if running else {}), **ends}
     facts = {**_facts(record), "counts": counts, "done": len(trials), "strata": strata}
     return jsonable(facts)
+
+
+def _log_scaled(record: Record) -> list[str] | None:
+    """Hyper-parameters that the sweep file searches on a log scale; None where the file cannot be read."""
+    if record.spec is None:
+        return None
+    return sorted(name for name, domain in record.spec.search.items() if isinstance(domain, LogUniform))
 
 
 def _head(record: Record, trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -182,15 +194,21 @@ def _means(front: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _last_decisions(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The newest verdicts that a rung or a rule gave, in words."""
-    told = [row for row in rows if row["kind"] == "report" and _says_something(row.get("decision") or {})]
+    """The newest decisions of a rung or a rule, in words."""
+    strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
+    told = [
+        row
+        for row in rows
+        if row["kind"] == "report" and row["trial"] in strata and _says_something(row.get("decision") or {})
+    ]
     return [
         {
             "trial": row["trial"],
+            "stratum": strata[row["trial"]],
             "epoch": row["epoch"],
             "time": row["time"],
             "action": row["decision"]["action"],
-            "text": f"{VERBS[row['decision']['action']]}; {row['decision']['reason']}",
+            "text": decision_in_words(row["decision"]),
         }
         for row in told[-LAST_DECISIONS:][::-1]
     ]

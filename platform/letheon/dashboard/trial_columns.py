@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from letheon.best import Best
 from letheon.front import with_audits
 from letheon.objectives import Goals, Metrics
 from letheon.records import Row
@@ -22,10 +23,13 @@ Column = list[float | None]
 
 
 def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
-    """One mapping a trial, in the order in which they began; `seq` is the last row that says something about it."""
+    """One mapping a trial, in the order in which they began; `seq` is the last row that says something about it.
+
+    `best`: the epoch of its best checkpoint by the rule of `letheon.best`, None where none is feasible.
+    """
     told = with_audits(rows)
     trials = {str(row["trial"]): _begun(row) for row in told if row["kind"] == "trial"}
-    names = metric_names(told, goals)
+    names, best = metric_names(told, goals), Best(goals)
     for row in told:
         trial = trials.get(str(row.get("trial")))
         if trial is None:
@@ -35,13 +39,16 @@ def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
             _reach(trial, 0, row.get("baseline") or {}, names)
         elif row["kind"] == "report":
             _reach(trial, int(row["epoch"]), row["metrics"], names)
+            best.take(row)
             trial["rung"] = (row.get("decision") or {}).get("rung") or trial["rung"]
         elif row["kind"] == "end":
             trial["outcome"], trial["reason"] = row["outcome"], row["reason"]
         trial["seconds"] = round(row["time"] - trial["began"], 1)
     ranks = front_ranks(told, goals)
     for name, trial in trials.items():
+        found = best.of(name)
         trial["rank"] = ranks.get(name)
+        trial["best"] = None if found is None else int(found[1]["epoch"])
     return list(trials.values())
 
 

@@ -138,7 +138,7 @@ class SweepScheduler:
     def _ranked(self, track: _Track, epoch: int, metrics: Metrics) -> Decision:
         rung = self._new_rung(track, epoch)
         if rung is None:
-            return Decision("continue", epoch, f"epoch {epoch} reaches no new rung")
+            return Decision("continue", epoch, f"no rung at epoch {epoch}")
         key = track.stratum, rung
         if self._by_front:
             return self._by_pareto_rank(track, epoch, metrics, rung)
