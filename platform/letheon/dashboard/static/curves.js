@@ -57,7 +57,7 @@ function lines(shown) {
   const data = shown.trials.map((trial) => ({ coords: points(trial, shown.metric), lineStyle: { color: shown.look(trial).colour, type: dashed ? shown.look(trial).dash : "solid" } }))
     .filter((one) => one.coords.length > 1);
   return { id: "lines", type: "lines", coordinateSystem: "cartesian2d", polyline: true, silent: true, z: 1, data,
-    lineStyle: { width: 1.2, opacity: Math.max(0.12, Math.min(0.6, 25 / Math.max(1, data.length))) } };
+    lineStyle: { width: 1.2, opacity: shown.tones ? 1 : Math.max(0.12, Math.min(0.6, 25 / Math.max(1, data.length))) } };
 }
 
 // The last point of every curve is what the pointer catches.

@@ -39,7 +39,7 @@ function series(state, key, i, hours) {
     lineStyle: { color: tone, width: on ? 2.4 : 1.3, opacity: on ? 1 : 0.6 }, itemStyle: { color: tone },
     areaStyle: on ? { color: tone, opacity: 0.07 } : null,
     labelLayout: { moveOverlap: "shiftY" },
-    endLabel: { show: true, formatter: fraction(key), color: tone, fontWeight: on ? 650 : 400 },
+    endLabel: { show: true, padding: [3, 0], formatter: fraction(key), color: tone, fontWeight: on ? 650 : 400 },
     tooltip: { formatter: (item) => tip(`forget ${fraction(key)}`, [[hours ? "slot-hours" : "trial-epochs", String(Number(item.value[0].toFixed(2)))], ["of the possible hypervolume", percent(item.value[1], 1)]]) },
   };
 }

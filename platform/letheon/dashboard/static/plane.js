@@ -80,7 +80,7 @@ function paths(shown) {
     coords: path(shown.view, trial).map((spot) => [spot.x, spot.y]),
     lineStyle: { color: shown.look(trial.id).colour, type: dashed ? shown.look(trial.id).dash : "solid" },
   })).filter((one) => one.coords.length > 1);
-  const opacity = Math.max(0.07, Math.min(0.35, 14 / Math.max(1, data.length)));
+  const opacity = shown.tones ? 0.9 : Math.max(0.07, Math.min(0.35, 14 / Math.max(1, data.length)));
   return { id: "paths", type: "lines", coordinateSystem: "cartesian2d", polyline: true, silent: true, z: 1, data, lineStyle: { width: 1.1, opacity } };
 }
 
