@@ -128,6 +128,19 @@ class EvaluationConfig(Frozen):
         return OPEN_UNLEARNING_GUARD if self.compat == "open_unlearning" else 0.0
 
 
+class VerdictConfig(Frozen):
+    """From where on a checkpoint is forgotten, over-forgotten or damaged. Defaults: `docs/verdict.md`."""
+
+    p: float = Field(default=0.05, gt=0, lt=1, description="a forget quality above it cannot be told apart")
+    utility: float = Field(default=0.8, gt=0, le=1, description="least share of the target model's utility")
+    privleak: float = Field(default=50.0, gt=0, description="largest distance of PrivLeak from 0, percent")
+    loss_shift: float = Field(default=0.35, gt=0, le=1, description="largest shift of the losses, either way")
+    repetition: float = Field(default=0.2, gt=0, description="largest repetition above the retain model's")
+    gibberish: float = Field(default=0.15, gt=0, description="largest gibberish above the retain model's")
+    length: float = Field(default=2.5, gt=1, description="largest ratio of answer lengths, either way")
+    audit: float = Field(default=0.1, gt=0, description="largest ROUGE of an attack above the retain model's")
+
+
 class LoraConfig(Frozen):
     """Low-rank adapters in place of full fine-tuning (arXiv 2106.09685); checkpoints have them merged."""
 
@@ -170,6 +183,8 @@ class LimitConfig(Frozen):
     low: float | None = None
     high: float | None = None
     scale: float = Field(default=1.0, gt=0, description="length of the metric's range: violations are counted in it")
+    optional: bool = Field(default=False, description="a checkpoint without the metric keeps to it")
+    when: tuple[str, float] | None = Field(default=None, description="only where this metric is above this value")
 
 
 class DecisionConfig(Frozen):

@@ -39,11 +39,11 @@ def decision(scheduler: SchedulerConfig, goals: Goals) -> DecisionConfig:
 
     seen = goals.before_audit
     read = (axis.metric for axis in seen.axes)
-    metrics = (*scheduler.required(seen), *read, "utility_ratio", *(limit.metric for limit in seen.limits))
+    metrics = (*scheduler.required(seen), *read, "utility_ratio", *(limit.metric for limit in seen.all_limits))
     return DecisionConfig(
         metrics=tuple(dict.fromkeys(metrics)),
         objectives=tuple((axis.metric, axis.better) for axis in seen.axes),
-        limits=tuple(map(_limit, seen.limits)),
+        limits=tuple(map(_limit, seen.all_limits)),
         floor=seen.floor,
     )
 
@@ -52,4 +52,6 @@ def _limit(limit: Limit) -> LimitConfig:
     from trainables.config import LimitConfig
 
     low, high = (end if math.isfinite(end) else None for end in (limit.low, limit.high))
-    return LimitConfig(metric=limit.metric, low=low, high=high, scale=limit.scale)
+    return LimitConfig(
+        metric=limit.metric, low=low, high=high, scale=limit.scale, optional=limit.optional, when=limit.when
+    )

@@ -14,6 +14,7 @@ import numpy as np
 from letheon.objectives import UTILITY_FLOOR, Axis, Goals, number
 from letheon.pareto import hypervolume, knee, non_dominated
 from letheon.records.journal import Row, jsonable
+from trainables.evaluation.verdict import verdict
 
 __all__ = [
     "UTILITY_FLOOR",
@@ -24,6 +25,7 @@ __all__ = [
     "goals_shown",
     "hypervolume",
     "knee",
+    "knee_of",
     "nearest_rows",
     "non_dominated",
     "order_of",
@@ -31,6 +33,7 @@ __all__ = [
     "reports_by_stratum",
     "share_of_box",
     "target_of",
+    "verdict_of",
     "with_audits",
 ]
 
@@ -45,12 +48,13 @@ def checkpoint_of(trial: str, epoch: int) -> str:
 def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
     """The fronts of a sweep from its journal, in the shape of `front --json`.
 
-    Candidates are the reports of epoch >= 1 with finite objectives, utility_ratio >= the goals' floor and no limit
-    violated; checkpoints with equal objectives appear once, as the earliest epoch. Points fall in the second objective.
-    The hypervolume (in the metrics' own units) has its `reference` at the worst ends of both ranges, the knee's box
-    goes from there to `ideal`; both as values of the metrics. `knee` is one of the points, null on an empty front,
-    which lists the points that came nearest to being feasible as `least_violating` instead. Metrics of audits are among
-    a point's metrics, those of the retain model's audit are `retain_audit`.
+    Candidates are the reports of epoch >= 1 with finite objectives, utility_ratio >= the goals' floor, no limit
+    violated, and more forgotten than by the target model; checkpoints with equal objectives appear once, as the
+    earliest epoch. Points fall in the second objective, each with its `verdict`. The hypervolume (in the metrics' own
+    units) has its `reference` at the untouched target model and the utility floor, the knee's box goes from there to
+    `ideal`; both as values of the metrics. `knee` is one of the points, of those that have forgotten if any has, null
+    on an empty front, which lists the points that came nearest to being feasible as `least_violating` instead. Metrics
+    of audits are among a point's metrics, those of the retain model's audit are `retain_audit`.
 
     Goals that name metrics of the audit choose among the front that the search found, for nothing else was audited or
     kept; before the first audit that front itself is shown.
@@ -92,20 +96,25 @@ def with_audits(rows: Sequence[Row]) -> list[Row]:
     return merged
 
 
-def _candidates(reports: Sequence[Row], goals: Goals) -> Sequence[Row]:
+def _candidates(reports: Sequence[Row], goals: Goals, members: Sequence[Row]) -> Sequence[Row]:
     """All reports; where the goals ask for audits, those on the front that the search found."""
     if not goals.needs_audit:
         return reports
-    return front_rows(reports, goals.before_audit)
+    search = goals.before_audit
+    return front_rows(reports, search, start_of(search.x, members))
 
 
 def _measured(reports: Sequence[Row], goals: Goals) -> list[Row]:
     return sorted((row for row in reports if np.isfinite(goals.heights(row["metrics"])).all()), key=order_of)
 
 
-def front_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
-    """The front of one stratum's reports, falling in the second objective. All of them are candidates."""
+def front_rows(reports: Sequence[Row], goals: Goals, start: float = -math.inf) -> list[Row]:
+    """The front of one stratum's reports, falling in the second objective. All of them are candidates.
+
+    `start`: the target model's height in the first objective (`start_of`); what is no better did not forget.
+    """
     feasible = [row for row in _measured(reports, goals) if goals.violation(row["metrics"]) == 0]
+    feasible = [row for row in feasible if goals.x.height(row["metrics"]) > start]
     # the earliest of equal ones stays
     unique = list({goals.heights(row["metrics"]): row for row in reversed(feasible)}.values())
     mask = non_dominated([goals.heights(row["metrics"]) for row in unique])
@@ -129,13 +138,13 @@ def share_of_box(stratum: Mapping[str, Any]) -> float | None:
 
 def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, goals: Goals) -> dict[str, Any]:
     members = [row for row in trials.values() if row["stratum"] == stratum]
-    candidates = _candidates(reports, goals)
-    front = front_rows(candidates, goals)
-    points = [point_of(row, trials[row["trial"]]) for row in front]
+    candidates = _candidates(reports, goals, members)
+    front = front_rows(candidates, goals, start_of(goals.x, members))
+    points = [point_of(row, trials[row["trial"]], goals) for row in front]
     heights = [goals.heights(row["metrics"]) for row in front]
     reference, ideal = box_of(goals, reports, members)
     known = all(map(math.isfinite, (*reference, *ideal)))
-    best = knee(heights, reference, ideal) if known else knee(heights)
+    best = knee_of(points, heights, (reference, ideal) if known else ())
     nearest = [] if front else nearest_rows(candidates, goals)
     target = target_of(goals, "model_utility", reports, members)
     result = {
@@ -146,22 +155,44 @@ def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, go
         "ideal": [axis.sign * height for axis, height in zip(goals.axes, ideal, strict=True)],
         "utility_floor": goals.floor * target,
         "target_utility": target,
-        "least_violating": [point_of(row, trials[row["trial"]]) for row in nearest],
+        "least_violating": [point_of(row, trials[row["trial"]], goals) for row in nearest],
     }
     return jsonable(result)
+
+
+def knee_of(
+    points: Sequence[Mapping[str, Any]],
+    heights: Sequence[tuple[float, float]],
+    box: Sequence[tuple[float, float]],
+) -> int | None:
+    """The best compromise among the points that have forgotten; where none has, among all. `box`: its two corners."""
+    among = [i for i, point in enumerate(points) if verdict_of(point) == "forgotten"] or list(range(len(points)))
+    found = knee([heights[i] for i in among], *box)
+    return None if found is None else among[found]
+
+
+def verdict_of(point: Mapping[str, Any]) -> str:
+    """Of a point of `front --json`; a front that was written without verdicts cannot say."""
+    return str((point.get("verdict") or {}).get("name", "cannot say"))
 
 
 def box_of(
     goals: Goals, reports: Sequence[Row], trials: Sequence[Row]
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Heights of the worst and of the best corner."""
+    """Heights of the worst and of the best corner: from the untouched target model, or a share of its utility, on."""
 
     def ends(axis: Axis) -> tuple[float, float]:
         target = target_of(goals, axis.metric, reports, trials) if axis.ratio else math.nan
-        return axis.ends(target, goals.floor)
+        return axis.ends(target, goals.floor, start_of(axis, trials))
 
     (left, right), (bottom, top) = ends(goals.x), ends(goals.y)
     return (left, bottom), (right, top)
+
+
+def start_of(axis: Axis, trials: Sequence[Row]) -> float:
+    """The untouched target model's height; -inf where no trial tells it."""
+    heights = (axis.height(trial.get("baseline") or {}) for trial in trials)
+    return next((height for height in heights if math.isfinite(height)), -math.inf)
 
 
 def _far(row: Row, goals: Goals) -> tuple[float, float]:
@@ -181,9 +212,11 @@ def target_of(goals: Goals, metric: str, reports: Sequence[Row], trials: Sequenc
     return next((value for value in known if math.isfinite(value)), math.nan)
 
 
-def point_of(row: Row, trial: Row) -> dict[str, Any]:
+def point_of(row: Row, trial: Row, goals: Goals) -> dict[str, Any]:
     """A report as a point of `front --json`; `trial` is the row that introduced its trial."""
+    found = verdict(row["metrics"], trial.get("baseline") or {}, goals.verdict)
     return {
+        "verdict": {"name": found.name, "reasons": list(found.reasons)},
         "trial": row["trial"],
         "epoch": row["epoch"],
         "config": trial["config"],

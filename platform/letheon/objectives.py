@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from trainables.config import VerdictConfig
+
 Better = Literal["max", "min"]
 Metrics = Mapping[str, Any]
 
@@ -57,11 +59,15 @@ class Axis:
         """Its value, so that higher is better; NaN if it is missing."""
         return self.sign * number(metrics, self.metric)
 
-    def ends(self, target: float, floor: float) -> tuple[float, float]:
-        """Heights of the range's worst and best end; `target`: the target model's value, which a ratio hangs on."""
+    def ends(self, target: float, floor: float, start: float = math.nan) -> tuple[float, float]:
+        """Heights of the range's worst and best end; `target`: the target model's value, which a ratio hangs on.
+
+        `start`: the untouched target model's height, from where any other range is measured if it lies inside.
+        """
         if self.ratio is not None:
             return floor * target, target
-        return self.sign * self.worst, self.sign * self.best
+        worst, best = self.sign * self.worst, self.sign * self.best
+        return (max(start, worst) if start < best else worst), best
 
     def share(self, metrics: Metrics) -> float:
         """In [0, 1]: how much of the range is gained; of a ratio, the ratio itself. NaN if it is missing."""
@@ -74,21 +80,30 @@ class Axis:
 
 @dataclass(frozen=True)
 class Limit:
-    """A constraint, both ends included. `scale`: the length of the metric's range, to compare violations by."""
+    """A constraint, both ends included. `scale`: the length of the metric's range, to compare violations by.
+
+    `optional`: a checkpoint without the metric keeps to it. `when`: it only holds for checkpoints of which this metric
+    is above this value.
+    """
 
     metric: str
     low: float = -math.inf
     high: float = math.inf
     scale: float = 1.0
+    optional: bool = False
+    when: tuple[str, float] | None = None
 
     def violation(self, metrics: Metrics) -> float:
         """0.0 where it holds, else how far off, in ranges; infinite for no number.
 
         An audit metric that is not there yet violates nothing: it counts once the checkpoint has been audited.
         """
+        if self.when is not None and not number(metrics, self.when[0]) > self.when[1]:
+            return 0.0
         value = number(metrics, self.metric)
         if math.isnan(value):
-            return 0.0 if is_audit(self.metric) and self.metric not in metrics else math.inf
+            missing = self.metric not in metrics and (self.optional or is_audit(self.metric))
+            return 0.0 if missing else math.inf
         return max(self.low - value, value - self.high, 0.0) / self.scale
 
     def to_json(self) -> dict[str, float]:
@@ -105,13 +120,16 @@ MODEL_UTILITY = Axis("model_utility", "max", ratio=RATIOS["model_utility"])
 class Goals:
     """The plane of a front: `x` is what must be forgotten, `y` what must stay. `floor`: least share of the utility.
 
-    `before_audit_axes` stand in for objectives that only an audit can measure while there is none.
+    `honest`: what keeps a checkpoint off the front that can be told from the retain model though its forget quality
+    is high (`verdict`). `before_audit_axes` stand in for objectives that only an audit can measure while there is none.
     """
 
     x: Axis = FORGET_QUALITY
     y: Axis = MODEL_UTILITY
     limits: tuple[Limit, ...] = ()
     floor: float = UTILITY_FLOOR
+    honest: tuple[Limit, ...] = ()
+    verdict: VerdictConfig = field(default=VerdictConfig(), repr=False)
     before_audit_axes: tuple[Axis, Axis] = field(default=(FORGET_QUALITY, MODEL_UTILITY), repr=False)
 
     @property
@@ -159,9 +177,7 @@ class Goals:
     def _gained(self, axis: Axis, metrics: Metrics, target: Metrics) -> float:
         if axis.ratio is not None:
             return (number(metrics, axis.ratio) - self.floor) / ((1 - self.floor) or 1.0)
-        worst, best = axis.ends(math.nan, self.floor)
-        start = axis.height(target)
-        start = max(start, worst) if start < best else worst
+        start, best = axis.ends(math.nan, self.floor, axis.height(target))
         return (axis.height(metrics) - start) / (best - start)
 
     @property
@@ -176,7 +192,11 @@ class Goals:
 
     def violation(self, metrics: Metrics) -> float:
         """How far the utility floor and all limits are missed, together; 0.0 for a feasible checkpoint."""
-        return max(self.floor - self.ratio(metrics), 0.0) + sum(one.violation(metrics) for one in self.limits)
+        return max(self.floor - self.ratio(metrics), 0.0) + sum(one.violation(metrics) for one in self.all_limits)
+
+    @property
+    def all_limits(self) -> tuple[Limit, ...]:
+        return (*self.limits, *self.honest)
 
     def to_json(self) -> dict[str, Any]:
         """`objectives` (what must be forgotten first) and `constraints`, as a sweep file has them."""

@@ -27,6 +27,7 @@ from trainables.config import (
     Frozen,
     LoraConfig,
     TrainingRecipe,
+    VerdictConfig,
     WorkersConfig,
 )
 from trainables.data import default_objectives
@@ -205,6 +206,7 @@ class SweepSpec(Frozen):
     budget: BudgetSpec = BudgetSpec()
     trial: TrialSpec = TrialSpec()
     evaluation: EvaluationConfig = EvaluationConfig()
+    verdict: VerdictConfig = Field(default=VerdictConfig(), description="from where on a checkpoint has forgotten")
     audit: Audit = Field(default=False, description="attack every front checkpoint at the end; true: with the defaults")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
 

@@ -11,8 +11,10 @@ from letheon.errors import did_you_mean
 from letheon.objectives import RATIOS, UTILITY_FLOOR, Axis, Better, Goals, Limit, is_audit, ordered
 from letheon.spec import SweepSpec
 from letheon.yaml_source import KeyPath, Problem
+from trainables.config import VerdictConfig
 from trainables.data import default_objectives
 from trainables.evaluation.catalog import CATALOG, metric_info
+from trainables.evaluation.verdict import QUALITIES, ceilings
 
 NOTHING_TO_ATTACK = {"synthetic": "the synthetic experiment answers no questions, so there is nothing to attack"}
 _COUNT = 2
@@ -29,8 +31,23 @@ def goals_of(spec: SweepSpec) -> Goals:
             Limit(name, *_ends(limit.min, limit.max), scale=_length(name)) for name, limit in spec.constraints.items()
         ),
         floor=UTILITY_FLOOR if collapse is None else collapse.floor,
+        honest=tuple(honest_limits(spec.verdict)),
+        verdict=spec.verdict,
         before_audit_axes=_axes(default_objectives(spec.benchmark.name)),
     )
+
+
+def honest_limits(verdict: VerdictConfig) -> Iterator[Limit]:
+    """What a checkpoint must keep to so that a high forget quality means what it says.
+
+    Nothing may show that too much was forgotten. What looks forgotten by its forget quality may not be known by its
+    losses. Metrics that the data do not give limit nothing.
+    """
+    for ceiling in ceilings(verdict):
+        yield Limit(ceiling.metric, high=ceiling.high, scale=_length(ceiling.metric), optional=True)
+    for quality in QUALITIES:
+        for metric, least in (("privleak", -verdict.privleak), ("loss_shift", -verdict.loss_shift)):
+            yield Limit(metric, low=least, scale=_length(metric), optional=True, when=(quality, verdict.p))
 
 
 def objective_problems(spec: SweepSpec) -> Iterator[Problem]:
@@ -78,5 +95,5 @@ def _ends(low: float | None, high: float | None) -> tuple[float, float]:
 
 
 def _length(metric: str) -> float:
-    info = metric_info(metric)
+    info = metric_info("privleak_distance" if metric == "privleak" else metric)
     return 1.0 if info is None or info.best == info.worst else abs(info.best - info.worst)

@@ -49,7 +49,11 @@ def _require_same_experiment(name: str, rows: list[Row], prepared: Prepared) -> 
 
 
 def _trials(name: str, rows: list[Row], goals: Goals) -> Iterator[dict[str, Any]]:
-    wanted = {axis.metric for axis in goals.axes} | set(goals.ranked) | {limit.metric for limit in goals.limits}
+    wanted = (
+        {axis.metric for axis in goals.axes}
+        | set(goals.ranked)
+        | {limit.metric for limit in goals.limits if not limit.optional}
+    )
     wanted |= {"utility_ratio"}
     ends = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
     for trial in (row for row in rows if row["kind"] == "trial"):

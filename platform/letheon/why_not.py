@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from letheon.errors import LetheonError
-from letheon.front import box_of, front_rows, goals_shown, order_of, point_of, reports_by_stratum, target_of
+from letheon.front import (
+    box_of,
+    front_rows,
+    goals_shown,
+    order_of,
+    point_of,
+    reports_by_stratum,
+    start_of,
+    target_of,
+)
 from letheon.objectives import Goals, is_audit, number
 from letheon.records.journal import Row, jsonable, trial_row
 
@@ -32,7 +41,8 @@ class NotATrial(LetheonError):
 
 @dataclass(frozen=True)
 class Stage:
-    """One choice among checkpoints of a stratum: by what, and what it left. `spans`: lengths of the objectives' ranges.
+    """One choice among checkpoints of a stratum: by what, and what it left. `spans`: lengths of the objectives' ranges;
+    `start`: the target model's height in the first.
 
     Goals that need audits choose twice: the search first, the audit among what that found (decision 9).
     """
@@ -41,6 +51,7 @@ class Stage:
     goals: Goals
     front: tuple[Row, ...]
     spans: tuple[float, float]
+    start: float = -math.inf
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,7 @@ class Answer:
             "metrics": one.row["metrics"],
             "without_number": one.without_number,
             "violations": [each.to_json() for each in one.violations],
-            "rivals": [point_of(row, self.trials[row["trial"]]) for row in one.rivals],
+            "rivals": [point_of(row, self.trials[row["trial"]], self.final.goals) for row in one.rivals],
             "needed": {change.metric: change.value for change in one.needed},
         }
 
@@ -214,11 +225,14 @@ def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answ
 def stages(reports: Sequence[Row], members: Sequence[Row], shown: Goals) -> tuple[Stage, ...]:
     """How the front of a stratum came about. `members`: the rows of its trials; `shown`: the goals of the front."""
     search = shown.before_audit
-    found = tuple(front_rows(reports, search))
-    first = Stage("search", search, found, _spans(search, reports, members))
+    start = start_of(search.x, members)
+    found = tuple(front_rows(reports, search, start))
+    first = Stage("search", search, found, _spans(search, reports, members), start)
     if not shown.needs_audit:
         return (first,)
-    return first, Stage("audit", shown, tuple(front_rows(found, shown)), _spans(shown, reports, members))
+    start = start_of(shown.x, members)
+    front = tuple(front_rows(found, shown, start))
+    return first, Stage("audit", shown, front, _spans(shown, reports, members), start)
 
 
 def judge(row: Row, rounds: Sequence[Stage]) -> Judgement:
@@ -247,7 +261,7 @@ def _judge(row: Row, stage: Stage) -> Judgement:
         return Judgement(row, stage, "on_front")
     here = goals.heights(metrics)
     rivals = _rivals(here, stage)
-    violations = tuple(_violations(goals, metrics))
+    violations = tuple(_violations(stage, metrics))
     if violations:
         return Judgement(row, stage, "infeasible", violations=violations, rivals=rivals)
     equal = tuple(one for one in rivals if goals.heights(one["metrics"]) == here)
@@ -255,11 +269,17 @@ def _judge(row: Row, stage: Stage) -> Judgement:
     return Judgement(row, stage, "duplicate" if equal else "dominated", rivals=equal or rivals, needed=changes)
 
 
-def _violations(goals: Goals, metrics: Mapping[str, Any]) -> Iterator[Violation]:
+def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]:
+    goals = stage.goals
     ratio = goals.ratio(metrics)
+    gained = goals.x.height(metrics) - stage.start
+    if gained <= 0:
+        end = goals.x.sign * stage.start
+        side: Literal["min", "max"] = "min" if goals.x.better == "max" else "max"
+        yield Violation(goals.x.metric, number(metrics, goals.x.metric), end, side, -gained)
     if ratio < goals.floor:
         yield Violation(FLOOR, number(metrics, FLOOR), goals.floor, "min", goals.floor - ratio)
-    for limit in goals.limits:
+    for limit in goals.all_limits:
         if limit.violation(metrics) > 0:
             value = number(metrics, limit.metric)
             low = value < limit.low or (math.isnan(value) and math.isfinite(limit.low))

@@ -158,6 +158,7 @@ def test_the_front_of_a_sweep() -> None:
         "config": {"method": "npo"},
         "metrics": {"log10_forget_quality": -1.0, "model_utility": 0.44, "utility_ratio": 0.88},
         "checkpoint": "trials/t000/epoch-002/model",
+        "verdict": {"name": "forgotten", "reasons": ["p = 0.1, 88% of the utility"]},
     }
     assert stratum["utility_floor"] == pytest.approx(0.4)
     assert (stratum["reference"], stratum["ideal"]) == ([-20.0, stratum["utility_floor"]], [0.0, 0.5])

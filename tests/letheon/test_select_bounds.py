@@ -37,7 +37,7 @@ def test_the_rule_chooses_among_those_that_keep_to_the_limits() -> None:
     assert [chosen(rule) for rule in ("knee", "max-forget", "max-utility")] == ["t000@2", "t000@3", "t000@1"]
     at_most = Bound(RELEARN, "max", 0.3)
     assert [chosen(rule, at_most) for rule in ("knee", "max-forget", "max-utility")] == ["t000@2", "t000@2", "t000@1"]
-    least = Bound("log10_forget_quality", "min", -1.5)
+    least = Bound("log10_forget_quality", "min", -1.1)
     assert [chosen(rule, least) for rule in ("knee", "max-forget", "max-utility")] == ["t000@3"] * 3
     assert chosen("knee", Bound(RELEARN, "max", 0.1)) == "t000@1"
 

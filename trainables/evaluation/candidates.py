@@ -53,9 +53,11 @@ def place_of(decision: DecisionConfig, metrics: Metrics) -> Place | None:
 
 
 def _violation(limit: LimitConfig, metrics: Metrics) -> float:
+    if limit.when is not None and not _number(metrics, limit.when[0]) > limit.when[1]:
+        return 0.0
     value = _number(metrics, limit.metric)
     if math.isnan(value):
-        return math.inf
+        return 0.0 if limit.optional and limit.metric not in metrics else math.inf
     low = -math.inf if limit.low is None else limit.low
     high = math.inf if limit.high is None else limit.high
     return max(low - value, value - high, 0.0) / limit.scale

@@ -100,6 +100,12 @@ _DEGENERATION = {
         "other, signs that prose does not have, or no common word among the nine around. Below 0.1 for English with "
         "foreign names, about 0.7 for tokens at random"
     ),
+    "repetition_excess": _down("forget_repetition less the retain model's"),
+    "gibberish_excess": _down("forget_gibberish less the retain model's"),
+    "length_excess": _down(
+        "how far the answers' length is from the retain model's: the absolute logarithm of the ratio of their words",
+        worst=3.0,
+    ),
 }
 
 CATALOG: dict[str, MetricInfo] = {
@@ -135,6 +141,10 @@ FAMILIES: dict[str, MetricInfo] = {
 """What takes the place of `<…>` is a name of small letters, digits and underscores. The first that fits counts."""
 
 RECORDED: dict[str, str] = {
+    "loss_shift": (
+        "of all pairs of a forget loss of this model and one of the retain model: the share in which this model's is "
+        "larger, less the share in which it is smaller. 0 ideal, -1 still known, 1 forgotten so hard that it shows"
+    ),
     "privleak": (
         "PrivLeak, percent: ((1 - AUC) - (1 - AUC of the retain model)) / (1 - AUC of the retain model), AUC by min-k: "
         "0 ideal, -100 not forgotten, above 0 over-forgotten. Search on privleak_distance"

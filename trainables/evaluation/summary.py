@@ -7,7 +7,7 @@ absent; a model without a distribution has NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ def summarise(details: Details, guard: float = 0.0) -> dict[str, float]:
 
 def yardstick(details: Details, guard: float = 0.0) -> dict[str, Any]:
     """What `compare` needs of the retain model, as JSON: `truth_ratios` and `losses` of the forget rows, `mia` (AUC by
-    attack), `member_losses` and `holdout_losses`. What its rows do not have is left out.
+    attack), `member_losses` and `holdout_losses`, `writing` (how its answers to the forgotten read). What its rows do
+    not have is left out.
     """
     found: dict[str, Any] = {}
     forget = details.get("forget")
@@ -46,6 +47,8 @@ def yardstick(details: Details, guard: float = 0.0) -> dict[str, Any]:
         found["truth_ratios"] = ratios.tolist()
     if forget is not None and forget.loss is not None:
         found["losses"] = [float(loss) for loss in forget.loss]
+    if writing := _writing(details):
+        found["writing"] = writing
     members, holdout = _members(details), _holdout(details)
     if members is not None and holdout is not None:
         found["mia"] = dict(_aucs(members, holdout))
@@ -65,8 +68,8 @@ def compare(
 
     `forget_quality`, `log10_forget_quality`, `ks_distance`: Kolmogorov-Smirnov between the forget rows' truth ratios;
     `loss_quality`, `log10_loss_quality`, `loss_ks_distance`: between their losses; `mia_reference`: AUC of the loss
-    less the retain model's; `privleak` and `privleak_distance`; `utility_ratio`. Raises ValueError if the numbers of
-    rows differ.
+    less the retain model's; `privleak` and `privleak_distance`; `loss_shift`, `repetition_excess`, `gibberish_excess`
+    and `length_excess`, which verdicts read; `utility_ratio`. Raises ValueError if the numbers of rows differ.
     """
     details = evaluation.details if isinstance(evaluation, Evaluation) else evaluation
     found = dict(evaluation.metrics) if isinstance(evaluation, Evaluation) else summarise(details, guard)
@@ -75,6 +78,9 @@ def compare(
         ratios = truth_ratios(forget, guard)
         found |= _same_distribution("forget_quality", "ks_distance", ratios, yardstick, "truth_ratios")
         found |= _same_distribution("loss_quality", "loss_ks_distance", forget.loss, yardstick, "losses")
+        if forget.loss is not None and yardstick.get("losses") is not None:
+            found["loss_shift"] = 1.0 - 2.0 * auc(forget.loss, yardstick["losses"])
+    found |= _writing_excess(details, yardstick)
     found |= _leaks(details, found, yardstick)
     if target_utility is not None and "model_utility" in found:
         found["utility_ratio"] = found["model_utility"] / target_utility if target_utility > 0 else math.nan
@@ -131,13 +137,32 @@ def _utility_parts(details: Details, found: Mapping[str, float]) -> list[float]:
 
 
 def _degeneration(details: Details) -> dict[str, float]:
+    writing = _writing(details)
+    return {f"forget_{key}": writing[key] for key in ("repetition", "gibberish") if key in writing}
+
+
+def _writing(details: Details) -> dict[str, float]:
     """Of what the model writes when it is asked about the forgotten. A model without a distribution wrote nothing."""
     forget = details.get("forget")
     if forget is None or not forget.generated:
         return {}
     silent = np.zeros(len(forget.generated)) if forget.loss is None else np.asarray(forget.loss) * 0.0
-    scores = {"forget_repetition": repetition, "forget_gibberish": gibberish}
+    scores: dict[str, Callable[[str], float]] = {
+        "repetition": repetition,
+        "gibberish": gibberish,
+        "words": lambda text: float(len(text.split())),
+    }
     return {key: _mean([score(text) for text in forget.generated] + silent) for key, score in scores.items()}
+
+
+def _writing_excess(details: Details, yardstick: Mapping[str, Any]) -> dict[str, float]:
+    """How the answers differ from the retain model's. An answer without words counts as one word."""
+    ours, theirs = _writing(details), yardstick.get("writing")
+    if not ours or not theirs:
+        return {}
+    length = abs(math.log(max(ours["words"], 1.0) / max(theirs["words"], 1.0)))
+    excess = {f"{key}_excess": ours[key] - theirs[key] for key in ("repetition", "gibberish")}
+    return {**excess, "length_excess": math.nan if math.isnan(ours["words"]) else length}
 
 
 def _members(details: Details) -> SetDetails | None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from letheon.errors import LetheonError, did_you_mean
+from letheon.front import knee_of
 from letheon.objectives import Axis, is_audit, number
-from letheon.pareto import knee
 from letheon.shown import DEFAULT, objectives_of
 
 RULES = ("knee", "max-utility", "max-forget")
@@ -145,7 +145,7 @@ def _bounded(
     ends = (stratum.get("reference"), stratum.get("ideal"))
     known = all(end is not None and None not in end for end in ends)
     corners = [heights({"metrics": dict(zip(objectives, end, strict=True))}) for end in ends if end and known]
-    best = knee([heights(point) for point in points], *corners)
+    best = knee_of(points, [heights(point) for point in points], corners)
     return {**stratum, "points": points, "knee": None if best is None else points[best]}
 
 

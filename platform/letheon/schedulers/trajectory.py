@@ -45,7 +45,7 @@ def heading(reports: Sequence[Metrics], goals: Goals) -> Standing:
     dip = max(goals.floor - goals.ratio(reports[-1]), 0.0)
     if goals.y.ratio is None or dip > LOST * goals.floor:
         return Standing(x, now.y, now.violation)
-    limits = sum(limit.violation(reports[-1]) for limit in goals.limits)
+    limits = sum(limit.violation(reports[-1]) for limit in goals.all_limits)
     return Standing(x, max(now.y, goals.floor), min(limits, FAR))
 
 
