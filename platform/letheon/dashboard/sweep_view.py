@@ -72,7 +72,13 @@ def card(record: Record) -> dict[str, Any]:
     ends = Counter(row["outcome"] for row in record.rows if row["kind"] == "end")
     running = len(trials) - sum(ends.values())
     strata = [
-        {"key": key, "points": len(one["points"]), "share": share_of_box(one), "knee": _place(one["knee"])}
+        {
+            "key": key,
+            "points": len(one["points"]),
+            "share": share_of_box(one),
+            "knee": _place(one["knee"]),
+            "verdict": (one["knee"] or {}).get("verdict"),
+        }
         for key, one in front["strata"].items()
     ]
     counts = {**({"running": running} if running else {}), **ends}
@@ -162,6 +168,7 @@ def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: G
         "points": [_point(point) for point in stratum["points"]],
         "nearest": [_point(point) for point in stratum["least_violating"]],
         "knee": _place(stratum["knee"]),
+        "verdict": (stratum["knee"] or {}).get("verdict"),
         "hypervolume": compact(stratum["hypervolume"]),
         "share": share_of_box(stratum),
         "utility_floor": compact(stratum["utility_floor"]),
@@ -179,7 +186,7 @@ def _values(spot: Spot | None, goals: Goals) -> list[float] | None:
 
 def _point(point: Mapping[str, Any]) -> dict[str, Any]:
     metrics = {name: compact(value) for name, value in point["metrics"].items()}
-    return {"trial": point["trial"], "epoch": point["epoch"], "metrics": metrics}
+    return {"trial": point["trial"], "epoch": point["epoch"], "metrics": metrics, "verdict": point.get("verdict")}
 
 
 def _place(point: Mapping[str, Any] | None) -> list[Any] | None:

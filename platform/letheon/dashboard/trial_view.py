@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from letheon.dashboard.record import Record
-from letheon.dashboard.trial_columns import compact
+from letheon.dashboard.trial_columns import compact, verdicts_of
 from letheon.explain import decision_in_words, explain, in_words
 from letheon.front import front_of, with_audits
 from letheon.records import Row, jsonable
@@ -47,6 +47,7 @@ def trial_view(
             "outcome": facts["outcome"],
             "reason": facts["reason"],
             "summary": in_words(own, trial, eta)[-1],
+            "verdicts": {str(epoch): said for (_, epoch), said in verdicts_of(own, record.goals).items()},
             "decisions": [{"epoch": one["epoch"], "text": decision_in_words(one)} for one in facts["decisions"]],
             "metrics": _table(own, begun),
             "on_front": list(epochs),

@@ -6,6 +6,7 @@ import { words } from "./format.js";
 import { colour } from "./palette.js";
 
 const living = new Set();
+const EDGE = 4;
 
 // A picture in a box of class `size`. `name`: of the file it is saved as; `describe`: its text for those who do not see it.
 export function chart(size, name, describe) {
@@ -89,11 +90,12 @@ export function guide(place, text, tone = "muted", position = "insideEndTop") {
   };
 }
 
-// For a label's layout: inside the picture, and left out where it would lie over a label that matters more.
+// For the layout of a label above its point: inside the picture, and left out where it would lie over one that matters more.
+// It is asked again at every redraw, when the label's own place has been moved already: only the point's is looked at.
 export function insideOf(picture) {
-  return ({ labelRect: box }) => {
-    const over = box.x + box.width - (picture.echarts?.getWidth() ?? Infinity) + 3;
-    return { hideOverlap: true, dx: over > 0 ? -over : Math.max(0, 3 - box.x), dy: Math.max(0, 2 - box.y) };
+  return ({ rect: point, labelRect: { width, height } }) => {
+    const left = point.x + point.width / 2 - width / 2, most = (picture.echarts?.getWidth() ?? Infinity) - width - EDGE;
+    return { hideOverlap: true, dx: Math.max(EDGE, Math.min(left, most)) - left, dy: Math.max(0, height + 2 * EDGE - point.y) };
   };
 }
 

@@ -86,5 +86,5 @@ function said(trials, tones) {
   const texts = trials.map((trial, i) => trial.detail.samples[String(found[i])]), other = new Set(texts[1].map((one) => `${one.set} ${one.prompt}`));
   const asked = texts[0].filter((one) => other.has(`${one.set} ${one.prompt}`));
   if (!asked.length) return el("p", { class: "muted" }, "They were asked no question in common.");
-  return el("ul", { class: "said" }, answers(asked, [...references(trials[0].detail), ...trials.map((trial, i) => ({ name: `${trial.id} after epoch ${found[i]}`, texts: texts[i], after: true, tone: tones.get(trial.id) }))]));
+  return el("ul", { class: "said" }, answers(asked, [...references(trials[0].detail), ...trials.map((trial, i) => ({ name: [`${trial.id} after epoch ${found[i]} `, verdict(trial.detail.verdicts[found[i]])], texts: texts[i], after: true, tone: tones.get(trial.id) }))]));
 }

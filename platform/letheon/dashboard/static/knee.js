@@ -22,8 +22,9 @@ function best(view, stratum) {
   const [x, y] = view.objectives, config = view.trials.find((one) => one.id === trial)?.config ?? {};
   const to = `./${view.name}-${Number(stratum.key) * 100}`.replaceAll(/[^\w./-]/g, "-");
   const limits = Object.keys(view.constraints).filter((name) => name in point.metrics);
-  return [el("header", {}, el("h2", {}, "The knee: the best compromise"), verdict(point.verdict ?? stratum.verdict)),
+  return [el("header", {}, el("h2", {}, "The knee: the best compromise"), verdict(point.verdict)),
     el("p", {}, el("b", {}, `${trial} after epoch ${epoch}`), ` · ${config.method ?? ""} · ${inShort(config)}`),
+    point.verdict && el("p", { class: "small muted" }, point.verdict.reasons.join("; ")),
     el("dl", {}, "forget_quality" in point.metrics && [el("dt", {}, "forget quality p"), el("dd", {}, number(point.metrics.forget_quality))],
       el("dt", {}, x.short), el("dd", {}, number(point.metrics[x.metric])),
       el("dt", {}, y.short), el("dd", {}, `${number(point.metrics[y.metric])} (${percent(point.metrics.utility_ratio, 1)} of the target's)`),
@@ -37,7 +38,7 @@ function quoted(name) {
 
 function frontTable(view, stratum) {
   const [x, y] = view.objectives, [trial, epoch] = stratum.knee, judged = hasVerdicts(stratum.points);
-  return [el("h3", {}, "All points of the front"), listing("Points of the front", ["checkpoint", "method", x.short, y.short, ...(judged ? ["verdict"] : [])], [null, null, x.label, y.label], stratum.points.map((one) => [
+  return [el("h3", {}, "All points of the front"), listing("Points of the front", ["checkpoint", "method", x.short, y.short, ...(judged ? ["verdict"] : [])], [null, null, x.label, y.label, null], stratum.points.map((one) => [
     [el("a", { href: trialAddress(view.key, one.trial) }, `${one.trial}@${one.epoch}`), one.trial === trial && one.epoch === epoch && [" ", el("span", { class: "tag" }, "knee")]],
     view.trials.find((other) => other.id === one.trial)?.config.method ?? "", number(one.metrics[x.metric]), number(one.metrics[y.metric]), ...(judged ? [verdict(one.verdict)] : [])]))];
 }

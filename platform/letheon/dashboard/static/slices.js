@@ -2,7 +2,7 @@
 
 import { axis, chart, tip } from "./chart.js";
 import { el, fill } from "./dom.js";
-import { number, plural, shown as text, words } from "./format.js";
+import { number, plural, shown, words } from "./format.js";
 import { colour, marksOf } from "./palette.js";
 import { isLog, scale } from "./scale.js";
 import { best, chosen, varied } from "./trials.js";
@@ -50,7 +50,7 @@ function options(view, goal, name, found) {
     series: [...marks].map(([method, mark]) => ({
       id: method, type: "scatter", symbol: mark.symbol, symbolSize: found.length > 200 ? 5 : 8, itemStyle: { color: mark.colour, opacity: 0.8 },
       data: found.filter(({ trial }) => (trial.config.method ?? "") === method).map(({ trial, value }) => ({ value: [numbers ? trial.config[name] : String(trial.config[name]), value], trial: trial.id, setting: trial.config[name], epoch: trial.best })),
-      tooltip: { formatter: ({ data }) => tip(`${data.trial} after epoch ${data.epoch} · ${method}`, [[words(name), text(data.setting)], [goal.short, number(data.value[1])]]) },
+      tooltip: { formatter: ({ data }) => tip(`${data.trial} after epoch ${data.epoch} · ${method}`, [[words(name), shown(data.setting)], [goal.short, number(data.value[1])]]) },
     })),
   };
 }

@@ -48,7 +48,7 @@ export function trialTable(events) {
 
   function line(row) {
     return el("tr", { "data-trial": row.id, onmouseenter: () => events.hover(row.id), onmouseleave: () => events.hover(null) },
-      columns.map((one) => el("td", { class: one.text ? "text" : null }, one.name === "id" ? name(row) : one.name === "outcome" ? el("span", { class: `pill ${row.cells.outcome}` }, row.cells.outcome) : one.show(row.cells[one.name]))),
+      columns.map((one) => el("td", { class: one.text ? "text" : null }, special[one.name]?.(row) ?? one.show?.(row.cells[one.name]))),
       el("td", {}, el("input", { type: "checkbox", "aria-label": `Compare ${row.id}`, checked: state.picked.includes(row.id), onchange: (event) => tick(row.id, event.target.checked) })));
   }
 
@@ -63,6 +63,8 @@ export function trialTable(events) {
   function name(row) {
     return [el("a", { href: events.href(row.id), onfocus: () => events.hover(row.id), onblur: () => events.hover(null) }, row.id), row.cells.rank === 1 && [" ", el("span", { class: "tag" }, "front")]];
   }
+
+  const special = { id: name, outcome: ({ cells }) => el("span", { class: `pill ${cells.outcome}` }, cells.outcome), verdict: (row) => verdict(row.verdict) };
 
   return {
     host, search, count, compare,
@@ -88,7 +90,7 @@ function columnsOf(view, trials, all) {
     { name: "x", label: x.short, title: at(x), show: number, down: x.better === "max" },
     { name: "y", label: y.short, title: at(y), show: number, down: y.better === "max" },
     { name: "ratio", label: "of target", title: "share of the target model's utility, at the best epoch", show: (value) => percent(value, 1), down: true },
-    ...(hasVerdicts(trials) ? [{ name: "verdict", label: "verdict", text: true, show: verdict }] : []),
+    ...(hasVerdicts(trials) ? [{ name: "verdict", label: "verdict", title: "at the best epoch, without one at the last", text: true }] : []),
     { name: "rank", label: "front", title: "1: on the front; 2: on the front of the rest; and so on", show: shown },
     { name: "outcome", label: "outcome", text: true },
     { name: "seconds", label: "time", show: duration, down: true },
@@ -99,10 +101,10 @@ function rowOf(view, trial) {
   const spot = best(view, trial), i = spot ? trial.epochs.indexOf(spot.epoch) : -1;
   const cells = {
     id: trial.id, stratum: trial.stratum, epochs: trial.epochs.at(-1) ?? 0, best: trial.best, x: spot?.x ?? null, y: spot?.y ?? null, ratio: trial.metrics.utility_ratio?.[i] ?? null,
-    rank: trial.rank === null ? null : trial.rank + 1, outcome: outcome(trial), seconds: trial.seconds, verdict: trial.verdict ?? null,
+    rank: trial.rank === null ? null : trial.rank + 1, outcome: outcome(trial), seconds: trial.seconds, verdict: trial.verdict?.name ?? null,
   };
   for (const [name, value] of Object.entries(trial.config)) cells[`config.${name}`] = value;
-  return { id: trial.id, cells, text: [trial.id, fraction(trial.stratum), ...Object.values(trial.config), cells.outcome, trial.verdict ?? "", trial.origin ?? "", trial.reason ?? "", trial.rank === 0 ? "front" : ""].join(" ").toLowerCase() };
+  return { id: trial.id, cells, verdict: trial.verdict, text: [trial.id, fraction(trial.stratum), ...Object.values(trial.config), cells.outcome, trial.verdict?.name ?? "", trial.origin ?? "", trial.reason ?? "", trial.rank === 0 ? "front" : ""].join(" ").toLowerCase() };
 }
 
 // What is missing comes last, whichever way the column is sorted.

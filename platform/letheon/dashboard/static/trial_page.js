@@ -68,7 +68,7 @@ function shares(trial) {
 
 function decisions(trial) {
   if (!trial.decisions.length) return el("p", { class: "muted" }, "No report yet: the trial is in its first epoch or waiting to run.");
-  return el("ol", { class: "verdicts" }, trial.decisions.map((one) => el("li", {}, el("span", {}, `epoch ${one.epoch}`), el("span", {}, one.text))));
+  return el("ol", { class: "verdicts" }, trial.decisions.map((one) => el("li", {}, el("span", {}, `epoch ${one.epoch}`), el("span", {}, verdict(trial.verdicts[one.epoch]), " ", one.text))));
 }
 
 function said(trial, best) {
@@ -77,7 +77,7 @@ function said(trial, best) {
   const list = el("ul", { class: "said" });
   const show = (epoch) => {
     const asked = trial.samples[String(epoch)] ?? [];
-    fill(list, answers(asked, [...references(trial), { name: `after epoch ${epoch}`, texts: asked, after: true }]));
+    fill(list, answers(asked, [...references(trial), { name: ["after epoch ", epoch, " ", verdict(trial.verdicts[epoch])], texts: asked, after: true }]));
   };
   show(first);
   return el("div", {}, choice("Epoch", epochs.map((epoch) => [epoch, String(epoch)]), first, show), el("p", { class: "small muted" }, "Questions about what must be forgotten, and about what must be kept: the target model before unlearning, the retain model, which never saw what must be forgotten, and this trial after the chosen epoch."), list);

@@ -1,14 +1,12 @@
-// Whether a checkpoint has forgotten, in a word: data of points, trials and fractions, shown where the server gives it.
+// Whether a checkpoint has forgotten, in a word, and why one may say so: data of points, trials and fractions.
 
 import { el } from "./dom.js";
-import { words } from "./format.js";
 
-const TONES = { forgotten: "finished", not_forgotten: "failed", over_forgotten: "interrupted", damaged: "failed" };
+const TONES = { forgotten: "finished", "not forgotten": "failed", "over-forgotten": "interrupted", damaged: "failed" };
 
-export function verdict(value) {
-  if (!value) return null;
-  const name = String(value).replaceAll(/[ -]/g, "_");
-  return el("span", { class: `pill ${TONES[name] ?? ""}` }, words(name));
+// `said`: {name, reasons}; nothing where there is none.
+export function verdict(said) {
+  return said ? el("span", { class: `pill ${TONES[said.name] ?? ""}`, title: said.reasons.join("; ") } , said.name) : null;
 }
 
 export function hasVerdicts(items) {
