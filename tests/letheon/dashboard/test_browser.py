@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,10 @@ def test_the_fraction_survives_reloading_and_going_back(window: Window, address:
     )
 
 
+def _ticked(window: Window, count: int) -> bool:
+    return len(window.all("input:checked")) == count
+
+
 def test_a_link_keeps_the_view(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/sixty/0.1")
     window.until_text("Trials")
@@ -163,7 +168,7 @@ def test_a_link_keeps_the_view(window: Window, address: str) -> None:
     window.click(next(one for one in window.all("thead button") if one.text.startswith("utility")))
     for count in (1, 2):
         window.click(window.one("tr[data-trial] input:not(:checked)"))
-        window.until(lambda count=count: len(window.all("input:checked")) == count, "ticked trials")
+        window.until(partial(_ticked, window, count), "ticked trials")
     names, kept = _trial_rows(window), window.chrome.current_url
     window.open(kept)
     window.until(lambda: _trial_rows(window) == names, "the same trials in the same order")

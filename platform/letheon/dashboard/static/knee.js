@@ -37,22 +37,29 @@ function quoted(name) {
 }
 
 function frontTable(view, stratum) {
-  const [x, y] = view.objectives, [trial, epoch] = stratum.knee, judged = hasVerdicts(stratum.points);
-  return [el("h3", {}, "All points of the front"), listing("Points of the front", ["checkpoint", "method", x.short, y.short, ...(judged ? ["verdict"] : [])], [null, null, x.label, y.label, null], stratum.points.map((one) => [
-    [el("a", { href: trialAddress(view.key, one.trial) }, `${one.trial}@${one.epoch}`), one.trial === trial && one.epoch === epoch && [" ", el("span", { class: "tag" }, "knee")]],
-    view.trials.find((other) => other.id === one.trial)?.config.method ?? "", number(one.metrics[x.metric]), number(one.metrics[y.metric]), ...(judged ? [verdict(one.verdict)] : [])]))];
+  const [x, y] = view.objectives, [trial, epoch] = stratum.knee, judged = hasVerdicts(stratum.points), method = (one) => view.trials.find((other) => other.id === one.trial)?.config.method ?? "";
+  const columns = [
+    { head: "checkpoint", show: (one) => [el("a", { href: trialAddress(view.key, one.trial) }, `${one.trial}@${one.epoch}`), one.trial === trial && one.epoch === epoch && [" ", el("span", { class: "tag" }, "knee")]] },
+    ...(judged ? [{ head: "verdict", text: true, show: (one) => verdict(one.verdict) }] : []),
+    { head: x.short, title: x.label, show: (one) => number(one.metrics[x.metric]) }, { head: y.short, title: y.label, show: (one) => number(one.metrics[y.metric]) },
+    { head: "method", text: true, show: method },
+  ];
+  return [el("h3", {}, "All points of the front"), listing("Points of the front", columns, stratum.points)];
 }
 
 function meanTable(view, key) {
-  const points = view.means[key] ?? [], [x, y] = view.objectives;
+  const points = view.means[key] ?? [];
   if (!points.length) return null;
-  return [el("h3", {}, `Means over ${points[0].seeds} seeds, with 95 % intervals`), listing("Means over seeds", ["trials", "method", x.short, y.short], [null, null, x.label, y.label],
-    points.map((one) => [`${one.trials.join(", ")} @${one.epoch}`, one.config.method ?? "", spread(one, x.metric), spread(one, y.metric)]))];
+  const columns = [{ head: "trials", show: (one) => `${one.trials.join(", ")} @${one.epoch}` }, { head: "method", text: true, show: (one) => one.config.method ?? "" },
+    ...view.objectives.map((goal) => ({ head: goal.short, title: goal.label, show: (one) => spread(one, goal.metric) }))];
+  return [el("h3", {}, `Means over ${points[0].seeds} seeds, with 95 % intervals`), listing("Means over seeds", columns, points)];
 }
 
-function listing(name, heads, titles, rows) {
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((text, i) => el("th", { scope: "col", class: i === 1 ? "text" : null, title: titles[i] }, text)))),
-    el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((cell, i) => el("td", { class: i === 1 ? "text" : null }, cell)))))));
+// `columns`: [{head, title, text: to the left, show(item)}].
+function listing(name, columns, items) {
+  const side = (one) => (one.text ? "text" : null);
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, el("table", {}, el("thead", {}, el("tr", {}, columns.map((one) => el("th", { scope: "col", class: side(one), title: one.title }, one.head)))),
+    el("tbody", {}, items.map((item) => el("tr", {}, columns.map((one) => el("td", { class: side(one) }, one.show(item))))))));
 }
 
 export function decisionCard(node, view) {
