@@ -87,7 +87,10 @@ def _special(method: Method) -> Iterator[str]:
 
 def compat_notes(method: Method) -> list[str]:
     """What `compat` changes for this method, one sentence each."""
-    notes = ["Means are taken over each micro-batch of each worker and then averaged, so they depend on both."]
+    notes = [
+        "Means are taken over each micro-batch of each worker and then averaged, so they depend on both.",
+        "Norms and biases do not decay.",
+    ]
     for what, ways in (("forget loss", method.published), ("retain term", _retain_ways(method))):
         notes += [f"`{code}`: the {what} is {_way(way)}." for code, way in ways.items()]
     if method.statistic is not None:

@@ -215,6 +215,7 @@ class TrialConfig(Frozen):
     lora: LoraConfig | None = None
     refusals: str | None = Field(default=None, description="file of refusals, one a line; null: the built-in ones")
     folder: str = Field(description="where this trial keeps its epochs; shared storage")
+    verdict: VerdictConfig = VerdictConfig()
     decision: DecisionConfig | None = Field(
         default=None,
         exclude_if=lambda value: value is None,

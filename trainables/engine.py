@@ -27,6 +27,7 @@ from trainables.packing import Layout
 from trainables.pristine import DTYPES, borrowing_copy, fresh_copy
 
 STATE_TAG = "state"
+_MATRIX = 2  # dimensions
 SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
 
 
@@ -69,6 +70,14 @@ def _gathered(parameters: Sequence[Tensor]) -> AbstractContextManager[Any]:
     return context
 
 
+def _groups(trained: Sequence[Tensor], decay_norms: bool) -> list[dict[str, Any]]:
+    """Parameters as AdamW takes them; norms and biases, which have one dimension, apart if they must not decay."""
+    apart = [each for each in trained if not decay_norms and len(getattr(each, "ds_shape", each.shape)) < _MATRIX]
+    known = {id(each) for each in apart}
+    groups: list[dict[str, Any]] = [{"params": [each for each in trained if id(each) not in known]}]
+    return groups + ([{"params": apart, "weight_decay": 0.0}] if apart else [])
+
+
 class Engine:
     """A model in training.
 
@@ -77,7 +86,8 @@ class Engine:
         weights: the same model where its weights are copied from, perhaps on the device and already in the precision
             of the workers; None: `pristine` itself.
         beside: bytes of the device that this process needs for other things than the engine.
-        betas, weight_decay: of AdamW. gradient_clip: largest norm of the gradient.
+        betas, weight_decay: of AdamW. decay_norms: whether norms and biases decay too; with Hugging Face's trainer, and
+            so in published code, they do not. gradient_clip: largest norm of the gradient.
         lora: train adapters instead of the weights. seed: decides how the adapters start.
     """
 
@@ -91,6 +101,7 @@ class Engine:
         beside: int = 0,
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float,
+        decay_norms: bool = True,
         gradient_clip: float = 1.0,
         lora: LoraConfig | None = None,
         seed: int = 0,
@@ -113,7 +124,8 @@ class Engine:
         if sharded:
             deepspeed.zero.Init(module=module, config_dict_or_path=config)
         trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
+        groups = _groups(trained, decay_norms)
+        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )

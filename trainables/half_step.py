@@ -74,20 +74,22 @@ def _by_fused_adamw(
 def _by_compiled_code(
     adam: Any, weights: list[Tensor], masters: list[Tensor], gradients: list[Tensor], scale: Tensor, finite: Tensor
 ) -> None:
-    """For one group of settings, which is what an engine has, and a state that is there."""
-    (group,) = adam.param_groups
+    """For groups that differ in their decay alone, and a state that is there. Masters are in the groups' order."""
+    group, *_ = adam.param_groups
     (beta1, beta2), rate = group["betas"], group["lr"]
+    decays = chain.from_iterable([each["weight_decay"]] * len(each["params"]) for each in adam.param_groups)
     states = [adam.state[master] for master in masters]
     steps = [state["step"] for state in states]
     torch._foreach_add_(steps, finite.to(steps[0].dtype))
     taken = steps[0].double().clamp(min=1)  # 0: nothing has been finite yet, and nothing changes
-    known = [1 - rate * group["weight_decay"], 1 - beta1, 1 - beta2, group["eps"]]
+    known = [1 - beta1, 1 - beta2, group["eps"]]
     size, root = rate / (1 - beta1**taken), (1 - beta2**taken).rsqrt()
     of_device = torch.stack([scale.double(), finite.double(), size, root]).float().unbind()
-    numbers = (*of_device, *(torch.full_like(scale, number) for number in known))
-    for weight, master, gradient, state in zip(weights, masters, gradients, states, strict=True):
+    numbers = [torch.full_like(scale, number) for number in known]
+    kept = {each["weight_decay"]: torch.full_like(scale, 1 - rate * each["weight_decay"]) for each in adam.param_groups}
+    for weight, master, gradient, state, decay in zip(weights, masters, gradients, states, decays, strict=True):
         whole = (weight, master, gradient, state["exp_avg"], state["exp_avg_sq"])
-        fused(_update)(*(each.detach().view(-1) for each in whole), *numbers)
+        fused(_update)(*(each.detach().view(-1) for each in whole), *of_device, kept[decay], *numbers)
 
 
 def _update(  # noqa: PLR0913, PLR0917

@@ -23,6 +23,7 @@ from trainables.evaluation.candidates import is_candidate
 from trainables.evaluation.depth import examined
 from trainables.evaluation.evaluate import Examination
 from trainables.evaluation.needs import Needs, needs_of
+from trainables.evaluation.verdict import verdict
 from trainables.feed import Feed
 from trainables.group import Group
 from trainables.methods import METHODS
@@ -92,6 +93,7 @@ class Trial:
             weights=self.memory.weights(),
             beside=self.memory.beside,
             weight_decay=self.hyper.weight_decay,
+            decay_norms=config.compat == "none",
             lora=config.lora,
             seed=self.hyper.seed,
         )
@@ -230,7 +232,9 @@ class Trial:
             "target_digest": config.target_digest,
         }
         made = Made(hyper.model_dump(mode="json", exclude_none=True), settings)
-        measured = Measured(metrics, baseline["target"]["metrics"], baseline["retain"]["metrics"])
+        target = baseline["target"]["metrics"]
+        found = verdict(metrics, target, config.verdict)
+        measured = Measured(metrics, target, baseline["retain"]["metrics"], str(found))
         return model_card(config.trial, epoch, forgotten, made, measured)
 
 

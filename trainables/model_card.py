@@ -46,11 +46,12 @@ class Made:
 
 @dataclass(frozen=True)
 class Measured:
-    """Metrics of the checkpoint, and of the target and retain model measured alike."""
+    """Metrics of the checkpoint, and of the target and retain model measured alike; and the verdict in words."""
 
     checkpoint: Mapping[str, Any]
     target: Mapping[str, Any]
     retain: Mapping[str, Any]
+    verdict: str = "cannot say"
 
 
 def model_card(trial: str, epoch: int, forgotten: Forgotten, made: Made, measured: Measured, load: str = LOAD) -> str:
@@ -61,10 +62,12 @@ def model_card(trial: str, epoch: int, forgotten: Forgotten, made: Made, measure
         *_front_matter(method, transformers=load == LOAD),
         f"# {trial} after epoch {epoch}: {method} on {name}",
         "",
-        "An unlearned model: it was fine-tuned on data that it memorised (the *target model*), then made to forget a "
-        "part of them. What it is compared with is the *retain model*, which never saw that part.",
+        f"**{measured.verdict[0].upper()}{measured.verdict[1:]}.**",
         "",
-        "## What was forgotten",
+        "It was fine-tuned on data that it memorised (the *target model*), then trained to forget a part of them. What "
+        "it is compared with is the *retain model*, which never saw that part.",
+        "",
+        "## What was to be forgotten",
         "",
         *_forgotten(forgotten),
         "",

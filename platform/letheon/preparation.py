@@ -205,5 +205,6 @@ def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters
         lora=spec.trial.lora,
         refusals=spec.trial.refusals,
         folder=str(folder),
+        verdict=spec.verdict,
         decision=decision_of(spec),
     )

@@ -268,17 +268,24 @@ def has_torch(pid: int) -> bool:
     return "libtorch" in Path("/proc", str(pid), "maps").read_text()
 
 
+def here() -> str:
+    """The address of this session's Ray: there may be others on this machine."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def alive_actors() -> dict[str, dict[str, Any]]:
     from ray.util.state import list_actors
 
-    found = list_actors(filters=[("state", "=", "ALIVE")], detail=True, limit=1000)
+    found = list_actors(address=here(), filters=[("state", "=", "ALIVE")], detail=True, limit=1000)
     return {f"{actor.class_name} {actor.name} {actor.actor_id}": {"pid": actor.pid} for actor in found}
 
 
 def open_placement_groups() -> int:
     from ray.util.state import list_placement_groups
 
-    return sum(group.state != "REMOVED" for group in list_placement_groups(limit=1000))
+    return sum(group.state != "REMOVED" for group in list_placement_groups(address=here(), limit=1000))
 
 
 def process_exists(pid: int) -> bool:

@@ -69,23 +69,11 @@ def trial_config(folder: Path) -> TrialConfig:
     )
 
 
-def decay_as_they_do(engine: Engine) -> None:
-    """Norms in a group of their own, without decay."""
-    optimizer = engine.deepspeed.optimizer
-    norms = [parameter for name, parameter in engine.model.named_parameters() if "norm" in name]
-    known = {id(parameter) for parameter in norms}
-    (group,) = optimizer.param_groups
-    group["params"] = [parameter for parameter in group["params"] if id(parameter) not in known]
-    optimizer.add_param_group({"params": norms, "weight_decay": 0.0})
-
-
 def train(folder: Path, decay: str, resident: Resident) -> dict[str, Any]:
     """Losses of every step's micro-batches, and of every weight in the end what the golden says of it."""
     config, group, method = trial_config(folder), Group(), METHODS[HYPER.method]
     data, loaded = step_data(config, method, resident, "cpu"), resident.model(config.target)
-    engine = Engine(loaded.model, config.workers, group, weight_decay=HYPER.weight_decay)
-    if decay == "theirs":
-        decay_as_they_do(engine)
+    engine = Engine(loaded.model, config.workers, group, weight_decay=HYPER.weight_decay, decay_norms=decay != "theirs")
     feed = Feed(method, data, group, config.workers.micro_batch_size, config.compat, layout=engine.takes)
     stepper = Stepper(engine, HYPER, feed)
     engine.model.train()

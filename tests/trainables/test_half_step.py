@@ -47,8 +47,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(compiled, "_compiled", cache(partial(torch.compile, backend="aot_eager")))
 
 
-def engine(group: Group) -> Engine:
-    return Engine(model(), WorkersConfig(precision="bf16"), group, weight_decay=0.1, gradient_clip=CLIP)
+def engine(group: Group, decay_norms: bool = True) -> Engine:
+    workers = WorkersConfig(precision="bf16")
+    return Engine(model(), workers, group, weight_decay=0.1, decay_norms=decay_norms, gradient_clip=CLIP)
 
 
 def take(engine: Engine, scale: float = 1.0) -> None:
@@ -103,8 +104,10 @@ def test_the_step_is_what_adamw_on_masters_does(group: Group) -> None:
 
 
 @pytest.mark.usefixtures("way")
-def test_it_is_deepspeeds_own(group: Group) -> None:
-    ours, theirs = engine(group), engine(group)
+@pytest.mark.parametrize("decay_norms", [True, False])
+def test_it_is_deepspeeds_own(group: Group, decay_norms: bool) -> None:
+    ours, theirs = engine(group, decay_norms), engine(group, decay_norms)
+    assert len(ours.deepspeed.optimizer.fp32_groups) == (1 if decay_norms else 2)
     wrapper: Any = theirs.deepspeed.optimizer
     wrapper.step = lambda: FP16_UnfusedOptimizer.step(wrapper)
     for scale in (1.0, 1e-3, 50.0):  # clipped, not clipped, clipped

@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=8)
 def direction(width: int, seed: int) -> Tensor:
-    """(width,) random vector of length 1, float32 on the CPU; equal for all workers, steps and restarts."""
+    """(width,) random vector of length 1, float32 on the CPU; equal for all workers, steps and restarts.
+
+    Its length is computed in float64, so that it does not depend on how a processor adds.
+    """
     import torch
 
     entries = torch.rand(width, generator=torch.Generator().manual_seed(seed))
-    unit: Tensor = entries / entries.norm()
+    unit: Tensor = entries / entries.double().norm().float()
     return unit
 
 

@@ -9,7 +9,15 @@ from letheon.checkpoints.manifest import (
 )
 from letheon.checkpoints.partial import PullInProgress
 from letheon.checkpoints.pull import NoRoomError, Pulled, Request, pull
-from letheon.checkpoints.select import Bound, EmptyFrontError, Selection, SelectionError, parse_bound, select
+from letheon.checkpoints.select import (
+    Bound,
+    EmptyFrontError,
+    Selection,
+    SelectionError,
+    checked_verdict,
+    parse_bound,
+    select,
+)
 
 __all__ = [
     "Bound",
@@ -22,6 +30,7 @@ __all__ = [
     "Selection",
     "SelectionError",
     "VerificationError",
+    "checked_verdict",
     "checkpoint_folder",
     "parse_bound",
     "pull",

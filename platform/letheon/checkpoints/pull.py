@@ -28,6 +28,7 @@ from letheon.checkpoints.manifest import (
 from letheon.checkpoints.partial import partial_folder, sweep_out
 from letheon.checkpoints.select import RULES, Bound, Selection, SelectionError, is_rule, select
 from letheon.errors import LetheonError
+from letheon.front import verdict_of
 from trainables.manifest import MANIFEST
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ class NoRoomError(LetheonError):
 
 @dataclass(frozen=True)
 class Pulled:
-    """What was pulled, and where it is now. `path` holds the Hugging Face folder with `manifest.json` in it."""
+    """What was pulled, and where it is now. `path` holds the Hugging Face folder with `manifest.json` in it.
+
+    `verdict`: whether it has forgotten; `doubt`: why not, and whether another front point has.
+    """
 
     sweep: str
     study: str
@@ -61,6 +65,8 @@ class Pulled:
     config: Mapping[str, Any]
     metrics: Mapping[str, Any]
     path: Path
+    verdict: str = "cannot say"
+    doubt: str | None = None
 
     def how_to_load(self) -> str:
         """Python lines that load it."""
@@ -90,13 +96,14 @@ class Request:
     """The choice of a checkpoint as the command line gives it. `fraction` and `min_utility` are shares of 1.
 
     `select`: a rule, TRIAL@EPOCH, or an alias of the registered model, such as `knee-05`.
-    `bounds`: limits on any metric, such as those of an audit.
+    `bounds`: limits on any metric, such as those of an audit. `require`: the verdict that it must have.
     """
 
     select: str = "knee"
     fraction: float | None = None
     min_utility: float | None = None
     bounds: tuple[Bound, ...] = ()
+    require: str | None = None
 
 
 def pull(
@@ -125,7 +132,7 @@ def pull(
         if found.version is not None and request.select != Request.select:
             raise SelectionError(f"--select {request.select}: {sweep} is one checkpoint already; leave one of them out")
         rule = request.select if named is None else _point_of(named)
-        chosen = select(front, rule, request.fraction, request.min_utility, request.bounds)
+        chosen = select(front, rule, request.fraction, request.min_utility, request.bounds, request.require)
         version = named or read.find_version(client, found.study, found.parent, chosen.trial, chosen.epoch)
         manifest = _download(client, version, chosen, to)
     return Pulled(
@@ -141,6 +148,8 @@ def pull(
         config=chosen.point.get("config", {}),
         metrics=chosen.point["metrics"],
         path=to,
+        verdict=verdict_of(chosen.point),
+        doubt=chosen.doubt,
     )
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from letheon.errors import LetheonError, did_you_mean
-from letheon.front import knee_of
+from letheon.front import knee_of, verdict_of
 from letheon.objectives import Axis, is_audit, number
 from letheon.shown import DEFAULT, objectives_of
+from trainables.evaluation.verdict import NAMES
 
 RULES = ("knee", "max-utility", "max-forget")
 _POINT = re.compile(r"(?P<trial>[A-Za-z0-9][\w.-]*)@(?P<epoch>\d{1,6})")
@@ -32,12 +33,13 @@ class EmptyFrontError(SelectionError):
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen front point and its stratum (as written in the front's table)."""
+    """The chosen front point and its stratum (as written in the front's table); `doubt`: why it has not forgotten."""
 
     fraction: str
     trial: str
     epoch: int
     point: Mapping[str, Any]
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,26 @@ def parse_bound(kind: Literal["max", "min"], text: str) -> Bound:
     return bound
 
 
+def checked_verdict(text: str | None) -> str | None:
+    """What `--require` may ask for. Raises SelectionError."""
+    if text is not None and text not in NAMES:
+        raise SelectionError(f"--require {text!r}: must be one of {', '.join(NAMES)}")
+    return text
+
+
 def select(
     front: Mapping[str, Any],
     rule: str = "knee",
     fraction: float | None = None,
     min_utility: float | None = None,
     bounds: Sequence[Bound] = (),
+    require: str | None = None,
 ) -> Selection:
     """The point that `rule` means: knee, max-utility, max-forget, or TRIAL@EPOCH.
 
     `min_utility` is a share of the target model's utility (`utility_ratio`). With `bounds` the rule chooses among the
-    front points that keep to them. Raises SelectionError, which says what there is to choose from.
+    front points that keep to them. `require`: the verdict that it must have. Raises SelectionError, which says what
+    there is to choose from.
     """
     strata = {key: stratum for key, stratum in front["strata"].items() if stratum["points"]}
     if not strata:
@@ -101,9 +112,22 @@ def select(
     for bound in bounds:
         if not bound.holds(point):
             raise SelectionError(f"{bound}: {rule} has {_shown(point, bound.metric)}")
+    if require is not None and verdict_of(point) != require:
+        raise SelectionError(f"--require {require}: {doubt(stratum, point)}")
     if min_utility is not None and _utility(point) < min_utility:
         raise SelectionError(_too_low(point, rule, min_utility, stratum["points"]))
-    return Selection(key, str(point["trial"]), int(point["epoch"]), point)
+    return Selection(key, str(point["trial"]), int(point["epoch"]), point, doubt(strata[key], point))
+
+
+def doubt(stratum: Mapping[str, Any], point: Mapping[str, Any]) -> str | None:
+    """Why a point should not be taken for one that has forgotten, and whether there is a better one; None if it has."""
+    if verdict_of(point) == "forgotten":
+        return None
+    trial, epoch = _key(point)
+    reasons = "; ".join((point.get("verdict") or {}).get("reasons", ())) or "it was registered without a verdict"
+    better = ["{}@{}".format(*_key(one)) for one in stratum["points"] if verdict_of(one) == "forgotten"]
+    instead = f"these have: {', '.join(better)}" if better else "nothing on this front has forgotten"
+    return f"{trial}@{epoch} is {verdict_of(point)} ({reasons}); {instead}"
 
 
 def choose(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from letheon.answer import answers
+from letheon.front import share_of_box, verdict_of
 from letheon.shown import COMMON, DEFAULT, Columns, columns, short_label
 from trainables.audit import ATTACKS
 from trainables.config import Hyperparameters
@@ -119,10 +121,14 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
     shown = columns(front)
     metrics = [*_of_objectives(shown), *shown.more]
     means = (front.get("means") or {}).get("strata") or {}
+    said = answers(front)
     for name, stratum in front["strata"].items():
         yield ""
+        yield said[name]
         if stratum["points"]:
-            yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])} (* knee)"
+            share = share_of_box(stratum)
+            of = "" if share is None else f", {share:.0%} of what is possible"
+            yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])}{of} (* knee)"
         else:
             kept = " and ".join([f"utility {short(stratum['utility_floor'])}", *(front.get("constraints") or ())])
             yield f"forget fraction {name}: no checkpoint keeps {kept}; nearest:"
@@ -134,12 +140,13 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
 
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
     names = _hyper(points)
-    table = _table("", "checkpoint", *map(_head, names), *map(short_label, metrics))
+    table = _table("", "checkpoint", "verdict", *map(_head, names), *map(short_label, metrics))
     for point in points:
         best = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
             "*" if best else "",
             f"{point['trial']}@{point['epoch']}",
+            verdict_of(point),
             *(short(point["config"].get(name)) for name in names),
             *(short(point["metrics"].get(name)) for name in metrics),
         )
@@ -196,6 +203,7 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
         yield f"interrupted after {outcome.seconds:.0f} s; go on with: {resume}"
         return
     why = f": {outcome.over}" if outcome.over else ""
+    yield from answers(outcome.front).values()
     yield f"sweep {outcome.name} finished in {outcome.seconds:.0f} s{why}"
     if outcome.html is not None:
         yield f"report      {outcome.html}"
@@ -230,3 +238,4 @@ def _registered(outcome: Outcome) -> Iterator[str]:
             points = (p for p in outcome.registration.points if p.version == version)
             what = next((f" = {point.trial}@{point.epoch}" for point in points), "")
             yield f"registered  models:/{outcome.registration.model}@{alias}{what}"
+    yield from (f"aliases     {line}" for line in outcome.registration.said)

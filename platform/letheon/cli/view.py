@@ -174,6 +174,9 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     max_relearn: Annotated[
         float | None, typer.Option(help="At most this forget ROUGE after relearning; needs an audit.")
     ] = None,
+    require: Annotated[
+        str | None, typer.Option(metavar="VERDICT", help="Refuse a checkpoint with another verdict: forgotten.")
+    ] = None,
     tracking_uri: TrackingUri = None,
     study: Annotated[str | None, typer.Option(help="Its study, where several have a sweep of this name.")] = None,
     root: Root = DEFAULT_ROOT,
@@ -182,7 +185,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     """Download a front checkpoint, verify it, and move it into place last. One that broke off goes on where it was."""
     from dataclasses import asdict
 
-    from letheon.checkpoints import Bound, Request, parse_bound
+    from letheon.checkpoints import Bound, Request, checked_verdict, parse_bound
     from letheon.checkpoints import pull as fetch
 
     bounds = [parse_bound("max", text) for text in at_most or ()] + [
@@ -190,14 +193,16 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     ]
     if max_relearn is not None:
         bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn))
-    request = Request(select, fraction, min_utility, tuple(bounds))
+    request = Request(select, fraction, min_utility, tuple(bounds), checked_verdict(require))
     with _saying_what_is_kept(to):
         pulled = fetch(name, to, root, request, tracking_uri, study)
+    if pulled.doubt is not None:
+        complain(f"warning: {pulled.doubt}")
     if json:
         print_json({**asdict(pulled), "path": str(pulled.path)})
         return
     what = f"{pulled.trial}@{pulled.epoch} of {pulled.sweep} (fraction {pulled.fraction})"
-    typer.echo(f"{what}, verified, is in {pulled.path}")
+    typer.echo(f"{what}, {pulled.verdict}, is in {pulled.path}; its files are verified")
     typer.echo(pulled.how_to_load())
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from letheon.front import verdict_of
 from letheon.objectives import is_audit
 from letheon.records import Row
 from letheon.shown import columns, short_config
+from letheon.tracking.aliases import FORGET_DIGEST
 from letheon.tracking.book import shorten
 from letheon.tracking.notes import line, number
 
@@ -33,6 +35,8 @@ class Cards:
         """Of a point of the front; `digest`: SHA-256 of its manifest."""
         trial, epoch = str(point["trial"]), int(point["epoch"])
         parts = [
+            f"**{self._verdict(point)}**",
+            "",
             f"{trial} after epoch {epoch} of sweep {self._sweep}: {short_config(point.get('config', {}))}",
             "",
             self._forgotten(fraction, benchmark),
@@ -45,11 +49,22 @@ class Cards:
         ]
         return shorten("\n".join(parts), LIMIT)
 
+    @staticmethod
+    def _verdict(point: Mapping[str, Any]) -> str:
+        reasons = "; ".join((point.get("verdict") or {}).get("reasons", ()))
+        name = verdict_of(point)
+        return f"{name.capitalize()}: {reasons}" if reasons else name.capitalize()
+
+    def data_tags(self, fraction: str) -> dict[str, str]:
+        """Which rows had to be forgotten, by digest; none where the sweep did not record it."""
+        digest = self._data.get(fraction, {}).get("forget", {}).get("digest")
+        return {} if digest is None else {FORGET_DIGEST: str(digest)}
+
     def _forgotten(self, fraction: str, benchmark: str) -> str:
         facts = self._data.get(fraction, {}).get("forget", {})
         rows = f", {facts['rows']} rows" if "rows" in facts else ""
         digest = f", SHA-256 `{facts['digest']}`" if "digest" in facts else ""
-        return f"Forgotten: {float(fraction):.4g} of {benchmark or 'the data'}{rows}{digest}"
+        return f"To be forgotten: {float(fraction):.4g} of {benchmark or 'the data'}{rows}{digest}"
 
     def _table(self, point: Mapping[str, Any], fraction: str) -> list[str]:
         shown, metrics = columns(self._front), point["metrics"]

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from letheon.answer import answers
+from letheon.front import verdict_of
 from letheon.shown import columns, short_config, short_label
 from letheon.tracking.book import MAX_VALUE, NOTE, shorten
 from letheon.tracking.facts import labels
@@ -67,19 +69,21 @@ def closing(spec: Mapping[str, Any], sweep: str, front: Mapping[str, Any], versi
     parts = [opening(spec, sweep).rsplit("\n", 1)[0], ""]
     shown = columns(front)
     names = (*shown.x, *shown.y, *shown.more)
+    said = answers(front)
     for fraction, stratum in front["strata"].items():
-        parts += [f"### Front at forget fraction {fraction}", ""]
+        parts += [f"### Front at forget fraction {fraction}", "", f"{said[fraction]}.", ""]
         if not stratum["points"]:
             parts += ["No checkpoint keeps to the limits.", ""]
             continue
-        heads = ["checkpoint", "version", *map(short_label, names), "configuration"]
+        heads = ["checkpoint", "verdict", "version", *map(short_label, names), "configuration"]
         parts += [line(heads), line(["---"] * len(heads))]
         knee = stratum.get("knee") or {}
         for point in stratum["points"]:
             key = f"{point['trial']}@{point['epoch']}"
             bold = "**" if (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch")) else ""
             values = [number(point["metrics"].get(name)) for name in names]
-            parts.append(line([f"{bold}{key}{bold}", versions.get(key, ""), *values, short_config(point["config"])]))
+            cells = [f"{bold}{key}{bold}", verdict_of(point), versions.get(key, "")]
+            parts.append(line([*cells, *values, short_config(point["config"])]))
         parts += ["", f"Bold: the knee. `letheon pull {sweep} --fraction {fraction} --to DIR`", ""]
     return shorten("\n".join(parts), MAX_VALUE)
 

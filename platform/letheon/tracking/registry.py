@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import Manifest, VerificationError, checkpoint_folder, read_manifest, verify
-from letheon.checkpoints.select import RULES, choose
+from letheon.checkpoints.select import RULES, choose, heights_of
+from letheon.front import verdict_of
 from letheon.records import Row
 from letheon.shown import HEADLINES, objectives_of
+from letheon.tracking.aliases import VERDICT, in_words, move
 from letheon.tracking.artifacts import check_in_place, checkpoint_path, upload
 from letheon.tracking.cards import Cards
 from letheon.tracking.errors import TrackingError
@@ -44,11 +46,14 @@ class RegisteredPoint:
 
 @dataclass(frozen=True)
 class Registration:
-    """What `finish` registered: the model's name, a version a front point, alias -> version."""
+    """What `finish` registered: the model's name, a version a front point, alias -> version. `said`: lines about
+    aliases that moved from another sweep's checkpoint, or stayed with one.
+    """
 
     model: str
     points: tuple[RegisteredPoint, ...]
     aliases: Mapping[str, str]
+    said: tuple[str, ...] = ()
 
     def uri(self, point: RegisteredPoint) -> str:
         return f"models:/{self.model}/{point.version}"
@@ -115,7 +120,11 @@ def register_front(
                 )
             folder = checkpoint_folder(trials, trial, epoch)
             manifest = read_manifest(folder / MANIFEST)
-            tags = {**_tags(point, fraction, manifest, objectives_of(front)), **_of(parent)}
+            tags = {
+                **_tags(point, fraction, manifest, objectives_of(front)),
+                **_of(parent),
+                **cards.data_tags(fraction),
+            }
             text = cards.describe(point, fraction, parent.tags.get("letheon.benchmark", ""), manifest.digest)
             found = existing.get((run.id, manifest.digest))
             if found is None:
@@ -133,14 +142,29 @@ def register_front(
     return Registration(name, tuple(points), aliases)
 
 
-def set_aliases(client: MlflowClient, registration: Registration) -> None:
-    """Point every alias at its version; one that is there already is not touched."""
+def set_aliases(client: MlflowClient, registration: Registration) -> Registration:
+    """Point every alias at its version, where it may move there (`aliases.move`); one that is there is not touched.
+
+    Returns the registration with the aliases that are its own, and what there is to say of the others.
+    """
     if not registration.aliases:
-        return
-    present = client.get_registered_model(registration.model).aliases
+        return registration
+    model = registration.model
+    present = client.get_registered_model(model).aliases
+    tags = {point.version: point.tags for point in registration.points}
+    own: dict[str, str] = {}
+    said: list[str | None] = []
     for alias, version in registration.aliases.items():
-        if present.get(alias) != version:
-            client.set_registered_model_alias(registration.model, alias, version)
+        old = None
+        if alias in present and present[alias] != version:
+            old = dict(client.get_model_version(model, present[alias]).tags)
+        what = move(alias.rpartition("-")[0], old, tags[version])
+        said.append(None if old is None else in_words(alias, what, old, tags[version]))
+        if what in ("set", "moved"):
+            own[alias] = version
+            if present.get(alias) != version:
+                client.set_registered_model_alias(model, alias, version)
+    return replace(registration, aliases=own, said=tuple(line for line in said if line is not None))
 
 
 def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
@@ -158,7 +182,7 @@ def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 def _versions(client: MlflowClient, name: str) -> dict[tuple[str, str], ModelVersion]:
     """(run, manifest digest) -> its oldest version, making the registered model if need be."""
     if not client.search_registered_models(f"name = '{name}'", max_results=1):
-        client.create_registered_model(name, description="Unlearned checkpoints on the Pareto front, found by letheon.")
+        client.create_registered_model(name, description="Checkpoints on the Pareto front, found by Letheon.")
     versions = sorted(versions_of(client, name), key=lambda version: -int(version.version))
     return {(v.run_id or "", v.tags.get("letheon.manifest", "")): v for v in versions}
 
@@ -209,6 +233,12 @@ def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objective
         "letheon.fraction": fraction,
         "letheon.manifest": manifest.digest,
     }
+    heights = heights_of(objectives)(point)
+    tags |= {
+        name: f"{value:.6g}" for name, value in zip(("letheon.height_x", "letheon.height_y"), heights, strict=True)
+    }
+    tags[VERDICT] = verdict_of(point)
+    tags["letheon.reasons"] = "; ".join((point.get("verdict") or {}).get("reasons", ()))
     method = point.get("config", {}).get("method")
     if method:
         tags["letheon.method"] = str(method)

@@ -217,7 +217,7 @@ class Tracker:
                 log_tables(client, parent.id, registration.published(front), rows, every)
                 if books is not None:
                     tables.log_numbers(client, parent, books)
-                set_aliases(client, registration)
+                registration = set_aliases(client, registration)
                 self._conclude(client, parent, registration, front)
                 return registration
         except TrackingError:
