@@ -16,7 +16,7 @@ def dashboard(
     port: Annotated[int, typer.Option(help="0: any free one.")] = 8400,
     browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Sweeps in the browser: live fronts, trials, checkpoints. Only looks, changes nothing."""
+    """Sweeps in the browser: live fronts, trials, checkpoints. Read-only."""
     import webbrowser
 
     from letheon.dashboard.serve import serve

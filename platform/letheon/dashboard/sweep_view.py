@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from letheon.answer import answers
 from letheon.budget import Meter
 from letheon.cost import cost_of
 from letheon.dashboard.growth import growth
@@ -31,15 +32,16 @@ _LABELS = {"utility_ratio": "utility, share of the target model's"}
 def sweep_view(record: Record) -> dict[str, Any]:
     """All of a sweep's page but its hyper-parameters' importance, which costs more and changes less.
 
-    `trials` as `trial_columns` has them; `strata` as `front --json`, points by trial and epoch only; `growth`,
-    `capacity`, `cost` as their modules say; `rules`: rungs and collapse floor; `budget`: limits and what is used;
-    `marks`: the colour and the shape of each method; `log_scaled`: hyper-parameters that are searched on a log scale.
+    `trials` as `trial_columns` has them; `strata` as `front --json`, points by trial and epoch only, with an
+    `answer` in a sentence; `growth`, `capacity`, `cost` as their modules say; `rules`: rungs and collapse floor;
+    `budget`: limits and what is used; `marks`: the colour and the shape of each method; `log_scaled`: hyper-parameters
+    that are searched on a log scale.
     """
     rows, goals = record.rows, record.goals
     seeds = 1 if record.spec is None else len(record.spec.seeds)
     front = front_with_means(rows, seeds, record.name, goals)
     trials = trial_columns(rows, goals)
-    metrics = metric_names(rows, goals)
+    metrics, said = metric_names(rows, goals), answers(front)
     view = {
         "key": record.key,
         "version": record.version,
@@ -53,7 +55,7 @@ def sweep_view(record: Record) -> dict[str, Any]:
         "log_scaled": _log_scaled(record),
         "constraints": {one.metric: one.to_json() for one in goals.limits},
         "rules": _rules(record),
-        "strata": [_stratum(key, stratum, rows, goals) for key, stratum in front["strata"].items()],
+        "strata": [{**_stratum(key, one, rows, goals), "answer": said[key]} for key, one in front["strata"].items()],
         "means": _means(front),
         "trials": trials,
         "ranks": [trial["rank"] for trial in trials],

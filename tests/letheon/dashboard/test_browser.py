@@ -336,6 +336,7 @@ def test_whether_it_forgot_is_said_everywhere(window: Window, address: str) -> N
     window.until_text("The knee", "verdict")
     names = set(known.values())
     assert window.one("#knee header .pill").text in names
+    assert window.one(".answer").text.startswith("10 % of the data")
     assert all(known[row.get_attribute("data-trial")] in row.text for row in window.all("tr[data-trial]"))
 
 
@@ -399,6 +400,11 @@ def test_a_range_on_an_axis_filters_the_whole_page(window: Window, address: str)
     drag.move_by_offset(0, int((bottom - top) * 0.2)).move_by_offset(0, int((bottom - top) * 0.2)).release().perform()
     window.until(lambda: 0 < len(_trial_rows(window)) < count, "fewer trials")
     window.until_text("inside the marked ranges")
+    kept = _trial_rows(window)
+    assert "range=learning_rate" in window.chrome.current_url
+    window.chrome.refresh()
+    window.until(lambda: _trial_rows(window) == kept, "the same trials after reloading")
+    window.until_text("inside the marked ranges")
 
 
 def test_a_trial_s_page(window: Window, tmp_path: Path) -> None:
@@ -454,7 +460,7 @@ def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:
             "where": "http://x",
         }
         (folder / "tracking.json").write_text(json.dumps(degraded))
-        window.until_text("Tracking is degraded", "connection refused", "7 rows wait in the journal")
+        window.until_text("Tracking is degraded", "connection refused", "7 rows waiting in the journal")
 
 
 def test_a_server_that_goes_away_and_comes_back(window: Window, root: Path) -> None:

@@ -24,7 +24,6 @@ function best(view, stratum) {
   const limits = Object.keys(view.constraints).filter((name) => name in point.metrics);
   return [el("header", {}, el("h2", {}, "The knee: the best compromise"), verdict(point.verdict)),
     el("p", {}, el("b", {}, `${trial} after epoch ${epoch}`), ` · ${config.method ?? ""} · ${inShort(config)}`),
-    point.verdict && el("p", { class: "small muted" }, point.verdict.reasons.join("; ")),
     el("dl", {}, "forget_quality" in point.metrics && [el("dt", {}, "forget quality p"), el("dd", {}, number(point.metrics.forget_quality))],
       el("dt", {}, x.short), el("dd", {}, number(point.metrics[x.metric])),
       el("dt", {}, y.short), el("dd", {}, `${number(point.metrics[y.metric])} (${percent(point.metrics.utility_ratio, 1)} of the target's)`),

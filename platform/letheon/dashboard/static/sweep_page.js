@@ -38,7 +38,7 @@ export function sweepPage(source, asked, place) {
     brush(kept, ranges) { state.kept = kept; state.ranges = ranges; filtered().forEach((one) => one.update(state)); brushed(state); changed(); },
   };
   const views = { plane: plane(events), curves: curves(events), growth: growth(), parallel: parallel(events), slices: slices(events), importance: importance(), capacity: capacity(), cost: cost(), table: trialTable(events) };
-  fill(place.main, parts.head, parts.strata, parts.body);
+  fill(place.main, parts.head, parts.strata, parts.answer, parts.body);
 
   function redraw() {
     const { view } = state;
@@ -46,6 +46,7 @@ export function sweepPage(source, asked, place) {
     if (!view.metrics.some((one) => one.name === state.metric)) state.metric = "utility_ratio";
     head(parts.head, view, source.live);
     tabs(parts.strata, view, state.stratum, (chosen) => { state.stratum = chosen; state.kept = null; state.ranges = {}; redraw(); });
+    fill(parts.answer, view.strata.find((one) => one.key === state.stratum)?.answer);
     if (!view.strata.length) return fill(parts.body, waiting(view));
     if (!parts.built) { fill(parts.body, build(state, views, changed)); parts.built = true; }
     chips(state, redraw);
@@ -93,7 +94,7 @@ export function sweepPage(source, asked, place) {
 }
 
 function layout() {
-  return { head: el("div", {}), strata: el("div", { class: "strata", role: "tablist", "aria-label": "Forget fraction" }), body: el("div", {}), built: false };
+  return { head: el("div", {}), strata: el("div", { class: "strata", role: "tablist", "aria-label": "Forget fraction" }), answer: el("p", { class: "answer" }), body: el("div", {}), built: false };
 }
 
 function failed(place, parts, view, error) {
@@ -121,7 +122,7 @@ function banners(view) {
   const found = [];
   if (view.state === "interrupted") found.push(el("div", { class: "banner" }, el("span", {}, `Interrupted: ${view.detail ?? "its driver is gone"}. Nothing finished is lost; continue with`), command(`letheon resume ${view.name}${view.options}`)));
   if (view.state === "failed") found.push(el("div", { class: "banner fail", role: "alert" }, `Failed: ${view.detail ?? "no reason was recorded"}`));
-  if (view.tracking?.state === "degraded") found.push(el("div", { class: "banner" }, `Tracking is degraded since ${moment(view.tracking.since)}: ${view.tracking.cause ?? ""} Training goes on; ${plural(view.tracking.behind, "row")} wait in the journal.`));
+  if (view.tracking?.state === "degraded") found.push(el("div", { class: "banner" }, `Tracking is degraded since ${moment(view.tracking.since)}: ${view.tracking.cause ?? ""} Training continues; ${plural(view.tracking.behind, "row")} waiting in the journal.`));
   return found;
 }
 
