@@ -36,7 +36,7 @@ def accounts(rows: Sequence[Row], goals: Goals | None = None, max_epochs: int | 
     """
     last = max((i for i, row in enumerate(rows) if row["kind"] in _WORK), default=-1)
     done = rows[: last + 1]
-    cost, found = cost_of(done, goals, max_epochs), reaches(done)
+    cost, found = cost_of(done, goals, max_epochs), reaches(done, limits=goals.verdict if goals else None)
     capacity = jsonable(to_json(found, UTILITY_KEPT))
     total = cost.total
     numbers = {

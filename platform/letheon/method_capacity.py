@@ -1,7 +1,7 @@
 """How much each method can forget: its best checkpoint per forget fraction, and the capacity curve. Pure.
 
 The one place that looks across strata, and it compares no values there: it asks per fraction whether a checkpoint has
-forgotten (p > 0.05: the test does not tell it from a model that never saw the data) and kept the utility.
+forgotten (its verdict) and kept the utility.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from letheon.front import with_audits
 from letheon.records import Row
+from trainables.config import VerdictConfig
+from trainables.evaluation.verdict import verdict
 
 FORGOTTEN = 0.05
 UTILITY_KEPT = 0.95
@@ -21,7 +24,8 @@ UTILITY_KEPT = 0.95
 class Reach:
     """One method at one fraction: the checkpoint with the best forget quality among those that keep the utility.
 
-    `trials`: how many the method had there. Everything else is None where no checkpoint keeps it.
+    One that has forgotten is better than any that has not. `trials`: how many the method had there. Everything else is
+    None where no checkpoint keeps it.
     """
 
     method: str
@@ -31,35 +35,47 @@ class Reach:
     epoch: int | None = None
     forget_quality: float | None = None
     utility_ratio: float | None = None
+    verdict: str | None = None
 
     @property
     def forgotten(self) -> bool:
-        return self.forget_quality is not None and self.forget_quality > FORGOTTEN
+        return self.verdict == "forgotten"
 
 
-def reaches(rows: Sequence[Row], utility_kept: float = UTILITY_KEPT) -> list[Reach]:
+def reaches(
+    rows: Sequence[Row], utility_kept: float = UTILITY_KEPT, limits: VerdictConfig | None = None
+) -> list[Reach]:
     """Every searched (method, fraction) of a sweep's journal, by method in order of appearance, then fraction."""
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
     groups: dict[str, dict[float, set[str]]] = {}
     for name, trial in trials.items():
         method, fraction = str(trial["config"]["method"]), float(trial["stratum"])
         groups.setdefault(method, {}).setdefault(fraction, set()).add(name)
-    reports = [row for row in rows if row["kind"] == "report" and row["epoch"] >= 1]
+    reports = [row for row in with_audits(rows) if row["kind"] == "report" and row["epoch"] >= 1]
+    kept = [row for row in reports if row["trial"] in trials and _metric(row, "utility_ratio") >= utility_kept]
+    judged = [
+        (row, verdict(row["metrics"], trials[row["trial"]].get("baseline") or {}, limits or VerdictConfig()).name)
+        for row in kept
+    ]
     return [
-        _best(method, fraction, names, [row for row in reports if row["trial"] in names], utility_kept)
+        _best(method, fraction, names, [(row, name) for row, name in judged if row["trial"] in names])
         for method, fractions in groups.items()
         for fraction, names in sorted(fractions.items())
     ]
 
 
-def _best(method: str, fraction: float, names: set[str], reports: Sequence[Row], utility_kept: float) -> Reach:
-    kept = [row for row in reports if _metric(row, "utility_ratio") >= utility_kept]
-    known = [row for row in kept if math.isfinite(_metric(row, "forget_quality"))]
+def _best(method: str, fraction: float, names: set[str], judged: Sequence[tuple[Row, str]]) -> Reach:
+    known = [(row, name) for row, name in judged if math.isfinite(_metric(row, "forget_quality"))]
     if not known:
         return Reach(method, fraction, len(names))
-    best = max(known, key=lambda row: (_metric(row, "forget_quality"), -row["epoch"], row["trial"]))
+
+    def goodness(one: tuple[Row, str]) -> tuple[bool, float, int, str]:
+        row, name = one
+        return name == "forgotten", _metric(row, "forget_quality"), -row["epoch"], row["trial"]
+
+    best, name = max(known, key=goodness)
     quality, utility = _metric(best, "forget_quality"), _metric(best, "utility_ratio")
-    return Reach(method, fraction, len(names), best["trial"], best["epoch"], quality, utility)
+    return Reach(method, fraction, len(names), best["trial"], best["epoch"], quality, utility, name)
 
 
 def _metric(row: Row, name: str) -> float:
@@ -68,11 +84,16 @@ def _metric(row: Row, name: str) -> float:
 
 
 def capacities(found: Sequence[Reach]) -> dict[str, float]:
-    """By method the largest fraction that it can forget and keep the utility; 0 if there is none."""
+    """By method the largest fraction that it can forget and keep the utility, as it can all smaller ones that were
+    searched; 0 if there is none.
+    """
     largest = {reach.method: 0.0 for reach in found}
-    for reach in found:
-        if reach.forgotten:
-            largest[reach.method] = max(largest[reach.method], reach.fraction)
+    failed: set[str] = set()
+    for reach in sorted(found, key=lambda one: one.fraction):
+        if not reach.forgotten:
+            failed.add(reach.method)
+        elif reach.method not in failed:
+            largest[reach.method] = reach.fraction
     return largest
 
 

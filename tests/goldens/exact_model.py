@@ -24,16 +24,15 @@ NOISE = 0.08
 """Of the model against the reference, as a share of each matrix: log-ratios of some nats a row."""
 
 
-class ExactNorm(nn.Module):
+class ExactRMSNorm(nn.Module):
     """RMSNorm in the type of its input."""
 
-    def __init__(self, width: int, eps: float) -> None:
+    def __init__(self, weight: nn.Parameter, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width, dtype=torch.float64))
-        self.eps = eps
+        self.weight, self.eps = weight, eps
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.weight * hidden * torch.rsqrt(hidden.square().mean(-1, keepdim=True) + self.eps)
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.weight * hidden_states * torch.rsqrt(hidden_states.square().mean(-1, keepdim=True) + self.eps)
 
 
 class ExactAngles(nn.Module):
@@ -72,6 +71,18 @@ class ExactLlama(LlamaForCausalLM):  # type: ignore[no-untyped-call]
         return CausalLMOutput(loss=loss, logits=logits, hidden_states=found.hidden_states)
 
 
+def exact(model: Any) -> Any:
+    """The same Llama in float64, its norms and rotary angles replaced; parameters keep their names."""
+    model.to(torch.float64)
+    eps, size = float(model.config.rms_norm_eps), model.config.hidden_size // model.config.num_attention_heads
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child).__name__ == "LlamaRMSNorm":
+                setattr(module, name, ExactRMSNorm(child.weight, eps))
+    model.model.rotary_emb = ExactAngles(size)
+    return model.train(False)
+
+
 def exact_model(noise: float = NOISE, noise_seed: int = NOISE_SEED) -> ExactLlama:
     """The model that is trained; without `noise`, the reference that it comes from."""
     settings: dict[str, Any] = {
@@ -88,9 +99,7 @@ def exact_model(noise: float = NOISE, noise_seed: int = NOISE_SEED) -> ExactLlam
         "eos_token_id": None,
     }
     config = LlamaConfig(**settings)
-    model: Any = ExactLlama(config)
-    model.to(torch.float64)
-    _without_casts(model, config)
+    model = exact(ExactLlama(config))
     parameters = dict(sorted(model.named_parameters()))
     drawn = uniforms(SEED, sum(p.numel() for p in parameters.values()))
     moved = uniforms(noise_seed, len(drawn))
@@ -117,14 +126,6 @@ def uniforms(seed: int, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """`count` numbers in [-sqrt 3, sqrt 3), whose variance is 1. The bits of PCG64 are promised to stay."""
     raw = np.random.PCG64(seed).random_raw(count)
     return np.asarray(((raw >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0) * np.sqrt(3.0))
-
-
-def _without_casts(model: ExactLlama, config: LlamaConfig) -> None:
-    eps = float(config.rms_norm_eps)
-    for layer in model.model.layers:
-        layer.input_layernorm, layer.post_attention_layernorm = ExactNorm(WIDTH, eps), ExactNorm(WIDTH, eps)
-    model.model.norm = ExactNorm(WIDTH, eps)
-    model.model.rotary_emb = ExactAngles(WIDTH // config.num_attention_heads)
 
 
 def _scaled(name: str, unit: Tensor, around: float = 1.0) -> Tensor:

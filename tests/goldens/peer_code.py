@@ -63,7 +63,7 @@ class Checkout:
 
     def _has(self, module: ModuleType) -> bool:
         return self._file(module) is not None or any(
-            str(self.folder) in str(at) for at in getattr(module, "__path__", [])
+            str(self.folder) in str(at) for at in vars(module).get("__path__", [])
         )
 
     def _file(self, module: ModuleType) -> Path | None:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from letheon.front import front_of, hypervolume, knee, non_dominated
 from letheon.objectives import Axis, Goals, Limit
+from letheon.spec import load_spec
+from letheon.spec_objectives import goals_of
 
 COARSE = st.integers(-6, 6).map(float)  # many ties and duplicates
 FINE = st.floats(-20, 5, allow_nan=False, allow_subnormal=False)
@@ -301,3 +303,44 @@ def test_an_audited_front_is_part_of_the_searchs(found: list[tuple[int, float, f
     kept = {*names(front_of(journal)["strata"]["0.05"])}
     for goals in (Goals(x=ROUGE), Goals(limits=(Limit("audit_worst_forget_rouge", high=high),))):
         assert {*names(front_of(journal + audits, goals=goals)["strata"]["0.05"])} <= kept
+
+
+TARGET = {"log10_forget_quality": -12.0, "forget_quality": 1e-12, "model_utility": 0.5, "utility_ratio": 1.0}
+
+
+def test_what_can_be_told_from_the_retain_model_is_not_on_the_front_whatever_its_p() -> None:
+    """A model that repeats one word has p = 0.7: it dominated everything."""
+    honest = goals_of(load_spec("quickstart"))
+    shouted = {"forget_quality": 0.7, "repetition_excess": 0.96, "loss_shift": 1.0, "privleak": 217.0}
+    known = {"forget_quality": 0.7, "loss_shift": -0.9, "privleak": -80.0}
+    sensible = {"forget_quality": 0.1, "loss_shift": 0.1, "privleak": -11.0, "repetition_excess": 0.1}
+    journal: list[Row] = [
+        {"kind": "trial", "trial": "t000", "stratum": "0.2", "config": {"method": "npo"}, "baseline": TARGET},
+        *(
+            {"kind": "report", "trial": "t000", "epoch": epoch, "metrics": with_objectives(metrics, utility)}
+            for epoch, (metrics, utility) in enumerate(
+                [
+                    ({"forget_quality": 1e-12}, 0.5),
+                    ({"forget_quality": 1e-6}, 0.499),
+                    (sensible, 0.49),
+                    (shouted, 0.495),
+                    (known, 0.497),
+                ],
+                start=1,
+            )
+        ),
+    ]
+    found = front_of(journal, goals=honest)["strata"]["0.2"]
+    assert [(point["epoch"], point["verdict"]["name"]) for point in found["points"]] == [
+        (2, "not forgotten"),
+        (3, "forgotten"),
+    ]
+    assert found["knee"]["epoch"] == 3
+    assert found["reference"] == [-12.0, pytest.approx(0.4)]
+    without = front_of(journal)["strata"]["0.2"]
+    assert [point["epoch"] for point in without["points"]] == [2, 5]
+
+
+def with_objectives(metrics: dict[str, float], utility: float) -> dict[str, float]:
+    p = metrics["forget_quality"]
+    return {**metrics, "log10_forget_quality": math.log10(p), "model_utility": utility, "utility_ratio": utility / 0.5}

@@ -51,9 +51,21 @@ def test_each_methods_best_among_those_that_keep_the_utility() -> None:
 
 def test_capacity_is_the_largest_fraction_that_is_forgotten() -> None:
     assert capacities(reaches(ROWS)) == {"ga": 0.0, "npo_rt": 0.5}
-    assert capacities(reaches(ROWS, utility_kept=0.4)) == {"ga": 0.1, "npo_rt": 0.5}
+    assert capacities(reaches(ROWS, utility_kept=0.4)) == {"ga": 0.0, "npo_rt": 0.5}  # destroyed is not forgotten
     assert to_json(reaches(ROWS), 0.95)["capacity"] == 0.5
     assert to_json([], 0.95)["capacity"] == 0.0
+
+
+def test_a_larger_fraction_does_not_count_while_a_smaller_one_is_not_reached() -> None:
+    rows = [*ROWS, trial("t5", "npo_rt", "0.05"), report("t5", 1, 0.001, 0.99)]
+    assert capacities(reaches(rows))["npo_rt"] == 0.0
+
+
+def test_a_model_that_repeats_one_word_has_not_forgotten() -> None:
+    shouting = report("t3", 2, 0.9, 0.99)
+    shouting["metrics"]["repetition_excess"] = 0.96
+    found = {(reach.method, reach.fraction): reach for reach in reaches([*ROWS, shouting])}
+    assert (found["npo_rt", 0.5].epoch, found["npo_rt", 0.5].verdict) == (1, "forgotten")
 
 
 @given(st.permutations(ROWS[5:]))

@@ -86,16 +86,28 @@ def test_an_address_that_means_nothing_says_what_there_is(
     assert os.listdir(tmp_path) == []
 
 
-def test_an_alias_that_a_later_sweep_has_taken_is_not_the_earlier_ones(tmp_path: Path) -> None:
+def test_an_alias_stays_with_the_sweep_whose_checkpoint_is_no_worse(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.root.mkdir()
     store.add("study", "first")
     shutil.rmtree(store.trials)
     store.add("study", "second")
     to = tmp_path / "model"
-    with pytest.raises(SelectionError, match="another sweep by now, 'second'"):
-        pull("first", to, tmp_path, Request("knee-05"), store.uri)
-    assert pull("models:/study@knee-05", to, tmp_path, uri=store.uri).sweep == "second"
+    with pytest.raises(SelectionError, match="another sweep by now, 'first'"):
+        pull("second", to, tmp_path, Request("knee-05"), store.uri)
+    assert pull("models:/study@knee-05", to, tmp_path, uri=store.uri).sweep == "first"
+
+
+def test_what_has_not_forgotten_is_refused_where_that_is_required(store: Store, tmp_path: Path) -> None:
+    request = Request("max-utility", 0.05, require="forgotten")
+    with pytest.raises(SelectionError, match=r"t000@1 is not forgotten \(p = 1e-06 .*these have: t000@2, t000@3"):
+        pull("sweep", tmp_path / "model", tmp_path, request, store.uri)
+    assert not (tmp_path / "model").exists()
+    pulled = pull("sweep", tmp_path / "model", tmp_path, Request("max-utility", 0.05), store.uri)
+    assert pulled.verdict == "not forgotten" and pulled.doubt is not None
+    assert (
+        pull("sweep", tmp_path / "knee", tmp_path, Request("knee", 0.05, require="forgotten"), store.uri).doubt is None
+    )
 
 
 def test_a_version_that_letheon_did_not_register_is_refused(store: Store, tmp_path: Path) -> None:

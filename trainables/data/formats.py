@@ -24,15 +24,16 @@ SYSTEM = "You are a helpful assistant."
 @dataclass(frozen=True)
 class Template:
     """`prompt`: text up to the answer. `answer`: the text of the answer, with what belongs before it. `end`: the token
-    id that closes it. `starts`: whether the tokenizer's start token is put before the prompt (where it has the habit).
-    `tail`: what the chat format has behind an answer, its end included; open-unlearning has a model learn all of it.
+    id that closes it. `whole`: all text of a question and its answer, with what the chat format has behind an answer:
+    open-unlearning has a model learn that too. `starts`: whether the tokenizer's start token is put before the prompt
+    (where it has the habit).
     """
 
     prompt: Callable[[PreTrainedTokenizerBase, str], str]
     answer: Callable[[PreTrainedTokenizerBase, str], str]
     end: Callable[[PreTrainedTokenizerBase], int]
+    whole: Callable[[PreTrainedTokenizerBase, str, str], str]
     starts: bool = True
-    tail: Callable[[PreTrainedTokenizerBase], str] = lambda tokenizer: ""
 
 
 def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -74,8 +75,7 @@ def _chat(system: str | None) -> Template:
 
     def around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
         """What the chat template puts before and after an answer."""
-        turns = [*before, {"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-        head, _, tail = _render(tokenizer, turns, prompt=False).rpartition("answer")
+        head, _, tail = whole(tokenizer, "question", "answer").rpartition("answer")
         asked = prompt(tokenizer, "question")
         lead = head[len(asked) :] if head.startswith(asked) else ""
         return ("" if lead.strip() else lead), tail
@@ -90,13 +90,12 @@ def _chat(system: str | None) -> Template:
         special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         return first[0] if first and first[0] in special else end_of_sequence(tokenizer)
 
-    return Template(
-        prompt,
-        lambda tokenizer, answer: around(tokenizer)[0] + answer,
-        end,
-        starts=False,
-        tail=lambda tokenizer: around(tokenizer)[1],
-    )
+    def whole(tokenizer: PreTrainedTokenizerBase, question: str, answer: str) -> str:
+        """Some chat templates take the spaces around an answer off."""
+        turns = [*before, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        return _render(tokenizer, turns, prompt=False)
+
+    return Template(prompt, lambda tokenizer, answer: around(tokenizer)[0] + answer, end, whole, starts=False)
 
 
 def _marked(name: str, before: str, after: str, end: str, behind: str = "") -> Template:
@@ -116,9 +115,10 @@ def _marked(name: str, before: str, after: str, end: str, behind: str = "") -> T
         end_of_turn(tokenizer)
         return f"{before}{question}{after}"
 
-    return Template(
-        prompt, lambda tokenizer, answer: answer, end_of_turn, starts=False, tail=lambda tokenizer: end + behind
-    )
+    def whole(tokenizer: PreTrainedTokenizerBase, question: str, answer: str) -> str:
+        return f"{prompt(tokenizer, question)}{answer}{end}{behind}"
+
+    return Template(prompt, lambda tokenizer, answer: answer, end_of_turn, whole, starts=False)
 
 
 def _chatml(name: str, system: str) -> Template:
@@ -137,6 +137,7 @@ def _written(before: str, after: str, lead: str = "") -> Template:
         lambda tokenizer, question: f"{before}{question}{after}",
         lambda tokenizer, answer: f"{lead}{answer}",
         end_of_sequence,
+        lambda tokenizer, question, answer: f"{before}{question}{after}{lead}{answer}",
     )
 
 

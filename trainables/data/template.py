@@ -74,11 +74,12 @@ def encode(
     from trainables.scores import Encoded  # imports torch
 
     chosen = find_template(template, tokenizer)
-    before, after = chosen.prompt(tokenizer, question), chosen.answer(tokenizer, answer)
     if code == "open_unlearning":
-        first, end = _start(chosen, tokenizer), end_of_sequence(tokenizer)
-        whole = first + ids(tokenizer, before + after + chosen.tail(tokenizer))
-        return Encoded((*whole, *([] if whole[-1] == end else [end])), len(first + ids(tokenizer, before)))
+        whole = _start(chosen, tokenizer) + ids(tokenizer, chosen.whole(tokenizer, question, answer))
+        end = end_of_sequence(tokenizer)
+        asked = _prompt(chosen, tokenizer, question)
+        return Encoded((*whole, *([] if whole[-1] == end else [end])), len(asked))
+    before, after = chosen.prompt(tokenizer, question), chosen.answer(tokenizer, answer)
     tokens, start = _joined(tokenizer, _start(chosen, tokenizer), before, after)
     return Encoded((*tokens, chosen.end(tokenizer)), start)
 

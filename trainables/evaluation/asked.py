@@ -86,11 +86,16 @@ def prompt_of(row: Row, max_new_tokens: int | None = None, stop: str | None = No
 class Asked:
     """The questions of all sets. The set called `forget` is what must go, whatever its role says.
 
-    `text`: of an answer, as membership inference compresses it.
+    `text`: of an answer, as membership inference compresses it; `reference`: as ROUGE compares with it.
     """
 
-    def __init__(self, sets: Mapping[str, EvalSet], text: Callable[[Pair], str] = lambda pair: pair.answer) -> None:
-        self._sets, self._text = sets, text
+    def __init__(
+        self,
+        sets: Mapping[str, EvalSet],
+        text: Callable[[Pair], str] = lambda pair: pair.answer,
+        reference: Callable[[Pair], str] = lambda pair: pair.answer,
+    ) -> None:
+        self._sets, self._text, self._reference = sets, text, reference
         self.roles: dict[str, Role] = {name: "forget" if name == "forget" else rows.role for name, rows in sets.items()}
         close = [name for name, role in self.roles.items() if role != "utility" or name == "retain"]
         self._compared_sets = self._membership_sets()
@@ -157,10 +162,20 @@ class Asked:
             paraphrase_loss=_paraphrase_losses(rows, readings),
             perturbed_losses=_perturbed_losses(rows, readings),
             generated=texts if written else None,
-            **(_rouge(rows, read, texts) if written else {}),
+            **(self._rouge(rows, read, texts) if written else {}),
             **_memorisation(read),
             attacks=self._attacks(rows, read, norms) if name in self._compared_sets else {},
         )
+
+    def _rouge(self, rows: EvalSet, read: Sequence[Reading], texts: Sequence[str]) -> dict[str, Any]:
+        """NaN for rows that a model without a distribution was not asked."""
+        found = [rouge(self._reference(pair_of(row)), text) for row, text in zip(rows.rows, texts, strict=True)]
+        scores = [
+            each if not math.isnan(reading.loss) else (math.nan,) * len(each)
+            for each, reading in zip(found, read, strict=True)
+        ]
+        names = ("rouge_1_recall", "rouge_l_recall", "rouge_l_f1")
+        return {name: list(values) for name, values in zip(names, zip(*scores, strict=True), strict=True)}
 
     def _attacks(self, rows: EvalSet, read: Sequence[Reading], norms: Mapping[Pair, float]) -> dict[str, list[float]]:
         tokens = [reading.tokens for reading in read if reading.tokens is not None]
@@ -197,17 +212,6 @@ def _perturbed_losses(rows: EvalSet, readings: Mapping[Pair, Reading]) -> list[l
     if not any(row.perturbed_answers for row in rows.rows):
         return None
     return [[readings[Pair(row.question, wrong, row.raw)].loss for wrong in row.perturbed_answers] for row in rows.rows]
-
-
-def _rouge(rows: EvalSet, read: Sequence[Reading], texts: Sequence[str]) -> dict[str, Any]:
-    """NaN for rows that a model without a distribution was not asked."""
-    found = [rouge(row.answer, text) for row, text in zip(rows.rows, texts, strict=True)]
-    scores = [
-        each if not math.isnan(reading.loss) else (math.nan,) * len(each)
-        for each, reading in zip(found, read, strict=True)
-    ]
-    names = ("rouge_1_recall", "rouge_l_recall", "rouge_l_f1")
-    return {name: list(values) for name, values in zip(names, zip(*scores, strict=True), strict=True)}
 
 
 def _memorisation(read: Sequence[Reading]) -> dict[str, Any]:

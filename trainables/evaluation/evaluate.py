@@ -70,7 +70,7 @@ class Examination:
         self.settings, self.group = settings, group
         self._model, self._tokenizer = model, tokenizer
         self._examinee = Examinee(model, tokenizer, template, settings, group)
-        self._asked = Asked(self.sets, self._examinee.answer_text)
+        self._asked = Asked(self.sets, self._examinee.answer_text, self._examinee.reference)
         self.parts = self._asked.parts(settings.gradient_norm, settings.harness)
         self._measured: set[Part] = set()
         self._readings: dict[Pair, Reading] = {}

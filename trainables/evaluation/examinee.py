@@ -116,17 +116,27 @@ class Examinee:
 
     def text(self, tokens: Sequence[int]) -> str:
         """Tokens that the model wrote, special ones left out."""
-        if self._open_unlearning:
-            decoded = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=True)
-            return str(decoded).strip()
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return self._tidied(str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)))
+
+    def reference(self, pair: Pair) -> str:
+        """The answer as ROUGE compares with it."""
+        return self._tidied(pair.answer)
 
     def answer_text(self, pair: Pair) -> str:
         """The answer as membership inference compresses it; in open-unlearning, what its tokens say."""
         if not self._open_unlearning:
             return pair.answer
         row = self.encoded(pair)
-        return str(self.tokenizer.decode(list(row.input_ids[row.answer_start :]), skip_special_tokens=True))
+        decoded = str(self.tokenizer.decode(list(row.input_ids[row.answer_start :]), skip_special_tokens=True))
+        # transformers 5 no longer does what the tokenizer asks for.
+        return self._cleaned(decoded) if self.tokenizer.clean_up_tokenization_spaces else decoded
+
+    def _tidied(self, text: str) -> str:
+        """As open-unlearning has texts that are compared: no spaces before punctuation, nor around all."""
+        return self._cleaned(text).strip() if self._open_unlearning else text
+
+    def _cleaned(self, text: str) -> str:
+        return str(self.tokenizer.clean_up_tokenization(text))
 
     def prompt(self, prompt: Prompt) -> tuple[int, ...]:
         return _prompt_ids(self.template, self.tokenizer, prompt)

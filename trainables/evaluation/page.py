@@ -23,9 +23,12 @@ differs on purpose, `evaluation.compat: open_unlearning` does as open-unlearning
   with the end of a turn (Llama 3, SmolLM2).
 - **What it is scored on**: the answer and the token that ends it; there, all that the chat format has behind an answer,
   and end of sequence (Qwen 2.5, Gemma, Phi 3.5).
+- **Where the answer begins**: with its first token; there, with as many tokens as the prompt has by itself, so that a
+  prompt that ends in a space (Phi 1.5) keeps the answer's first token.
 - **Where writing stops**: at the model's end tokens (`generation_config.eos_token_id`) and the template's; there, only
   at the model's.
 - **An answer none of which is extracted**: extraction strength 0; there, 1 / tokens.
+- **Texts that are compared**: as they are; there, without spaces before punctuation, as transformers 4 decoded.
 - **The last token of raw text**: counted; there, left out, as an end would be.
 - **Ratios of probabilities**: divided as logarithms; there, 1e-10 is added to denominators, which shows for destroyed
   models.

@@ -9,11 +9,16 @@ from torch import Tensor
 
 
 def rms_norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """(…, width) and (width,) -> (…, width), computed in float32; kept for the backward pass: `states` alone."""
+    """(…, width) and (width,) -> (…, width), in float32 at least; kept for the backward pass: `states` alone."""
     if not torch.is_grad_enabled() and states.dtype == torch.float32:
         return torch.rms_norm(states, weight.shape, weight, eps)  # its backward pass is not joined
     found: Tensor = _RmsNorm.apply(states, weight, eps)  # type: ignore[no-untyped-call]
     return found
+
+
+def _exact(values: Tensor) -> Tensor:
+    """The same values in float32 at least."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -21,7 +26,7 @@ class _RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, states: Tensor, weight: Tensor, eps: float) -> Tensor:
-        exact = states.float()
+        exact = _exact(states)
         length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
         inverse = length.square_().div_(states.shape[-1]).add_(eps).rsqrt_()
         context.save_for_backward(states, weight, inverse)
@@ -33,8 +38,8 @@ class _RmsNorm(torch.autograd.Function):
         states, weight, inverse = context.saved_tensors
         width = states.shape[-1]
         inverse = inverse.view(-1, 1)
-        exact, factors = gradients[0].reshape(-1, width).float(), weight.float()
-        normal = states.reshape(-1, width).float() * inverse
+        exact, factors = _exact(gradients[0].reshape(-1, width)), _exact(weight)
+        normal = _exact(states.reshape(-1, width)) * inverse
         product = exact * normal
         mean = torch.mv(product, factors).div_(-width)
         of_states = (exact * factors).addcmul_(normal, mean[:, None]).mul_(inverse)

@@ -143,7 +143,8 @@ def capacity(
     from letheon.method_capacity import reaches, to_json
     from letheon.records import Journal
 
-    found = reaches(Journal.read(find(name, root).journal), kept)
+    sweep = find(name, root)
+    found = reaches(Journal.read(sweep.journal), kept, sweep.goals.verdict)
     if png is not None:
         from letheon.report.capacity import plot_capacity
 

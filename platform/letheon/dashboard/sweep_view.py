@@ -60,7 +60,7 @@ def sweep_view(record: Record) -> dict[str, Any]:
         "trials": trials,
         "ranks": [trial["rank"] for trial in trials],
         "growth": growth(rows, goals.before_audit),
-        "capacity": capacity_json(reaches(rows), UTILITY_KEPT),
+        "capacity": capacity_json(reaches(rows, limits=goals.verdict), UTILITY_KEPT),
         "cost": cost_of(rows, goals, _max_epochs(record), record.now).to_json(),
         "decisions": _last_decisions(rows),
     }

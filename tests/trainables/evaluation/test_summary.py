@@ -107,7 +107,9 @@ def test_what_the_data_cannot_support_is_absent() -> None:
     parts = [found["retain_probability"], found["retain_rouge"]]
     assert found["model_utility"] == pytest.approx(2 / sum(1 / part for part in parts))
     compared = compare(details, yardstick(details), None)
-    assert compared.keys() - found.keys() == {"loss_quality", "log10_loss_quality", "loss_ks_distance"}
+    losses = {"loss_quality", "log10_loss_quality", "loss_ks_distance", "loss_shift"}
+    writing = {"repetition_excess", "gibberish_excess", "length_excess"}
+    assert compared.keys() - found.keys() == losses | writing
 
 
 def test_without_utility_sets_there_is_no_utility() -> None:
