@@ -153,7 +153,7 @@ class Window:
 
 @contextmanager
 def visited(window: Window, root: Path) -> Iterator[str]:
-    """As `served`, but the window leaves before the server does, or it would complain of questions without an answer."""
+    """As `served`, but the window leaves before the server does: a page complains of questions without an answer."""
     with served(root) as address:
         try:
             yield address

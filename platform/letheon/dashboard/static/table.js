@@ -31,7 +31,7 @@ export function trialTable(events) {
     rows.sort((a, b) => compared(a.cells[column.name], b.cells[column.name], state.sort.down) || (a.id < b.id ? -1 : 1));
     const pages = Math.max(1, Math.ceil(rows.length / PAGE));
     page = Math.min(page, pages - 1);
-    fill(head, el("tr", {}, columns.map(heading), el("th", { scope: "col" }, "compare")));
+    fill(head, el("tr", {}, columns.map(heading)));
     fill(body, rows.slice(page * PAGE, (page + 1) * PAGE).map(line));
     fill(pager, pages > 1 && [
       el("button", { type: "button", disabled: page === 0, onclick: () => { page -= 1; draw(); } }, "Previous"), `page ${page + 1} of ${pages}`,
@@ -48,23 +48,23 @@ export function trialTable(events) {
 
   function line(row) {
     return el("tr", { "data-trial": row.id, onmouseenter: () => events.hover(row.id), onmouseleave: () => events.hover(null) },
-      columns.map((one) => el("td", { class: one.text ? "text" : null }, special[one.name]?.(row) ?? one.show?.(row.cells[one.name]))),
-      el("td", {}, el("input", { type: "checkbox", "aria-label": `Compare ${row.id}`, checked: state.picked.includes(row.id), onchange: (event) => tick(row.id, event.target.checked) })));
+      columns.map((one) => el("td", { class: one.text ? "text" : null }, special[one.name]?.(row) ?? one.show?.(row.cells[one.name]))));
   }
 
   // Two at most: a third takes the place of the first.
   function tick(id, on) {
     state.picked = [...state.picked.filter((one) => one !== id), ...(on ? [id] : [])].slice(-2);
     draw();
-    [...body.querySelectorAll("tr")].find((row) => row.dataset.trial === id)?.querySelector("input").focus();
+    [...body.children].find((row) => row.dataset.trial === id)?.querySelector("input").focus();
     events.changed();
   }
 
   function name(row) {
-    return [el("a", { href: events.href(row.id), onfocus: () => events.hover(row.id), onblur: () => events.hover(null) }, row.id), row.cells.rank === 1 && [" ", el("span", { class: "tag" }, "front")]];
+    const box = el("input", { type: "checkbox", title: "Compare", "aria-label": `Compare ${row.id}`, checked: state.picked.includes(row.id), onchange: (event) => tick(row.id, event.target.checked) });
+    return [box, " ", el("a", { href: events.href(row.id), onfocus: () => events.hover(row.id), onblur: () => events.hover(null) }, row.id), row.cells.rank === 1 && [" ", el("span", { class: "tag" }, "front")]];
   }
 
-  const special = { id: name, outcome: ({ cells }) => el("span", { class: `pill ${cells.outcome}` }, cells.outcome), verdict: (row) => verdict(row.verdict) };
+  const special = { id: name, best: ({ cells }) => `${cells.best ?? "–"} of ${cells.epochs}`, outcome: ({ cells }) => el("span", { class: `pill ${cells.outcome}` }, cells.outcome), verdict: (row) => verdict(row.verdict) };
 
   return {
     host, search, count, compare,
@@ -85,8 +85,7 @@ function columnsOf(view, trials, all) {
     { name: "id", label: "trial", text: true },
     ...(all ? [{ name: "stratum", label: "forget", show: fraction }] : []),
     ...varied(trials).map((name) => ({ name: `config.${name}`, label: words(name), text: name === "method", show: shown })),
-    { name: "epochs", label: "epochs", show: shown, down: true },
-    { name: "best", label: "best epoch", title: "The feasible epoch that dominates the largest area of the plane, as MLflow's best/epoch", show: shown },
+    { name: "best", label: "best epoch", title: "The feasible epoch that dominates the largest area of the plane, as MLflow's best/epoch" },
     { name: "x", label: x.short, title: at(x), show: number, down: x.better === "max" },
     { name: "y", label: y.short, title: at(y), show: number, down: y.better === "max" },
     { name: "ratio", label: "of target", title: "share of the target model's utility, at the best epoch", show: (value) => percent(value, 1), down: true },
