@@ -39,7 +39,7 @@ def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName 
         )
     axes.axhline(math.log10(FORGOTTEN), color=colours.good, linewidth=1)
     edge = axes.get_yaxis_transform()
-    axes.text(0.01, math.log10(FORGOTTEN), "forgotten", color=colours.good, va="bottom", transform=edge)
+    axes.text(0.01, math.log10(FORGOTTEN), f"p = {FORGOTTEN:g}", color=colours.good, va="bottom", transform=edge)
     axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
     axes.set_xlabel("forget fraction", color=colours.muted)
     axes.set_ylabel(f"best log10 forget quality at ≥ {utility_kept:.0%} of the utility", color=colours.muted)

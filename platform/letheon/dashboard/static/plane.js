@@ -38,7 +38,7 @@ function prepare(state) {
   const marks = marksOf(state.view), methods = new Map(state.view.trials.map((one) => [one.id, one.config.method ?? ""]));
   const look = (trial) => {
     const mark = marks.get(methods.get(trial));
-    return { ...mark, colour: state.tones?.get(trial) ?? mark.colour };
+    return state.tones ? { ...mark, colour: state.tones.get(trial) ?? colour("faint") } : mark;
   };
   return { ...state, stratum, trials: chosen(state), marks, look };
 }
