@@ -45,6 +45,7 @@ def accounts(rows: Sequence[Row], goals: Goals | None = None, max_epochs: int | 
         "cost/startup_seconds": total.startup,
         "cost/idle_seconds": cost.idle,
         "cost/wasted_seconds": total.wasted,
+        "cost/wasted_share": cost.wasted_share,
         "cost/saved_seconds": total.seconds_saved,
         "cost/preparation_seconds": cost.preparation,
         "cost/search_seconds": cost.search,

@@ -64,8 +64,18 @@ class Cost:
         """GPU-seconds that trials held."""
         return self.total.busy * self.gpus
 
+    @property
+    def slot_seconds(self) -> float:
+        """All the time of all slots, idle or not: what shares are of."""
+        return self.total.busy + self.idle
+
+    @property
+    def wasted_share(self) -> float:
+        """The share of all slot time that went into trials which were stopped early or failed without a front point."""
+        return self.total.wasted / self.slot_seconds if self.slot_seconds else 0.0
+
     def to_json(self) -> dict[str, Any]:
-        """`total`, `strata` (each with Work's fields), and the rest; seconds everywhere."""
+        """`total`, `strata` (each with Work's fields), and the rest; seconds everywhere but in shares."""
         return {
             "total": asdict(self.total),
             "strata": {key: asdict(work) for key, work in self.strata.items()},
@@ -73,6 +83,8 @@ class Cost:
             "search": self.search,
             "idle": self.idle,
             "slots": self.slots,
+            "slot_seconds": self.slot_seconds,
+            "wasted_share": self.wasted_share,
             "gpu_seconds": self.gpu_seconds,
         }
 

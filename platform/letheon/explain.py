@@ -7,8 +7,8 @@ from typing import Any
 
 from letheon.records.journal import Row, trial_row
 
-FIELDS = ("epoch", "rung", "rank", "of", "front", "violation", "action", "reason")
-VERBS = {"continue": "continued", "stop": "stopped"}
+FIELDS = ("epoch", "rung", "rank", "of", "front", "violation", "action", "outcome", "reason")
+_VERBS = {"continue": "continued", "stop": "stopped"}
 _ENDS = {
     "completed": "completed at epoch",
     "pruned": "was pruned at epoch",
@@ -48,7 +48,7 @@ def in_words(rows: Sequence[Row], trial: str, reduction_factor: float | None = N
     facts = explain(rows, trial)
     lines = [f"{trial}: {config}"]
     lines += [f"chosen by: {facts['origin']}"] if facts["origin"] else []
-    lines += [_sentence(decision, facts["outcome"]) for decision in facts["decisions"]]
+    lines += [_sentence(decision) for decision in facts["decisions"]]
     return [*lines, _in_short(facts["decisions"], trial, _end(rows, trial), reduction_factor)]
 
 
@@ -59,13 +59,18 @@ def how_it_ended(end: Row) -> str:
     return f"{_ENDS[end['outcome']]} {end['epoch']}"
 
 
+def decision_in_words(decision: Mapping[str, Any]) -> str:
+    """`continued: no rung at epoch 1`, `completed: reached max_epochs 6`."""
+    ended = decision["action"] == "stop" and decision.get("outcome") == "completed"
+    return f"{'completed' if ended else _VERBS[decision['action']]}: {decision['reason']}"
+
+
 def _end(rows: Sequence[Row], trial: str) -> Row | None:
     return next((row for row in rows if row["kind"] == "end" and row["trial"] == trial), None)
 
 
-def _sentence(decision: Mapping[str, Any], outcome: str | None) -> str:
-    verb = "completed" if decision["action"] == "stop" and outcome == "completed" else VERBS[decision["action"]]
-    return f"epoch {decision['epoch']}: {verb}; {decision['reason']}"
+def _sentence(decision: Mapping[str, Any]) -> str:
+    return f"epoch {decision['epoch']}: {decision_in_words(decision)}"
 
 
 def _in_short(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None, eta: float | None) -> str:
@@ -108,10 +113,10 @@ def _though_undominated(decision: Mapping[str, Any]) -> str:
 def _needed(decision: Mapping[str, Any], eta: float | None) -> str:
     if eta is None:
         return ""
-    # the rung's own rule: whoever has fewer than of / eta better ones goes on
+    # the rung's own rule: whoever has fewer than of / eta better ones continues
     of = decision["of"]
     best = max(rank for rank in range(1, of + 1) if (rank - 1) * eta < of)
-    return f"; to go on it had to be {'the best' if best == 1 else f'among the best {best}'} of {of}"
+    return f"; to continue it had to be {'the best' if best == 1 else f'among the best {best}'} of {of}"
 
 
 def _short(value: object) -> str:

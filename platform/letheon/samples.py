@@ -19,30 +19,35 @@ FIELDS = ("set", "prompt", "answer", "generated")
 
 
 def samples_of(folder: Path, rows: Iterable[Row], trial: str) -> dict[str, Any]:
-    """{"trial", "epochs": {"0": [{"set", "prompt", "answer", "generated"}, …], "3": […]}} of one trial.
+    """{"trial", "epochs": {"0": [{"set", "prompt", "answer", "generated"}, …], "3": […]}, "retain": […]} of one trial.
 
-    `folder` is the sweep's. Raises UnknownTrial.
+    `retain`: what the model said that never saw the forgotten rows. `folder` is the sweep's. Raises UnknownTrial.
     """
     rows = list(rows)
     stratum = trial_row(rows, trial)["stratum"]
-    baseline = _read(_baseline_file(folder, rows, stratum)).get("target")
-    found = {0: _samples(baseline if isinstance(baseline, Mapping) else {})}
+    baseline = _read(_baseline_file(folder, rows, stratum))
+    target, retain = (_samples(_mapping(baseline.get(model))) for model in ("target", "retain"))
+    found = {0: target}
     for file in (folder / "trials" / trial).glob("epoch-*/metrics.json"):
         number = file.parent.name.removeprefix("epoch-")
         if number.isdecimal():
             found[int(number)] = _samples(_read(file))
-    return {"trial": trial, "epochs": {str(epoch): found[epoch] for epoch in sorted(found) if found[epoch]}}
+    epochs = {str(epoch): found[epoch] for epoch in sorted(found) if found[epoch]}
+    return {"trial": trial, "epochs": epochs, "retain": retain}
 
 
 def audits_of(rows: Iterable[Row], trial: str) -> dict[str, Any]:
     """{"trial", "epochs": {"3": {"samples": {attack: […]}, "metrics": {name: value}}}}: a trial under attack."""
     epochs = {}
     for row in sorted((row for row in rows if row["kind"] == "audit" and row["trial"] == trial), key=_epoch):
-        said = _read(Path(str(row.get("file") or ""))).get("samples")
-        attacks = said if isinstance(said, Mapping) else {}
+        attacks = _mapping(_read(Path(str(row.get("file") or ""))).get("samples"))
         samples = {str(attack): _samples({"samples": texts}) for attack, texts in attacks.items()}
         epochs[str(row["epoch"])] = {"samples": samples, "metrics": jsonable(row["metrics"])}
     return {"trial": trial, "epochs": epochs}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _epoch(row: Row) -> int:

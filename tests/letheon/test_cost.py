@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from letheon.accounts import accounts
 from letheon.cost import Work, cost_of
+from letheon.dashboard.sweep_view import sweep_view
+from letheon.live.lines import plain_lines
+from tests.letheon.dashboard.support import record
+from tests.letheon.live.views import view_of
 
 Rows = list[dict[str, Any]]
 
@@ -50,6 +55,16 @@ def story() -> Rows:
         end("t000", 30.0, "completed"),
         row("sweep", 35.0, state="finished"),
     ]
+
+
+def test_one_wasted_share_for_screen_page_and_records() -> None:
+    rows = story()
+    share = 12.0 / 40.0  # of all slot time: 30 s of work and 10 s idle
+    assert cost_of(rows).wasted_share == share
+    view = sweep_view(record(rows, spec=None))["cost"]
+    assert view["wasted_share"] == share and view["slot_seconds"] == 40.0
+    assert accounts(rows).numbers["cost/wasted_share"] == share
+    assert any("wasted 30 %" in line for line in plain_lines(view_of(rows)))
 
 
 def test_every_second_is_somewhere() -> None:

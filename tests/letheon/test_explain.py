@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from letheon.explain import explain, in_words
+from letheon.explain import decision_in_words, explain, in_words
 from letheon.records import Journal, Row, UnknownTrial
 from letheon.schedulers import CollapseConfig, SchedulerConfig, SweepScheduler, asha
 from letheon.schedulers.asha import RungRecord
@@ -46,6 +46,7 @@ def test_a_pruned_trial(journal: Journal) -> None:
         "decisions": [
             {
                 "epoch": 1, "rung": 1, "rank": 2, "of": 3, "front": 1, "violation": 0.0, "action": "stop",
+                    "outcome": "pruned",
                 "reason": PRUNED,
             }
         ],
@@ -56,32 +57,21 @@ def test_a_pruned_trial_in_words(journal: Journal) -> None:
     assert in_words(journal.rows, "t002", 3.0) == [
         "t002: method npo_rt, learning_rate 1.23e-05, forget_fraction 0.05",
         "chosen by: model: expected hypervolume gain 0.12 of the box",
-        f"epoch 1: stopped; {PRUNED}",
-        "t002 was pruned at epoch 1: at rung 1 it was rank 2 of 3, with 1 better; to go on it had to be the best of 3",
+        f"epoch 1: stopped: {PRUNED}",
+        "t002 was pruned at epoch 1: at rung 1 it was rank 2 of 3, with 1 better; "
+        "to continue it had to be the best of 3",
     ]
     assert in_words(journal.rows, "t002")[-1] == (
         "t002 was pruned at epoch 1: at rung 1 it was rank 2 of 3, with 1 better"
     )  # fmt: skip
 
 
-def test_a_trial_that_ran_to_its_end_was_not_stopped() -> None:
-    decisions = [{"action": "continue", "epoch": 1, "reason": "no rung at epoch 1", "rung": None}]
-    decisions += [{"action": "stop", "epoch": 2, "reason": "reached max_epochs 2", "rung": 2, "rank": 1, "of": 1}]
-    rows: list[Row] = [{"kind": "trial", "trial": "t000", "stratum": "0.1", "config": {}}]
-    rows += [{"kind": "report", "trial": "t000", "epoch": it["epoch"], "decision": it} for it in decisions]
-    rows += [{"kind": "end", "trial": "t000", "outcome": "completed", "reason": "reached max_epochs 2", "epoch": 2}]
-    assert in_words(rows, "t000")[1:3] == [
-        "epoch 1: continued; no rung at epoch 1",
-        "epoch 2: completed; reached max_epochs 2",
-    ]
-
-
 def test_a_collapsed_trial_in_words(journal: Journal) -> None:
     assert in_words(journal.rows, "t000") == [
         "t000: method npo_rt, learning_rate 1.23e-05, forget_fraction 0.05",
-        "epoch 1: continued; rung 1: rank 1 of 1, infeasible by 0.05; fewer than 3 stop nobody "
+        "epoch 1: continued: rung 1: rank 1 of 1, infeasible by 0.05; fewer than 3 stop nobody "
         "(utility_ratio 0.75 < floor 0.8, 1 of 2 reports)",
-        "epoch 2: stopped; utility_ratio 0.41 < floor 0.8 for 2 reports in a row",
+        "epoch 2: stopped: utility_ratio 0.41 < floor 0.8 for 2 reports in a row",
         "t000 collapsed at epoch 2, whatever its rank: utility_ratio 0.41 < floor 0.8 for 2 reports in a row; "
         "at rung 1 it was rank 1 of 1, with none better",
     ]
@@ -111,7 +101,7 @@ def test_who_chose_a_trial_may_not_be_known(journal: Journal) -> None:
     ],
 )
 def test_what_a_pruned_trial_lacked_is_the_rungs_rule(rank: int, of: int, eta: float, needed: str) -> None:
-    assert ending("pruned", decision(rank=rank, of=of, front=2), eta).endswith(f"; to go on it had to be {needed}")
+    assert ending("pruned", decision(rank=rank, of=of, front=2), eta).endswith(f"; to continue it had to be {needed}")
     config = SchedulerConfig(name="asha", reduction_factor=eta, min_rung_size=1)
     best = next(place for place in range(of, 0, -1) if goes_on(place, of, config))
     assert f" {best} of " in f" {needed}".replace("the best of", "the best 1 of")
@@ -167,3 +157,15 @@ def goes_on(rank: int, of: int, config: SchedulerConfig) -> bool:
     """Whether the rung itself lets a newcomer of this rank go on."""
     others = [RungRecord(f"t{i:03d}", 1.0 if i < rank - 1 else -1.0) for i in range(of - 1)]
     return asha.decide(others, RungRecord("new", 0.0), 3, 3, config).action == "continue"
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "reason", "words"),
+    [
+        ("continue", None, "no rung at epoch 1", "continued: no rung at epoch 1"),
+        ("stop", "completed", "reached max_epochs 6", "completed: reached max_epochs 6"),
+        ("stop", "pruned", "rank 2 of 2", "stopped: rank 2 of 2"),
+    ],
+)
+def test_a_completed_trial_was_not_stopped(action: str, outcome: str | None, reason: str, words: str) -> None:
+    assert decision_in_words({"action": action, "outcome": outcome, "reason": reason}) == words

@@ -100,9 +100,9 @@ def test_the_best_checkpoint_of_a_trial_is_one_number(fresh_store: str, tmp_path
         Tracker(tmp_path, "study", "sweep", SPEC, fresh_store).sync(story()[:cut])
     runs = {run.data.tags["letheon.trial_id"]: run for run in recorded(fresh_store, "trial")}
     best = runs["t000"].data.metrics
-    assert (best["best/epoch"], best["best/log10_forget_quality"]) == (2.0, -2.0)
+    assert (best["best/epoch"], best["best/log10_forget_quality"]) == (2.0, -1.25)
     [(step, area)] = history(fresh_store, runs["t000"], "best/area")
-    assert step == 0 and area == pytest.approx(0.9 * 0.58 / 0.60)
+    assert step == 0 and area == pytest.approx((1 - 1.25 / 20) * 0.58 / 0.60)
     assert runs["t000"].info.run_name == "t000 npo_rt 0.05"
     failed = {key: value for key, value in runs["t003"].data.metrics.items() if key.startswith("best/")}
     assert failed == {"best/area": 0.0} and runs["t003"].data.tags["letheon.best"] == "none"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from letheon.objectives import Axis, Goals
 from letheon.report import plot_front
-from letheon.report.labels import Label, place
+from letheon.report.labels import Box, Label, place
 from letheon.report.view import views
 from letheon.seeds import front_with_means
 from tests.letheon.tracking_support import Story, front, story
@@ -100,6 +100,26 @@ def test_no_label_covers_another_or_leaves_the_panel(points: list[tuple[float, f
     for i, box in enumerate(boxes):
         assert box.left >= 0 and box.right <= 300 and box.bottom >= 0 and box.top <= 200
         assert not any(box.meets(other) for other in boxes[i + 1 :])
+
+
+@given(st.lists(spots, min_size=1, max_size=30))
+def test_the_knee_always_has_its_label(points: list[tuple[float, float, int]]) -> None:
+    from letheon.report.labels import _box
+
+    knee = Label("t000@12  knee", *points[0][:2], priority=0)
+    others = [Label(f"t{i:03d}@1", x, y, 1 + rank) for i, (x, y, rank) in enumerate(points[1:], start=1)]
+    front_line = [Box(0, y - 1, 300, y + 1) for y in range(0, 200, 6)]
+    placed = place([*others, knee], 300, 200, front_line)
+    box = _box(*next(one for one in placed if one.label is knee))
+    assert box.left >= 0 and box.right <= 300 and box.bottom >= 0 and box.top <= 200
+
+
+def test_the_front_line_strikes_no_label_through() -> None:
+    from letheon.report.labels import _box
+
+    line = Box(0, 108, 300, 110)  # through where the name would be without it
+    free, beside = (place([Label("t002@1", 100, 100)], 300, 200, lines) for lines in ((), [line]))
+    assert _box(*free[0]).meets(line) and not _box(*beside[0]).meets(line)
 
 
 def _other_objectives() -> tuple[Any, Any]:

@@ -6,21 +6,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from letheon.answer import answers
 from letheon.budget import Meter
 from letheon.cost import cost_of
 from letheon.dashboard.growth import growth
 from letheon.dashboard.record import Record
 from letheon.dashboard.trial_columns import compact, metric_names, trial_columns
-from letheon.explain import VERBS
+from letheon.explain import decision_in_words
 from letheon.front import share_of_box
 from letheon.method_capacity import UTILITY_KEPT, reaches
 from letheon.method_capacity import to_json as capacity_json
 from letheon.objectives import Goals
 from letheon.records import Row, jsonable
+from letheon.report.marks import marks_of
 from letheon.report.view import Plane, Spot, retain_spot
 from letheon.seeds import front_with_means
 from letheon.shown import label, short_label
 from letheon.space import trial_count
+from letheon.spec import LogUniform
 
 LAST_DECISIONS = 12
 _LABELS = {"utility_ratio": "utility, share of the target model's"}
@@ -29,14 +32,16 @@ _LABELS = {"utility_ratio": "utility, share of the target model's"}
 def sweep_view(record: Record) -> dict[str, Any]:
     """All of a sweep's page but its hyper-parameters' importance, which costs more and changes less.
 
-    `trials` as `trial_columns` has them; `strata` as `front --json`, points by trial and epoch only; `growth`,
-    `capacity`, `cost` as their modules say; `rules`: rungs and collapse floor; `budget`: limits and what is used.
+    `trials` as `trial_columns` has them; `strata` as `front --json`, points by trial and epoch only, with an
+    `answer` in a sentence; `growth`, `capacity`, `cost` as their modules say; `rules`: rungs and collapse floor;
+    `budget`: limits and what is used; `marks`: the colour and the shape of each method; `log_scaled`: hyper-parameters
+    that are searched on a log scale.
     """
     rows, goals = record.rows, record.goals
     seeds = 1 if record.spec is None else len(record.spec.seeds)
     front = front_with_means(rows, seeds, record.name, goals)
     trials = trial_columns(rows, goals)
-    metrics = metric_names(rows, goals)
+    metrics, said = metric_names(rows, goals), answers(front)
     view = {
         "key": record.key,
         "version": record.version,
@@ -46,9 +51,11 @@ def sweep_view(record: Record) -> dict[str, Any]:
             {"name": name, "label": _LABELS.get(name) or label(name), "short": short_label(name)} for name in metrics
         ],
         "floor": goals.floor,
+        "marks": marks_of(str(trial["config"].get("method", "")) for trial in trials),
+        "log_scaled": _log_scaled(record),
         "constraints": {one.metric: one.to_json() for one in goals.limits},
         "rules": _rules(record),
-        "strata": [_stratum(key, stratum, rows, goals) for key, stratum in front["strata"].items()],
+        "strata": [{**_stratum(key, one, rows, goals), "answer": said[key]} for key, one in front["strata"].items()],
         "means": _means(front),
         "trials": trials,
         "ranks": [trial["rank"] for trial in trials],
@@ -67,12 +74,25 @@ def card(record: Record) -> dict[str, Any]:
     ends = Counter(row["outcome"] for row in record.rows if row["kind"] == "end")
     running = len(trials) - sum(ends.values())
     strata = [
-        {"key": key, "points": len(one["points"]), "share": share_of_box(one), "knee": _place(one["knee"])}
+        {
+            "key": key,
+            "points": len(one["points"]),
+            "share": share_of_box(one),
+            "knee": _place(one["knee"]),
+            "verdict": (one["knee"] or {}).get("verdict"),
+        }
         for key, one in front["strata"].items()
     ]
     counts = {**({"running": running} if running else {}), **ends}
     facts = {**_facts(record), "counts": counts, "done": len(trials), "strata": strata}
     return jsonable(facts)
+
+
+def _log_scaled(record: Record) -> list[str] | None:
+    """Hyper-parameters that the sweep file searches on a log scale; None where the file cannot be read."""
+    if record.spec is None:
+        return None
+    return sorted(name for name, domain in record.spec.search.items() if isinstance(domain, LogUniform))
 
 
 def _head(record: Record, trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -150,6 +170,7 @@ def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: G
         "points": [_point(point) for point in stratum["points"]],
         "nearest": [_point(point) for point in stratum["least_violating"]],
         "knee": _place(stratum["knee"]),
+        "verdict": (stratum["knee"] or {}).get("verdict"),
         "hypervolume": compact(stratum["hypervolume"]),
         "share": share_of_box(stratum),
         "utility_floor": compact(stratum["utility_floor"]),
@@ -167,7 +188,7 @@ def _values(spot: Spot | None, goals: Goals) -> list[float] | None:
 
 def _point(point: Mapping[str, Any]) -> dict[str, Any]:
     metrics = {name: compact(value) for name, value in point["metrics"].items()}
-    return {"trial": point["trial"], "epoch": point["epoch"], "metrics": metrics}
+    return {"trial": point["trial"], "epoch": point["epoch"], "metrics": metrics, "verdict": point.get("verdict")}
 
 
 def _place(point: Mapping[str, Any] | None) -> list[Any] | None:
@@ -182,15 +203,21 @@ def _means(front: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _last_decisions(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The newest verdicts that a rung or a rule gave, in words."""
-    told = [row for row in rows if row["kind"] == "report" and _says_something(row.get("decision") or {})]
+    """The newest decisions of a rung or a rule, in words."""
+    strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
+    told = [
+        row
+        for row in rows
+        if row["kind"] == "report" and row["trial"] in strata and _says_something(row.get("decision") or {})
+    ]
     return [
         {
             "trial": row["trial"],
+            "stratum": strata[row["trial"]],
             "epoch": row["epoch"],
             "time": row["time"],
             "action": row["decision"]["action"],
-            "text": f"{VERBS[row['decision']['action']]}; {row['decision']['reason']}",
+            "text": decision_in_words(row["decision"]),
         }
         for row in told[-LAST_DECISIONS:][::-1]
     ]

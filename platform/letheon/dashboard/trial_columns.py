@@ -10,10 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from letheon.front import with_audits
+from letheon.best import Best
+from letheon.front import start_of, with_audits
 from letheon.objectives import Goals, Metrics
 from letheon.records import Row
 from letheon.schedulers.fronts import Fronts
+from trainables.evaluation.verdict import verdict
 
 HEADLINES = ("forget_rouge", "forget_probability", "forget_truth_ratio", "retain_rouge", "extraction_strength", "loss")
 """Shown as curves beside the objectives, where the benchmark has them."""
@@ -22,10 +24,14 @@ Column = list[float | None]
 
 
 def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
-    """One mapping a trial, in the order in which they began; `seq` is the last row that says something about it."""
+    """One mapping a trial, in the order in which they began; `seq` is the last row that says something about it.
+
+    `best`: the epoch of its best checkpoint by the rule of `letheon.best`, None where none is feasible. `verdict`: on
+    that checkpoint, without it on the last one.
+    """
     told = with_audits(rows)
     trials = {str(row["trial"]): _begun(row) for row in told if row["kind"] == "trial"}
-    names = metric_names(told, goals)
+    names, best = metric_names(told, goals), Best(goals)
     for row in told:
         trial = trials.get(str(row.get("trial")))
         if trial is None:
@@ -35,14 +41,30 @@ def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
             _reach(trial, 0, row.get("baseline") or {}, names)
         elif row["kind"] == "report":
             _reach(trial, int(row["epoch"]), row["metrics"], names)
+            best.take(row)
             trial["rung"] = (row.get("decision") or {}).get("rung") or trial["rung"]
         elif row["kind"] == "end":
             trial["outcome"], trial["reason"] = row["outcome"], row["reason"]
         trial["seconds"] = round(row["time"] - trial["began"], 1)
     ranks = front_ranks(told, goals)
+    verdicts = verdicts_of(told, goals)
     for name, trial in trials.items():
+        found = best.of(name)
         trial["rank"] = ranks.get(name)
+        trial["best"] = None if found is None else int(found[1]["epoch"])
+        trial["verdict"] = verdicts.get((name, trial["best"] or trial["epochs"][-1]))
     return list(trials.values())
+
+
+def verdicts_of(rows: Sequence[Row], goals: Goals) -> dict[tuple[str, int], dict[str, Any]]:
+    """(trial, epoch) -> {"name", "reasons"}: whether that checkpoint has forgotten, and why one may say so."""
+    targets = {row["trial"]: row.get("baseline") or {} for row in rows if row["kind"] == "trial"}
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in rows:
+        if row["kind"] == "report" and row["trial"] in targets:
+            said = verdict(row["metrics"], targets[row["trial"]], goals.verdict)
+            found[row["trial"], int(row["epoch"])] = {"name": said.name, "reasons": list(said.reasons)}
+    return found
 
 
 def metric_names(rows: Sequence[Row], goals: Goals) -> list[str]:
@@ -55,13 +77,22 @@ def metric_names(rows: Sequence[Row], goals: Goals) -> list[str]:
 def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
     """Trial -> the best non-dominated front (0, 1, …) that any of its feasible checkpoints is on, within its stratum.
 
-    Trials without a feasible checkpoint have none. Non-dominated sorting: Deb et al. 2002.
+    Trials without a feasible checkpoint that forgot more than the target model have none. Non-dominated sorting: Deb
+    et al. 2002.
     """
     strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
+    members: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["kind"] == "trial":
+            members.setdefault(row["stratum"], []).append(row)
+    starts = {stratum: start_of(goals.x, found) for stratum, found in members.items()}
     points = [
         (str(row["trial"]), goals.heights(row["metrics"]))
         for row in rows
-        if row["kind"] == "report" and row["trial"] in strata and _feasible(row["metrics"], goals)
+        if row["kind"] == "report"
+        and row["trial"] in strata
+        and _feasible(row["metrics"], goals)
+        and goals.x.height(row["metrics"]) > starts[strata[row["trial"]]]
     ]
     fronts = {stratum: Fronts() for stratum in strata.values()}
     for trial, heights in sorted(points, key=lambda point: point[1], reverse=True):  # none pushes an earlier one back

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from letheon.dashboard.record import Record
-from letheon.dashboard.trial_columns import compact
-from letheon.explain import explain, in_words
+from letheon.dashboard.trial_columns import compact, verdicts_of
+from letheon.explain import decision_in_words, explain, in_words
 from letheon.front import front_of, with_audits
 from letheon.records import Row, jsonable
 from letheon.records.journal import trial_row
@@ -26,7 +26,7 @@ def trial_view(
     audits: Said | None = None,
     on_front: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """Configuration, every metric by epoch, verdicts in words, what the models said, and how to take it home.
+    """Configuration, every metric by epoch, decisions in words, what the models said, and how to download it.
 
     `samples` and `audits` have the shapes of `letheon.samples`. `on_front`: epochs of the trial that are on the front,
     where the caller knows them; then, for a page among many, why others are not there is left out. Raises UnknownTrial.
@@ -47,11 +47,13 @@ def trial_view(
             "outcome": facts["outcome"],
             "reason": facts["reason"],
             "summary": in_words(own, trial, eta)[-1],
-            "decisions": facts["decisions"],
+            "verdicts": {str(epoch): said for (_, epoch), said in verdicts_of(own, record.goals).items()},
+            "decisions": [{"epoch": one["epoch"], "text": decision_in_words(one)} for one in facts["decisions"]],
             "metrics": _table(own, begun),
             "on_front": list(epochs),
             "why_not": [] if epochs or not facts["decisions"] else why,
             "samples": _epochs(samples),
+            "retain_samples": list((samples or {}).get("retain") or ()),
             "audits": _epochs(audits),
             "pull": [pull_command(record, trial, epoch, begun["stratum"]) for epoch in epochs],
             "explain": f"letheon explain {shlex.quote(record.name)} {shlex.quote(trial)}{record.options}",

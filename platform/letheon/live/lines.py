@@ -28,12 +28,11 @@ def plain_lines(view: LiveView) -> Iterator[str]:
     yield head_line(view)
     yield from (f"fraction {key}: {_stratum(stratum)}" for key, stratum in view.strata.items())
     yield from (_trial(view, trial) for trial in view.state.trials)
-    work, idle = view.cost.total, view.cost.idle
-    whole = work.busy + idle
+    work, idle, whole = view.cost.total, view.cost.idle, view.cost.slot_seconds
     if whole > 0:
         shares = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": idle}
         parts = ", ".join(f"{name} {percent(part, whole)}" for name, part in shares.items())
-        yield f"cost: {whole:.0f} s of slots: {parts}; wasted {percent(work.wasted, whole)}"
+        yield f"cost: {whole:.0f} s of slots: {parts}; wasted {percent(view.cost.wasted_share, 1.0)}"
     if work.epochs_saved:
         yield f"saved: {several(work.epochs_saved, 'epoch')}, {work.seconds_saved:.0f} s"
     yield from (f"budget: {number(used)} of {number(limit)} {name}" for name, limit, used in view.budget)

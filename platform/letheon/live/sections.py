@@ -243,13 +243,13 @@ def ended(view: LiveView, paper: Paper, lines: int | None) -> list[Text]:
 def cost(view: LiveView, paper: Paper) -> list[Text]:
     """What the slots' time went into, what stopping early has saved, and what is left of the budget."""
     work, told = view.cost.total, view.cost
-    whole = work.busy + told.idle
+    whole = told.slot_seconds
     lines: list[Text] = []
     if whole > 0:
         shares = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": told.idle}
         parts = [(f"cost    {duration(whole)} of slots:", "")]
         parts += [(f"{name} {percent(part, whole)}", "") for name, part in shares.items()]
-        parts.append((f"(wasted {percent(work.wasted, whole)})", ""))
+        parts.append((f"(wasted {percent(told.wasted_share, 1.0)})", ""))
         if told.gpus:
             parts.append((f"{told.gpu_seconds / HOUR:.3g} GPU-hours", ""))
         lines += flow(paper, parts, indent=8)

@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 
 from letheon.method_capacity import FORGOTTEN, Reach
+from letheon.report.marks import mark_of
 from letheon.report.theme import THEMES, ThemeName
 
 _FLOOR = -20.0
-_MARKERS = "osD^vPX*hp"
 
 
 def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName = "light", dpi: int = 160) -> bytes:
@@ -24,23 +24,22 @@ def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName 
     axes = figure.subplots()
     fractions = sorted({reach.fraction for reach in found})
     axes.set_facecolor(colours.surface)
-    for number, method in enumerate(dict.fromkeys(reach.method for reach in found)):
+    for method in dict.fromkeys(reach.method for reach in found):
         mine = {reach.fraction: reach for reach in found if reach.method == method}
         heights = [_height(mine.get(fraction)) for fraction in fractions]
-        colour = colours.methods[number % len(colours.methods)]
-        dashed = number >= len(colours.methods)
+        mark = mark_of(method)
         axes.plot(
             fractions,
             heights,
             label=method,
-            color=colour,
-            marker=_MARKERS[number % len(_MARKERS)],
-            linestyle="--" if dashed else "-",
+            color=mark.colour(theme),
+            marker=mark.shape.marker,
+            linestyle=mark.shape.line,
             markersize=5,
         )
     axes.axhline(math.log10(FORGOTTEN), color=colours.good, linewidth=1)
     edge = axes.get_yaxis_transform()
-    axes.text(0.01, math.log10(FORGOTTEN), "forgotten", color=colours.good, va="bottom", transform=edge)
+    axes.text(0.01, math.log10(FORGOTTEN), f"p = {FORGOTTEN:g}", color=colours.good, va="bottom", transform=edge)
     axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
     axes.set_xlabel("forget fraction", color=colours.muted)
     axes.set_ylabel(f"best log10 forget quality at ≥ {utility_kept:.0%} of the utility", color=colours.muted)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from letheon.report.labels import Label, place
+from letheon.report.labels import Box, Label, place
+from letheon.report.marks import Mark, mark_of
 from letheon.report.theme import THEMES, Theme, ThemeName
 from letheon.report.view import Row, View, methods_of, views
 from letheon.shown import label
@@ -35,16 +37,16 @@ def plot_front(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName =
     lines = max(1, math.ceil(len(shown) / columns))
     figure = Figure(figsize=(_PANEL[0] * columns + 0.3, _PANEL[1] * lines + 0.9), facecolor=colours.surface)
     FigureCanvasAgg(figure)
-    palette = dict(zip(methods_of(shown), colours.methods * 8, strict=False))
+    palette = {method: mark_of(method) for method in methods_of(shown)}
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     _title(figure, str(front.get("sweep", "")), colours)
     for axes, view in zip(panels, shown, strict=False):
-        _panel(axes, view, palette, colours)
+        _panel(axes, view, theme)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     if not shown:
         figure.text(0.5, 0.5, "no trial has reported yet", ha="center", color=colours.muted)
-    _legend(figure, shown, palette, colours)
+    _legend(figure, shown, palette, theme)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=dpi, facecolor=colours.surface, metadata={"Software": "letheon"})
     return picture.getvalue()
@@ -65,27 +67,32 @@ def _title(figure: Figure, sweep: str, colours: Theme) -> None:
     figure.text(left, 1 - 0.42 / height, title, color=colours.ink, fontsize=14, fontweight="bold", parse_math=False)
 
 
-def _panel(axes: Axes, view: View, palette: Mapping[str, str], colours: Theme) -> None:
+def _panel(axes: Axes, view: View, theme: ThemeName) -> None:
+    colours = THEMES[theme]
     low, high, bottom, top = _limits(view)
     axes.set_xlim(low, high)
     axes.set_ylim(bottom, top)
     _frame(axes, view, colours)
     _regions(axes, view, colours)
     for path in view.paths:
-        colour = palette[path.method]
+        mark = mark_of(path.method)
+        colour = mark.colour(theme)
         xs, ys = [spot.x for spot in path.spots], [spot.y for spot in path.spots]
-        axes.plot(xs, ys, color=colour, alpha=0.22, lw=1.0, solid_capstyle="round", zorder=2)
+        axes.plot(xs, ys, color=colour, alpha=0.22, lw=1.0, ls=mark.shape.line, zorder=2)
         measured = [spot for spot, epoch in zip(path.spots, path.epochs, strict=True) if epoch > 0]
-        axes.scatter([s.x for s in measured], [s.y for s in measured], s=11, color=colour, alpha=0.5, lw=0, zorder=3)
+        style: dict[str, Any] = {"marker": mark.shape.marker, "color": colour, "alpha": 0.5, "lw": 0}
+        axes.scatter([s.x for s in measured], [s.y for s in measured], s=11, zorder=3, **style)
         if path.outcome in ("pruned", "collapsed") and measured:
             axes.scatter(*measured[-1], s=22, marker="x", color=colour, alpha=0.75, lw=1.1, zorder=4)
     _front_line(axes, view, colours)
-    _means(axes, view, palette, colours)
-    _landmarks(axes, view, colours)
+    _means(axes, view, theme)
     for spot in view.front:
-        axes.scatter(*spot.spot, s=74, color=palette[spot.method], ec=colours.surface, lw=1.4, zorder=7)
+        mark = mark_of(spot.method)
+        face, edge = mark.colour(theme), colours.surface
+        axes.scatter(*spot.spot, s=74, marker=mark.shape.marker, color=face, ec=edge, lw=1.4, zorder=7)
         if spot.is_knee:
             axes.scatter(*spot.spot, s=190, facecolors="none", ec=colours.ink, lw=1.5, zorder=8)
+    _landmarks(axes, view, colours)
     _labels(axes, view, colours)
     below = sum(spot.y < bottom for path in view.paths for spot in path.spots)
     if below:
@@ -169,41 +176,67 @@ def _front_line(axes: Axes, view: View, colours: Theme) -> None:
         return
     xs = [axes.get_xlim()[0], *(item.spot.x for item in view.front)]
     ys = [view.front[0].spot.y, *(item.spot.y for item in view.front)]
-    base = view.floor if view.floor is not None else axes.get_ylim()[0]
-    axes.fill_between(xs, ys, base, step="pre", color=colours.ink, alpha=0.035, lw=0, zorder=1)
-    axes.step([*xs[1:], xs[-1]], [*ys[1:], base], where="pre", color=colours.ink, lw=1.3, alpha=0.8, zorder=5)
+    axes.fill_between(xs, ys, _base(axes, view), step="pre", color=colours.ink, alpha=0.035, lw=0, zorder=1)
+    for (x0, y0), (x1, y1) in _staircase(axes, view):
+        axes.plot([x0, x1], [y0, y1], color=colours.ink, lw=1.3, alpha=0.8, zorder=5)
 
 
-def _means(axes: Axes, view: View, palette: Mapping[str, str], colours: Theme) -> None:
+def _staircase(axes: Axes, view: View) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    """The front's line as its horizontal and vertical pieces."""
+    spots = [item.spot for item in view.front]
+    for one, after in pairwise(spots):
+        yield (one.x, one.y), (one.x, after.y)
+        yield (one.x, after.y), (after.x, after.y)
+    if spots:
+        yield (spots[-1].x, spots[-1].y), (spots[-1].x, _base(axes, view))
+
+
+def _base(axes: Axes, view: View) -> float:
+    return view.floor if view.floor is not None else axes.get_ylim()[0]
+
+
+def _thin(start: tuple[float, float], end: tuple[float, float]) -> Box:
+    (left, right), (bottom, top) = sorted((start[0], end[0])), sorted((start[1], end[1]))
+    return Box(left - 1, bottom - 1, right + 1, top + 1)
+
+
+def _means(axes: Axes, view: View, theme: ThemeName) -> None:
     """The front of means over seeds: each mean with its interval in both directions."""
     for bar in view.means:
         (x0, x1), (y0, y1), spot = bar.x, bar.y, bar.spot
         reach = ([[spot.x - x0], [x1 - spot.x]], [[spot.y - y0], [y1 - spot.y]])
-        colour = palette[bar.method]
+        colour = mark_of(bar.method).colour(theme)
         axes.errorbar(*spot, xerr=reach[0], yerr=reach[1], color=colour, elinewidth=1.2, capsize=2.5, zorder=5.5)
-        axes.scatter(*spot, s=46, marker="s", facecolors=colours.surface, ec=colour, lw=1.4, zorder=6)
+        axes.scatter(*spot, s=46, marker="s", facecolors=THEMES[theme].surface, ec=colour, lw=1.4, zorder=6)
 
 
 def _landmarks(axes: Axes, view: View, colours: Theme) -> None:
-    for spot, marker, size in ((view.target, "D", 52), (view.retain, "*", 150)):
+    """Hollow and on top: a checkpoint that is where the target or the retain model is hides neither, nor is hidden."""
+    for spot, marker, size in ((view.target, "D", 90), (view.retain, "*", 260)):
         if spot is not None:
-            axes.scatter(
-                *spot, s=size, marker=marker, color=colours.ink, ec=colours.surface, lw=1.2, zorder=6, clip_on=False
-            )
+            for edge, width in ((colours.surface, 3.2), (colours.ink, 1.4)):
+                hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": edge, "linewidths": width}
+                axes.scatter(*spot, s=size, marker=marker, zorder=8.5, clip_on=False, **hollow)
 
 
 def _labels(axes: Axes, view: View, colours: Theme) -> None:
-    """Names of the front points that have room; the knee and the ends first."""
+    """Names of the front points that have room; the knee's always has, then the ends."""
+    from matplotlib.patheffects import withStroke
+
     panel = axes.get_window_extent()
     scale = 72 / axes.figure.dpi
+
+    def points(spot: tuple[float, float]) -> tuple[float, float]:
+        x, y = axes.transData.transform(spot)
+        return (x - panel.x0) * scale, (y - panel.y0) * scale
+
     last = len(view.front) - 1
     labels = []
     for i, item in enumerate(view.front):
-        x, y = axes.transData.transform(item.spot)
         text = item.name + ("  knee" if item.is_knee else "")
-        rank = 0 if item.is_knee else 1 if i in (0, last) else 2
-        labels.append(Label(text, (x - panel.x0) * scale, (y - panel.y0) * scale, rank))
-    for named, dx, dy, align in place(labels, panel.width * scale, panel.height * scale):
+        labels.append(Label(text, *points(item.spot), 0 if item.is_knee else 1 if i in (0, last) else 2))
+    lines = [_thin(points(start), points(end)) for start, end in _staircase(axes, view)]
+    for named, dx, dy, align in place(labels, panel.width * scale, panel.height * scale, lines):
         axes.annotate(
             named.text,
             (named.x, named.y),
@@ -216,20 +249,23 @@ def _labels(axes: Axes, view: View, colours: Theme) -> None:
             color=colours.ink,
             zorder=9,
             parse_math=False,
+            path_effects=[withStroke(linewidth=2.5, foreground=colours.surface)],
         )
 
 
-def _legend(figure: Figure, shown: Sequence[View], palette: Mapping[str, str], colours: Theme) -> None:
+def _legend(figure: Figure, shown: Sequence[View], palette: Mapping[str, Mark], theme: ThemeName) -> None:
     from matplotlib.lines import Line2D
+
+    colours = THEMES[theme]
 
     def mark(label: str, marker: str, colour: str, size: float, edge: str = "none") -> Line2D:
         return Line2D([], [], ls="none", marker=marker, ms=size, mfc=colour, mec=edge, label=label)
 
-    handles = [mark(method or "unnamed", "o", colour, 8) for method, colour in palette.items()]
+    handles = [mark(name or "unnamed", of.shape.marker, of.colour(theme), 8) for name, of in palette.items()]
     if any(view.target for view in shown):
-        handles.append(mark("target model", "D", colours.ink, 6.5))
+        handles.append(mark("target model", "D", "none", 6.5, colours.ink))
     if any(view.retain for view in shown):
-        handles.append(mark("retain model", "*", colours.ink, 11))
+        handles.append(mark("retain model", "*", "none", 11, colours.ink))
     if any(view.means for view in shown):
         handles.append(mark("mean of seeds, 95 %", "s", colours.surface, 7, colours.muted))
     handles.append(mark("knee", "o", "none", 10, colours.ink))

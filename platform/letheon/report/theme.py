@@ -30,7 +30,7 @@ LIGHT = Theme(
     grid="#ececf0",
     good="#18794e",
     bad="#8b8d98",
-    methods=("#3f72d8", "#e5793b", "#1f9d78", "#b8479b", "#c79a1b", "#7457c9", "#3a9cc4", "#a0564a"),
+    methods=("#3f72d8", "#d96a28", "#17886a", "#b0409a", "#a67c00", "#7457c9", "#2b86ad", "#a0564a"),
 )
 DARK = Theme(
     surface="#16181d",

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from letheon.best import Best
 from letheon.front_growth import Growth, Step
 from letheon.objectives import Goals
 from letheon.redact import redact
@@ -84,8 +85,8 @@ class Book:
         self.trials: dict[str, Record] = {}
         self.changed: dict[str, Record] = {}
         self.data: Mapping[str, Any] = {}
-        self._growth = Growth((goals or Goals()).before_audit)
-        self._best: dict[str, tuple[float, Mapping[str, Any]]] = {}
+        self._goals = (goals or Goals()).before_audit
+        self._growth, self._best = Growth(self._goals), Best(self._goals)
 
     def absorb(self, row: Mapping[str, Any]) -> None:
         """Take the next journal row. Rows of an unknown kind are left to later versions."""
@@ -161,7 +162,7 @@ class Book:
     def _absorb_report(self, row: Mapping[str, Any], moment: int) -> None:
         record = self._reopened(row, moment)
         self._add_points(record, row["metrics"], int(row["epoch"]), moment)
-        self._keep_best(row)
+        self._best.take(row)
         rung = (row.get("decision") or {}).get("rung")
         if rung is not None:
             record.tags["letheon.rung"] = str(rung)
@@ -176,22 +177,14 @@ class Book:
         record.tags[NOTE] = f"{record.title}\n\n**{outcome}** {reason}".strip()
         self._tell_best(record, str(row["trial"]), moment)
 
-    def _keep_best(self, row: Mapping[str, Any]) -> None:
-        """Of a trial's feasible checkpoints the one that dominates the largest area, the earliest of equal ones."""
-        goals, metrics, trial = self._growth.goals, row["metrics"], str(row["trial"])
-        area = goals.area(metrics)
-        feasible = row["epoch"] >= 1 and math.isfinite(area) and goals.violation(metrics) == 0
-        if feasible and (trial not in self._best or area > self._best[trial][0]):
-            self._best[trial] = area, row
-
     def _tell_best(self, record: Record, trial: str, moment: int) -> None:
         """One number to sort trials by, and the objectives of the checkpoint it stands for: no area where none is
         feasible, for MLflow compares trials by the metrics that all of them have."""
-        area, row = self._best.get(trial, (0.0, {}))
+        area, row = self._best.of(trial) or (0.0, {})
         record.tags[BEST] = str(row.get("epoch", "none"))
         record.once[BEST] = [Point("best/area", area, moment, 0)]
         if row:
-            wanted = dict.fromkeys([*(axis.metric for axis in self._growth.goals.axes), "utility_ratio"])
+            wanted = dict.fromkeys([*(axis.metric for axis in self._goals.axes), "utility_ratio"])
             found = {key: number for key in wanted if (number := as_number(row["metrics"].get(key, ""))) is not None}
             values = {"epoch": float(row["epoch"]), **found}
             record.once[BEST] += [Point(f"best/{key}", value, moment, 0) for key, value in values.items()]

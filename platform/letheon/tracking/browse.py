@@ -157,4 +157,6 @@ def _epochs_only(content: object) -> Mapping[str, Any]:
     if not isinstance(epochs, dict):
         return {}
     kept = {key: value for key, value in epochs.items() if key.isdecimal() and isinstance(value, list | dict)}
-    return {"epochs": kept}
+    retain = content.get("retain") if isinstance(content, dict) else None
+    texts = [text for text in retain if isinstance(text, dict)] if isinstance(retain, list) else []
+    return {"epochs": kept, "retain": texts}

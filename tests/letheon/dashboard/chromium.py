@@ -30,6 +30,7 @@ DRIVER = shutil.which("chromedriver")
 WHY_SKIPPED = "no chromedriver here (Debian: apt install chromium chromium-driver)"
 _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 PATIENCE = 40.0  # seconds: two cores are shared with other tests
+SLICES = 3  # charts of a LongStory: method, learning rate, beta
 FEW_COLOURS = 20  # of what is blank, or has axes only
 
 
@@ -148,3 +149,18 @@ class Window:
         """The whole page as PNG."""
         shot = self.chrome.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
         file.write_bytes(base64.b64decode(shot["data"]))
+
+
+@contextmanager
+def visited(window: Window, root: Path) -> Iterator[str]:
+    """As `served`, but the window leaves before the server does: a page complains of questions without an answer."""
+    with served(root) as address:
+        try:
+            yield address
+        finally:
+            window.open("about:blank")
+
+
+def trial_rows(window: Window) -> list[str]:
+    """The trials in the table, from top to bottom."""
+    return [str(row.get_attribute("data-trial")) for row in window.all("tr[data-trial]")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +11,17 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 
 from letheon.dashboard.report import html_report
+from letheon.dashboard.sweep_view import sweep_view
 from letheon.records import SweepLock
-from tests.letheon.dashboard.chromium import DRIVER, WHY_SKIPPED, Window, served, start
+from tests.letheon.dashboard.chromium import DRIVER, SLICES, WHY_SKIPPED, Window, served, trial_rows, visited
 from tests.letheon.dashboard.support import LongStory, add_rows, record, write_sweep
 from tests.letheon.tracking_support import Story, audited_story, story
 
-pytestmark = [pytest.mark.skipif(DRIVER is None, reason=WHY_SKIPPED), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.skipif(DRIVER is None, reason=WHY_SKIPPED),
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("no_complaints"),
+]
 
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 CARDS = (
@@ -26,11 +30,12 @@ CARDS = (
     "Learning curves",
     "Hypervolume over compute",
     "Parallel coordinates",
-    "What matters",
+    "Slices",
+    "Importance",
     "How much can be forgotten",
     "Cost",
     "Trials",
-    "Last verdicts",
+    "Latest decisions",
 )
 SAID = [
     {"set": "forget", "prompt": "Where was Ada born?", "answer": "In Rome.", "generated": "In Rome."},
@@ -38,47 +43,10 @@ SAID = [
 ]
 
 
-@pytest.fixture(scope="module")
-def window() -> Iterator[Window]:
-    chrome = start()
-    yield Window(chrome)
-    chrome.quit()
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished sweep of sixty trials, and one of every other state."""
-    root = tmp_path_factory.mktemp("dashboard")
-    write_sweep(root, "sixty", LongStory(60).rows, "budget.trials=60")
-    tale = Story()
-    tale.add("sweep", state="preparing")
-    write_sweep(root, "fresh", tale.rows)
-    tale.add("sweep", state="failed", detail="PreparationFailed: the target model did not fit")
-    write_sweep(root, "broken", tale.rows)
-    write_sweep(
-        root, "stopped", [*story(), {**tale.rows[-1], "seq": len(story()) + 1, "state": "interrupted", "detail": "x"}]
-    )
-    return root
-
-
-@pytest.fixture(scope="module")
-def address(root: Path) -> Iterator[str]:
-    with served(root) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def no_complaints(window: Window) -> Iterator[None]:
-    window.emulate()
-    window.complaints()
-    yield
-    assert window.complaints() == []
-
-
 def test_the_list_shows_every_sweep_with_its_state(window: Window, address: str) -> None:
     window.open(address)
     window.until_text("sixty", "fresh", "broken", "stopped", "60 of 60 trials", "did not fit")
-    assert {pill.text for pill in window.all(".sweeps .pill")} == {"finished", "interrupted", "failed"}
+    assert {pill.text for pill in window.all(".sweeps header .pill")} == {"finished", "interrupted", "failed"}
     window.one("input[type=search]").send_keys("sixt")
     window.until(lambda: len(window.all(".sweeps article")) == 1, "the search")
     window.one(".sweeps h2 a").click()
@@ -88,7 +56,7 @@ def test_the_list_shows_every_sweep_with_its_state(window: Window, address: str)
 def test_every_view_is_drawn(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/sixty")
     window.until_text(*CARDS, "60 of 60 trials", "saved by stopping", "learning rate")
-    window.until_painted(5)
+    window.until_painted(5 + SLICES)
     assert all(len(host.get_attribute("aria-label") or "") > 15 for host in window.all(".chart"))
     window.until(lambda: len(window.all(".bars .bar")) >= 2, "the importance of hyper-parameters")
     assert "letheon pull sixty --select knee" in window.text
@@ -113,38 +81,46 @@ def test_the_first_stop_of_the_keyboard_skips_to_the_content(window: Window, add
     assert window.run("return document.activeElement.id") == "main"
 
 
-def _trial_rows(window: Window) -> list[str]:
-    return [row.text.split()[0] for row in window.all("tr[data-trial]")]
-
-
 def test_the_table_is_searched_and_sorted(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/sixty")
     window.until_text("Trials")
-    everything = _trial_rows(window)
+    everything = trial_rows(window)
     search = window.one('input[aria-label^="Search trials"]')
     search.send_keys("npo_rt completed")
-    window.until(lambda: 0 < len(_trial_rows(window)) < len(everything), "the search")
+    window.until(lambda: 0 < len(trial_rows(window)) < len(everything), "the search")
     assert all("npo_rt" in row.text and "completed" in row.text for row in window.all("tr[data-trial]"))
     search.clear()
     search.send_keys(" ")
-    window.until(lambda: len(_trial_rows(window)) == len(everything), "all of them again")
+    window.until(lambda: len(trial_rows(window)) == len(everything), "all of them again")
     window.click(window.one("tr:has(th[aria-sort]) button"))
-    assert _trial_rows(window) == sorted(everything)
+    assert trial_rows(window) == sorted(everything)
     window.click(window.one("tr:has(th[aria-sort]) button"))
-    assert _trial_rows(window) == sorted(everything, reverse=True)
+    assert trial_rows(window) == sorted(everything, reverse=True)
     assert window.one('th[aria-sort="descending"]').text.startswith("trial")
+
+
+def test_whether_it_forgot_is_said_everywhere(window: Window, address: str) -> None:
+    known = {trial["id"]: trial["verdict"]["name"] for trial in sweep_view(record(LongStory(60).rows))["trials"]}
+    window.open(address)
+    window.until(lambda: window.all(".legend .pill"), "the verdict on the list")
+    window.open(f"{address}#/sweeps/sixty/0.1")
+    window.until_text("The knee", "verdict")
+    names = set(known.values())
+    assert window.one("#knee header .pill").text in names
+    assert window.one(".answer").text.startswith("10 % of the data")
+    assert all(known[row.get_attribute("data-trial")] in row.text for row in window.all("tr[data-trial]"))
 
 
 def test_methods_are_hidden_and_shown_everywhere(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/sixty")
     window.until_text("Trials")
-    count = len(_trial_rows(window))
+    count = len(trial_rows(window))
     chip = next(one for one in window.all("#chips button") if one.text == "ga")
     chip.click()
-    window.until(lambda: len(_trial_rows(window)) < count, "fewer trials")
+    window.until(lambda: len(trial_rows(window)) < count, "fewer trials")
     assert not any(" ga " in row.text for row in window.all("tr[data-trial]"))
     next(one for one in window.all("#chips button") if one.text == "ga").click()
-    window.until(lambda: len(_trial_rows(window)) == count, "all of them again")
+    window.until(lambda: len(trial_rows(window)) == count, "all of them again")
 
 
 def test_pointing_at_a_checkpoint_tells_of_it_and_marks_its_trial(window: Window, address: str) -> None:
@@ -174,7 +150,7 @@ def test_pointing_at_a_checkpoint_tells_of_it_and_marks_its_trial(window: Window
 def test_a_range_on_an_axis_filters_the_whole_page(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/sixty")
     window.until_text("Trials")
-    count = len(_trial_rows(window))
+    count = len(trial_rows(window))
     host = window.one(".chart.wide")
     window.run("arguments[0].scrollIntoView({block: 'center'})", host)
     x, top, bottom = window.until(
@@ -193,25 +169,36 @@ def test_a_range_on_an_axis_filters_the_whole_page(window: Window, address: str)
         host, int(x - size["width"] / 2), int(top + 8 - size["height"] / 2)
     ).click_and_hold()
     drag.move_by_offset(0, int((bottom - top) * 0.2)).move_by_offset(0, int((bottom - top) * 0.2)).release().perform()
-    window.until(lambda: 0 < len(_trial_rows(window)) < count, "fewer trials")
+    window.until(lambda: 0 < len(trial_rows(window)) < count, "fewer trials")
+    window.until_text("inside the marked ranges")
+    kept = trial_rows(window)
+    assert "range=learning_rate" in window.chrome.current_url
+    window.chrome.refresh()
+    window.until(lambda: trial_rows(window) == kept, "the same trials after reloading")
     window.until_text("inside the marked ranges")
 
 
 def test_a_trial_s_page(window: Window, tmp_path: Path) -> None:
-    folder = write_sweep(tmp_path, "done", audited_story())
+    rows = audited_story()
+    rows[1]["info"]["baseline"] = {"0.05": "baseline.json"}
+    folder = write_sweep(tmp_path, "done", rows)
+    (tmp_path / "models").mkdir()
+    asked = [{"set": one["set"], "question": one["prompt"], "answer": one["answer"]} for one in SAID]
+    said = {"target": {"samples": asked}, "retain": {"samples": [{**one, "generated": "In Nice."} for one in asked]}}
+    (tmp_path / "models" / "baseline.json").write_text(json.dumps(said))
     for epoch, generated in ((1, "In Paris."), (2, "")):
         place = folder / "trials" / "t000" / f"epoch-{epoch:03d}"
         place.mkdir(parents=True)
         samples = [{**one, "generated": generated} for one in SAID]
         (place / "metrics.json").write_text(json.dumps({"metrics": {}, "samples": samples}))
-    with served(tmp_path) as address:
+    with visited(window, tmp_path) as address:
         window.open(f"{address}#/sweeps/done/trials/t000")
-        window.until_text(
-            "on the front", "Its way through the plane", "completed", "first at its rung", "must be forgotten"
-        )
+        window.until_text("on the front", "Trajectory", "completed", "first at its rung", "must be forgotten")
         window.until_text("letheon pull done --select t000@3 --fraction 0.05", "Under attack", "worst", "(nothing)")
         window.click(window.button("1"))
         window.until_text("In Paris.", "true answer: In Rome.")
+        assert [one.text for one in window.all(".said > li:first-child small")][:2] == ["target model", "retain model"]
+        window.until_text("In Nice.")
         window.until_painted(2)
         window.open(f"{address}#/sweeps/done/trials/t001")
         window.until_text("none of this trial can be pulled", "rank 2 of 2 at rung 1")
@@ -221,7 +208,7 @@ def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:
     tale = Story()
     tale.add("sweep", state="preparing")
     folder = write_sweep(tmp_path, "live", tale.rows)
-    with SweepLock(folder), served(tmp_path) as address:
+    with SweepLock(folder), visited(window, tmp_path) as address:
         window.open(f"{address}#/sweeps/live")
         window.until_text("The target model and the retain models are being made")
         tale.add("sweep", state="running", info={"slots": 2})
@@ -244,14 +231,14 @@ def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:
             "where": "http://x",
         }
         (folder / "tracking.json").write_text(json.dumps(degraded))
-        window.until_text("Tracking is degraded", "connection refused", "7 rows wait in the journal")
+        window.until_text("Tracking is degraded", "connection refused", "7 rows waiting in the journal")
 
 
 def test_a_server_that_goes_away_and_comes_back(window: Window, root: Path) -> None:
     with served(root) as address:
         window.open(f"{address}#/sweeps/sixty")
-        window.until_text("Last verdicts")
-    window.until_text("server does not answer", "Last verdicts")
+        window.until_text("Latest decisions")
+    window.until_text("server does not answer", "Latest decisions")
     with served(root, port=int(address.rstrip("/").rpartition(":")[2])):
         window.until(lambda: "does not answer" not in window.text, "the page without the complaint")
         window.open("about:blank")
@@ -272,7 +259,7 @@ def test_sweeps_that_went_wrong_say_so(name: str, texts: tuple[str, ...], window
 
 
 def test_an_empty_root_says_how_to_begin(window: Window, tmp_path: Path) -> None:
-    with served(tmp_path) as address:
+    with visited(window, tmp_path) as address:
         window.open(address)
         window.until_text("No sweeps yet", "letheon sweep quickstart")
 
@@ -295,7 +282,7 @@ def test_no_text_of_a_sweep_becomes_markup(window: Window, tmp_path: Path) -> No
         tale.end(name, "pruned", 1, EVIL)
     tale.add("sweep", state="failed", detail=EVIL)
     write_sweep(tmp_path, "evil", tale.rows)
-    with served(tmp_path) as address:
+    with visited(window, tmp_path) as address:
         for page in ("", "#/sweeps/evil", "#/sweeps/evil/trials/t001"):
             window.open(address + page)
             window.until_text("<img src=x")
@@ -319,22 +306,24 @@ def test_dark_and_light_as_the_system_says_or_the_button(window: Window, address
     window.one("button.theme").click()  # auto again, for whoever comes next
 
 
-@pytest.mark.parametrize("page", ["", "#/sweeps/sixty", "#/sweeps/sixty/trials/t001"])
+@pytest.mark.parametrize(
+    "page", ["", "#/sweeps/sixty", "#/sweeps/sixty/trials/t001", "#/sweeps/sixty/compare/t001/t002"]
+)
 def test_a_phone_needs_no_sideways_scrolling(page: str, window: Window, address: str) -> None:
     window.emulate(width=390, height=844)
     window.open(address + page)
     window.until(lambda: window.all(".card"), "the page")
-    window.until_text("Every metric" if "trials" in page else "10 %")
+    window.until_text("Every metric" if "trials" in page else "All other metrics" if "compare" in page else "10 %")
     assert window.run("return document.documentElement.scrollWidth") <= 390
     window.picture(Path("/dev/null"))
 
 
 def test_a_thousand_trials_are_shown(window: Window, tmp_path: Path) -> None:
     write_sweep(tmp_path, "thousand", LongStory(1000).rows, "budget.trials=1000")
-    with served(tmp_path) as address:
+    with visited(window, tmp_path) as address:
         window.open(f"{address}#/sweeps/thousand")
         window.until_text("1000 of 1000 trials", "page 1 of")
-        window.until_painted(5)
+        window.until_painted(5 + SLICES)
         window.click(window.button("Next"))
         window.until_text("page 2 of")
 
@@ -345,18 +334,18 @@ def test_the_report_is_the_same_page_without_a_server(window: Window, tmp_path: 
     file.write_text(html_report(known, lambda _: ({"epochs": {"0": SAID, "1": SAID}}, {})))
     window.open(file.as_uri())
     window.until_text(*CARDS, "kept")
-    window.until_painted(5)
+    window.until_painted(5 + SLICES)
     window.click(window.one("tr[data-trial] a"))
     window.until_text("What the model says", "Where was Ada born?")
     window.one("a.brand").click()
-    window.until_text("Last verdicts")
+    window.until_text("Latest decisions")
 
 
 def test_a_sweep_without_a_spec_from_the_store_alone(window: Window, tmp_path: Path) -> None:
     """Rows are enough for a page."""
     folder = write_sweep(tmp_path, "bare", story())
     (folder / "spec.yaml").unlink()
-    with served(tmp_path) as address:
+    with visited(window, tmp_path) as address:
         window.open(f"{address}#/sweeps/bare")
         window.until_text("Forgetting against utility", "t002@1")
         assert window.chrome.find_elements(By.CSS_SELECTOR, ".banner.fail") == []

@@ -19,6 +19,7 @@ from letheon.front import front_of, share_of_box
 from letheon.objectives import Goals
 from letheon.records import UnknownTrial
 from letheon.spec_objectives import axis_of
+from letheon.tracking.book import BEST, Book
 from tests.letheon.dashboard.support import LongStory, record
 from tests.letheon.tracking_support import Story, audited_story, story
 
@@ -142,6 +143,36 @@ def test_what_matters_comes_first() -> None:
     assert sum(one["share"] for one in shares) == pytest.approx(1.0, abs=0.01)
     assert "weight_decay" not in {one["name"] for one in shares}
     assert {one["name"]: one["trials"] for one in shares}["beta"] == 30
+
+
+def test_the_best_checkpoint_is_the_one_that_mlflow_has() -> None:
+    rows = LongStory(40).rows
+    book = Book(GOALS)
+    for row in rows:
+        book.absorb(row)
+    for trial in trial_columns(rows, GOALS):
+        points = {point.key: point.value for point in book.trials[trial["id"]].once[BEST]}
+        assert trial["best"] == points.get("best/epoch")
+        if trial["best"] is not None:
+            at = trial["epochs"].index(trial["best"])
+            for name in ("log10_forget_quality", "model_utility"):
+                assert trial["metrics"][name][at] == pytest.approx(points[f"best/{name}"], rel=1e-4)
+
+
+def test_decisions_tell_their_fraction_and_are_in_words() -> None:
+    told = sweep_view(record(story()))["decisions"]
+    assert {one["trial"]: one["stratum"] for one in told} == {
+        "t000": "0.05",
+        "t001": "0.05",
+        "t002": "0.1",
+        "t003": "0.1",
+    }
+    assert all(one["text"] == "continued: first at its rung" for one in told)
+
+
+def test_what_is_searched_on_a_log_scale_is_drawn_on_one() -> None:
+    assert sweep_view(record(story()))["log_scaled"] == ["beta", "learning_rate", "retain_weight"]
+    assert sweep_view(record(story(), spec=None))["log_scaled"] is None
 
 
 def test_of_a_few_trials_nothing_is_said() -> None:

@@ -1,6 +1,8 @@
 // Which page is shown: the address after # says it, in the live dashboard as in a report.
 
+import { readAddress } from "./address.js";
 import { disposeAll, redrawAll } from "./chart.js";
+import { comparePage } from "./compare_page.js";
 import { el, fill } from "./dom.js";
 import { themeButton } from "./palette.js";
 import { openSource } from "./source.js";
@@ -31,24 +33,18 @@ function mark() {
   return drawn;
 }
 
-// "#/", "#/sweeps/KEY", "#/sweeps/KEY/trials/TRIAL"; a report has one sweep, which is its home.
-function address() {
-  const [, key, , trial] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
-  return { key: key ?? source.home, trial };
-}
-
 function show() {
   leave();
   disposeAll();
-  const { key, trial } = address();
+  const asked = readAddress(source.home), where = { main: place, crumbs };
   fill(crumbs);
   scrollTo(0, 0);
-  const at = `#/sweeps/${encodeURIComponent(key)}`;
-  if (!key) {
+  if (!asked.key) {
     document.title = "Letheon";
     leave = sweepsPage(source, place);
-  } else if (trial) leave = trialPage(source, key, trial, place, crumbs);
-  else leave = sweepPage(source, key, place, crumbs, (chosen) => { location.hash = `${at}/trials/${encodeURIComponent(chosen)}`; });
+  } else if (asked.trial) leave = trialPage(source, asked.key, asked.trial, where);
+  else if (asked.pair) leave = comparePage(source, asked.key, asked.pair, where);
+  else leave = sweepPage(source, asked, where);
 }
 
 addEventListener("hashchange", show);

@@ -2,17 +2,18 @@
 
 import { axis, chart, GRID, guide, guides, tip } from "./chart.js";
 import { fraction, number, percent } from "./format.js";
-import { colour, methodColours } from "./palette.js";
-import { methodsOf } from "./trials.js";
+import { el, fill } from "./dom.js";
+import { colour, marksOf } from "./palette.js";
 
 const LOWEST = -20;
 
 export function capacity() {
-  const picture = chart("middle", "How much can be forgotten");
+  const picture = chart("middle", "capacity", "How much can be forgotten"), answer = el("p", { style: { margin: 0 } });
   return {
-    host: picture.host,
+    host: el("div", {}, answer, picture.host),
     update(state) {
       const { capacity: most, utility_kept: kept } = state.view.capacity;
+      fill(answer, most ? [el("b", {}, fraction(most)), ` can be forgotten while ${percent(kept)} of the utility stays.`] : `At no fraction was forgetting reached with ${percent(kept)} of the utility kept.`);
       picture.describe(most ? `${fraction(most)} can be forgotten while ${percent(kept)} of the utility stays` : "No fraction was forgotten with the utility kept");
       picture.draw(() => options(state.view));
     },
@@ -20,15 +21,15 @@ export function capacity() {
 }
 
 function options(view) {
-  const found = view.capacity, tones = methodColours(methodsOf(view));
+  const found = view.capacity, marks = marksOf(view);
   const keys = [...new Set(found.reaches.map((reach) => reach.fraction))].sort((a, b) => a - b);
   return {
     grid: { ...GRID, left: 50 },
     xAxis: axis("forget fraction", { type: "category", data: keys.map(fraction), boundaryGap: keys.length < 2 }),
     yAxis: axis("best log₁₀ forget quality", { nameGap: 32, max: 0 }),
-    series: [...tones].map(([method, tone]) => ({
-      id: method, type: "line", data: keys.map((key) => point(found.reaches, method, key)), connectNulls: false, symbol: "circle", symbolSize: 7,
-      lineStyle: { color: tone, width: 1.8 }, itemStyle: { color: tone },
+    series: [...marks].map(([method, mark]) => ({
+      id: method, type: "line", data: keys.map((key) => point(found.reaches, method, key)), connectNulls: false, symbol: mark.symbol, symbolSize: 8,
+      lineStyle: { color: mark.colour, width: 1.8, type: mark.dash }, itemStyle: { color: mark.colour },
       tooltip: { formatter: (item) => tip(`${method} at ${item.name}`, facts(found.reaches, method, keys[item.dataIndex])) },
     })).concat([guides([guide({ yAxis: Math.log10(found.forgotten_above) }, `p = ${found.forgotten_above}`, "good")])]),
     color: [colour("accent")],

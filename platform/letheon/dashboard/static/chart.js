@@ -1,22 +1,27 @@
 // What all pictures share: axes, tooltips, resizing, redrawing when the colours change.
 
 import { el } from "./dom.js";
+import { download, fileName } from "./download.js";
+import { words } from "./format.js";
 import { colour } from "./palette.js";
 
 const living = new Set();
+const EDGE = 4;
 
-// A picture in a box of class `size`. `describe` is its text for those who do not see it.
-export function chart(size, describe) {
-  const host = el("div", { class: `chart ${size}`, role: "img", "aria-label": describe });
+// A picture in a box of class `size`. `name`: of the file it is saved as; `describe`: its text for those who do not see it.
+export function chart(size, name, describe) {
+  const canvas = el("div", { class: `chart ${size}`, role: "img", "aria-label": describe });
+  const save = el("button", { type: "button", class: "save", title: "Save picture", "aria-label": `Save picture: ${words(name)}`, onclick: () => self.save() }, "↓ PNG");
+  const host = el("div", { class: "picture" }, canvas, save);
   let drawn = null, options = null;
   const handlers = [];
   const self = {
     host,
     draw(make) {
       options = make;
-      if (!host.isConnected || !host.clientWidth) return; // drawn when it gets a size
+      if (!canvas.isConnected || !canvas.clientWidth) return; // drawn when it gets a size
       if (!drawn) {
-        drawn = window.echarts.init(host, null, { renderer: "canvas" });
+        drawn = window.echarts.init(canvas, null, { renderer: "canvas" });
         handlers.forEach(([event, handler]) => drawn.on(event, handler));
       }
       drawn.setOption({ ...base(), ...make() }, { notMerge: true });
@@ -31,10 +36,11 @@ export function chart(size, describe) {
     },
     get echarts() { return drawn; },
     redraw() { if (options) self.draw(options); },
-    describe(text) { host.setAttribute("aria-label", text); },
+    describe(text) { canvas.setAttribute("aria-label", text); },
+    save() { if (drawn) download(fileName(name, "png"), drawn.getDataURL({ type: "png", pixelRatio: 2, backgroundColor: colour("surface") })); },
   };
   const watcher = new ResizeObserver(() => { if (drawn) drawn.resize(); else self.redraw(); });
-  watcher.observe(host);
+  watcher.observe(canvas);
   living.add(self);
   self.dispose = () => { watcher.disconnect(); living.delete(self); if (drawn) drawn.dispose(); drawn = null; };
   return self;
@@ -76,11 +82,20 @@ export function axis(name, more = {}) {
 export const GRID = { left: 58, right: 18, top: 16, bottom: 46 };
 
 // A dashed line across a picture, at x or y, for `guides`.
-export function guide(place, text, tone = "muted") {
+export function guide(place, text, tone = "muted", position = "insideEndTop") {
   return {
     ...place, name: text,
-    label: { formatter: text, color: colour(tone), position: "insideEndTop", fontSize: 11.5 },
+    label: { formatter: text, color: colour(tone), position, fontSize: 11.5 },
     lineStyle: { color: colour(tone), type: [5, 4], width: 1 },
+  };
+}
+
+// For the layout of a label above its point: inside the picture, and left out where it would lie over one that matters more.
+// It is asked again at every redraw, when the label's own place has been moved already: only the point's is looked at.
+export function insideOf(picture) {
+  return ({ rect: point, labelRect: { width, height } }) => {
+    const left = point.x + point.width / 2 - width / 2, most = (picture.echarts?.getWidth() ?? Infinity) - width - EDGE;
+    return { hideOverlap: true, dx: Math.max(EDGE, Math.min(left, most)) - left, dy: Math.max(0, height + 2 * EDGE - point.y) };
   };
 }
 

@@ -1,4 +1,4 @@
-// What hyper-parameters matter and what the sweep has cost, as bars of plain elements.
+// How much each hyper-parameter matters and what the sweep has cost, as bars of plain elements.
 
 import { el, fill } from "./dom.js";
 import { duration, fraction, percent, plural, words } from "./format.js";
@@ -21,26 +21,25 @@ export function importance() {
   };
 }
 
-const KINDS = [["train", "training", "method-0"], ["evaluation", "evaluation", "method-2"], ["startup", "start-up, waiting", "method-4"], ["idle", "idle slots", "faint"]];
+const KINDS = [["train", "training", "series-0"], ["evaluation", "evaluation", "series-2"], ["startup", "start-up, waiting", "series-4"], ["idle", "idle slots", "faint"]];
 
 export function cost() {
   const host = el("div", {});
   return {
     host,
     update(view) {
-      const { total, idle, preparation, gpu_seconds: gpus, strata } = view.cost;
-      const seconds = { ...total, idle }, all = KINDS.reduce((sum, [name]) => sum + seconds[name], 0);
+      const { total, idle, slots, preparation, gpu_seconds: gpus, slot_seconds: all, strata } = view.cost, seconds = { ...total, idle };
       if (!all) return fill(host, el("p", { class: "empty" }, "Nothing has been spent yet."));
       const busy = total.train + total.evaluation + total.startup;
       return fill(host,
         bar(KINDS.map(([name, , tone]) => [seconds[name] / all, tone]), "stack"),
         el("div", { class: "legend" }, KINDS.map(([name, label, tone]) => el("span", {}, swatch(tone), `${label} ${duration(seconds[name])}`))),
         el("dl", {},
-          el("dt", {}, "slots held"), el("dd", {}, `${duration(busy)} of work, ${plural(total.epochs, "epoch")}`),
+          el("dt", {}, "slot time"), el("dd", {}, `${duration(all)}${slots ? ` in ${plural(slots, "slot")}` : ""}, ${plural(total.epochs, "epoch")}`),
           gpus > 0 && [el("dt", {}, "GPU time"), el("dd", {}, duration(gpus))],
-          el("dt", {}, "preparation"), el("dd", {}, duration(preparation)),
+          el("dt", {}, "preparation"), el("dd", {}, `${duration(preparation)} before that`),
           el("dt", {}, "saved by stopping"), el("dd", {}, saved(total, busy)),
-          el("dt", {}, "spent in vain"), el("dd", {}, `${duration(total.wasted)} (${percent(total.wasted / busy)}) on trials without a front point`),
+          el("dt", {}, "wasted"), el("dd", {}, `${duration(total.wasted)} (${percent(view.cost.wasted_share)} of slot time) on stopped or failed trials without a front point`),
           el("dt", {}, "an epoch costs"), el("dd", {}, Object.entries(strata).map(([key, work]) => `${fraction(key)}: ${duration(perEpoch(work))}`).join(", "))));
     },
   };

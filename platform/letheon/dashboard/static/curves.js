@@ -1,21 +1,23 @@
-// Learning curves: one metric over the epochs of every trial, with the rungs and the collapse floor.
+// Learning curves: one metric over the epochs of the trials, with the rungs and the collapse floor.
 
 import { axis, chart, GRID, guide, guides, tip } from "./chart.js";
 import { number } from "./format.js";
-import { colour, methodColours } from "./palette.js";
-import { byStratum, methodsOf, outcome } from "./trials.js";
+import { colour, marksOf } from "./palette.js";
+import { chosen, outcome } from "./trials.js";
+
+const MANY = 200;
 
 export function curves(events) {
-  const picture = chart("middle", "Learning curves");
+  const picture = chart("middle", "learning-curves", "Learning curves");
   let shown = null;
   picture.follow(events);
   return {
     host: picture.host,
-    // `state`: as for the plane, and `metric`: which one
+    // `state`: as for the plane, and `metric`: which one; `trials` instead of the chosen ones, where they are given
     update(state) {
-      const trials = byStratum(state.view, state.stratum)
-        .filter((trial) => !state.hidden.has(trial.config.method) && (!state.kept || state.kept.has(trial.id)));
-      shown = { ...state, trials, colours: methodColours(methodsOf(state.view)) };
+      const trials = state.trials ?? chosen(state), marks = marksOf(state.view);
+      const look = (trial) => ({ ...marks.get(trial.config.method ?? ""), ...(state.tones && { colour: state.tones.get(trial.id), dash: "solid" }) });
+      shown = { ...state, trials, look };
       const name = state.view.metrics.find((one) => one.name === state.metric)?.label ?? state.metric;
       picture.describe(`${name} over the epochs of ${trials.length} trials`);
       picture.draw(() => options(shown, name));
@@ -36,27 +38,35 @@ function points(trial, metric) {
 function options(shown, name) {
   const last = Math.max(1, shown.view.rules.max_epochs ?? 0, ...shown.trials.map((trial) => trial.epochs.at(-1) ?? 0));
   return {
-    grid: { ...GRID, left: 54 },
+    grid: { ...GRID, left: 54, top: 24 },
     xAxis: axis("epoch", { min: 0, max: last, minInterval: 1, splitLine: { show: false } }),
     yAxis: axis(name, { nameGap: 40 }),
-    series: [lines(shown), tips(shown), rules(shown), focused(shown)],
+    series: [extent(shown), lines(shown), tips(shown), rules(shown), focused(shown)],
   };
 }
 
+// The axis of a chart does not look at lines of type "lines": these points, which nobody sees, are as far as any of them goes.
+function extent(shown) {
+  const values = shown.trials.flatMap((trial) => points(trial, shown.metric).map((point) => point[1]));
+  const ends = values.length ? [Math.min, Math.max].map((most) => values.reduce((a, b) => most(a, b))) : [];
+  return { id: "extent", type: "scatter", silent: true, symbolSize: 0, data: ends.map((value) => [0, value]) };
+}
+
 function lines(shown) {
-  const data = shown.trials.map((trial) => ({ coords: points(trial, shown.metric), lineStyle: { color: shown.colours.get(trial.config.method ?? "") } }))
+  const dashed = shown.trials.length <= MANY;
+  const data = shown.trials.map((trial) => ({ coords: points(trial, shown.metric), lineStyle: { color: shown.look(trial).colour, type: dashed ? shown.look(trial).dash : "solid" } }))
     .filter((one) => one.coords.length > 1);
   return { id: "lines", type: "lines", coordinateSystem: "cartesian2d", polyline: true, silent: true, z: 1, data,
-    lineStyle: { width: 1.2, opacity: Math.max(0.12, Math.min(0.6, 25 / Math.max(1, data.length))) } };
+    lineStyle: { width: 1.2, opacity: shown.tones ? 1 : Math.max(0.12, Math.min(0.6, 25 / Math.max(1, data.length))) } };
 }
 
 // The last point of every curve is what the pointer catches.
 function tips(shown) {
   const data = shown.trials.flatMap((trial) => {
     const last = points(trial, shown.metric).at(-1);
-    return last ? [{ value: last, trial: trial.id, itemStyle: { color: shown.colours.get(trial.config.method ?? "") } }] : [];
+    return last ? [{ value: last, trial: trial.id, symbol: shown.look(trial).symbol, itemStyle: { color: shown.look(trial).colour } }] : [];
   });
-  const size = data.length > 200 ? 4 : 6;
+  const size = data.length > MANY ? 4 : 7;
   return { id: "tips", type: "scatter", z: 3, symbolSize: size, data, tooltip: { formatter: (item) => {
     const trial = shown.trials.find((one) => one.id === item.data.trial);
     return tip(`${trial.id} · ${trial.config.method ?? ""}`, [[`epoch ${item.value[0]}`, number(item.value[1])], ["trial", outcome(trial)]]);
@@ -71,7 +81,7 @@ function rules(shown) {
 }
 
 function focused(shown) {
-  const trial = shown.trials.find((one) => one.id === shown.focus);
+  const trial = shown.trials.find((one) => one.id === shown.focus), tone = trial ? shown.look(trial).colour : "transparent";
   return { id: "focus", type: "line", z: 5, silent: true, symbolSize: 5, data: trial ? points(trial, shown.metric) : [],
-    lineStyle: { width: 2.6, color: trial ? shown.colours.get(trial.config.method ?? "") : "transparent" }, itemStyle: { color: trial ? shown.colours.get(trial.config.method ?? "") : "transparent" } };
+    lineStyle: { width: 2.6, color: tone }, itemStyle: { color: tone } };
 }

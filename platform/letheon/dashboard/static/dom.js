@@ -5,7 +5,7 @@ export function el(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "style") Object.assign(node.style, value);
+    else if (name === "style") Object.entries(value).forEach(([key, one]) => (key.startsWith("--") ? node.style.setProperty(key, one) : (node.style[key] = one)));
     else node.setAttribute(name, value === true ? "" : value);
   }
   append(node, children);

@@ -1,19 +1,34 @@
 // Colours, taken from the style sheet so that pictures and page agree in light and dark.
 
-const METHODS = 8;
+// By the names that the server gives them: the symbol of a point, how a line is dashed, and the symbol's outline in a legend.
+const SHAPES = {
+  circle: shape("M0-9A9 9 0 0 1 0 9A9 9 0 0 1 0-9Z", "solid", "circle"),
+  square: shape("M-8-8H8V8H-8Z", "dashed", "rect"),
+  up: shape("M0-9L9.5 8H-9.5Z", "dotted"),
+  down: shape("M0 9L9.5-8H-9.5Z", [8, 3, 2, 3]),
+  pentagon: shape("M0-9.5L9-2.9 5.6 7.7H-5.6L-9-2.9Z", "solid"),
+  plus: shape("M-3.2-9H3.2V-3.2H9V3.2H3.2V9H-3.2V3.2H-9V-3.2H-3.2Z", "dashed"),
+};
+
+function shape(outline, dash, symbol = `path://${outline}`) {
+  return { outline, dash, symbol };
+}
 
 let probe;
 
 export function colour(name) {
+  return resolved(`var(--${name})`);
+}
+
+function resolved(value) {
   probe ??= document.body.appendChild(Object.assign(document.createElement("i"), { hidden: true }));
-  probe.style.color = `var(--${name})`;
+  probe.style.color = value;
   return getComputedStyle(probe).color;
 }
 
-// One colour a method, the same in all pictures of a sweep.
-export function methodColours(names) {
-  const sorted = [...new Set(names)].sort();
-  return new Map(sorted.map((name, i) => [name, colour(`method-${i % METHODS}`)]));
+// Method -> {colour, symbol, dash, outline}: the server's table of marks, so that a method looks the same everywhere.
+export function marksOf(view) {
+  return new Map(Object.entries(view.marks).map(([method, mark]) => [method, { colour: resolved(mark.tone), ...SHAPES[mark.shape] }]));
 }
 
 export function rankColour(rank) {

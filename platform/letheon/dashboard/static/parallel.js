@@ -1,77 +1,96 @@
 // Parallel coordinates: a line a trial through its hyper-parameters and its best checkpoint, coloured by front rank.
 
 import { chart, tip } from "./chart.js";
-import { words } from "./format.js";
+import { number, words } from "./format.js";
 import { colour, rankColour } from "./palette.js";
-import { best, byStratum, inShort, varied } from "./trials.js";
+import { isLog, NONE, scale } from "./scale.js";
+import { best, byStratum, inShort, rankInWords, varied } from "./trials.js";
 
-const LOG_SPREAD = 20;
+const AXIS = "axis-";
 
-// `events.brush(ids or null)`: the trials inside the ranges that were marked on the axes.
+// `events.brush(ids or null, ranges)`: the trials inside the ranges that were marked on the axes.
 export function parallel(events) {
-  const picture = chart("wide", "Parallel coordinates of the trials");
-  let trials = [];
+  const picture = chart("wide", "parallel-coordinates", "Parallel coordinates of the trials");
+  let told = "";
   picture.on("axisareaselected", () => {
-    const drawn = picture.echarts, model = drawn.getModel();
-    const open = model.getComponent("parallel").parallelAxisIndex
-      .every((i) => !(model.getComponent("parallelAxis", i).activeIntervals ?? []).length);
-    if (open) return events.brush(null);
-    const kept = model.getSeries().flatMap((series) => series.getRawIndicesByActiveState("active").map((i) => series.getRawDataItem?.(i) ?? series.option.data[i]));
-    events.brush(new Set(kept.map((item) => item.trial)));
+    const model = picture.echarts.getModel(), ranges = {};
+    model.eachComponent("parallelAxis", (axis) => { if (axis.activeIntervals?.length) ranges[axis.option.key] = axis.activeIntervals[0]; });
+    const open = !Object.keys(ranges).length;
+    const kept = model.getSeries().flatMap((series) => series.getRawIndicesByActiveState("active").map((i) => series.option.data[i].trial)).sort();
+    const now = JSON.stringify([open, ranges, kept]);
+    if (now === told) return; // a redraw marks the same ranges again
+    told = now;
+    events.brush(open ? null : new Set(kept), ranges);
   });
   picture.follow(events);
   return {
     host: picture.host,
     update(state) {
       const stratum = state.view.strata.find((one) => one.key === state.stratum);
-      trials = stratum ? byStratum(state.view, state.stratum).filter((trial) => !state.hidden.has(trial.config.method)) : [];
+      const trials = stratum ? byStratum(state.view, state.stratum).filter((trial) => !state.hidden.has(trial.config.method ?? "")) : [];
       picture.describe(`${trials.length} trials through ${varied(trials).map(words).join(", ")} and their best checkpoint`);
-      picture.draw(() => (stratum ? options(state.view, stratum, trials) : {}));
+      const axes = stratum ? axesOf(state.view, trials) : [];
+      picture.draw(() => (stratum ? options(axes, trials) : {}));
+      axes.filter((axis) => state.ranges[axis.key]).forEach((axis) =>
+        picture.echarts?.dispatchAction({ type: "axisAreaSelect", parallelAxisId: AXIS + axis.key, intervals: [state.ranges[axis.key]] }));
     },
-    clear() { picture.redraw(); },
   };
 }
 
-function options(view, stratum, trials) {
-  const names = varied(trials);
-  const axes = [...names.map((name) => hyper(name, trials)), ...view.objectives.map((one) => ({ name: one.short, type: "value", scale: true, inverse: one.better === "min" }))];
-  const data = trials.map((trial) => line(view, stratum, trial, names)).filter((one) => one !== null);
+// One entry an axis: where it puts each trial, and the names of its places.
+function axesOf(view, trials) {
+  const spots = new Map(trials.map((trial) => [trial.id, best(view, trial)]));
+  const settings = varied(trials).map((name) => hyper(view, name, trials));
+  return [...settings, ...view.objectives.map((one, i) => {
+    const value = (trial) => spots.get(trial.id)?.[i ? "y" : "x"];
+    return { key: one.metric, name: one.short, value, ...scale(trials.map(value), false, one.better === "min") };
+  })];
+}
+
+function hyper(view, name, trials) {
+  const value = (trial) => trial.config[name] ?? null, values = trials.map(value), known = values.filter((one) => one !== null);
+  const axis = { key: name, name: words(name), value };
+  if (known.every((one) => typeof one === "number")) return { ...axis, ...scale(values, isLog(view, name, values)) };
+  const texts = [...new Set(known.map(String))].sort(), missing = known.length < values.length;
+  const place = (one) => (one === null ? NONE : texts.length > 1 ? texts.indexOf(String(one)) / (texts.length - 1) : 0.5);
+  return { ...axis, place, missing, ticks: [...(missing ? [{ at: NONE, text: "none" }] : []), ...texts.map((text) => ({ at: place(text), text }))] };
+}
+
+function options(axes, trials) {
   return {
-    parallel: { left: 56, right: 56, top: 42, bottom: 26, parallelAxisDefault: look() },
-    parallelAxis: axes.map((one, dim) => ({ ...one, dim })),
-    series: [{ type: "parallel", smooth: 0.25, inactiveOpacity: 0.02, activeOpacity: 0.9, progressive: 400, data: data.sort((a, b) => b.order - a.order),
-      lineStyle: { width: 1.3 }, tooltip: { formatter: (item) => tip(item.data.trial, item.data.facts) } }],
+    parallel: { left: 62, right: 62, top: 42, bottom: 26, parallelAxisDefault: look() },
+    parallelAxis: axes.map((one, dim) => ({
+      dim, id: AXIS + one.key, key: one.key, name: one.name, type: "value", min: axes.some((axis) => axis.missing) ? NONE : 0, max: 1,
+      axisLabel: { ...label(), customValues: one.ticks.map((tick) => tick.at), formatter: (at) => nearest(one.ticks, at) },
+    })),
+    series: [{ type: "parallel", smooth: 0, inactiveOpacity: 0.02, activeOpacity: 0.9, progressive: 400, lineStyle: { width: 1.3 },
+      data: trials.map((trial) => line(axes, trial)).sort((a, b) => b.order - a.order), tooltip: { formatter: (item) => tip(item.data.trial, item.data.facts) } }],
   };
+}
+
+function nearest(ticks, at) {
+  return ticks.reduce((a, b) => (Math.abs(b.at - at) < Math.abs(a.at - at) ? b : a)).text;
 }
 
 function look() {
   return {
     nameTextStyle: { color: colour("ink"), fontSize: 12 }, nameGap: 16, axisLine: { lineStyle: { color: colour("faint") } },
-    axisLabel: ticks(), axisTick: { show: false }, realtime: false,
+    axisTick: { show: false }, splitLine: { show: false }, realtime: false,
     areaSelectStyle: { width: 16, color: colour("accent"), opacity: 0.2, borderColor: colour("accent"), borderWidth: 1 },
   };
 }
 
 // Readable where lines run across them.
-function ticks() {
-  return { color: colour("ink"), fontSize: 11, textBorderColor: colour("surface"), textBorderWidth: 3 };
+function label() {
+  return { color: colour("ink"), fontSize: 11, textBorderColor: colour("surface"), textBorderWidth: 3, hideOverlap: true };
 }
 
-function hyper(name, trials) {
-  const values = trials.map((trial) => trial.config[name]).filter((value) => value !== undefined);
-  if (!values.every((value) => typeof value === "number")) return { name: words(name), type: "category", data: [...new Set(values.map(String))].sort() };
-  const low = Math.min(...values), high = Math.max(...values);
-  return low > 0 && high / low > LOG_SPREAD ? { name: words(name), type: "log", logBase: 10, min: low, max: high, axisLabel: { ...ticks(), formatter: (value) => Number(value.toPrecision(2)).toString() } }
-    : { name: words(name), type: "value", scale: true };
-}
-
-function line(view, stratum, trial, names) {
-  const spot = best(view, trial, stratum);
-  if (!spot) return null;
+function line(axes, trial) {
   const order = trial.rank ?? 1e9;
   return {
-    value: [...names.map((name) => trial.config[name] ?? "-"), spot.x, spot.y], trial: trial.id, order,
-    lineStyle: { color: rankColour(trial.rank), opacity: order === 0 ? 0.95 : order <= 2 ? 0.55 : 0.28, width: order === 0 ? 2.2 : 1.1 },
-    facts: [["method", trial.config.method ?? ""], ["with", inShort(trial.config)], ["best at epoch", String(spot.epoch)], ["front rank", trial.rank === null ? "not feasible" : String(trial.rank)]],
+    value: axes.map((axis) => axis.place(axis.value(trial))), trial: trial.id, order,
+    lineStyle: { color: rankColour(trial.rank), opacity: order === 0 ? 0.95 : order <= 2 ? 0.6 : 0.4, width: order === 0 ? 2.2 : 1.2 },
+    facts: [["method", trial.config.method ?? ""], ["with", inShort(trial.config)], ["best at epoch", trial.best === null ? "none is feasible" : String(trial.best)],
+      ["front", rankInWords(trial.rank)], ...axes.slice(-2).map((axis) => [axis.name, number(axis.value(trial))])],
   };
 }

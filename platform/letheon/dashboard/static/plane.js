@@ -1,25 +1,27 @@
 // The plane of forgetting and utility: every checkpoint, every trial's path, the front, the target and retain models.
 
-import { axis, chart, GRID, guide, guides, tip } from "./chart.js";
+import { axis, chart, GRID, guide, guides, insideOf, tip } from "./chart.js";
 import { number, percent } from "./format.js";
-import { colour, methodColours } from "./palette.js";
-import { byStratum, inShort, methodsOf, outcome, path } from "./trials.js";
+import { colour, marksOf } from "./palette.js";
+import { chosen, inShort, outcome, path } from "./trials.js";
 
 const STAR = "path://M0,-10 L2.6,-3.4 9.5,-3.1 4.1,1.3 5.9,8.1 0,4.2 -5.9,8.1 -4.1,1.3 -9.5,-3.1 -2.6,-3.4 Z";
 const CROSS = "path://M-5,-3.4 L-3.4,-5 0,-1.6 3.4,-5 5,-3.4 1.6,0 5,3.4 3.4,5 0,1.6 -3.4,5 -5,3.4 -1.6,0 Z";
 const FORGOTTEN = Math.log10(0.05);
+const MANY = 200;
 const P_VALUES = ["log10_forget_quality", "log10_loss_quality"];
 
 // `events`: {hover(trial id or null), open(trial id)}.
 export function plane(events) {
-  const picture = chart("tall", "Checkpoints in the plane of forgetting and utility");
+  const picture = chart("tall", "front", "Checkpoints in the plane of forgetting and utility");
   let shown = null;
   picture.follow(events);
   return {
     host: picture.host,
-    // `state`: {view, stratum key, hidden methods, kept trial ids or null, paths: bool, near: bool, focus}
+    // `state`: {view, stratum key, hidden methods, kept trial ids or null, paths: bool, near: bool, focus}, and `tones`, a colour
+    // by trial, where methods are not what must be told apart
     update(state) {
-      shown = prepare(state);
+      shown = { ...prepare(state), label: insideOf(picture) };
       picture.describe(sentence(shown));
       picture.draw(() => options(shown));
     },
@@ -33,9 +35,12 @@ export function plane(events) {
 
 function prepare(state) {
   const stratum = state.view.strata.find((one) => one.key === state.stratum) ?? null;
-  const trials = byStratum(state.view, state.stratum)
-    .filter((trial) => !state.hidden.has(trial.config.method) && (!state.kept || state.kept.has(trial.id)));
-  return { ...state, stratum, trials, colours: methodColours(methodsOf(state.view)) };
+  const marks = marksOf(state.view), methods = new Map(state.view.trials.map((one) => [one.id, one.config.method ?? ""]));
+  const look = (trial) => {
+    const mark = marks.get(methods.get(trial));
+    return state.tones ? { ...mark, colour: state.tones.get(trial) ?? colour("faint") } : mark;
+  };
+  return { ...state, stratum, trials: chosen(state), marks, look };
 }
 
 function sentence(shown) {
@@ -70,24 +75,25 @@ function near(shown) {
 }
 
 function paths(shown) {
+  const dashed = shown.trials.length <= MANY;
   const data = !shown.paths ? [] : shown.trials.map((trial) => ({
     coords: path(shown.view, trial).map((spot) => [spot.x, spot.y]),
-    lineStyle: { color: shown.colours.get(trial.config.method ?? "") },
+    lineStyle: { color: shown.look(trial.id).colour, type: dashed ? shown.look(trial.id).dash : "solid" },
   })).filter((one) => one.coords.length > 1);
-  const opacity = Math.max(0.07, Math.min(0.35, 14 / Math.max(1, data.length)));
+  const opacity = shown.tones ? 0.9 : Math.max(0.07, Math.min(0.35, 14 / Math.max(1, data.length)));
   return { id: "paths", type: "lines", coordinateSystem: "cartesian2d", polyline: true, silent: true, z: 1, data, lineStyle: { width: 1.1, opacity } };
 }
 
 // A series a method: what is not on the front, small and pale.
 function checkpoints(shown) {
   const front = new Set(shown.stratum.points.map((point) => `${point.trial}@${point.epoch}`));
-  const size = shown.trials.length > 200 ? 4 : 6;
-  return [...shown.colours].map(([method, tone]) => ({
-    id: `checkpoints-${method}`, type: "scatter", z: 2, symbolSize: size, itemStyle: { color: tone, opacity: 0.5 },
+  const size = shown.trials.length > MANY ? 4 : 6;
+  return [...shown.marks].map(([method, mark]) => ({
+    id: `checkpoints-${method}`, type: "scatter", z: 2, symbol: mark.symbol, symbolSize: size, itemStyle: { opacity: 0.5 },
     tooltip: { formatter: (item) => describe(shown, item.data) },
     data: shown.trials.filter((trial) => (trial.config.method ?? "") === method).flatMap((trial) =>
       path(shown.view, trial).filter((spot) => spot.epoch > 0 && !front.has(`${trial.id}@${spot.epoch}`))
-        .map((spot) => ({ value: [spot.x, spot.y], trial: trial.id, epoch: spot.epoch }))),
+        .map((spot) => ({ value: [spot.x, spot.y], trial: trial.id, epoch: spot.epoch, itemStyle: { color: shown.look(trial.id).colour } }))),
   }));
 }
 
@@ -97,7 +103,7 @@ function ends(shown) {
     const last = path(shown.view, trial).at(-1);
     return last && last.epoch > 0 ? [{ value: [last.x, last.y], trial: trial.id, epoch: last.epoch }] : [];
   });
-  const size = shown.trials.length > 200 ? 6 : 9;
+  const size = shown.trials.length > MANY ? 6 : 9;
   return { id: "ends", type: "scatter", z: 3, symbol: CROSS, symbolSize: size, data, itemStyle: { color: colour("muted"), opacity: 0.75 },
     tooltip: { formatter: (item) => describe(shown, item.data) } };
 }
@@ -107,7 +113,7 @@ function regions(shown) {
   const [x] = shown.view.objectives, floor = shown.stratum.utility_floor;
   const lines = [], areas = [];
   if (P_VALUES.includes(x.metric)) {
-    lines.push(guide({ xAxis: FORGOTTEN }, "p > 0.05", "good"));
+    lines.push(guide({ xAxis: FORGOTTEN }, "p > 0.05", "good", "insideStartBottom"));
     areas.push([{ xAxis: FORGOTTEN, itemStyle: { color: colour("good"), opacity: 0.06 } }, { xAxis: "max" }]);
   }
   if (Number.isFinite(floor)) lines.push({ ...guide({ yAxis: floor }, "utility floor", "bad"), label: { formatter: "utility floor", position: "insideStartTop", color: colour("muted"), fontSize: 11.5 } });
@@ -131,35 +137,35 @@ function sorted(shown) {
   return shown.stratum.points.map((point) => [point.metrics[x.metric], point.metrics[y.metric]]).sort((a, b) => sign * (a[0] - b[0]));
 }
 
+// The label of the knee has a series of its own: being larger it comes first, and others give way.
 function fronts(shown) {
   const [x, y] = shown.view.objectives, [trial, epoch] = shown.stratum.knee ?? [];
-  const methods = new Map(shown.view.trials.map((one) => [one.id, one.config.method ?? ""]));
   const data = shown.stratum.points.map((point) => {
-    const knee = point.trial === trial && point.epoch === epoch;
+    const mark = shown.look(point.trial), knee = point.trial === trial && point.epoch === epoch;
     return {
-      value: [point.metrics[x.metric], point.metrics[y.metric]], trial: point.trial, epoch: point.epoch, front: true,
-      itemStyle: { color: shown.colours.get(methods.get(point.trial)) },
-      label: { formatter: `${point.trial}@${point.epoch}${knee ? "  knee" : ""}`, fontWeight: knee ? 700 : 400 },
+      value: [point.metrics[x.metric], point.metrics[y.metric]], trial: point.trial, epoch: point.epoch, symbol: mark.symbol,
+      itemStyle: { color: mark.colour }, label: { show: !knee, formatter: `${point.trial}@${point.epoch}` },
     };
   });
   const ring = data.filter((one) => one.trial === trial && one.epoch === epoch);
+  const label = { show: true, position: "top", color: colour("ink"), fontSize: 11, textBorderColor: colour("surface"), textBorderWidth: 3 };
   return [
     { id: "front", type: "scatter", z: 7, symbolSize: 12, data, itemStyle: { borderColor: colour("surface"), borderWidth: 1.5 },
-      label: { show: true, position: "top", color: colour("ink"), fontSize: 11 }, labelLayout: { hideOverlap: true },
-      tooltip: { formatter: (item) => describe(shown, item.data) } },
-    { id: "knee", type: "scatter", z: 5, symbolSize: 22, silent: true, data: ring.map((one) => one.value),
-      itemStyle: { color: "transparent", borderColor: colour("ink"), borderWidth: 1.6 } },
+      label, labelLayout: shown.label, tooltip: { formatter: (item) => describe(shown, item.data) } },
+    { id: "knee", type: "scatter", z: 8, symbolSize: 23, silent: true, data: ring.map((one) => one.value),
+      itemStyle: { color: "transparent", borderColor: colour("ink"), borderWidth: 1.6 },
+      label: { ...label, fontWeight: 700, formatter: `${trial}@${epoch}  knee` }, labelLayout: shown.label },
   ];
 }
 
 // The front of means over seeds, each with its interval in both directions.
 function means(shown) {
   const [x, y] = shown.view.objectives, points = shown.view.means[shown.stratum.key] ?? [];
-  const data = points.map((point) => ({ value: [point.metrics[x.metric], point.metrics[y.metric]], point, itemStyle: { borderColor: shown.colours.get(point.config.method ?? "") } }));
+  const data = points.map((point) => ({ value: [point.metrics[x.metric], point.metrics[y.metric]], point, itemStyle: { borderColor: shown.marks.get(point.config.method ?? "").colour } }));
   const bars = points.flatMap((point) => [[x, y], [y, x]].flatMap(([along, across]) => {
     const [low, high] = point.interval[along.metric] ?? [], at = point.metrics[across.metric];
     if (!Number.isFinite(low) || !Number.isFinite(high)) return [];
-    return [{ coords: along === x ? [[low, at], [high, at]] : [[at, low], [at, high]], lineStyle: { color: shown.colours.get(point.config.method ?? "") } }];
+    return [{ coords: along === x ? [[low, at], [high, at]] : [[at, low], [at, high]], lineStyle: { color: shown.marks.get(point.config.method ?? "").colour } }];
   }));
   return [
     { id: "intervals", type: "lines", coordinateSystem: "cartesian2d", silent: true, z: 5, data: bars, lineStyle: { width: 1.4, opacity: 0.9 } },
@@ -174,18 +180,19 @@ export function spread(point, metric) {
   return `${number(point.metrics[metric])} (${number(low)} … ${number(high)})`;
 }
 
+// Hollow and on top: a checkpoint that is where the target or the retain model is hides neither, nor is hidden.
 function models(shown) {
   const mark = (id, spot, symbol, size, name) => ({
-    id, type: "scatter", z: 6, symbol, symbolSize: size, data: spot ? [{ value: spot, name }] : [], itemStyle: { color: colour("ink"), borderColor: colour("surface"), borderWidth: 1.2 },
+    id, type: "scatter", z: 9, symbol, symbolSize: size, data: spot ? [{ value: spot, name }] : [], itemStyle: { color: "transparent", borderColor: colour("ink"), borderWidth: 1.7 },
     tooltip: { formatter: () => tip(name, shown.view.objectives.map((one, i) => [one.short, number(spot[i])])) },
   });
-  return [mark("target", shown.stratum.target, "diamond", 14, "target model"), mark("retain", shown.stratum.retain, STAR, 19, "retain model")];
+  return [mark("target", shown.stratum.target, "diamond", 19, "target model"), mark("retain", shown.stratum.retain, STAR, 24, "retain model")];
 }
 
 // The path of the trial that the pointer is on, here or in the table.
 function focused(shown) {
   const trial = shown.trials.find((one) => one.id === shown.focus);
-  const tone = trial ? shown.colours.get(trial.config.method ?? "") : "transparent";
+  const tone = trial ? shown.look(trial.id).colour : "transparent";
   const spots = trial ? path(shown.view, trial) : [];
   return {
     id: "focus", type: "line", z: 8, silent: true, symbol: "circle", symbolSize: 6, data: spots.map((spot) => ({ value: [spot.x, spot.y], epoch: spot.epoch })),

@@ -1,8 +1,10 @@
 // The list of sweeps: what runs, what ended, how far each forget fraction came.
 
 import { command, el, fill } from "./dom.js";
+import { sweepAddress } from "./address.js";
 import { bar } from "./costs.js";
 import { duration, fraction, moment, percent, plural } from "./format.js";
+import { verdict } from "./verdict.js";
 
 const PERIOD = 3000;
 
@@ -37,10 +39,10 @@ export function sweepsPage(source, place) {
 
 function line(one) {
   return el("article", { class: "card" },
-    el("header", {}, el("h2", {}, el("a", { href: `#/sweeps/${encodeURIComponent(one.key)}` }, one.name)), el("span", { class: `pill ${one.state}` }, one.state)),
+    el("header", {}, el("h2", {}, el("a", { href: sweepAddress(one.key) }, one.name)), el("span", { class: `pill ${one.state}` }, one.state)),
     el("p", { class: "facts", style: { margin: 0 } }, about(one)),
     one.planned && one.state === "running" ? bar([[one.done / one.planned, "accent"]]) : null,
-    one.strata?.length ? el("div", { class: "legend" }, one.strata.map((stratum) => el("span", {}, `forget ${fraction(stratum.key)}: `, verdict(stratum)))) : null,
+    one.strata?.length ? el("div", { class: "legend" }, one.strata.map((stratum) => el("span", {}, el("a", { href: sweepAddress(one.key, stratum.key) }, `forget ${fraction(stratum.key)}`), ": ", verdict(stratum.verdict), " ", front(stratum)))) : null,
     one.detail && one.state !== "finished" ? el("p", { class: "small muted" }, one.detail) : null);
 }
 
@@ -49,16 +51,16 @@ function about(one) {
   return [
     one.study && one.study !== one.name && el("span", {}, one.study),
     one.benchmark && el("span", {}, `${one.benchmark}, ${one.model}`),
-    one.done !== undefined && el("span", {}, el("b", {}, one.planned ? `${one.done} of ${one.planned}` : String(one.done)), " trials", counts && ` (${counts})`),
+    one.done !== undefined && el("span", {}, el("b", {}, one.planned ? `${one.done} of ${one.planned}` : String(one.done)), (one.planned ?? one.done) === 1 ? " trial" : " trials", counts && ` (${counts})`),
     one.seconds !== null && one.seconds !== undefined && el("span", {}, duration(one.seconds)),
     el("span", {}, moment(one.began)),
     one.place === "mlflow" && el("span", {}, "from MLflow"),
   ];
 }
 
-function verdict(stratum) {
+function front(stratum) {
   if (!stratum.points) return "no front yet";
-  return `${plural(stratum.points, "front point")}, ${percent(stratum.share)} of the box, knee ${stratum.knee.join("@")}`;
+  return `${plural(stratum.points, "front point")}, ${percent(stratum.share)} of the possible hypervolume, knee ${stratum.knee.join("@")}`;
 }
 
 function nothing(any) {

@@ -1,56 +1,77 @@
-// The trials as a table: searched, sorted, and a page at a time.
+// The trials as a table: searched, sorted, ticked to be compared, and a page at a time.
 
+import { compareAddress } from "./address.js";
 import { el, fill } from "./dom.js";
-import { duration, number, percent, shown, words } from "./format.js";
-import { best, byStratum, outcome, varied } from "./trials.js";
+import { duration, fraction, number, percent, plural, shown, words } from "./format.js";
+import { best, chosen, outcome, varied } from "./trials.js";
+import { hasVerdicts, verdict } from "./verdict.js";
 
 const PAGE = 40;
 
-// `events`: {hover, href(trial id)}
+// `events`: {hover, href(trial id), changed(): the reader has chosen something that the address keeps}
 export function trialTable(events) {
   const body = el("tbody", {}), head = el("thead", {}), pager = el("div", { class: "pager" }), count = el("span", { class: "muted small", role: "status" });
-  const search = el("input", { type: "search", placeholder: "npo_rt pruned t01 …", "aria-label": "Search trials: every word must occur", oninput: () => { page = 0; draw(); } });
+  const compare = el("span", { class: "small muted" });
+  const search = el("input", { type: "search", placeholder: "npo_rt pruned t01 …", "aria-label": "Search trials of all fractions: every word must occur", oninput: () => { state.search = search.value; page = 0; list(); events.changed(); } });
   const host = el("div", {}, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Trials" }, el("table", {}, head, body)), pager);
-  let sort = { name: "rank", down: false }, page = 0, rows = [], columns = [];
+  let state = null, page = 0, rows = [], columns = [];
+
+  // Without words to search for, the trials of the chosen fraction; with them, those of all fractions.
+  function list() {
+    const wanted = state.search.toLowerCase().split(/\s+/).filter(Boolean), all = wanted.length > 0;
+    const trials = all ? state.view.strata.flatMap((one) => chosen({ ...state, stratum: one.key })) : chosen(state);
+    columns = columnsOf(state.view, trials, all);
+    rows = trials.map((trial) => rowOf(state.view, trial)).filter((row) => wanted.every((word) => row.text.includes(word)));
+    count.textContent = all ? `${plural(rows.length, "trial")} of ${trials.length}, all fractions` : plural(rows.length, "trial");
+    draw();
+  }
 
   function draw() {
-    const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = rows.filter((row) => wanted.every((word) => row.text.includes(word)));
-    const column = columns.find((one) => one.name === sort.name) ?? columns[0];
-    if (column) found.sort((a, b) => compare(a.cells[column.name], b.cells[column.name], sort.down) || (a.id < b.id ? -1 : 1));
-    const pages = Math.max(1, Math.ceil(found.length / PAGE));
+    const column = columns.find((one) => one.name === state.sort.name) ?? columns[0];
+    rows.sort((a, b) => compared(a.cells[column.name], b.cells[column.name], state.sort.down) || (a.id < b.id ? -1 : 1));
+    const pages = Math.max(1, Math.ceil(rows.length / PAGE));
     page = Math.min(page, pages - 1);
-    fill(head, el("tr", {}, columns.map((one) => heading(one))));
-    fill(body, found.slice(page * PAGE, (page + 1) * PAGE).map(line));
-    count.textContent = found.length === rows.length ? `${rows.length} trials` : `${found.length} of ${rows.length} trials`;
+    fill(head, el("tr", {}, columns.map(heading)));
+    fill(body, rows.slice(page * PAGE, (page + 1) * PAGE).map(line));
     fill(pager, pages > 1 && [
       el("button", { type: "button", disabled: page === 0, onclick: () => { page -= 1; draw(); } }, "Previous"), `page ${page + 1} of ${pages}`,
       el("button", { type: "button", disabled: page === pages - 1, onclick: () => { page += 1; draw(); } }, "Next")]);
+    const [one, other] = state.picked;
+    fill(compare, other ? el("a", { href: compareAddress(state.view.key, one, other) }, `Compare ${one} and ${other}`) : one ? `${one} is ticked: tick another to compare` : "Tick two trials to compare them");
   }
 
   function heading(one) {
-    const on = sort.name === one.name;
-    return el("th", { scope: "col", class: one.text ? "text" : null, "aria-sort": on ? (sort.down ? "descending" : "ascending") : "none" },
-      el("button", { type: "button", onclick: () => { sort = { name: one.name, down: on ? !sort.down : Boolean(one.down) }; draw(); } }, one.label));
+    const on = state.sort.name === one.name;
+    const pick = () => { state.sort = { name: one.name, down: on ? !state.sort.down : Boolean(one.down) }; draw(); events.changed(); };
+    return el("th", { scope: "col", class: one.text ? "text" : null, title: one.title, "aria-sort": on ? (state.sort.down ? "descending" : "ascending") : "none" }, el("button", { type: "button", onclick: pick }, one.label));
   }
 
   function line(row) {
     return el("tr", { "data-trial": row.id, onmouseenter: () => events.hover(row.id), onmouseleave: () => events.hover(null) },
-      columns.map((one) => el("td", { class: one.text ? "text" : null }, one.name === "id" ? name(row) : one.name === "outcome" ? el("span", { class: `pill ${row.cells.outcome}` }, row.cells.outcome) : one.show(row.cells[one.name]))));
+      columns.map((one) => el("td", { class: one.text ? "text" : null }, special[one.name]?.(row) ?? one.show?.(row.cells[one.name]))));
+  }
+
+  // Two at most: a third takes the place of the first.
+  function tick(id, on) {
+    state.picked = [...state.picked.filter((one) => one !== id), ...(on ? [id] : [])].slice(-2);
+    draw();
+    [...body.children].find((row) => row.dataset.trial === id)?.querySelector("input").focus();
+    events.changed();
   }
 
   function name(row) {
-    return [el("a", { href: events.href(row.id), onfocus: () => events.hover(row.id), onblur: () => events.hover(null) }, row.id), row.cells.rank === 0 && [" ", el("span", { class: "tag" }, "front")]];
+    const box = el("input", { type: "checkbox", title: "Compare", "aria-label": `Compare ${row.id}`, checked: state.picked.includes(row.id), onchange: (event) => tick(row.id, event.target.checked) });
+    return [box, " ", el("a", { href: events.href(row.id), onfocus: () => events.hover(row.id), onblur: () => events.hover(null) }, row.id), row.cells.rank === 1 && [" ", el("span", { class: "tag" }, "front")]];
   }
 
+  const special = { id: name, best: ({ cells }) => `${cells.best ?? "–"} of ${cells.epochs}`, outcome: ({ cells }) => el("span", { class: `pill ${cells.outcome}` }, cells.outcome), verdict: (row) => verdict(row.verdict) };
+
   return {
-    host, search, count,
-    update(state) {
-      const stratum = state.view.strata.find((one) => one.key === state.stratum);
-      const trials = stratum ? byStratum(state.view, state.stratum).filter((trial) => !state.hidden.has(trial.config.method) && (!state.kept || state.kept.has(trial.id))) : [];
-      columns = columnsOf(state.view, trials);
-      rows = trials.map((trial) => rowOf(state.view, stratum, trial));
-      draw();
+    host, search, count, compare,
+    update(now) {
+      state = now;
+      if (search.value.trim() !== state.search.trim()) search.value = state.search;
+      list();
     },
     focus(trial) {
       body.querySelectorAll("tr").forEach((row) => row.classList.toggle("focus", row.dataset.trial === trial));
@@ -58,33 +79,35 @@ export function trialTable(events) {
   };
 }
 
-function columnsOf(view, trials) {
-  const [x, y] = view.objectives;
+function columnsOf(view, trials, all) {
+  const [x, y] = view.objectives, at = (one) => `${one.label}, at the best epoch`;
   return [
     { name: "id", label: "trial", text: true },
+    ...(all ? [{ name: "stratum", label: "forget", show: fraction }] : []),
     ...varied(trials).map((name) => ({ name: `config.${name}`, label: words(name), text: name === "method", show: shown })),
-    { name: "epochs", label: "epochs", show: shown, down: true },
-    { name: "x", label: `best ${x.short}`, show: number, down: x.better === "max" },
-    { name: "y", label: y.short, show: number, down: y.better === "max" },
-    { name: "ratio", label: "of target", show: (value) => percent(value, 1), down: true },
-    { name: "rank", label: "front rank", show: shown },
+    { name: "best", label: "best epoch", title: "The feasible epoch that dominates the largest area of the plane, as MLflow's best/epoch" },
+    { name: "x", label: x.short, title: at(x), show: number, down: x.better === "max" },
+    { name: "y", label: y.short, title: at(y), show: number, down: y.better === "max" },
+    { name: "ratio", label: "of target", title: "share of the target model's utility, at the best epoch", show: (value) => percent(value, 1), down: true },
+    ...(hasVerdicts(trials) ? [{ name: "verdict", label: "verdict", title: "at the best epoch, without one at the last", text: true }] : []),
+    { name: "rank", label: "front", title: "1: on the front; 2: on the front of the rest; and so on", show: shown },
     { name: "outcome", label: "outcome", text: true },
     { name: "seconds", label: "time", show: duration, down: true },
   ];
 }
 
-function rowOf(view, stratum, trial) {
-  const spot = best(view, trial, stratum), i = spot ? trial.epochs.indexOf(spot.epoch) : -1;
+function rowOf(view, trial) {
+  const spot = best(view, trial), i = spot ? trial.epochs.indexOf(spot.epoch) : -1;
   const cells = {
-    id: trial.id, epochs: trial.epochs.at(-1) ?? 0, x: spot?.x ?? null, y: spot?.y ?? null, ratio: trial.metrics.utility_ratio?.[i] ?? null,
-    rank: trial.rank, outcome: outcome(trial), seconds: trial.seconds,
+    id: trial.id, stratum: trial.stratum, epochs: trial.epochs.at(-1) ?? 0, best: trial.best, x: spot?.x ?? null, y: spot?.y ?? null, ratio: trial.metrics.utility_ratio?.[i] ?? null,
+    rank: trial.rank === null ? null : trial.rank + 1, outcome: outcome(trial), seconds: trial.seconds, verdict: trial.verdict?.name ?? null,
   };
   for (const [name, value] of Object.entries(trial.config)) cells[`config.${name}`] = value;
-  return { id: trial.id, cells, text: [trial.id, ...Object.values(trial.config), cells.outcome, trial.origin ?? "", trial.reason ?? "", trial.rank === 0 ? "front" : ""].join(" ").toLowerCase() };
+  return { id: trial.id, cells, verdict: trial.verdict, text: [trial.id, fraction(trial.stratum), ...Object.values(trial.config), cells.outcome, trial.verdict?.name ?? "", trial.origin ?? "", trial.reason ?? "", trial.rank === 0 ? "front" : ""].join(" ").toLowerCase() };
 }
 
 // What is missing comes last, whichever way the column is sorted.
-function compare(a, b, down) {
+function compared(a, b, down) {
   const none = (value) => value === null || value === undefined;
   if (none(a) || none(b)) return none(a) - none(b);
   const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });

@@ -1,25 +1,28 @@
-// One trial: its path, why it went on or was stopped, what its models say, and how to take a checkpoint home.
+// One trial: its trajectory, why it continued or was stopped, what its models say, and how to download a checkpoint.
 
+import { sweepAddress } from "./address.js";
 import { chart, axis, GRID } from "./chart.js";
 import { choice, command, el, fill } from "./dom.js";
-import { fraction, number, percent, shown, words } from "./format.js";
+import { fraction, number, percent, plural, shown, words } from "./format.js";
 import { colour } from "./palette.js";
 import { plane } from "./plane.js";
+import { answers, askedEpochs, references } from "./samples.js";
+import { verdict } from "./verdict.js";
 
 const SHARES = ["utility_ratio", "forget_rouge", "retain_rouge", "forget_probability", "extraction_strength"];
 
-export function trialPage(source, key, id, place, crumbs) {
+// `place`: {main, crumbs}.
+export function trialPage(source, key, id, place) {
   let over = false;
   async function look() {
     try {
       const [view, trial] = await Promise.all([source.sweep(key), source.trial(key, id)]);
       if (over) return;
-      const home = `#/sweeps/${encodeURIComponent(key)}`;
-      fill(crumbs, el("a", { href: home }, view.name), el("span", {}, "›"), el("span", {}, id));
+      fill(place.crumbs, el("a", { href: sweepAddress(key, trial.stratum) }, view.name), el("span", {}, "›"), el("span", {}, id));
       document.title = `${id} · ${view.name} · Letheon`;
-      draw(place, view, trial);
+      draw(place.main, view, trial);
     } catch (error) {
-      if (!over) fill(place, el("div", { class: "banner fail", role: "alert" }, error.message));
+      if (!over) fill(place.main, el("div", { class: "banner fail", role: "alert" }, error.message));
     }
   }
   const stop = source.watch(key, look);
@@ -27,20 +30,21 @@ export function trialPage(source, key, id, place, crumbs) {
 }
 
 function draw(place, view, trial) {
-  const picture = plane({ hover: () => {}, open: () => {} }), lines = chart("middle", `Metrics of ${trial.id} over its epochs`);
+  const picture = plane({ hover: () => {}, open: () => {} }), lines = chart("middle", "metrics", `Metrics of ${trial.id} over its epochs`);
   const titled = (width, title, ...content) => el("section", { class: `card ${width}` }, el("h2", {}, title), ...content);
+  const best = view.trials.find((one) => one.id === trial.id);
   const state = { view, stratum: trial.stratum, hidden: new Set(), kept: new Set([trial.id]), paths: true, near: false, focus: trial.id };
   fill(place,
-    el("div", { class: "head" }, el("h1", {}, trial.id), el("span", { class: `pill ${trial.outcome ?? "running"}` }, trial.outcome ?? "running"), trial.on_front.length > 0 && el("span", { class: "tag" }, "on the front")),
+    el("div", { class: "head" }, el("h1", {}, trial.id), el("span", { class: `pill ${trial.outcome ?? "running"}` }, trial.outcome ?? "running"), trial.on_front.length > 0 && el("span", { class: "tag" }, "on the front"), verdict(best?.verdict)),
     el("p", { class: "facts" }, el("span", {}, `forget ${fraction(trial.stratum)}`), el("span", {}, trial.title), trial.origin && el("span", {}, `chosen by: ${trial.origin}`)),
     el("div", { class: "grid" },
-      titled("w8", "Its way through the plane", picture.host),
-      titled("w4", "In words", el("p", {}, trial.summary), trial.why_not.map((line) => el("p", { class: "small" }, line)), home(view, trial)),
-      titled("w6", "Over the epochs", lines.host), titled("w6", "Verdicts", decisions(trial)),
-      titled("w12", "What the model says", said(trial)),
+      titled("w8", "Trajectory", picture.host),
+      titled("w4", "Summary", el("p", {}, trial.summary), trial.why_not.map((line) => el("p", { class: "small" }, line)), home(view, trial)),
+      titled("w6", "Over the epochs", lines.host), titled("w6", "Decisions", decisions(trial)),
+      titled("w12", "What the model says", said(trial, best?.best)),
       Object.keys(trial.audits).length > 0 && titled("w12", "Under attack", audits(view, trial)),
       titled("w4", "Configuration", el("dl", {}, Object.entries(trial.config).flatMap(([name, value]) => [el("dt", {}, words(name)), el("dd", {}, shown(value))]))),
-      titled("w8", "Every metric", el("details", { open: Object.keys(trial.metrics.values).length < 16 }, el("summary", {}, `${Object.keys(trial.metrics.values).length} metrics by epoch`), metricTable(trial)))));
+      titled("w8", "Every metric", el("details", { open: Object.keys(trial.metrics.values).length < 16 }, el("summary", {}, `${plural(Object.keys(trial.metrics.values).length, "metric")} by epoch`), metricTable(trial)))));
   picture.update(state);
   lines.draw(() => shares(trial));
 }
@@ -48,7 +52,7 @@ function draw(place, view, trial) {
 function home(view, trial) {
   if (!trial.pull.length) return el("div", {}, el("p", { class: "small muted" }, "Only checkpoints on the front are kept, so none of this trial can be pulled."), command(trial.explain));
   const when = view.state === "finished" ? null : el("p", { class: "small muted" }, "Can be pulled when the sweep has ended:");
-  return el("div", {}, el("h3", {}, "Take it home"), when, trial.pull.map((one) => command(one.command)));
+  return el("div", {}, el("h3", {}, "Download"), when, trial.pull.map((one) => command(one.command)));
 }
 
 function shares(trial) {
@@ -58,34 +62,25 @@ function shares(trial) {
     grid: { ...GRID, left: 50, top: 34 }, legend: { top: 0, textStyle: { color: colour("muted"), fontSize: 11.5 }, icon: "roundRect", itemHeight: 4, itemWidth: 16 },
     tooltip: { trigger: "axis", confine: true, backgroundColor: colour("surface"), borderColor: colour("line"), textStyle: { color: colour("ink") }, valueFormatter: (value) => number(value) },
     xAxis: axis("epoch", { minInterval: 1, min: 0, max: Math.max(1, epochs.at(-1)), splitLine: { show: false } }), yAxis: axis("", { min: 0, max: (top) => Math.max(1, top.max) }),
-    series: names.map((name, i) => ({ name: words(name), type: "line", symbolSize: 5, data: epochs.map((epoch, at) => [epoch, values[name][at]]), lineStyle: { width: 2, color: colour(`method-${i}`) }, itemStyle: { color: colour(`method-${i}`) } })),
+    series: names.map((name, i) => ({ name: words(name), type: "line", symbolSize: 5, data: epochs.map((epoch, at) => [epoch, values[name][at]]), lineStyle: { width: 2, color: colour(`series-${i}`) }, itemStyle: { color: colour(`series-${i}`) } })),
   };
 }
 
 function decisions(trial) {
-  if (!trial.decisions.length) return el("p", { class: "muted" }, "No report yet: the trial is in its first epoch or waits to run.");
-  return el("ol", { class: "verdicts" }, trial.decisions.map((one) => el("li", {}, el("span", {}, `epoch ${one.epoch}`), el("span", {}, one.action === "stop" ? el("b", {}, "stopped") : "went on", `; ${one.reason}`))));
+  if (!trial.decisions.length) return el("p", { class: "muted" }, "No report yet: the trial is in its first epoch or waiting to run.");
+  return el("ol", { class: "verdicts" }, trial.decisions.map((one) => el("li", {}, el("span", {}, `epoch ${one.epoch}`), el("span", {}, verdict(trial.verdicts[one.epoch]), " ", one.text))));
 }
 
-// -- what the models say
-
-function said(trial) {
-  const epochs = Object.keys(trial.samples).map(Number).sort((a, b) => a - b), after = epochs.filter((epoch) => epoch > 0);
-  if (!after.length) return el("p", { class: "muted" }, "No generations were recorded for this trial.");
-  const best = trial.on_front.filter((epoch) => after.includes(epoch)).at(-1) ?? after.at(-1);
+function said(trial, best) {
+  const { epochs, first } = askedEpochs(trial, best);
+  if (!epochs.length) return el("p", { class: "muted" }, "No generations were recorded for this trial.");
   const list = el("ul", { class: "said" });
-  const show = (epoch) => fill(list, answers(trial.samples["0"] ?? [], trial.samples[String(epoch)] ?? [], epoch));
-  show(best);
-  return el("div", {}, choice("Epoch", after.map((epoch) => [epoch, String(epoch)]), best, show), el("p", { class: "small muted" }, "Questions about what must be forgotten, and about what must stay; the target model before, this trial after the chosen epoch."), list);
-}
-
-function answers(before, after, epoch) {
-  const known = new Map(before.map((one) => [`${one.set} ${one.prompt}`, one.generated]));
-  return after.map((one) => el("li", {},
-    el("div", { class: "ask" }, one.set && [el("span", { class: `pill ${one.set === "forget" ? "failed" : "finished"}` }, one.set === "forget" ? "must be forgotten" : words(one.set)), " "], one.prompt),
-    el("blockquote", {}, el("small", {}, "target model"), known.get(`${one.set} ${one.prompt}`) ?? "–"),
-    el("blockquote", { class: "after" }, el("small", {}, `after epoch ${epoch}`), one.generated || "(nothing)"),
-    el("div", { class: "true" }, `true answer: ${one.answer}`)));
+  const show = (epoch) => {
+    const asked = trial.samples[String(epoch)] ?? [];
+    fill(list, answers(asked, [...references(trial), { name: ["after epoch ", epoch, " ", verdict(trial.verdicts[epoch])], texts: asked, after: true }]));
+  };
+  show(first);
+  return el("div", {}, choice("Epoch", epochs.map((epoch) => [epoch, String(epoch)]), first, show), el("p", { class: "small muted" }, "Questions about what must be forgotten, and about what must be kept: the target model before unlearning, the retain model, which never saw what must be forgotten, and this trial after the chosen epoch."), list);
 }
 
 function audits(view, trial) {

@@ -8,10 +8,6 @@ export function byStratum(view, key) {
   return view.trials.filter((trial) => trial.stratum === key);
 }
 
-export function methodsOf(view) {
-  return [...new Set(view.trials.map((trial) => trial.config.method ?? ""))].sort();
-}
-
 // Hyper-parameters in which the trials differ, the method first.
 export function varied(trials) {
   const names = [...new Set(trials.flatMap((trial) => Object.keys(trial.config)))];
@@ -34,23 +30,22 @@ export function path(view, trial) {
     .filter((spot) => Number.isFinite(spot.x) && Number.isFinite(spot.y));
 }
 
-// The best of a trial's checkpoints: on the front if any is, else the one with the largest share of both objectives.
-export function best(view, trial, stratum) {
-  const spots = path(view, trial).filter((spot) => spot.epoch > 0);
-  const on = new Set(stratum.points.filter((point) => point.trial === trial.id).map((point) => point.epoch));
-  const candidates = spots.some((spot) => on.has(spot.epoch)) ? spots.filter((spot) => on.has(spot.epoch)) : spots;
-  return candidates.reduce((a, b) => (a && worth(view, stratum, a) >= worth(view, stratum, b) ? a : b), null);
+// Where a trial's best checkpoint is, {x, y, epoch}: the server chose it, by the rule that MLflow has; null without one.
+export function best(view, trial) {
+  return path(view, trial).find((spot) => spot.epoch === trial.best) ?? null;
 }
 
-function worth(view, stratum, spot) {
-  const [x, y] = view.objectives.map((one) => (one.better === "min" ? -1 : 1));
-  const floor = stratum.utility_floor;
-  const feasible = floor === null || y * spot.y >= y * floor;
-  return (feasible ? 1e6 : 0) + x * spot.x + 10 * y * spot.y;
+// Those that are shown: of the chosen fraction, of methods that are not hidden, inside the marked ranges.
+export function chosen(state) {
+  return byStratum(state.view, state.stratum)
+    .filter((trial) => !state.hidden.has(trial.config.method ?? "") && (!state.kept || state.kept.has(trial.id)));
 }
-
-export const OUTCOMES = ["running", "completed", "pruned", "collapsed", "stopped", "failed"];
 
 export function outcome(trial) {
   return trial.outcome ?? "running";
+}
+
+// Fronts are counted from 1: the first is the front itself.
+export function rankInWords(rank) {
+  return rank === null || rank === undefined ? "not feasible" : rank === 0 ? "on the front" : `${rank + 1}`;
 }

@@ -1,0 +1,31 @@
+// What models say: a question, the answer of each model beside the others, the true answer.
+
+import { el } from "./dom.js";
+import { words } from "./format.js";
+
+const keyOf = (one) => `${one.set} ${one.prompt}`;
+
+// `asked`: [{set, prompt, answer}]; `columns`: [{name: [text or element, …], texts, after, tone}], of which those marked `after` are the models in question.
+export function answers(asked, columns) {
+  const known = columns.map((column) => ({ ...column, texts: new Map(column.texts.map((one) => [keyOf(one), one.generated])) }));
+  return asked.map((one) => el("li", { style: { "--models": columns.length } },
+    el("div", { class: "ask" }, one.set && [el("span", { class: `pill ${one.set === "forget" ? "failed" : "finished"}` }, one.set === "forget" ? "must be forgotten" : words(one.set)), " "], one.prompt),
+    known.map((column) => el("blockquote", { class: column.after ? "after" : null, style: column.tone ? { borderLeftColor: column.tone } : null }, el("small", {}, column.name.map((part) => part?.cloneNode?.(true) ?? part)), said(column.texts.get(keyOf(one))))),
+    el("div", { class: "true" }, `true answer: ${one.answer}`)));
+}
+
+function said(text) {
+  return text === undefined ? "–" : text || "(nothing)";
+}
+
+// The columns that every trial of a fraction has.
+export function references(trial) {
+  const retain = trial.retain_samples;
+  return [{ name: ["target model"], texts: trial.samples["0"] ?? [] }, ...(retain.length ? [{ name: ["retain model"], texts: retain }] : [])];
+}
+
+// Epochs after which the trial was asked, and the one to show first: its best, its last on the front, or its last.
+export function askedEpochs(trial, best) {
+  const epochs = Object.keys(trial.samples).map(Number).filter((epoch) => epoch > 0).sort((a, b) => a - b);
+  return { epochs, first: epochs.includes(best) ? best : trial.on_front.filter((epoch) => epochs.includes(epoch)).at(-1) ?? epochs.at(-1) };
+}
