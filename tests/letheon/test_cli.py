@@ -217,6 +217,7 @@ def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> Non
     (folder / "spec.yaml").write_text(dump_spec(load_spec("quickstart", ["budget.trials=2"])))
     journal = Journal(folder / "journal.jsonl")
     journal.append("sweep", state="running")
+    assert run("front", "early", "--root", str(root)).stdout.strip() == "nothing was measured: no trial has started"
     config = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4}
     journal.append("trial", trial="t000", stratum="0.1", config=config, baseline=metrics(0.8, -15.0))
     journal.append("sweep", state="interrupted")
