@@ -18,8 +18,9 @@ POINTS = st.fixed_dictionaries(
 )
 
 
-def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, **more: str) -> dict[str, str]:
-    return {
+def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, rows: str = "") -> dict[str, str]:
+    more = {"letheon.forget_digest": rows} if rows else {}
+    return more | {
         "letheon.sweep_run": sweep,
         "letheon.sweep": sweep,
         "letheon.trial": "t001",
@@ -27,7 +28,6 @@ def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, 
         "letheon.verdict": verdict,
         "letheon.height_x": str(x),
         "letheon.height_y": str(y),
-        **more,
     }
 
 
@@ -46,8 +46,8 @@ def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, 
         ("knee", {"letheon.sweep_run": "old"}, of("b", "not forgotten"), "moved"),  # from before there were verdicts
         (
             "knee",
-            of("a", **{"letheon.forget_digest": "1"}),
-            of("b", y=1.0, **{"letheon.forget_digest": "2"}),
+            of("a", rows="1"),
+            of("b", y=1.0, rows="2"),
             "other data",
         ),
     ],

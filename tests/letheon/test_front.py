@@ -314,7 +314,7 @@ def test_what_can_be_told_from_the_retain_model_is_not_on_the_front_whatever_its
     shouted = {"forget_quality": 0.7, "repetition_excess": 0.96, "loss_shift": 1.0, "privleak": 217.0}
     known = {"forget_quality": 0.7, "loss_shift": -0.9, "privleak": -80.0}
     sensible = {"forget_quality": 0.1, "loss_shift": 0.1, "privleak": -11.0, "repetition_excess": 0.1}
-    journal = [
+    journal: list[Row] = [
         {"kind": "trial", "trial": "t000", "stratum": "0.2", "config": {"method": "npo"}, "baseline": TARGET},
         *(
             {"kind": "report", "trial": "t000", "epoch": epoch, "metrics": with_objectives(metrics, utility)}
