@@ -235,6 +235,18 @@ def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> Non
     assert (found["counts"], found["trials"][0]["state"]) == ({"interrupted": 1}, "interrupted")
 
 
+def test_an_interruption_before_anything_was_measured_says_so(tmp_path: Path) -> None:
+    from letheon.cli.tables import outcome_lines
+    from letheon.ending import Outcome
+
+    def said(points: list[dict[str, object]]) -> str:
+        front = {"strata": {"0.1": {"points": points, "knee": None, "least_violating": []}}}
+        return list(outcome_lines(Outcome("x", tmp_path, "interrupted", front, None, None, 65.0, ""), ""))[-1]
+
+    assert "interrupted after 1 min 5 s, before anything was measured; continue with: " in said([])
+    assert "interrupted after 1 min 5 s; continue with: " in said([{"trial": "t000"}])
+
+
 def test_one_is_singular(root: Path) -> None:
     said = run("status", "done", "--root", str(root)).stdout
     assert "1 point on the front" in said and "1 epoch, " in said
