@@ -6,6 +6,7 @@ Nothing here knows a single test. Ray is started once, since that costs seconds,
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+# What a shell has started in the background ignores Ctrl-C, and so do its children; tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline per example: on a busy machine the first call pays for imports, which says nothing about the property.
 settings.register_profile("letheon", deadline=None, max_examples=60, print_blob=True)

@@ -101,7 +101,8 @@ def test_a_token_is_sent_from_wherever_it_is(
     file.parent.mkdir()
     (file if place == "home" else tmp_path / "token").write_text(token)
     variables = {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), "RAY_AUTH_TOKEN": token}
-    environment = {**os.environ, "HOME": str(tmp_path), **{k: v for k, v in variables.items() if k == place}}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
+    environment |= {"HOME": str(tmp_path), **{name: value for name, value in variables.items() if name == place}}
     code = "import sys; from letheon.remote import Jobs; Jobs(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, address], env=environment, check=True, cwd=ROOT / "platform")
     assert set(seen) == {f"Bearer {token}" if place else None}
