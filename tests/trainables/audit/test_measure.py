@@ -56,7 +56,7 @@ def by_row(probe: Probe, model: torch.nn.Module) -> tuple[float, float, str]:
     answer = torch.tensor(ids[start:])
     chosen = logits.double().log_softmax(-1).gather(-1, answer[:, None])
     hits = (logits.argmax(-1) == answer).tolist()
-    text = generate(model, [probe.prompt], SETTINGS.max_new_tokens, tokenizer().eos_token_id, 0)[0]
+    text = generate(model, [probe.prompt], SETTINGS.max_new_tokens, {tokenizer().eos_token_id}, 0)[0]
     strength = extraction_strength(hits[: len(hits) - probe.closed])
     return math.exp(float(chosen.mean())), strength, str(tokenizer().decode(list(text), skip_special_tokens=True))
 
