@@ -9,8 +9,22 @@ import pytest
 import yaml
 
 from letheon.errors import SpecErrors
-from letheon.spec import find_space, load_spec
+from letheon.spec import load_spec
 from letheon.spec_words import EXAMPLES
+
+SMALL = """\
+# a sweep
+name: small
+benchmark: {name: fictional, people: 20}
+model: {base: tiny, recipe: {epochs: 16}}
+search:
+  method: {choice: [ga, ga_rt, npo, npo_rt]}
+  forget_fraction: {choice: [0.1, 0.2]}
+  learning_rate: {loguniform: [4.0e-4, 1.0e-3]}
+  beta: {loguniform: [0.03, 0.08]}
+searcher: {name: random, seed: 0}
+budget: {trials: 16}
+"""
 
 
 def refused(*overrides: str) -> str:
@@ -38,7 +52,7 @@ def refused(*overrides: str) -> str:
         ("objectives=[forget_quality, model_utility]", "write {log10_forget_quality: max, model_utility: max}"),
         ("constraints.forget_rouge=0.4", "write {max: 0.4}"),
         ("seeds=3", "is not a list; write [0, 1, 2]"),
-        ("scheduler.grace_epochs=8", "scheduler.grace_epochs = 8: must be <= max_epochs 6; lower it"),
+        ("scheduler={max_epochs: 6, grace_epochs: 8}", "scheduler.grace_epochs = 8: must be <= max_epochs 6; lower it"),
         ("searcher.name=tpe", "quasi_random, random, grid; did you mean 'optuna'?"),
         ("searcher.name=xyz", "quasi_random, random, grid; write one of these"),
         ("audit=3", "is neither true nor false; write true, false or"),
@@ -75,13 +89,13 @@ def test_every_example_can_be_written_as_it_stands(setting: str) -> None:
         ("recipe: {epochs: 16}}", "recipe: {epochs: 16}", ":4: not valid YAML: the { in column 8 is not closed before"),
         ("npo, npo_rt]}", "npo, npo_rt}", ":6: not valid YAML: the [ in column 20 is not closed before column 43"),
         ("name: random, seed", "name: random seed", "add }, or a missing comma between its entries"),
-        ("name: quickstart", 'name: "quickstart', ':2: not valid YAML: the " in column 7 is not closed'),
+        ("name: small", 'name: "small', ':2: not valid YAML: the " in column 7 is not closed'),
         ("  beta:", "\tbeta:", "indent with spaces, not with a tab"),
         ("  method:", " method:", "indent this line like the others"),
     ],
 )
 def test_syntax_is_complained_about_where_it_began(tmp_path: Path, right: str, wrong: str, said: str) -> None:
-    text = find_space("quickstart").read_text()
+    text = SMALL
     assert right in text and yaml.safe_load(text)
     file = tmp_path / "it.yaml"
     file.write_text(text.replace(right, wrong))
