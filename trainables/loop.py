@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -239,7 +240,10 @@ class Trial:
 
 
 def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint must know about itself so that `evaluate` gives its recorded metrics again, anywhere."""
+    """What a checkpoint must know about itself so that `evaluate` gives its recorded metrics again, anywhere.
+
+    `beside`: what the target and the retain model have, measured alike.
+    """
     return {
         "benchmark": config.benchmark.model_dump(mode="json"),
         "forget_fraction": config.hyperparameters.forget_fraction,
@@ -249,4 +253,10 @@ def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
         "hyperparameters": config.hyperparameters.model_dump(mode="json", exclude_none=True),
         "yardstick": baseline["yardstick"],
         "target_utility": baseline["target"]["metrics"]["model_utility"],
+        "beside": {name: _finite(baseline[name]["metrics"]) for name in ("target", "retain")},
     }
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What JSON can hold."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

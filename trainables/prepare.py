@@ -180,10 +180,14 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None, log: Path 
         comparison = compare(evaluation, card["yardstick"], card["target_utility"], settings.guard)
     if log is not None:
         write_json(log, open_unlearning_log(evaluation.details, comparison or evaluation.metrics, split.evaluation))
+    metrics = {**evaluation.metrics, **comparison}
+    seconds = metrics.pop("eval_seconds")
     return {
         "model": str(folder),
         "benchmark": card["benchmark"],
         "forget_fraction": card["forget_fraction"],
-        "metrics": {**evaluation.metrics, **comparison},
+        "metrics": metrics,
+        "beside": card.get("beside", {}),
+        "seconds": seconds,
         "samples": list(evaluation.samples),
     }

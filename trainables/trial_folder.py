@@ -69,7 +69,7 @@ class TrialFolder:
         usable, epochs = self.last_usable_epoch(), self._epochs
         lost = [epoch for epoch in epochs if epoch > usable]
         if lost:
-            print(f"{self.path.name}: epoch {max(lost)} is damaged; going on from epoch {usable}", flush=True)
+            print(f"{self.path.name}: epoch {max(lost)} is damaged; continuing from epoch {usable}", flush=True)
         self.truncate(usable)
         return usable
 

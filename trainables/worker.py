@@ -37,7 +37,7 @@ class MailboxChannel:
 
         allowed = bool(ray.get(self._mailbox.may_run.remote(self._generation, epoch)))
         if allowed and ray.get(self._mailbox.leaving.remote()):
-            raise NodeLeaves(f"before epoch {epoch}: going on elsewhere")
+            raise NodeLeaves(f"before epoch {epoch}: continuing elsewhere")
         return allowed
 
     def report(self, epoch: int, metrics: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
+from letheon.counting import several
 from letheon.records.state import begins
 from trainables.config import Frozen
 
@@ -49,7 +50,8 @@ def reached(budget: BudgetSpec, spent: Spent) -> str | None:
     for name, limit in budget.limits.items():
         used = getattr(spent, name)
         if used >= limit:
-            return f"budget.{name}: {used:g} of {limit:g} {name.replace('_', ' ')} are used"
+            noun = name.replace("_", " ").removesuffix("s")
+            return f"budget.{name}: {used:g} of {several(limit, noun)} {'is' if limit == 1 else 'are'} used"
     return None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from letheon.counting import several
 from letheon.errors import LetheonError
 from trainables.config import WorkersConfig
 
@@ -62,8 +63,9 @@ def shortage(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> st
         return None
     most = {key: max((node.get(key, 0.0) for node in nodes), default=0.0) for key in ("CPU", "GPU")}
     return (
-        f"trial: {workers.workers} workers of {workers.cpus_per_worker:g} CPU and {workers.gpus_per_worker:g} GPU each "
-        f"must fit on {len(nodes)} node(s), the largest has {most['CPU']:g} CPU and {most['GPU']:g} GPU; "
+        f"trial: {several(workers.workers, 'worker')} with {several(workers.cpus_per_worker, 'CPU')} and "
+        f"{several(workers.gpus_per_worker, 'GPU')} each must fit on {several(len(nodes), 'node')}, the largest with "
+        f"{several(most['CPU'], 'CPU')} and {several(most['GPU'], 'GPU')}; "
         "lower trial.workers, trial.cpus_per_worker or trial.gpus_per_worker, or add nodes"
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from letheon.budget import Spent, reached
+from letheon.counting import several
 from letheon.records import Journal, Row, stratum_of
 from letheon.schedulers import Decision, SweepScheduler
 from letheon.searchers import History, searcher_of
@@ -89,7 +90,7 @@ class Conductor:
     def _ending(self) -> str | None:
         limit = reached(self.spec.budget, self.spent())
         if limit is None and self._seed == 0 and self._searcher.propose(self._number, self.history) is None:
-            return f"all {len(self.history.trials)} trials of the search space were started"
+            return f"all {several(len(self.history.trials), 'trial')} of the search space were started"
         return limit
 
     @property
@@ -111,7 +112,7 @@ class Conductor:
             return self._introduce(index, {**brother["config"], "seed": seed}, brother["origin"])
         proposal = self._searcher.propose(self._number, self.history)
         if proposal is None:
-            self.over = f"all {index} trials of the search space were started"
+            self.over = f"all {several(index, 'trial')} of the search space were started"
             return None
         chosen = self._space.hyperparameters(proposal.values, seed).model_dump(mode="json")
         own = {name: value for name, value in chosen.items() if value is not None}
@@ -157,7 +158,7 @@ class Conductor:
     def describe(self) -> str:
         """A line for logs."""
         rule = self.spec.scheduler
-        return f"{rule.name}, rungs {rule.rungs}, {len(self._ends)} trials ended"
+        return f"{rule.name}, rungs {rule.rungs}, {several(len(self._ends), 'trial')} ended"
 
     def _limit(self, trial: str) -> str | None:
         """The limit that this trial's report of now uses up, but for the number of trials: those may finish."""

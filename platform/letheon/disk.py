@@ -58,7 +58,7 @@ def disk_of(folder: Path, name: str, root: Path) -> Iterator[None]:
         if told is None and not is_full(error) and free_bytes(folder) >= LEAST_BYTES:
             raise
         cause = told or next((one for one in causes if isinstance(one, OSError)), error)
-        fix = f"make room and go on: letheon resume {name}{_option(root)}"
+        fix = f"make room and continue: letheon resume {name}{_option(root)}"
         raise DiskFull(
             f"the disk of {_place(cause, folder)} is full ({cause}); nothing that was recorded is lost, {fix}"
         ) from error

@@ -24,7 +24,7 @@ REPORT, PICTURE = "report.html", "front.png"
 @dataclass(frozen=True)
 class Outcome:
     """How a sweep ended. `state`: finished or interrupted; `registration` is None if interrupted. `problem`: what went
-    wrong after the search, for people. `over`: why the search ended."""
+    wrong after the search, for people. `over`: why the search ended. `already`: nothing was left to do."""
 
     name: str
     folder: Path
@@ -36,6 +36,7 @@ class Outcome:
     tracking: str
     problem: str | None = None
     over: str | None = None
+    already: bool = False
 
 
 def _pictures(sweep: Sweep, front: Mapping[str, Any], rows: Sequence[Row], over: str | None) -> dict[str, bytes | str]:

@@ -43,10 +43,31 @@ class SpaceNotFound(SpecErrors):
     exit_code = 4
 
 
+SYNONYMS = {
+    "lr": "learning_rate",
+    "log": "loguniform",
+    "range": "uniform",
+    "categorical": "choice",
+    "sobol": "quasi_random",
+    "tpe": "optuna",
+    "bayes": "surrogate",
+    "hyperband": "asha",
+}
+"""What other tools call it: no spelling would find these."""
+
+
+def close_to(wrong: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that was probably meant."""
+    names = sorted(known)
+    if SYNONYMS.get(wrong.lower()) in names:
+        return SYNONYMS[wrong.lower()]
+    return next(iter(difflib.get_close_matches(wrong.lower(), names, n=1, cutoff=0.6)), None)
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """`did you mean 'npo_rt'?`, or the known names when none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(wrong.lower(), names, n=1, cutoff=0.6)
+    near = close_to(wrong, names)
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"did you mean {near!r}?"
     return f"known: {', '.join(names)}" if names else "none is known"

@@ -1,6 +1,6 @@
 """What a sweep would do, before anything starts: its trials, rungs, slots, memory and what must be prepared first.
 
-Reads the sweep file, the benchmark and the root folder; starts nothing and writes nothing. Does not estimate seconds.
+Reads the sweep file, the benchmark and the root folder; starts nothing and writes nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any, Literal
 
 from letheon.capacity import DoesNotFit, machine, shortage, slots_that_fit
 from letheon.conductor import Conductor
+from letheon.counting import several
 from letheon.gpus import UnknownGpu
+from letheon.plan_time import estimate
 from letheon.records import Row
 from letheon.searchers import LEARNING
 from letheon.simulator import MemoryLedger
 from letheon.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_share
 from letheon.space import stratum, trial_count
-from letheon.spec import SweepSpec
+from letheon.spec import SweepSpec, values_of
 from letheon.synthetic import NAME as SYNTHETIC
 
 
@@ -29,6 +31,8 @@ class Plan:
 
     `trials` are all that are known beforehand: every one (`chosen` is "all"), or, where the searcher learns, those that
     are started before there is anything to learn from ("first"). `count` is null where only epochs or hours limit it.
+    `searched`: hyper-parameters that the file gives more than one value; `fixed`: what the others are in every trial.
+    `notes`: what is allowed, and probably not meant. `audit`: the attacks that end the sweep.
     """
 
     trials: Sequence[Mapping[str, Any]] = ()
@@ -36,10 +40,16 @@ class Plan:
     count: int | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
     searcher: str = ""
+    learns: bool = False
+    searched: Sequence[str] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     strata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rungs: Sequence[int] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
+    time: Mapping[str, Any] = field(default_factory=dict)
     to_prepare: Sequence[Mapping[str, Any]] = ()
+    audit: Sequence[str] = ()
+    notes: Sequence[str] = ()
     errors: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -56,43 +66,80 @@ def make_plan(
 
     `card`: bytes of the smallest GPU of the nodes; asked only if they have any.
     """
-    from letheon.preparation import missing
+    from letheon.preparation import layout
 
-    nodes = [machine()] if nodes is None else nodes
-    spec, sizing, unsized = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
+    nodes, spec_as_given = [machine()] if nodes is None else nodes, spec
+    spec, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
     count = trial_count(spec)
     slots = slots_that_fit(nodes, spec.trial.workers_config)
     slots = slots if count is None else min(slots, count)
     learns = spec.searcher.name in LEARNING
     trials = first_trials(spec, max(slots, 1) if learns or count is None else count)
-    counts = Counter(row["stratum"] for row in trials)
-    refusal = shortage(nodes, spec.trial.workers_config)
+    configs = [row["config"] for row in trials]
+    counts, searched = Counter(row["stratum"] for row in trials), _searched(spec)
+    refusal, auto = shortage(nodes, spec.trial.workers_config), spec_as_given.trial.gpus_per_worker == AUTO
+    resources, prepared = _resources(spec, nodes, slots, count), layout(spec, root)
+    time = estimate(root, prepared.target.key, spec.budget.limits, resources["epochs_at_most"], slots)
     return Plan(
-        trials=[{"trial": row["trial"], "config": row["config"]} for row in trials],
+        trials=[{"trial": row["trial"], "config": config} for row, config in zip(trials, configs, strict=True)],
         chosen="all" if len(trials) == count else "first",
         count=count,
         budget=spec.budget.limits,
         searcher=spec.searcher.name,
-        strata={stratum(f): {"fraction": f, "trials": None if learns else counts[stratum(f)]} for f in spec.fractions},
+        learns=learns,
+        searched=searched,
+        fixed=_fixed(configs, searched),
+        strata={
+            stratum(f): {"fraction": f, "trials": None if learns or count is None else counts[stratum(f)]}
+            for f in spec.fractions
+        },
         rungs=list(spec.scheduler.rungs),
-        resources={**_resources(spec, nodes, slots, count), "memory": sizing and sizing.to_json()},
-        to_prepare=missing(spec, root),
-        errors=[*unsized, *([] if refusal is None else [refusal])],
+        resources={**resources, "memory": sizing and sizing.to_json()},
+        time=time.to_json(),
+        to_prepare=[{"kind": it.kind, "fraction": it.fraction, "key": it.key} for it in prepared.missing],
+        audit=list(spec.audit_config.attacks) if spec.audit else [],
+        notes=[*([] if auto else unknown), *_notes(spec, count)],
+        errors=[*(unknown if auto else []), *([] if refusal is None else [refusal])],
     )
 
 
 def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, Sizing | None, list[str]]:
-    """The sweep file with a number for `auto` (a whole GPU where it has none), its memory if known, and problems."""
+    """The sweep file with a number for `auto` (a whole GPU where it has none); its memory, or why that is unknown."""
     if spec.benchmark.name == SYNTHETIC:
         return spec, None, []
     auto, sizing, problems = spec.trial.gpus_per_worker == AUTO, None, list[str]()
     gpus = 1.0
     try:
-        sizing = size(spec, shape_of(spec, fetch=auto), card())
+        sizing = size(spec, shape_of(spec), card())
         gpus = sizing.gpus if auto else gpus
     except (DoesNotFit, UnknownModel, UnknownGpu) as error:
-        problems = [str(error)] if auto else []
+        problems = [str(error)]
     return (with_share(spec, gpus) if auto else spec), sizing, problems
+
+
+def _searched(spec: SweepSpec) -> list[str]:
+    """What differs between trials: what has a range or several values, and the seed if there are several."""
+    found = [name for name, domain in spec.search.items() if len(values_of(domain)) != 1]
+    return [*found, "seed"] if len(spec.seeds) > 1 else found
+
+
+def _fixed(configs: Sequence[Mapping[str, Any]], searched: Sequence[str]) -> dict[str, Any]:
+    """Of all methods' settings those that no trial changes; a default that differs by method is none of them."""
+    values: dict[str, list[Any]] = {}
+    for config in configs:
+        for name, value in config.items():
+            values.setdefault(name, []).append(value)
+    return {name: them[0] for name, them in values.items() if name not in searched and all(v == them[0] for v in them)}
+
+
+def _notes(spec: SweepSpec, count: int | None) -> list[str]:
+    seeds = len(spec.seeds)
+    if count is None or not count % seeds:
+        return []
+    fewer, more = count - count % seeds, count + seeds - count % seeds
+    fix = f"set budget.trials to {f'{fewer} or ' if fewer else ''}{more}"
+    rest = several(count % seeds, "seed")
+    return [f"budget.trials {count}: is not a multiple of {seeds} seeds, so the last configuration has {rest}; {fix}"]
 
 
 def first_trials(spec: SweepSpec, count: int) -> list[Row]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CODE_VERSION = 1
 """Raise it when the same recipe would give another model than before."""
+EVALUATION_VERSION = 2
+"""Raise it when the same evaluation would say more, or something else, of the same models."""
 
 MADE_BASES = ("tiny", "smollm2")
 MARKER = "prepared.json"
@@ -135,7 +137,7 @@ class _Named:
         spec, workers = self.spec, self.spec.trial.workers_config
         settings = (spec.evaluation.model_dump(mode="json"), spec.benchmark.model_dump(mode="json"))
         facts = (target.key, retain.key, self.data, fraction, self.template, *settings, workers.precision)
-        key = content_key("baseline", *facts)
+        key = content_key("baseline", EVALUATION_VERSION, *facts)
         file = self.models / f"baseline-{fraction:g}-{key}.json"
         job = BaselineJob(
             target=str(target.path),

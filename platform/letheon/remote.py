@@ -115,7 +115,9 @@ class Jobs:
         jobs = self.of(sweep)
         if not jobs:
             known = sorted({(job.metadata or {}).get(SWEEP, "") for job in self._client.list_jobs()} - {""})
-            raise UnknownJob(f"sweep {sweep!r} is no job of this cluster; submitted were: {', '.join(known) or 'none'}")
+            raise UnknownJob(
+                f"sweep {sweep!r} is not a job of this cluster; submitted were: {', '.join(known) or 'none'}"
+            )
         return jobs[-1]
 
     def follow(self, job: str, write: Callable[[str], None]) -> str:

@@ -19,9 +19,9 @@ COMMON = ("seed", "forget_fraction", "batch_size", "warmup_epochs", "weight_deca
 """Hyper-parameters that every method has, and that tell checkpoints of a front apart the least."""
 
 _LABELS: Mapping[str, tuple[str, str]] = {
-    "log10_forget_quality": ("log10 FQ", "log₁₀ forget quality  (KS p-value)"),
+    "log10_forget_quality": ("log10 forget p", "log₁₀ forget quality  (KS p-value)"),
     "forget_quality": ("forget p", "forget quality p"),
-    "log10_loss_quality": ("log10 LQ", "log₁₀ loss quality  (KS p-value)"),
+    "log10_loss_quality": ("log10 loss p", "log₁₀ loss quality  (KS p-value)"),
     "loss_quality": ("loss p", "loss quality p"),
     "model_utility": ("utility", "model utility"),
     "utility_ratio": ("of target", "of the target's"),

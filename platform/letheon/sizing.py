@@ -166,29 +166,39 @@ def _numbers(domain: Any) -> list[int]:
     return [int(value) for value in listed or ends or ()]
 
 
-def shape_of(spec: SweepSpec, fetch: bool = True) -> Shape:
-    """Of the model that is trained, from its configuration; `fetch`: ask the hub for one that is not here.
-
-    Raises UnknownModel.
-    """
+def shape_of(spec: SweepSpec) -> Shape:
+    """Of the model that is trained, from its configuration, for which the hub is asked. Raises UnknownModel."""
     model = spec.model
     source = model.target or model.base
     try:
         if source in KNOWN:
             return Shape.of_file(KNOWN[source])
         folder = local_folder(source)
-        read: Callable[[], str] = (folder / "config.json").read_text if folder.is_dir() else _hub(spec, fetch).read_text
+        read: Callable[[], str] = (folder / "config.json").read_text if folder.is_dir() else _hub(spec).read_text
         return Shape.of_file(json.loads(read()))
     except (OSError, ValueError) as error:
+        why = str(error).strip().partition("\n")[0]  # what follows is advice that does not fit here
         raise UnknownModel(
-            f"trial.gpus_per_worker auto: the size of {source} must follow from its config.json "
-            f"({' '.join(str(error).split())}); write a number"
+            f"{_asked_for(spec)} {source}: its config.json did not load ({why.rstrip('.')}); {_bring(spec)}"
         ) from error
 
 
-def _hub(spec: SweepSpec, fetch: bool) -> Path:
+def _asked_for(spec: SweepSpec) -> str:
+    asks = "trial.gpus_per_worker auto: the size must follow from the model, " * (spec.trial.gpus_per_worker == AUTO)
+    return f"{asks}model.{'base' if spec.model.target is None else 'target'}"
+
+
+def _bring(spec: SweepSpec) -> str:
+    fix = "correct the name, or give the folder of a model"
+    return f"write a number, or {fix}" if spec.trial.gpus_per_worker == AUTO else f"the sweep will need it: {fix}"
+
+
+def _hub(spec: SweepSpec) -> Path:
     """The configuration of a model of the hub. Raises OSError if it cannot be had."""
     from transformers.utils.hub import cached_file
 
+    from trainables.hub_access import hub_or_cache
+
     name, revision = spec.model.base, spec.model.revision
-    return Path(str(cached_file(name, "config.json", revision=revision, local_files_only=not fetch)))
+    with hub_or_cache():
+        return Path(str(cached_file(name, "config.json", revision=revision)))

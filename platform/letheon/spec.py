@@ -14,9 +14,10 @@ import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from letheon.budget import BudgetSpec
-from letheon.errors import SpaceNotFound, SpecErrors, did_you_mean
+from letheon.errors import SpaceNotFound, SpecErrors
 from letheon.objectives import RATIOS
 from letheon.schedulers import SchedulerConfig
+from letheon.shipped import find_space, spaces
 from letheon.yaml_source import read_source
 from trainables.audit import AuditConfig
 from trainables.config import (
@@ -233,32 +234,6 @@ def values_of(domain: Scalar | Choice | Uniform | LogUniform) -> tuple[Scalar, .
     if isinstance(domain, Choice):
         return domain.choice
     return () if isinstance(domain, (Uniform, LogUniform)) else (domain,)
-
-
-def space_folder() -> Path:
-    """Where the sweep files that ship lie: in the package, or (a checkout without links) in the repository."""
-    package = Path(__file__).resolve().parent
-    inside = package / "search_spaces"
-    return inside if inside.is_dir() else package.parent.parent / "search_spaces"
-
-
-def spaces() -> dict[str, Path]:
-    """The shipped sweep files by name."""
-    return {path.stem: path for path in sorted(space_folder().glob("*.yaml"))}
-
-
-def find_space(space: str | Path) -> Path:
-    """A path as it is, or the shipped file of that name. Raises SpaceNotFound naming the nearest."""
-    path = Path(space)
-    if path.is_file():
-        return path
-    shipped = spaces()
-    name = str(space)
-    if name in shipped:
-        return shipped[name]
-    raise SpaceNotFound(
-        [f"{name}: no such file, and no shipped sweep of this name; {did_you_mean(path.stem, shipped)}"]
-    )
 
 
 def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:

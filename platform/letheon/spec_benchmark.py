@@ -45,11 +45,11 @@ def require_data(spec: SweepSpec) -> None:
 
 def _missing_files(benchmark: BenchmarkConfig) -> Iterator[Problem]:
     if benchmark.path is not None and not local_folder(benchmark.path).is_dir():
-        yield Problem(("benchmark", "path"), "is no folder", "give the folder of the files, or null for the hub")
+        yield Problem(("benchmark", "path"), "is not a folder", "give the folder of the files, or null for the hub")
     for option in _FILES:
         path = getattr(benchmark, option)
         if path is not None and not local_folder(path).is_file():
-            yield Problem(("benchmark", option), "is no file", "give the path of a file of JSON lines")
+            yield Problem(("benchmark", option), "is not a file", "give the path of a file of JSON lines")
 
 
 def _fraction_problems(spec: SweepSpec) -> Iterator[Problem]:

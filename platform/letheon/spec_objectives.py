@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from letheon.counting import several
 from letheon.errors import did_you_mean
 from letheon.objectives import RATIOS, UTILITY_FLOOR, Axis, Better, Goals, Limit, is_audit, ordered
 from letheon.spec import SweepSpec
@@ -69,7 +70,7 @@ def objective_problems(spec: SweepSpec) -> Iterator[Problem]:
 
 def _choice_problems(spec: SweepSpec) -> Iterator[Problem]:
     if len(spec.objectives) != _COUNT:
-        rule = f"names {len(spec.objectives)} metric(s), a front has two objectives"
+        rule = f"names {several(len(spec.objectives), 'metric')}, a front has two objectives"
         yield Problem(("objectives",), rule, "name what must be forgotten and what must stay, or leave objectives out")
     for name, better in spec.objectives.items():
         info = metric_info(name)

@@ -8,21 +8,23 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from letheon.errors import SpecErrors, did_you_mean
-from letheon.spec import DOMAIN_KINDS, NAMED_BASES, SweepSpec, local_folder
+from letheon.errors import SpecErrors, close_to, did_you_mean
+from letheon.spec import NAMED_BASES, SweepSpec, local_folder
 from letheon.spec_benchmark import benchmark_problems
 from letheon.spec_objectives import objective_problems
 from letheon.spec_search import search_problems
 from letheon.spec_trial import trial_problems
+from letheon.spec_words import rule_and_fix
 from letheon.synthetic import synthetic_problems
-from letheon.yaml_source import MISSING, KeyPath, Problem, Source, exponent_as_text, get, one_line, show
+from letheon.yaml_source import MISSING, KeyPath, Problem, Source, get, one_line, show
 from trainables.data.template import TEMPLATES
 
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SMALL = (("objectives",), ("constraints",), ("audit",))
 """Sections whose own rules hang on each of their settings."""
@@ -102,7 +104,8 @@ def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
             path = (*path, last)
         rule, fix = _rule_and_fix(dict(detail), path)
         if detail["type"] == "value_error" and get(data, (*path, rule.split()[0])) is not MISSING:
-            path = (*path, rule.split()[0])  # a rule over several fields begins with the one to be changed
+            path = (*path, rule.split()[0])  # a rule over several fields begins with the one to be changed: `low 3: …`
+            rule = rule.partition(": ")[2] or rule
         if path not in seen:
             seen.add(path)
             yield Problem(path, rule, fix)
@@ -117,47 +120,11 @@ def _path_in(data: object, loc: tuple[int | str, ...]) -> KeyPath:
     return path
 
 
-def _rule_and_fix(detail: dict[str, Any], path: KeyPath) -> tuple[str, str]:  # noqa: PLR0911 (one line a kind)
-    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
-    if kind == "value_error":
-        rule, _, fix = str(context["error"]).partition("; ")
+def _rule_and_fix(detail: Mapping[str, Any], path: KeyPath) -> tuple[str, str]:
+    if detail["type"] == "value_error":
+        rule, _, fix = str(detail["ctx"]["error"]).partition("; ")
         return rule, fix or "correct this value"
-    number = exponent_as_text(value)
-    if number is not None and kind != "extra_forbidden":
-        return "YAML reads this as text where a number is meant", f"write {number}"
-    match kind:
-        case "extra_forbidden":
-            return "unknown key", did_you_mean(str(path[-1]), _keys_at(path[:-1]))
-        case "missing" if isinstance(detail["loc"][-1], int):
-            return "has too few values", "give two: [first, second]"
-        case "missing":
-            return "is missing", f"add `{path[-1]}: …`"
-        case "literal_error":
-            options = re.findall(r"'([^']*)'", context["expected"])
-            return f"must be one of {', '.join(options)}", did_you_mean(str(value), options)
-        case "union_tag_not_found":
-            kinds = ", ".join(f"{{{kind}: […]}}" for kind in DOMAIN_KINDS)
-            return "is no domain", f"give one value or exactly one of {kinds}"
-        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[kind]
-            bound = next(iter(context.values()))
-            return f"must be {sign} {bound:g}", f"give a value {sign} {bound:g}"
-        case "too_short" if context.get("actual_length") == 0:
-            return "is an empty list", "list at least one value"
-    rule = str(detail["msg"]).replace("Input should", "must", 1)
-    return rule[0].lower() + rule[1:], _FIXES.get(kind.partition("_")[0], "correct this value")
-
-
-_FIXES = {
-    "float": "write a number such as 0.5 or 1.0e-5, without quotes",
-    "int": "write a whole number, without quotes",
-    "bool": "write a plain value",
-    "string": "write text, in quotes if it looks like a number",
-    "model": "write a mapping of keys",
-    "dict": "write a mapping of keys",
-    "tuple": "write a list in brackets",
-    "too": "give as many values as the rule says",
-}
+    return rule_and_fix(detail, path, _keys_at(path[:-1]) if detail["type"] == "extra_forbidden" else [])
 
 
 def _keys_at(path: KeyPath) -> list[str]:
@@ -208,10 +175,7 @@ def _rules(spec: SweepSpec) -> Iterator[Problem]:
 
 def _model_rules(spec: SweepSpec) -> Iterator[Problem]:
     model = spec.model
-    hint = did_you_mean(model.base, NAMED_BASES)
-    named = model.base in NAMED_BASES or "/" in model.base or local_folder(model.base).is_dir()
-    if not named and hint.startswith("did"):  # a hub model without an owner, such as gpt2, is near to none of them
-        yield Problem(("model", "base"), "is neither a known base nor a folder", hint)
+    yield from _base_rules(model.base)
     if model.template is not None and model.template not in TEMPLATES:
         fix = did_you_mean(model.template, TEMPLATES)
         yield Problem(("model", "template"), f"must be one of {', '.join(TEMPLATES)}, or null", fix)
@@ -219,4 +183,21 @@ def _model_rules(spec: SweepSpec) -> Iterator[Problem]:
     given |= {("retain", f"{fraction:g}"): path for fraction, path in (model.retain or {}).items()}
     for key, folder in given.items():
         if folder is not None and not (local_folder(folder) / "config.json").is_file():
-            yield Problem(("model", *key), "is no folder of a Hugging Face model", "give a folder with a config.json")
+            yield Problem(
+                ("model", *key), "is not a folder of a Hugging Face model", "give a folder with a config.json"
+            )
+
+
+def _base_rules(base: str) -> Iterator[Problem]:
+    """A folder that is there, `owner/name` of the hub, or one of our names; `gpt2`, without an owner, is of the hub."""
+    path: KeyPath = ("model", "base")
+    if base in NAMED_BASES:
+        return
+    if local_folder(base).is_dir():
+        if not (local_folder(base) / "config.json").is_file():
+            yield Problem(path, "is not a folder of a Hugging Face model", "give a folder with a config.json")
+    elif not HUB_ID.fullmatch(base):
+        fix = f"give a folder that exists, a hub id such as owner/name, or one of {', '.join(NAMED_BASES)}"
+        yield Problem(path, "is not a folder", fix)
+    elif "/" not in base and (near := close_to(base, NAMED_BASES)):
+        yield Problem(path, "is neither a known base nor a folder", did_you_mean(near, [near]))

@@ -11,7 +11,8 @@ from letheon.errors import did_you_mean
 from letheon.searchers import LEARNING
 from letheon.space import MAX_COMBINATIONS, combination_count, is_whole
 from letheon.spec import Choice, Domain, LogUniform, SweepSpec, TrialSpec, Uniform, values_of
-from letheon.yaml_source import KeyPath, Problem, exponent_as_text, show
+from letheon.spec_words import rule_and_fix
+from letheon.yaml_source import KeyPath, Problem, exponent_as_text
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS
 
@@ -36,6 +37,8 @@ def _key_problems(spec: SweepSpec) -> Iterator[Problem]:
     for name in spec.search:
         if name == "seed":
             yield Problem(("search", name), "is not searched", "list seeds at the top level: `seeds: [0, 1]`")
+        elif name in ("epochs", "max_epochs"):
+            yield Problem(("search", name), "is not searched: every epoch is a candidate", "set scheduler.max_epochs")
         elif name not in _FIELDS:
             yield Problem(("search", name), "unknown key", did_you_mean(name, _FIELDS))
         elif name in TrialSpec.model_fields and name in spec.trial.model_fields_set:
@@ -111,9 +114,7 @@ def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem
     try:
         TypeAdapter(annotation).validate_python(value, strict=True)
     except ValidationError as error:
-        rule = error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")
-        negative = isinstance(value, (int, float)) and value < 0
-        yield Problem(path, rule, f"did you mean {show(value)[1:]}?" if negative else f"give {name} a valid value")
+        yield Problem(path, *rule_and_fix(error.errors(include_url=False)[0], path, []))
 
 
 def _searcher_problems(spec: SweepSpec) -> Iterator[Problem]:

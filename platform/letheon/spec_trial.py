@@ -30,7 +30,7 @@ def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
     yield from _gpu_rules(spec)
     refusals = spec.trial.refusals
     if refusals is not None and not local_folder(refusals).is_file():
-        yield Problem(("trial", "refusals"), "is no file", "give a text file with a refusal a line, or null")
+        yield Problem(("trial", "refusals"), "is not a file", "give a text file with a refusal a line, or null")
     elif refusals is not None and (chosen := _chosen(spec)) and not any(map(_reads_refusals, chosen)):
         rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
         having = ", ".join(method.name for method in METHODS.values() if _reads_refusals(method))

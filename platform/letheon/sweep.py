@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from letheon.already import finished_already
 from letheon.atomic import write_atomically
 from letheon.capacity import DoesNotFit, machine, shortage
+from letheon.counting import several
 from letheon.disk import disk_of
 from letheon.ending import Outcome, finish, interrupted
 from letheon.errors import LetheonError
@@ -118,7 +120,8 @@ def run_sweep(
 
 
 def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Show, say: Say) -> Outcome:
-    """Go on after any crash: finished trials stay, unfinished ones go on from their last epoch.
+    """Go on after any crash: finished trials stay, unfinished ones go on from their last epoch. A sweep that is
+    finished and recorded stays as it is.
 
     Raises:
         SweepNotFound, SweepChanged, and what `run_sweep` raises.
@@ -126,6 +129,8 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
     sweep = find_sweep(name, root)
     with disk_of(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         require_same_spec(Journal.read(sweep.journal), resolved(sweep.spec), name)
+        if (outcome := finished_already(sweep)) is not None:
+            return outcome
         tracker = tracker_of(sweep)
         tracker.begin_check()
         return _drive(sweep, tracker, address, show, say)
@@ -210,7 +215,7 @@ def _prepare_and_search(sweep: Sweep, room: Room, pool: Pool, journal: Journal, 
     journal.append("sweep", state="running", info={"slots": slots, **facts(sweep, prepared)})
     conductor = conductor_of(sweep, prepared)
     if not conductor().finished:
-        amount = f"{most} trials at most" if most is not None else "trials until the budget is used"
+        amount = f"at most {several(most, 'trial')}" if most is not None else "trials until the budget is used"
         say(f"searching: {amount}, {slots} at a time")
         pool.grow(slots)
         mark("search begins", sweep.logs)
@@ -242,7 +247,7 @@ def _warm_up(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> No
         earlier = warm_rows(sweep, prepared)
         for fields in earlier:
             journal.append("warm", **fields)
-        say(f"warm start: {len(earlier)} trials of {', '.join(names)}")
+        say(f"warm start: {several(len(earlier), 'trial')} of {', '.join(names)}")
 
 
 def _audit(sweep: Sweep, prepared: Prepared, pool: Pool, journal: Journal, say: Say) -> str | None:

@@ -27,6 +27,15 @@ _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"(?=[-+._]*[0-9])[-+]?[0-9_]*\.?[0-9_]*([eE][-+]?[0-9]+)?")
 _EXPONENT = re.compile(r"([-+]?[0-9]+)(\.[0-9]*)?[eE]([-+]?[0-9]+)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BRACKETS = ("{}", "[]")
+_PAIRS = {"flow mapping": "{}", "flow sequence": "[]", "quoted scalar": '""'}
+_SEPARATE = ", or a missing comma between its entries"
+_SYNTAX = {
+    "'\\t'": "indent with spaces, not with a tab",
+    "<stream end>": "close the bracket or the quote that is still open",
+    "<block end>": "indent this line like the others of its section",
+    "mapping values": "put the text in quotes, or begin a new line before the second key",
+}
 _BOOLEANS = yaml.constructor.SafeConstructor.bool_values
 
 
@@ -89,6 +98,12 @@ def show(value: object) -> str:
     """A value in a message: as YAML would show it, without secrets, cut to a readable length."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return _cut(redact(text))
+
+
+def flow(value: object) -> str:
+    """A value as it may be written in a sweep file, on one line: `{choice: [0.1, 0.2]}`."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    return _cut(redact(text.removesuffix("\n").removesuffix("\n...")))
 
 
 def _cut(text: str) -> str:
@@ -190,9 +205,19 @@ class _Reader:
         self.source.problems.append(Problem(path, rule, fix, self.place(line)))
 
     def _syntax_error(self, error: yaml.YAMLError) -> None:
-        mark = getattr(error, "problem_mark", None)
+        """A bracket or a quote that is not closed is reported where it was opened."""
+        mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
         what = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
-        self._refuse(mark.line + 1 if mark else 1, f"not valid YAML ({what})", "correct the syntax here")
+        context = getattr(error, "context", None) or ""
+        if mark is None:
+            self._refuse(1, f"not valid YAML ({what})", "correct the syntax here")
+        elif opened is not None and (sign := next((s for w, s in _PAIRS.items() if w in context), None)):
+            place = f"column {mark.column + 1}" if mark.line == opened.line else f"line {mark.line + 1}"
+            rule = f"not valid YAML: the {sign[0]} in column {opened.column + 1} is not closed before {place}"
+            self._refuse(opened.line + 1, rule, f"add {sign[-1]}{_SEPARATE if sign in _BRACKETS else ''}")
+        else:
+            fix = next((text for found, text in _SYNTAX.items() if found in what), "correct the syntax here")
+            self._refuse(mark.line + 1, f"not valid YAML ({what})", fix)
 
     def _refuse_constructs(self, text: str) -> bool:
         """Report tags, anchors and aliases; true when the document cannot be composed safely at all."""

@@ -31,7 +31,7 @@ def test_a_shortage_names_what_is_asked_what_there_is_and_the_fix() -> None:
     text = shortage([{"CPU": 2}], WorkersConfig(gpus_per_worker=1)) or ""
     assert "1 GPU" in text
     assert "trial.gpus_per_worker" in text
-    assert "2 CPU and 0 GPU" in text
+    assert "2 CPUs and 0 GPUs" in text
 
 
 AUTOSCALER = {

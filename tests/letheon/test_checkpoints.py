@@ -123,7 +123,7 @@ def test_a_pickle_that_calls_itself_safetensors_is_refused(tmp_path: Path) -> No
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(pickle.dumps(list(range(100))))
     write_manifest(tmp_path, "t000", 1, {})
-    with pytest.raises(VerificationError, match="no safetensors"):
+    with pytest.raises(VerificationError, match="not a safetensors"):
         verify(tmp_path / "model", read_manifest(tmp_path / "manifest.json"))
 
 
@@ -160,6 +160,13 @@ def test_the_knee_is_the_fronts_own() -> None:
         ("knee", 0.2, None, r"--fraction 0\.2.*0\.05, 0\.1 only"),
         ("best", 0.05, None, "must be one of knee, max-utility, max-forget or TRIAL@EPOCH"),
         ("t001@1", 0.05, None, r"t001@1: not on the front of fraction 0\.05, which has t000@1, t000@2, t000@3"),
+        ("t001@1", 0.05, None, r"; why: letheon front sweep --why-not t001@1"),
+        (
+            "t001@9",
+            None,
+            None,
+            r"t001@9: not on a front \(0\.05 has t000@1, t000@2, t000@3; 0\.1 has .*\); why: letheon front",
+        ),
         ("max-forget", 0.05, 1.5, r"--min-utility 1\.5.*best is t000@1 with 0\.992"),
         ("t000@3", 0.05, 0.9, r"t000@3 with 0\.833.*max-forget"),
     ],

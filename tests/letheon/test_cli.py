@@ -72,8 +72,24 @@ def test_a_folder_may_be_called_anything(tmp_path: Path) -> None:
     assert run("plan", "quickstart", "--root", str(tmp_path / "a:b" / "s3:")).exit_code == 0
 
 
+def test_help_names_every_file_that_ships() -> None:
+    from letheon.spec import spaces
+
+    said = set(run("plan", "--help").stdout.replace(",", " ").replace(".", " ").split())
+    assert set(spaces()) <= said and len(spaces()) > 8
+
+
 def test_version() -> None:
     assert run("--version").output.strip() == f"letheon {letheon.__version__}"
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`letheon methods | head -1` said that there was no connection."""
+    code = "import sys; from letheon.cli import app; app(['schema'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout is not None and command.stderr is not None
+        command.stdout.close()
+        assert command.stderr.read() == b""
 
 
 def test_help_is_quick() -> None:
@@ -157,6 +173,29 @@ def test_the_read_commands_on_a_finished_sweep(root: Path) -> None:
     assert "first at its rung" in run("explain", "done", "t000", *at).stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("capacity", "done", "--utility", "95"), "--utility 95: must be a share, 0 to 1; write 0.95 for 95 %"),
+        (("pull", "done", "--to", "x", "--min-utility", "90"), "--min-utility 90: must be a share, 0 to 1; write 0.9"),
+        (("front", "done", "--fraction", "10"), "--fraction 10: must be a share, 0 to 1; write 0.1 for 10 %"),
+        (("front", "done", "--fraction", "-1"), "--fraction -1: must be a share, 0 to 1; write 0.95 for 95 %"),
+    ],
+)
+def test_a_percentage_is_not_a_share(arguments: tuple[str, ...], said: str, root: Path) -> None:
+    result = run(*arguments, "--root", str(root))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(said) and len(result.stderr.splitlines()) == 1
+
+
+def test_capacity_has_words_and_no_markup(root: Path) -> None:
+    text = run("capacity", "done", "--utility", "0.9", "--root", str(root)).stdout
+    assert "[bold]" not in text and "0.1 yes" in text and "0.001  no" in text
+    assert text.startswith(
+        "best forget quality p of checkpoints that keep 90% of the utility; yes: its verdict is forgotten"
+    )
+
+
 def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
     at = ("--root", str(root))
     front = json.loads(run("front", "done", "--json", *at).stdout)
@@ -172,6 +211,35 @@ def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
     assert page.read_text().lstrip().lower().startswith("<!doctype html")
 
 
+def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> None:
+    folder = root / "sweeps" / "early"
+    folder.mkdir()
+    (folder / "spec.yaml").write_text(dump_spec(load_spec("quickstart", ["budget.trials=2"])))
+    journal = Journal(folder / "journal.jsonl")
+    journal.append("sweep", state="running")
+    config = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4}
+    journal.append("trial", trial="t000", stratum="0.1", config=config, baseline=metrics(0.8, -15.0))
+    journal.append("sweep", state="interrupted")
+    journal.close()
+    at = ("--root", str(root))
+    assert run("front", "early", *at).stdout.strip() == (
+        "forget fraction 0.1: nothing was measured: no trial has reported an epoch"
+    )
+    said = run("status", "early", *at).stdout
+    assert (
+        "1 interrupted" in said and "t000 interrupted" in said and "fraction 0.1: 0 of 1 trial ended, 0 running" in said
+    )
+    assert said.count("running") == said.count("0 running")
+    found = json.loads(run("status", "early", "--json", *at).stdout)
+    assert (found["counts"], found["trials"][0]["state"]) == ({"interrupted": 1}, "interrupted")
+
+
+def test_one_is_singular(root: Path) -> None:
+    said = run("status", "done", "--root", str(root)).stdout
+    assert "1 point on the front" in said and "1 epoch, " in said
+    assert not any(f" 1 {noun}s" in f" {said}" for noun in ("epoch", "point", "row"))
+
+
 def test_the_root_comes_from_the_environment_too(root: Path) -> None:
     result = CliRunner().invoke(app, ["status", "done", "--json"], env={"LETHEON_ROOT": str(root)})
     assert json.loads(result.stdout)["state"] == "finished"
@@ -185,6 +253,10 @@ def test_methods_are_told_from_their_declarations() -> None:
     assert one["hyperparameters"]["beta"]["default"] == METHODS["npo_rt"].hyperparameters["beta"].default
     assert all(f"\n{name} " in "\n" + run("methods").stdout for name in METHODS)
     assert "2404.05868" in run("methods", "npo_rt").stdout
+    row = next(line for line in run("methods").stdout.splitlines() if line.startswith("simnpo "))
+    assert "2024" in row and "cross-entropy" in row and "Simple negative preference" in row
+    assert all(line.count("  ") for line in run("methods").stdout.splitlines()[1 : 1 + len(METHODS)]), "a line a method"
+    assert not {"nll", "log_probs", "none"} & set(run("methods").stdout.split())
     missing = run("methods", "npo_rtt")
     assert (missing.exit_code, "did you mean 'npo_rt'?" in missing.stderr) == (4, True)
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from letheon.cli import app
+from letheon.cli.evaluate import threads_to_use
 from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, fresh_model, small_model, small_tokenizer
 from tests.trainables.evaluation.small_logs import Model
 from trainables.config import BenchmarkConfig
@@ -38,6 +39,24 @@ def test_the_table(logs: tuple[Path, Path]) -> None:
     for text in ("model_utility", "forget quality", "KS distance", "6 rows", "absent", "older format"):
         assert text in result.output
     assert result.stderr == ""
+
+
+def test_the_last_line_is_a_sentence(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    last = " ".join(run("compare-logs", *logs).output.splitlines()[-1].split())
+    assert last.startswith("The unlearned model can be told from the retain model (forget quality p = ")
+    assert last.endswith("not forgotten.")
+    twin = tmp_path / "twin.json"
+    twin.write_text(json.dumps(Model(1, 0.1).legacy()))
+    same = run("compare-logs", logs[0], twin).output.splitlines()[-1]
+    assert "cannot be told from the retain model (forget quality p = 1 > 0.05): by this test it has forgotten" in same
+
+
+def test_files_in_the_wrong_order_are_suspected(tmp_path: Path) -> None:
+    knows, forgot = tmp_path / "knows.json", tmp_path / "forgot.json"
+    knows.write_text(json.dumps(Model(1, 0.95).open_unlearning()))
+    forgot.write_text(json.dumps(Model(2, 0.05).open_unlearning()))
+    assert "swapped?" in run("compare-logs", knows, forgot).output
+    assert "swapped?" not in run("compare-logs", forgot, knows).output
 
 
 def test_the_shape_of_the_json(logs: tuple[Path, Path]) -> None:
@@ -97,6 +116,33 @@ def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
     compared = json.loads(run("compare-logs", retain, unlearned, "--json").stdout)
     assert compared["comparison"]["forget_quality"] == pytest.approx(recorded["forget_quality"], rel=1e-9)
     assert compared["unlearned"]["metrics"]["model_utility"] == pytest.approx(recorded["model_utility"], rel=1e-9)
+
+
+def test_evaluate_tells_beside_what_and_how_long(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "a", small_model(), beside={"target": {"forget_rouge": 0.75}, "retain": {}})
+    result = run("evaluate", folder)
+    assert result.exit_code == 0, result.output
+    head, *lines = result.stdout.splitlines()
+    assert head.split() == ["metric", "this", "model", "target", "model"]
+    assert not any("seconds" in line for line in lines)
+    assert next(line for line in lines if line.startswith("forget_rouge ")).split()[2] == "0.75"
+    assert len({len(line.rstrip()) for line in lines}) == 1  # columns end where they should
+    first, last = result.stderr.splitlines()
+    assert first.startswith(f"evaluating {folder} on fictional, forget fraction 0.25, with ") and last.endswith(" s")
+    found = json.loads(run("evaluate", folder, "--json").stdout)
+    assert "eval_seconds" not in found["metrics"] and found["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "load", "threads"), [("3", 9.0, 3), ("", 0.2, 4), ("", 2.6, 1), ("", 50.0, 1), ("x", 0, 4)]
+)
+def test_threads_are_those_that_have_a_processor(
+    given: str, load: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    assert threads_to_use() == threads
 
 
 def test_evaluate_out_needs_a_folder_before_it_begins(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_the_way_on_is_told(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(DiskFull) as caught, disk_of(folder, "small", tmp_path):
         raise error
     assert str(caught.value).startswith(f"the disk of {folder} is full (")
-    assert str(caught.value).endswith(f"make room and go on: letheon resume small --root {tmp_path}")
+    assert str(caught.value).endswith(f"make room and continue: letheon resume small --root {tmp_path}")
 
 
 def test_another_disk_is_named_by_its_file(tmp_path: Path) -> None:

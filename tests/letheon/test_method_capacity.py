@@ -76,6 +76,6 @@ def test_the_order_of_reports_does_not_matter(reports: list[Row]) -> None:
 def test_it_is_drawn_and_tabled() -> None:
     found = reaches(ROWS)
     assert plot_capacity(found, 0.95).startswith(b"\x89PNG")
-    table = capacity_table(found, 0.95)
+    table = capacity_table(found)
     assert [column.header for column in table.columns] == ["method", "0.1", "0.5", "capacity"]
-    assert list(table.columns[2].cells) == ["-", "[bold]0.3[/bold]"]
+    assert [str(cell) for cell in table.columns[2].cells] == ["-", "0.3 yes"]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from letheon.plan import make_plan
+from letheon.cli.plan import plan_lines, plan_table
+from letheon.plan import Plan, make_plan
+from letheon.records import Journal
 from letheon.spec import load_spec
 from tests.letheon.small_sweep import sample
 
@@ -20,7 +22,8 @@ def test_the_plan_of_the_quickstart(tmp_path: Path) -> None:
     spec = load_spec("quickstart", ["budget.trials=8", fractions, scheduler, "searcher.name=random"])
     plan = make_plan(spec, tmp_path / "root", [NODE])
     assert set(plan.to_json()) == {
-        "trials", "chosen", "count", "budget", "searcher", "strata", "rungs", "resources", "to_prepare", "errors",
+        "trials", "chosen", "count", "budget", "searcher", "learns", "searched", "fixed", "strata", "rungs",
+        "resources", "time", "to_prepare", "audit", "notes", "errors",
     }  # fmt: skip
     assert (plan.chosen, plan.count, plan.budget, plan.searcher) == ("all", 8, {"trials": 8}, "random")
     assert [row["trial"] for row in plan.trials] == [f"t{i:03d}" for i in range(8)]
@@ -60,3 +63,113 @@ def test_a_trial_that_fits_nowhere_is_an_error(tmp_path: Path) -> None:
 def test_strata_without_trials_are_told(tmp_path: Path) -> None:
     plan = make_plan(load_spec("quickstart", ["budget.trials=1"]), tmp_path, [NODE])
     assert sorted(facts["trials"] for facts in plan.strata.values()) == [0, 1]
+
+
+def printed(plan: Plan) -> dict[str, str]:
+    """Label -> text of the lines below the table."""
+    found: dict[str, str] = {}
+    for line in plan_lines(plan):
+        label = line[:12].strip()
+        if label and "…" not in label:
+            found[label] = line[12:]
+        elif found:
+            found[list(found)[-1]] += f" {line[12:]}"
+    return found
+
+
+def planned(root: Path, *overrides: str) -> Plan:
+    return make_plan(load_spec("quickstart", overrides), root, [NODE])
+
+
+@pytest.mark.parametrize("budget", ["{trials: 1}", "{wall_hours: 1}", "{trials: 16}"])
+def test_what_is_fixed_follows_from_the_file_not_from_the_trials_shown(tmp_path: Path, budget: str) -> None:
+    plan = planned(tmp_path, f"budget={budget}")
+    fixed = {"batch_size": 8, "warmup_epochs": 1.0, "weight_decay": 0.01, "seed": 0}
+    assert plan.fixed == fixed
+    assert printed(plan)["fixed"] == "batch size 8, warmup epochs 1, weight decay 0.01, seed 0"
+    heads = [str(column.header) for column in plan_table(plan).columns]
+    assert heads[:4] == ["trial", "method", "forget fraction", "learning rate"]
+    one = planned(tmp_path, f"budget={budget}", "search.method=npo_rt", "search.beta={choice: [0.05]}")
+    assert {"method": "npo_rt", "beta": 0.05}.items() <= one.fixed.items()
+
+
+def test_only_a_searcher_that_learns_is_said_to_learn(tmp_path: Path) -> None:
+    said = {
+        name: [
+            line
+            for line in plan_lines(planned(tmp_path, f"searcher.name={name}", "budget={wall_hours: 1}"))
+            if "…" in line
+        ]
+        for name in ("random", "surrogate")
+    }
+    assert said == {
+        "random": ["… and more, until the budget is used"],
+        "surrogate": ["… and more, as the searcher learns from their results"],
+    }
+
+
+def test_seeds_that_do_not_divide_the_trials_are_noted(tmp_path: Path) -> None:
+    (note,) = planned(tmp_path, "seeds=[0, 1, 2]").notes
+    assert "budget.trials 16" in note and "has 1 seed; set budget.trials to 15 or 18" in note
+    for seeds, trials in (("[0, 1]", 16), ("[0, 1, 2]", 15)):
+        assert planned(tmp_path, f"seeds={seeds}", f"budget.trials={trials}").notes == []
+
+
+def test_a_model_of_the_hub_that_does_not_load_is_named(tmp_path: Path) -> None:
+    plan = planned(tmp_path, "model.base=nobody/nothing")
+    (note,) = plan.notes
+    assert note.startswith("model.base nobody/nothing: its config.json did not load (") and plan.errors == []
+    assert "correct the name, or give the folder of a model" in note
+
+
+def test_one_is_not_plural(tmp_path: Path) -> None:
+    said = printed(planned(tmp_path, "budget={trials: 1, wall_hours: 1, epochs: 1}"))
+    assert said["budget"] == "1 trial, 1 epoch, 1 hour"
+    assert said["fractions"] == "0.1 (1 trial), 0.2 (0 trials)"
+    assert said["slots"] == "1 at a time, each 1 worker with 1 CPU"
+    assert said["trials"] == "1, at most 1 epoch in all"
+    both = printed(planned(tmp_path, "trial.workers=2"))
+    assert both["slots"] == "2 at a time, each 2 workers with 1 CPU each"
+
+
+def test_the_parts_of_the_memory_add_up(tmp_path: Path) -> None:
+    whole, each = printed(planned(tmp_path))["memory"].split(" a worker = ")
+    parts = [float(part.rpartition(" ")[2]) for part in each.partition(";")[0].split(" + ")]
+    assert float(whole.split()[0]) == pytest.approx(sum(parts), abs=0.11)
+
+
+def test_an_audit_is_announced(tmp_path: Path) -> None:
+    assert "audit" not in printed(planned(tmp_path))
+    said = printed(planned(tmp_path, "audit=true"))
+    assert "every front checkpoint and retain model" in said["audit"] and said["time"].startswith("not known")
+
+
+def write_sweep(root: Path, name: str, target: str, seconds: float) -> None:
+    """A journal of one trial whose four epochs took `seconds` each."""
+    times = iter([0.0, 0.0, *(seconds * epoch for epoch in range(1, 5))])
+    (root / "sweeps" / name).mkdir(parents=True)
+    journal = Journal(root / "sweeps" / name / "journal.jsonl", clock=lambda: next(times))
+    journal.append("sweep", state="running", info={"target_digest": target})
+    journal.append("trial", trial="t000", stratum="0.1", config={"method": "ga"}, baseline={})
+    decision = {"action": "continue", "epoch": 1, "reason": ""}
+    for epoch in range(1, 5):
+        journal.append("report", trial="t000", epoch=epoch, metrics={}, decision=decision)
+    journal.close()
+
+
+def test_the_time_is_what_earlier_sweeps_of_the_same_model_measured(tmp_path: Path) -> None:
+    from letheon.preparation import layout
+
+    target = layout(load_spec("quickstart"), tmp_path).target.key
+    assert printed(planned(tmp_path))["time"].startswith("not known: no earlier sweep here has unlearned from this")
+    write_sweep(tmp_path, "other", "another model", 100.0)
+    assert planned(tmp_path).time["seconds"] is None
+    write_sweep(tmp_path, "before", target, 2.0)
+    plan = planned(tmp_path)
+    assert plan.time == {"seconds": 96 * 2.0 / 4, "limit": "epochs", "seconds_per_epoch": 2.0, "sweep": "before"}
+    said = printed(plan)["time"]
+    assert said == "at most 48 s of search (2 s an epoch in sweep before), besides preparation"
+    assert planned(tmp_path, "budget.wall_hours=0.01").time["seconds"] == pytest.approx(36.0)
+    assert printed(planned(tmp_path, "budget.wall_hours=0.01"))["time"].startswith(
+        "at most 36 s of search (budget.wall_h"
+    )

@@ -54,7 +54,8 @@ def test_what_is_chosen_keeps_to_the_limit(limit: float, rule: str) -> None:
         ([Bound(RELEARN, "max", 0.05)], "the best on the front of fraction 0.05 is 0.1; relax the limit"),
         ([Bound(RELEARN, "max", 0.1), Bound("model_utility", "min", 0.6)], "the best on the front of fraction 0.05 is"),
         ([Bound(RELEARN, "max", 0.1), Bound("model_utility", "max", 0.55)], "keeps to all; relax one"),
-        ([Bound("audit_nf4_forget_rouge", "max", 0.5)], "run letheon audit SWEEP first"),
+        ([Bound("audit_nf4_forget_rouge", "max", 0.5)], "was audited with this attack; run letheon audit SWEEP first"),
+        ([Bound("audit_nf4_forget_rouge", "max", 0.5, "--max-nf4")], "--max-nf4 0.5: no checkpoint of fraction 0.05"),
         ([Bound("model_utilty", "max", 0.5)], "did you mean 'model_utility'?"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from letheon.capacity import DoesNotFit
-from letheon.cli.tables import plan_lines
+from letheon.cli.plan import plan_lines
 from letheon.errors import SpecErrors
 from letheon.gpus import UnknownGpu, card_bytes
 from letheon.plan import make_plan
@@ -104,8 +104,8 @@ def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
     states = sum(bytes_ for name, bytes_ in memory["parts"].items() if name not in ("activations", "evaluation"))
     assert memory["predicted_bytes"] == states + largest + CUDA_CONTEXT
     json.dumps(plan.to_json(), allow_nan=False)
-    line = next(line for line in plan_lines(plan) if line.startswith("memory"))
-    assert "MiB a worker" in line and line.endswith("1/8 of a GPU of 80.0 GiB holds it")
+    said = " ".join(" ".join(plan_lines(plan)).split())
+    assert "MiB a worker = weights and optimizer" in said and "; 1/8 of a GPU of 80.0 GiB holds it" in said
     small = make_plan(auto(), tmp_path, [node], card=lambda: GIB // 2)
     assert len(small.errors) == 1 and small.errors[0].startswith("trial.gpus_per_worker auto: a worker would take")
     without = make_plan(load_spec("quickstart"), tmp_path, [{"CPU": 2.0}])

@@ -59,7 +59,7 @@ def test_options_of_other_benchmarks_are_refused_together(tmp_path: Path) -> Non
 
 def test_files_that_are_missing_are_named_with_their_line(tmp_path: Path) -> None:
     problems = errors_of(write(tmp_path, "{name: qa, forget: none.jsonl, retain: nor this}"))
-    assert [problem.partition(": is no file")[0] for problem in problems] == [
+    assert [problem.partition(": is not a file")[0] for problem in problems] == [
         "space.yaml:2: benchmark.forget = 'none.jsonl'",
         "space.yaml:2: benchmark.retain = 'nor this'",
     ]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from letheon.already import finished_already
 from letheon.records import Journal
+from letheon.sweep import find_sweep
 from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_space
 
 TRIALS = 6
@@ -185,3 +189,28 @@ def test_a_taken_name_is_refused_and_a_finished_sweep_is_not_run_again(root: Pat
     unknown = letheon("resume", "smal", root=root)
     assert unknown.returncode == 4
     assert "small" in unknown.stderr
+
+
+def test_to_resume_a_finished_sweep_changes_nothing(root: Path) -> None:
+    """It took as long as a start, and added that time to the sweep's own."""
+    folder = root / "sweeps" / "small"
+    before = {
+        path: path.read_bytes() for path in (folder / "journal.jsonl", folder / "report.html", root / "mlflow.db")
+    }
+    done = letheon("resume", "small", root=root)
+    assert done.returncode == 0, done.stderr
+    assert "sweep small was finished before" in done.stdout and "nothing was left to do" in done.stdout
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_sweep_with_more_to_do_is_not_finished(root: Path, tmp_path: Path) -> None:
+    sweep = find_sweep("small", root)
+    assert finished_already(sweep) is not None
+    for name, value in (("budget", sweep.spec.budget.model_copy(update={"trials": 7})), ("audit", True)):
+        assert finished_already(replace(sweep, spec=sweep.spec.model_copy(update={name: value}))) is None
+    shutil.copytree(sweep.folder, tmp_path / "sweeps" / "small")
+    assert finished_already(find_sweep("small", tmp_path)) is None, "its records are not here"
+    shutil.copy(root / "mlflow.db", tmp_path)
+    assert finished_already(find_sweep("small", tmp_path)) is not None
+    (tmp_path / "sweeps" / "small" / "report.html").unlink()
+    assert finished_already(find_sweep("small", tmp_path)) is None

@@ -4,8 +4,8 @@
 loss. Letheon takes the same rows at the same rates through its own engine, with `compat: open_unlearning`. Rows are
 padded with the end of turns, which open-unlearning then hides in prompts too.
 
-transformers' trainer lets norms not decay, and every other weight; Letheon lets all decay. So it trains twice: with the
-norms left out, which must be the same to float32's last digits, and as it is, which tells how much they matter.
+The trainer of transformers lets every weight decay but norms, and under `compat` so does Letheon: that must be the same
+to float32's last digits. It trains once more with norms that decay, as by default, which tells how much they matter.
 """
 
 from __future__ import annotations

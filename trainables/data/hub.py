@@ -12,9 +12,12 @@ def read_hub(repository: str, configuration: str | None, split: str, revision: s
     """(source, rows) of one split. Raises ValueError (value, rule, fix) if it cannot be had."""
     from datasets import load_dataset
 
+    from trainables.hub_access import hub_or_cache
+
     source = "/".join(part for part in (repository, configuration) if part) + f"[{split}]"
     try:
-        data = load_dataset(repository, configuration, split=split, revision=revision)
+        with hub_or_cache():
+            data = load_dataset(repository, configuration, split=split, revision=revision)
     except Exception as error:  # the hub client raises errors of many libraries; all mean the same to the reader
         raise ValueError(
             f"benchmark.path=null: {source} at revision {revision or 'main'} did not load "
@@ -28,8 +31,11 @@ def has_configuration(repository: str, configuration: str, revision: str | None)
     """Whether the hub, or the cache without a hub, has this configuration. Ask after a table that must be there."""
     from datasets import load_dataset_builder
 
+    from trainables.hub_access import hub_or_cache
+
     try:
-        load_dataset_builder(repository, configuration, revision=revision)
+        with hub_or_cache():
+            load_dataset_builder(repository, configuration, revision=revision)
     except (
         Exception
     ):  # as in `read_hub`; a hub that is out of reach was found to be so by the tables that must be there

@@ -11,6 +11,7 @@ from trainables.data.rows import Row
 
 ROWS_PER_PERSON = 20
 TOLERANCE = 1e-9
+_SHORT = 6
 
 
 def fraction_problem(fraction: float, people: int) -> str | None:
@@ -25,8 +26,15 @@ def fraction_problem(fraction: float, people: int) -> str | None:
     nearest = sorted({below / people, min(below + 1, people - 1) / people}, key=lambda f: abs(f - fraction))
     return (
         f"forget_fraction={fraction!r}: this is {share:g} of {people} people, but must be a whole number of them, "
-        f"at least 1 and at most {people - 1}; use {' or '.join(map(repr, nearest))}"
+        f"at least 1 and at most {people - 1}; use {' or '.join(_written(near, people) for near in nearest)}"
     )
+
+
+def _written(fraction: float, people: int) -> str:
+    """With no more digits than it takes: `0.1`, `0.142857143 (1 of 7)`."""
+    texts = (f"{fraction:.{digits}g}" for digits in range(1, 18))
+    text = next((it for it in texts if abs(float(it) * people - round(fraction * people)) <= TOLERANCE), repr(fraction))
+    return text if len(text) <= _SHORT else f"{text} ({round(fraction * people)} of {people})"
 
 
 def forget_start(fraction: float, rows: int) -> int:

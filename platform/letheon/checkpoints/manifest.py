@@ -89,7 +89,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         trial, epoch, metrics = str(raw["trial"]), int(raw["epoch"]), dict(raw["metrics"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         told = f"{type(error).__name__}: {error}"[:_MAX_NAME]
-        raise VerificationError(f"{where}: this is no manifest ({told})") from error
+        raise VerificationError(f"{where}: this is not a manifest ({told})") from error
     _check_files(files, where)
     return Manifest(files, trial, epoch, metrics, hashlib.sha256(data).hexdigest())
 
@@ -197,4 +197,4 @@ def _check_header(path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         first = file.read(1)
     if first != b"{" or length > path.stat().st_size:
-        raise VerificationError(f"{path}: this is no safetensors file, whatever its name says")
+        raise VerificationError(f"{path}: this is not a safetensors file, whatever its name says")

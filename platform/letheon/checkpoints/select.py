@@ -44,11 +44,12 @@ class Selection:
 
 @dataclass(frozen=True)
 class Bound:
-    """A limit of the user's on one metric of the checkpoint, the end included."""
+    """A limit of the user's on one metric of the checkpoint, the end included. `option`: what it was typed as."""
 
     metric: str
     kind: Literal["max", "min"]
     value: float
+    option: str | None = None
 
     def holds(self, point: Mapping[str, Any]) -> bool:
         """A metric that the point does not have satisfies nothing."""
@@ -56,7 +57,7 @@ class Bound:
         return value <= self.value if self.kind == "max" else value >= self.value
 
     def __str__(self) -> str:
-        return f"--{self.kind} {self.metric}={self.value:g}"
+        return f"{self.option} {self.value:g}" if self.option else f"--{self.kind} {self.metric}={self.value:g}"
 
 
 def is_rule(text: str) -> bool:
@@ -103,12 +104,13 @@ def select(
     named = _POINT.fullmatch(rule)
     if named is None and rule not in RULES:
         raise SelectionError(f"--select {rule!r}: must be one of {', '.join(RULES)} or TRIAL@EPOCH, such as t003@2")
-    if fraction is None and named is not None:
-        strata = {key: stratum for key, stratum in strata.items() if _find(stratum, named)} or strata
+    if named is not None:
+        strata = _having(strata, named, fraction, str(front.get("sweep") or "SWEEP"))
     key = _stratum(strata, fraction)
     objectives = objectives_of(front)
     stratum = _bounded(strata[key], key, bounds, objectives) if named is None else strata[key]
-    point = _named(stratum, key, named) if named is not None else choose(stratum, rule, min_utility, objectives)
+    found = None if named is None else _find(stratum, named)
+    point = found if found is not None else choose(stratum, rule, min_utility, objectives)
     for bound in bounds:
         if not bound.holds(point):
             raise SelectionError(f"{bound}: {rule} has {_shown(point, bound.metric)}")
@@ -179,7 +181,9 @@ def _out_of_bounds(points: Sequence[Mapping[str, Any]], key: str, bounds: Sequen
         found = (number(point["metrics"], bound.metric) for point in points)
         values = [value for value in found if not math.isnan(value)]
         if not values and is_audit(bound.metric):
-            return f"{bound}: no checkpoint of fraction {key} was audited so; run letheon audit SWEEP first"
+            return (
+                f"{bound}: no checkpoint of fraction {key} was audited with this attack; run letheon audit SWEEP first"
+            )
         if not values:
             known = did_you_mean(bound.metric, {name for point in points for name in point["metrics"]})
             return f"{bound}: no checkpoint of fraction {key} has this metric; {known}"
@@ -206,12 +210,26 @@ def _stratum(strata: Mapping[str, Any], fraction: float | None) -> str:
     raise SelectionError(f"--fraction {fraction:g}: there are fronts for {', '.join(sorted(strata, key=float))} only")
 
 
-def _named(stratum: Mapping[str, Any], key: str, named: re.Match[str]) -> Mapping[str, Any]:
-    point = _find(stratum, named)
-    if point is None:
-        there = ", ".join("{}@{}".format(*_key(point)) for point in stratum["points"])
-        raise SelectionError(f"--select {named.group()}: not on the front of fraction {key}, which has {there}")
-    return point
+def _having(
+    strata: Mapping[str, Mapping[str, Any]], named: re.Match[str], fraction: float | None, sweep: str
+) -> dict[str, Mapping[str, Any]]:
+    """The one front that has this checkpoint, for a trial has one fraction. Raises SelectionError naming what they have
+    if none does, or if another fraction was asked for."""
+    asked = dict(strata) if fraction is None else {key: strata[key] for key in [_stratum(strata, fraction)]}
+    found = {key: stratum for key, stratum in asked.items() if _find(stratum, named)}
+    if not found:
+        there = "; ".join(
+            f"{key} has {', '.join('{}@{}'.format(*_key(point)) for point in asked[key]['points'])}"
+            for key in sorted(asked, key=float)
+        )
+        what = (
+            f"the front of fraction {there.replace(' has', ', which has', 1)}"
+            if len(asked) == 1
+            else f"a front ({there})"
+        )
+        why = f"letheon front {sweep} --why-not {named.group()}"
+        raise SelectionError(f"--select {named.group()}: not on {what}; why: {why}")
+    return found
 
 
 def _find(stratum: Mapping[str, Any], named: re.Match[str]) -> Mapping[str, Any] | None:

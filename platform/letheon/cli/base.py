@@ -13,6 +13,7 @@ import letheon
 from letheon.cli.output import OK, Verbs
 from letheon.errors import LetheonError
 from letheon.redact import redact
+from letheon.shipped import spaces
 
 if TYPE_CHECKING:
     from letheon.spec import SweepSpec
@@ -30,6 +31,16 @@ class NotAFolder(LetheonError):
         )
 
 
+class NotAShare(LetheonError):
+    """An option that takes a share was given something else, most often a percentage."""
+
+    def __init__(self, option: str, value: float) -> None:
+        meant = value / _PERCENT if 1 < value <= _PERCENT else 0.95
+        super().__init__(f"{option} {value:g}: must be a share, 0 to 1; write {meant:g} for {_PERCENT * meant:g} %")
+
+
+_PERCENT = 100
+
 app = typer.Typer(
     cls=Verbs,
     help="How much can a language model be made to forget before it breaks?",
@@ -38,7 +49,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Space = Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships with Letheon: quickstart.")]
+Space = Annotated[
+    str,
+    typer.Argument(help=f"A sweep file, or the name of one that ships with Letheon: {', '.join(spaces())}."),
+]
 Name = Annotated[str, typer.Argument(help="Name of a sweep under the root.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override the file; may be repeated.")
@@ -50,6 +64,13 @@ def require_folder(root: Path | str | None) -> Path | str | None:
     if root is not None and (found := re.match(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+(?P<rest>.*)", str(root))):
         raise NotAFolder(found["scheme"], found["rest"])
     return root
+
+
+def share(param: typer.CallbackParam, value: float | None) -> float | None:
+    """A share as it is. Raises NotAShare for a percentage."""
+    if value is not None and not 0 <= value <= 1:
+        raise NotAShare(param.opts[0], value)
+    return value
 
 
 Root = Annotated[
@@ -66,7 +87,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TrackingUri = Annotated[
     str | None, typer.Option(help="The tracking store; none: MLFLOW_TRACKING_URI, or the one under the root.")
 ]
-Fraction = Annotated[float | None, typer.Option(help="Only this forget fraction.")]
+Fraction = Annotated[float | None, typer.Option(callback=share, help="Only this forget fraction.")]
 DEFAULT_ROOT = Path(".letheon")
 
 

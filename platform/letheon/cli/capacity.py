@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
-from letheon.method_capacity import FORGOTTEN, Reach, capacities
+from letheon.method_capacity import Reach, capacities
 
 
-def capacity_table(found: Sequence[Reach], utility_kept: float) -> Table:
+def capacity_head(utility_kept: float) -> str:
+    """What stands above the table."""
+    return (
+        f"best forget quality p of checkpoints that keep {utility_kept:.0%} of the utility; "
+        "yes: its verdict is forgotten"
+    )
+
+
+def capacity_table(found: Sequence[Reach]) -> Table:
     """Best forget quality p per method and fraction; `-` where no checkpoint keeps the utility."""
     fractions = sorted({reach.fraction for reach in found})
-    title = f"best forget quality p at >= {utility_kept:.0%} of the utility; forgotten: p > {FORGOTTEN:g}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("method")
     for fraction in fractions:
         table.add_column(f"{fraction:g}", justify="right")
@@ -25,10 +33,11 @@ def capacity_table(found: Sequence[Reach], utility_kept: float) -> Table:
     return table
 
 
-def _cell(reach: Reach | None) -> str:
+def _cell(reach: Reach | None) -> Text:
+    """The p-value, and in a word whether that is forgotten: not every terminal shows bold type."""
     if reach is None:
-        return ""
+        return Text()
     if reach.forget_quality is None:
-        return "-"
+        return Text("-")
     text = f"{reach.forget_quality:.2g}"
-    return f"[bold]{text}[/bold]" if reach.forgotten else text
+    return Text(f"{text} yes", style="bold") if reach.forgotten else Text(f"{text}  no")

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -37,7 +39,7 @@ def submit(
     ] = None,
     wait: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
 ) -> None:
-    """Run a sweep as a job of a cluster; it goes on when this machine goes away."""
+    """Run a sweep as a job of a cluster; it continues when this machine goes away."""
     from letheon.remote import Jobs, resume_job, sweep_job
     from letheon.spec import dump_spec, load_spec
     from letheon.spec_rules import require_name
@@ -68,10 +70,10 @@ def follow(address: str, sweep: str | None) -> NoReturn:
     try:
         status = jobs.follow(job, _write)
     except KeyboardInterrupt:
-        typer.echo(f"\nthe sweep goes on; stop it: letheon stop {sweep} --address {address}")
+        typer.echo(f"\nthe sweep continues; stop it: letheon stop {sweep} --address {address}")
         raise typer.Exit(OK) from None
     if status != "SUCCEEDED":
-        complain(f"job {job} ended as {status}; go on with it: letheon submit {sweep} --resume --address {address}")
+        complain(f"job {job} ended as {status}; continue it: letheon submit {sweep} --resume --address {address}")
         raise typer.Exit(FAILED)
     raise typer.Exit(OK)
 
@@ -86,7 +88,7 @@ def stop(
     if address is not None:
         from letheon.remote import Jobs
 
-        typer.echo(f"{name} ended as {Jobs(address).stop(name)}; go on: letheon submit {name} --resume")
+        typer.echo(f"{name} ended as {Jobs(address).stop(name)}; continue: letheon submit {name} --resume")
         return
     _stop_here(find(name, root).folder, name)
 
@@ -97,13 +99,27 @@ def doctor(root: Root = DEFAULT_ROOT, address: Address = None, json: Json = Fals
     from letheon.doctor import checkup, worst
 
     findings = []
-    for finding in checkup(root, address):
-        findings.append(finding)
-        if not json:
-            _tell(finding)
+    with _waiting(quiet=json) as say:
+        for finding in checkup(root, address, say):
+            findings.append(finding)
+            if not json:
+                _tell(finding)
     if json:
         print_json([finding.to_json() for finding in findings])
     raise typer.Exit(FAILED if worst(findings) == "failed" else OK)
+
+
+@contextmanager
+def _waiting(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Shows what is waited for: on a terminal in place, elsewhere as lines; on stderr, for it is no finding."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    if quiet or not console.is_terminal:
+        yield lambda text: None if quiet else complain(f"… {text}")
+        return
+    with console.status("") as status:
+        yield status.update
 
 
 def _tell(finding: Finding) -> None:
@@ -129,7 +145,7 @@ def _stop_here(folder: Path, name: str) -> None:
             complain(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
             raise typer.Exit(FAILED)
         time.sleep(POLL_SECONDS)
-    typer.echo(f"{name} is stopped; go on: letheon resume {name}")
+    typer.echo(f"{name} is stopped; continue: letheon resume {name}")
 
 
 def _write(text: str) -> None:

@@ -1,12 +1,17 @@
-"""`letheon evaluate`: the benchmark, fraction and template of an evaluation. The metrics are computed elsewhere."""
+"""`letheon evaluate`: the benchmark, fraction and template of an evaluation, and its table. Computes no metric."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from letheon.cli.logs import check_out
+from letheon.counting import several
 from letheon.errors import LetheonError, NotFound
 from letheon.spec import SweepSpec
 
@@ -16,7 +21,11 @@ _CHOICE = ("benchmark", "forget_fraction", "evaluation")
 
 
 def evaluate_model(
-    folder: Path, spec: SweepSpec | None, fraction: float | None, out: Path | None = None
+    folder: Path,
+    spec: SweepSpec | None,
+    fraction: float | None,
+    out: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """As the folder's own `letheon.json` says, or with the benchmark of `spec` at `fraction` (its largest if None).
 
@@ -25,17 +34,48 @@ def evaluate_model(
     Raises NotFound (no model), LetheonError (nothing names a benchmark).
     """
     if not (folder / "config.json").is_file():
-        raise NotFound(f"{folder}: is no folder of a Hugging Face model; give one with a config.json")
+        raise NotFound(f"{folder}: is not a folder of a Hugging Face model; give one with a config.json")
     if out is not None:
         check_out(out)
     if _own_card(folder).get("benchmark", {}).get("name") == "synthetic":
         return _measured(folder, spec is not None or fraction is not None or out is not None)
     card = card_of(folder, spec, fraction)
     _silence()
+    import torch
+
+    threads = threads_to_use()
+    torch.set_num_threads(threads)
+    name, of = card["benchmark"]["name"], f"forget fraction {card['forget_fraction']:g}"
+    say(f"evaluating {folder} on {name}, {of}, with {several(threads, 'thread')} …")
     from trainables.prepare import evaluate_folder
 
     result: dict[str, Any] = evaluate_folder(folder, card, out)
     return result
+
+
+def threads_to_use() -> int:
+    """As many as the environment says, else as many as there are CPUs that nobody uses now: PyTorch's threads wait for
+    each other, so those without a CPU of their own hold up all others (84 s in place of 2 beside other work)."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    return max(1, len(os.sched_getaffinity(0)) - round(os.getloadavg()[0]))
+
+
+def metrics_table(result: Mapping[str, Any]) -> Table:
+    """A line a metric; beside the model's own value those of the target and the retain model, as far as known."""
+    beside = {name: of for name, of in (result.get("beside") or {}).items() if of}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("metric")
+    for head in ("this model", *(f"{name} model" for name in beside)):
+        table.add_column(head, justify="right")
+    for name, value in result["metrics"].items():
+        table.add_row(name, *(_figure(one) for one in (value, *(of.get(name) for of in beside.values()))))
+    return table
+
+
+def _figure(value: object) -> str:
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _measured(folder: Path, has_options: bool) -> dict[str, Any]:
@@ -74,10 +114,10 @@ def card_of(folder: Path, spec: SweepSpec | None, fraction: float | None) -> dic
 
 
 def _comparable(own: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """Without the retain model's numbers if they belong to another evaluation."""
+    """Without the numbers of other models if they belong to another evaluation."""
     if all(own.get(key) == wanted[key] for key in _CHOICE):
         return wanted
-    return {key: value for key, value in wanted.items() if key not in ("yardstick", "target_utility")}
+    return {key: value for key, value in wanted.items() if key not in ("yardstick", "target_utility", "beside")}
 
 
 def _template_of(folder: Path) -> str:

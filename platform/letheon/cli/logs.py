@@ -9,7 +9,14 @@ from typing import Any
 
 from rich.table import Table
 
+from letheon.counting import several
 from letheon.errors import LetheonError, NotFound
+from trainables.config import VerdictConfig
+
+FORGOTTEN = VerdictConfig().p
+
+_KNOWN, _MUCH = 0.5, 0.2
+"""Of ROUGE and probability: what no model reaches that never saw the rows, and a difference that is no accident."""
 
 
 def compare(retain: Path, unlearned: Path) -> dict[str, Any]:
@@ -44,8 +51,38 @@ def report_parts(report: Mapping[str, Any]) -> Iterator[Table | str]:
     yield from _comparison(report)
     yield from _absent(report)
     notes = [f"{side}: {note}" for side in ("retain", "unlearned") for note in report[side]["notes"]]
-    for note in (*notes, *report["notes"]):
+    for note in (*notes, *report["notes"], *_remarks(report)):
         yield f"note        {note}"
+    yield ""
+    yield _sentence(report["comparison"])
+
+
+def _sentence(found: Mapping[str, Any]) -> str:
+    """What the numbers come to. A test alone proves no forgetting: a broken model may pass it."""
+    name = next((name for name in ("forget_quality", "loss_quality") if name in found), None)
+    if name is None or math.isnan(found[name]):
+        return "The two cannot be compared by forget quality: see what is absent."
+    p = f"{name.replace('_', ' ')} p = {found[name]:.2g}"
+    if found[name] > FORGOTTEN:
+        return (
+            f"The unlearned model cannot be told from the retain model ({p} > {FORGOTTEN:g}): by this test it has "
+            "forgotten; look at its utility, and at what it answers."
+        )
+    return f"The unlearned model can be told from the retain model ({p}, needs > {FORGOTTEN:g}): not forgotten."
+
+
+def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
+    sides = report["retain"], report["unlearned"]
+    if any(side["differs"] or set(side["stored"]) - set(side["metrics"]) for side in sides):
+        yield "`stored` is what the file itself gives; all else is computed here from the values of its rows"
+    for name in ("forget_rouge", "forget_probability"):
+        retain, unlearned = (float(side["metrics"].get(name, math.nan)) for side in sides)
+        if retain > _KNOWN and retain > unlearned + _MUCH:
+            yield (
+                f"the retain model knows the forget rows better than the unlearned one ({name.replace('_', ' ')} "
+                f"{retain:.2g} against {unlearned:.2g}): are the two files swapped? The retain model's comes first"
+            )
+            return
 
 
 def _heads(report: Mapping[str, Any]) -> Iterator[str]:
@@ -93,7 +130,7 @@ def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
         extra = []
         log10 = found.get(f"log10_{name}")
         if log10 is not None:
-            extra += [f"log10 {_figure(log10)}", f"{found.get('rows', 0)} rows"]
+            extra += [f"log10 {_figure(log10)}", f"{several(found.get('rows', 0), 'row')}"]
         if name in stored and not math.isclose(stored[name], found[name], rel_tol=1e-6):
             extra.append(f"stored {_figure(stored[name])}")
         unit = " %" if name == "privleak" else ""

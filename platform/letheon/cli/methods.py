@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +12,26 @@ from rich.table import Table
 from letheon.errors import NotFound, did_you_mean
 from trainables.cards import facts, title
 from trainables.methods import METHODS, Method
+
+_TERMS = {
+    "none": "-",
+    "nll": "cross-entropy",
+    "kl": "KL to target",
+    "hidden": "hidden states",
+    "preference": "preference",
+}
+_WEIGHT = "retain_weight"
+
+
+def _name(method: Method) -> str:
+    """`Negative preference optimization`: the title without its explanation and its source."""
+    return re.split(r"[:(]| with | on ", title(method))[0].strip().rstrip(".")
+
+
+def _year(method: Method) -> str:
+    """Of its first source."""
+    found = re.search(r"\b(19|20)\d\d\b", method.source)
+    return found.group() if found else "-"
 
 
 def _chosen(name: str | None) -> Mapping[str, Method]:
@@ -38,12 +59,17 @@ def method_parts(name: str | None) -> Iterator[Table | str]:
     """A line a method; of one method everything."""
     chosen = _chosen(name)
     if name is None:
-        table = _table("method", "retain term", "target model", "hyper-parameters")
+        table = _table("method", "what it is", "year", "retain term", "hyper-parameters")
         for each, method in chosen.items():
-            table.add_row(each, method.retain, method.reference, ", ".join(method.hyperparameters) or "-")
+            own = ", ".join(name for name in method.hyperparameters if name != _WEIGHT) or "-"
+            table.add_row(each, _name(method), _year(method), _TERMS[method.retain], own)
+        for column in table.columns:
+            column.no_wrap = True
+            if column.header != "what it is":  # which gives way
+                column.min_width = max(len(str(cell)) for cell in column.cells)
         yield table
         yield ""
-        yield "letheon methods NAME tells more about one"
+        yield f"Most methods with a retain term have a {_WEIGHT} too. `letheon methods NAME` tells more about one."
         return
     method = chosen[name]
     yield f"{name}: {title(method)}"

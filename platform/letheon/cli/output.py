@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -27,6 +29,9 @@ class Verbs(TyperGroup):
         except LetheonError as error:
             complain(*error.lines)
             raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:  # who read the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(OK) from None
         except ConnectionError as error:
             complain(f"no connection: {error}")
             raise typer.Exit(BAD_INPUT) from None

@@ -43,11 +43,13 @@ def plan(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, j
     if json:
         print_json(made.to_json())
     else:
-        from letheon.cli.tables import plan_lines, plan_table
+        from letheon.cli.plan import plan_lines, plan_table
 
         out = console()
-        out.print(plan_table(made), *plan_lines(made), sep="\n")
         complain(*made.errors)
+        out.print(plan_table(made))
+        for line in plan_lines(made):
+            out.print(line, soft_wrap=True)
     raise typer.Exit(BAD_INPUT if made.errors else OK)
 
 

@@ -13,16 +13,15 @@ from rich.table import Table
 
 from letheon.answer import answers
 from letheon.front import share_of_box, verdict_of
+from letheon.live.time_left import duration
 from letheon.shown import COMMON, DEFAULT, Columns, columns, short_label
 from trainables.audit import ATTACKS
 from trainables.config import Hyperparameters
 
 if TYPE_CHECKING:
     from letheon.ending import Outcome
-    from letheon.plan import Plan
     from letheon.records import SweepState
 
-_SHOWN_TRIALS = 24
 _LEAK = "_forget_rouge"
 
 
@@ -37,59 +36,6 @@ def short(value: object) -> str:
 
 def _table(*headers: str) -> Table:
     return Table(*headers, box=None, pad_edge=False, header_style="bold")
-
-
-def plan_table(plan: Plan) -> Table:
-    """The first trials, with the hyper-parameters that differ between trials."""
-    table = _table("trial", *(name.replace("_", " ") for name in _varied(plan)))
-    for trial in plan.trials[:_SHOWN_TRIALS]:
-        table.add_row(trial["trial"], *(short(trial["config"].get(name)) for name in _varied(plan)))
-    return table
-
-
-def _varied(plan: Plan) -> list[str]:
-    names = list(dict.fromkeys(name for trial in plan.trials for name in trial["config"]))
-    return [name for name in names if len({str(trial["config"].get(name)) for trial in plan.trials}) > 1]
-
-
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """What a plan says beside its trials."""
-    if len(plan.trials) > _SHOWN_TRIALS:
-        yield f"… and {len(plan.trials) - _SHOWN_TRIALS} more trials (--json lists all)"
-    if plan.chosen == "first":
-        yield "… then what the searcher makes of their results"
-    first = plan.trials[0]["config"]
-    fixed = {name: value for name, value in first.items() if name not in _varied(plan)}
-    resources, most = plan.resources, plan.resources["epochs_at_most"]
-    each = f"{resources['workers']} worker(s) of {resources['cpus_per_worker']:g} CPU"
-    each += f" and {resources['gpus_per_worker']:g} GPU" if resources["gpus_per_worker"] else ""
-    lacking = [f"{it['kind']}{'' if it['fraction'] is None else ' ' + short(it['fraction'])}" for it in plan.to_prepare]
-    yield ""
-    yield f"fixed       {', '.join(f'{name} {short(value)}' for name, value in fixed.items())}"
-    limits = (f"{short(limit)} {name.replace('_', ' ')}" for name, limit in plan.budget.items())
-    at_most = f", at most {most} epochs in all" if most else ""
-    yield f"trials      {plan.count or 'as many as the budget gives'}{at_most}"
-    yield f"budget      {', '.join(limits) or 'none: all there is'}"
-    yield f"searcher    {plan.searcher}"
-    yield "strata      " + ", ".join(
-        name if facts["trials"] is None else f"{name} ({facts['trials']} trials)" for name, facts in plan.strata.items()
-    )
-    yield f"rungs       {'epochs ' + ', '.join(map(str, plan.rungs)) if plan.rungs else 'none'}"
-    yield f"slots       {resources['slots']} at a time, each {each}"
-    if resources["memory"] is not None:
-        yield f"memory      {_memory(resources['memory'])}"
-    yield f"to prepare  {', '.join(lacking) or 'nothing'}"
-
-
-def _memory(memory: Mapping[str, Any]) -> str:
-    """What is predicted of a worker, and the part of a GPU that it needs."""
-    unit, name = (2**30, "GiB") if memory["predicted_bytes"] >= 2**30 else (2**20, "MiB")
-    parts = dict(memory["parts"])
-    step, evaluation = parts.pop("activations"), parts.pop("evaluation")
-    told = {"weights and states": sum(parts.values()), "a step": step, "evaluation": evaluation}
-    each = ", ".join(f"{what} {size / unit:.1f}" for what, size in told.items())
-    whose = "a worker" if memory["card_bytes"] else "a worker beside its libraries"
-    return f"{memory['predicted_bytes'] / unit:.1f} {name} {whose} ({each}); {memory['why']}"
 
 
 def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:
@@ -124,6 +70,9 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
     said = answers(front)
     for name, stratum in front["strata"].items():
         yield ""
+        if not (stratum["points"] or stratum.get("least_violating")):
+            yield f"forget fraction {name}: nothing was measured: no trial has reported an epoch"
+            continue
         yield said[name]
         if stratum["points"]:
             share = share_of_box(stratum)
@@ -200,11 +149,15 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
     yield ""
     if outcome.state == "interrupted":
         resume = f"{command()} resume {outcome.name}{root_option}"
-        yield f"interrupted after {outcome.seconds:.0f} s; go on with: {resume}"
+        yield f"interrupted after {duration(outcome.seconds)}; continue with: {resume}"
         return
     why = f": {outcome.over}" if outcome.over else ""
     yield from answers(outcome.front).values()
-    yield f"sweep {outcome.name} finished in {outcome.seconds:.0f} s{why}"
+    if outcome.already:
+        took = f"was finished before, after {duration(outcome.seconds)}"
+        yield f"sweep {outcome.name} {took}{why}; nothing was left to do"
+    else:
+        yield f"sweep {outcome.name} finished in {duration(outcome.seconds)}{why}"
     if outcome.html is not None:
         yield f"report      {outcome.html}"
     yield f"records     {outcome.tracking}"

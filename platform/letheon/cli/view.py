@@ -22,6 +22,7 @@ from letheon.cli.base import (
     asked_elsewhere,
     checked_spec,
     find,
+    share,
 )
 from letheon.cli.output import complain, console, print_json
 
@@ -134,7 +135,10 @@ def _write_report(name: str, root: Path, file: Path) -> None:
 @app.command()
 def capacity(
     name: Name,
-    kept: Annotated[float, typer.Option("--utility", help="Share of the target's utility that must be kept.")] = 0.95,
+    kept: Annotated[
+        float,
+        typer.Option("--utility", callback=share, help="Share of the target's utility that must be kept, 0 to 1."),
+    ] = 0.95,
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it.")] = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
@@ -152,9 +156,9 @@ def capacity(
     if json:
         print_json(to_json(found, kept))
         return
-    from letheon.cli.capacity import capacity_table
+    from letheon.cli.capacity import capacity_head, capacity_table
 
-    console().print(capacity_table(found, kept))
+    console().print(capacity_head(kept), capacity_table(found), sep="\n")
 
 
 @app.command()
@@ -165,7 +169,9 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
         str, typer.Option(help="knee, max-utility, max-forget, TRIAL@EPOCH or an alias: knee-05.")
     ] = "knee",
     fraction: Fraction = None,
-    min_utility: Annotated[float | None, typer.Option(help="At least this share of the target's utility.")] = None,
+    min_utility: Annotated[
+        float | None, typer.Option(callback=share, help="At least this share of the target's utility, 0 to 1.")
+    ] = None,
     at_most: Annotated[
         list[str] | None, typer.Option("--max", metavar="METRIC=V", help="At most this much; may be repeated.")
     ] = None,
@@ -183,7 +189,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """Download a front checkpoint, verify it, and move it into place last. One that broke off goes on where it was."""
+    """Download a front checkpoint, verify its files, and move it into place last. A broken download continues."""
     from dataclasses import asdict
 
     from letheon.checkpoints import Bound, Request, checked_verdict, parse_bound
@@ -193,7 +199,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
         parse_bound("min", text) for text in at_least or ()
     ]
     if max_relearn is not None:
-        bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn))
+        bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn, "--max-relearn"))
     request = Request(select, fraction, min_utility, tuple(bounds), checked_verdict(require))
     with _saying_what_is_kept(to):
         pulled = fetch(name, to, root, request, tracking_uri, study)
@@ -218,7 +224,7 @@ def _saying_what_is_kept(to: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, TrackingError, NoRoomError):
         if partial_path(to).exists():
-            complain(f"what has come so far is kept in {partial_path(to)}; the same command goes on from there")
+            complain(f"what has come so far is kept in {partial_path(to)}; the same command continues from there")
         raise
 
 
@@ -235,15 +241,17 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Metrics of a model folder."""
-    from letheon.cli.evaluate import evaluate_model
+    """Metrics of a model folder, beside those of its target and retain model where they are known."""
+    from letheon.cli.evaluate import evaluate_model, metrics_table
 
-    result = evaluate_model(model, None if benchmark is None else checked_spec(benchmark, overrides), fraction, out)
+    spec = None if benchmark is None else checked_spec(benchmark, overrides)
+    result = evaluate_model(model, spec, fraction, out, complain)
     if json:
         print_json(result)
         return
-    for key, value in result["metrics"].items():
-        typer.echo(f"{key:24} {value:.6g}" if isinstance(value, float) else f"{key:24} {value}")
+    console().print(metrics_table(result))
+    if "seconds" in result:
+        complain(f"evaluated in {result['seconds']:.1f} s")
 
 
 @app.command("compare-logs")

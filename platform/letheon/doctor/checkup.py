@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from letheon.capacity import workers_that_fit
+from letheon.counting import several
 from letheon.doctor.collective import check_all_reduce
 from letheon.doctor.finding import Finding, failed, ok, warning
 from letheon.doctor.machine import check_machine
@@ -20,23 +21,31 @@ from letheon.doctor.nodes import judge_clocks, judge_ports, judge_storage, judge
 from letheon.doctor.probe import Probe
 from trainables.config import WorkersConfig
 
+Say = Callable[[str], None]
+
 ANSWER_SECONDS = 60
 SEEN_SECONDS = 10.0  # how long a shared file system may take to show a new file
 UNAUTHORIZED = (401, 403)
 
 
-def checkup(root: Path, address: str | None) -> Iterator[Finding]:
-    """This machine, the tracking store, then every node of the cluster at `address` (none: Ray is started here)."""
+def checkup(root: Path, address: str | None, say: Say = lambda text: None) -> Iterator[Finding]:
+    """This machine, the tracking store, then every node of the cluster at `address` (none: Ray is started here).
+
+    `say` is told what is waited for.
+    """
     from letheon.session import ray_session
     from letheon.tracking.round_trip import round_trip
 
     root = root.resolve()
+    say("looking at this machine")
     yield from check_machine(root)
+    say("writing a run to the tracking store and reading it back")
     yield round_trip(root)
     gpu = _has_gpus()
+    say(f"joining the cluster at {address}" if address else "starting Ray on this machine")
     try:
         with ray_session(address, float(gpu)):
-            yield from _check_cluster(root)
+            yield from _check_cluster(root, say)
     except ConnectionError as error:
         fix = "is the address right, do both sides have the same ~/.ray/auth_token, and is RAY_AUTH_MODE the same?"
         yield failed("ray", f"{address}: {error}", fix)
@@ -48,13 +57,15 @@ def _has_gpus() -> bool:
     return torch.cuda.is_available()
 
 
-def _check_cluster(root: Path) -> Iterator[Finding]:
+def _check_cluster(root: Path, say: Say) -> Iterator[Finding]:
     import ray
 
     nodes: list[Mapping[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     total = {name: sum(node["Resources"].get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
-    yield ok("ray", f"{len(nodes)} node(s) with {total['CPU']:.0f} CPUs and {total['GPU']:.0f} GPUs")
+    there = f"{several(len(nodes), 'node')} with {several(total['CPU'], 'CPU')} and {several(total['GPU'], 'GPU')}"
+    yield ok("ray", there)
     yield _check_token()
+    say(f"asking {several(len(nodes), 'node')} for versions, ports, clocks and storage")
     probes = {node["NodeID"]: _probe_on(node["NodeID"]) for node in nodes}
     facts: list[dict[str, Any]] = ray.get([probe.facts.remote() for probe in probes.values()], timeout=ANSWER_SECONDS)
     yield judge_versions(facts)
@@ -65,6 +76,7 @@ def _check_cluster(root: Path) -> Iterator[Finding]:
     yield judge_storage(str(root), _storage(root, named), len(nodes))
     for probe in probes.values():
         ray.kill(probe)
+    say("letting two workers add up numbers")
     yield _all_reduce(root, nodes, total["GPU"] > 0)
 
 
@@ -95,7 +107,7 @@ def _check_token() -> Finding:
     except OSError as error:
         return warning("token", f"http://{url} does not answer: {error}", "look at Ray's dashboard.log")
     if status in UNAUTHORIZED:
-        return ok("token", f"http://{url} refuses who has no token ({status})")
+        return ok("token", f"http://{url} requires a token ({status} without one)")
     return failed(
         "token",
         f"http://{url} answers everybody ({status}): whoever reaches it runs code here",

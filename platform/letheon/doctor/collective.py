@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+from letheon.counting import several
 from letheon.doctor.finding import Finding, failed, ok, skipped
 from letheon.meeting import torch_config
 
@@ -36,7 +37,7 @@ def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
     """`room`: how many workers with one CPU (and one GPU) fit."""
     name, backend = "all-reduce", "nccl" if gpu else "gloo"
     if room < 2:  # noqa: PLR2004 (two speak to each other)
-        return skipped(name, f"there is room for {room} worker(s) now, two are needed")
+        return skipped(name, f"there is room for {several(room, 'worker')} now, two are needed")
     from ray.train import RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from letheon.capacity import machine
+from letheon.counting import several
 from letheon.doctor.finding import Finding, failed, ok, warning
 
 GIB = 2**30
@@ -65,13 +66,13 @@ def check_devices() -> Finding:
 
     shown, usable = machine()["GPU"], torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not shown:
-        return ok("devices", f"{machine()['CPU']:.0f} CPUs, no GPU")
+        return ok("devices", f"{several(machine()['CPU'], 'CPU')}, no GPU")
     if usable < shown:
         return failed(
             "devices",
-            f"the machine has {shown:.0f} GPUs, PyTorch {torch.__version__} can use {usable}",
+            f"the machine has {several(shown, 'GPU')}, PyTorch {torch.__version__} can use {usable}",
             "install the build of torch for this CUDA driver, or look at CUDA_VISIBLE_DEVICES",
         )
     names = ", ".join(sorted({torch.cuda.get_device_name(i) for i in range(usable)}))
     nccl = ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
-    return ok("devices", f"{usable} GPUs ({names}), NCCL {nccl}")
+    return ok("devices", f"{several(usable, 'GPU')} ({names}), NCCL {nccl}")

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from letheon.counting import several
 from letheon.doctor.finding import Finding, failed, ok, warning
 
 SKEW_SECONDS = 5.0
@@ -22,9 +23,9 @@ def judge_versions(facts: Sequence[Mapping[str, Any]]) -> Finding:
     names = {name for name, _ in by_version}
     different = []
     for name in sorted(names):
-        several = [(version, hosts) for (known, version), hosts in sorted(by_version.items()) if known == name]
-        if len(several) > 1:
-            told = " and ".join(f"{version} on {', '.join(hosts)}" for version, hosts in several)
+        found = [(version, hosts) for (known, version), hosts in sorted(by_version.items()) if known == name]
+        if len(found) > 1:
+            told = " and ".join(f"{version} on {', '.join(hosts)}" for version, hosts in found)
             different.append(f"{name} is {told}")
     lacking = [
         f"{name} is missing on {node['host']}" for node in facts for name in sorted(names - set(node["versions"]))
@@ -32,7 +33,7 @@ def judge_versions(facts: Sequence[Mapping[str, Any]]) -> Finding:
     if different or lacking:
         return failed("versions", "; ".join(different + lacking), "install the same requirements.lock on every node")
     told = ", ".join(f"{name} {version}" for name, version in sorted(facts[0]["versions"].items()))
-    return ok("versions", f"{told} on {len(facts)} node(s)")
+    return ok("versions", f"{told} on {several(len(facts), 'node')}")
 
 
 def judge_clocks(offsets: Mapping[str, tuple[float, float]]) -> Finding:
@@ -73,4 +74,4 @@ def judge_storage(root: str, wrong: Mapping[str, str], nodes: int) -> Finding:
         return failed(
             "storage", f"{root}: {told}", "mount the same folder on every node and let the same user write to it"
         )
-    return ok("storage", f"{root}: written and read in both directions on {nodes} node(s)")
+    return ok("storage", f"{root}: written and read in both directions on {several(nodes, 'node')}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from letheon.live.view import LiveView
 
 STATES = ("preparing", "running", "interrupted", "finished", "failed")
-TRIAL_STATES = ("running", "completed", "pruned", "collapsed", "stopped", "failed")
+TRIAL_STATES = ("running", "interrupted", "completed", "pruned", "collapsed", "stopped", "failed")
 REASONS: Mapping[str, str] = {"pruned": "rung", "collapsed": "collapse", "stopped": "budget"}
 """Outcome of a trial that was stopped -> what stopped it."""
 USES = ("train", "evaluation", "startup", "idle")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from letheon.live.sections import counted, degraded, number, percent
+from letheon.counting import several, several_of
+from letheon.live.sections import degraded, number, percent
 from letheon.live.time_left import duration, in_words
 from letheon.live.view import LiveView, StratumView
 from letheon.records import TrialState
@@ -14,10 +15,12 @@ def head_line(view: LiveView) -> str:
     """`quickstart: running, 7 of 16 trials (2 running, 5 pruned), 31 epochs, 63 s, about 4 min left`."""
     state = view.state
     counts = ", ".join(f"{count} {name}" for name, count in sorted(state.counts.items()))
-    trials = f"{counted(len(state.trials), view.asked.planned)} trials" + (f" ({counts})" if counts else "")
+    trials = several_of(len(state.trials), view.asked.planned, "trial") + (f" ({counts})" if counts else "")
     detail = f" ({state.detail})" if state.detail else ""
     left = f", {in_words(view.left)}" if state.state == "running" else ""
-    return f"{state.sweep}: {state.state}{detail}, {trials}, {view.epochs} epochs, {state.seconds:.0f} s{left}"
+    return (
+        f"{state.sweep}: {state.state}{detail}, {trials}, {several(view.epochs, 'epoch')}, {state.seconds:.0f} s{left}"
+    )
 
 
 def plain_lines(view: LiveView) -> Iterator[str]:
@@ -31,7 +34,7 @@ def plain_lines(view: LiveView) -> Iterator[str]:
         parts = ", ".join(f"{name} {percent(part, whole)}" for name, part in shares.items())
         yield f"cost: {whole:.0f} s of slots: {parts}; wasted {percent(view.cost.wasted_share, 1.0)}"
     if work.epochs_saved:
-        yield f"saved: {work.epochs_saved} epochs, {work.seconds_saved:.0f} s"
+        yield f"saved: {several(work.epochs_saved, 'epoch')}, {work.seconds_saved:.0f} s"
     yield from (f"budget: {number(used)} of {number(limit)} {name}" for name, limit, used in view.budget)
     health = view.state.tracking or {}
     if health.get("state") == "degraded":
@@ -40,12 +43,12 @@ def plain_lines(view: LiveView) -> Iterator[str]:
 
 def _stratum(stratum: StratumView) -> str:
     knee, share = stratum.front.get("knee"), stratum.share
-    points = f"{len(stratum.front.get('points', ()))} points on the front"
+    points = f"{several(len(stratum.front.get('points', ())), 'point')} on the front"
     best = "" if knee is None else f", knee {knee['trial']}@{knee['epoch']}"
     volume = f"hypervolume {number(stratum.front.get('hypervolume', 0.0))}"
     box = "" if share is None else f" ({percent(share, 1.0)})"
-    trials = f"{counted(stratum.ended, stratum.planned)} trials ended, {stratum.running} running"
-    return f"{trials}, {stratum.epochs} epochs, {points}{best}, {volume}{box}"
+    trials = f"{several_of(stratum.ended, stratum.planned, 'trial')} ended, {stratum.running} running"
+    return f"{trials}, {several(stratum.epochs, 'epoch')}, {points}{best}, {volume}{box}"
 
 
 def _trial(view: LiveView, trial: TrialState) -> str:

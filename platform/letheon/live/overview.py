@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
+from letheon.counting import several, several_of
 from letheon.dashboard.local_sweeps import local_folders
 from letheon.errors import LetheonError
 from letheon.live.follow import LiveSweep, asked_of
@@ -67,8 +68,8 @@ class Entry:
             return f"{self.name}: damaged: {self.problem}"
         state = self.view.state
         left = f", {in_words(self.view.left)}" if state.state == "running" else ""
-        trials = f"{counted(len(state.trials), self.view.asked.planned)} trials"
-        front = f"{sum(self.points.values())} points on fronts"
+        trials = several_of(len(state.trials), self.view.asked.planned, "trial")
+        front = f"{several(sum(self.points.values()), 'point')} on fronts"
         return f"{self.name}: {state.state}, {trials}, {front}{left}, changed {duration(self.age)} ago"
 
 

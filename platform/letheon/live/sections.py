@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from letheon.counting import several, several_of
 from letheon.live.paper import GAP, Column, Paper, bar, flow, grid, side_by_side
 from letheon.live.time_left import duration, in_words
 from letheon.live.view import LiveView, StratumView
@@ -53,13 +54,13 @@ def counted(count: int, planned: int | None) -> str:
 def header(view: LiveView, paper: Paper) -> list[Text]:
     """Name, state, how far, how long; then how many trials are in which state."""
     state = view.state
-    trials, epochs = f"{counted(len(state.trials), view.asked.planned)} trials", f"{view.epochs} epochs"
+    trials, epochs = several_of(len(state.trials), view.asked.planned, "trial"), several(view.epochs, "epoch")
     words = [(state.sweep, "bold"), (state.state, f"bold {STYLES.get(state.state, '')}")]
     words += [(fact, "") for fact in (trials, epochs, duration(state.seconds))]
     if state.state in ACTIVE:
         words.append((in_words(view.left) if state.state == "running" else view.left.how, "bold"))
     lines = flow(paper, words, indent=2)
-    order, counts = ("running", "completed", "pruned", "collapsed", "stopped", "failed"), state.counts
+    order, counts = ("running", "interrupted", "completed", "pruned", "collapsed", "stopped", "failed"), state.counts
     return lines + flow(paper, [(f"{counts[name]} {name}", STYLES[name]) for name in order if counts.get(name)], 2)
 
 
@@ -69,7 +70,7 @@ def notes(view: LiveView, paper: Paper, resume: str | None) -> list[Text]:
     if state.detail and state.state != "running":
         lines.append(paper.line(state.detail, STYLES.get(state.state, "")))
     if resume and state.state in ("interrupted", "failed"):
-        lines.append(paper.line(f"go on with: {resume}"))
+        lines.append(paper.line(f"continue with: {resume}"))
     health = state.tracking or {}
     if health.get("state") == "degraded":
         lines.append(paper.line(degraded(health), "bold red"))
@@ -80,7 +81,7 @@ def notes(view: LiveView, paper: Paper, resume: str | None) -> list[Text]:
 
 def degraded(health: Mapping[str, Any]) -> str:
     """`tracking degraded: 120 rows behind at http://…: why`."""
-    return f"tracking degraded: {health['behind']} rows behind at {health['where']}: {health['cause']}"
+    return f"tracking degraded: {several(health['behind'], 'row')} behind at {health['where']}: {health['cause']}"
 
 
 def strata(view: LiveView, paper: Paper, lines: int | None) -> list[Text]:
@@ -250,8 +251,8 @@ def cost(view: LiveView, paper: Paper) -> list[Text]:
     if work.epochs_saved:
         counts = view.state.counts
         early = counts.get("pruned", 0) + counts.get("collapsed", 0)
-        saved = f"{work.epochs_saved} epochs ({duration(work.seconds_saved)})"
-        lines.append(paper.line(f"saved   {saved} not run by {early} trials that were stopped"))
+        saved = f"{several(work.epochs_saved, 'epoch')} ({duration(work.seconds_saved)})"
+        lines.append(paper.line(f"saved   {saved} not run by {several(early, 'trial')} stopped early"))
     if view.budget:
         limits = [f"{number(used)} of {number(limit)} {name.replace('_', ' ')}" for name, limit, used in view.budget]
         lines += flow(paper, [("budget", ""), *((limit, "") for limit in limits)], indent=8)

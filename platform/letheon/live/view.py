@@ -58,7 +58,7 @@ class StratumView:
 
     @property
     def ended(self) -> int:
-        return self.started - self.running
+        return self.started - self.running - self.counts.get("interrupted", 0)
 
     def to_json(self) -> dict[str, Any]:
         points, knee = self.front.get("points", ()), self.front.get("knee")

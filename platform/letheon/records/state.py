@@ -22,7 +22,8 @@ ACTIVE = ("preparing", "running")
 
 @dataclass(frozen=True)
 class TrialState:
-    """One trial: `state` is running until it has an `outcome` (completed, pruned, collapsed, failed), then finished.
+    """One trial: `state` is running until it has an `outcome` (completed, pruned, collapsed, failed), then finished;
+    without an outcome it is interrupted while nobody drives the sweep.
 
     `epoch` is the last one reported and `metrics` are its metrics; 0 and the baseline before the first report.
     """
@@ -57,7 +58,7 @@ class SweepState:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trials are running and how many ended in each outcome, e.g. {"running": 2, "pruned": 5}."""
+        """How many trials are running, or interrupted, and how many ended in each outcome."""
         return dict(Counter(trial.outcome or trial.state for trial in self.trials))
 
     def to_json(self) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class SweepFold:
         phase, seconds = self._phase or "preparing", self._seconds
         if now is not None and self._last is not None and phase in ACTIVE:
             seconds += max(0.0, now - self._last)
-        return SweepState(sweep, phase, self._detail, tuple(self._trials.values()), seconds)
+        return _at_rest(SweepState(sweep, phase, self._detail, tuple(self._trials.values()), seconds))
 
 
 def summary(rows: Iterable[Row], sweep: str = "", now: float | None = None) -> SweepState:
@@ -120,8 +121,16 @@ def summary(rows: Iterable[Row], sweep: str = "", now: float | None = None) -> S
 def seen_from_outside(state: SweepState, driver: Owner | None, tracking: Mapping[str, Any] | None) -> SweepState:
     """What the journal says, put right by what its folder shows: a sweep at work without a driver is interrupted."""
     if state.state in ACTIVE and driver is None:
-        return replace(state, state="interrupted", detail="its driver is gone", tracking=tracking)
+        return _at_rest(replace(state, state="interrupted", detail="its driver is gone", tracking=tracking))
     return replace(state, tracking=tracking)
+
+
+def _at_rest(state: SweepState) -> SweepState:
+    """No trial runs in a sweep that does not."""
+    if state.state in ACTIVE or all(trial.state != "running" for trial in state.trials):
+        return state
+    trials = (replace(it, state="interrupted") if it.state == "running" else it for it in state.trials)
+    return replace(state, trials=tuple(trials))
 
 
 def status_of(folder: str | os.PathLike[str]) -> SweepState:

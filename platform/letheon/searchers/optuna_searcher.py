@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from letheon.counting import several
 from letheon.records import stratum_of
 from letheon.searchers.encoding import Encoding
 from letheon.searchers.fixed import QuasiSearcher
@@ -68,7 +69,7 @@ class OptunaSearcher:
             values = self._with_fraction(self._anywhere.propose(number).values, stratum)
             return Proposal(self._untried_near(values, stratum, tried), "start-up: evenly over the space")
         values = self._ask(self.study(number, known), stratum, tried)
-        return Proposal(values, f"optuna: TPE on {len(known)} trials")
+        return Proposal(values, f"optuna: TPE on {several(len(known), 'trial')}")
 
     def _starting(self, known: Sequence[Trial]) -> bool:
         """Whether too few configurations have shown something: those that run or failed tell TPE nothing."""

@@ -119,7 +119,7 @@ class Table:
         try:
             rows = parquet.read_table(path).to_pylist()
         except (OSError, ValueError) as error:
-            raise TableError(f"{path}: is no Parquet file ({error}); see letheon.simulator.table") from error
+            raise TableError(f"{path}: is not a Parquet file ({error}); see letheon.simulator.table") from error
         missing = [name for name in ("forget_fraction", "epoch", "method") if rows and name not in rows[0]]
         if missing or not rows:
             raise TableError(f"{path}: has no {', '.join(missing) or 'rows'}; see letheon.simulator.table for columns")

@@ -18,7 +18,7 @@ _SHOWN = ("best/area", "best/log10_forget_quality", "best/utility_ratio", "best/
 _COLUMNS = [*(f"metrics.`{name}`" for name in _SHOWN), "tags.`letheon.outcome`", "tags.`letheon.front`"]
 
 EXPERIMENT = (
-    "Sweeps of one study, found by letheon. A run with `letheon.kind = 'sweep'` is a sweep, the runs below it are its "
+    "Sweeps of one study, found by Letheon. A run with `letheon.kind = 'sweep'` is a sweep, the runs below it are its "
     "trials. `best/area` orders trials of **one** forget fraction: fractions cannot be compared by value.\n\n"
     "- trials that were pruned: `tags.letheon.outcome = 'pruned'`\n"
     "- trials with a checkpoint on a front: `tags.letheon.front = 'true'`\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from shutil import rmtree
 
 from letheon.doctor.finding import Finding, failed, ok
 from letheon.redact import redact
@@ -16,7 +17,7 @@ SECONDS = 15
 
 
 def round_trip(root: Path, uri: str | None = None) -> Finding:
-    """The finding `tracking`. The run is deleted afterwards; its experiment stays, empty."""
+    """The finding `tracking`. What it wrote is deleted afterwards."""
     uri = store.tracking_uri(root, uri)
     text = uuid.uuid4().hex
     try:
@@ -33,10 +34,14 @@ def round_trip(root: Path, uri: str | None = None) -> Finding:
 
 
 def _write_and_read(uri: str, root: Path, text: str) -> str:
+    from mlflow.entities import LifecycleStage
+
     client = store.open_client(uri)
     known = client.get_experiment_by_name(EXPERIMENT)
     folder = (root / "artifacts" / EXPERIMENT).resolve().as_uri() if store.is_database(uri) else None
     experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT, artifact_location=folder)
+    if known and known.lifecycle_stage == LifecycleStage.DELETED:  # by the last look; a name is never free again
+        client.restore_experiment(experiment)
     run = client.create_run(experiment).info.run_id
     try:
         client.log_metric(run, "metric", 1.0)
@@ -45,3 +50,6 @@ def _write_and_read(uri: str, root: Path, text: str) -> str:
             return Path(client.download_artifacts(run, "file.txt", str(back))).read_text()
     finally:
         client.delete_run(run)
+        client.delete_experiment(experiment)
+        if folder is not None:
+            rmtree(root / "artifacts" / EXPERIMENT, ignore_errors=True)

@@ -45,8 +45,10 @@ def test_the_tracking_store_is_written_read_and_left_empty(tmp_path: Path) -> No
     assert round_trip(tmp_path).state == "ok"
     assert round_trip(tmp_path).state == "ok"
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert "letheon-doctor" not in [experiment.name for experiment in client.search_experiments()]
     experiment = client.get_experiment_by_name("letheon-doctor")
     assert experiment is not None and client.search_runs([experiment.experiment_id]) == []
+    assert not list(tmp_path.glob("artifacts/*"))
 
 
 def test_a_store_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ GOALS = (
 def whole(rows: Rows, sweep: str, now: float | None) -> SweepState:
     """The state by its definition: each part from all of the journal."""
     last = next((row for row in reversed(rows) if row["kind"] == "sweep"), None)
+    resting = "running" if last is None or last["state"] in ACTIVE else "interrupted"
     ends = {row["trial"]: row for row in rows if row["kind"] == "end"}
     trials = []
     for row in rows:
@@ -45,7 +46,7 @@ def whole(rows: Rows, sweep: str, now: float | None) -> SweepState:
                 row["trial"],
                 row["stratum"],
                 row["config"],
-                "running" if end is None else "finished",
+                resting if end is None else "finished",
                 None if end is None else end["outcome"],
                 None if end is None else end["reason"],
                 0 if newest is None else newest["epoch"],

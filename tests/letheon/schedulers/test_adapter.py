@@ -209,7 +209,7 @@ def test_it_pickles_and_copies_with_its_state_in_the_journal(tmp_path: Path) -> 
     assert conductor().next_trial() is not None
     conductor().fail("t000", "r")
     copies = [scheduler, pickle.loads(pickle.dumps(scheduler)), copy.deepcopy(scheduler)]
-    assert [each.debug_string() for each in copies] == ["asha, rungs (1, 3, 4), 1 trials ended"] * 3
+    assert [each.debug_string() for each in copies] == ["asha, rungs (1, 3, 4), 1 trial ended"] * 3
 
 
 def test_the_searcher_pickles_and_goes_on_from_the_journal(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_an_end_that_the_driver_did_not_live_to_write_is_written(sweep: Path, tm
     last = next(i for i, line in enumerate(lines) if b'"kind":"end"' in line)
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b"".join(lines[:last]))
-    assert "1 trials ended" in JournalScheduler(shared(tmp_path)).debug_string()
+    assert "1 trial ended" in JournalScheduler(shared(tmp_path)).debug_string()
     assert [{**row, "time": 0} for row in Journal.read(path)][-1] == {
         "kind": "end", "seq": last + 1, "time": 0, "trial": "t000", "outcome": "completed",
         "reason": ENDS["t000"][1], "epoch": 4,

@@ -152,7 +152,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 def test_what_is_no_table(tmp_path: Path) -> None:
     row = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4, "utility_ratio": 1.0}
     (tmp_path / "text").write_text("no table")
-    with pytest.raises(TableError, match="is no Parquet file"):
+    with pytest.raises(TableError, match="is not a Parquet file"):
         Table.read(tmp_path / "text")
     with pytest.raises(TableError, match=re.escape("has no epoch, method")):
         Table.read(write_rows(tmp_path / "columns", [{"forget_fraction": 0.1}]))

@@ -33,7 +33,7 @@ def test_a_refusal_names_value_and_fractions_that_are_accepted(people: int, frac
     assert (problem is None) == whole
     if problem is not None:
         assert repr(fraction) in problem
-        offered = [float(f) for f in re.split(" or ", problem.rpartition("use ")[2])]
+        offered = [float(f.partition(" (")[0]) for f in re.split(" or ", problem.rpartition("use ")[2])]
         assert offered and all(people_fraction_problem(f, people) is None for f in offered)
 
 

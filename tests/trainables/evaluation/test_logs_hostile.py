@@ -107,7 +107,7 @@ def test_truncated_and_damaged_files(tmp_path_factory: pytest.TempPathFactory, s
     file = tmp_path_factory.mktemp("log") / "log.json"
     content = json.dumps(MODEL.open_unlearning()).encode()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(LogError, match="is no JSON"):
+    with pytest.raises(LogError, match="is not JSON"):
         read_log(file)
     damaged = bytearray(content)
     damaged[flipped % len(content)] = flipped % 251
@@ -121,12 +121,12 @@ def test_truncated_and_damaged_files(tmp_path_factory: pytest.TempPathFactory, s
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"", "is no JSON"),
+        (b"", "is not JSON"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"forget_Q_A_Prob": ' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
-        (gzip.compress(b'{"model_utility": 0.5}'), "is no UTF-8 text"),
-        (b"[1, 2]", "is no JSON object"),
-        (b"null", "is no JSON object"),
+        (gzip.compress(b'{"model_utility": 0.5}'), "is not UTF-8 text"),
+        (b"[1, 2]", "is not a JSON object"),
+        (b"null", "is not a JSON object"),
         (b'{"a": 1, "b": 2}', "has a, b and no metric"),
         (b'{"model_utility": ' + b"9" * 5000 + b"}", "cannot be read"),
         (b'{"forget_Q_A_Prob": "high"}', "forget_Q_A_Prob: is the text 'high', must be rows by index"),
@@ -149,7 +149,7 @@ def test_what_is_said(tmp_path: Path, content: bytes, text: str) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(LogError, match="is no file"):
+    with pytest.raises(LogError, match="is not a file"):
         read_log(tmp_path / "absent.json")
     with pytest.raises(LogError, match="is a folder without"):
         read_log(tmp_path)

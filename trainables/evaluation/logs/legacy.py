@@ -69,7 +69,7 @@ def read_legacy(content: Mapping[str, Any], file: str) -> Log:
     for key, part in content.items():
         name = set_of_file(str(key))
         if name is None or name in sets or not is_part(part):
-            notes.append(f"{cells.some([key])!r} is no set of this format and is left out")
+            notes.append(f"{cells.some([key])!r} is not a set of this format and is left out")
             continue
         of_set = SetRows(role="forget" if name == "forget" else "utility", multiple_choice=name in _FACTS)
         of_set.columns = _columns(part, f"{file}: {key}")
@@ -80,7 +80,7 @@ def read_legacy(content: Mapping[str, Any], file: str) -> Log:
         if of_set.rows == CAP:
             notes.append(f"the {name} set has {CAP} rows, where this format stops")
     if not sets:
-        raise LogError(f"{file}: {cells.some(content)} is no set of TOFU's; keep the files' names")
+        raise LogError(f"{file}: {cells.some(content)} is not a set of TOFU's; keep the files' names")
     return Log(file=file, format=LEGACY, sets=sets, notes=tuple(notes))
 
 

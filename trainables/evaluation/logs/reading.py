@@ -1,4 +1,4 @@
-"""From a path to a log: finds the file, refuses what is no log, and tells the formats apart."""
+"""From a path to a log: finds the file, refuses what is not a log, and tells the formats apart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_log(path: Path) -> Log:
     """A log in either format, or in a folder under the name that its format gives it.
 
     Raises:
-        LogError: there is no such file, it is no JSON, or no evaluation log; one sentence.
+        LogError: there is no such file, it is not JSON, or not an evaluation log; one sentence.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -36,7 +36,7 @@ def read_log(path: Path) -> Log:
 def parse_log(content: object, file: str) -> Log:
     """What `json.load` gave, as a log. `file` stands in errors. Raises LogError."""
     if not isinstance(content, Mapping):
-        raise LogError(f"{file}: is no JSON object; give an evaluation log of open-unlearning or TOFU")
+        raise LogError(f"{file}: is not a JSON object; give an evaluation log of open-unlearning or TOFU")
     found = _parse(content, file)
     if found is None:  # some wrap it once more, by model or by benchmark
         inner = [_parse(part, file) for part in content.values() if isinstance(part, Mapping)]
@@ -72,17 +72,17 @@ def _read_folder(folder: Path) -> Log:
 
 def _load(path: Path) -> object:
     if not path.is_file():
-        raise LogError(f"{path}: is no file; give an evaluation log of open-unlearning or TOFU")
+        raise LogError(f"{path}: is not a file; give an evaluation log of open-unlearning or TOFU")
     try:
         if path.stat().st_size > MAX_BYTES:
             raise LogError(f"{path}: has {path.stat().st_size >> 20} MiB, a log has a few; give an evaluation log")
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise LogError(f"{path}: is no JSON ({error.msg}, line {error.lineno}); take the whole file") from None
+        raise LogError(f"{path}: is not JSON ({error.msg}, line {error.lineno}); take the whole file") from None
     except RecursionError:
         raise LogError(f"{path}: is nested too deeply for an evaluation log; take the file as it was written") from None
     except UnicodeDecodeError:
-        raise LogError(f"{path}: is no UTF-8 text; give the evaluation log itself, unpacked") from None
+        raise LogError(f"{path}: is not UTF-8 text; give the evaluation log itself, unpacked") from None
     except ValueError as error:
         raise LogError(f"{path}: cannot be read ({error}); take the file as it was written") from None
     except OSError as error:

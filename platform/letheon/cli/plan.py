@@ -1,0 +1,113 @@
+"""What `letheon plan` prints. Computes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from letheon.cli.output import MAX_WIDTH
+from letheon.cli.tables import short
+from letheon.counting import several
+from letheon.live.time_left import duration
+
+if TYPE_CHECKING:
+    from letheon.plan import Plan
+
+_SHOWN_TRIALS = 24
+_LIMITS = {"trials": "trial", "epochs": "epoch", "gpu_hours": "GPU-hour", "wall_hours": "hour"}
+_LIBRARIES = "PyTorch and other libraries take about 700 MiB more"
+
+
+def plan_table(plan: Plan) -> Table:
+    """The first trials, with the hyper-parameters that the file searches."""
+    there = [name for name in plan.searched if any(name in trial["config"] for trial in plan.trials)]
+    names = sorted(there, key=lambda name: name not in ("method", "forget_fraction"))
+    table = Table("trial", *(_plain(name) for name in names), box=None, pad_edge=False, header_style="bold")
+    for trial in plan.trials[:_SHOWN_TRIALS]:
+        table.add_row(trial["trial"], *(short(trial["config"].get(name)) for name in names))
+    return table
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """What a plan says beside its trials."""
+    if len(plan.trials) > _SHOWN_TRIALS:
+        yield f"… and {len(plan.trials) - _SHOWN_TRIALS} more trials (--json lists all)"
+    if plan.chosen == "first":
+        how = "as the searcher learns from their results" if plan.learns else "until the budget is used"
+        yield f"… and more, {how}"
+    yield ""
+    for label, text in _facts(plan):
+        yield from wrap(f"{label:<12}{text}", MAX_WIDTH, subsequent_indent=" " * 12, break_on_hyphens=False)
+
+
+def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    most = plan.resources["epochs_at_most"]
+    yield "fixed", ", ".join(f"{_plain(name)} {short(value)}" for name, value in plan.fixed.items()) or "nothing"
+    at_most = f", at most {several(most, 'epoch')} in all" if most else ""
+    yield "trials", f"{plan.count or 'as many as the budget gives'}{at_most}"
+    limits = [several(limit, _LIMITS[name]) for name, limit in plan.budget.items()]
+    yield "budget", ", ".join(limits) or "none: the sweep ends when all combinations were tried"
+    yield "searcher", plan.searcher
+    yield (
+        "fractions",
+        ", ".join(
+            name if facts["trials"] is None else f"{name} ({several(facts['trials'], 'trial')})"
+            for name, facts in plan.strata.items()
+        ),
+    )
+    yield "rungs", f"epochs {', '.join(map(str, plan.rungs))}" if plan.rungs else "none"
+    yield "slots", _slots(plan.resources)
+    if plan.resources["memory"] is not None:
+        yield "memory", _memory(plan.resources["memory"])
+    yield "time", _time(plan)
+    lacking = (f"{it['kind']}{'' if it['fraction'] is None else ' ' + short(it['fraction'])}" for it in plan.to_prepare)
+    yield "to prepare", ", ".join(lacking) or "nothing"
+    if plan.audit:
+        yield (
+            "audit",
+            f"after the search, of every front checkpoint and retain model: {several(len(plan.audit), 'attack')}",
+        )
+    for note in plan.notes:
+        yield "note", note
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _slots(resources: Mapping[str, Any]) -> str:
+    gpus = f" and {several(resources['gpus_per_worker'], 'GPU')}" if resources["gpus_per_worker"] else ""
+    workers, cpus = several(resources["workers"], "worker"), several(resources["cpus_per_worker"], "CPU")
+    each = "" if resources["workers"] == 1 else " each"
+    return f"{resources['slots']} at a time, each {workers} with {cpus}{gpus}{each}"
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    """What is predicted of a worker as a sum, and the part of a GPU that it needs."""
+    unit, name = (2**30, "GiB") if memory["predicted_bytes"] >= 2**30 else (2**20, "MiB")
+    parts = dict(memory["parts"])
+    step, evaluation = parts.pop("activations", 0), parts.pop("evaluation", 0)
+    states, largest = sum(parts.values()), max(step, evaluation)
+    context = memory["predicted_bytes"] - states - largest
+    told = {"weights and optimizer": states, "a training step" if step >= evaluation else "evaluation": largest}
+    told |= {"CUDA": context} if context else {}
+    each = " + ".join(f"{what} {size / unit:.1f}" for what, size in told.items())
+    why = memory["why"] if memory["card_bytes"] else _LIBRARIES
+    return f"{memory['predicted_bytes'] / unit:.1f} {name} a worker = {each}; {why}"
+
+
+def _time(plan: Plan) -> str:
+    time = plan.time
+    cost = "" if time["sweep"] is None else f"{time['seconds_per_epoch']:.2g} s an epoch in sweep {time['sweep']}"
+    if time["seconds"] is None:
+        why = cost or "no earlier sweep here has unlearned from this model"
+        return f"not known: {why}; `letheon status` estimates it while the sweep runs"
+    by = cost if time["limit"] == "epochs" else time["limit"]
+    more = [word for word, there in (("preparation", plan.to_prepare), ("the audit", plan.audit)) if there]
+    return f"at most {duration(math.ceil(time['seconds']))} of search ({by})" + (
+        f", besides {' and '.join(more)}" if more else ""
+    )

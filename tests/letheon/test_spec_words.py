@@ -1,0 +1,104 @@
+"""Natural mistakes in a sweep file: each answer tells what to write, and what it tells can be written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from letheon.errors import SpecErrors
+from letheon.spec import find_space, load_spec
+from letheon.spec_words import EXAMPLES
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(SpecErrors) as caught:
+        load_spec("quickstart", overrides)
+    (problem,) = caught.value.problems
+    return problem.partition(": ")[2].removeprefix(overrides[0].partition("=")[2]).removeprefix(": ")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ("search.forget_fraction=20", "must be <= 1; write 0.2 for 20 %"),
+        ("search.forget_fraction=[0.1, 0.2]", "is a list without its kind; write {choice: [0.1, 0.2]}"),
+        ("search.method=[npo,npo_rt]", "write {choice: [npo, npo_rt]}"),
+        ("search.beta=[0.05]", "write 0.05"),
+        ("search.beta={log_uniform: [0.03, 0.08]}", "did you mean {loguniform: [0.03, 0.08]}?"),
+        ("search.beta={min: 0.03, max: 0.08}", "did you mean {uniform: [0.03, 0.08]}?"),
+        ("search.beta={distribution: log_uniform_values, min: 0.03, max: 0.08}", "{loguniform: [0.03, 0.08]}?"),
+        ("search.beta={values: [0.03, 0.08]}", "did you mean {choice: [0.03, 0.08]}?"),
+        ("search.beta={value: 0.05}", "did you mean 0.05?"),
+        ("search.lr=0.001", "did you mean 'learning_rate'?"),
+        ("search.epochs=3", "set scheduler.max_epochs"),
+        ("trial.lora=true", "is not a mapping of keys; write {rank: 16, alpha: 32}"),
+        ("objectives=[forget_quality, model_utility]", "write {log10_forget_quality: max, model_utility: max}"),
+        ("constraints.forget_rouge=0.4", "write {max: 0.4}"),
+        ("seeds=3", "is not a list; write [0, 1, 2]"),
+        ("scheduler.grace_epochs=8", "scheduler.grace_epochs = 8: must be <= max_epochs 6; lower it"),
+        ("searcher.name=tpe", "quasi_random, random, grid; did you mean 'optuna'?"),
+        ("searcher.name=xyz", "quasi_random, random, grid; write one of these"),
+        ("audit=3", "is neither true nor false; write true, false or"),
+        ("model.base=/nope/model", "is not a folder; give a folder that exists, a hub id such as owner/name"),
+        ("model.base=./nope", "is not a folder; give"),
+        ("model.base=a/b/c", "is not a folder; give"),
+        ("model.target=/nope", "is not a folder of a Hugging Face model"),
+    ],
+)
+def test_what_to_write_instead(mistake: str, said: str) -> None:
+    assert said in refused(mistake)
+
+
+def test_ids_of_the_hub_are_not_taken_for_folders() -> None:
+    for name in ("gpt2", "HuggingFaceTB/SmolLM2-135M", "EleutherAI/pythia-1.4b"):
+        assert load_spec("quickstart", [f"model.base={name}"]).model.base == name
+
+
+NEED_SOMETHING = {"model.retain": "a model", "searcher.warm_start": "a sweep", "evaluation.harness": "a package"}
+
+
+@pytest.mark.parametrize("setting", sorted(EXAMPLES.keys() - NEED_SOMETHING.keys()))
+def test_every_example_can_be_written_as_it_stands(setting: str) -> None:
+    search = EXAMPLES["search"] if setting == "objectives" else None
+    for text in re.split(r", (?=[\w.]+ or)| or ", EXAMPLES[setting]):
+        load_spec(
+            "quickstart", [f"{setting}={text}", *([f"search={search}"] if search else []), "budget.gpu_hours=null"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("recipe: {epochs: 16}}", "recipe: {epochs: 16}", ":4: not valid YAML: the { in column 8 is not closed before"),
+        ("npo, npo_rt]}", "npo, npo_rt}", ":6: not valid YAML: the [ in column 20 is not closed before column 43"),
+        ("name: random, seed", "name: random seed", "add }, or a missing comma between its entries"),
+        ("name: quickstart", 'name: "quickstart', ':2: not valid YAML: the " in column 7 is not closed'),
+        ("  beta:", "\tbeta:", "indent with spaces, not with a tab"),
+        ("  method:", " method:", "indent this line like the others"),
+    ],
+)
+def test_syntax_is_complained_about_where_it_began(tmp_path: Path, right: str, wrong: str, said: str) -> None:
+    text = find_space("quickstart").read_text()
+    assert right in text and yaml.safe_load(text)
+    file = tmp_path / "it.yaml"
+    file.write_text(text.replace(right, wrong))
+    with pytest.raises(SpecErrors) as caught:
+        load_spec(file)
+    assert said in caught.value.problems[0]
+
+
+def test_a_folder_is_told_from_a_file_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    with pytest.raises(SpecErrors, match=r"is a folder, not a sweep file; name one of its sweep files: mine\.yaml"):
+        load_spec(tmp_path)
+
+
+def test_a_fraction_is_written_with_no_more_digits_than_it_takes() -> None:
+    said = refused("search.forget_fraction=0.14", "benchmark.people=7")
+    proposed = re.findall(r"(?:use|or) ([0-9.]+) \(\d of 7\)", said)
+    assert len(proposed) == 2 and all(len(text) <= 12 for text in proposed)
+    for text in proposed:
+        load_spec("quickstart", [f"search.forget_fraction={text}", "benchmark.people=7"])
