@@ -47,7 +47,7 @@ from trainables.step import Stepper
 EPOCHS = 16
 RATE, ASCENT_EPOCHS, BATCH = 3e-4, 4, 8
 SHOWN = (
-    *("forget_quality", "loss_quality", "privleak", "loss_shift", "repetition_excess", "gibberish_excess"),
+    *("forget_quality", "loss_quality", "privleak", "loss_shift", "stammer_excess", "gibberish_excess"),
     *("length_excess", "utility_ratio"),
 )
 TEMPLATE = "plain"

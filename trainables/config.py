@@ -133,9 +133,11 @@ class VerdictConfig(Frozen):
 
     p: float = Field(default=0.05, gt=0, lt=1, description="a forget quality above it cannot be told apart")
     utility: float = Field(default=0.8, gt=0, le=1, description="least share of the target model's utility")
-    privleak: float = Field(default=40.0, gt=0, description="largest distance of PrivLeak from 0, percent")
-    loss_shift: float = Field(default=0.25, gt=0, le=1, description="largest shift of the losses, either way")
-    repetition: float = Field(default=0.15, gt=0, description="largest repetition above the retain model's")
+    privleak: float = Field(default=75.0, gt=0, description="largest distance of PrivLeak from 0, percent")
+    loss_shift: float = Field(default=0.3, gt=0, le=1, description="largest shift of the losses, either way")
+    stammer: float = Field(
+        default=0.1, gt=0, description="largest share of repeated word pairs above the retain model's"
+    )
     gibberish: float = Field(default=0.1, gt=0, description="largest gibberish above the retain model's")
     length: float = Field(default=2.0, gt=1, description="largest ratio of answer lengths, either way")
     audit: float = Field(default=0.1, gt=0, description="largest ROUGE of an attack above the retain model's")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CODE_VERSION = 1
 """Raise it when the same recipe would give another model than before."""
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 """Raise it when the same evaluation would say more, or something else, of the same models."""
 
 MADE_BASES = ("tiny", "smollm2")

@@ -19,7 +19,7 @@ COMMON = ("seed", "forget_fraction", "batch_size", "warmup_epochs", "weight_deca
 """Hyper-parameters that every method has, and that tell checkpoints of a front apart the least."""
 
 _LABELS: Mapping[str, tuple[str, str]] = {
-    "log10_forget_quality": ("log10 forget p", "log₁₀ forget quality  (KS p-value)"),
+    "log10_forget_quality": ("log10 p", "log₁₀ forget quality  (KS p-value)"),
     "forget_quality": ("forget p", "forget quality p"),
     "log10_loss_quality": ("log10 loss p", "log₁₀ loss quality  (KS p-value)"),
     "loss_quality": ("loss p", "loss quality p"),

@@ -217,6 +217,7 @@ def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> Non
     (folder / "spec.yaml").write_text(dump_spec(load_spec("quickstart", ["budget.trials=2"])))
     journal = Journal(folder / "journal.jsonl")
     journal.append("sweep", state="running")
+    assert run("front", "early", "--root", str(root)).stdout.strip() == "nothing was measured: no trial has started"
     config = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4}
     journal.append("trial", trial="t000", stratum="0.1", config=config, baseline=metrics(0.8, -15.0))
     journal.append("sweep", state="interrupted")
@@ -232,6 +233,18 @@ def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> Non
     assert said.count("running") == said.count("0 running")
     found = json.loads(run("status", "early", "--json", *at).stdout)
     assert (found["counts"], found["trials"][0]["state"]) == ({"interrupted": 1}, "interrupted")
+
+
+def test_an_interruption_before_anything_was_measured_says_so(tmp_path: Path) -> None:
+    from letheon.cli.tables import outcome_lines
+    from letheon.ending import Outcome
+
+    def said(points: list[dict[str, object]]) -> str:
+        front = {"strata": {"0.1": {"points": points, "knee": None, "least_violating": []}}}
+        return list(outcome_lines(Outcome("x", tmp_path, "interrupted", front, None, None, 65.0, ""), ""))[-1]
+
+    assert "interrupted after 1 min 5 s, before anything was measured; continue with: " in said([])
+    assert "interrupted after 1 min 5 s; continue with: " in said([{"trial": "t000"}])
 
 
 def test_one_is_singular(root: Path) -> None:

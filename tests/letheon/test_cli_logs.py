@@ -59,6 +59,14 @@ def test_files_in_the_wrong_order_are_suspected(tmp_path: Path) -> None:
     assert "swapped?" not in run("compare-logs", forgot, knows).output
 
 
+def test_what_stored_means_is_said_where_it_is_shown(logs: tuple[Path, Path]) -> None:
+    other = json.loads(logs[1].read_text())
+    other["forget_Q_A_Prob"]["agg_value"] = 0.123
+    logs[1].write_text(json.dumps(other))
+    said = run("compare-logs", *logs).output
+    assert "(stored 0.123)" in said and "`stored` is what the file itself gives" in said
+
+
 def test_the_shape_of_the_json(logs: tuple[Path, Path]) -> None:
     result = run("compare-logs", *logs, "--json")
     assert result.exit_code == 0
@@ -110,6 +118,10 @@ def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
     assert run("evaluate", folder_of(tmp_path / "a", fresh_model()), "--out", retain).exit_code == 0
     ruler = yardstick(adapt(read_log(retain)).details)
     folder = folder_of(tmp_path / "b", small_model(), yardstick=ruler, target_utility=0.5)
+    card = json.loads((folder / "letheon.json").read_text())
+    beside = {"target": {"log10_forget_quality": -9.0, "model_utility": 0.5}}
+    (folder / "letheon.json").write_text(json.dumps({**card, "beside": beside}))
+    assert "\nverdict: " in run("evaluate", folder).stdout
     result = run("evaluate", folder, "--out", unlearned, "--json")
     assert result.exit_code == 0, result.output
     recorded = json.loads(result.stdout)["metrics"]
@@ -129,6 +141,7 @@ def test_evaluate_tells_beside_what_and_how_long(tmp_path: Path) -> None:
     assert len({len(line.rstrip()) for line in lines}) == 1  # columns end where they should
     first, last = result.stderr.splitlines()
     assert first.startswith(f"evaluating {folder} on fictional, forget fraction 0.25, with ") and last.endswith(" s")
+    assert "verdict" not in result.stdout  # nothing here compares it with a retain model
     found = json.loads(run("evaluate", folder, "--json").stdout)
     assert "eval_seconds" not in found["metrics"] and found["seconds"] > 0
 

@@ -66,19 +66,6 @@ def test_a_pruned_trial_in_words(journal: Journal) -> None:
     )  # fmt: skip
 
 
-def test_a_trial_that_ran_to_its_end_was_not_stopped() -> None:
-    decisions = [{"action": "continue", "epoch": 1, "reason": "no rung at epoch 1", "rung": None}]
-    decisions += [{"action": "stop", "epoch": 2, "reason": "reached max_epochs 2", "rung": 2, "rank": 1, "of": 1}]
-    decisions[1]["outcome"] = "completed"
-    rows: list[Row] = [{"kind": "trial", "trial": "t000", "stratum": "0.1", "config": {}}]
-    rows += [{"kind": "report", "trial": "t000", "epoch": it["epoch"], "decision": it} for it in decisions]
-    rows += [{"kind": "end", "trial": "t000", "outcome": "completed", "reason": "reached max_epochs 2", "epoch": 2}]
-    assert in_words(rows, "t000")[1:3] == [
-        "epoch 1: continued: no rung at epoch 1",
-        "epoch 2: completed: reached max_epochs 2",
-    ]
-
-
 def test_a_collapsed_trial_in_words(journal: Journal) -> None:
     assert in_words(journal.rows, "t000") == [
         "t000: method npo_rt, learning_rate 1.23e-05, forget_fraction 0.05",

@@ -311,9 +311,9 @@ TARGET = {"log10_forget_quality": -12.0, "forget_quality": 1e-12, "model_utility
 def test_what_can_be_told_from_the_retain_model_is_not_on_the_front_whatever_its_p() -> None:
     """A model that repeats one word has p = 0.7: it dominated everything."""
     honest = goals_of(load_spec("quickstart"))
-    shouted = {"forget_quality": 0.7, "repetition_excess": 0.96, "loss_shift": 1.0, "privleak": 217.0}
+    shouted = {"forget_quality": 0.7, "stammer_excess": 0.96, "loss_shift": 1.0, "privleak": 217.0}
     known = {"forget_quality": 0.7, "loss_shift": -0.9, "privleak": -80.0}
-    sensible = {"forget_quality": 0.1, "loss_shift": 0.1, "privleak": -11.0, "repetition_excess": 0.1}
+    sensible = {"forget_quality": 0.1, "loss_shift": 0.1, "privleak": -11.0, "stammer_excess": 0.05}
     journal: list[Row] = [
         {"kind": "trial", "trial": "t000", "stratum": "0.2", "config": {"method": "npo"}, "baseline": TARGET},
         *(

@@ -63,7 +63,7 @@ def test_a_larger_fraction_does_not_count_while_a_smaller_one_is_not_reached() -
 
 def test_a_model_that_repeats_one_word_has_not_forgotten() -> None:
     shouting = report("t3", 2, 0.9, 0.99)
-    shouting["metrics"]["repetition_excess"] = 0.96
+    shouting["metrics"]["stammer_excess"] = 0.96
     found = {(reach.method, reach.fraction): reach for reach in reaches([*ROWS, shouting])}
     assert (found["npo_rt", 0.5].epoch, found["npo_rt", 0.5].verdict) == (1, "forgotten")
 

@@ -103,7 +103,7 @@ def _checked(source: str, rows: _Numbered, keys: Sequence[str], problems: list[s
         one = {"text": fields} if keys == ("text",) and isinstance(fields, str) else fields
         try:
             if not isinstance(one, Mapping):
-                raise BadField(f"{show(one)} is no object; must have {', '.join(keys)}; use the unchanged file")
+                raise BadField(f"{show(one)} is not an object; must have {', '.join(keys)}; use the unchanged file")
             checked.append({key: text_field(one, key, LONGEST) for key in keys})
         except BadField as error:
             problems.append(f"{source}:{number}: {error}")

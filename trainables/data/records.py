@@ -58,7 +58,7 @@ def read_records(path: Path, given: str, problems: list[str]) -> Iterator[Record
             continue
         value, problem = _parse(line)
         if problem is None and not isinstance(value, dict):
-            problem = f"{show(value)} is no object; must be one object a line; write {{...}}"
+            problem = f"{show(value)} is not an object; must be one object a line; write {{...}}"
         if problem is None:
             yield Record(f"{path}:{number}", value)
         else:

@@ -100,7 +100,10 @@ _DEGENERATION = {
         "other, signs that prose does not have, or no common word among the nine around. Below 0.1 for English with "
         "foreign names, about 0.7 for tokens at random"
     ),
-    "repetition_excess": _down("forget_repetition less the retain model's"),
+    "stammer_excess": _down(
+        "mean share of two-word runs in an answer to a forgotten question that the same answer had already, less the "
+        "retain model's"
+    ),
     "gibberish_excess": _down("forget_gibberish less the retain model's"),
     "length_excess": _down(
         "how far the answers' length is from the retain model's: the absolute logarithm of the ratio of their words",

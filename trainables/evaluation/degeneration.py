@@ -21,14 +21,16 @@ _NEAR = 4  # words on each side
 _GLUED = re.compile("[a-z][A-Z]")
 
 
-def repetition(text: str) -> float:
-    """Share of the runs of four words that the text had already (seq-rep-4 of arXiv 1908.04319), in [0, 1).
+def repetition(text: str, run: int = _RUN) -> float:
+    """Share of the runs of four (or `run`) words that the text had already (seq-rep-n of arXiv 1908.04319), in [0, 1).
+
+    Two words see what four do not, the stammer of "as a as a" between other words; but good long texts repeat some.
 
     Words are runs of letters and digits, in any case; punctuation marks, and the letters of a run too long to be a
     word, count as words.
     """
     words = [unit for word in _UNITS.findall(text.lower()) for unit in ([word] if len(word) <= _LONGEST_WORD else word)]
-    runs = [tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1)]
+    runs = [tuple(words[i : i + run]) for i in range(len(words) - run + 1)]
     return 1.0 - len(set(runs)) / len(runs) if runs else 0.0
 
 

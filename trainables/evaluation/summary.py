@@ -68,7 +68,7 @@ def compare(
 
     `forget_quality`, `log10_forget_quality`, `ks_distance`: Kolmogorov-Smirnov between the forget rows' truth ratios;
     `loss_quality`, `log10_loss_quality`, `loss_ks_distance`: between their losses; `mia_reference`: AUC of the loss
-    less the retain model's; `privleak` and `privleak_distance`; `loss_shift`, `repetition_excess`, `gibberish_excess`
+    less the retain model's; `privleak` and `privleak_distance`; `loss_shift`, `stammer_excess`, `gibberish_excess`
     and `length_excess`, which verdicts read; `utility_ratio`. Raises ValueError if the numbers of rows differ.
     """
     details = evaluation.details if isinstance(evaluation, Evaluation) else evaluation
@@ -149,6 +149,7 @@ def _writing(details: Details) -> dict[str, float]:
     silent = np.zeros(len(forget.generated)) if forget.loss is None else np.asarray(forget.loss) * 0.0
     scores: dict[str, Callable[[str], float]] = {
         "repetition": repetition,
+        "stammer": lambda text: repetition(text, run=2),
         "gibberish": gibberish,
         "words": lambda text: float(len(text.split())),
     }
@@ -161,7 +162,7 @@ def _writing_excess(details: Details, yardstick: Mapping[str, Any]) -> dict[str,
     if not ours or not theirs:
         return {}
     length = abs(math.log(max(ours["words"], 1.0) / max(theirs["words"], 1.0)))
-    excess = {f"{key}_excess": ours[key] - theirs[key] for key in ("repetition", "gibberish")}
+    excess = {f"{key}_excess": ours[key] - theirs[key] for key in ("stammer", "gibberish")}
     return {**excess, "length_excess": math.nan if math.isnan(ours["words"]) else length}
 
 

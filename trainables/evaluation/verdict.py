@@ -51,7 +51,7 @@ def ceilings(limits: VerdictConfig) -> tuple[Ceiling, ...]:
     return (
         Ceiling("privleak", limits.privleak, "its losses are too high beside unseen text (PrivLeak {:+.0f} %)"),
         Ceiling("loss_shift", limits.loss_shift, "its losses are above the retain model's (shift {:+.2f})"),
-        Ceiling("repetition_excess", limits.repetition, "its answers repeat themselves ({:+.2f})"),
+        Ceiling("stammer_excess", limits.stammer, "its answers stammer ({:+.2f} repeated word pairs)"),
         Ceiling("gibberish_excess", limits.gibberish, "its answers are gibberish ({:+.2f})"),
         Ceiling("length_excess", math.log(limits.length), "its answers are of another length (log ratio {:.2f})"),
     )

@@ -74,6 +74,17 @@ def metrics_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
+def verdict_line(result: Mapping[str, Any]) -> str | None:
+    """What the metrics come to; None where nothing says how the target model does on the same rows."""
+    target = (result.get("beside") or {}).get("target")
+    if not target or "utility_ratio" not in result["metrics"]:
+        return None
+    from trainables.config import VerdictConfig
+    from trainables.evaluation.verdict import verdict
+
+    return f"verdict: {verdict(result['metrics'], target, VerdictConfig())}"
+
+
 def _figure(value: object) -> str:
     return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 

@@ -68,6 +68,8 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
     metrics = [*_of_objectives(shown), *shown.more]
     means = (front.get("means") or {}).get("strata") or {}
     said = answers(front)
+    if not front["strata"]:
+        yield "nothing was measured: no trial has started"
     for name, stratum in front["strata"].items():
         yield ""
         if not (stratum["points"] or stratum.get("least_violating")):
@@ -149,7 +151,10 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
     yield ""
     if outcome.state == "interrupted":
         resume = f"{command()} resume {outcome.name}{root_option}"
-        yield f"interrupted after {duration(outcome.seconds)}; continue with: {resume}"
+        strata = outcome.front["strata"].values()
+        measured = any(stratum["points"] or stratum.get("least_violating") for stratum in strata)
+        early = "" if measured else ", before anything was measured"
+        yield f"interrupted after {duration(outcome.seconds)}{early}; continue with: {resume}"
         return
     why = f": {outcome.over}" if outcome.over else ""
     yield from answers(outcome.front).values()

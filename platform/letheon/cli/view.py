@@ -242,14 +242,17 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Metrics of a model folder, beside those of its target and retain model where they are known."""
-    from letheon.cli.evaluate import evaluate_model, metrics_table
+    from letheon.cli.evaluate import evaluate_model, metrics_table, verdict_line
 
     spec = None if benchmark is None else checked_spec(benchmark, overrides)
     result = evaluate_model(model, spec, fraction, out, complain)
     if json:
         print_json(result)
         return
-    console().print(metrics_table(result))
+    screen = console()
+    screen.print(metrics_table(result))
+    if (said := verdict_line(result)) is not None:
+        screen.print("", said, sep="\n", soft_wrap=True)
     if "seconds" in result:
         complain(f"evaluated in {result['seconds']:.1f} s")
 

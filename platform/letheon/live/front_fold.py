@@ -17,7 +17,7 @@ class FrontFold:
     def __init__(self, goals: Goals | None = None) -> None:
         self._goals = goals or Goals()
         axes = (*self._goals.axes, *self._goals.before_audit.axes)
-        self._targets = {"model_utility", *(axis.metric for axis in axes if axis.ratio is not None)}
+        self._targets = {"model_utility", *(axis.metric for axis in axes)}
         self._trials: dict[str, Row] = {}
         self._strata: dict[str, _Stratum] = {}
         self._audits: list[Row] = []
@@ -85,14 +85,14 @@ class _Stratum:
         told = {name for name in self._targets if ratio > 0 and math.isfinite(number(metrics, name) / ratio)}
         fresh = told - set(self._witnesses)
         self._witnesses.update(dict.fromkeys(fresh, row))
+        # A front of points that turn out to be no better than the target model is empty: then the nearest are shown.
+        self._nearest = nearest_rows([*self._nearest, row], self._goals)
+        changed = bool(fresh) or any(one is row for one in self._nearest)
         if self._front and not self._may_join(metrics):
-            return bool(fresh)
-        front = front_rows([*self._front, row], self._goals)
-        nearest = [] if front else nearest_rows([*self._nearest, row], self._goals)
-        changed = bool(fresh) or any(one is row for one in (*front, *nearest))
-        self._front, self._nearest = front, nearest
-        self._heights = [self._goals.heights(one["metrics"]) for one in front]
-        return changed
+            return changed
+        self._front = front_rows([*self._front, row], self._goals)
+        self._heights = [self._goals.heights(one["metrics"]) for one in self._front]
+        return changed or any(one is row for one in self._front)
 
     def _may_join(self, metrics: Mapping[str, Any]) -> bool:
         """Whether nothing on the front is better: most reports end here, cheaply. Of equal ones the first counts."""

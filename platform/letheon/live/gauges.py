@@ -38,7 +38,9 @@ GAUGES: Mapping[str, Gauge] = {
     "letheon_saved_trial_epochs": Gauge("epochs not run by trials that the scheduler stopped", ("stratum",)),
     "letheon_front_points": Gauge("checkpoints on the front of a forget fraction", ("stratum",)),
     "letheon_hypervolume": Gauge("hypervolume of a front, in the metrics' own units", ("stratum",)),
-    "letheon_hypervolume_share": Gauge("hypervolume of a front as a share of its box; NaN if unknown", ("stratum",)),
+    "letheon_hypervolume_share": Gauge(
+        "share of the possible hypervolume that a front has; NaN if unknown", ("stratum",)
+    ),
     "letheon_slot_seconds": Gauge("what the seconds of all slots went into", ("use",)),
     "letheon_gpu_seconds": Gauge("what the GPU-seconds of all slots went into", ("use",)),
     "letheon_wasted_slot_seconds": Gauge("of these, in trials that were stopped or failed and gave no front point"),

@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from letheon.counting import several, several_of
+from letheon.front import verdict_of
 from letheon.live.paper import GAP, Column, Paper, bar, flow, grid, side_by_side
 from letheon.live.time_left import duration, in_words
 from letheon.live.view import LiveView, StratumView
@@ -192,27 +193,31 @@ def fronts(view: LiveView, paper: Paper, lines: int | None) -> list[Text]:
 
 def _front(view: LiveView, key: str, front: Mapping[str, Any], paper: Paper, lines: int | None) -> list[Text]:
     points, knee = front["points"], front["knee"]
-    shown = nearest_to_knee(points, knee, len(points) if lines is None else max(1, lines - 1))
+    shown = ends_and_knee(points, knee, len(points) if lines is None else max(1, lines - 1))
     best = [point is knee or _place(point) == _place(knee) for point in shown]
     some = "" if len(shown) == len(points) else f" ({len(shown)} of {len(points)})"
     columns = [
         Column("", ["*" if one else " " for one in best], style="bold"),
         Column(f"front {key}{some}", [_place(point) for point in shown], style=["bold" if one else "" for one in best]),
         Column("method", [str(point["config"].get("method", "")) for point in shown]),
+        Column("verdict", [verdict_of(point) for point in shown], rank=1),
         Column("lr", [number(point["config"].get("learning_rate")) for point in shown], True, 3),
         *_metrics(view, [point["metrics"] for point in shown]),
     ]
     return grid(paper, columns)
 
 
-def nearest_to_knee(
+def ends_and_knee(
     points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, most: int
 ) -> list[Mapping[str, Any]]:
-    """At most so many points of a front, in its order: the knee and its neighbours."""
+    """At most so many points of a front, in its order: the knee, the end that forgot most, the other end, and then
+    what is nearest to the knee.
+    """
     places = [_place(point) for point in points]
     middle = places.index(_place(knee)) if knee is not None and _place(knee) in places else 0
-    first = max(0, min(middle - (most - 1) // 2, len(points) - most))
-    return list(points[first : first + most])
+    near = sorted(range(len(points)), key=lambda i: abs(i - middle))
+    chosen = list(dict.fromkeys([middle, len(points) - 1, 0, *near]))[:most] if points else []
+    return [points[i] for i in sorted(chosen)]
 
 
 def _place(point: Mapping[str, Any] | None) -> str:

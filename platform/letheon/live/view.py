@@ -39,7 +39,7 @@ class Asked:
 @dataclass(frozen=True)
 class StratumView:
     """One forget fraction. `planned` is None where the searcher chooses fractions as it goes. `front`: the stratum of
-    `front_of`. `share`: its hypervolume as a share of the box; None where the box is not known."""
+    `front_of`. `share`: its hypervolume as a share of the possible one; None where that is not known."""
 
     planned: int | None
     counts: Mapping[str, int]

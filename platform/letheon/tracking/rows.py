@@ -92,7 +92,7 @@ def _problem(row: Row, trials: set[str]) -> str | None:  # noqa: PLR0911 - one r
             if not _whole(row.get("epoch")) or not _metrics(row.get("metrics")):
                 return "has no epoch and metrics"
             if not isinstance(row.get("decision") or {}, Mapping):
-                return "its decision is no mapping"
+                return "its decision is not a mapping"
             return None if row["kind"] == "report" or _number_text(row.get("stratum")) else "has no stratum"
         case "end":
             known = str(row.get("trial")) in trials and row.get("outcome") in _OUTCOMES and _whole(row.get("epoch"))
@@ -107,7 +107,7 @@ def _of_a_trial(row: Row, trials: set[str]) -> str | None:
     if not _number_text(row.get("stratum")) or not isinstance(row.get("config"), Mapping):
         return "its trial has no stratum or configuration"
     if not _metrics(row.get("baseline") or {}):
-        return "its baseline is no mapping of numbers"
+        return "its baseline is not a mapping of numbers"
     if row["kind"] == "trial":
         trials.add(name)
     return None

@@ -16,7 +16,7 @@ from rich.console import Console
 from letheon.live.lines import plain_lines
 from letheon.live.paper import Column, Paper, bar, grid, share_lines
 from letheon.live.screen import Screen, draw
-from letheon.live.sections import nearest_to_knee
+from letheon.live.sections import ends_and_knee
 from tests.letheon.live.views import STATES
 
 RESUME = "letheon resume study"
@@ -139,14 +139,15 @@ def test_lines_are_given_by_importance(available: int | None, wants: list[tuple[
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.data())
-def test_the_knee_is_among_the_points_that_are_shown(count: int, most: int, data: st.DataObject) -> None:
+def test_the_knee_and_both_ends_are_among_the_points_that_are_shown(count: int, most: int, data: st.DataObject) -> None:
     points: list[Mapping[str, Any]] = [{"trial": f"t{i}", "epoch": 1} for i in range(count)]
     knee = data.draw(st.sampled_from(points))
-    shown = nearest_to_knee(points, knee, most)
+    shown = ends_and_knee(points, knee, most)
     assert knee in shown
     assert len(shown) == min(count, most)
-    first = points.index(shown[0])
-    assert points[first : first + len(shown)] == shown
+    assert shown == sorted(shown, key=points.index)
+    if most >= 3:
+        assert points[0] in shown and points[-1] in shown
 
 
 def test_narrow_tables_lose_columns_whole_and_wide_characters_count_double() -> None:

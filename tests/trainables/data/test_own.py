@@ -132,7 +132,10 @@ BAD: dict[str, tuple[list[Any], list[str]]] = {
     "group": ([qa(0, group=[1])], ["group=[1]: must be a text or a whole number"]),
     "twice": ([qa(0), qa(1), qa(0)], ["forget.jsonl:3: repeats", "forget.jsonl:1; what must go may be there once"]),
     "too long": ([qa("x" * LONGEST_ANSWER)], ["20009 characters; must be at most 20000", "shorten or split it"]),
-    "no object": ([qa(0), ["q", "a"], "text"], ["forget.jsonl:2: ['q', 'a'] is no object", "forget.jsonl:3: 'text'"]),
+    "no object": (
+        [qa(0), ["q", "a"], "text"],
+        ["forget.jsonl:2: ['q', 'a'] is not an object", "forget.jsonl:3: 'text'"],
+    ),
     "several": ([{"question": "q"}, 1, qa(0, group=True)], ["jsonl:1: no 'answer'", "jsonl:2: 1 is", "jsonl:3: group"]),
 }
 

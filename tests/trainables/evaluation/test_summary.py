@@ -108,7 +108,7 @@ def test_what_the_data_cannot_support_is_absent() -> None:
     assert found["model_utility"] == pytest.approx(2 / sum(1 / part for part in parts))
     compared = compare(details, yardstick(details), None)
     losses = {"loss_quality", "log10_loss_quality", "loss_ks_distance", "loss_shift"}
-    writing = {"repetition_excess", "gibberish_excess", "length_excess"}
+    writing = {"stammer_excess", "gibberish_excess", "length_excess"}
     assert compared.keys() - found.keys() == losses | writing
 
 

@@ -19,7 +19,7 @@ GOOD: dict[str, Any] = {
     "utility_ratio": 0.97,
     "privleak": -11.0,
     "loss_shift": 0.1,
-    "repetition_excess": 0.1,
+    "stammer_excess": 0.05,
     "gibberish_excess": 0.02,
     "length_excess": 0.1,
 }
@@ -34,7 +34,7 @@ GOOD: dict[str, Any] = {
         ({"loss_shift": -0.9}, "not forgotten", "its losses are below the retain model's (shift -0.90)"),
         ({"privleak": 217.0}, "over-forgotten", "its losses are too high beside unseen text (PrivLeak +217 %)"),
         ({"loss_shift": 1.0}, "over-forgotten", "its losses are above the retain model's (shift +1.00)"),
-        ({"repetition_excess": 0.96}, "over-forgotten", "its answers repeat themselves (+0.96)"),
+        ({"stammer_excess": 0.96}, "over-forgotten", "its answers stammer (+0.96 repeated word pairs)"),
         ({"gibberish_excess": 0.7}, "over-forgotten", "its answers are gibberish (+0.70)"),
         ({"length_excess": 3.0}, "over-forgotten", "its answers are of another length (log ratio 3.00)"),
         ({"utility_ratio": 0.5}, "damaged", "50% of the utility is left (needs 80%)"),
@@ -52,7 +52,7 @@ def test_each_side_by_itself(changes: dict[str, float], name: str, reason: str) 
 
 
 def test_a_high_p_of_a_model_that_repeats_one_word_is_no_forgetting() -> None:
-    found = verdict(GOOD | {"forget_quality": 0.7, "repetition_excess": 0.96, "loss_shift": 1.0}, TARGET, LIMITS)
+    found = verdict(GOOD | {"forget_quality": 0.7, "stammer_excess": 0.96, "loss_shift": 1.0}, TARGET, LIMITS)
     assert (found.name, len(found.reasons)) == ("over-forgotten", 2)
 
 
