@@ -23,7 +23,7 @@ evaluation: {max_new_tokens: 8}
 search:
   method: {choice: [ga, npo_rt]}
   forget_fraction: {choice: [0.25, 0.5]}
-  learning_rate: {loguniform: [1.0e-5, 1.0e-4]}
+  learning_rate: {loguniform: [2.0e-4, 6.0e-4]}
   beta: {loguniform: [0.05, 0.2]}
   retain_weight: {uniform: [1.0, 2.0]}
 scheduler: {name: asha, max_epochs: 4, reduction_factor: 2, collapse: null}

@@ -82,7 +82,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
             yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])}{of} (* knee)"
         else:
             kept = " and ".join([f"utility {short(stratum['utility_floor'])}", *(front.get("constraints") or ())])
-            yield f"forget fraction {name}: no checkpoint keeps {kept}; nearest:"
+            yield f"forget fraction {name}: no checkpoint forgot more than the target model and keeps {kept}; nearest:"
         yield _front_table(stratum["points"] or stratum.get("least_violating", []), stratum["knee"], metrics)
         if (means.get(name) or {}).get("points"):
             yield f"means over {means[name]['points'][0]['seeds']} seeds (95 % bootstrap interval):"
@@ -92,6 +92,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
     names = _hyper(points)
     table = _table("", "checkpoint", "verdict", *map(_head, names), *map(short_label, metrics))
+    table.columns[2].no_wrap = True
     for point in points:
         best = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
