@@ -9,7 +9,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: quickstart test test-all check audit-dependencies format bench environment browser lock clean help
+.PHONY: quickstart test test-all check audit-dependencies format bench figures environment browser lock clean help
 
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
@@ -46,6 +46,9 @@ format: environment ## format the code and repair what lint can repair
 
 bench: environment ## every benchmark: a table and one JSON line each
 	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+
+figures: environment browser ## README's pictures and figures, from the quickstart in .letheon (run it first)
+	@$(BIN)/python -m benchmarks.figures.quickstart
 
 environment: .venv/.project ## .venv with the locked packages and this checkout in editable form
 

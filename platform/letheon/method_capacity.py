@@ -84,16 +84,13 @@ def _metric(row: Row, name: str) -> float:
 
 
 def capacities(found: Sequence[Reach]) -> dict[str, float]:
-    """By method the largest fraction that it can forget and keep the utility, as it can all smaller ones that were
-    searched; 0 if there is none.
+    """By method the largest fraction that it can forget and keep the utility; 0 if there is none. A smaller fraction may
+    not have been reached all the same: few trials, or too few steps an epoch.
     """
     largest = {reach.method: 0.0 for reach in found}
-    failed: set[str] = set()
-    for reach in sorted(found, key=lambda one: one.fraction):
-        if not reach.forgotten:
-            failed.add(reach.method)
-        elif reach.method not in failed:
-            largest[reach.method] = reach.fraction
+    for reach in found:
+        if reach.forgotten:
+            largest[reach.method] = max(largest[reach.method], reach.fraction)
     return largest
 
 

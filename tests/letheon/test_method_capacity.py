@@ -56,11 +56,6 @@ def test_capacity_is_the_largest_fraction_that_is_forgotten() -> None:
     assert to_json([], 0.95)["capacity"] == 0.0
 
 
-def test_a_larger_fraction_does_not_count_while_a_smaller_one_is_not_reached() -> None:
-    rows = [*ROWS, trial("t5", "npo_rt", "0.05"), report("t5", 1, 0.001, 0.99)]
-    assert capacities(reaches(rows))["npo_rt"] == 0.0
-
-
 def test_a_model_that_repeats_one_word_has_not_forgotten() -> None:
     shouting = report("t3", 2, 0.9, 0.99)
     shouting["metrics"]["stammer_excess"] = 0.96
