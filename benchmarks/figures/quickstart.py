@@ -15,16 +15,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.letheon.dashboard.chromium import Window, served, start
-
 from letheon.answer import answers
 from letheon.cli.base import find
 from letheon.front import front_of, verdict_of
 from letheon.records import Journal
 from letheon.samples import samples_of
+from tests.letheon.dashboard.chromium import Window, served, start
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
+CHART, CHARTS = ".chart:has(canvas)", 3
 PICTURES = ("quickstart.png", "dashboard.png", "trial.png")
 
 
@@ -42,7 +42,7 @@ def facts(folder_root: Path) -> dict[str, Any]:
     said = samples_of(sweep.folder, rows, knee["trial"])
     before, after, retain = said["epochs"]["0"], said["epochs"][str(knee["epoch"])], said["retain"]
     samples = [
-        {"prompt": old["prompt"], "target": old["generated"], "checkpoint": new["generated"], "retain": gold["generated"]}
+        dict(prompt=old["prompt"], target=old["generated"], checkpoint=new["generated"], retain=gold["generated"])
         for old, new, gold in zip(before, after, retain, strict=True)
         if old["set"] == "forget"
     ]
@@ -59,8 +59,8 @@ def take(folder_root: Path, trial: str) -> None:
         with served(folder_root) as address:
             window.open(f"{address}#/sweeps/quickstart")
             window.until_text("quickstart", "knee")
-            window.until(lambda: len(window.all(".chart:has(canvas)")) > 2, "charts")
-            window.until_painted(len(window.all(".chart:has(canvas)")))
+            window.until(lambda: len(window.all(CHART)) >= CHARTS, "charts")
+            window.until_painted(len(window.all(CHART)))
             window.picture(IMAGES / "dashboard.png")
             window.open(f"{address}#/sweeps/quickstart/trials/{trial}")
             window.until_text(trial, "retain model")

@@ -84,8 +84,8 @@ def _metric(row: Row, name: str) -> float:
 
 
 def capacities(found: Sequence[Reach]) -> dict[str, float]:
-    """By method the largest fraction that it can forget and keep the utility; 0 if there is none. A smaller fraction may
-    not have been reached all the same: few trials, or too few steps an epoch.
+    """By method the largest fraction that it can forget and keep the utility; 0 if there is none. A smaller fraction
+    may not have been reached all the same: few trials, or too few steps an epoch.
     """
     largest = {reach.method: 0.0 for reach in found}
     for reach in found:
