@@ -45,7 +45,7 @@ from trainables.schedule import epoch_steps
 from trainables.step import Stepper
 
 EPOCHS = 16
-RATE, ASCENT_EPOCHS, BATCH = 3e-4, 4, 8
+RATE, ASCENT_EPOCHS, BATCH = 3e-4, 8, 8
 SHOWN = (
     *("forget_quality", "loss_quality", "privleak", "loss_shift", "stammer_excess", "gibberish_excess"),
     *("length_excess", "utility_ratio"),

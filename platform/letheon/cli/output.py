@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 OK, BAD_INPUT, FAILED, NOT_FOUND, UNVERIFIED, INTERRUPTED = 0, 2, 3, 4, 5, 130
-MAX_WIDTH = 100
+MAX_WIDTH = 120
 
 
 class Verbs(TyperGroup):
@@ -54,7 +54,7 @@ def print_json(data: object, indent: int | None = 2) -> None:
 
 
 def console() -> Console:
-    """Standard output, at most 100 columns wide; 100 where there is no terminal."""
+    """Standard output, at most 120 columns wide; 120 where there is no terminal."""
     from rich.console import Console
 
     out = Console(highlight=False, markup=False)

@@ -38,6 +38,13 @@ def _table(*headers: str) -> Table:
     return Table(*headers, box=None, pad_edge=False, header_style="bold")
 
 
+def _uncut(table: Table, but: int = 0) -> Table:
+    """The last `but` columns give way on a narrow terminal; of the others the headers alone."""
+    for column in table.columns[: len(table.columns) - but]:
+        column.min_width = max((len(str(cell)) for cell in column.cells), default=0)
+    return table
+
+
 def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:
     """One row a trial, with the metrics that its sweep is after."""
     metrics = _of_objectives(columns({"objectives": objectives, "strata": {}}))
@@ -91,18 +98,19 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
 
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
     names = _hyper(points)
-    table = _table("", "checkpoint", "verdict", *map(_head, names), *map(short_label, metrics))
-    table.columns[2].no_wrap = True
+    method, *rest = names if "method" in names else ["method", *names]
+    table = _table("", "checkpoint", "verdict", method, *map(short_label, metrics), *map(_head, rest))
     for point in points:
         best = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
             "*" if best else "",
             f"{point['trial']}@{point['epoch']}",
             verdict_of(point),
-            *(short(point["config"].get(name)) for name in names),
+            short(point["config"].get(method)),
             *(short(point["metrics"].get(name)) for name in metrics),
+            *(short(point["config"].get(name)) for name in rest),
         )
-    return table
+    return _uncut(table, but=len(rest))
 
 
 def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
@@ -144,7 +152,7 @@ def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
         table = _table("model", *(_head(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
         for name, metrics in models:
             table.add_row(name, *(short(metrics.get(attack)) for attack in attacks))
-        yield table
+        yield _uncut(table)
 
 
 def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
