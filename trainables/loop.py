@@ -242,7 +242,7 @@ class Trial:
 def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint must know about itself so that `evaluate` gives its recorded metrics again, anywhere.
 
-    `beside`: what the target and the retain model have, measured alike.
+    `beside`: what the target and the retain model have, measured alike. `verdict`: the sweep's limits.
     """
     return {
         "benchmark": config.benchmark.model_dump(mode="json"),
@@ -254,6 +254,7 @@ def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
         "yardstick": baseline["yardstick"],
         "target_utility": baseline["target"]["metrics"]["model_utility"],
         "beside": {name: _finite(baseline[name]["metrics"]) for name in ("target", "retain")},
+        "verdict": config.verdict.model_dump(mode="json"),
     }
 
 

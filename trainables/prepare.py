@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.config import BenchmarkConfig, EvaluationConfig, Precision
+from trainables.config import BenchmarkConfig, EvaluationConfig, Precision, VerdictConfig
 from trainables.data import load_benchmark
 from trainables.engine import Engine
 from trainables.evaluation import Evaluation, compare, evaluate, yardstick
 from trainables.evaluation.logs import open_unlearning_log
+from trainables.evaluation.verdict import verdict
 from trainables.finished import finished_folder, is_finished
 from trainables.group import Group
 from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
@@ -188,6 +189,13 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None, log: Path 
         "forget_fraction": card["forget_fraction"],
         "metrics": metrics,
         "beside": card.get("beside", {}),
+        "verdict": _verdict(metrics, card) if comparison else None,
         "seconds": seconds,
         "samples": list(evaluation.samples),
     }
+
+
+def _verdict(metrics: dict[str, float], card: dict[str, Any]) -> dict[str, Any] | None:
+    """By the sweep's own limits; None where nothing says how the target model does on the same rows."""
+    target = card.get("beside", {}).get("target")
+    return target and asdict(verdict(metrics, target, VerdictConfig(**card.get("verdict", {}))))

@@ -314,6 +314,7 @@ CARD = {
     "template": "plain",
     "yardstick": {"truth_ratios": [0.5, 0.6]},
     "target_utility": 0.9,
+    "verdict": load_spec("quickstart").verdict.model_dump(mode="json"),
 }
 
 

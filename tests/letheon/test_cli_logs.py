@@ -119,9 +119,12 @@ def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
     ruler = yardstick(adapt(read_log(retain)).details)
     folder = folder_of(tmp_path / "b", small_model(), yardstick=ruler, target_utility=0.5)
     card = json.loads((folder / "letheon.json").read_text())
-    beside = {"target": {"log10_forget_quality": -9.0, "model_utility": 0.5}}
-    (folder / "letheon.json").write_text(json.dumps({**card, "beside": beside}))
-    assert "\nverdict: " in run("evaluate", folder).stdout
+    card["beside"] = {"target": {"log10_forget_quality": -9.0, "model_utility": 0.5}}
+    for length, noticed in ((2.0, True), (1000.0, False)):  # the limits of the sweep that the checkpoint is from
+        (folder / "letheon.json").write_text(json.dumps({**card, "verdict": {"length": length}}))
+        said = run("evaluate", folder).stdout
+        assert "\nverdict: " in said
+        assert ("of another length" in said) == noticed
     result = run("evaluate", folder, "--out", unlearned, "--json")
     assert result.exit_code == 0, result.output
     recorded = json.loads(result.stdout)["metrics"]

@@ -136,7 +136,9 @@ def test_the_knee_is_pulled_verified_and_evaluates_to_its_recorded_metrics(root:
     done = letheon("pull", "small", "--select", "knee", "--fraction", fraction, "--to", to, root=root)
     assert done.returncode == 0, done.stderr
     recorded = stratum["knee"]["metrics"]
-    found = json.loads(letheon_without_root("evaluate", str(to), "--json"))["metrics"]
+    evaluated = json.loads(letheon_without_root("evaluate", str(to), "--json"))
+    assert evaluated["verdict"]["name"] == stratum["knee"]["verdict"]["name"]
+    found = evaluated["metrics"]
     names = [name for name in recorded if name in found and not name.endswith("seconds")]
     assert {"model_utility", "forget_quality", "utility_ratio", "forget_rouge"} <= set(names)
     for name in names:

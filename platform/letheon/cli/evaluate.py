@@ -76,13 +76,8 @@ def metrics_table(result: Mapping[str, Any]) -> Table:
 
 def verdict_line(result: Mapping[str, Any]) -> str | None:
     """What the metrics come to; None where nothing says how the target model does on the same rows."""
-    target = (result.get("beside") or {}).get("target")
-    if not target or "utility_ratio" not in result["metrics"]:
-        return None
-    from trainables.config import VerdictConfig
-    from trainables.evaluation.verdict import verdict
-
-    return f"verdict: {verdict(result['metrics'], target, VerdictConfig())}"
+    found = result.get("verdict")
+    return found and f"verdict: {found['name']}: {'; '.join(found['reasons'])}"
 
 
 def _figure(value: object) -> str:
@@ -120,6 +115,7 @@ def card_of(folder: Path, spec: SweepSpec | None, fraction: float | None) -> dic
         "evaluation": spec.evaluation.model_dump(mode="json"),
         "precision": spec.trial.precision,
         "template": spec.model.template or own.get("template") or _template_of(folder),
+        "verdict": spec.verdict.model_dump(mode="json"),
     }
     return _comparable(own, {**own, **wanted})
 
