@@ -24,7 +24,8 @@ REPORT, PICTURE = "report.html", "front.png"
 @dataclass(frozen=True)
 class Outcome:
     """How a sweep ended. `state`: finished or interrupted; `registration` is None if interrupted. `problem`: what went
-    wrong after the search, for people. `over`: why the search ended. `already`: nothing was left to do."""
+    wrong after the search, for people. `over`: why the search ended. `already`: nothing was left to do. `tracking`: the
+    store without credentials, `page`: the study on MLflow's pages."""
 
     name: str
     folder: Path
@@ -34,6 +35,7 @@ class Outcome:
     html: Path | None
     seconds: float
     tracking: str
+    page: str | None = None
     problem: str | None = None
     over: str | None = None
     already: bool = False
@@ -58,8 +60,8 @@ def interrupted(sweep: Sweep, mirror: Mirror, journal: Journal, seconds: float, 
     rows = journal.rows
     mirror.complete(rows)
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
-    where = mirror.tracker.page
-    return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, where, problem)
+    where = mirror.tracker.where
+    return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, where, problem=problem)
 
 
 def finish(
@@ -94,6 +96,7 @@ def finish(
         registration,
         sweep.folder / REPORT,
         state.seconds,
+        mirror.tracker.where,
         mirror.tracker.page,
         problem,
         over,

@@ -251,6 +251,26 @@ def test_an_interruption_before_anything_was_measured_says_so(tmp_path: Path) ->
     assert "interrupted after 1 min 5 s; continue with: " in said([{"trial": "t000"}])
 
 
+def test_the_end_of_a_sweep_names_a_fraction_that_was_forgotten_and_where_mlflow_shows_it(tmp_path: Path) -> None:
+    from letheon.cli.tables import outcome_lines
+    from letheon.ending import Outcome
+
+    def point(name: str) -> dict[str, object]:
+        return {"trial": "t000", "epoch": 1, "config": {"method": "ga"}, "metrics": {}, "verdict": {"name": name}}
+
+    knees = {"0.1": point("forgotten"), "0.2": point("not forgotten")}
+    strata = {key: {"points": [knee], "knee": knee, "least_violating": []} for key, knee in knees.items()}
+    front = {"strata": strata, "objectives": {"log10_forget_quality": "max", "model_utility": "max"}}
+    for store, page in (
+        ("sqlite:///x.db", "http://127.0.0.1:5000/#/experiments/1"),
+        ("http://there", "http://there/#/"),
+    ):
+        lines = list(outcome_lines(Outcome("x", tmp_path, "finished", front, None, None, 65.0, store, page), ""))
+        assert any("pull x --select knee --fraction 0.1 " in line for line in lines)
+        assert lines[lines.index(f"records     {store}") + (2 if "sqlite" in store else 1)].strip() == page
+        assert any(f"mlflow ui --backend-store-uri {store}" in line for line in lines) == ("sqlite" in store)
+
+
 def test_one_is_singular(root: Path) -> None:
     said = run("status", "done", "--root", str(root)).stdout
     assert "1 point on the front" in said and "1 epoch, " in said

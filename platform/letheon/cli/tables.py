@@ -175,6 +175,7 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
     if outcome.html is not None:
         yield f"report      {outcome.html}"
     yield f"records     {outcome.tracking}"
+    yield from _page(outcome)
     yield from _registered(outcome)
     trial = next((p["trial"] for s in outcome.front["strata"].values() for p in s["points"]), "t000")
     best = _hardest(outcome.front)
@@ -192,9 +193,18 @@ def command() -> str:
     return "letheon" if shutil.which("letheon") or not called.endswith("letheon") else os.path.relpath(called)
 
 
+def _page(outcome: Outcome) -> Iterator[str]:
+    if outcome.page is None:
+        return
+    if not outcome.tracking.startswith("http"):
+        yield f"            mlflow ui --backend-store-uri {outcome.tracking}     # then open"
+    yield f"            {outcome.page}"
+
+
 def _hardest(front: Mapping[str, Any]) -> str | None:
-    """The largest forget fraction with a checkpoint on its front."""
-    return max((name for name, stratum in front["strata"].items() if stratum["points"]), key=float, default=None)
+    """The largest forget fraction that a checkpoint has forgotten, else the largest with one on its front."""
+    strata = {name: stratum for name, stratum in front["strata"].items() if stratum["points"]}
+    return max(strata, key=lambda name: (verdict_of(strata[name]["knee"]) == "forgotten", float(name)), default=None)
 
 
 def _registered(outcome: Outcome) -> Iterator[str]:

@@ -42,6 +42,7 @@ FRONT_TAG = "letheon.front"  # of a trial: whether a checkpoint of it is on its 
 JOURNAL_TAG = "letheon.journal"  # SHA-256 of the artifact
 SAMPLES_TAG = "letheon.samples"
 AUDITS_TAG = "letheon.audits"  # the audited epochs that audits.json has
+_MLFLOW_UI = "http://127.0.0.1:5000"
 _CHECK_SECONDS = 5
 _SYNC_SECONDS = 15
 
@@ -93,11 +94,12 @@ class Tracker:
         return redact(self.uri)
 
     @property
-    def page(self) -> str:
-        """Where people look: the sweep's study on the pages of a server, else the store's URL."""
-        if not self.uri.startswith(("http://", "https://")) or self._experiment is None:
-            return self.where
-        return f"{self.where.rstrip('/')}/#/experiments/{self._experiment}/runs?{notes.VIEW}"
+    def page(self) -> str | None:
+        """The sweep's study on MLflow's pages: the server's, else those that `mlflow ui` opens on this machine."""
+        if self._experiment is None:
+            return None
+        server = self.where.rstrip("/") if self.uri.startswith(("http://", "https://")) else _MLFLOW_UI
+        return f"{server}/#/experiments/{self._experiment}/runs?{notes.VIEW}"
 
     @property
     def due(self) -> bool:
