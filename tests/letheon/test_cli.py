@@ -92,6 +92,15 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         assert command.stderr.read() == b""
 
 
+def test_a_table_whose_reader_went_away_is_no_error(root: Path) -> None:
+    code = "import sys; from letheon.cli import app; app(sys.argv[1:])"
+    arguments = [sys.executable, "-c", code, "front", "done", "--root", str(root)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout is not None and command.stderr is not None
+        command.stdout.close()
+        assert (command.wait(), command.stderr.read()) == (0, b"")
+
+
 def test_help_is_quick() -> None:
     code = "import sys; from letheon.cli import app; app(['--help'])"
     seconds = []

@@ -55,9 +55,7 @@ def print_json(data: object, indent: int | None = 2) -> None:
 
 def console() -> Console:
     """Standard output, at most 120 columns wide; 120 where there is no terminal."""
-    from rich.console import Console
-
-    out = Console(highlight=False, markup=False)
+    out = wide_console()
     out.width = min(out.width, MAX_WIDTH) if out.is_terminal else MAX_WIDTH
     return out
 
@@ -66,4 +64,9 @@ def wide_console() -> Console:
     """Standard output as wide as the terminal is, for pictures that know how to use it."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich exits with 1; who read the output has seen enough."""
+            raise BrokenPipeError
+
+    return Screen(highlight=False, markup=False)
