@@ -15,6 +15,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.errors import LetheonError, SpecErrors
@@ -58,11 +59,11 @@ class Jobs:
     """The job server at `address`, `http://host:8265`. Raises ConnectionError if it cannot be talked to."""
 
     def __init__(self, address: str) -> None:
+        _send_the_token()
         from ray.exceptions import RayError
         from ray.job_submission import JobSubmissionClient
 
         try:
-            _send_the_token()
             self._client = JobSubmissionClient(address)
         except (ConnectionError, RuntimeError, RayError) as error:
             cause = " ".join(str(error).split())
@@ -161,15 +162,10 @@ class Jobs:
 
 
 def _send_the_token() -> None:
-    """If there is one, wherever Ray looks for it: Ray keeps it to itself unless it is told before its first import."""
-    from ray import _raylet
-
-    raylet: Any = _raylet
-    if "RAY_AUTH_MODE" not in os.environ and raylet.AuthenticationTokenLoader.instance().has_token(
-        ignore_auth_mode=True
-    ):
-        os.environ["RAY_AUTH_MODE"] = "token"
-        raylet.Config.initialize("")  # reads the environment again
+    """If there is one where Ray looks for it: Ray keeps it to itself unless it is told before its first import."""
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN") or file.is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def answer_in(log: str, mark: str) -> tuple[int, str]:
