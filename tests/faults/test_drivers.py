@@ -113,7 +113,7 @@ def test_an_edited_file_is_refused_field_by_field(sweep: FaultySweep) -> None:
 
 
 def test_a_damaged_epoch_is_trained_again_and_said(sweep: FaultySweep) -> None:
-    assert "t000: epoch 3 is damaged; going on from epoch 2" in sweep.logs
+    assert "t000: epoch 3 is damaged; continuing from epoch 2" in sweep.logs
 
 
 def test_a_lost_raylet_ends_the_driver_and_nothing_runs_on(sweep: FaultySweep) -> None:

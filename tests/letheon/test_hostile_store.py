@@ -226,7 +226,7 @@ def test_nothing_is_unpickled(store: Store, checkpoint: Path, tmp_path: Path, na
         data = (checkpoint / "manifest.json").read_bytes()
         with registered(store, hashlib.sha256(data).hexdigest()):
             if name == "model.safetensors":
-                with pytest.raises(VerificationError, match="no safetensors"):
+                with pytest.raises(VerificationError, match="not a safetensors file"):
                     pull("sweep", tmp_path / "model", store.root, POINT, store.uri)
             else:
                 pull("sweep", tmp_path / "model", store.root, POINT, store.uri)

@@ -48,7 +48,7 @@ def test_a_damaged_state_falls_back_one_epoch(tmp_path: Path, capsys: pytest.Cap
     shard.write_bytes(shard.read_bytes()[:-1] + b"!")
     assert folder.last_usable_epoch() == 2
     assert folder.recover() == 2
-    assert "t000: epoch 3 is damaged; going on from epoch 2" in capsys.readouterr().out
+    assert "t000: epoch 3 is damaged; continuing from epoch 2" in capsys.readouterr().out
     assert folder.record(3) is None
     assert folder.record(2) is not None
 

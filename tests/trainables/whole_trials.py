@@ -46,6 +46,7 @@ def prepared_in(folder: Path) -> tuple[SweepSpec, Prepared]:
     """Everything that trials need, made in this process."""
     content = yaml.safe_load(SPACE)
     content["model"]["recipe"]["epochs"] = 2
+    content.setdefault("evaluation", {})["gradient_norm"] = True  # which no decision reads
     content["search"]["forget_fraction"] = {"choice": [FRACTION]}
     spec = load_spec(write_space(folder, yaml.safe_dump(content)))
     prepared, group = layout(spec, folder / "root"), Group()

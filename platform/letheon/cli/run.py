@@ -120,7 +120,10 @@ def _end(outcome: Outcome, root: Path) -> None:
         complain(outcome.problem)
         raise typer.Exit(FAILED)
     if not any(stratum["points"] for stratum in outcome.front["strata"].values()):
-        complain("no feasible point: no checkpoint kept enough utility; lower search.learning_rate or add retain terms")
+        complain(
+            "no feasible point: every checkpoint lost its utility, forgot too much or forgot nothing; "
+            "`letheon front` shows the nearest ones with their verdicts"
+        )
         raise typer.Exit(FAILED)
 
 
