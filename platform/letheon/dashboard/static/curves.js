@@ -38,7 +38,7 @@ function points(trial, metric) {
 function options(shown, name) {
   const last = Math.max(1, shown.view.rules.max_epochs ?? 0, ...shown.trials.map((trial) => trial.epochs.at(-1) ?? 0));
   return {
-    grid: { ...GRID, left: 54, top: 24 },
+    grid: { ...GRID, left: 54, top: 24, right: 30 },
     xAxis: axis("epoch", { min: 0, max: last, minInterval: 1, splitLine: { show: false } }),
     yAxis: axis(name, { nameGap: 40 }),
     series: [extent(shown), lines(shown), tips(shown), rules(shown), focused(shown)],
