@@ -89,7 +89,10 @@ def test_what_is_fixed_follows_from_the_file_not_from_the_trials_shown(tmp_path:
     assert printed(plan)["fixed"] == "batch size 8, warmup epochs 1, weight decay 0.01, seed 0"
     heads = [str(column.header) for column in plan_table(plan).columns]
     assert heads[:4] == ["trial", "method", "forget fraction", "learning rate"]
-    one = planned(tmp_path, f"budget={budget}", "search.method=npo_rt", "search.beta={choice: [0.05]}")
+    search = (
+        "{method: npo_rt, forget_fraction: 0.1, learning_rate: {uniform: [1.0e-4, 1.0e-3]}, beta: {choice: [0.05]}}"
+    )
+    one = planned(tmp_path, f"budget={budget}", f"search={search}")
     assert {"method": "npo_rt", "beta": 0.05}.items() <= one.fixed.items()
 
 
@@ -165,7 +168,7 @@ def test_the_time_is_what_earlier_sweeps_of_the_same_model_measured(tmp_path: Pa
     write_sweep(tmp_path, "other", "another model", 100.0)
     assert planned(tmp_path).time["seconds"] is None
     write_sweep(tmp_path, "before", target, 2.0)
-    plan = planned(tmp_path, "scheduler.max_epochs=6")
+    plan = planned(tmp_path, "scheduler.max_epochs=6", "scheduler.grace_epochs=3")
     assert plan.time == {"seconds": 96 * 2.0 / 4, "limit": "epochs", "seconds_per_epoch": 2.0, "sweep": "before"}
     said = printed(plan)["time"]
     assert said == "at most 48 s of search (2 s an epoch in sweep before), besides preparation"
