@@ -24,7 +24,7 @@ name: attacked
 benchmark: {name: fictional, people: 4, evaluation_rows: 4}
 model: {base: tiny, recipe: {epochs: 12}}
 evaluation: {max_new_tokens: 8}
-search: {method: npo_rt, forget_fraction: 0.5, learning_rate: 5.0e-5, beta: 0.1}
+search: {method: npo_rt, forget_fraction: 0.5, learning_rate: 4.0e-4, beta: 0.1}
 constraints: {audit_worst_forget_rouge: {max: 1.0}}
 scheduler: {name: none, max_epochs: 1, collapse: null}
 budget: {trials: 1}
