@@ -6,6 +6,7 @@ Shapes only; rules that look at two places at once are in `spec_rules`. Loads no
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -255,7 +256,7 @@ def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
 def local_folder(path: str) -> Path:
     """A folder as the user wrote it: relative to where the command runs, `~` allowed."""
-    return Path(path).expanduser().absolute()
+    return Path(os.path.expanduser(path)).absolute()  # leaves `~` of nobody as it is; pathlib's raises
 
 
 def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:

@@ -136,7 +136,9 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(server: Server, tmp_path
         _, complaint = first.communicate(timeout=60)
     assert os.listdir(tmp_path) == [".model.partial"]
     assert first.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
-    assert how == signal.SIGKILL or "kept in .model.partial; the same command goes on from there" in complaint.decode()
+    assert (
+        how == signal.SIGKILL or "kept in .model.partial; the same command continues from there" in complaint.decode()
+    )
     server.tell("none")
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0 and "AutoModelForCausalLM.from_pretrained('model')" in done.stdout

@@ -92,3 +92,8 @@ def test_every_mistake_of_the_data_is_told(tmp_path: Path) -> None:
     (tmp_path / "f.jsonl").write_text('{"question": 1}\nnonsense\n')
     problems = errors_of(write(tmp_path, benchmark))
     assert [problem.partition(": ")[0] for problem in problems] == ["f.jsonl:1", "f.jsonl:2"]
+
+
+def test_the_home_of_nobody_is_a_folder_that_is_missing() -> None:
+    with pytest.raises(SpecErrors, match="~nobody-of-this-name/rows"):
+        load_spec("quickstart", ["benchmark={name: tofu, path: ~nobody-of-this-name/rows}"])
