@@ -23,8 +23,11 @@ LLAMA_8B = Shape(parameters=8_030_261_248, layers=32, hidden=4096, keys=2048, in
 H100 = 80 * GIB
 
 
+SEARCH = "{method: npo_rt, forget_fraction: {choice: [0.1, 0.2]}, learning_rate: 1.0e-4, beta: 0.05}"
+
+
 def auto(*overrides: str) -> SweepSpec:
-    return load_spec("quickstart", ["trial.gpus_per_worker=auto", *overrides])
+    return load_spec("quickstart", ["trial.gpus_per_worker=auto", f"search={SEARCH}", *overrides])
 
 
 def test_auto_survives_writing_and_is_no_number_before_it_is_computed(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_sweep_goes_on_while_its_server_is_away(
 ) -> None:
     """Status says so meanwhile, and afterwards the server has each run, metric and version once."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    space, root = write_space(tmp_path, SPACE.replace("trials: 6", "trials: 12")), tmp_path / "root"
+    space, root = write_space(tmp_path, SPACE.replace("trials: 6", "trials: 30")), tmp_path / "root"
     folder = root / "sweeps" / "small"
 
     def reports() -> int:
