@@ -25,6 +25,7 @@ def main() -> None:
 
     port, cpus = map(int, sys.argv[1:])
     head = {"num_cpus": cpus, "include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": port}
+    head["dashboard_agent_listen_port"] = 0  # any: the usual one may be another Ray's, and no agent means no jobs
     cluster = Cluster(initialize_head=True, head_node_args=head)
     print(cluster.address, flush=True)
     nodes = []
