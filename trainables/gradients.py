@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from trainables.log_probs import exact
-from trainables.methods.method import Products
+from trainables.methods.method import Method, Products, Values
+from trainables.terms import Seen, Terms
 
 if TYPE_CHECKING:
     from trainables.feed import Part
-    from trainables.step import Seen, Stepper, Terms
 
 Gradients = list[Tensor]
 
@@ -70,30 +70,36 @@ def over_workers(gradients: Gradients, size: int) -> Gradients:
     return whole
 
 
-def combined(stepper: Stepper, parts: Sequence[Part], terms: ComputeTerms, seen: list[Seen]) -> Iterator[Tensor]:
+def combined(
+    model: Any,
+    method: Method,
+    values: Values,
+    workers: int,
+    parts: Sequence[Part],
+    terms: ComputeTerms,
+    seen: list[Seen],
+) -> Iterator[Tensor]:
     """One loss whose gradient is a * forget gradient + b * retain gradient, with a and b from the whole batch.
 
     Both gradients come from one forward pass. The loss that is yielded is linear in the weights: its gradient is the
     combination, so the optimizer, its clipping and its averaging over workers need not know.
     """
-    parameters = trainable(stepper.engine.model)
+    parameters = trainable(model)
     forget = [_zeros(parameter) for parameter in parameters]
     retain = [torch.zeros_like(gradient) for gradient in forget]
     found: list[Terms] = []
     for part in parts:
         of_part = terms(part, for_engine=False)
         if of_part.retain is None:
-            raise ValueError(f"{stepper.method.name} combines two gradients: it must declare a retain term")
+            raise ValueError(f"{method.name} combines two gradients: it must declare a retain term")
         _add(forget, gradients_of(of_part.forget, parameters, keep_graph=True))
         _add(retain, gradients_of(of_part.retain, parameters))
         found.append(of_part.detached())
-    size = stepper.feed.group.size
-    combine = stepper.method.combine
-    assert combine is not None  # the caller asked
-    a, b = combine(products(over_workers(forget, size), over_workers(retain, size)), stepper.values)
+    assert method.combine is not None  # the caller asked
+    a, b = method.combine(products(over_workers(forget, workers), over_workers(retain, workers)), values)
     for of_part in found:
         assert of_part.retain is not None  # checked above
-        seen.append(stepper.saw((a * of_part.forget + b * of_part.retain), of_part))
+        seen.append(Seen.of(a * of_part.forget + b * of_part.retain, of_part))
     yield _linear(parameters, [a * f + b * r for f, r in zip(forget, retain, strict=True)])
 
 
@@ -108,15 +114,23 @@ def _linear(parameters: Sequence[Tensor], gradients: Gradients) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def worst_nearby(stepper: Stepper, parts: Sequence[Part], terms: ComputeTerms, seen: list[Seen]) -> Iterator[Tensor]:
+def worst_nearby(
+    model: Any,
+    method: Method,
+    values: Values,
+    workers: int,
+    parts: Sequence[Part],
+    terms: ComputeTerms,
+    seen: list[Seen],
+) -> Iterator[Tensor]:
     """The forget loss at theta + radius * g / |g|, then the retain term at theta; g is the whole batch's gradient."""
-    parameters = trainable(stepper.engine.model)
+    parameters = trainable(model)
     gradients = [_zeros(parameter) for parameter in parameters]
     for part in parts:
         _add(gradients, gradients_of(terms(part, retain=False, for_engine=False).forget, parameters))
-    direction = over_workers(gradients, stepper.feed.group.size)
+    direction = over_workers(gradients, workers)
     length = products(direction, direction).forget ** 0.5
-    step = stepper.values["radius"] / length if length > 0 else 0.0
+    step = values["radius"] / length if length > 0 else 0.0
     forget: list[Terms] = []
     with _moved(parameters, direction, step):
         for part in parts:
@@ -127,10 +141,10 @@ def worst_nearby(stepper: Stepper, parts: Sequence[Part], terms: ComputeTerms, s
         of_retain = terms(part, forget=False)
         kept = of_retain.retain
         if kept is None:
-            raise ValueError(f"{stepper.method.name} looks at nearby weights: it must declare a retain term")
-        loss = stepper.weight * kept
+            raise ValueError(f"{method.name} looks at nearby weights: it must declare a retain term")
+        loss = values["retain_weight"] * kept
         whole = type(of_forget)(of_forget.forget, kept, of_forget.tokens + of_retain.tokens)
-        seen.append(stepper.saw(of_forget.forget + loss, whole))
+        seen.append(Seen.of(of_forget.forget + loss, whole))
         yield loss
 
 

@@ -23,26 +23,7 @@ from trainables.methods.retain import RETAIN_TERMS
 from trainables.packing import Packed
 from trainables.schedule import StepRows
 from trainables.scores import Batch, Keep, Scores, score
-
-
-@dataclass(frozen=True)
-class Terms:
-    """One part's share of both losses (scalars, nats). `retain` is None for methods without a retain term."""
-
-    forget: Tensor
-    retain: Tensor | None
-    tokens: int
-
-    def detached(self) -> Terms:
-        return Terms(self.forget.detach(), None if self.retain is None else self.retain.detach(), self.tokens)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a part of a step came to: the loss that was minimised (scalar), and its terms. Detached."""
-
-    loss: Tensor
-    terms: Terms
+from trainables.terms import Seen, Terms
 
 
 class Stepper:
@@ -59,10 +40,12 @@ class Stepper:
         parts = self.feed.parts(rows, epoch)
         seen: list[Seen] = []
         terms = partial(self.terms, step=rows, statistics=self._statistics(parts, len(rows.forget)))
+        values = {**self.values, "retain_weight": self.weight}
+        whole = (self.engine.model, self.method, values, self.feed.group.size, parts, terms, seen)
         if self.method.combine is not None:
-            losses, count = combined(self, parts, terms, seen), 1
+            losses, count = combined(*whole), 1
         elif self.method.worst_nearby:
-            losses, count = worst_nearby(self, parts, terms, seen), 2 * len(parts)
+            losses, count = worst_nearby(*whole), 2 * len(parts)
         else:
             losses, count = self._plain(rows, parts, terms, seen), len(parts)
         self.engine.step(losses, learning_rate, count)
@@ -82,14 +65,10 @@ class Stepper:
         for part in parts:
             found = terms(part)
             loss = found.forget if found.retain is None else found.forget + self.weight * found.retain
-            seen.append(self.saw(loss, found))
+            seen.append(Seen.of(loss, found))
             yield loss
             if self.feed.compat != "none" and found.retain is not None and part.retain:
                 self._move_weight(float(found.retain.detach()) * self.feed.parts_of_all(step))
-
-    @staticmethod
-    def saw(loss: Tensor, terms: Terms) -> Seen:
-        return Seen(loss.detach(), terms.detached())
 
     def terms(
         self,

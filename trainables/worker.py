@@ -13,10 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainables.preload import preload
 from trainables.timeline import mark
+
+if TYPE_CHECKING:
+    from trainables.loop import Channel
 
 NAMESPACE = "letheon"
 REASON_CHARACTERS = 2_000
@@ -139,7 +142,7 @@ def _resident() -> Any:
     return Resident()
 
 
-def _run(content: dict[str, Any], resident: Callable[[], Any], group: Any, channel: MailboxChannel) -> None:
+def _run(content: dict[str, Any], resident: Callable[[], Any], group: Any, channel: Channel) -> None:
     from trainables.jobs import JOB
     from trainables.synthetic.run import run_synthetic
 
@@ -149,7 +152,7 @@ def _run(content: dict[str, Any], resident: Callable[[], Any], group: Any, chann
         _run_on_models(job, resident(), group, channel)
 
 
-def _run_on_models(job: Any, resident: Any, group: Any, channel: MailboxChannel) -> None:
+def _run_on_models(job: Any, resident: Any, group: Any, channel: Channel) -> None:
     from trainables.audit.job import AuditJob
     from trainables.gpu_share import keep_to_share
     from trainables.jobs import BaseJob, BaselineJob, FinetuneJob, workers_of

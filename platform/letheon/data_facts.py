@@ -20,9 +20,9 @@ DataSets = dict[str, dict[str, Facts]]
 
 def data_sets(spec: SweepSpec, prepared: Prepared) -> DataSets:
     """The sets of every fraction. Inputs that are drawn anew have no rows to hash: what draws them has a digest."""
-    from letheon import synthetic
+    from trainables.synthetic.name import SYNTHETIC
 
-    if spec.benchmark.name != synthetic.NAME:
+    if spec.benchmark.name != SYNTHETIC:
         return _hashed(spec)
     drawn = {fraction: content_key(prepared.data, fraction) for fraction in spec.fractions}
     return {

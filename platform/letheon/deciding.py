@@ -23,9 +23,9 @@ def decision_of(spec: SweepSpec) -> DecisionConfig | None:
     So it is, whatever the file says, with several seeds: the means of their metrics have a front of their own, whose
     points no single trial can tell; and in the synthetic experiment, whose metrics all come from one pass.
     """
-    from letheon import synthetic
+    from trainables.synthetic.name import SYNTHETIC
 
-    if spec.scheduler.evaluate == "full" or len(spec.seeds) > 1 or spec.benchmark.name == synthetic.NAME:
+    if spec.scheduler.evaluate == "full" or len(spec.seeds) > 1 or spec.benchmark.name == SYNTHETIC:
         return None
     return decision(spec.scheduler, goals_of(spec))
 

@@ -22,7 +22,7 @@ from letheon.simulator import MemoryLedger
 from letheon.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_share
 from letheon.space import stratum, trial_count
 from letheon.spec import SweepSpec, values_of
-from letheon.synthetic import NAME as SYNTHETIC
+from trainables.synthetic.name import SYNTHETIC
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ CPUS_TO_START = 2.0
 
 def resident_settings(spec: SweepSpec, folder: Path, joined: bool) -> ResidentSettings:
     """Of the workers of a command that keeps its logs below `folder`."""
-    from letheon import synthetic
+    from trainables.synthetic.name import SYNTHETIC
 
-    workers, preload = spec.trial.workers_config, spec.benchmark.name != synthetic.NAME
+    workers, preload = spec.trial.workers_config, spec.benchmark.name != SYNTHETIC
     return ResidentSettings(workers, folder / "train", folder / "logs", preload, fixed_nodes=not joined)
 
 

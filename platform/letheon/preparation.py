@@ -78,8 +78,9 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
     """Names and paths of everything the sweep needs. Reads the benchmark, makes nothing."""
     from letheon import synthetic
     from trainables.data import load_benchmark
+    from trainables.synthetic.name import SYNTHETIC
 
-    if spec.benchmark.name == synthetic.NAME:
+    if spec.benchmark.name == SYNTHETIC:
         return synthetic.layout(spec, root)
     models = root.resolve() / "models"
     data = load_benchmark(spec.benchmark).digest

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.data_facts import data_sets
@@ -108,8 +109,18 @@ class Places:
         return min(room, ready) if ready < len(self.ready.mailboxes) else room
 
 
-def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: Callable[[], int], pool: Pool) -> None:
-    """Run trials in the pool's workers, as many at a time as there is room for, until the conductor has no more."""
+def search(
+    folder: Path,
+    conductor: SharedConductor,
+    configure: Callable[[Mapping[str, Any], Row], dict[str, Any]],
+    room: Callable[[], int],
+    pool: Pool,
+    max_failures: int,
+) -> None:
+    """Run trials in the pool's workers until the conductor has no more, as many at a time as there is room for.
+
+    `folder`: the sweep's. `configure`: from a slot's settings and a trial's row to what Tune hands to the slot.
+    """
     with collector_still():
         from ray import tune
 
@@ -122,15 +133,14 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
         from letheon.slot import Slot
 
     keep_credentials()
-    storage = sweep.folder / "tune"
+    storage = folder / "tune"
     slot = {"residents": pool.names, **pool.settings.to_json()}
-    configure = partial(tune_config, sweep, prepared, slot)
     shutil.rmtree(storage, ignore_errors=True)
     tuner = tune.Tuner(
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
-            search_alg=JournalSearcher(conductor, configure, Places(room, pool.ready)),
-            scheduler=JournalScheduler(conductor, partial(require_room, sweep.folder)),
+            search_alg=JournalSearcher(conductor, partial(configure, slot), Places(room, pool.ready)),
+            scheduler=JournalScheduler(conductor, partial(require_room, folder)),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -141,7 +151,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
             storage_path=str(storage),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
-            failure_config=tune.FailureConfig(max_failures=sweep.spec.trial.max_failures),
+            failure_config=tune.FailureConfig(max_failures=max_failures),
             callbacks=[LostNodes(), OldPointers()],
         ),
     )

@@ -11,6 +11,7 @@ from letheon.spec import Choice, SpecErrors, SweepSpec, local_folder, values_of
 from letheon.yaml_source import KeyPath, Problem, one_line
 from trainables.config import BenchmarkConfig
 from trainables.data import config_problems, fraction_problem
+from trainables.synthetic.name import SYNTHETIC
 
 _FILES = ("forget", "retain", "utility", "holdout")
 
@@ -31,7 +32,7 @@ def require_data(spec: SweepSpec) -> None:
     """Read the benchmark, before anything is started for it. Raises SpecErrors with all that is wrong with its data."""
     from trainables.data import load_benchmark
 
-    if spec.benchmark.name == "synthetic":  # drawn, not read
+    if spec.benchmark.name == SYNTHETIC:  # drawn, not read
         return
     try:
         benchmark = load_benchmark(spec.benchmark)

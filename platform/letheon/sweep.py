@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from letheon.preparation import layout
 from letheon.preparers import prepare
 from letheon.records import Journal, Row, SweepLock
 from letheon.room import Room
-from letheon.search import conductor_of, digests, facts, require_objectives, search
+from letheon.search import conductor_of, digests, facts, require_objectives, search, tune_config
 from letheon.sizing import sized
 from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
@@ -219,7 +220,8 @@ def _prepare_and_search(sweep: Sweep, room: Room, pool: Pool, journal: Journal, 
         say(f"searching: {amount}, {slots} at a time")
         pool.grow(slots)
         mark("search begins", sweep.logs)
-        search(sweep, prepared, conductor, room, pool)
+        configure = partial(tune_config, sweep, prepared)
+        search(sweep.folder, conductor, configure, room, pool, sweep.spec.trial.max_failures)
         mark("search is over", sweep.logs)
     return prepared, conductor()
 

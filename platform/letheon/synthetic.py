@@ -15,12 +15,12 @@ from letheon.spec import Choice, SweepSpec, values_of
 from letheon.yaml_source import KeyPath, Problem
 from trainables.methods import METHODS
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
+from trainables.synthetic.name import SYNTHETIC
 from trainables.synthetic.rules import alpha_of, method_problem
 
 CODE_VERSION = 1
 """Raise it when the same alpha and seed would give other models than before."""
 
-NAME = "synthetic"
 _TRAINING = ("batch_size", "warmup_epochs", "weight_decay")
 _OF_MODELS = ("micro_batch_size", "precision", "deepspeed", "compat", "lora", "refusals")
 
@@ -29,17 +29,17 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
     """Names and paths of everything the sweep needs, as `preparation.layout`."""
     models = root.resolve() / "models"
     alpha, seeds = alpha_of(spec.benchmark), tuple(sorted(spec.seeds))
-    facts = (NAME, CODE_VERSION, alpha, seeds)
+    facts = (SYNTHETIC, CODE_VERSION, alpha, seeds)
 
     def trained(kind: str, fraction: float | None) -> Artefact:
         key = content_key(kind, fraction, *facts)
-        folder = models / f"{NAME}-{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
+        folder = models / f"{SYNTHETIC}-{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
         job = SyntheticModelsJob(alpha=alpha, seeds=seeds, fraction=fraction, folder=str(folder))
         return Artefact(kind, fraction, key, folder, job)
 
     def measured(fraction: float) -> Artefact:
         key = content_key("baseline", target.key, retain[fraction].key)
-        file = models / f"{NAME}-baseline-{fraction:g}-{key}.json"
+        file = models / f"{SYNTHETIC}-baseline-{fraction:g}-{key}.json"
         job = SyntheticBaselineJob(
             alpha=alpha,
             seeds=seeds,
@@ -59,7 +59,7 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
 
 def synthetic_problems(spec: SweepSpec) -> Iterator[Problem]:
     """What the synthetic experiment cannot do, and what would mean nothing to it; nothing for other benchmarks."""
-    if spec.benchmark.name != NAME:
+    if spec.benchmark.name != SYNTHETIC:
         return
     yield from _methods(spec)
     if spec.trial.workers != 1:

@@ -1,0 +1,3 @@
+"""The name under which sweep files ask for the synthetic experiment."""
+
+SYNTHETIC = "synthetic"
