@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables.group import Group
-from trainables.step import Seen
+from trainables.terms import Seen
 
 
 class Sums:

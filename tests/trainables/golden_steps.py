@@ -33,7 +33,8 @@ from trainables.packing import Layout
 from trainables.reference import ReferenceTable, compute_reference
 from trainables.schedule import StepRows, micro_batches
 from trainables.scores import Encoded, score
-from trainables.step import Seen, Stepper
+from trainables.step import Stepper
+from trainables.terms import Seen
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "losses.json"
 

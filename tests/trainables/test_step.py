@@ -25,7 +25,8 @@ from trainables.methods.method import Products
 from trainables.reference import compute_reference
 from trainables.schedule import StepRows
 from trainables.scores import Batch, Encoded
-from trainables.step import Seen, Stepper
+from trainables.step import Stepper
+from trainables.terms import Seen
 
 PAD = 0
 BETA, WEIGHT = 0.3, 1.7
