@@ -11,7 +11,7 @@ from typing import Any
 
 from letheon.errors import close_to, did_you_mean
 from letheon.spec import DOMAIN_KINDS
-from letheon.yaml_source import KeyPath, dotted, exponent_as_text, flow
+from letheon.yaml_source import KeyPath, dotted, flow
 
 EXAMPLES: Mapping[str, str] = {
     "audit": "true, false or {attacks: [nf4, relearn]}",
@@ -26,7 +26,7 @@ EXAMPLES: Mapping[str, str] = {
     "objectives": "{log10_forget_quality: max, model_utility: max}",
     "scheduler": "{name: asha, max_epochs: 6}",
     "scheduler.collapse": "{floor: 0.8, patience: 3}",
-    "search": "{method: npo_rt, forget_fraction: 0.1, learning_rate: 1.0e-4}",
+    "search": "{method: npo_rt, forget_fraction: 0.1, learning_rate: 1e-4}",
     "searcher": "{name: random}",
     "searcher.warm_start": "[name-of-a-sweep]",
     "seeds": "[0, 1, 2]",
@@ -41,8 +41,8 @@ _KINDS = {
     "dict": ("is not a mapping of keys", "write it as {key: value}"),
     "tuple": ("is not a list", "write it in brackets: [first, second]"),
     "list": ("is not a list", "write it in brackets: [first, second]"),
-    "float": ("is not a number", "write a number such as 0.5 or 1.0e-5, without quotes"),
-    "int": ("is not a whole number", "write a whole number such as 8, without quotes"),
+    "float": ("is not a number", "write a number such as 0.5 or 1e-5, without quotes"),
+    "int": ("is not a whole number", "write a whole number such as 8, without quotes and leading zeros"),
     "bool": ("is neither true nor false", "write true or false"),
     "string": ("is not text", "write text, in quotes if it looks like a number"),
 }
@@ -55,9 +55,6 @@ def rule_and_fix(detail: Mapping[str, Any], path: KeyPath, keys: list[str]) -> t
     kind, value = str(detail["type"]), detail["input"]
     if kind == "extra_forbidden":
         return "unknown key", did_you_mean(str(path[-1]), keys)
-    number = exponent_as_text(value)
-    if number is not None:
-        return "YAML reads this as text where a number is meant", f"write {number}"
     if kind == "union_tag_not_found":
         return _no_domain(value, str(path[-1]))
     if kind in _SIGNS:
@@ -94,7 +91,7 @@ def _plain(message: str) -> str:
 def _out_of_bounds(kind: str, bound: float, path: KeyPath, value: object) -> tuple[str, str]:
     sign = _SIGNS[kind]
     if "forget_fraction" in path and isinstance(value, int | float):
-        share = f"{value / _PERCENT:g} for {value:g} %" if 1 < value < _PERCENT else "0.1 for 10 %"
+        share = f"{value / _PERCENT:g} for {value:g}%" if 1 < value < _PERCENT else "0.1 for 10%"
         return f"is a share of the data: must be {sign} {bound:g}", f"write {share}"
     if isinstance(value, int | float) and value < 0 <= bound:
         return f"must be {sign} {bound:g}", f"did you mean {-value:g}?"

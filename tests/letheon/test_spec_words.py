@@ -37,7 +37,7 @@ def refused(*overrides: str) -> str:
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
-        ("search.forget_fraction=20", "must be <= 1; write 0.2 for 20 %"),
+        ("search.forget_fraction=20", "must be <= 1; write 0.2 for 20%"),
         ("search.forget_fraction=[0.1, 0.2]", "is a list without its kind; write {choice: [0.1, 0.2]}"),
         ("search.method=[npo,npo_rt]", "write {choice: [npo, npo_rt]}"),
         ("search.beta=[0.05]", "write 0.05"),
