@@ -24,7 +24,7 @@ _CATEGORIES = ("method", "forget_fraction")
 def search_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
     """`broken`: settings that were refused before and are missing in `spec`; their absence proves nothing."""
     found = [*_key_problems(spec), *_method_problems(spec)]
-    for name in spec.search.keys() & _FIELDS.keys():
+    for name in filter(_FIELDS.__contains__, spec.search):
         found += _domain_problems(spec, name)
     yield from found
     yield from _searcher_problems(spec)
@@ -57,9 +57,9 @@ def _method_problems(spec: SweepSpec) -> Iterator[Problem]:
     if unknown or not chosen:
         return
     names = ", ".join(str(value) for _, value in chosen)
-    for name in {key for method in METHODS.values() for key in method.hyperparameters} & set(spec.search):
-        if not any(name in METHODS[str(value)].hyperparameters for _, value in chosen):
-            having = ", ".join(method.name for method in METHODS.values() if name in method.hyperparameters)
+    for name in spec.search:
+        having = ", ".join(method.name for method in METHODS.values() if name in method.hyperparameters)
+        if having and not any(name in METHODS[str(value)].hyperparameters for _, value in chosen):
             fix = f"remove it (--set search.{name}=null does), or choose a method that has one: {having}"
             yield Problem(("search", name), f"none of the chosen methods ({names}) has a {name}", fix)
 

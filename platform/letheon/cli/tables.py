@@ -14,13 +14,12 @@ from rich.table import Table
 from letheon.answer import answers
 from letheon.front import share_of_box, verdict_of
 from letheon.live.time_left import duration
-from letheon.shown import COMMON, DEFAULT, Columns, columns, short_label
+from letheon.shown import COMMON, Columns, columns, short_label
 from trainables.audit import ATTACKS
 from trainables.config import Hyperparameters
 
 if TYPE_CHECKING:
     from letheon.ending import Outcome
-    from letheon.records import SweepState
 
 _LEAK = "_forget_rouge"
 
@@ -48,23 +47,6 @@ def uncut(table: Table, *give_way: str) -> Table:
         if column.header not in give_way:
             column.min_width = max((len(str(cell)) for cell in column.cells), default=0)
     return table
-
-
-def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:
-    """One row per trial, with the metrics that its sweep is after."""
-    metrics = _of_objectives(columns({"objectives": objectives, "strata": {}}))
-    table = plain_table("trial", "fraction", "method", "state", "epoch", *map(short_label, metrics), "reason")
-    for trial in state.trials:
-        table.add_row(
-            trial.trial,
-            trial.stratum,
-            str(trial.config.get("method")),
-            trial.outcome or trial.state,
-            str(trial.epoch),
-            *(short(trial.metrics.get(name)) for name in metrics),
-            trial.reason or "",
-        )
-    return uncut(table, "reason")
 
 
 def _of_objectives(shown: Columns) -> list[str]:

@@ -48,12 +48,7 @@ def show_sweep(sweep: Sweep, root: Path, watch: bool, as_json: bool) -> None:
     elif watch:
         watcher.draw(lambda view: Screen(view, resume=resume))
     else:
-        from letheon.cli.tables import status_table
-
-        view = watched.look()
-        wide_console().print(Screen(view, full=True, resume=resume))
-        if view.state.trials:
-            console().print("", status_table(view.state, sweep.spec.objectives), sep="\n")
+        wide_console().print(Screen(watched.look(), full=True, resume=resume))
 
 
 def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:

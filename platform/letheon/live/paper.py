@@ -14,7 +14,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-GAP = 2
+GAP, STRETCHED = 2, 20
+"""Between columns; and what a column that stretches needs at most."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 ASCII = str.maketrans({"…": "~", "₁": "1", "₀": "0", "·": "-"})
 
@@ -36,7 +37,7 @@ def one_line(text: str, style: str = "") -> Text:
 
 @dataclass(frozen=True)
 class Column:
-    """`rank`: columns of the highest rank are left out first; those of 0 never. `stretch`: is cut before others are."""
+    """`rank`: columns of the highest rank are left out first; those of 0 never. `stretch`: shrinks before others do."""
 
     head: str
     cells: Sequence[RenderableType]
@@ -46,8 +47,9 @@ class Column:
 
     @property
     def width(self) -> int:
-        """What the column needs, in terminal cells; one that stretches can do with its head."""
-        return max(cell_len(str(it)) for it in (self.head, *(() if self.stretch else self.cells)))
+        """What the column needs, in terminal cells."""
+        longest = max((cell_len(str(it)) for it in self.cells if isinstance(it, str | Text)), default=0)
+        return max(cell_len(self.head), min(longest, STRETCHED) if self.stretch else longest)
 
 
 def grid(columns: Sequence[Column], width: int) -> Table:

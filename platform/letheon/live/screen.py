@@ -33,7 +33,7 @@ class Section:
 class Screen:
     """A renderable as wide as the terminal, and never longer. `resume`: the command that goes on with the sweep.
 
-    `full`: as many lines as it takes, for a list of all trials follows; so it has none itself.
+    `full`: as many lines as it takes, with all trials in place of those that run and that ended last.
     """
 
     def __init__(self, view: LiveView, full: bool = False, resume: str | None = None) -> None:
@@ -66,12 +66,14 @@ class Screen:
             yield Section(0, 1, len(lines_of(notes)), lambda _: notes)
         if strata := len(view.strata):
             yield Section(1, min(strata + 2, 4), strata + 2, lambda n: sections.strata(view, width, n))
-        running = 0 if self._full else sum(stratum.running for stratum in view.strata.values())
-        if running:
+        running = sum(stratum.running for stratum in view.strata.values())
+        if running and not self._full:
             yield Section(2, 2, running + 1, lambda n: sections.running(view, width, n))
         if most := len(lines_of(sections.fronts(view, width))):
             yield Section(4, min(most, sections.FRONT_LINES), most, lambda n: sections.fronts(view, width, n))
         if cost := sections.cost(view):
             yield Section(3, 1, len(lines_of(cost)), lambda _: cost)
-        if view.ended_last and not self._full:
+        if self._full and view.state.trials:
+            yield Section(5, 1, len(lines_of(sections.trials(view, width))), lambda _: sections.trials(view, width))
+        elif view.ended_last:
             yield Section(5, 2, 1 + len(view.ended_last), lambda n: sections.ended(view, width, n))

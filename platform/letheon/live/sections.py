@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -145,15 +146,22 @@ def running(view: LiveView, width: int, lines: int) -> Table:
     if len(trials) >= lines:
         trials = sorted(trials, key=lambda trial: -trial.epoch)[: max(0, lines - 1)]
     columns = [
-        Column("running", [Text(trial.trial, STYLES["running"]) for trial in trials]),
-        Column("fraction", [trial.stratum for trial in trials], True, 2),
-        Column("method", [str(trial.config.get("method", "")) for trial in trials]),
+        *_which("running", trials),
         *_settings(trials),
         Column("epoch", [counted(trial.epoch, view.asked.max_epochs) for trial in trials], True),
         *_metrics(view, [trial.metrics for trial in trials]),
         Column("since", [duration(view.since.get(trial.trial, 0.0)) for trial in trials], True, 6),
     ]
     return grid(columns, width)
+
+
+def _which(head: str, trials: Sequence[TrialState]) -> list[Column]:
+    """Which trials they are."""
+    return [
+        Column(head, [Text(trial.trial, STYLES["running"] if trial.outcome is None else "") for trial in trials]),
+        Column("fraction", [trial.stratum for trial in trials], True, 2),
+        Column("method", [str(trial.config.get("method", "")) for trial in trials], rank=1),
+    ]
 
 
 def _settings(trials: Sequence[TrialState]) -> list[Column]:
@@ -229,14 +237,25 @@ def ended(view: LiveView, width: int, lines: int) -> Table:
     by_name = {trial.trial: trial for trial in view.state.trials}
     trials = [by_name[name] for name in view.ended_last[::-1][: max(0, lines - 1)] if name in by_name]
     columns = [
-        Column("ended", [trial.trial for trial in trials]),
-        Column("fraction", [trial.stratum for trial in trials], True, 2),
-        Column("method", [str(trial.config.get("method", "")) for trial in trials], rank=1),
+        *_which("ended", trials),
         Column("epoch", [str(trial.epoch) for trial in trials], True),
         Column("how", [Text(str(trial.outcome), STYLES[str(trial.outcome)]) for trial in trials]),
         Column("why", [one_line(trial.reason or "", "dim") for trial in trials], stretch=True),
     ]
     return grid(columns, width)
+
+
+def trials(view: LiveView, width: int) -> Table:
+    """All trials, nothing left out: where it is narrow, the reasons take more lines."""
+    every = view.state.trials
+    columns = [
+        *_which("trial", every),
+        Column("state", [trial.outcome or trial.state for trial in every]),
+        Column("epoch", [str(trial.epoch) for trial in every], True),
+        *_metrics(view, [trial.metrics for trial in every]),
+        Column("reason", [Text(clean(trial.reason or ""), overflow="fold") for trial in every], stretch=True),
+    ]
+    return grid([replace(column, rank=0) for column in columns], width)
 
 
 def cost_facts(view: LiveView) -> Iterator[tuple[str, str]]:
