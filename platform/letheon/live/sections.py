@@ -105,7 +105,8 @@ def strata(view: LiveView, width: int, lines: int) -> Table:
     needed = sum(column.width + GAP for column in (first, *others) if column.rank <= BESIDE_BARS)
     bar_width = min(max(width - needed, BAR_WIDTHS[0]), BAR_WIDTHS[1])
     done = [*(_done(view, stratum) for stratum in chosen), _all_done(view)]
-    bars = [ProgressBar(total=1, completed=share, width=bar_width, complete_style="cyan") for share in done]
+    styles = {"complete_style": "green", "finished_style": "green"}
+    bars = [ProgressBar(total=1, completed=share, width=bar_width, **styles) for share in done]
     return grid([first, Column(" " * bar_width, bars, stretch=True), *others], width)
 
 
@@ -159,8 +160,8 @@ def _which(head: str, trials: Sequence[TrialState]) -> list[Column]:
     """Which trials they are."""
     return [
         Column(head, [Text(trial.trial, STYLES["running"] if trial.outcome is None else "") for trial in trials]),
-        Column("fraction", [trial.stratum for trial in trials], True, 2),
-        Column("method", [str(trial.config.get("method", "")) for trial in trials], rank=1),
+        Column("fraction", [trial.stratum for trial in trials], True, 1),
+        Column("method", [str(trial.config.get("method", "")) for trial in trials]),
     ]
 
 
@@ -179,7 +180,7 @@ def _metrics(view: LiveView, metrics: Sequence[Mapping[str, Any]]) -> list[Colum
     names = [_PLAIN.get(axis.metric, axis.metric) for axis in view.asked.goals.before_audit.axes]
     more = [name for axis in names for name in COMPANIONS.get(axis, ())]
     columns = [Column(short_label(name), [number(one.get(name)) for one in metrics], True) for name in names]
-    return columns + [Column(short_label(name), [number(one.get(name)) for one in metrics], True, 1) for name in more]
+    return columns + [Column(short_label(name), [number(one.get(name)) for one in metrics], True, 2) for name in more]
 
 
 def fronts(view: LiveView, width: int, lines: int | None = None) -> RenderableType:
