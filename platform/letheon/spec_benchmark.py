@@ -1,6 +1,6 @@
-"""Rules of a sweep file that ask the benchmark: its options, its files, the fractions it can be split at.
+"""Rules of a sweep file that depend on the benchmark: its options, its files, the fractions it can be split at.
 
-Judging a file reads no rows, so it works without a network; `require_data` reads them.
+They read no rows and work without a network; `require_data` reads the rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FILES = ("forget", "retain", "utility", "holdout")
 
 
 def benchmark_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
-    """`broken`: settings that were refused before; a broken benchmark is not asked."""
+    """`broken`: settings that were refused before; a benchmark among them is not checked again."""
     if any(path[:1] == ("benchmark",) for path in broken):
         return
     refused = config_problems(spec.benchmark)

@@ -1,6 +1,6 @@
-"""Judges a sweep file: its shape first, then the rules that span several fields. Collects every problem, raises none.
+"""Checks a sweep file: its shape first, then the rules that span several fields. Collects every problem, raises none.
 
-What fails is taken out and the rest is judged on, so one mistake hides no other. Knows no YAML syntax.
+A setting that fails is removed before the rest is checked, so one mistake hides no other. No YAML syntax in here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from trainables.data.template import TEMPLATES
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SMALL = (("objectives",), ("constraints",), ("audit",))
-"""Sections whose own rules hang on each of their settings."""
+"""Sections whose own rules depend on each of their settings."""
 _STAND_INS: dict[str, Any] = {"name": "unnamed", "search": {}}
 
 
@@ -56,19 +56,19 @@ def _line(source: Source, problem: Problem) -> tuple[bool, int]:
 
 
 def _covered(path: KeyPath, broken: set[KeyPath]) -> bool:
-    """Whether a complaint about `path` may come from what was taken out: it, what it was in, or what was in it."""
+    """Whether a complaint about `path` may come from a setting that was removed: `path` itself, around or inside it."""
     within = any(path[:length] in broken for length in range(len(path) + 1))
     return within or (path[:1] in _SMALL and any(known[: len(path)] == path for known in broken))
 
 
 def _deepest(problems: list[Problem]) -> list[Problem]:
-    """Without those of a list or mapping that has a problem inside: it is short of what was wrong."""
+    """Without the problems of a list or mapping that has a problem inside: the inner one says more."""
     around = {problem.path[:length] for problem in problems for length in range(len(problem.path))}
     return [problem for problem in problems if problem.path not in around]
 
 
 def _shape(source: Source) -> tuple[SweepSpec | None, set[KeyPath]]:
-    """Validate; take out what is wrong and validate the rest. Returns the paths taken out too."""
+    """Validate, remove what is wrong, validate the rest. Also returns the paths that were removed."""
     tree = copy.deepcopy(source.data)
     broken = set(source.refused)
     for path in broken:
@@ -96,7 +96,7 @@ def _take_out(tree: object, path: KeyPath) -> KeyPath:
 
 
 def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
-    """One problem for each place in the data; pydantic tells one for each member of a union."""
+    """One problem per place in the data; pydantic reports one per member of a union."""
     seen: set[KeyPath] = set()
     for detail in error.errors(include_url=False):
         path, last = _path_in(data, detail["loc"]), detail["loc"][-1]
@@ -112,7 +112,7 @@ def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
 
 
 def _path_in(data: object, loc: tuple[int | str, ...]) -> KeyPath:
-    """Pydantic's location without the names of union members and keys that stand for no place in the data."""
+    """Pydantic's location without the names of union members and other keys that are not in the data."""
     path: KeyPath = ()
     for key in loc:
         if get(data, (*path, key)) is not MISSING:

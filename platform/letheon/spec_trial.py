@@ -1,4 +1,4 @@
-"""Rules of a sweep file's trial section: DeepSpeed's own configuration, files, and what methods ask of workers."""
+"""Rules of a sweep file's trial section: DeepSpeed's configuration, files, and what methods need of workers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is wrong with the shape of a setting, and what to write instead: from pydantic's findings to plain words.
+"""Pydantic's errors in plain words: what is wrong with a setting, and what to write instead.
 
-Every fix shows something that can be written as it stands. Knows no file and no line.
+Every fix shows something that can be written as it stands. Does not depend on the file or its lines.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _PERCENT = 100
 
 
 def rule_and_fix(detail: Mapping[str, Any], path: KeyPath, keys: list[str]) -> tuple[str, str]:
-    """Of one finding of pydantic's at `path`. `keys`: those that are known beside the last one of `path`."""
+    """The rule and the fix for one error of pydantic's at `path`. `keys`: the known ones in the same section."""
     kind, value = str(detail["type"]), detail["input"]
     if kind == "extra_forbidden":
         return "unknown key", did_you_mean(str(path[-1]), keys)
@@ -99,7 +99,7 @@ def _out_of_bounds(kind: str, bound: float, path: KeyPath, value: object) -> tup
 
 
 def _no_domain(value: object, name: str) -> tuple[str, str]:
-    """Why it says nothing that could be searched, and the nearest that does."""
+    """Why the value cannot be searched, and the nearest that can."""
     kinds = ", ".join(f"{{{kind}: […]}}" for kind in DOMAIN_KINDS)
     if value is None:
         return "is empty", f"give {name} a value or one of {kinds}"

@@ -62,7 +62,7 @@ class Problem:
 class Source:
     """Data of a YAML file (keys as text), where each key stands (`file:line` or the text of a `--set`), and problems.
 
-    `refused`: paths whose value could not be taken over and is None in `data`; there is no point in judging it again.
+    `refused`: paths whose value was refused and is None in `data`; other rules should skip them.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Source:
         return next(filter(None, known), self.name)
 
     def describe(self, problem: Problem) -> str:
-        """`file:line: key = value: rule; fix`, one line. Where the place is given, the rule tells the value too."""
+        """`file:line: key = value: rule; fix`, one line. A problem with its own place has the value in its rule."""
         parts = [problem.place or self.place(problem.path)]
         if problem.path:
             value = MISSING if problem.place else get(self.data, problem.path)
@@ -281,7 +281,7 @@ class _Reader:
                 self._refuse(mark, "a key must be plain text", "give every setting a name", path)
             elif key in lines:
                 fix = f"keep one of the two (the other is in line {lines[key]})"
-                self._refuse(mark, "this key is given twice", fix, (*path, key))
+                self._refuse(mark, "this key is written twice", fix, (*path, key))
             elif self._text(key_node, path) is not None:
                 lines[key] = mark.line + 1
                 self.source.places[(*path, key)] = self.place(lines[key])

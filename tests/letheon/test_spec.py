@@ -76,27 +76,11 @@ BAD: dict[str, tuple[str, Expected]] = {
         replaced("method", "method: {choice: [ga, npo_tr]}"),
         [(4, ("search.method.choice[1] = 'npo_tr'", "did you mean 'npo_rt'?"))],
     ),
-    "misspelt benchmark": (
-        replaced("benchmark", "benchmark: {name: tofoo}"),
-        [(2, ("benchmark.name = 'tofoo'", "did you mean 'tofu'?"))],
-    ),
-    "misspelt searcher and scheduler": (
-        replaced("scheduler", "scheduler: {name: ashha, max_epochs: 4}") + "searcher: {name: gird}\n",
-        [(8, ("scheduler.name", "did you mean 'asha'?")), (10, ("searcher.name", "did you mean 'grid'?"))],
-    ),
     "misspelt hyper-parameter": (
         replaced("beta", "bta: 0.1"),
         [(7, ("search.bta = 0.1", "did you mean 'beta'?"))],
     ),
     "negative beta": (replaced("beta", "beta: -0.1"), [(7, ("search.beta = -0.1", "must be > 0", "mean 0.1?"))]),
-    "zero beta in a choice": (
-        replaced("beta", "beta: {choice: [0.1, 0]}"),
-        [(7, ("search.beta.choice[1] = 0", "must be > 0"))],
-    ),
-    "beta that no method has": (
-        replaced("method", "method: {choice: [ga, ga_rt]}"),
-        [(7, ("search.beta", "none of the chosen methods (ga, ga_rt) has a beta", "npo, npo_rt"))],
-    ),
     "log range from zero": (
         replaced("learning_rate", "learning_rate: {loguniform: [0, 1.0e-3]}"),
         [(6, ("search.learning_rate.loguniform[0] = 0", "must be > 0 in a log range"))],
@@ -104,10 +88,6 @@ BAD: dict[str, tuple[str, Expected]] = {
     "min above max": (
         replaced("beta", "beta: {uniform: [0.5, 0.05]}"),
         [(7, ("search.beta.uniform", "0.5 must be < the upper end 0.05", "write [0.05, 0.5]"))],
-    ),
-    "empty range": (
-        replaced("beta", "beta: {uniform: [0.5, 0.5]}"),
-        [(7, ("search.beta.uniform", "give the one value"))],
     ),
     "half a range": (replaced("beta", "beta: {uniform: [0.5]}"), [(7, ("search.beta.uniform", "too few values"))]),
     "empty choice": (
@@ -126,13 +106,9 @@ BAD: dict[str, tuple[str, Expected]] = {
         replaced("beta", "beta: {normal: [0, 1]}"),
         [(7, ("search.beta", "is not a kind of search"))],
     ),
-    "eta of one, grace above max": (
+    "eta of one": (
         replaced("scheduler", "scheduler: {max_epochs: 4, reduction_factor: 1}"),
         [(8, ("scheduler.reduction_factor = 1", "must be > 1"))],
-    ),
-    "grace above max": (
-        "scheduler:\n  max_epochs: 4\n  grace_epochs: 5\n" + replaced("scheduler", "# moved"),
-        [(3, ("scheduler.grace_epochs = 5", "must be <= max_epochs 4"))],
     ),
     "fraction the benchmark has not": (
         replaced("forget_fraction", "forget_fraction: {choice: [0.1, 0.33]}"),
@@ -150,14 +126,13 @@ BAD: dict[str, tuple[str, Expected]] = {
         replaced("forget_fraction", "forget_fraction: {uniform: [0.1, 0.3]}"),
         [(5, ("search.forget_fraction.uniform", "cannot be a range", "choice"))],
     ),
-    "number in quotes": (replaced("budget", "budget: {trials: '8'}"), [(9, ("budget.trials = '8'", "without quotes"))]),
     "duplicate key": (
         GOOD + "name: other\n",
-        [(10, ("name: this key is given twice", "line 1"))],
+        [(10, ("name: this key is written twice", "line 1"))],
     ),
     "duplicate nested key": (
         replaced("beta", "beta: 0.1\n  beta: 0.2"),
-        [(8, ("search.beta: this key is given twice", "line 7"))],
+        [(8, ("search.beta: this key is written twice", "line 7"))],
     ),
     "not finite": (
         replaced("beta", "beta: {choice: [.nan, .inf]}"),
@@ -197,7 +172,6 @@ BAD: dict[str, tuple[str, Expected]] = {
         "name: x\nbudget: {trials: 1}\nsearch:\n  method: ga\n",
         [(3, ("search.forget_fraction: is missing",)), (3, ("search.learning_rate: is missing",))],
     ),
-    "no trials": (replaced("budget", "budget: {trials: 0}"), [(9, ("budget.trials = 0", "must be >= 1"))]),
     "grid with a range": (
         GOOD + "searcher: {name: grid}\n",
         [(6, ("search.learning_rate", "grid cannot walk")), (7, ("search.beta", "grid cannot walk"))],
@@ -222,10 +196,6 @@ BAD: dict[str, tuple[str, Expected]] = {
     "searched and fixed": (
         replaced("beta", "batch_size: {choice: [8, 16]}") + "trial: {batch_size: 8}\n",
         [(10, ("trial.batch_size", "also searched"))],
-    ),
-    "fractional batch": (
-        replaced("beta", "batch_size: {choice: [8, 1.5]}"),
-        [(7, ("search.batch_size.choice[1] = 1.5", "is not a whole number"))],
     ),
     "seeds": (GOOD + "seeds: [0, 0]\n", [(10, ("seeds", "listed twice"))]),
     "searched seed": (replaced("beta", "seed: 3"), [(7, ("search.seed", "seeds: [0, 1]"))]),

@@ -30,7 +30,7 @@ def _name(method: Method) -> str:
 
 
 def _year(method: Method) -> str:
-    """Of its first source."""
+    """The year of its first source."""
     found = re.search(r"\b(19|20)\d\d\b", method.source)
     return found.group() if found else "-"
 

@@ -96,7 +96,7 @@ class Overview:
 
 
 def _asked(folder: Path) -> Asked:
-    """Of a sweep file that is not there, or that another version wrote, what most sweeps are after."""
+    """What the sweep file asks for; what most sweeps do where it is missing or from another version."""
     try:
         return asked_of(load_spec(folder / "spec.yaml"))
     except (OSError, LetheonError):

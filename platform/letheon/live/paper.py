@@ -30,7 +30,7 @@ def ascii_only(text: str) -> str:
     return text.translate(ASCII).encode("ascii", "replace").decode()
 
 
-def one_line(text: str, style: str = "") -> Text:
+def cut_text(text: str, style: str = "") -> Text:
     """A text that ends in … where there is no room for all of it."""
     return Text(clean(text), style=style, no_wrap=True, overflow="ellipsis")
 
@@ -63,7 +63,7 @@ def grid(columns: Sequence[Column], width: int) -> Table:
         side = "right" if column.right else "left"
         table.add_column(column.head, justify=side, no_wrap=not column.stretch, overflow="ellipsis")  # type: ignore[arg-type]
     for cells in zip(*(column.cells for column in kept), strict=True):
-        table.add_row(*(one_line(cell) if isinstance(cell, str) else cell for cell in cells))
+        table.add_row(*(cut_text(cell) if isinstance(cell, str) else cell for cell in cells))
     return table
 
 

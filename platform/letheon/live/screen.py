@@ -1,6 +1,6 @@
 """One picture of a sweep for terminals: what `sweep` shows while it runs and `status --watch` beside it.
 
-Everything is told by words and signs; colours only help. On short terminals sections shrink, the less important ones
+Words and signs say everything; colours only help. On short terminals sections shrink, the less important ones
 first, and the header stays.
 """
 

@@ -1,4 +1,4 @@
-"""The parts of a sweep's picture, each from the view alone. Computes nothing that the view does not say."""
+"""The parts of a sweep's picture, each drawn from the view alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from letheon.counting import several, several_of
 from letheon.front import verdict_of
-from letheon.live.paper import GAP, Column, clean, grid, one_line, share_lines
+from letheon.live.paper import GAP, Column, clean, cut_text, grid, share_lines
 from letheon.live.time_left import duration, in_words
 from letheon.live.view import LiveView, StratumView, place
 from letheon.records import TrialState
@@ -37,7 +37,7 @@ BESIDE_BARS = 3
 """Columns of strata up to this rank keep their place before bars grow."""
 FRONT_WIDTH = 66
 KNEE_LINES, FRONT_LINES = 2, 4
-"""Of a front: its heading and the knee, and both ends too."""
+"""Lines of a front: its heading and the knee; with both ends."""
 SETTINGS = {"learning_rate": "lr", "beta": "beta", "retain_weight": "retain"}
 
 HOUR = 3600.0
@@ -81,14 +81,14 @@ def notes(view: LiveView, resume: str | None) -> RenderableType | None:
     """What a reader must know before anything else: a failure, an interruption, records that are behind."""
     state, lines = view.state, []
     if state.detail and state.state != "running":
-        lines.append(one_line(state.detail, STYLES.get(state.state, "")))
+        lines.append(cut_text(state.detail, STYLES.get(state.state, "")))
     if resume and state.state in ("interrupted", "failed"):
-        lines.append(one_line(f"continue with: {resume}"))
+        lines.append(cut_text(f"continue with: {resume}"))
     health = state.tracking or {}
     if health.get("state") == "degraded":
-        lines.append(one_line(degraded(health), "bold red"))
+        lines.append(cut_text(degraded(health), "bold red"))
     if not state.trials and state.state == "running":
-        lines.append(one_line("no trial has started yet"))
+        lines.append(cut_text("no trial has started yet"))
     return Group(*lines) if lines else None
 
 
@@ -241,7 +241,7 @@ def ended(view: LiveView, width: int, lines: int) -> Table:
         *_which("ended", trials),
         Column("epoch", [str(trial.epoch) for trial in trials], True),
         Column("how", [Text(str(trial.outcome), STYLES[str(trial.outcome)]) for trial in trials]),
-        Column("why", [one_line(trial.reason or "", "dim") for trial in trials], stretch=True),
+        Column("why", [cut_text(trial.reason or "", "dim") for trial in trials], stretch=True),
     ]
     return grid(columns, width)
 

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from letheon.live.lines import plain_lines
-from letheon.live.paper import Column, grid, one_line, share_lines
+from letheon.live.paper import Column, cut_text, grid, share_lines
 from letheon.live.screen import Screen
 from letheon.live.sections import ends_and_knee
 from tests.letheon.live.views import STATES
@@ -144,7 +144,7 @@ def test_narrow_tables_lose_columns_whole_and_wide_characters_count_double() -> 
     columns = [
         Column("trial", ["t000", "t001"]),
         Column("beta", ["0.1", "0.2"], True, rank=2),
-        Column("why", [one_line("模型已经忘记了一切"), one_line("short")], stretch=True),
+        Column("why", [cut_text("模型已经忘记了一切"), cut_text("short")], stretch=True),
     ]
     assert shown(grid(columns, 40), 40) == [
         "trial  beta  why",
