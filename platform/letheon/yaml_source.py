@@ -125,7 +125,7 @@ def one_line(text: str) -> str:
 class _SafeLoader(yaml.SafeLoader):
     """Takes plain words by the table above only."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
 
 class _SafeDumper(yaml.SafeDumper):
@@ -212,7 +212,7 @@ def _section(source: Source, path: tuple[str, ...], place: str) -> dict[str, Any
 
 
 class _Reader:
-    """One pass over a document: plain data with places. `place`: that of a line, counted from 1."""
+    """Reads a document into plain data with places. `place`: that of a line, counted from 1."""
 
     def __init__(self, source: Source, place: Callable[[int], str]) -> None:
         self.source, self.place = source, place
@@ -227,7 +227,7 @@ class _Reader:
             return
         self.source.data = None if node is None else self._value(node, path)
 
-    def _refuse(self, mark: yaml.Mark | None, rule: str, fix: str, path: KeyPath = ()) -> None:
+    def _refuse(self, mark: Any, rule: str, fix: str, path: KeyPath = ()) -> None:
         self.source.problems.append(Problem(path, rule, fix, self.place(1 if mark is None else mark.line + 1)))
 
     def _syntax_error(self, error: yaml.YAMLError, text: str) -> None:
@@ -271,7 +271,7 @@ class _Reader:
         value = _WORDS[kind][-1](node.value) if kind in _WORDS else node.value
         if isinstance(value, float) and math.isinf(value):
             value = node.value
-        return self._text(node, path) if isinstance(value, str) else value
+        return self._text(value, node.start_mark, path) if isinstance(value, str) else value
 
     def _items(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[tuple[str, object]]:
         lines: dict[str, int] = {}
@@ -282,20 +282,20 @@ class _Reader:
             elif key in lines:
                 fix = f"keep one of the two (the other is in line {lines[key]})"
                 self._refuse(mark, "this key is written twice", fix, (*path, key))
-            elif self._text(key_node, path) is not None:
+            elif self._text(key, mark, path) is not None:
                 lines[key] = mark.line + 1
                 self.source.places[(*path, key)] = self.place(lines[key])
                 yield key, self._value(value_node, (*path, key))
 
-    def _text(self, node: yaml.ScalarNode, path: KeyPath) -> str | None:
+    def _text(self, text: str, mark: Any, path: KeyPath) -> str | None:
         """A secret would be copied into every record of the sweep; half a character (an escape such as \\ud800 can
         write one) is no text that could be kept."""
-        if redact(node.value) != node.value:
+        if redact(text) != text:
             rule, fix = "holds a password or a token", "leave it out: secrets come from environment variables"
-        elif _SURROGATE.search(node.value):
+        elif _SURROGATE.search(text):
             rule, fix = "has half a character (a lone surrogate)", "write the character itself"
         else:
-            return str(node.value)
-        self._refuse(node.start_mark, f"{show(node.value)} {rule}", fix, path)
+            return text
+        self._refuse(mark, f"{show(text)} {rule}", fix, path)
         self.source.refused.add(path)
         return None

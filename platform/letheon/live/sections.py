@@ -105,8 +105,10 @@ def strata(view: LiveView, width: int, lines: int) -> Table:
     needed = sum(column.width + GAP for column in (first, *others) if column.rank <= BESIDE_BARS)
     bar_width = min(max(width - needed, BAR_WIDTHS[0]), BAR_WIDTHS[1])
     done = [*(_done(view, stratum) for stratum in chosen), _all_done(view)]
-    styles = {"complete_style": "green", "finished_style": "green"}
-    bars = [ProgressBar(total=1, completed=share, width=bar_width, **styles) for share in done]
+    bars = [
+        ProgressBar(total=1, completed=share, width=bar_width, complete_style="green", finished_style="green")
+        for share in done
+    ]
     return grid([first, Column(" " * bar_width, bars, stretch=True), *others], width)
 
 
