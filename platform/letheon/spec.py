@@ -266,13 +266,16 @@ def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
 
 def local_folder(path: str) -> Path:
-    """A folder as the user wrote it: relative to where the command runs, `~` allowed."""
+    """A path as the user wrote it: relative to where the command runs, `~` allowed.
+
+    Ask `os.path.isdir` or `isfile` about it: pathlib raises for a name that is too long.
+    """
     return Path(os.path.expanduser(path)).absolute()  # leaves `~` of nobody as it is; pathlib's raises
 
 
 def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
     model, benchmark = spec.model, spec.benchmark
-    base_is_folder = model.base not in NAMED_BASES and local_folder(model.base).is_dir()
+    base_is_folder = model.base not in NAMED_BASES and os.path.isdir(local_folder(model.base))
     model = model.model_copy(
         update={
             "base": str(local_folder(model.base)) if base_is_folder else model.base,

@@ -5,6 +5,7 @@ They read no rows and work without a network; `require_data` reads the rows.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterator
 
 from letheon.spec import SpecErrors, SweepSpec, local_folder, places_of_values
@@ -41,11 +42,11 @@ def require_data(spec: SweepSpec) -> None:
 
 
 def _missing_files(benchmark: BenchmarkConfig) -> Iterator[Problem]:
-    if benchmark.path is not None and not local_folder(benchmark.path).is_dir():
+    if benchmark.path is not None and not os.path.isdir(local_folder(benchmark.path)):
         yield Problem(("benchmark", "path"), "is not a folder", "give the folder of the files, or null for the hub")
     for option in _FILES:
         path = getattr(benchmark, option)
-        if path is not None and not local_folder(path).is_file():
+        if path is not None and not os.path.isfile(local_folder(path)):
             yield Problem(("benchmark", option), "is not a file", "give the path of a file of JSON lines")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
@@ -182,7 +183,7 @@ def _model_rules(spec: SweepSpec) -> Iterator[Problem]:
     given: dict[KeyPath, str | None] = {("target",): model.target}
     given |= {("retain", f"{fraction:g}"): path for fraction, path in (model.retain or {}).items()}
     for key, folder in given.items():
-        if folder is not None and not (local_folder(folder) / "config.json").is_file():
+        if folder is not None and not os.path.isfile(local_folder(folder) / "config.json"):
             yield Problem(
                 ("model", *key), "is not a folder of a Hugging Face model", "give a folder with a config.json"
             )
@@ -193,8 +194,8 @@ def _base_rules(base: str) -> Iterator[Problem]:
     path: KeyPath = ("model", "base")
     if base in NAMED_BASES:
         return
-    if local_folder(base).is_dir():
-        if not (local_folder(base) / "config.json").is_file():
+    if os.path.isdir(local_folder(base)):
+        if not os.path.isfile(local_folder(base) / "config.json"):
             yield Problem(path, "is not a folder of a Hugging Face model", "give a folder with a config.json")
     elif not HUB_ID.fullmatch(base):
         fix = f"give a folder that exists, a hub id such as owner/name, or one of {', '.join(NAMED_BASES)}"

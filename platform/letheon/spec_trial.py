@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +39,7 @@ def _refusals_rules(spec: SweepSpec) -> Iterator[Problem]:
     path, file, chosen = ("trial", "refusals"), spec.trial.refusals, _chosen(spec)
     if file is None:
         return
-    if not local_folder(file).is_file():
+    if not os.path.isfile(local_folder(file)):
         yield Problem(path, "is not a file", "give a text file with one refusal per line, or null")
     elif chosen and not any(map(_reads_refusals, chosen)):
         rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
