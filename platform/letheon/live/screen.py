@@ -69,8 +69,9 @@ class Screen:
         running = sum(stratum.running for stratum in view.strata.values())
         if running and not self._full:
             yield Section(2, 2, running + 1, lambda n: sections.running(view, width, n))
-        if most := len(lines_of(sections.fronts(view, width))):
-            yield Section(4, min(most, sections.FRONT_LINES), most, lambda n: sections.fronts(view, width, n))
+        if groups := sections.known_fronts(view, width):
+            most = sum(sections.front_lines(groups))
+            yield Section(4, min(most, sections.FRONT_LINES), most, lambda n: sections.fronts(view, groups, width, n))
         if cost := sections.cost(view):
             yield Section(3, 1, len(lines_of(cost)), lambda _: cost)
         if self._full and view.state.trials:

@@ -185,14 +185,27 @@ def _metrics(view: LiveView, metrics: Sequence[Mapping[str, Any]]) -> list[Colum
     return columns + [Column(short_label(name), [number(one.get(name)) for one in metrics], True, 2) for name in more]
 
 
-def fronts(view: LiveView, width: int, lines: int | None = None) -> RenderableType:
-    """The best points of every fraction's front, the knee marked, as many fronts side by side as fit."""
+Fronts = list[list[tuple[str, Mapping[str, Any]]]]
+"""Fronts with their fractions; those of an inner list are drawn side by side."""
+
+
+def known_fronts(view: LiveView, width: int) -> Fronts:
+    """The fronts that have points, as many side by side as fit."""
     known = [(key, stratum.front) for key, stratum in view.strata.items() if stratum.front.get("points")]
     beside = max(1, min(len(known), width // FRONT_WIDTH))
-    groups = [known[i : i + beside] for i in range(0, len(known), beside)]
-    most = [1 + max(len(front["points"]) for _, front in group) for group in groups]
-    least = FRONT_LINES if lines is not None and lines >= FRONT_LINES * len(groups) else KNEE_LINES
-    given = share_lines(lines, [(min(least, it), it) for it in most])
+    return [known[i : i + beside] for i in range(0, len(known), beside)]
+
+
+def front_lines(groups: Fronts) -> list[int]:
+    """How many lines each group of fronts takes with all of its points."""
+    return [1 + max(len(front["points"]) for _, front in group) for group in groups]
+
+
+def fronts(view: LiveView, groups: Fronts, width: int, lines: int) -> RenderableType:
+    """The best points of every front, the knee marked."""
+    beside = max(map(len, groups))
+    least = FRONT_LINES if lines >= FRONT_LINES * len(groups) else KNEE_LINES
+    given = share_lines(lines, [(min(least, most), most) for most in front_lines(groups)])
     each = width // beside - (GAP if beside > 1 else 0)
     drawn = []
     for group, rest in zip(groups, given, strict=True):
