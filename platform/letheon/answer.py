@@ -17,7 +17,7 @@ def answers(front: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _sentence(fraction: str, stratum: Mapping[str, Any]) -> str:
-    share, knee = f"{float(fraction) * 100:.3g} %", stratum["knee"]
+    share, knee = f"{float(fraction) * 100:.3g}%", stratum["knee"]
     if knee is None:
         return f"{share} of the data: nothing was forgotten by a checkpoint that is fit for use"
     method = knee["config"].get("method")

@@ -34,7 +34,7 @@ def progress(console: Console, folder: Path, spec: SweepSpec) -> Iterator[tuple[
         )
         return
     sweep = LiveSweep(folder, asked_of(spec))
-    with Live(console=console, refresh_per_second=2, transient=True) as live:
+    with Live(console=console, refresh_per_second=1, transient=True) as live:
 
         def show(rows: Sequence[Row]) -> None:
             live.update(Screen(sweep.look()))

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from letheon.budget import BudgetSpec
@@ -19,7 +18,7 @@ from letheon.errors import SpaceNotFound, SpecErrors
 from letheon.objectives import RATIOS
 from letheon.schedulers import SchedulerConfig
 from letheon.shipped import find_space, spaces
-from letheon.yaml_source import read_source
+from letheon.yaml_source import KeyPath, override, read_source, to_yaml
 from trainables.audit import AuditConfig
 from trainables.config import (
     TINY_RECIPE,
@@ -56,10 +55,14 @@ __all__ = [
     "json_schema",
     "load_spec",
     "local_folder",
+    "places_of_values",
     "resolved",
     "spaces",
     "values_of",
 ]
+
+_NAMED = ("search", "objectives", "constraints")
+"""Sections without defaults: `--set` may remove their keys."""
 
 Scalar: TypeAlias = bool | int | float | str
 
@@ -237,17 +240,25 @@ def values_of(domain: Scalar | Choice | Uniform | LogUniform) -> tuple[Scalar, .
     return () if isinstance(domain, (Uniform, LogUniform)) else (domain,)
 
 
+def places_of_values(spec: SweepSpec, name: str) -> list[tuple[KeyPath, Scalar]]:
+    """The listed values of a hyper-parameter, each with its place in the file."""
+    domain = spec.search.get(name)
+    path: KeyPath = ("search", name, "choice") if isinstance(domain, Choice) else ("search", name)
+    values = () if domain is None else values_of(domain)
+    return [((*path, i) if isinstance(domain, Choice) else path, value) for i, value in enumerate(values)]
+
+
 def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     """Load and check a sweep file, with `key.path=value` overrides. Raises SpecErrors with every error there is.
 
-    Local paths come out absolute, so that the sweep can be resumed from another folder.
+    The override `search.beta=null` removes that key; likewise for objectives and constraints. Local paths come out
+    absolute, so that the sweep can be resumed from another folder.
     """
     from letheon.spec_rules import validate
-    from letheon.yaml_source import override
 
     source = read_source(find_space(space))
     for text in overrides:
-        override(source, text)
+        override(source, text, _NAMED)
     spec = validate(source)
     if spec is None or source.problems:
         raise SpecErrors([source.describe(problem) for problem in source.problems])
@@ -255,13 +266,16 @@ def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
 
 def local_folder(path: str) -> Path:
-    """A folder as the user wrote it: relative to where the command runs, `~` allowed."""
+    """A path as the user wrote it: relative to where the command runs, `~` allowed.
+
+    Ask `os.path.isdir` or `isfile` about it: pathlib raises for a name that is too long.
+    """
     return Path(os.path.expanduser(path)).absolute()  # leaves `~` of nobody as it is; pathlib's raises
 
 
 def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
     model, benchmark = spec.model, spec.benchmark
-    base_is_folder = model.base not in NAMED_BASES and local_folder(model.base).is_dir()
+    base_is_folder = model.base not in NAMED_BASES and os.path.isdir(local_folder(model.base))
     model = model.model_copy(
         update={
             "base": str(local_folder(model.base)) if base_is_folder else model.base,
@@ -286,7 +300,7 @@ def resolved(spec: SweepSpec) -> dict[str, Any]:
 
 def dump_spec(spec: SweepSpec) -> str:
     """The resolved sweep file as YAML; loading it gives an equal spec."""
-    return yaml.safe_dump(resolved(spec), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return to_yaml(resolved(spec), default_flow_style=None, width=120)
 
 
 def json_schema() -> dict[str, Any]:

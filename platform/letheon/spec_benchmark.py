@@ -1,13 +1,14 @@
-"""Rules of a sweep file that ask the benchmark: its options, its files, the fractions it can be split at.
+"""Rules of a sweep file that depend on the benchmark: its options, its files, the fractions it can be split at.
 
-Judging a file reads no rows, so it works without a network; `require_data` reads them.
+They read no rows and work without a network; `require_data` reads the rows.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterator
 
-from letheon.spec import Choice, SpecErrors, SweepSpec, local_folder, values_of
+from letheon.spec import SpecErrors, SweepSpec, local_folder, places_of_values
 from letheon.yaml_source import KeyPath, Problem, one_line
 from trainables.config import BenchmarkConfig
 from trainables.data import config_problems, fraction_problem
@@ -17,15 +18,12 @@ _FILES = ("forget", "retain", "utility", "holdout")
 
 
 def benchmark_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
-    """`broken`: settings that were refused before; a broken benchmark is not asked."""
+    """`broken`: settings that were refused before; a benchmark among them is not checked again."""
     if any(path[:1] == ("benchmark",) for path in broken):
         return
     refused = config_problems(spec.benchmark)
-    missing = [] if refused else list(_missing_files(spec.benchmark))
-    yield from (_told(refusal, ("benchmark",), BenchmarkConfig.model_fields) for refusal in refused)
-    yield from missing
-    if not refused and not missing:
-        yield from _fraction_problems(spec)
+    found = [_problem(refusal, ("benchmark",), BenchmarkConfig.model_fields) for refusal in refused]
+    yield from found or list(_missing_files(spec.benchmark)) or _fraction_problems(spec)
 
 
 def require_data(spec: SweepSpec) -> None:
@@ -45,29 +43,26 @@ def require_data(spec: SweepSpec) -> None:
 
 
 def _missing_files(benchmark: BenchmarkConfig) -> Iterator[Problem]:
-    if benchmark.path is not None and not local_folder(benchmark.path).is_dir():
+    if benchmark.path is not None and not os.path.isdir(local_folder(benchmark.path)):
         yield Problem(("benchmark", "path"), "is not a folder", "give the folder of the files, or null for the hub")
     for option in _FILES:
         path = getattr(benchmark, option)
-        if path is not None and not local_folder(path).is_file():
+        if path is not None and not os.path.isfile(local_folder(path)):
             yield Problem(("benchmark", option), "is not a file", "give the path of a file of JSON lines")
 
 
 def _fraction_problems(spec: SweepSpec) -> Iterator[Problem]:
     """Every searched fraction is tried, so that a sweep does not fail at its last stratum."""
-    domain = spec.search.get("forget_fraction")
-    values = () if domain is None else values_of(domain)
-    for index, value in enumerate(values):
+    for path, value in places_of_values(spec, "forget_fraction"):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
             continue  # refused as a value already
         refusal = fraction_problem(spec.benchmark, float(value))
         if refusal is not None:
-            place: KeyPath = ("choice", index) if isinstance(domain, Choice) else ()
-            yield _told(refusal, ("search", "forget_fraction", *place))
+            yield _problem(refusal, path)
 
 
-def _told(refusal: str, path: KeyPath, fields: Container[str] = ()) -> Problem:
-    """From a sentence `option=value: rule; fix`: the place is the option's, where it is one of `fields`."""
+def _problem(refusal: str, path: KeyPath, fields: Container[str] = ()) -> Problem:
+    """From a sentence `option=value: rule; fix`; where the option is one of `fields`, it is added to the path."""
     value, _, rest = refusal.partition(": ")
     option = value.partition("=")[0]
     rule, _, fix = rest.partition("; ")

@@ -1,6 +1,6 @@
 """Objectives, constraints and audit of a sweep file: their rules, and the goals that fronts and rungs are made by.
 
-Which metrics there are, and what each ranges over, only the catalog of evaluations knows.
+The metrics and their ranges come from the catalog of evaluations.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Judges a sweep file: its shape first, then the rules that span several fields. Collects every problem, raises none.
+"""Checks a sweep file: its shape first, then the rules that span several fields. Collects every problem, raises none.
 
-What fails is taken out and the rest is judged on, so one mistake hides no other. Knows no YAML syntax.
+A setting that fails is removed before the rest is checked, so one mistake hides no other. No YAML syntax in here.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
@@ -27,7 +28,7 @@ from trainables.data.template import TEMPLATES
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SMALL = (("objectives",), ("constraints",), ("audit",))
-"""Sections whose own rules hang on each of their settings."""
+"""Sections whose own rules depend on each of their settings."""
 _STAND_INS: dict[str, Any] = {"name": "unnamed", "search": {}}
 
 
@@ -56,19 +57,19 @@ def _line(source: Source, problem: Problem) -> tuple[bool, int]:
 
 
 def _covered(path: KeyPath, broken: set[KeyPath]) -> bool:
-    """Whether a complaint about `path` may come from what was taken out: it, what it was in, or what was in it."""
+    """Whether a complaint about `path` may come from a setting that was removed: `path` itself, around or inside it."""
     within = any(path[:length] in broken for length in range(len(path) + 1))
     return within or (path[:1] in _SMALL and any(known[: len(path)] == path for known in broken))
 
 
 def _deepest(problems: list[Problem]) -> list[Problem]:
-    """Without those of a list or mapping that has a problem inside: it is short of what was wrong."""
+    """Without the problems of a list or mapping that has a problem inside: the inner one says more."""
     around = {problem.path[:length] for problem in problems for length in range(len(problem.path))}
     return [problem for problem in problems if problem.path not in around]
 
 
 def _shape(source: Source) -> tuple[SweepSpec | None, set[KeyPath]]:
-    """Validate; take out what is wrong and validate the rest. Returns the paths taken out too."""
+    """Validate, remove what is wrong, validate the rest. Also returns the paths that were removed."""
     tree = copy.deepcopy(source.data)
     broken = set(source.refused)
     for path in broken:
@@ -96,7 +97,7 @@ def _take_out(tree: object, path: KeyPath) -> KeyPath:
 
 
 def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
-    """One problem for each place in the data; pydantic tells one for each member of a union."""
+    """One problem per place in the data; pydantic reports one per member of a union."""
     seen: set[KeyPath] = set()
     for detail in error.errors(include_url=False):
         path, last = _path_in(data, detail["loc"]), detail["loc"][-1]
@@ -112,7 +113,7 @@ def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
 
 
 def _path_in(data: object, loc: tuple[int | str, ...]) -> KeyPath:
-    """Pydantic's location without the names of union members and keys that stand for no place in the data."""
+    """Pydantic's location without the names of union members and other keys that are not in the data."""
     path: KeyPath = ()
     for key in loc:
         if get(data, (*path, key)) is not MISSING:
@@ -182,7 +183,7 @@ def _model_rules(spec: SweepSpec) -> Iterator[Problem]:
     given: dict[KeyPath, str | None] = {("target",): model.target}
     given |= {("retain", f"{fraction:g}"): path for fraction, path in (model.retain or {}).items()}
     for key, folder in given.items():
-        if folder is not None and not (local_folder(folder) / "config.json").is_file():
+        if folder is not None and not os.path.isfile(local_folder(folder) / "config.json"):
             yield Problem(
                 ("model", *key), "is not a folder of a Hugging Face model", "give a folder with a config.json"
             )
@@ -193,8 +194,8 @@ def _base_rules(base: str) -> Iterator[Problem]:
     path: KeyPath = ("model", "base")
     if base in NAMED_BASES:
         return
-    if local_folder(base).is_dir():
-        if not (local_folder(base) / "config.json").is_file():
+    if os.path.isdir(local_folder(base)):
+        if not os.path.isfile(local_folder(base) / "config.json"):
             yield Problem(path, "is not a folder of a Hugging Face model", "give a folder with a config.json")
     elif not HUB_ID.fullmatch(base):
         fix = f"give a folder that exists, a hub id such as owner/name, or one of {', '.join(NAMED_BASES)}"

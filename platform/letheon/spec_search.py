@@ -10,23 +10,22 @@ from pydantic import TypeAdapter, ValidationError
 from letheon.errors import did_you_mean
 from letheon.searchers import LEARNING
 from letheon.space import MAX_COMBINATIONS, combination_count, is_whole
-from letheon.spec import Choice, Domain, LogUniform, SweepSpec, TrialSpec, Uniform, values_of
+from letheon.spec import LogUniform, SweepSpec, TrialSpec, Uniform, places_of_values
 from letheon.spec_words import rule_and_fix
-from letheon.yaml_source import KeyPath, Problem, exponent_as_text
+from letheon.yaml_source import KeyPath, Problem
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS
 
 _FIELDS = {name: field for name, field in Hyperparameters.model_fields.items() if name != "seed"}
-_NAMES = ("method", "forget_fraction")
-"""Values of these are categories: a model is prepared for each."""
+_CATEGORIES = ("method", "forget_fraction")
+"""A model is prepared for each value of these."""
 
 
 def search_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
     """`broken`: settings that were refused before and are missing in `spec`; their absence proves nothing."""
     found = [*_key_problems(spec), *_method_problems(spec)]
-    for name, domain in spec.search.items():
-        if name in _FIELDS:
-            found += _domain_problems(name, domain)
+    for name in filter(_FIELDS.__contains__, spec.search):
+        found += _domain_problems(spec, name)
     yield from found
     yield from _searcher_problems(spec)
     if not found and not any(path[0] in ("search", "searcher") for path in broken):
@@ -45,50 +44,46 @@ def _key_problems(spec: SweepSpec) -> Iterator[Problem]:
             yield Problem(("trial", name), "is also searched", f"remove it here or in search.{name}")
     for name, field in _FIELDS.items():
         if field.is_required() and name not in spec.search:
-            example = {"method": "npo_rt", "forget_fraction": "0.1"}.get(name, "{loguniform: [1.0e-5, 1.0e-3]}")
+            example = {"method": "npo_rt", "forget_fraction": "0.1"}.get(name, "{loguniform: [1e-5, 1e-3]}")
             yield Problem(("search", name), "is missing", f"add `{name}: {example}`")
 
 
 def _method_problems(spec: SweepSpec) -> Iterator[Problem]:
     """Unknown methods, and hyper-parameters that none of the chosen methods has."""
-    domain = spec.search.get("method")
-    chosen = values_of(domain) if domain is not None else ()
-    unknown = [(i, value) for i, value in enumerate(chosen) if value not in METHODS]
-    for index, value in unknown:
-        path: KeyPath = ("search", "method", "choice", index) if isinstance(domain, Choice) else ("search", "method")
+    chosen = places_of_values(spec, "method")
+    unknown = [(path, value) for path, value in chosen if value not in METHODS]
+    for path, value in unknown:
         yield Problem(path, "unknown method", did_you_mean(str(value), METHODS))
     if unknown or not chosen:
         return
-    for name in {key for method in METHODS.values() for key in method.hyperparameters} & set(spec.search):
-        if not any(name in METHODS[str(method)].hyperparameters for method in chosen):
-            having = ", ".join(method.name for method in METHODS.values() if name in method.hyperparameters)
-            rule = f"none of the chosen methods ({', '.join(map(str, chosen))}) has a {name}"
-            yield Problem(("search", name), rule, f"remove it, or choose a method that has one: {having}")
+    names = ", ".join(str(value) for _, value in chosen)
+    for name in spec.search:
+        having = ", ".join(method.name for method in METHODS.values() if name in method.hyperparameters)
+        if having and not any(name in METHODS[str(value)].hyperparameters for _, value in chosen):
+            fix = f"remove it (--set search.{name}=null does), or choose a method that has one: {having}"
+            yield Problem(("search", name), f"none of the chosen methods ({names}) has a {name}", fix)
 
 
-def _domain_problems(name: str, domain: Domain) -> Iterator[Problem]:
-    path: KeyPath = ("search", name)
+def _domain_problems(spec: SweepSpec, name: str) -> Iterator[Problem]:
+    domain = spec.search[name]
     if isinstance(domain, (Uniform, LogUniform)):
         yield from _range_problems(name, domain)
-        return
-    values = values_of(domain)
-    for index, value in enumerate(values):
-        place: KeyPath = (*path, "choice", index) if isinstance(domain, Choice) else path
-        if value in values[:index]:
-            yield Problem(place, "is listed twice", "list each value once")
+    seen: list[object] = []
+    for path, value in places_of_values(spec, name):
+        if value in seen:
+            yield Problem(path, "is listed twice", "list each value once")
         elif name != "method":
-            yield from _value_problems(name, value, place)
+            yield from _value_problems(name, value, path)
+        seen.append(value)
 
 
 def _range_problems(name: str, domain: Uniform | LogUniform) -> Iterator[Problem]:
     log = isinstance(domain, LogUniform)
-    kind = "loguniform" if log else "uniform"
-    low, high = domain.loguniform if isinstance(domain, LogUniform) else domain.uniform
+    [(kind, (low, high))] = domain.model_dump().items()
     path: KeyPath = ("search", name, kind)
-    if name in _NAMES:
-        yield Problem(
-            path, f"{name} cannot be a range, since every value needs its own preparation", "use {choice: […]}"
-        )
+    if name in _CATEGORIES:
+        rule = f"{name} cannot be a range, since every value needs its own preparation"
+        yield Problem(path, rule, "use {choice: […]}")
         return
     if log and low <= 0:
         yield Problem((*path, 0), "must be > 0 in a log range", "give a small positive lower end, or use uniform")
@@ -103,10 +98,6 @@ def _range_problems(name: str, domain: Uniform | LogUniform) -> Iterator[Problem
 
 def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem]:
     """Against the type and bounds that `Hyperparameters` declares."""
-    number = exponent_as_text(value)
-    if number is not None:
-        yield Problem(path, "YAML reads this as text where a number is meant", f"write {number}")
-        return
     if is_whole(name) and isinstance(value, float) and value.is_integer():
         value = int(value)  # a range is kept as floats
     field = _FIELDS[name]

@@ -1,13 +1,14 @@
-"""Rules of a sweep file's trial section: DeepSpeed's own configuration, files, and what methods ask of workers."""
+"""Rules of a sweep file's trial section: DeepSpeed's configuration, files, and what methods need of workers."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from typing import Any
 
-from letheon.spec import SweepSpec, local_folder, values_of
-from letheon.yaml_source import KeyPath, Problem, exponent_as_text
+from letheon.spec import SweepSpec, local_folder, places_of_values
+from letheon.yaml_source import KeyPath, Problem
 from trainables.methods import METHODS, Method
 
 _OWNED = {
@@ -28,16 +29,22 @@ def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
     yield from _deepspeed_rules(spec.trial.deepspeed)
     yield from _method_rules(spec)
     yield from _gpu_rules(spec)
-    refusals = spec.trial.refusals
-    if refusals is not None and not local_folder(refusals).is_file():
-        yield Problem(("trial", "refusals"), "is not a file", "give a text file with a refusal a line, or null")
-    elif refusals is not None and (chosen := _chosen(spec)) and not any(map(_reads_refusals, chosen)):
-        rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
-        having = ", ".join(method.name for method in METHODS.values() if _reads_refusals(method))
-        yield Problem(("trial", "refusals"), rule, f"remove it, or choose a method that does: {having}")
+    yield from _refusals_rules(spec)
     if spec.evaluation.harness and importlib.util.find_spec("lm_eval") is None:
         rule = "needs the lm-evaluation-harness, which is not installed"
         yield Problem(("evaluation", "harness"), rule, "install letheon[harness], or remove it")
+
+
+def _refusals_rules(spec: SweepSpec) -> Iterator[Problem]:
+    path, file, chosen = ("trial", "refusals"), spec.trial.refusals, _chosen(spec)
+    if file is None:
+        return
+    if not os.path.isfile(local_folder(file)):
+        yield Problem(path, "is not a file", "give a text file with one refusal per line, or null")
+    elif chosen and not any(map(_reads_refusals, chosen)):
+        rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
+        having = ", ".join(method.name for method in METHODS.values() if _reads_refusals(method))
+        yield Problem(path, rule, f"remove it, or choose a method that does: {having}")
 
 
 def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
@@ -53,9 +60,8 @@ def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
 
 
 def _chosen(spec: SweepSpec) -> list[Method]:
-    """The methods that are searched, as far as there are such."""
-    names = values_of(spec.search["method"]) if "method" in spec.search else ()
-    return [METHODS[str(name)] for name in names if name in METHODS]
+    """The methods that are searched; unknown names are left out."""
+    return [METHODS[str(name)] for _, name in places_of_values(spec, "method") if name in METHODS]
 
 
 def _reads_refusals(method: Method) -> bool:
@@ -74,7 +80,7 @@ def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
         yield Problem(("evaluation", "gradient_norm"), rule, "use stage 0, 1 or 2, or leave it out")
     vectors = [method.name for method in _chosen(spec) if method.task_vector]
     if spec.trial.lora is not None and vectors:
-        rule = f"{', '.join(vectors)} is a line between weights, which adapters bend"
+        rule = f"{', '.join(vectors)} scales a difference of weights, which adapters do not give"
         yield Problem(("trial", "lora"), rule, "leave lora out, or choose other methods")
 
 
@@ -88,16 +94,3 @@ def _deepspeed_rules(config: dict[str, Any]) -> Iterator[Problem]:
         yield Problem((*path, "zero_optimization"), "must be a mapping", "write {stage: 2}")
     elif zero.get("stage", 0) not in (0, 1, 2, 3) or isinstance(zero.get("stage"), bool):
         yield Problem((*path, "zero_optimization", "stage"), "must be 0, 1, 2 or 3", "0 shards nothing, 3 everything")
-    yield from _texts_for_numbers(config, path)
-
-
-def _texts_for_numbers(value: object, path: KeyPath) -> Iterator[Problem]:
-    number = exponent_as_text(value)
-    if number is not None:
-        yield Problem(path, "YAML reads this as text where a number is meant", f"write {number}")
-    elif isinstance(value, dict):
-        for key, child in value.items():
-            yield from _texts_for_numbers(child, (*path, key))
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            yield from _texts_for_numbers(child, (*path, index))

@@ -1,6 +1,6 @@
-"""What is wrong with the shape of a setting, and what to write instead: from pydantic's findings to plain words.
+"""Pydantic's errors in plain words: what is wrong with a setting, and what to write instead.
 
-Every fix shows something that can be written as it stands. Knows no file and no line.
+Every fix shows something that can be written as it stands. Does not depend on the file or its lines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from letheon.errors import close_to, did_you_mean
 from letheon.spec import DOMAIN_KINDS
-from letheon.yaml_source import KeyPath, dotted, exponent_as_text, flow
+from letheon.yaml_source import KeyPath, dotted, flow
 
 EXAMPLES: Mapping[str, str] = {
     "audit": "true, false or {attacks: [nf4, relearn]}",
@@ -26,7 +26,7 @@ EXAMPLES: Mapping[str, str] = {
     "objectives": "{log10_forget_quality: max, model_utility: max}",
     "scheduler": "{name: asha, max_epochs: 6}",
     "scheduler.collapse": "{floor: 0.8, patience: 3}",
-    "search": "{method: npo_rt, forget_fraction: 0.1, learning_rate: 1.0e-4}",
+    "search": "{method: npo_rt, forget_fraction: 0.1, learning_rate: 1e-4}",
     "searcher": "{name: random}",
     "searcher.warm_start": "[name-of-a-sweep]",
     "seeds": "[0, 1, 2]",
@@ -41,8 +41,8 @@ _KINDS = {
     "dict": ("is not a mapping of keys", "write it as {key: value}"),
     "tuple": ("is not a list", "write it in brackets: [first, second]"),
     "list": ("is not a list", "write it in brackets: [first, second]"),
-    "float": ("is not a number", "write a number such as 0.5 or 1.0e-5, without quotes"),
-    "int": ("is not a whole number", "write a whole number such as 8, without quotes"),
+    "float": ("is not a number", "write a number such as 0.5 or 1e-5, without quotes"),
+    "int": ("is not a whole number", "write a whole number such as 8, without quotes and leading zeros"),
     "bool": ("is neither true nor false", "write true or false"),
     "string": ("is not text", "write text, in quotes if it looks like a number"),
 }
@@ -51,13 +51,10 @@ _PERCENT = 100
 
 
 def rule_and_fix(detail: Mapping[str, Any], path: KeyPath, keys: list[str]) -> tuple[str, str]:
-    """Of one finding of pydantic's at `path`. `keys`: those that are known beside the last one of `path`."""
+    """The rule and the fix for one error of pydantic's at `path`. `keys`: the known ones in the same section."""
     kind, value = str(detail["type"]), detail["input"]
     if kind == "extra_forbidden":
         return "unknown key", did_you_mean(str(path[-1]), keys)
-    number = exponent_as_text(value)
-    if number is not None:
-        return "YAML reads this as text where a number is meant", f"write {number}"
     if kind == "union_tag_not_found":
         return _no_domain(value, str(path[-1]))
     if kind in _SIGNS:
@@ -94,7 +91,7 @@ def _plain(message: str) -> str:
 def _out_of_bounds(kind: str, bound: float, path: KeyPath, value: object) -> tuple[str, str]:
     sign = _SIGNS[kind]
     if "forget_fraction" in path and isinstance(value, int | float):
-        share = f"{value / _PERCENT:g} for {value:g} %" if 1 < value < _PERCENT else "0.1 for 10 %"
+        share = f"{value / _PERCENT:g} for {value:g}%" if 1 < value < _PERCENT else "0.1 for 10%"
         return f"is a share of the data: must be {sign} {bound:g}", f"write {share}"
     if isinstance(value, int | float) and value < 0 <= bound:
         return f"must be {sign} {bound:g}", f"did you mean {-value:g}?"
@@ -102,7 +99,7 @@ def _out_of_bounds(kind: str, bound: float, path: KeyPath, value: object) -> tup
 
 
 def _no_domain(value: object, name: str) -> tuple[str, str]:
-    """Why it says nothing that could be searched, and the nearest that does."""
+    """Why the value cannot be searched, and the nearest that can."""
     kinds = ", ".join(f"{{{kind}: […]}}" for kind in DOMAIN_KINDS)
     if value is None:
         return "is empty", f"give {name} a value or one of {kinds}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from letheon.preparation import Artefact, Prepared, content_key
-from letheon.spec import Choice, SweepSpec, values_of
+from letheon.spec import SweepSpec, places_of_values
 from letheon.yaml_source import KeyPath, Problem
 from trainables.methods import METHODS
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
@@ -72,12 +72,10 @@ def synthetic_problems(spec: SweepSpec) -> Iterator[Problem]:
 
 
 def _methods(spec: SweepSpec) -> Iterator[Problem]:
-    domain = spec.search.get("method")
-    for index, name in enumerate(() if domain is None else values_of(domain)):
+    for path, name in places_of_values(spec, "method"):
         refusal = method_problem(str(name)) if name in METHODS else None  # an unknown one is refused elsewhere
         if refusal is not None:
-            place: KeyPath = ("choice", index) if isinstance(domain, Choice) else ()
-            yield Problem(("search", "method", *place), *refusal.split("; ", 1))
+            yield Problem(path, *refusal.split("; ", 1))
 
 
 def _meaningless(spec: SweepSpec) -> Iterator[KeyPath]:

@@ -185,10 +185,10 @@ def test_the_read_commands_on_a_finished_sweep(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("capacity", "done", "--utility", "95"), "--utility 95: must be a share, 0 to 1; write 0.95 for 95 %"),
+        (("capacity", "done", "--utility", "95"), "--utility 95: must be a share, 0 to 1; write 0.95 for 95%"),
         (("pull", "done", "--to", "x", "--min-utility", "90"), "--min-utility 90: must be a share, 0 to 1; write 0.9"),
-        (("front", "done", "--fraction", "10"), "--fraction 10: must be a share, 0 to 1; write 0.1 for 10 %"),
-        (("front", "done", "--fraction", "-1"), "--fraction -1: must be a share, 0 to 1; write 0.95 for 95 %"),
+        (("front", "done", "--fraction", "10"), "--fraction 10: must be a share, 0 to 1; write 0.1 for 10%"),
+        (("front", "done", "--fraction", "-1"), "--fraction -1: must be a share, 0 to 1; write 0.95 for 95%"),
     ],
 )
 def test_a_percentage_is_not_a_share(arguments: tuple[str, ...], said: str, root: Path) -> None:

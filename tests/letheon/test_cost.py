@@ -64,7 +64,7 @@ def test_one_wasted_share_for_screen_page_and_records() -> None:
     view = sweep_view(record(rows, spec=None))["cost"]
     assert view["wasted_share"] == share and view["slot_seconds"] == 40.0
     assert accounts(rows).numbers["cost/wasted_share"] == share
-    assert any("wasted 30 %" in line for line in plain_lines(view_of(rows)))
+    assert any("wasted 30%" in line for line in plain_lines(view_of(rows)))
 
 
 def test_every_second_is_somewhere() -> None:

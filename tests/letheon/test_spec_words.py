@@ -37,7 +37,7 @@ def refused(*overrides: str) -> str:
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
-        ("search.forget_fraction=20", "must be <= 1; write 0.2 for 20 %"),
+        ("search.forget_fraction=20", "must be <= 1; write 0.2 for 20%"),
         ("search.forget_fraction=[0.1, 0.2]", "is a list without its kind; write {choice: [0.1, 0.2]}"),
         ("search.method=[npo,npo_rt]", "write {choice: [npo, npo_rt]}"),
         ("search.beta=[0.05]", "write 0.05"),
@@ -60,6 +60,10 @@ def refused(*overrides: str) -> str:
         ("model.base=./nope", "is not a folder; give"),
         ("model.base=a/b/c", "is not a folder; give"),
         ("model.target=/nope", "is not a folder of a Hugging Face model"),
+        (f"model.target={'x' * 300}", "is not a folder of a Hugging Face model"),
+        (f"model.base={'x' * 300 + '/'}", "is not a folder; give"),
+        (f"trial.refusals={'x' * 300}", "is not a file; give"),
+        (f"benchmark={{name: tofu, path: {'x' * 300}}}", "is not a folder; give"),
     ],
 )
 def test_what_to_write_instead(mistake: str, said: str) -> None:

@@ -18,7 +18,7 @@ FOLDERS = ("platform/letheon", "trainables", "benchmarks")
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "pty.spawn"}
-SAFE_YAML = {"yaml.safe_load", "yaml.safe_dump", "yaml.parse", "yaml.compose"}
+SAFE_YAML = {"yaml.safe_load", "yaml.safe_dump", "yaml.parse", "yaml.compose", "yaml.dump"}
 
 ALLOWED = {
     # By name, but names from a table or a folder of Letheon's own, never from a file that a user gives.
@@ -82,6 +82,8 @@ def _of_yaml(node: ast.Call, name: str) -> Iterator[str]:
         yield name
     if name in ("yaml.parse", "yaml.compose") and "SafeLoader" not in ast.unparse(node):
         yield f"{name} without SafeLoader"
+    if name == "yaml.dump" and "SafeDumper" not in ast.unparse(node):
+        yield "yaml.dump without SafeDumper"
 
 
 def test_nothing_unpickles_or_runs_data_as_code() -> None:
@@ -108,6 +110,7 @@ def test_nothing_unpickles_or_runs_data_as_code() -> None:
         ("np.load(path, allow_pickle=True)", "np.load(allow_pickle=…)"),
         ("yaml.load(text, Loader=yaml.Loader)", "yaml.load"),
         ("yaml.compose(text)", "yaml.compose without SafeLoader"),
+        ("yaml.dump(data)", "yaml.dump without SafeDumper"),
         ("load_dataset(name, trust_remote_code=True)", "load_dataset(trust_remote_code=…)"),
         ("AutoTokenizer.from_pretrained(name)", "AutoTokenizer.from_pretrained without trust_remote_code=False"),
         (

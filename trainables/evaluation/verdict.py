@@ -49,7 +49,7 @@ class Ceiling:
 def ceilings(limits: VerdictConfig) -> tuple[Ceiling, ...]:
     """What shows that too much was forgotten. `text` has a place for the value."""
     return (
-        Ceiling("privleak", limits.privleak, "its losses are too high beside unseen text (PrivLeak {:+.0f} %)"),
+        Ceiling("privleak", limits.privleak, "its losses are too high beside unseen text (PrivLeak {:+.0f}%)"),
         Ceiling("loss_shift", limits.loss_shift, "its losses are above the retain model's (shift {:+.2f})"),
         Ceiling("stammer_excess", limits.stammer, "its answers stammer ({:+.2f} repeated word pairs)"),
         Ceiling("gibberish_excess", limits.gibberish, "its answers are gibberish ({:+.2f})"),
@@ -95,7 +95,7 @@ def _below(metrics: Metrics, quality: str, limits: VerdictConfig) -> Iterator[st
     if not p > limits.p:
         yield f"p = {p:.2g} (needs > {limits.p:g})"
     if leak < -limits.privleak:
-        yield f"membership inference still tells it (PrivLeak {leak:+.0f} %)"
+        yield f"membership inference still tells it (PrivLeak {leak:+.0f}%)"
     if shift < -limits.loss_shift:
         yield f"its losses are below the retain model's (shift {shift:+.2f})"
     back = _number(metrics, "audit_worst_forget_rouge_excess")

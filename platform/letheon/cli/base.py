@@ -36,7 +36,7 @@ class NotAShare(LetheonError):
 
     def __init__(self, option: str, value: float) -> None:
         meant = value / _PERCENT if 1 < value <= _PERCENT else 0.95
-        super().__init__(f"{option} {value:g}: must be a share, 0 to 1; write {meant:g} for {_PERCENT * meant:g} %")
+        super().__init__(f"{option} {value:g}: must be a share, 0 to 1; write {meant:g} for {_PERCENT * meant:g}%")
 
 
 _PERCENT = 100
@@ -55,7 +55,8 @@ Space = Annotated[
 ]
 Name = Annotated[str, typer.Argument(help="Name of a sweep under the root.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override the file; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override the file; `search.beta=null` removes."),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The table of `letheon capacity`: a line a method, a column a forget fraction."""
+"""The table of `letheon capacity`: one line per method, one column per forget fraction."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from letheon.cli.tables import plain_table
 from letheon.method_capacity import Reach, capacities
 
 
@@ -21,11 +22,7 @@ def capacity_head(utility_kept: float) -> str:
 def capacity_table(found: Sequence[Reach]) -> Table:
     """Best forget quality p per method and fraction; `-` where no checkpoint keeps the utility."""
     fractions = sorted({reach.fraction for reach in found})
-    table = Table(box=None, pad_edge=False)
-    table.add_column("method")
-    for fraction in fractions:
-        table.add_column(f"{fraction:g}", justify="right")
-    table.add_column("capacity", justify="right")
+    table = plain_table("method", *(f"{fraction:g}" for fraction in fractions), "capacity", right=True)
     by_place = {(reach.method, reach.fraction): reach for reach in found}
     for method, largest in capacities(found).items():
         cells = [_cell(by_place.get((method, fraction))) for fraction in fractions]

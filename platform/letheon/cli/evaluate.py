@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from letheon.cli.logs import check_out
+from letheon.cli.tables import plain_table
 from letheon.counting import several
 from letheon.errors import LetheonError, NotFound
 from letheon.spec import SweepSpec
@@ -63,12 +64,9 @@ def threads_to_use() -> int:
 
 
 def metrics_table(result: Mapping[str, Any]) -> Table:
-    """A line a metric; beside the model's own value those of the target and the retain model, as far as known."""
+    """One line per metric; beside the model's own value those of the target and the retain model, as far as known."""
     beside = {name: of for name, of in (result.get("beside") or {}).items() if of}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("metric")
-    for head in ("this model", *(f"{name} model" for name in beside)):
-        table.add_column(head, justify="right")
+    table = plain_table("metric", "this model", *(f"{name} model" for name in beside), right=True)
     for name, value in result["metrics"].items():
         table.add_row(name, *(_figure(one) for one in (value, *(of.get(name) for of in beside.values()))))
     return table

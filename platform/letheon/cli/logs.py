@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from letheon.cli.tables import plain_table
 from letheon.counting import several
 from letheon.errors import LetheonError, NotFound
 from trainables.config import VerdictConfig
@@ -93,13 +94,11 @@ def _heads(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _metrics_table(report: Mapping[str, Any]) -> Table:
     """A stored aggregate is shown if it says otherwise, or if it is all there is."""
-    table = Table("metric", "retain", "unlearned", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("metric", "retain", "unlearned", right=True)
     sides = [report["retain"], report["unlearned"]]
     names = list(dict.fromkeys(name for side in sides for part in ("metrics", "stored") for name in side[part]))
     for name in sorted(names, key=lambda name: (name != "model_utility", "_Q_A_" in name)):
         table.add_row(name, *(_cell(side, name) for side in sides))
-    for column in table.columns[1:]:
-        column.justify = "right"
     return table
 
 
@@ -133,7 +132,7 @@ def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
             extra += [f"log10 {_figure(log10)}", f"{several(found.get('rows', 0), 'row')}"]
         if name in stored and not math.isclose(stored[name], found[name], rel_tol=1e-6):
             extra.append(f"stored {_figure(stored[name])}")
-        unit = " %" if name == "privleak" else ""
+        unit = "%" if name == "privleak" else ""
         yield f"{label:16} {_figure(found[name])}{unit}" + (f"  ({', '.join(extra)})" if extra else "")
 
 

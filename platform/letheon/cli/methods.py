@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from letheon.cli.tables import plain_table, uncut
 from letheon.errors import NotFound, did_you_mean
 from trainables.cards import facts, title
 from trainables.methods import METHODS, Method
@@ -29,7 +30,7 @@ def _name(method: Method) -> str:
 
 
 def _year(method: Method) -> str:
-    """Of its first source."""
+    """The year of its first source."""
     found = re.search(r"\b(19|20)\d\d\b", method.source)
     return found.group() if found else "-"
 
@@ -56,18 +57,15 @@ def methods_json(name: str | None) -> dict[str, Any]:
 
 
 def method_parts(name: str | None) -> Iterator[Table | str]:
-    """A line a method; of one method everything."""
+    """One line per method; of one method everything."""
     chosen = _chosen(name)
     if name is None:
-        table = _table("method", "what it is", "year", "retain term", "hyper-parameters")
+        table = plain_table("method", "what it is", "year", "retain term", "hyper-parameters")
         for each, method in chosen.items():
             own = ", ".join(name for name in method.hyperparameters if name != _WEIGHT) or "-"
             table.add_row(each, _name(method), _year(method), _TERMS[method.retain], own)
-        for column in table.columns:
-            column.no_wrap = True
-            if column.header != "what it is":  # which gives way
-                column.min_width = max(len(str(cell)) for cell in column.cells)
-        yield table
+        table.columns[1].no_wrap = True
+        yield uncut(table, "what it is")
         yield ""
         yield f"Most methods with a retain term have a {_WEIGHT} too. `letheon methods NAME` tells more about one."
         return
@@ -77,12 +75,8 @@ def method_parts(name: str | None) -> Iterator[Table | str]:
     yield from (f"{label}: {text}" for label, text in facts(method).items())
     if method.hyperparameters:
         yield ""
-        table = _table("hyper-parameter", "default", "worth searching", "scale")
+        table = plain_table("hyper-parameter", "default", "worth searching", "scale")
         for key, declared in method.hyperparameters.items():
             scale = "log" if declared.log else "linear"
             table.add_row(key, f"{declared.default:g}", f"{declared.low:g} to {declared.high:g}", scale)
         yield table
-
-
-def _table(*headers: str) -> Table:
-    return Table(*headers, box=None, pad_edge=False, header_style="bold")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from letheon.cli.output import MAX_WIDTH
-from letheon.cli.tables import short
+from letheon.cli.tables import plain_table, short
 from letheon.counting import several
 from letheon.live.time_left import duration
 
@@ -26,7 +26,7 @@ def plan_table(plan: Plan) -> Table:
     """The first trials, with the hyper-parameters that the file searches."""
     there = [name for name in plan.searched if any(name in trial["config"] for trial in plan.trials)]
     names = sorted(there, key=lambda name: name not in ("method", "forget_fraction"))
-    table = Table("trial", *(_plain(name) for name in names), box=None, pad_edge=False, header_style="bold")
+    table = plain_table("trial", *(_plain(name) for name in names))
     for trial in plan.trials[:_SHOWN_TRIALS]:
         table.add_row(trial["trial"], *(short(trial["config"].get(name)) for name in names))
     return table

@@ -14,13 +14,12 @@ from rich.table import Table
 from letheon.answer import answers
 from letheon.front import share_of_box, verdict_of
 from letheon.live.time_left import duration
-from letheon.shown import COMMON, DEFAULT, Columns, columns, short_label
+from letheon.shown import COMMON, Columns, columns, short_label
 from trainables.audit import ATTACKS
 from trainables.config import Hyperparameters
 
 if TYPE_CHECKING:
     from letheon.ending import Outcome
-    from letheon.records import SweepState
 
 _LEAK = "_forget_rouge"
 
@@ -34,33 +33,19 @@ def short(value: object) -> str:
     return str(value)
 
 
-def _table(*headers: str) -> Table:
-    return Table(*headers, box=None, pad_edge=False, header_style="bold")
-
-
-def _uncut(table: Table, but: int = 0) -> Table:
-    """The last `but` columns give way on a narrow terminal; of the others the headers alone."""
-    for column in table.columns[: len(table.columns) - but]:
-        column.min_width = max((len(str(cell)) for cell in column.cells), default=0)
+def plain_table(*headers: str, right: bool = False) -> Table:
+    """A table without lines. `right`: numbers, in all columns but the first."""
+    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right" if right else "left"
     return table
 
 
-def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:
-    """One row a trial, with the metrics that its sweep is after."""
-    metrics = _of_objectives(columns({"objectives": objectives, "strata": {}}))
-    table = _table("trial", "fraction", "method", "state", "epoch", *map(short_label, metrics), "reason")
-    for column in table.columns[:-1]:
-        column.no_wrap = True  # the reason alone gives way on a narrow terminal
-    for trial in state.trials:
-        table.add_row(
-            trial.trial,
-            trial.stratum,
-            str(trial.config.get("method")),
-            trial.outcome or trial.state,
-            str(trial.epoch),
-            *(short(trial.metrics.get(name)) for name in metrics),
-            trial.reason or "",
-        )
+def uncut(table: Table, *give_way: str) -> Table:
+    """Filled already. On a narrow terminal the columns `give_way` are cut, and the headers of the others wrap."""
+    for column in table.columns:
+        if column.header not in give_way:
+            column.min_width = max((len(str(cell)) for cell in column.cells), default=0)
     return table
 
 
@@ -92,14 +77,14 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
             yield f"forget fraction {name}: no checkpoint forgot more than the target model and keeps {kept}; nearest:"
         yield _front_table(stratum["points"] or stratum.get("least_violating", []), stratum["knee"], metrics)
         if (means.get(name) or {}).get("points"):
-            yield f"means over {means[name]['points'][0]['seeds']} seeds (95 % bootstrap interval):"
+            yield f"means over {means[name]['points'][0]['seeds']} seeds (95% bootstrap interval):"
             yield _mean_table(means[name]["points"], [shown.x[0], shown.y[0]])
 
 
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
     names = _hyper(points)
     method, *rest = names if "method" in names else ["method", *names]
-    table = _table("", "checkpoint", "verdict", method, *map(short_label, metrics), *map(_head, rest))
+    table = plain_table("", "checkpoint", "verdict", method, *map(short_label, metrics), *map(_head, rest))
     for point in points:
         best = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
@@ -110,14 +95,12 @@ def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | 
             *(short(point["metrics"].get(name)) for name in metrics),
             *(short(point["config"].get(name)) for name in rest),
         )
-    return _uncut(table, but=len(rest))
+    return uncut(table, *map(_head, rest))
 
 
 def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
     names = _hyper(points)
-    table = _table("trials", *map(_head, names), *map(short_label, metrics))
-    for column in table.columns[1 + len(names) :]:
-        column.no_wrap = True
+    table = plain_table("trials", *map(_head, names), *map(short_label, metrics))
     for point in points:
         intervals = [point["interval"].get(name, (None, None)) for name in metrics]
         means = [short(point["metrics"].get(name)) for name in metrics]
@@ -126,7 +109,7 @@ def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> 
             *(short(point["config"].get(name)) for name in names),
             *(f"{mean} ({short(low)}…{short(high)})" for mean, (low, high) in zip(means, intervals, strict=True)),
         )
-    return table
+    return uncut(table, "trials", *map(_head, names))
 
 
 def _hyper(points: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -149,10 +132,10 @@ def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
         attacks = [name for name in attacks if any(name in metrics for _, metrics in models)]
         yield ""
         yield f"forget fraction {key}: ROUGE of what came back"
-        table = _table("model", *(_head(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
+        table = plain_table("model", *(_head(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
         for name, metrics in models:
             table.add_row(name, *(short(metrics.get(attack)) for attack in attacks))
-        yield _uncut(table)
+        yield uncut(table)
 
 
 def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:

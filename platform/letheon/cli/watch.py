@@ -15,7 +15,6 @@ from letheon.cli.output import console, print_json, wide_console
 from letheon.live.follow import LiveSweep, asked_of
 from letheon.live.lines import head_line, plain_lines
 from letheon.live.overview import Entry, Overview, table
-from letheon.live.paper import Paper
 from letheon.live.screen import Screen
 from letheon.records.state import ACTIVE
 
@@ -49,12 +48,7 @@ def show_sweep(sweep: Sweep, root: Path, watch: bool, as_json: bool) -> None:
     elif watch:
         watcher.draw(lambda view: Screen(view, resume=resume))
     else:
-        from letheon.cli.tables import status_table
-
-        view = watched.look()
-        wide_console().print(Screen(view, full=True, resume=resume))
-        if view.state.trials:
-            console().print("", status_table(view.state, sweep.spec.objectives), sep="\n")
+        wide_console().print(Screen(watched.look(), full=True, resume=resume))
 
 
 def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
@@ -68,8 +62,8 @@ def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
 
     def picture(entries: list[Entry]) -> RenderableType:
         size = wide_console().size
-        rows: list[Any] = table(entries, Paper(size.width)) if entries else lines(entries)
-        return Group(*(rows[: size.height - 1] if watch else rows))
+        shown = entries[: size.height - 2] if watch else entries  # the heading and the cursor have lines of their own
+        return table(shown, size.width) if entries else Group(*lines(entries))
 
     overview = Overview(root)
     watcher = _Watcher(overview.look, over, lambda entries: {"sweeps": [entry.to_json() for entry in entries]})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from letheon.counting import several, several_of
-from letheon.live.sections import degraded, number, percent
+from letheon.live.sections import cost_facts, degraded, number, percent
 from letheon.live.time_left import duration, in_words
-from letheon.live.view import LiveView, StratumView
+from letheon.live.view import LiveView, StratumView, place
 from letheon.records import TrialState
 
 
@@ -28,27 +28,19 @@ def plain_lines(view: LiveView) -> Iterator[str]:
     yield head_line(view)
     yield from (f"fraction {key}: {_stratum(stratum)}" for key, stratum in view.strata.items())
     yield from (_trial(view, trial) for trial in view.state.trials)
-    work, idle, whole = view.cost.total, view.cost.idle, view.cost.slot_seconds
-    if whole > 0:
-        shares = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": idle}
-        parts = ", ".join(f"{name} {percent(part, whole)}" for name, part in shares.items())
-        yield f"cost: {whole:.0f} s of slots: {parts}; wasted {percent(view.cost.wasted_share, 1.0)}"
-    if work.epochs_saved:
-        yield f"saved: {several(work.epochs_saved, 'epoch')}, {work.seconds_saved:.0f} s"
-    yield from (f"budget: {number(used)} of {number(limit)} {name}" for name, limit, used in view.budget)
+    yield from (f"{label}: {fact}" for label, fact in cost_facts(view))
     health = view.state.tracking or {}
     if health.get("state") == "degraded":
         yield degraded(health)
 
 
 def _stratum(stratum: StratumView) -> str:
-    knee, share = stratum.front.get("knee"), stratum.share
+    knee = stratum.front.get("knee")
     points = f"{several(len(stratum.front.get('points', ())), 'point')} on the front"
-    best = "" if knee is None else f", knee {knee['trial']}@{knee['epoch']}"
-    volume = f"hypervolume {number(stratum.front.get('hypervolume', 0.0))}"
-    box = "" if share is None else f" ({percent(share, 1.0)})"
+    best = "" if knee is None else f", knee {place(knee)}"
+    volume = f"hypervolume {number(stratum.front.get('hypervolume', 0.0))} ({percent(stratum.share)})"
     trials = f"{several_of(stratum.ended, stratum.planned, 'trial')} ended, {stratum.running} running"
-    return f"{trials}, {several(stratum.epochs, 'epoch')}, {points}{best}, {volume}{box}"
+    return f"{trials}, {several(stratum.epochs, 'epoch')}, {points}{best}, {volume}"
 
 
 def _trial(view: LiveView, trial: TrialState) -> str:
@@ -58,5 +50,5 @@ def _trial(view: LiveView, trial: TrialState) -> str:
     why = f": {trial.reason}" if trial.reason else ""
     since = f" for {duration(view.since[trial.trial])}" if trial.trial in view.since else ""
     said = metrics_in_words(trial.metrics, objectives)
-    place = f"epoch {trial.epoch}, fraction {trial.stratum}, {trial.config.get('method')}"
-    return f"{trial.trial} {trial.outcome or trial.state}{since}, {place}, {said}{why}"
+    where = f"epoch {trial.epoch}, fraction {trial.stratum}, {trial.config.get('method')}"
+    return f"{trial.trial} {trial.outcome or trial.state}{since}, {where}, {said}{why}"

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
 from letheon.counting import several, several_of
 from letheon.dashboard.local_sweeps import local_folders
 from letheon.errors import LetheonError
 from letheon.live.follow import LiveSweep, asked_of
-from letheon.live.paper import Column, Paper, grid
+from letheon.live.paper import Column, grid
 from letheon.live.sections import STYLES, counted
 from letheon.live.time_left import duration, in_words
 from letheon.live.view import Asked, LiveView
@@ -95,7 +96,7 @@ class Overview:
 
 
 def _asked(folder: Path) -> Asked:
-    """Of a sweep file that is not there, or that another version wrote, what most sweeps are after."""
+    """What the sweep file asks for; what most sweeps do where it is missing or from another version."""
     try:
         return asked_of(load_spec(folder / "spec.yaml"))
     except (OSError, LetheonError):
@@ -107,12 +108,12 @@ def _changed(folder: Path) -> float:
     return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
-def table(entries: Sequence[Entry], paper: Paper) -> list[Text]:
-    """A line a sweep."""
+def table(entries: Sequence[Entry], width: int) -> Table:
+    """One line per sweep, in a terminal so many cells wide."""
     states = [entry.state for entry in entries]
     columns = [
-        Column("sweep", [entry.name for entry in entries], style="bold"),
-        Column("state", states, style=[STYLES.get(state, "bold red") for state in states]),
+        Column("sweep", [Text(entry.name, "bold") for entry in entries]),
+        Column("state", [Text(state, STYLES.get(state, "bold red")) for state in states]),
         Column("trials", [_trials(entry.view) for entry in entries], True),
         Column("running", [str(_running(entry.view)) for entry in entries], True, 4),
         Column("epochs", [str(entry.view.epochs) if entry.view else "" for entry in entries], True, 3),
@@ -121,7 +122,7 @@ def table(entries: Sequence[Entry], paper: Paper) -> list[Text]:
         Column("changed", [f"{duration(entry.age)} ago" for entry in entries], True),
         Column("note", [_note(entry) for entry in entries], rank=5),
     ]
-    return grid(paper, columns)
+    return grid(columns, width)
 
 
 def _trials(view: LiveView | None) -> str:

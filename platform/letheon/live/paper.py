@@ -1,157 +1,70 @@
-"""Lines of text that fit: tables, flowing phrases and bars for a terminal of any width. Knows nothing of sweeps.
+"""Tables and lines for a terminal of any size, by Rich. Does not know what a sweep is.
 
-Rich would wrap and shrink by itself; here whole columns and phrases give way instead, and a line stays one line.
+Where a table is too wide, whole columns are left out first; what is still too long is cut by Rich.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
+from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
-GAP = 2
+GAP, STRETCHED = 2, 20
+"""Between columns; and what a column that stretches needs at most."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-ASCII = str.maketrans({"…": "~", "█": "#", "▒": "=", "░": ".", "₁": "1", "₀": "0", "·": "-"})
+ASCII = str.maketrans({"…": "~", "₁": "1", "₀": "0", "·": "-"})
 
 
-@dataclass(frozen=True)
-class Paper:
-    """`height`: None for as many lines as there are. `ascii_only`: the terminal shows nothing else."""
+def clean(text: str) -> str:
+    """The text on one line, without anything that would steer a terminal."""
+    return "".join(it if it.isprintable() else " " for it in ESCAPES.sub("", text))
 
-    width: int
-    height: int | None = None
-    ascii_only: bool = False
 
-    def clean(self, text: str) -> str:
-        """One line of what the terminal can show, whatever was in the text."""
-        line = "".join(it if it.isprintable() else " " for it in ESCAPES.sub("", text))
-        return line.translate(ASCII).encode("ascii", "replace").decode() if self.ascii_only else line
+def ascii_only(text: str) -> str:
+    """For terminals that show nothing else."""
+    return text.translate(ASCII).encode("ascii", "replace").decode()
 
-    def cut(self, text: str, width: int | None = None) -> str:
-        """The text in at most `width` cells (by default the paper's), ending in … where it was longer."""
-        line, most = self.clean(text), self.width if width is None else width
-        if cell_len(line) <= most:
-            return line
-        if most < 1:
-            return ""
-        mark = "~" if self.ascii_only else "…"
-        kept = chop_cells(line, most - 1)[0].rstrip() if most > 1 else ""
-        return kept + mark
 
-    def line(self, text: str, style: str = "") -> Text:
-        return Text(self.cut(text), style=style)
+def cut_text(text: str, style: str = "") -> Text:
+    """A text that ends in … where there is no room for all of it."""
+    return Text(clean(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
 @dataclass(frozen=True)
 class Column:
-    """`cells`: strings, or texts with styles of their own, which are not cut.
-
-    `rank`: columns of the highest rank are left out first where the paper is narrow; those of 0 never.
-
-    `style`: of every cell, or a style a cell. `stretch`: takes what is left of the width, and is cut to it.
-    """
+    """`rank`: columns of the highest rank are left out first; those of 0 never. `stretch`: shrinks before others do."""
 
     head: str
-    cells: Sequence[str | Text]
+    cells: Sequence[RenderableType]
     right: bool = False
     rank: int = 0
-    style: str | Sequence[str] = ""
     stretch: bool = False
 
     @property
     def width(self) -> int:
-        return max(cell_len(str(it)) for it in (self.head, *self.cells))
+        """What the column needs, in terminal cells."""
+        longest = max((cell_len(str(it)) for it in self.cells if isinstance(it, str | Text)), default=0)
+        return max(cell_len(self.head), min(longest, STRETCHED) if self.stretch else longest)
 
-    def style_of(self, row: int) -> str:
-        return self.style if isinstance(self.style, str) else self.style[row]
 
-
-def grid(paper: Paper, columns: Sequence[Column], head_style: str = "dim") -> list[Text]:
-    """A heading and a line for each row; columns that do not fit are left out whole."""
-    kept = [column for column in columns if column.head or any(map(len, column.cells))]
-    while _width(kept) > paper.width and any(column.rank for column in kept):
+def grid(columns: Sequence[Column], width: int) -> Table:
+    """A heading and a line for each row, in a terminal so many cells wide."""
+    kept = [column for column in columns if column.head or any(map(str, column.cells))]
+    while sum(column.width + GAP for column in kept) - GAP > width and any(column.rank for column in kept):
         last = max(column.rank for column in kept)
         kept = [column for column in kept if column.rank != last]
-    widths = [column.width for column in kept]
-    over = sum(widths) + GAP * (len(kept) - 1) - paper.width
-    for i, column in enumerate(kept):
-        if column.stretch and over > 0:
-            widths[i] = max(len(column.head), widths[i] - over)
-    heads = [_cell(paper, column.head, width, column.right) for column, width in zip(kept, widths, strict=True)]
-    lines = [_joined(paper, [Text(head, style=head_style) for head in heads])]
-    for row in range(max((len(column.cells) for column in kept), default=0)):
-        cells = [_filled(paper, column, row, width) for column, width in zip(kept, widths, strict=True)]
-        lines.append(_joined(paper, cells))
-    return lines
-
-
-def _filled(paper: Paper, column: Column, row: int, width: int) -> Text:
-    cell = column.cells[row]
-    if isinstance(cell, Text):
-        return cell
-    return Text(_cell(paper, cell, width, column.right), style=column.style_of(row))
-
-
-def _width(columns: Sequence[Column]) -> int:
-    """That the columns need; one that stretches can do with its head."""
-    needs = (cell_len(column.head) if column.stretch and column.rank == 0 else column.width for column in columns)
-    return sum(needs) + GAP * (len(columns) - 1)
-
-
-def _cell(paper: Paper, text: str, width: int, right: bool) -> str:
-    cut = paper.cut(text, width)
-    space = " " * (width - cell_len(cut))
-    return space + cut if right else cut + space
-
-
-def _joined(paper: Paper, cells: Sequence[Text]) -> Text:
-    line = Text(" " * GAP).join(cells)
-    line.rstrip()
-    if line.cell_len > paper.width:
-        line.truncate(paper.width)
-    return line
-
-
-def flow(paper: Paper, parts: Iterable[tuple[str, str]], indent: int = 0, between: str = "  ") -> list[Text]:
-    """Phrases (text, style) side by side, as many to a line as fit; later lines begin at `indent`."""
-    lines: list[Text] = []
-    line, indent = Text(), min(indent, paper.width // 4)
-    for text, style in parts:
-        phrase = paper.cut(text, paper.width - indent)
-        if line.cell_len and line.cell_len + len(between) + cell_len(phrase) > paper.width:
-            lines.append(line)
-            line = Text(" " * indent)
-        elif line.cell_len:
-            line.append(between)
-        line.append(phrase, style=style)
-    return [*lines, line] if line.cell_len else lines
-
-
-def side_by_side(blocks: Sequence[Sequence[Text]], width: int) -> list[Text]:
-    """Blocks of lines beside each other, each `width` wide."""
-    lines = []
-    for row in range(max(map(len, blocks), default=0)):
-        line = Text()
-        for i, block in enumerate(blocks):
-            piece = block[row].copy() if row < len(block) else Text()
-            if i < len(blocks) - 1:
-                piece.pad_right(max(0, width - piece.cell_len))
-            line.append_text(piece)
-        line.rstrip()
-        lines.append(line)
-    return lines
-
-
-def bar(paper: Paper, done: float, begun: float, width: int, styles: tuple[str, str, str]) -> Text:
-    """Shares of a whole: what is done, what has begun (the done included), and the rest, told apart without colour."""
-    full = round(max(0.0, min(done, 1.0)) * width)
-    full = full if full < width or done >= 1 else width - 1  # full means all
-    partly = max(full, round(max(0.0, min(begun, 1.0)) * width))
-    pieces = (("█" * full, styles[0]), ("▒" * (partly - full), styles[1]), ("░" * (width - partly), styles[2]))
-    return Text.assemble(*((paper.clean(text), style) for text, style in pieces))
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+    for column in kept:
+        side = "right" if column.right else "left"
+        table.add_column(column.head, justify=side, no_wrap=not column.stretch, overflow="ellipsis")  # type: ignore[arg-type]
+    for cells in zip(*(column.cells for column in kept), strict=True):
+        table.add_row(*(cut_text(cell) if isinstance(cell, str) else cell for cell in cells))
+    return table
 
 
 def share_lines(available: int | None, wants: Sequence[tuple[int, int]]) -> list[int]:

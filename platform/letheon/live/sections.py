@@ -1,18 +1,22 @@
-"""The parts of a sweep's picture, each from the view alone. Computes nothing that the view does not say."""
+"""The parts of a sweep's picture, each drawn from the view alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from letheon.counting import several, several_of
 from letheon.front import verdict_of
-from letheon.live.paper import GAP, Column, Paper, bar, flow, grid, side_by_side
+from letheon.live.paper import GAP, Column, clean, cut_text, grid, share_lines
 from letheon.live.time_left import duration, in_words
-from letheon.live.view import LiveView, StratumView
+from letheon.live.view import LiveView, StratumView, place
 from letheon.records import TrialState
 from letheon.records.state import ACTIVE
 from letheon.shown import COMPANIONS, short_label
@@ -28,12 +32,14 @@ STYLES = {
     "collapsed": "red",
     "failed": "bold red",
 }
-BAR_STYLES = ("green", "cyan", "dim")
 BAR_WIDTHS = (8, 40)
 BESIDE_BARS = 3
 """Columns of strata up to this rank keep their place before bars grow."""
 FRONT_WIDTH = 66
+KNEE_LINES, FRONT_LINES = 2, 4
+"""Lines of a front: its heading and the knee; with both ends."""
 SETTINGS = {"learning_rate": "lr", "beta": "beta", "retain_weight": "retain"}
+
 HOUR = 3600.0
 
 _PLAIN = {"log10_forget_quality": "forget_quality", "log10_loss_quality": "loss_quality"}  # people read p-values
@@ -44,40 +50,8 @@ def number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) and math.isfinite(value) else "-"
 
 
-def percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.0f} %" if whole > 0 else "0 %"
-
-
-def counted(count: int, planned: int | None) -> str:
-    return f"{count}" if planned is None else f"{count} of {planned}"
-
-
-def header(view: LiveView, paper: Paper) -> list[Text]:
-    """Name, state, how far, how long; then how many trials are in which state."""
-    state = view.state
-    trials, epochs = several_of(len(state.trials), view.asked.planned, "trial"), several(view.epochs, "epoch")
-    words = [(state.sweep, "bold"), (state.state, f"bold {STYLES.get(state.state, '')}")]
-    words += [(fact, "") for fact in (trials, epochs, duration(state.seconds))]
-    if state.state in ACTIVE:
-        words.append((in_words(view.left) if state.state == "running" else view.left.how, "bold"))
-    lines = flow(paper, words, indent=2)
-    order, counts = ("running", "interrupted", "completed", "pruned", "collapsed", "stopped", "failed"), state.counts
-    return lines + flow(paper, [(f"{counts[name]} {name}", STYLES[name]) for name in order if counts.get(name)], 2)
-
-
-def notes(view: LiveView, paper: Paper, resume: str | None) -> list[Text]:
-    """What a reader must know before anything else: a failure, an interruption, records that are behind."""
-    state, lines = view.state, []
-    if state.detail and state.state != "running":
-        lines.append(paper.line(state.detail, STYLES.get(state.state, "")))
-    if resume and state.state in ("interrupted", "failed"):
-        lines.append(paper.line(f"continue with: {resume}"))
-    health = state.tracking or {}
-    if health.get("state") == "degraded":
-        lines.append(paper.line(degraded(health), "bold red"))
-    if not state.trials and state.state == "running":
-        lines.append(paper.line("no trial has started yet"))
-    return lines
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def degraded(health: Mapping[str, Any]) -> str:
@@ -85,10 +59,43 @@ def degraded(health: Mapping[str, Any]) -> str:
     return f"tracking degraded: {several(health['behind'], 'row')} behind at {health['where']}: {health['cause']}"
 
 
-def strata(view: LiveView, paper: Paper, lines: int | None) -> list[Text]:
+def counted(count: int, planned: int | None) -> str:
+    return f"{count}" if planned is None else f"{count} of {planned}"
+
+
+def header(view: LiveView) -> RenderableType:
+    """Name, state, how far, how long; then how many trials are in which state."""
+    state = view.state
+    trials, epochs = several_of(len(state.trials), view.asked.planned, "trial"), several(view.epochs, "epoch")
+    words = [(state.sweep, "bold"), (state.state, f"bold {STYLES.get(state.state, '')}")]
+    words += [(fact, "") for fact in (trials, epochs, duration(state.seconds))]
+    if state.state in ACTIVE:
+        words.append((in_words(view.left) if state.state == "running" else view.left.how, "bold"))
+    order, counts = ("running", "interrupted", "completed", "pruned", "collapsed", "stopped", "failed"), state.counts
+    ended = [(f"{counts[name]} {name}", STYLES[name]) for name in order if counts.get(name)]
+    lines = (Text("  ").join(Text(clean(text), style=style) for text, style in line) for line in (words, ended) if line)
+    return Group(*lines)
+
+
+def notes(view: LiveView, resume: str | None) -> RenderableType | None:
+    """What a reader must know before anything else: a failure, an interruption, records that are behind."""
+    state, lines = view.state, []
+    if state.detail and state.state != "running":
+        lines.append(cut_text(state.detail, STYLES.get(state.state, "")))
+    if resume and state.state in ("interrupted", "failed"):
+        lines.append(cut_text(f"continue with: {resume}"))
+    health = state.tracking or {}
+    if health.get("state") == "degraded":
+        lines.append(cut_text(degraded(health), "bold red"))
+    if not state.trials and state.state == "running":
+        lines.append(cut_text("no trial has started yet"))
+    return Group(*lines) if lines else None
+
+
+def strata(view: LiveView, width: int, lines: int) -> Table:
     """A bar for each fraction, and one for all; those with trials running are shown first where not all fit."""
     names = list(view.strata)
-    if lines is not None and len(names) + 2 > lines:
+    if len(names) + 2 > lines:
         names = sorted(names, key=lambda name: (not view.strata[name].running, float(name)))[: max(0, lines - 2)]
     chosen, hidden = [view.strata[name] for name in names], len(view.strata) - len(names)
     rows = [*map(_stratum_cells, chosen), _total_cells(view)]
@@ -96,21 +103,24 @@ def strata(view: LiveView, paper: Paper, lines: int | None) -> list[Text]:
     first = Column("fraction", [*names, f"all ({hidden} not shown)" if hidden else "all"])
     others = [Column(head, [row[i] for row in rows], True, rank) for i, (head, rank) in enumerate(heads.items())]
     needed = sum(column.width + GAP for column in (first, *others) if column.rank <= BESIDE_BARS)
-    width = min(max(paper.width - needed, BAR_WIDTHS[0]), BAR_WIDTHS[1])
-    bars = [*(_bar(view, stratum, paper, width) for stratum in chosen), _total_bar(view, paper, width)]
-    return grid(paper, [first, Column(" " * width, bars), *others])[:lines]
+    bar_width = min(max(width - needed, BAR_WIDTHS[0]), BAR_WIDTHS[1])
+    done = [*(_done(view, stratum) for stratum in chosen), _all_done(view)]
+    bars = [
+        ProgressBar(total=1, completed=share, width=bar_width, complete_style="green", finished_style="green")
+        for share in done
+    ]
+    return grid([first, Column(" " * bar_width, bars, stretch=True), *others], width)
 
 
 def _stratum_cells(stratum: StratumView) -> list[str]:
-    front, share = stratum.front, stratum.share
-    knee = front.get("knee")
+    front, knee = stratum.front, stratum.front.get("knee")
     return [
         counted(stratum.ended, stratum.planned),
         str(stratum.running),
         str(stratum.epochs),
-        f"{number(front.get('hypervolume', 0.0))} ({'-' if share is None else percent(share, 1.0)})",
+        f"{number(front.get('hypervolume', 0.0))} ({percent(stratum.share)})",
         str(len(front.get("points", ()))),
-        "" if knee is None else f"{knee['trial']}@{knee['epoch']}",
+        "" if knee is None else place(knee),
     ]
 
 
@@ -120,39 +130,41 @@ def _total_cells(view: LiveView) -> list[str]:
     return [counted(ended, view.asked.planned), str(running), str(view.epochs), "", "", ""]
 
 
-def _bar(view: LiveView, stratum: StratumView, paper: Paper, width: int) -> Text:
-    """Of its own plan; without one, of the stratum that has most trials."""
+def _done(view: LiveView, stratum: StratumView) -> float:
+    """The share of its own plan that has ended; without one, of the stratum that has most trials."""
     whole = stratum.planned or max((one.started for one in view.strata.values()), default=0) or 1
-    return bar(paper, stratum.ended / whole, stratum.started / whole, width, BAR_STYLES)
+    return stratum.ended / whole
 
 
-def _total_bar(view: LiveView, paper: Paper, width: int) -> Text:
-    """Of the planned trials; without a plan, of the budget's limit that is used most."""
-    ended = sum(stratum.ended for stratum in view.strata.values())
+def _all_done(view: LiveView) -> float:
+    """The share of the planned trials; without a plan, of the budget's limit that is used most."""
     if view.asked.planned:
-        started = len(view.state.trials)
-        return bar(paper, ended / view.asked.planned, started / view.asked.planned, width, BAR_STYLES)
-    used = max((used / limit for _, limit, used in view.budget if limit), default=0.0)
-    return bar(paper, used, used, width, BAR_STYLES)
+        return sum(stratum.ended for stratum in view.strata.values()) / view.asked.planned
+    return max((used / limit for _, limit, used in view.budget if limit), default=0.0)
 
 
-def running(view: LiveView, paper: Paper, lines: int | None) -> list[Text]:
+def running(view: LiveView, width: int, lines: int) -> Table:
     """The trials that run, the longest first where not all fit."""
     trials = [trial for trial in view.state.trials if trial.outcome is None]
-    room = len(trials) if lines is None else max(0, lines - 1)
-    if len(trials) > room:
-        trials = sorted(trials, key=lambda trial: -trial.epoch)[:room]
-    most = view.asked.max_epochs
+    if len(trials) >= lines:
+        trials = sorted(trials, key=lambda trial: -trial.epoch)[: max(0, lines - 1)]
     columns = [
-        Column("running", [trial.trial for trial in trials], style=STYLES["running"]),
-        Column("fraction", [trial.stratum for trial in trials], True, 2),
-        Column("method", [str(trial.config.get("method", "")) for trial in trials]),
+        *_which("running", trials),
         *_settings(trials),
-        Column("epoch", [counted(trial.epoch, most) for trial in trials], True),
+        Column("epoch", [counted(trial.epoch, view.asked.max_epochs) for trial in trials], True),
         *_metrics(view, [trial.metrics for trial in trials]),
         Column("since", [duration(view.since.get(trial.trial, 0.0)) for trial in trials], True, 6),
     ]
-    return grid(paper, columns)
+    return grid(columns, width)
+
+
+def _which(head: str, trials: Sequence[TrialState]) -> list[Column]:
+    """Which trials they are."""
+    return [
+        Column(head, [Text(trial.trial, STYLES["running"] if trial.outcome is None else "") for trial in trials]),
+        Column("fraction", [trial.stratum for trial in trials], True, 1),
+        Column("method", [str(trial.config.get("method", "")) for trial in trials]),
+    ]
 
 
 def _settings(trials: Sequence[TrialState]) -> list[Column]:
@@ -170,41 +182,57 @@ def _metrics(view: LiveView, metrics: Sequence[Mapping[str, Any]]) -> list[Colum
     names = [_PLAIN.get(axis.metric, axis.metric) for axis in view.asked.goals.before_audit.axes]
     more = [name for axis in names for name in COMPANIONS.get(axis, ())]
     columns = [Column(short_label(name), [number(one.get(name)) for one in metrics], True) for name in names]
-    return columns + [Column(short_label(name), [number(one.get(name)) for one in metrics], True, 1) for name in more]
+    return columns + [Column(short_label(name), [number(one.get(name)) for one in metrics], True, 2) for name in more]
 
 
-def fronts(view: LiveView, paper: Paper, lines: int | None) -> list[Text]:
-    """The best points of every fraction's front, the knee marked, as many fronts side by side as fit."""
-    known = {key: stratum.front for key, stratum in view.strata.items() if stratum.front.get("points")}
-    if not known:
-        return []
-    beside = min(len(known), max(1, paper.width // FRONT_WIDTH))
-    width = paper.width // beside
-    groups = [list(known.items())[i : i + beside] for i in range(0, len(known), beside)]
-    if lines is not None:
-        groups = groups[: max(1, lines // 2)]
-    drawn: list[Text] = []
-    for i, group in enumerate(groups):
-        rest = None if lines is None else (lines - len(drawn)) // (len(groups) - i)
-        piece = Paper(width - (2 if beside > 1 else 0), None, paper.ascii_only)
-        drawn += side_by_side([_front(view, key, front, piece, rest) for key, front in group], width)
-    return drawn
+Fronts = list[list[tuple[str, Mapping[str, Any]]]]
+"""Fronts with their fractions; those of an inner list are drawn side by side."""
 
 
-def _front(view: LiveView, key: str, front: Mapping[str, Any], paper: Paper, lines: int | None) -> list[Text]:
+def known_fronts(view: LiveView, width: int) -> Fronts:
+    """The fronts that have points, as many side by side as fit."""
+    known = [(key, stratum.front) for key, stratum in view.strata.items() if stratum.front.get("points")]
+    beside = max(1, min(len(known), width // FRONT_WIDTH))
+    return [known[i : i + beside] for i in range(0, len(known), beside)]
+
+
+def front_lines(groups: Fronts) -> list[int]:
+    """How many lines each group of fronts takes with all of its points."""
+    return [1 + max(len(front["points"]) for _, front in group) for group in groups]
+
+
+def fronts(view: LiveView, groups: Fronts, width: int, lines: int) -> RenderableType:
+    """The best points of every front, the knee marked."""
+    beside = max(map(len, groups))
+    least = FRONT_LINES if lines >= FRONT_LINES * len(groups) else KNEE_LINES
+    given = share_lines(lines, [(min(least, most), most) for most in front_lines(groups)])
+    each = width // beside - (GAP if beside > 1 else 0)
+    drawn = []
+    for group, rest in zip(groups, given, strict=True):
+        if not rest:
+            continue
+        row = Table.grid(padding=(0, GAP, 0, 0))
+        for _ in group:
+            row.add_column(width=each)
+        row.add_row(*(_front(view, key, front, each, rest - 1) for key, front in group))
+        drawn.append(row)
+    return Group(*drawn)
+
+
+def _front(view: LiveView, key: str, front: Mapping[str, Any], width: int, most: int) -> Table:
     points, knee = front["points"], front["knee"]
-    shown = ends_and_knee(points, knee, len(points) if lines is None else max(1, lines - 1))
-    best = [point is knee or _place(point) == _place(knee) for point in shown]
+    shown = ends_and_knee(points, knee, most)
+    best = [knee is not None and place(point) == place(knee) for point in shown]
     some = "" if len(shown) == len(points) else f" ({len(shown)} of {len(points)})"
     columns = [
-        Column("", ["*" if one else " " for one in best], style="bold"),
-        Column(f"front {key}{some}", [_place(point) for point in shown], style=["bold" if one else "" for one in best]),
+        Column("", ["*" if one else " " for one in best]),
+        Column(f"front {key}{some}", [Text(place(it), "bold" * one) for it, one in zip(shown, best, strict=True)]),
         Column("method", [str(point["config"].get("method", "")) for point in shown]),
         Column("verdict", [verdict_of(point) for point in shown], rank=1),
         Column("lr", [number(point["config"].get("learning_rate")) for point in shown], True, 3),
         *_metrics(view, [point["metrics"] for point in shown]),
     ]
-    return grid(paper, columns)
+    return grid(columns, width)
 
 
 def ends_and_knee(
@@ -213,52 +241,59 @@ def ends_and_knee(
     """At most so many points of a front, in its order: the knee, the end that forgot most, the other end, and then
     what is nearest to the knee.
     """
-    places = [_place(point) for point in points]
-    middle = places.index(_place(knee)) if knee is not None and _place(knee) in places else 0
+    places = [place(point) for point in points]
+    middle = places.index(place(knee)) if knee is not None and place(knee) in places else 0
     near = sorted(range(len(points)), key=lambda i: abs(i - middle))
     chosen = list(dict.fromkeys([middle, len(points) - 1, 0, *near]))[:most] if points else []
     return [points[i] for i in sorted(chosen)]
 
 
-def _place(point: Mapping[str, Any] | None) -> str:
-    return "" if point is None else f"{point['trial']}@{point['epoch']}"
-
-
-def ended(view: LiveView, paper: Paper, lines: int | None) -> list[Text]:
+def ended(view: LiveView, width: int, lines: int) -> Table:
     """The trials that ended last, the newest first, and why."""
     by_name = {trial.trial: trial for trial in view.state.trials}
-    room = len(view.ended_last) if lines is None else max(0, lines - 1)
-    trials = [by_name[name] for name in view.ended_last[::-1][:room] if name in by_name]
+    trials = [by_name[name] for name in view.ended_last[::-1][: max(0, lines - 1)] if name in by_name]
     columns = [
-        Column("ended", [trial.trial for trial in trials]),
-        Column("fraction", [trial.stratum for trial in trials], True, 2),
-        Column("method", [str(trial.config.get("method", "")) for trial in trials], rank=1),
+        *_which("ended", trials),
         Column("epoch", [str(trial.epoch) for trial in trials], True),
-        Column("how", [str(trial.outcome) for trial in trials], style=[STYLES[str(one.outcome)] for one in trials]),
-        Column("why", [trial.reason or "" for trial in trials], stretch=True, style="dim"),
+        Column("how", [Text(str(trial.outcome), STYLES[str(trial.outcome)]) for trial in trials]),
+        Column("why", [cut_text(trial.reason or "", "dim") for trial in trials], stretch=True),
     ]
-    return grid(paper, columns)
+    return grid(columns, width)
 
 
-def cost(view: LiveView, paper: Paper) -> list[Text]:
-    """What the slots' time went into, what stopping early has saved, and what is left of the budget."""
-    work, told = view.cost.total, view.cost
-    whole = told.slot_seconds
-    lines: list[Text] = []
-    if whole > 0:
-        shares = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": told.idle}
-        parts = [(f"cost    {duration(whole)} of slots:", "")]
-        parts += [(f"{name} {percent(part, whole)}", "") for name, part in shares.items()]
-        parts.append((f"(wasted {percent(told.wasted_share, 1.0)})", ""))
-        if told.gpus:
-            parts.append((f"{told.gpu_seconds / HOUR:.3g} GPU-hours", ""))
-        lines += flow(paper, parts, indent=8)
+def trials(view: LiveView, width: int) -> Table:
+    """All trials, nothing left out: where it is narrow, the reasons take more lines."""
+    every = view.state.trials
+    columns = [
+        *_which("trial", every),
+        Column("state", [trial.outcome or trial.state for trial in every]),
+        Column("epoch", [str(trial.epoch) for trial in every], True),
+        *_metrics(view, [trial.metrics for trial in every]),
+        Column("reason", [Text(clean(trial.reason or ""), overflow="fold") for trial in every], stretch=True),
+    ]
+    return grid([replace(column, rank=0) for column in columns], width)
+
+
+def cost_facts(view: LiveView) -> Iterator[tuple[str, str]]:
+    """What the slots' time went into, what stopping early has saved, what is used of the budget: (label, words)."""
+    work, cost, counts = view.cost.total, view.cost, view.state.counts
+    if (whole := cost.slot_seconds) > 0:
+        shares = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": cost.idle}
+        parts = ", ".join(f"{name} {percent(part / whole)}" for name, part in shares.items())
+        gpus = f"; {cost.gpu_seconds / HOUR:.3g} GPU-hours" if cost.gpus else ""
+        yield "cost", f"{duration(whole)} of slots: {parts}; wasted {percent(cost.wasted_share)}{gpus}"
     if work.epochs_saved:
-        counts = view.state.counts
-        early = counts.get("pruned", 0) + counts.get("collapsed", 0)
         saved = f"{several(work.epochs_saved, 'epoch')} ({duration(work.seconds_saved)})"
-        lines.append(paper.line(f"saved   {saved} not run by {several(early, 'trial')} stopped early"))
+        early = counts.get("pruned", 0) + counts.get("collapsed", 0)
+        yield "saved", f"{saved} not run by {several(early, 'trial')} stopped early"
     if view.budget:
-        limits = [f"{number(used)} of {number(limit)} {name.replace('_', ' ')}" for name, limit, used in view.budget]
-        lines += flow(paper, [("budget", ""), *((limit, "") for limit in limits)], indent=8)
-    return lines
+        limits = (f"{number(used)} of {number(limit)} {name.replace('_', ' ')}" for name, limit, used in view.budget)
+        yield "budget", ", ".join(limits)
+
+
+def cost(view: LiveView) -> Table | None:
+    """What the slots' time went into, what stopping early has saved, and what is left of the budget."""
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    for label, fact in cost_facts(view):
+        table.add_row(label, fact)
+    return table if table.row_count else None

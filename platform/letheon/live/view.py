@@ -69,8 +69,8 @@ class StratumView:
             "counts": dict(self.counts),
             "epochs": self.epochs,
             "epochs_saved": self.epochs_saved,
-            "points": [_place(point) for point in points],
-            "knee": None if knee is None else _place(knee),
+            "points": [place(point) for point in points],
+            "knee": None if knee is None else place(knee),
             "hypervolume": self.front.get("hypervolume", 0.0),
             "share": self.share,
         }
@@ -204,5 +204,6 @@ def _counts(state: SweepState) -> dict[str, dict[str, int]]:
     return {key: dict(counts) for key, counts in found.items()}
 
 
-def _place(point: Mapping[str, Any]) -> str:
+def place(point: Mapping[str, Any]) -> str:
+    """`t007@12`: the trial and the epoch of a checkpoint."""
     return f"{point['trial']}@{point['epoch']}"

@@ -107,7 +107,7 @@ def test_whether_it_forgot_is_said_everywhere(window: Window, address: str) -> N
     window.until_text("The knee", "verdict")
     names = set(known.values())
     assert window.one("#knee header .pill").text in names
-    assert window.one(".answer").text.startswith("10 % of the data")
+    assert window.one(".answer").text.startswith("10% of the data")
     assert all(known[row.get_attribute("data-trial")] in row.text for row in window.all("tr[data-trial]"))
 
 

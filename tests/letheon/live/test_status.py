@@ -173,7 +173,7 @@ def test_on_a_terminal_the_picture_follows_and_ctrl_c_leaves_it(tmp_path: Path) 
         tale.trial("t777", "0.1", "npo")
         add_rows(folder, tale.rows[-1:])
         shown = plain(terminal.read_until(lambda text: "t777" in text))
-        assert "study  running" in shown and "█" in shown
+        assert "study  running" in shown and "━" in shown
         os.kill(terminal.process.pid, signal.SIGINT)
         assert terminal.end() == INTERRUPTED
     assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l")  # the cursor is back

@@ -30,9 +30,9 @@ GOOD: dict[str, Any] = {
     [
         ({}, "forgotten", "p = 0.3, 97% of the utility"),
         ({"forget_quality": 0.04}, "not forgotten", "p = 0.04 (needs > 0.05)"),
-        ({"privleak": -80.0}, "not forgotten", "membership inference still tells it (PrivLeak -80 %)"),
+        ({"privleak": -80.0}, "not forgotten", "membership inference still tells it (PrivLeak -80%)"),
         ({"loss_shift": -0.9}, "not forgotten", "its losses are below the retain model's (shift -0.90)"),
-        ({"privleak": 217.0}, "over-forgotten", "its losses are too high beside unseen text (PrivLeak +217 %)"),
+        ({"privleak": 217.0}, "over-forgotten", "its losses are too high beside unseen text (PrivLeak +217%)"),
         ({"loss_shift": 1.0}, "over-forgotten", "its losses are above the retain model's (shift +1.00)"),
         ({"stammer_excess": 0.96}, "over-forgotten", "its answers stammer (+0.96 repeated word pairs)"),
         ({"gibberish_excess": 0.7}, "over-forgotten", "its answers are gibberish (+0.70)"),
