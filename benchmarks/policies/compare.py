@@ -71,7 +71,6 @@ POLICIES: Mapping[str, Policy] = {
     "optuna_pareto": Policy("Optuna + pareto_asha", {"scheduler": LATE, "searcher": {"name": "optuna"}}),
     "surrogate_alone": Policy("surrogate, collapse rule only", {"scheduler": {"name": "none"}}),
     "early_rungs": Policy("Letheon, rungs at 1 and 3, eta 3", {}),
-    "with_priors": Policy("Letheon with priors", {"scheduler": LATE, "searcher": {"priors": True}}),
 }
 
 

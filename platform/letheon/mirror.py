@@ -27,12 +27,9 @@ class Throttle:
     """When something may be done again: not within `least` seconds, and for at most 1 % of the time, but for what must
     not wait longer than `most`."""
 
-    def __init__(
-        self, least: float, most: float = math.inf, first: float = 0.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`first`: seconds until the first time."""
+    def __init__(self, least: float, most: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
         self._least, self._most, self._clock = least, most, clock
-        self._next = clock() + first
+        self._next = clock()
 
     @property
     def due(self) -> bool:
@@ -53,7 +50,7 @@ class Mirror:
     def __init__(self, tracker: Tracker, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """`folder`: the sweep's, where `tracking.json` is kept. `clock`: seconds of the sweep."""
         self.tracker, self._health = tracker, TrackingHealth(folder, tracker.where)
-        self._uploads = Throttle(UPLOAD_SECONDS, first=UPLOAD_SECONDS, clock=clock)
+        self._uploads = Throttle(UPLOAD_SECONDS, clock=clock)
         self._rounds = Throttle(ROUND_SECONDS, LATEST_SECONDS, clock=clock)
         self._problem: str | None = None
         self._anew = True  # the next round looks up what the store has

@@ -160,9 +160,6 @@ class SearcherSpec(Frozen):
     startup_trials: int = Field(
         default=2, ge=1, description="surrogate, optuna: configurations a fraction before the model is asked"
     )
-    priors: bool = Field(
-        default=False, description="surrogate, optuna: begin with what the literature found, where the space has it"
-    )
     warm_start: tuple[str, ...] = Field(
         default=(), description="surrogate, optuna: earlier sweeps of the same experiment to learn from"
     )

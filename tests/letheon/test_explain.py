@@ -11,6 +11,7 @@ from letheon.explain import decision_in_words, explain, in_words
 from letheon.records import Journal, Row, UnknownTrial
 from letheon.schedulers import CollapseConfig, SchedulerConfig, SweepScheduler, asha
 from letheon.schedulers.asha import RungRecord
+from tests.letheon.schedulers.driving import report_to
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def journal(tmp_path: Path) -> Journal:
     reports = [("t000", 1, -10.0, 0.75), ("t001", 1, -2.0, 0.95), ("t002", 1, -12.0, 0.9), ("t000", 2, -9.0, 0.41)]
     for trial, epoch, quality, ratio in reports:
         metrics = {"log10_forget_quality": quality, "utility_ratio": ratio}
-        decision = scheduler.on_report(trial, "0.05", epoch, metrics)
+        decision = report_to(scheduler, trial, "0.05", epoch, metrics)
         journal.append("report", trial=trial, epoch=epoch, metrics=metrics, decision=decision.to_json())
         if decision.action == "stop":
             journal.append("end", trial=trial, outcome=decision.outcome, reason=decision.reason, epoch=epoch)

@@ -24,10 +24,10 @@ class Clock:
 
 def test_the_journal_is_sent_once_a_minute_and_for_one_percent_of_the_time_at_most() -> None:
     clock = Clock()
-    throttle, seen = Throttle(60.0, first=60.0, clock=clock), []
+    throttle, seen = Throttle(60.0, clock=clock), []
+    assert throttle.due
     for took, wait in ((0.0, 60), (0.1, 60), (5.0, 500)):
-        if took:
-            throttle.took(took)
+        throttle.took(took)
         for seconds in (wait - 1, 1):
             clock.now += seconds
             seen.append(throttle.due)
@@ -83,7 +83,8 @@ def test_a_store_that_refuses_is_degraded_until_it_has_everything(tmp_path: Path
     for row in rows:
         journal.append(**{name: value for name, value in row.items() if name not in ("seq", "time")})
     tracker = Tracker(tmp_path, "study", "sweep", SPEC, f"sqlite:///{blocked}/mlflow.db")
-    mirror = Mirror(tracker, folder)
+    clock = Clock()
+    mirror = Mirror(tracker, folder, clock)
     assert mirror.follow(journal.rows) is not None
     state = status_of(folder)
     assert state.tracking is not None
@@ -91,6 +92,10 @@ def test_a_store_that_refuses_is_degraded_until_it_has_everything(tmp_path: Path
     assert "sqlite" in state.tracking["cause"] and json.dumps(state.to_json()["tracking"])
     blocked.unlink()
     blocked.mkdir()
+    clock.now += 60
+    assert mirror.follow(journal.rows[:4]) is None  # the first records come with the journal
+    store = open_store(tmp_path, tracker.uri)
+    assert len(read_rows(store, find_sweep(store, "sweep")[1])) == 4
     assert mirror.complete(journal.rows) is None
     found: dict[str, Any] | None = tracking_health(folder)
     assert found is not None and (found["state"], found["behind"], found["cause"]) == ("ok", 0, None)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from trainables.config import VerdictConfig
+from trainables.evaluation.catalog import number
 
 Name = Literal["forgotten", "not forgotten", "over-forgotten", "damaged", "cannot say"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -20,6 +21,9 @@ Metrics = Mapping[str, Any]
 
 QUALITIES = ("forget_quality", "loss_quality")
 """The p-values that a verdict is about; the first that there is counts."""
+
+FORGOTTEN = VerdictConfig().p
+"""A forget quality above it passes for forgotten, where a sweep file does not say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -60,55 +64,53 @@ def ceilings(limits: VerdictConfig) -> tuple[Ceiling, ...]:
 def verdict(metrics: Metrics, target: Metrics, limits: VerdictConfig) -> Verdict:
     """`metrics` of the checkpoint, compared with the retain model's; `target`: the untouched target model's.
 
-    Damaged where too little utility is left. Cannot say where there is no test, or where the test does not even tell
-    the target model from the retain model. Then what shows too much is looked for, and after it what shows too little.
+    Damaged where too little utility is left, or NaN. Cannot say where utility was not measured, where there is no test,
+    or where the test does not even tell the target model from the retain model. Then what shows too much is looked
+    for, and after it what shows too little.
     """
     quality = next((name for name in QUALITIES if math.isfinite(_p(metrics, name))), None)
-    utility = _number(metrics, "utility_ratio")
-    if quality is None and utility >= limits.utility:
-        return Verdict("cannot say", ("nothing compares it with a retain model",))
+    utility = number(metrics, "utility_ratio")
+    if "utility_ratio" not in metrics:
+        return Verdict("cannot say", ("no utility was measured",))
     if not utility >= limits.utility:
-        kept = "no utility was measured" if math.isnan(utility) else f"{utility:.0%} of the utility is left"
+        kept = "its utility is not a number" if math.isnan(utility) else f"{utility:.0%} of the utility is left"
         return Verdict("damaged", (f"{kept} (needs {limits.utility:.0%})",))
-    assert quality is not None
+    if quality is None:
+        return Verdict("cannot say", ("nothing compares it with a retain model",))
     if _p(target, quality) > limits.p:
         rule = f"the test does not tell the target model from the retain model (p = {_p(target, quality):.2g})"
         return Verdict("cannot say", (f"{rule}: too few rows",))
-    too_much = tuple(_above(metrics, limits))
-    if too_much:
-        return Verdict("over-forgotten", too_much)
-    too_little = tuple(_below(metrics, quality, limits))
-    if too_little:
-        return Verdict("not forgotten", too_little)
+    sides: tuple[tuple[Name, Iterator[str]], ...] = (
+        ("over-forgotten", _above(metrics, limits)),
+        ("not forgotten", _below(metrics, quality, limits)),
+    )
+    for name, reasons in sides:
+        if found := tuple(reasons):
+            return Verdict(name, found)
     return Verdict("forgotten", (f"p = {_p(metrics, quality):.2g}, {utility:.0%} of the utility",))
 
 
 def _above(metrics: Metrics, limits: VerdictConfig) -> Iterator[str]:
     for ceiling in ceilings(limits):
-        value = _number(metrics, ceiling.metric)
+        value = number(metrics, ceiling.metric)
         if value > ceiling.high:
             yield ceiling.text.format(value)
 
 
 def _below(metrics: Metrics, quality: str, limits: VerdictConfig) -> Iterator[str]:
-    p, leak, shift = _p(metrics, quality), _number(metrics, "privleak"), _number(metrics, "loss_shift")
+    p, leak, shift = _p(metrics, quality), number(metrics, "privleak"), number(metrics, "loss_shift")
     if not p > limits.p:
         yield f"p = {p:.2g} (needs > {limits.p:g})"
     if leak < -limits.privleak:
         yield f"membership inference still tells it (PrivLeak {leak:+.0f}%)"
     if shift < -limits.loss_shift:
         yield f"its losses are below the retain model's (shift {shift:+.2f})"
-    back = _number(metrics, "audit_worst_forget_rouge_excess")
+    back = number(metrics, "audit_worst_forget_rouge_excess")
     if back > limits.audit:
         yield f"an attack brings back {back:.0%} more of it than from the retain model"
 
 
 def _p(metrics: Metrics, quality: str) -> float:
     """The p-value, from its logarithm if it was not recorded itself."""
-    p = _number(metrics, quality)
-    return 10 ** _number(metrics, f"log10_{quality}") if math.isnan(p) else p
-
-
-def _number(metrics: Metrics, name: str) -> float:
-    value = metrics.get(name)
-    return math.nan if value is None else float(value)
+    p = number(metrics, quality)
+    return 10 ** number(metrics, f"log10_{quality}") if math.isnan(p) else p

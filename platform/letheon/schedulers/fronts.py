@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 Point = tuple[float, float]
 
@@ -120,8 +119,3 @@ def by_spread(stairs: Sequence[Point], spans: Point) -> list[Point]:
         far[order[-1]] = -1.0  # chosen
         order.append(max(range(len(stairs)), key=lambda i: (far[i], stairs[i][1])))
     return [stairs[i] for i in order]
-
-
-def is_staircase(points: Sequence[Point]) -> bool:
-    """Whether x rises and y falls, as on every front."""
-    return all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(points))

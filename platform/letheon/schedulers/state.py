@@ -1,13 +1,13 @@
 """The scheduler of a sweep: what every trial has reported, the rungs of every stratum, and the next decision.
 
-Deterministic, without I/O and without Ray. `replay` builds the same object from the journal, so a resumed sweep goes on
-exactly where the killed one was. It does not know trials that have not reported.
+Deterministic, without I/O and without Ray. `take` builds the same object from the journal's rows, so a resumed sweep
+continues exactly where the killed one was. It does not know trials that have not reported.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from letheon.objectives import Goals
@@ -54,14 +54,6 @@ class SweepScheduler:
         self._fronts: dict[tuple[str, int], Rung] = {}
         self._shown: dict[str, tuple[Point, ...]] = {}
 
-    def on_report(self, trial: str, stratum: str, epoch: int, metrics: Metrics) -> Decision:
-        """`decide`, and take it in."""
-        decision = self.decide(trial, stratum, epoch, metrics)
-        track = self._track(trial, stratum)
-        if track.ended is None and epoch not in track.decisions:
-            self._record(track, epoch, metrics, decision)
-        return decision
-
     def decide(self, trial: str, stratum: str, epoch: int, metrics: Metrics) -> Decision:
         """The decision for a trial's report of an epoch (1, 2, …; a trial may skip some). Changes nothing.
 
@@ -87,11 +79,6 @@ class SweepScheduler:
         """The last epoch that the trial has reported; 0 before the first."""
         return max(self._tracks[trial].reports, default=0) if trial in self._tracks else 0
 
-    def on_end(self, trial: str, stratum: str, reason: str) -> None:
-        """The trial ended without a decision of ours (its worker failed); what it reported stays in the rungs."""
-        track = self._track(trial, stratum)
-        track.ended = track.ended or reason
-
     def take(self, row: Row) -> None:
         """One more row of a journal, in order: what a trial is, its reports with the decisions recorded then, ends."""
         if row["kind"] == "trial":
@@ -103,11 +90,6 @@ class SweepScheduler:
         elif row["kind"] == "end":
             track = self._tracks[row["trial"]]
             track.ended = track.ended or row["reason"]
-
-    def replay(self, rows: Iterable[Row]) -> None:
-        """Take in the rows of a journal, in order."""
-        for row in rows:
-            self.take(row)
 
     def _track(self, trial: str, stratum: str) -> _Track:
         return self._tracks.setdefault(trial, _Track(trial, stratum))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from letheon.searchers.fixed import GridSearcher, QuasiSearcher, RandomSearcher
-from letheon.searchers.priors import PriorSearcher
 from letheon.searchers.proposal import Searcher
 from letheon.space import Space
-from letheon.spec import SearcherSpec, SweepSpec
+from letheon.spec import SweepSpec
 
 LEARNING = ("surrogate", "optuna")
 """Searchers whose proposals depend on what trials have shown."""
@@ -22,15 +21,10 @@ def searcher_of(spec: SweepSpec) -> Searcher:
             return RandomSearcher(space, settings.seed)
         case "quasi_random":
             return QuasiSearcher(space, settings.seed)
-    learning = _learning(space, settings)
-    return PriorSearcher(space, learning) if settings.priors else learning
+        case "optuna":
+            from letheon.searchers.optuna_searcher import OptunaSearcher
 
-
-def _learning(space: Space, settings: SearcherSpec) -> Searcher:
-    if settings.name == "optuna":
-        from letheon.searchers.optuna_searcher import OptunaSearcher
-
-        return OptunaSearcher(space, settings)
+            return OptunaSearcher(space, settings)
     from letheon.searchers.model import ModelSearcher
 
     return ModelSearcher(space, settings)

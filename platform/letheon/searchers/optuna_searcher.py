@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from optuna.trial import Trial as Asked
 
-OPTUNA_STRATA: Literal["each", "shared"] = "shared"
-"""each: a study for each stratum. shared: one study of all trials, values in the box of each one's own stratum.
-
-The fraction is no parameter of the shared study: TPE cannot condition on one that is given, only sample it with the
-others. Taking samples until one had the stratum in turn found no better fronts and cost three times as much.
-"""
 MOST_TOLD = 300
 """The newest trials are told: the cost of a proposal grows with their number, and TPE lets old ones fade anyway."""
 ASKS = 8
@@ -49,7 +43,12 @@ VIOLATION = "violation"
 
 
 class OptunaSearcher:
-    """Begins with a few quasi-random configurations for each stratum, then asks TPE."""
+    """Begins with a few quasi-random configurations for each stratum, then asks TPE.
+
+    One study holds the trials of all strata, each valued in the box of its own stratum. The fraction is no parameter of
+    it: TPE cannot condition on a given one, and sampling until one had the wanted fraction found no better fronts at
+    three times the cost.
+    """
 
     def __init__(self, space: Space, settings: SearcherSpec) -> None:
         self._space, self._settings = space, settings
@@ -64,7 +63,7 @@ class OptunaSearcher:
         return None
 
     def _choose(self, number: int, stratum: str, history: History, tried: set[Identity]) -> Proposal:
-        known = self.known(stratum, history)
+        known = self.known(history)
         if self._starting(known):
             values = self._with_fraction(self._anywhere.propose(number).values, stratum)
             return Proposal(self._untried_near(values, stratum, tried), "start-up: evenly over the space")
@@ -73,19 +72,18 @@ class OptunaSearcher:
 
     def _starting(self, known: Sequence[Trial]) -> bool:
         """Whether too few configurations have shown something: those that run or failed tell TPE nothing."""
-        strata = 1 if OPTUNA_STRATA == "each" else len(self._space.spec.fractions)
         shown = {self._space.identity(trial.config) for trial in known if trial.outcome not in (None, "failed")}
-        return len(shown) < self._settings.startup_trials * strata
+        return len(shown) < self._settings.startup_trials * len(self._space.spec.fractions)
 
     # -- what Optuna is told
 
-    def known(self, stratum: str, history: History) -> list[Trial]:
+    def known(self, history: History) -> list[Trial]:
         """The trials to tell, oldest first; an earlier sweep's that lie outside of this space are left out."""
         earlier = [replace(trial, outcome=trial.outcome or "stopped") for trial in history.earlier]  # none still runs
         newest = (
             trial
             for trial in reversed([*earlier, *history.trials.values()])
-            if (OPTUNA_STRATA == "shared" or trial.stratum == stratum) and self._parameters(trial.config) is not None
+            if self._parameters(trial.config) is not None
         )
         return list(islice(newest, MOST_TOLD))[::-1]
 

@@ -16,7 +16,6 @@ from letheon.scratch import scratch
 from letheon.tracking import runs, store
 from letheon.tracking.artifacts import download, shelf_of
 from letheon.tracking.errors import SweepNotFoundError, TrackingError
-from letheon.tracking.rebuild import rows_of
 from letheon.tracking.registry import model_name, versions_of
 from letheon.tracking.rows import JOURNAL, MAX_PACKED, unpack
 from letheon.tracking.runs import Handle
@@ -163,16 +162,14 @@ def find_version(client: MlflowClient, study: str, parent: Handle, trial: str, e
 
 
 def read_rows(client: MlflowClient, parent: Handle) -> list[Row]:
-    """The journal rows of a sweep: from its artifact, or as far as its runs tell where there is none.
+    """The journal rows of a sweep, from the artifact that its first records come with; none before that.
 
     Raises TrackingError for an artifact that is too large, damaged or not a journal.
     """
     shelf = shelf_of(client, parent.id)
     sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
     if JOURNAL not in sizes:
-        run = client.get_run(parent.id)
-        children = runs.search(client, [run.info.experiment_id], {runs.PARENT_TAG: parent.id})
-        return rows_of(run, children)
+        return []
     where = f"{JOURNAL} of run {parent.id}"
     if (sizes[JOURNAL] or 0) > MAX_PACKED:
         raise TrackingError(f"{where}: has {sizes[JOURNAL]} bytes, a journal has at most {MAX_PACKED}; it is not read")

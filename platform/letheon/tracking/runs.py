@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PARENT_TAG = "mlflow.parentRunId"
-TRIAL_KEYS = ("best/", "system/")  # metrics of a trial's run that no report of the trial has
 _METRICS_A_BATCH = 800  # with 100 parameters and 100 tags this is MLflow's limit of 1,000 entities a request
 _PAIRS_A_BATCH = 100
 _PAGE = 1000

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from letheon.paths import SPEC
 from letheon.records import Row
 from letheon.redact import redact
 from letheon.samples import AUDITS, SAMPLES, audits_of, samples_of
@@ -25,7 +26,6 @@ from letheon.tracking.artifacts import put, try_writing
 from letheon.tracking.book import AUDITED, NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
 from letheon.tracking.errors import TrackingError
 from letheon.tracking.inputs import log_inputs
-from letheon.tracking.logged import log_models
 from letheon.tracking.registry import Registration, register_front, set_aliases
 from letheon.tracking.rows import JOURNAL, Packer
 from letheon.tracking.runs import Handle
@@ -213,8 +213,6 @@ class Tracker:
                     raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
                 client = self._open()
                 registration = register_front(client, self.study, parent, self._children, front, trials, rows)
-                assert self._experiment is not None
-                log_models(client, self._experiment, parent, self._children, registration, rows, trials)
                 every = {**(files or {}), **(books.files if books else {})}
                 log_tables(client, parent.id, registration.published(front), rows, every)
                 if books is not None:
@@ -345,7 +343,7 @@ class Tracker:
         record.tags[NOTE] = notes.opening(self.spec, self.sweep)
         put(client, parent.id, facts.ENVIRONMENT, tables.dump(facts.environment(Path.cwd())))
         text = yaml.safe_dump(dict(self.spec), sort_keys=False, allow_unicode=True)
-        client.log_text(parent.id, redact(text), "spec.yaml")
+        client.log_text(parent.id, redact(text), SPEC)
         runs.write(client, parent, record)
         client.set_tag(parent.id, "letheon.described", "true")
 

@@ -57,6 +57,13 @@ def test_another_machine_sees_the_same_page_from_the_store_alone(recorded: Path,
         there.trial(listed["key"], "t9")
 
 
+def test_a_sweep_whose_journal_is_not_recorded_yet_has_an_empty_page(tmp_path: Path) -> None:
+    Tracker(tmp_path, "quickstart", "new", resolved(small_spec())).sync(story()[:1])
+    there = library(tmp_path)
+    [listed] = there.sweeps()["sweeps"]
+    assert there.view(listed["key"])["trials"] == []
+
+
 def test_a_store_that_does_not_answer_is_said_so_and_hides_nothing(tmp_path: Path) -> None:
     write_sweep(tmp_path, "done", story())
     listed = library(tmp_path, "http://127.0.0.1:9").sweeps()

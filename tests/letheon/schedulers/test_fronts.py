@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.schedulers.fronts import Fronts, Point, by_spread, is_staircase
+from letheon.schedulers.fronts import Fronts, Point, by_spread
 
 GRID = st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float))
 FLOATS = st.tuples(st.floats(-10, 10), st.floats(-10, 10))
 POINTS = st.lists(GRID, max_size=40) | st.lists(FLOATS, max_size=25) | st.lists(GRID | FLOATS, max_size=25)
 STAIRS = st.lists(GRID | FLOATS, min_size=1, max_size=20).map(lambda points: Fronts(points).staircases[0])
+
+
+def is_staircase(points: Sequence[Point]) -> bool:
+    return all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(points))
 
 
 def dominates(one: Point, other: Point) -> bool:
@@ -95,9 +100,3 @@ def test_spread_goes_to_the_farthest_next_and_equally_far_to_the_higher_y() -> N
 
 def test_a_span_of_nothing_is_no_error() -> None:
     assert by_spread([(1.0, 1.0)], (0.0, 0.0)) == [(1.0, 1.0)]
-
-
-def test_what_is_no_staircase() -> None:
-    assert is_staircase([]) and is_staircase([(0.0, 1.0), (1.0, 0.0)])
-    assert not is_staircase([(0.0, 1.0), (0.0, 0.0)])
-    assert not is_staircase([(0.0, 1.0), (1.0, 1.0)])

@@ -14,6 +14,7 @@ from letheon.schedulers.asha import RungRecord
 from letheon.schedulers.fronts import Fronts, by_spread
 from letheon.schedulers.pareto_asha import decide
 from letheon.schedulers.rung import Place, Rung, Standing
+from tests.letheon.schedulers.driving import report_to
 
 GRID = st.integers(-4, 4).map(float)
 FEASIBLE = st.builds(Standing, GRID, GRID)
@@ -161,15 +162,15 @@ def metrics(value: float) -> dict[str, float]:
 
 def test_a_late_reporter_pollutes_no_lower_rung() -> None:
     scheduler = SweepScheduler(SchedulerConfig(max_epochs=9, name="pareto_asha"))
-    late = [scheduler.on_report(f"late{i}", "0.1", 4, metrics(1.0)) for i in range(2)]
+    late = [report_to(scheduler, f"late{i}", "0.1", 4, metrics(1.0)) for i in range(2)]
     assert [(one.rung, one.of) for one in late] == [(3, 1), (3, 2)]
-    first = scheduler.on_report("t000", "0.1", 1, metrics(0.2))
+    first = report_to(scheduler, "t000", "0.1", 1, metrics(0.2))
     assert (first.rung, first.rank, first.of) == (1, 1, 1)
 
 
 def test_max_epochs_is_a_rung() -> None:
     scheduler = SweepScheduler(SchedulerConfig(max_epochs=5, name="pareto_asha"))
     for trial, value in (("t000", 0.5), ("t001", 0.6)):
-        found = [scheduler.on_report(trial, "0.1", epoch, metrics(value)) for epoch in range(1, 6)]
+        found = [report_to(scheduler, trial, "0.1", epoch, metrics(value)) for epoch in range(1, 6)]
         assert [one.rung for one in found] == [1, None, 3, None, 5]
     assert (found[-1].outcome, found[-1].rank, found[-1].of) == ("completed", 1, 2)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from letheon.objectives import Axis, Goals
 from letheon.records import Journal
 from letheon.schedulers import CollapseConfig, Decision, SchedulerConfig, SweepScheduler
+from tests.letheon.schedulers.driving import report_to
 
 Report = tuple[str, int, dict[str, float]]
 
@@ -43,12 +44,12 @@ def metrics(value: float, ratio: float = 1.0) -> dict[str, float]:
 
 
 def drive(scheduler: SweepScheduler, reports: Iterable[Report]) -> list[Decision]:
-    return [scheduler.on_report(trial, STRATA[trial], epoch, found) for trial, epoch, found in reports]
+    return [report_to(scheduler, trial, STRATA[trial], epoch, found) for trial, epoch, found in reports]
 
 
 def rung_actions(*values: float, config: SchedulerConfig = CONFIG) -> list[str]:
     scheduler = SweepScheduler(config)
-    return [scheduler.on_report(f"t{i:03}", "0.05", 1, metrics(value)).action for i, value in enumerate(values)]
+    return [report_to(scheduler, f"t{i:03}", "0.05", 1, metrics(value)).action for i, value in enumerate(values)]
 
 
 def test_a_rung_by_hand() -> None:
@@ -62,44 +63,44 @@ def test_without_a_scheduler_nothing_is_pruned() -> None:
 def test_strata_never_meet() -> None:
     scheduler = SweepScheduler(CONFIG)
     for i in range(6):
-        scheduler.on_report(f"a{i}", "0.1", 1, metrics(0.9))
-    decision = scheduler.on_report("b0", "0.05", 1, metrics(0.1))
+        report_to(scheduler, f"a{i}", "0.1", 1, metrics(0.9))
+    decision = report_to(scheduler, "b0", "0.05", 1, metrics(0.1))
     assert (decision.action, decision.rank, decision.of) == ("continue", 1, 1)
 
 
 def test_the_value_at_a_rung_is_the_best_so_far() -> None:
     scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=9, min_rung_size=1))
     for epoch, value in enumerate([0.2, 0.8, 0.1], start=1):
-        decision = scheduler.on_report("t000", "0.05", epoch, metrics(value))
+        decision = report_to(scheduler, "t000", "0.05", epoch, metrics(value))
     assert decision.reason.startswith("rung 3: best area 0.8 ")
-    scheduler.on_report("t001", "0.05", 1, metrics(0.2))
-    assert scheduler.on_report("t001", "0.05", 3, metrics(0.5)).rank == 2
+    report_to(scheduler, "t001", "0.05", 1, metrics(0.2))
+    assert report_to(scheduler, "t001", "0.05", 3, metrics(0.5)).rank == 2
 
 
 def test_a_late_reporter_is_recorded_at_one_rung_and_pollutes_none() -> None:
     scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=10))
-    late = [scheduler.on_report("late", "0.05", epoch, metrics(0.9)) for epoch in (5, 6, 8)]
+    late = [report_to(scheduler, "late", "0.05", epoch, metrics(0.9)) for epoch in (5, 6, 8)]
     assert [decision.rung for decision in late] == [3, None, None]
-    first = scheduler.on_report("t001", "0.05", 1, metrics(0.1))
+    first = report_to(scheduler, "t001", "0.05", 1, metrics(0.1))
     assert (first.rung, first.rank, first.of) == (1, 1, 1)
-    third = scheduler.on_report("t001", "0.05", 3, metrics(0.1))
+    third = report_to(scheduler, "t001", "0.05", 3, metrics(0.1))
     assert (third.rung, third.rank, third.of) == (3, 2, 2)
 
 
 def test_the_last_epoch_completes_whatever_the_rank() -> None:
     scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=3, min_rung_size=1))
-    scheduler.on_report("t000", "0.05", 3, metrics(0.9))
-    last = scheduler.on_report("t001", "0.05", 3, metrics(0.1))
+    report_to(scheduler, "t000", "0.05", 3, metrics(0.9))
+    last = report_to(scheduler, "t001", "0.05", 3, metrics(0.1))
     assert (last.action, last.outcome, last.rung, last.rank) == ("stop", "completed", 3, 2)
     assert last.reason == "reached max_epochs 3; rank 2 of 2 at the last rung"
 
 
 def test_a_collapse_at_the_last_epoch_is_a_collapse() -> None:
     scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=2, collapse=CollapseConfig(patience=2)))
-    first = scheduler.on_report("t000", "0.05", 1, metrics(0.5, 0.7))
+    first = report_to(scheduler, "t000", "0.05", 1, metrics(0.5, 0.7))
     assert first.reason.endswith("(utility_ratio 0.7 < floor 0.8, 1 of 2 reports)")
     assert first.violation == pytest.approx(0.1)
-    last = scheduler.on_report("t000", "0.05", 2, metrics(0.5, 0.41))
+    last = report_to(scheduler, "t000", "0.05", 2, metrics(0.5, 0.41))
     assert (last.action, last.outcome) == ("stop", "collapsed")
     assert last.reason == "utility_ratio 0.41 < floor 0.8 for 2 reports in a row"
     assert last.violation == pytest.approx(0.39)
@@ -107,32 +108,32 @@ def test_a_collapse_at_the_last_epoch_is_a_collapse() -> None:
 
 def test_no_number_is_stopped_at_once_and_ranks_last_for_good() -> None:
     scheduler = SweepScheduler(CONFIG)
-    bad = scheduler.on_report("t000", "0.05", 1, {**metrics(0.9), "loss": math.nan})
+    bad = report_to(scheduler, "t000", "0.05", 1, {**metrics(0.9), "loss": math.nan})
     assert (bad.action, bad.outcome, bad.rank, bad.violation) == ("stop", "collapsed", 1, 0.0)
     assert bad.reason == "loss is nan at epoch 1, not a finite number"
-    assert scheduler.on_report("t001", "0.05", 1, metrics(0.0)).rank == 1
-    broken = scheduler.on_report("t002", "0.05", 1, {"log10_forget_quality": -1.0, "utility_ratio": math.nan})
+    assert report_to(scheduler, "t001", "0.05", 1, metrics(0.0)).rank == 1
+    broken = report_to(scheduler, "t002", "0.05", 1, {"log10_forget_quality": -1.0, "utility_ratio": math.nan})
     assert (broken.action, broken.rank, broken.of, broken.violation) == ("stop", 2, 3, None)
 
 
 def test_a_missing_metric_fails_the_trial() -> None:
-    decision = SweepScheduler(CONFIG).on_report("t000", "0.05", 1, {"utility_ratio": 1.0})
+    decision = report_to(SweepScheduler(CONFIG), "t000", "0.05", 1, {"utility_ratio": 1.0})
     assert (decision.action, decision.outcome) == ("stop", "failed")
     assert "log10_forget_quality is missing from the report of epoch 1" in decision.reason
 
 
 def test_after_the_end_everything_is_stopped_and_nothing_recorded() -> None:
     scheduler = SweepScheduler(CONFIG)
-    scheduler.on_report("t000", "0.05", 1, metrics(0.9))
-    scheduler.on_end("t000", "0.05", "the worker was lost")
-    after = scheduler.on_report("t000", "0.05", 3, metrics(0.9))
+    report_to(scheduler, "t000", "0.05", 1, metrics(0.9))
+    scheduler.take({"kind": "end", "trial": "t000", "reason": "the worker was lost"})
+    after = report_to(scheduler, "t000", "0.05", 3, metrics(0.9))
     assert (after.action, after.reason) == ("stop", "the trial has ended already: the worker was lost")
-    assert scheduler.on_report("t001", "0.05", 3, metrics(0.1)).of == 1
+    assert report_to(scheduler, "t001", "0.05", 3, metrics(0.1)).of == 1
 
 
 def test_epoch_0_is_not_a_report() -> None:
     with pytest.raises(ValueError, match="epoch 0 of t000: reports begin at epoch 1"):
-        SweepScheduler(CONFIG).on_report("t000", "0.05", 0, metrics(0.0))
+        report_to(SweepScheduler(CONFIG), "t000", "0.05", 0, metrics(0.0))
 
 
 @given(REPORTS, CONFIGS)
@@ -151,7 +152,7 @@ def test_a_report_that_comes_again_gets_the_same_answer_and_changes_nothing(
 def test_names_of_trials_are_of_no_account(reports: list[Report], order: list[str]) -> None:
     renamed = dict(zip(sorted(STRATA), order, strict=True))
     other = SweepScheduler(CONFIG)
-    decisions = [other.on_report(renamed[t], STRATA[t], epoch, found) for t, epoch, found in reports]
+    decisions = [report_to(other, renamed[t], STRATA[t], epoch, found) for t, epoch, found in reports]
     assert decisions == drive(SweepScheduler(CONFIG), reports)
 
 
@@ -185,7 +186,7 @@ def journalled(journal: Journal, scheduler: SweepScheduler, reports: Iterable[Re
     for trial, epoch, found in reports:
         journal.append("trial", trial=trial, stratum=STRATA[trial], config={}, baseline={})
         end = journal.find("end", trial)
-        decision = scheduler.on_report(trial, STRATA[trial], epoch, found)
+        decision = report_to(scheduler, trial, STRATA[trial], epoch, found)
         if end is None:
             journal.append("report", trial=trial, epoch=epoch, metrics=found, decision=decision.to_json())
             if decision.action == "stop":
@@ -216,7 +217,8 @@ def test_killed_anywhere_it_decides_as_if_it_had_not_been(
             drop_last_end(path)
         journal, scheduler = Journal(path), SweepScheduler(config)
         write_lost_ends(journal)
-        scheduler.replay(journal.rows)
+        for row in journal.rows:
+            scheduler.take(row)
         journalled(journal, scheduler, reports[max(0, start - 3) : start])  # Tune repeats what its snapshot has lost
         found += journalled(journal, scheduler, reports[start:stop])
         journal.close()
@@ -250,14 +252,14 @@ def test_rungs_rank_by_the_objectives_of_the_sweep() -> None:
     found = []
     for i, (forget, retain) in enumerate([(2.5, 1.0), (0.5, 0.2), (4.5, 1.8), (0.0, 0.0)]):
         report = {"forget_kl": forget, "retain_kl": retain, "utility_ratio": 1.0}
-        found.append(scheduler.on_report(f"t00{i}", "0.1", 1, report))
+        found.append(report_to(scheduler, f"t00{i}", "0.1", 1, report))
     assert [decision.action for decision in found] == ["continue", "continue", "stop", "continue"]
     assert [decision.rank for decision in found] == [1, 1, 3, 1]
     assert "best area 0.01" in found[2].reason
 
 
 def test_an_objective_that_is_missing_is_named() -> None:
-    decision = SweepScheduler(CONFIG, KL).on_report("t000", "0.05", 1, metrics(0.5))
+    decision = report_to(SweepScheduler(CONFIG, KL), "t000", "0.05", 1, metrics(0.5))
     assert (decision.outcome, decision.reason.split(" is ")[0]) == ("failed", "forget_kl")
 
 
@@ -266,4 +268,4 @@ def test_before_the_audit_the_benchmarks_own_objectives_are_ranked() -> None:
     reports = [(0.5, 1.0), (0.4, 0.9), (0.3, 0.8)]
     one, other = SweepScheduler(CONFIG), SweepScheduler(CONFIG, audited)
     for i, pair in enumerate(reports):
-        assert one.on_report(f"t{i}", "0.1", 1, metrics(*pair)) == other.on_report(f"t{i}", "0.1", 1, metrics(*pair))
+        assert report_to(one, f"t{i}", "0.1", 1, metrics(*pair)) == report_to(other, f"t{i}", "0.1", 1, metrics(*pair))

@@ -20,7 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from letheon.records import stratum_of
-from letheon.searchers import History, optuna_searcher
+from letheon.searchers import History
 from letheon.searchers.optuna_searcher import MOST_TOLD, VIOLATION, OptunaSearcher
 from letheon.simulator import Table, Trajectory, simulate
 from letheon.space import Space, Values
@@ -48,10 +48,10 @@ def searcher_for(sweep: Sweep) -> OptunaSearcher:
     return OptunaSearcher(sweep.space, sweep.spec.searcher)
 
 
-def told(sweep: Sweep, stratum: str = "0.1") -> dict[str, FrozenTrial]:
+def told(sweep: Sweep) -> dict[str, FrozenTrial]:
     """The trials of the next proposal's study by their names in the history."""
     searcher = searcher_for(sweep)
-    study = searcher.study(sweep.number, searcher.known(stratum, sweep.history))
+    study = searcher.study(sweep.number, searcher.known(sweep.history))
     return {str(trial.user_attrs["trial"]): trial for trial in study.trials}
 
 
@@ -135,15 +135,12 @@ def test_listed_numbers_are_positions_in_ascending_order() -> None:
     assert trial.params == {"method": "npo_rt", "learning_rate": 2, "beta": 0}  # what is fixed is no parameter
 
 
-def test_a_study_of_all_strata_or_one_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_study_holds_all_strata() -> None:
     sweep = Sweep(spec_of(RANGES))
     for fraction in (0.1, 0.25, 0.1, 0.5):
         [trial] = sweep.start({**NPO, "forget_fraction": fraction})
         sweep.complete(trial)
     assert list(told(sweep)) == ["t000", "t001", "t002", "t003"]
-    monkeypatch.setattr(optuna_searcher, "OPTUNA_STRATA", "each")
-    assert list(told(sweep, "0.1")) == ["t000", "t002"]
-    assert list(told(sweep, "0.5")) == ["t003"]
 
 
 def test_only_the_newest_are_told() -> None:
@@ -256,9 +253,7 @@ def test_what_runs_or_failed_does_not_end_the_start() -> None:
     assert origin(sweep) == "start-up: evenly over the space"
 
 
-@pytest.mark.parametrize("strata", ["each", "shared"])
-def test_both_ways_to_treat_strata_play_whole_sweeps(strata: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optuna_searcher, "OPTUNA_STRATA", strata)
+def test_a_whole_space_is_played() -> None:
     sweep = played(spec_of(LISTS), len(Space(spec_of(LISTS)).combinations))
     assert searcher_for(sweep).propose(sweep.number, sweep.history) is None
 
@@ -392,7 +387,7 @@ def left_to_gain(searcher: str, seed: int, table: Table) -> float:
             "name": "easy",
             "search": {name: {"choice": values} for name, values in LANDSCAPE.items()}
             | {"forget_fraction": {"choice": [0.1, 0.25]}},
-            "searcher": {"name": searcher, "seed": seed, "priors": False},
+            "searcher": {"name": searcher, "seed": seed},
             "scheduler": {"name": "none", "max_epochs": 1, "collapse": None},
             "budget": {"trials": 80},
         }
