@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.front import front_of, hypervolume, knee, non_dominated
+from letheon.front import front_of
 from letheon.objectives import Axis, Goals, Limit
+from letheon.pareto import ParetoSet, Point, hypervolume, knee, non_dominated
 from letheon.spec import load_spec
 from letheon.spec_objectives import goals_of
 
@@ -31,10 +32,21 @@ def test_the_front_is_moocores(points: Array) -> None:
     np.testing.assert_array_equal(non_dominated(points), expected)
 
 
-@given(POINTS)
-def test_the_front_by_its_definition(points: Array) -> None:
-    dominated = [any((q >= p).all() and (q > p).any() for q in points) for p in points]
-    np.testing.assert_array_equal(non_dominated(points), ~np.array(dominated))
+@given(POINTS.map(lambda points: list(map(tuple, points.tolist()))))
+def test_a_pareto_set_is_its_definition_after_every_add(points: list[Point]) -> None:
+    found = ParetoSet()
+    for count, point in enumerate(points, start=1):
+        before, dominated, covered = set(found), found.dominates(point), found.covers(point)
+        replaced = found.add(point)
+        assert list(found) == sorted({p for p in points[:count] if not any(beats(q, p) for q in points[:count])})
+        assert dominated == any(beats(q, point) for q in points[:count])
+        assert covered == (dominated or point in before)
+        assert set(replaced) == before - set(found)
+        assert len(found) == len(set(found))
+
+
+def beats(one: Point, other: Point) -> bool:
+    return one != other and one[0] >= other[0] and one[1] >= other[1]
 
 
 @given(POINTS, st.tuples(COARSE, COARSE))

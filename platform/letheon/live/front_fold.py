@@ -1,4 +1,4 @@
-"""The fronts of a sweep, row by row. Keeps the rows that can matter to `front_of` and forgets all others."""
+"""The fronts of a sweep, row by row: of the reports it keeps those that can matter to `front_of`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from letheon.front import front_of, front_rows, nearest_rows
 from letheon.objectives import Goals, number
-from letheon.records import Row
+from letheon.pareto import ParetoSet
+from letheon.records import Row, SweepHistory
 
 
 class FrontFold:
@@ -18,20 +19,20 @@ class FrontFold:
         self._goals = goals or Goals()
         axes = (*self._goals.axes, *self._goals.before_audit.axes)
         self._targets = {"model_utility", *(axis.metric for axis in axes)}
-        self._trials: dict[str, Row] = {}
+        self.sweep = SweepHistory()
         self._strata: dict[str, _Stratum] = {}
         self._audits: list[Row] = []
         self._made: dict[str, Any] | None = None
 
     def take(self, row: Row) -> None:
         """One more row, in the journal's order."""
+        self.sweep.take(row)
         kind, changed = row["kind"], False
         if kind == "trial":
-            self._trials[row["trial"]] = row
             stratum = self._strata.setdefault(row["stratum"], _Stratum(self._goals.before_audit, self._targets))
             changed = stratum.introduce(row)
-        elif kind == "report" and row["epoch"] >= 1 and row["trial"] in self._trials:
-            changed = self._strata[self._trials[row["trial"]]["stratum"]].report(row)
+        elif kind == "report" and row["epoch"] >= 1 and row["trial"] in self.sweep.trials:
+            changed = self._strata[self.sweep.trials[row["trial"]].stratum].report(row)
         elif kind == "audit":
             self._audits.append(row)
             changed = True
@@ -55,7 +56,7 @@ class FrontFold:
         for stratum in self._strata.values():
             reports = stratum.reports()
             yield from {id(row): row for row in stratum.witnesses_of_trials.values()}.values()
-            yield from {row["trial"]: self._trials[row["trial"]] for row in reports}.values()
+            yield from {row["trial"]: self.sweep.trials[row["trial"]].row for row in reports}.values()
             yield from reports
         yield from self._audits
 
@@ -68,7 +69,7 @@ class _Stratum:
         self.witnesses_of_trials: dict[str, Row] = {}
         self._witnesses: dict[str, Row] = {}
         self._front: list[Row] = []
-        self._heights: list[tuple[float, float]] = []
+        self._heights = ParetoSet()
         self._nearest: list[Row] = []
 
     def introduce(self, row: Row) -> bool:
@@ -91,15 +92,17 @@ class _Stratum:
         if self._front and not self._may_join(metrics):
             return changed
         self._front = front_rows([*self._front, row], self._goals)
-        self._heights = [self._goals.heights(one["metrics"]) for one in self._front]
+        self._heights = ParetoSet(self._goals.heights(one["metrics"]) for one in self._front)
         return changed or any(one is row for one in self._front)
 
     def _may_join(self, metrics: Mapping[str, Any]) -> bool:
         """Whether nothing on the front is better: most reports end here, cheaply. Of equal ones the first counts."""
-        x, y = heights = self._goals.heights(metrics)
-        if not (math.isfinite(x) and math.isfinite(y)) or self._goals.violation(metrics) > 0:
-            return False
-        return not any(one[0] >= x and one[1] >= y and one != heights for one in self._heights)
+        heights = self._goals.heights(metrics)
+        return (
+            all(map(math.isfinite, heights))
+            and self._goals.violation(metrics) == 0
+            and not self._heights.dominates(heights)
+        )
 
     def reports(self) -> list[Row]:
         rows = (*self._witnesses.values(), *self._front, *self._nearest)
