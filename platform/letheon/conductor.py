@@ -146,8 +146,7 @@ class Conductor:
         """The trial's worker or its slot has failed it for good."""
         if not self.ended(trial):
             text = reason.strip()[:REASON_CHARACTERS] or "no reason given"
-            epoch = self._scheduler.last_epoch(trial)
-            self._write("end", trial=trial, outcome="failed", reason=text, epoch=epoch)
+            self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._trials[trial].last)
 
     def ended(self, trial: str) -> bool:
         return trial in self._trials and self._trials[trial].end is not None

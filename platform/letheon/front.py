@@ -81,16 +81,12 @@ def _candidates(reports: Sequence[Row], goals: Goals, members: Sequence[Row]) ->
     return front_rows(reports, search, start_of(search.x, members))
 
 
-def _measured(reports: Sequence[Row], goals: Goals) -> list[Row]:
-    return sorted((row for row in reports if all(map(math.isfinite, goals.heights(row["metrics"])))), key=order_of)
-
-
 def front_rows(reports: Sequence[Row], goals: Goals, start: float = -math.inf) -> list[Row]:
     """The front of one stratum's reports, falling in the second objective. All of them are candidates.
 
     `start`: the target model's height in the first objective (`start_of`); what is no better did not forget.
     """
-    feasible = [row for row in _measured(reports, goals) if goals.violation(row["metrics"]) == 0]
+    feasible = sorted((row for row in reports if goals.feasible(row["metrics"])), key=order_of)
     feasible = [row for row in feasible if goals.x.height(row["metrics"]) > start]
     # the earliest of equal ones stays
     unique = {goals.heights(row["metrics"]): row for row in reversed(feasible)}
@@ -99,7 +95,8 @@ def front_rows(reports: Sequence[Row], goals: Goals, start: float = -math.inf) -
 
 def nearest_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
     """Those of one stratum's reports that come nearest to being feasible, the nearest first."""
-    return sorted(_measured(reports, goals), key=lambda row: _far(row, goals))[:NEAREST]
+    measured = (row for row in reports if all(map(math.isfinite, goals.heights(row["metrics"]))))
+    return sorted(measured, key=lambda row: (*_far(row, goals), *order_of(row)))[:NEAREST]
 
 
 def share_of_box(stratum: Mapping[str, Any]) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from letheon.front import box_of
@@ -48,11 +47,8 @@ class Growth:
         return Step(stratum, self.sweep.epochs, self.sweep.slot_seconds, share, len(front))
 
     def _add(self, row: Row, stratum: str) -> Step | None:
-        heights = self.goals.heights(row["metrics"])
-        if not all(map(math.isfinite, heights)) or self.goals.violation(row["metrics"]) > 0:
-            return None
-        front = self._fronts.setdefault(stratum, ParetoSet())
-        if front.covers(heights):
+        heights, front = self.goals.heights(row["metrics"]), self._fronts.setdefault(stratum, ParetoSet())
+        if not self.goals.feasible(row["metrics"]) or front.covers(heights):
             return None
         if stratum not in self._boxes:
             members = [trial.row for trial in self.sweep.trials.values() if trial.stratum == stratum]

@@ -29,8 +29,8 @@ class FrontFold:
         self.sweep.take(row)
         kind, changed = row["kind"], False
         if kind == "trial":
-            stratum = self._strata.setdefault(row["stratum"], _Stratum(self._goals.before_audit, self._targets))
-            changed = stratum.introduce(row)
+            self._strata.setdefault(row["stratum"], _Stratum(self._goals.before_audit, self._targets))
+            changed = True
         elif kind == "report" and row["epoch"] >= 1 and row["trial"] in self.sweep.trials:
             changed = self._strata[self.sweep.trials[row["trial"]].stratum].report(row)
         elif kind == "audit":
@@ -53,11 +53,9 @@ class FrontFold:
 
     def _essential(self) -> Iterator[Row]:
         """The witnesses come first: of a target's value the first that is known counts."""
+        yield from (trial.row for trial in self.sweep.trials.values())
         for stratum in self._strata.values():
-            reports = stratum.reports()
-            yield from {id(row): row for row in stratum.witnesses_of_trials.values()}.values()
-            yield from {row["trial"]: self.sweep.trials[row["trial"]].row for row in reports}.values()
-            yield from reports
+            yield from stratum.reports()
         yield from self._audits
 
 
@@ -66,18 +64,10 @@ class _Stratum:
 
     def __init__(self, goals: Goals, targets: set[str]) -> None:
         self._goals, self._targets = goals, targets
-        self.witnesses_of_trials: dict[str, Row] = {}
         self._witnesses: dict[str, Row] = {}
         self._front: list[Row] = []
         self._heights = ParetoSet()
         self._nearest: list[Row] = []
-
-    def introduce(self, row: Row) -> bool:
-        """Whether the trial tells anything new."""
-        told = {name for name in self._targets if _finite((row.get("baseline") or {}).get(name))}
-        fresh = ({""} | told) - set(self.witnesses_of_trials)
-        self.witnesses_of_trials.update(dict.fromkeys(fresh, row))
-        return bool(fresh)
 
     def report(self, row: Row) -> bool:
         """Whether the report changes anything."""
@@ -89,25 +79,13 @@ class _Stratum:
         # A front of points that turn out to be no better than the target model is empty: then the nearest are shown.
         self._nearest = nearest_rows([*self._nearest, row], self._goals)
         changed = bool(fresh) or any(one is row for one in self._nearest)
-        if self._front and not self._may_join(metrics):
+        # Most reports end here, cheaply. Of equal ones the front has the first in `order_of`.
+        if not self._goals.feasible(metrics) or self._heights.dominates(self._goals.heights(metrics)):
             return changed
         self._front = front_rows([*self._front, row], self._goals)
         self._heights = ParetoSet(self._goals.heights(one["metrics"]) for one in self._front)
         return changed or any(one is row for one in self._front)
 
-    def _may_join(self, metrics: Mapping[str, Any]) -> bool:
-        """Whether nothing on the front is better: most reports end here, cheaply. Of equal ones the first counts."""
-        heights = self._goals.heights(metrics)
-        return (
-            all(map(math.isfinite, heights))
-            and self._goals.violation(metrics) == 0
-            and not self._heights.dominates(heights)
-        )
-
     def reports(self) -> list[Row]:
         rows = (*self._witnesses.values(), *self._front, *self._nearest)
         return list({id(row): row for row in rows}.values())
-
-
-def _finite(value: object) -> bool:
-    return value is not None and math.isfinite(float(value))  # type: ignore[arg-type]

@@ -84,10 +84,6 @@ class SweepScheduler:
         """Whether this report was taken in before."""
         return trial in self._tracks and epoch in self._tracks[trial].decisions
 
-    def last_epoch(self, trial: str) -> int:
-        """The last epoch that the trial has reported; 0 before the first."""
-        return max(self._tracks[trial].reports, default=0) if trial in self._tracks else 0
-
     def on_end(self, trial: str, stratum: str, reason: str) -> None:
         """The trial ended without a decision of ours (its worker failed); what it reported stays in the rungs."""
         track = self._track(trial, stratum)

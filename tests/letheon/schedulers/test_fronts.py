@@ -43,13 +43,6 @@ def test_fronts_are_those_of_brute_force_after_every_add(points: list[Point]) ->
         assert layers(fronts) == peeled(points[:count])
 
 
-@given(POINTS.flatmap(lambda points: st.tuples(st.just(points), st.permutations(points))))
-def test_the_order_of_adds_is_of_no_account(orders: tuple[list[Point], list[Point]]) -> None:
-    one, other = map(Fronts, orders)
-    assert layers(one) == layers(other)
-    assert [one.better_fronts(i) for i in range(50)] == [other.better_fronts(i) for i in range(50)]
-
-
 @given(POINTS)
 def test_better_fronts_counts_all_points_before_a_front(points: list[Point]) -> None:
     fronts, expected = Fronts(points), 0
