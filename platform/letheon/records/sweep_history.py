@@ -54,7 +54,7 @@ class TrialHistory:
 
     def take(self, report: Row) -> float:
         """Returns the seconds that the budget counts since the report before it."""
-        now = float(report["time"])
+        now = report["time"]
         held, billed = max(0.0, now - self.since), max(0.0, now - self.billed_since)
         train = min(held, _seconds(report, "train_seconds"))
         evaluation = min(held - train, _seconds(report, "eval_seconds"))
@@ -107,20 +107,21 @@ class SweepHistory:
 
     def take(self, row: Row) -> None:
         """One more row, in the journal's order. Reports and ends of unknown trials are left out."""
-        kind, now, trial = row["kind"], float(row["time"]), self.trials.get(row.get("trial", ""))
+        kind, now = row["kind"], row["time"]
+        trial = self.trials.get(row["trial"]) if kind in ("report", "end") else None
         self._pass(row)
         if kind == "sweep":
             self._enter(row)
         elif kind == "trial":
             self.trials[row["trial"]] = self.open[row["trial"]] = TrialHistory(row, now, now)
             self.search, self._tail = self.search + self._tail, 0.0
-        elif kind == "report" and trial is not None:
+        elif trial is not None and kind == "report":
             seconds = trial.take(row)
             epochs, total = self.by_stratum.get(trial.stratum, (0, 0.0))
             self.by_stratum[trial.stratum] = epochs + 1, total + seconds
             self.epochs += 1
             self.slot_seconds += seconds
-        elif kind == "end" and trial is not None:
+        elif trial is not None and kind == "end":
             trial.end = row
             self.open.pop(row["trial"], None)
             self.ended.append(row["trial"])
@@ -145,7 +146,7 @@ class SweepHistory:
 
     def _pass(self, row: Row) -> None:
         """Gaps between rows, but for those that a start or a resume ends: nobody worked in them."""
-        now, last, self.last = float(row["time"]), self.last, float(row["time"])
+        now, last, self.last = row["time"], self.last, row["time"]
         if row["kind"] == "sweep" and row["state"] in ACTIVE and (self.phase, row["state"]) != ("preparing", "running"):
             for trial in self.open.values():  # it begins its epoch anew
                 trial.since = trial.billed_since = now
@@ -165,7 +166,7 @@ class SweepHistory:
             self.info.update(row["info"])
         if self.phase == "running":  # what was prepared until now held no slot
             for trial in self.open.values():
-                trial.since = float(row["time"])
+                trial.since = row["time"]
 
 
 def summary(rows: Iterable[Row], sweep: str = "", now: float | None = None) -> SweepState:
