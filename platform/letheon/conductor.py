@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from letheon.budget import Spent, reached, spent
 from letheon.counting import several
-from letheon.records import Journal, Row, TrialHistory, stratum_of
+from letheon.records import Journal, Row, stratum_of
 from letheon.schedulers import Decision, SweepScheduler
 from letheon.searchers import History, searcher_of
 from letheon.space import Space, trial_name
@@ -49,6 +49,7 @@ class Conductor:
         self._scheduler = SweepScheduler(spec.scheduler, goals)
         self._gpus = spec.trial.workers * spec.trial.gpus
         self.history = History(goals, self._baselines)
+        self._sweep = self.history.sweep
         self._given: set[str] = set()
         self.over: str | None = None
         """Why no further trial is started; None while there are some to come."""
@@ -61,7 +62,7 @@ class Conductor:
 
         A row's `config` has the hyper-parameters that the trial has, its `origin` says who chose them.
         """
-        waiting = next((trial.row for name, trial in self._open.items() if name not in self._given), None)
+        waiting = next((trial.row for name, trial in self._sweep.open.items() if name not in self._given), None)
         row = waiting or self._propose()
         if row is not None:
             self._given.add(row["trial"])
@@ -74,7 +75,7 @@ class Conductor:
     @property
     def finished(self) -> bool:
         """Whether nothing is open and nothing is to come."""
-        return not self._open and self.ending is not None
+        return not self._sweep.open and self.ending is not None
 
     @property
     def ending(self) -> str | None:
@@ -83,7 +84,7 @@ class Conductor:
 
     def spent(self) -> Spent:
         """What the sweep has cost until now."""
-        return spent(self.history.sweep, self._gpus, self._ledger.now())
+        return spent(self._sweep, self._gpus, self._ledger.now())
 
     def _ending(self) -> str | None:
         limit = reached(self.spec.budget, self.spent())
@@ -106,7 +107,7 @@ class Conductor:
             return None
         index, seed = len(self.history.trials), self.spec.seeds[self._seed]
         if self._seed:
-            brother = self._trials[trial_name(index - 1)].row
+            brother = self._sweep.trials[trial_name(index - 1)].row
             return self._introduce(index, {**brother["config"], "seed": seed}, brother["origin"])
         proposal = self._searcher.propose(self._number, self.history)
         if proposal is None:
@@ -129,10 +130,10 @@ class Conductor:
 
         A trial goes on only while the budget lasts: what is used up stops every trial at its next report.
         """
-        end = self._trials[trial].end
+        end = self._sweep.trials[trial].end
         if end is not None:
             return Decision("stop", epoch, f"the trial has ended already: {end['reason']}", outcome=end["outcome"])
-        decision = self._scheduler.decide(trial, self._trials[trial].stratum, epoch, metrics)
+        decision = self._scheduler.decide(trial, self._sweep.trials[trial].stratum, epoch, metrics)
         if self._scheduler.decided(trial, epoch):
             return decision
         if decision.action == "continue" and (limit := self._limit(trial)) is not None:
@@ -146,20 +147,20 @@ class Conductor:
         """The trial's worker or its slot has failed it for good."""
         if not self.ended(trial):
             text = reason.strip()[:REASON_CHARACTERS] or "no reason given"
-            self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._trials[trial].last)
+            self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._sweep.trials[trial].last)
 
     def ended(self, trial: str) -> bool:
-        return trial in self._trials and self._trials[trial].end is not None
+        return trial in self._sweep.trials and self._sweep.trials[trial].end is not None
 
     def describe(self) -> str:
         """A line for logs."""
         rule = self.spec.scheduler
-        return f"{rule.name}, rungs {rule.rungs}, {several(len(self.history.sweep.ended), 'trial')} ended"
+        return f"{rule.name}, rungs {rule.rungs}, {several(len(self._sweep.ended), 'trial')} ended"
 
     def _limit(self, trial: str) -> str | None:
         """The limit that this trial's report of now uses up, but for the number of trials: those may finish."""
         budget = self.spec.budget.model_copy(update={"trials": None})
-        used = spent(self.history.sweep, self._gpus, self._ledger.now(), reporting=trial)
+        used = spent(self._sweep, self._gpus, self._ledger.now(), reporting=trial)
         return reached(budget, used) if budget.limits else None
 
     def _end(self, trial: str, decision: Decision) -> None:
@@ -167,14 +168,6 @@ class Conductor:
         self._write("end", trial=trial, outcome=outcome, reason=decision.reason, epoch=decision.epoch)
 
     # -- the fold
-
-    @property
-    def _trials(self) -> Mapping[str, TrialHistory]:
-        return self.history.sweep.trials
-
-    @property
-    def _open(self) -> Mapping[str, TrialHistory]:
-        return self.history.sweep.open
 
     def _write(self, kind: str, **fields: object) -> Row:
         row = self._ledger.append(kind, **fields)

@@ -24,9 +24,9 @@ from letheon.records.state import ACTIVE, SweepState, TrialState, at_rest, seen_
 class TrialHistory:
     """One trial so far. `row` introduced it, `newest` is the report of its last epoch, `end` says how it ended.
 
-    `since`: when its present epoch began in its slot, in unix seconds; `billed_since`: the same for the budget, which
-    also counts what is prepared after a resume. `epochs`: reports so far. Seconds of its slot: `train`, `evaluation`,
-    and in `startup` the rest: a slot's start, a model's reset, checkpoints, waiting for a verdict.
+    `since`: when its current epoch began in its slot, in unix seconds; `billed_since`: the same as the budget counts
+    it, with the preparation after a resume included. `epochs`: reports so far. Seconds of its slot: `train`,
+    `evaluation`, and in `startup` the rest: a slot's start, a model's reset, checkpoints, waiting for a verdict.
     """
 
     row: Row
@@ -53,7 +53,7 @@ class TrialHistory:
         return 0 if self.newest is None else int(self.newest["epoch"])
 
     def take(self, report: Row) -> float:
-        """Returns the seconds that the budget counts since the report before it."""
+        """One more report. Returns the seconds since the one before it, as the budget counts them."""
         now = report["time"]
         held, billed = max(0.0, now - self.since), max(0.0, now - self.billed_since)
         train = min(held, _seconds(report, "train_seconds"))
@@ -82,7 +82,7 @@ class TrialHistory:
 
 
 class SweepHistory:
-    """The rows so far; one more costs the same however many came before.
+    """All rows so far. Taking one more costs the same however many came before.
 
     `open`: trials that have not ended; `ended`: names of those that have, in that order. `phase` and `detail`: the last
     sweep row's; `info`: everything that drivers said. In seconds: `seconds` that a driver lived, of which `preparation`
@@ -101,7 +101,7 @@ class SweepHistory:
         self.by_stratum: dict[str, tuple[int, float]] = {}
         self.seconds = self.preparation = self.search = self.slot_seconds = 0.0
         self.last: float | None = None
-        self._tail = 0.0  # no trial was open: part of the search only if another one comes
+        self._tail = 0.0  # seconds without an open trial: they join `search` if another trial starts
         for row in rows:
             self.take(row)
 
@@ -145,10 +145,10 @@ class SweepHistory:
         return seconds / epochs if epochs else None
 
     def _pass(self, row: Row) -> None:
-        """Gaps between rows, but for those that a start or a resume ends: nobody worked in them."""
+        """Count the gap since the last row, unless a start or a resume ends it: no driver lived in that one."""
         now, last, self.last = row["time"], self.last, row["time"]
         if row["kind"] == "sweep" and row["state"] in ACTIVE and (self.phase, row["state"]) != ("preparing", "running"):
-            for trial in self.open.values():  # it begins its epoch anew
+            for trial in self.open.values():  # a new driver runs its epoch again
                 trial.since = trial.billed_since = now
             return
         gap = 0.0 if last is None else max(0.0, now - last)
