@@ -54,7 +54,7 @@ class TrialHistory:
 
     def take(self, report: Row) -> float:
         """One more report. Returns the seconds since the one before it, as the budget counts them."""
-        now = report["time"]
+        now: float = report["time"]
         held, billed = max(0.0, now - self.since), max(0.0, now - self.billed_since)
         train = min(held, _seconds(report, "train_seconds"))
         evaluation = min(held - train, _seconds(report, "eval_seconds"))
