@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from letheon.objectives import Goals
-from letheon.pareto import hypervolume
+from letheon.pareto import ParetoSet, Point
 from letheon.records import Row
 from letheon.simulator import Table
 
@@ -16,7 +16,7 @@ START = (0.0, 1.0)
 """The untouched target model."""
 
 
-def gained(table: Table, stratum: str, metrics: Mapping[str, float]) -> tuple[float, float] | None:
+def gained(table: Table, stratum: str, metrics: Mapping[str, float]) -> Point | None:
     """The checkpoint in its stratum's box; None for one that is infeasible or adds nothing above the origin."""
     x, y = GOALS.gained(metrics, table.baselines[stratum])
     sound = math.isfinite(x) and math.isfinite(y) and GOALS.violation(metrics) == 0
@@ -25,12 +25,12 @@ def gained(table: Table, stratum: str, metrics: Mapping[str, float]) -> tuple[fl
 
 def full_hypervolumes(table: Table, seeds: tuple[int, ...] = (0,)) -> dict[str, float]:
     """What a search over these seeds can find at most, by stratum."""
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: dict[str, list[Point]] = {}
     for trajectory in table.trajectories:
         if trajectory.config.get("seed", 0) in seeds:
             found = (gained(table, trajectory.stratum, metrics) for metrics in trajectory.epochs)
             points.setdefault(trajectory.stratum, [START]).extend(point for point in found if point)
-    return {stratum: hypervolume(found, ORIGIN) for stratum, found in sorted(points.items())}
+    return {stratum: ParetoSet(found).hypervolume(ORIGIN) for stratum, found in sorted(points.items())}
 
 
 class Watch:
@@ -39,7 +39,7 @@ class Watch:
     def __init__(self, table: Table, full: Mapping[str, float], share: float, most: int) -> None:
         self._table, self._full, self._share, self._most = table, full, share, most
         self._strata: dict[str, str] = {}
-        self._fronts = {stratum: [START] for stratum in full}
+        self._fronts = {stratum: ParetoSet([START]) for stratum in full}
         self.reached: dict[str, int] = {}
         self.epochs = self.trials = 0
         self.curve: list[tuple[int, dict[str, float]]] = [(0, dict.fromkeys(full, 0.0))]
@@ -55,10 +55,10 @@ class Watch:
 
     def _take(self, stratum: str, metrics: Mapping[str, float]) -> None:
         point, front = gained(self._table, stratum, metrics), self._fronts[stratum]
-        if point is None or any(x >= point[0] and y >= point[1] for x, y in front):
+        if point is None or front.covers(point):
             return
-        front.append(point)
-        share = hypervolume(front, ORIGIN) / self._full[stratum]
+        front.add(point)
+        share = front.hypervolume(ORIGIN) / self._full[stratum]
         self.curve.append((self.epochs, {**self.curve[-1][1], stratum: share}))
         if share >= self._share:
             self.reached.setdefault(stratum, self.epochs)

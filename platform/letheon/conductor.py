@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from letheon.budget import Spent, reached
+from letheon.budget import Spent, reached, spent
 from letheon.counting import several
 from letheon.records import Journal, Row, stratum_of
 from letheon.schedulers import Decision, SweepScheduler
@@ -47,11 +47,10 @@ class Conductor:
         goals = goals_of(spec).before_audit
         self._space, self._searcher = Space(spec), searcher_of(spec)
         self._scheduler = SweepScheduler(spec.scheduler, goals)
-        gpus = spec.trial.workers * spec.trial.gpus
-        self.history = History(goals, self._baselines, gpus)
-        self._open: dict[str, Row] = {}
+        self._gpus = spec.trial.workers * spec.trial.gpus
+        self.history = History(goals, self._baselines)
+        self._sweep = self.history.sweep
         self._given: set[str] = set()
-        self._ends: dict[str, Row] = {}
         self.over: str | None = None
         """Why no further trial is started; None while there are some to come."""
         self._replay()
@@ -63,7 +62,7 @@ class Conductor:
 
         A row's `config` has the hyper-parameters that the trial has, its `origin` says who chose them.
         """
-        waiting = next((row for name, row in self._open.items() if name not in self._given), None)
+        waiting = next((trial.row for name, trial in self._sweep.open.items() if name not in self._given), None)
         row = waiting or self._propose()
         if row is not None:
             self._given.add(row["trial"])
@@ -76,7 +75,7 @@ class Conductor:
     @property
     def finished(self) -> bool:
         """Whether nothing is open and nothing is to come."""
-        return not self._open and self.ending is not None
+        return not self._sweep.open and self.ending is not None
 
     @property
     def ending(self) -> str | None:
@@ -85,7 +84,7 @@ class Conductor:
 
     def spent(self) -> Spent:
         """What the sweep has cost until now."""
-        return self.history.meter.spent(self._ledger.now())
+        return spent(self._sweep, self._gpus, self._ledger.now())
 
     def _ending(self) -> str | None:
         limit = reached(self.spec.budget, self.spent())
@@ -108,7 +107,7 @@ class Conductor:
             return None
         index, seed = len(self.history.trials), self.spec.seeds[self._seed]
         if self._seed:
-            brother = self._introduced[trial_name(index - 1)]
+            brother = self._sweep.trials[trial_name(index - 1)].row
             return self._introduce(index, {**brother["config"], "seed": seed}, brother["origin"])
         proposal = self._searcher.propose(self._number, self.history)
         if proposal is None:
@@ -131,11 +130,10 @@ class Conductor:
 
         A trial goes on only while the budget lasts: what is used up stops every trial at its next report.
         """
-        if trial in self._ends:
-            row = self._ends[trial]
-            return Decision("stop", epoch, f"the trial has ended already: {row['reason']}", outcome=row["outcome"])
-        stratum = self._introduced[trial]["stratum"]
-        decision = self._scheduler.decide(trial, stratum, epoch, metrics)
+        end = self._sweep.trials[trial].end
+        if end is not None:
+            return Decision("stop", epoch, f"the trial has ended already: {end['reason']}", outcome=end["outcome"])
+        decision = self._scheduler.decide(trial, self._sweep.trials[trial].stratum, epoch, metrics)
         if self._scheduler.decided(trial, epoch):
             return decision
         if decision.action == "continue" and (limit := self._limit(trial)) is not None:
@@ -147,23 +145,23 @@ class Conductor:
 
     def fail(self, trial: str, reason: str) -> None:
         """The trial's worker or its slot has failed it for good."""
-        if trial not in self._ends:
+        if not self.ended(trial):
             text = reason.strip()[:REASON_CHARACTERS] or "no reason given"
-            epoch = self._scheduler.last_epoch(trial)
-            self._write("end", trial=trial, outcome="failed", reason=text, epoch=epoch)
+            self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._sweep.trials[trial].last)
 
     def ended(self, trial: str) -> bool:
-        return trial in self._ends
+        return trial in self._sweep.trials and self._sweep.trials[trial].end is not None
 
     def describe(self) -> str:
         """A line for logs."""
         rule = self.spec.scheduler
-        return f"{rule.name}, rungs {rule.rungs}, {several(len(self._ends), 'trial')} ended"
+        return f"{rule.name}, rungs {rule.rungs}, {several(len(self._sweep.ended), 'trial')} ended"
 
     def _limit(self, trial: str) -> str | None:
         """The limit that this trial's report of now uses up, but for the number of trials: those may finish."""
         budget = self.spec.budget.model_copy(update={"trials": None})
-        return reached(budget, self.history.meter.spent(self._ledger.now(), reporting=trial)) if budget.limits else None
+        used = spent(self._sweep, self._gpus, self._ledger.now(), reporting=trial)
+        return reached(budget, used) if budget.limits else None
 
     def _end(self, trial: str, decision: Decision) -> None:
         outcome = decision.outcome or "pruned"
@@ -179,21 +177,15 @@ class Conductor:
     def _take(self, row: Row) -> None:
         self.history.take(row)
         self._scheduler.take(row)
-        if row["kind"] == "trial":
-            self._introduced[row["trial"]] = self._open[row["trial"]] = row
-        elif row["kind"] == "end":
-            self._open.pop(row["trial"], None)
-            self._ends[row["trial"]] = row
 
     def _replay(self) -> None:
-        self._introduced: dict[str, Row] = {}
         undecided: dict[str, Decision] = {}
         for row in list(self._ledger.rows):
             self._take(row)
             if row["kind"] == "report" and row["decision"]["action"] == "stop":
                 undecided[row["trial"]] = Decision.from_json(row["decision"])
         for trial, decision in undecided.items():  # the driver may have died between a last decision and its end row
-            if trial not in self._ends:
+            if not self.ended(trial):
                 self._end(trial, decision)
 
 

@@ -6,15 +6,13 @@ nothing. Takes no decision: the budget's meter does that.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from letheon.front import front_of
 from letheon.objectives import Goals
-from letheon.records import Row
-from letheon.records.state import begins
+from letheon.records import Row, SweepHistory, TrialHistory
 
 EARLY = ("pruned", "collapsed")  # outcomes that a scheduler decided: what they did not run was saved
 UNDONE = (*EARLY, "failed", "stopped")  # outcomes that count as waste where the trial gave no front point
@@ -97,10 +95,29 @@ def cost_of(
     `goals` decide what is on the front (and so was not wasted); `max_epochs` is the scheduler's, without it the longest
     trial's; `now` (unix seconds) adds the time since the last row: give it while a driver lives.
     """
-    fold = CostFold()
-    for row in rows:
-        fold.take(row)
-    return fold.cost(_on_front(rows, goals), max_epochs, now)
+    return cost_so_far(SweepHistory(rows), _on_front(rows, goals), max_epochs, now)
+
+
+def cost_so_far(
+    sweep: SweepHistory, useful: Collection[str], max_epochs: int | None = None, now: float | None = None
+) -> Cost:
+    """What `cost_of` says of the rows so far; `useful`: the trials that are on the front."""
+    longest = max_epochs or max((trial.epochs for trial in sweep.trials.values()), default=0)
+    strata: dict[str, Work] = {}
+    for name, trial in sweep.trials.items():
+        _add(strata.setdefault(trial.stratum, Work()), trial, name in useful, longest)
+    for work in strata.values():
+        work.seconds_saved = work.epochs_saved * work.busy / work.epochs if work.epochs else 0.0
+    waited = max(0.0, now - sweep.last) if now is not None and sweep.last is not None else 0.0
+    preparation, search = sweep.preparation, sweep.search
+    if sweep.phase == "preparing":
+        preparation += waited
+    elif sweep.phase == "running" and (sweep.open or not sweep.trials):
+        search += waited
+    held = sum(work.busy for work in strata.values()) + sum(sweep.waiting(now).values())
+    slots, gpus = int(sweep.info.get("slots", 0)), float(sweep.info.get("gpus_per_trial", 0.0))
+    idle = max(0.0, slots * search - held)
+    return Cost(dict(sorted(strata.items(), key=_fraction)), preparation, search, idle, slots, gpus)
 
 
 def _fraction(item: tuple[str, Work]) -> float:
@@ -112,7 +129,7 @@ def _on_front(rows: Sequence[Row], goals: Goals | None) -> set[str]:
     return {str(point["trial"]) for stratum in strata for point in stratum["points"]}
 
 
-def _add(work: Work, trial: _Trial, useful: bool, longest: int) -> None:
+def _add(work: Work, trial: TrialHistory, useful: bool, longest: int) -> None:
     work.train += trial.train
     work.evaluation += trial.evaluation
     work.startup += trial.startup
@@ -121,107 +138,3 @@ def _add(work: Work, trial: _Trial, useful: bool, longest: int) -> None:
         work.wasted += trial.train + trial.evaluation + trial.startup
     if trial.outcome in EARLY:
         work.epochs_saved += max(0, longest - trial.last)
-
-
-@dataclass
-class _Trial:
-    """`since`: when its present epoch began. `last`: the epoch it came to, `epochs`: how many it reported here."""
-
-    stratum: str
-    since: float
-    train: float = 0.0
-    evaluation: float = 0.0
-    startup: float = 0.0
-    epochs: int = 0
-    last: int = 0
-    outcome: str | None = None
-
-
-@dataclass
-class CostFold:
-    """Folds rows, in the journal's order, into seconds."""
-
-    trials: dict[str, _Trial] = field(default_factory=dict)
-    preparation: float = 0.0
-    search: float = 0.0
-    slots: int = 0
-    gpus: float = 0.0
-    _open: set[str] = field(default_factory=set)
-    _tail: float = 0.0  # no trial was open: part of the search only if another one comes
-    _phase: str = ""
-    _last: float | None = None
-
-    def take(self, row: Row) -> None:
-        kind, time = row["kind"], float(row["time"])
-        resumed = kind == "sweep" and begins(self._phase, row["state"])
-        if self._last is not None and not resumed:
-            self._pass(max(0.0, time - self._last))
-        self._last = time
-        if kind == "sweep":
-            self._enter(row, time, resumed)
-        elif kind == "trial":
-            self.trials[row["trial"]] = _Trial(str(row["stratum"]), time)
-            self._open.add(row["trial"])
-            self.search, self._tail = self.search + self._tail, 0.0
-        elif kind == "report" and row["trial"] in self.trials:
-            self._report(self.trials[row["trial"]], row, time)
-        elif kind == "end" and row["trial"] in self.trials:
-            self.trials[row["trial"]].outcome = str(row["outcome"])
-            self._open.discard(row["trial"])
-
-    def cost(self, useful: Collection[str], max_epochs: int | None = None, now: float | None = None) -> Cost:
-        """What `cost_of` says of the rows so far; `useful`: the trials that are on the front."""
-        longest = max_epochs or max((trial.epochs for trial in self.trials.values()), default=0)
-        strata: dict[str, Work] = {}
-        for name, trial in self.trials.items():
-            _add(strata.setdefault(trial.stratum, Work()), trial, name in useful, longest)
-        for work in strata.values():
-            work.seconds_saved = work.epochs_saved * work.busy / work.epochs if work.epochs else 0.0
-        waited = max(0.0, now - self._last) if now is not None and self._last is not None else 0.0
-        preparation, search = self.preparation, self.search
-        if self._phase == "preparing":
-            preparation += waited
-        elif self._phase == "running" and (self._open or not self.trials):
-            search += waited
-        held = sum(work.busy for work in strata.values()) + sum(self.since(now).values())
-        idle = max(0.0, self.slots * search - held)
-        return Cost(dict(sorted(strata.items(), key=_fraction)), preparation, search, idle, self.slots, self.gpus)
-
-    def since(self, now: float | None) -> dict[str, float]:
-        """Of each running trial, the seconds for which it has held its slot since its last report; none without now."""
-        return {} if now is None else {name: max(0.0, now - self.trials[name].since) for name in sorted(self._open)}
-
-    def _pass(self, seconds: float) -> None:
-        if self._phase == "preparing":
-            self.preparation += seconds
-        elif self._phase == "running" and self.trials and not self._open:
-            self._tail += seconds
-        elif self._phase == "running":
-            self.search += seconds
-
-    def _enter(self, row: Row, time: float, resumed: bool) -> None:
-        info = row.get("info") or {}
-        self.slots = int(info.get("slots", self.slots))
-        self.gpus = float(info.get("gpus_per_trial", self.gpus))
-        self._phase = str(row["state"])
-        if resumed or self._phase == "running":  # whoever was running begins its epoch anew
-            for trial in self.trials.values():
-                trial.since = time if trial.outcome is None else trial.since
-
-    @staticmethod
-    def _report(trial: _Trial, row: Row, time: float) -> None:
-        held = max(0.0, time - trial.since)
-        train = min(held, _seconds(row, "train_seconds"))
-        evaluation = min(held - train, _seconds(row, "eval_seconds"))
-        trial.train += train
-        trial.evaluation += evaluation
-        trial.startup += held - train - evaluation
-        trial.since = time
-        trial.epochs += 1
-        trial.last = max(trial.last, int(row["epoch"]))
-
-
-def _seconds(row: Row, name: str) -> float:
-    value = row["metrics"].get(name)
-    known = isinstance(value, int | float) and math.isfinite(value)
-    return max(0.0, float(value)) if known else 0.0

@@ -10,35 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from letheon.objectives import UTILITY_FLOOR, Axis, Goals
-from letheon.pareto import hypervolume, knee, non_dominated
+from letheon.objectives import Axis, Goals
+from letheon.pareto import ParetoSet, Point, knee
 from letheon.paths import model_folder
 from letheon.records.journal import Row, jsonable
 from trainables.evaluation.catalog import number
 from trainables.evaluation.verdict import verdict
-
-__all__ = [
-    "UTILITY_FLOOR",
-    "box_of",
-    "checkpoint_of",
-    "front_of",
-    "front_rows",
-    "goals_shown",
-    "hypervolume",
-    "knee",
-    "knee_of",
-    "nearest_rows",
-    "non_dominated",
-    "order_of",
-    "point_of",
-    "reports_by_stratum",
-    "share_of_box",
-    "target_of",
-    "verdict_of",
-    "with_audits",
-]
 
 NEAREST = 3  # least-violating points that an empty front lists
 
@@ -107,27 +84,22 @@ def _candidates(reports: Sequence[Row], goals: Goals, members: Sequence[Row]) ->
     return front_rows(reports, search, start_of(search.x, members))
 
 
-def _measured(reports: Sequence[Row], goals: Goals) -> list[Row]:
-    return sorted((row for row in reports if np.isfinite(goals.heights(row["metrics"])).all()), key=order_of)
-
-
 def front_rows(reports: Sequence[Row], goals: Goals, start: float = -math.inf) -> list[Row]:
     """The front of one stratum's reports, falling in the second objective. All of them are candidates.
 
     `start`: the target model's height in the first objective (`start_of`); what is no better did not forget.
     """
-    feasible = [row for row in _measured(reports, goals) if goals.violation(row["metrics"]) == 0]
+    feasible = sorted((row for row in reports if goals.feasible(row["metrics"])), key=order_of)
     feasible = [row for row in feasible if goals.x.height(row["metrics"]) > start]
     # the earliest of equal ones stays
-    unique = list({goals.heights(row["metrics"]): row for row in reversed(feasible)}.values())
-    mask = non_dominated([goals.heights(row["metrics"]) for row in unique])
-    front = [row for row, kept in zip(unique, mask, strict=True) if kept]
-    return sorted(front, key=lambda row: -goals.y.height(row["metrics"]))
+    unique = {goals.heights(row["metrics"]): row for row in reversed(feasible)}
+    return [unique[heights] for heights in ParetoSet(unique)]
 
 
 def nearest_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
     """Those of one stratum's reports that come nearest to being feasible, the nearest first."""
-    return sorted(_measured(reports, goals), key=lambda row: _far(row, goals))[:NEAREST]
+    measured = (row for row in reports if all(map(math.isfinite, goals.heights(row["metrics"]))))
+    return sorted(measured, key=lambda row: (*_far(row, goals), *order_of(row)))[:NEAREST]
 
 
 def share_of_box(stratum: Mapping[str, Any]) -> float | None:
@@ -153,7 +125,7 @@ def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, go
     result = {
         "points": points,
         "knee": None if best is None else points[best],
-        "hypervolume": hypervolume(heights, reference) if front else 0.0,
+        "hypervolume": ParetoSet(heights).hypervolume(reference) if front else 0.0,
         "reference": [axis.sign * height for axis, height in zip(goals.axes, reference, strict=True)],
         "ideal": [axis.sign * height for axis, height in zip(goals.axes, ideal, strict=True)],
         "utility_floor": goals.floor * target,
@@ -165,8 +137,8 @@ def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, go
 
 def knee_of(
     points: Sequence[Mapping[str, Any]],
-    heights: Sequence[tuple[float, float]],
-    box: Sequence[tuple[float, float]],
+    heights: Sequence[Point],
+    box: Sequence[Point],
 ) -> int | None:
     """The best compromise among the points that have forgotten; where none has, among all. `box`: its two corners."""
     among = [i for i, point in enumerate(points) if verdict_of(point) == "forgotten"] or list(range(len(points)))
@@ -179,9 +151,7 @@ def verdict_of(point: Mapping[str, Any]) -> str:
     return str((point.get("verdict") or {}).get("name", "cannot say"))
 
 
-def box_of(
-    goals: Goals, reports: Sequence[Row], trials: Sequence[Row]
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def box_of(goals: Goals, reports: Sequence[Row], trials: Sequence[Row]) -> tuple[Point, Point]:
     """Heights of the worst and of the best corner: from the untouched target model, or a share of its utility, on."""
 
     def ends(axis: Axis) -> tuple[float, float]:

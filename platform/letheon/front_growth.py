@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from letheon.budget import Meter
 from letheon.front import box_of
 from letheon.objectives import Goals
-from letheon.pareto import hypervolume
-from letheon.records import Row
-
-Corner = tuple[float, float]
+from letheon.pareto import ParetoSet, Point
+from letheon.records import Row, SweepHistory
 
 
 @dataclass(frozen=True)
@@ -33,42 +29,35 @@ class Growth:
     """A fold over rows in the journal's order. `goals`: what the search itself can see (`Goals.before_audit`)."""
 
     def __init__(self, goals: Goals) -> None:
-        self.goals, self.meter = goals, Meter()
-        self._trials: dict[str, Row] = {}
-        self._fronts: dict[str, list[Corner]] = {}
-        self._boxes: dict[str, tuple[Corner, Corner]] = {}
+        self.goals, self.sweep = goals, SweepHistory()
+        self._fronts: dict[str, ParetoSet] = {}
+        self._boxes: dict[str, tuple[Point, Point]] = {}
 
     def take(self, row: Row) -> Step | None:
         """What the row did to its stratum's front; None if that is as it was."""
-        self.meter.take(row)
-        if row["kind"] == "trial":
-            self._trials[str(row["trial"])] = row
-        elif row["kind"] == "report" and row["epoch"] >= 1 and str(row["trial"]) in self._trials:
-            return self._add(row, str(self._trials[str(row["trial"])]["stratum"]))
+        self.sweep.take(row)
+        if row["kind"] == "report" and row["epoch"] >= 1 and row["trial"] in self.sweep.trials:
+            return self._add(row, self.sweep.trials[row["trial"]].stratum)
         return None
 
     def last(self, stratum: str) -> Step:
         """The stratum as it is, at what is spent by now."""
-        front = self._fronts.get(stratum, [])
+        front = self._fronts.get(stratum, ParetoSet())
         share = _share(front, self._boxes[stratum]) if front else 0.0
-        return Step(stratum, self.meter.epochs, self.meter.slot_seconds, share, len(front))
+        return Step(stratum, self.sweep.epochs, self.sweep.slot_seconds, share, len(front))
 
     def _add(self, row: Row, stratum: str) -> Step | None:
-        heights = self.goals.heights(row["metrics"])
-        if not all(map(math.isfinite, heights)) or self.goals.violation(row["metrics"]) > 0:
-            return None
-        front = self._fronts.setdefault(stratum, [])
-        if any(x >= heights[0] and y >= heights[1] for x, y in front):
+        heights, front = self.goals.heights(row["metrics"]), self._fronts.setdefault(stratum, ParetoSet())
+        if not self.goals.feasible(row["metrics"]) or front.covers(heights):
             return None
         if stratum not in self._boxes:
-            members = [trial for trial in self._trials.values() if trial["stratum"] == stratum]
+            members = [trial.row for trial in self.sweep.trials.values() if trial.stratum == stratum]
             self._boxes[stratum] = box_of(self.goals, [row], members)
-        front[:] = [(x, y) for x, y in front if not (heights[0] >= x and heights[1] >= y)]
-        front.append(heights)
+        front.add(heights)
         return self.last(stratum)
 
 
-def _share(front: list[Corner], box: tuple[Corner, Corner]) -> float:
+def _share(front: ParetoSet, box: tuple[Point, Point]) -> float:
     (left, bottom), (right, top) = box
     area = (right - left) * (top - bottom)
-    return float(hypervolume(front, (left, bottom))) / area if area > 0 else 0.0
+    return front.hypervolume((left, bottom)) / area if area > 0 else 0.0

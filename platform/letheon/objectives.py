@@ -189,6 +189,10 @@ class Goals:
         """How far the utility floor and all limits are missed, together; 0.0 for a feasible checkpoint."""
         return max(self.floor - self.ratio(metrics), 0.0) + sum(one.violation(metrics) for one in self.all_limits)
 
+    def feasible(self, metrics: Metrics) -> bool:
+        """Whether a checkpoint may be on a front: both objectives are finite, the floor and all limits are kept."""
+        return all(map(math.isfinite, self.heights(metrics))) and self.violation(metrics) == 0
+
     @property
     def all_limits(self) -> tuple[Limit, ...]:
         return (*self.limits, *self.honest)

@@ -1,45 +1,82 @@
-"""Geometry of Pareto fronts: pure functions on arrays of shape (n, 2), both columns maximised. Knows no metrics."""
+"""Pareto sets in two objectives, both maximised: what they keep, what they dominate, their knee. Knows no metrics."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-Points = npt.NDArray[np.float64]
+Point = tuple[float, float]
+
+
+class ParetoSet:
+    """The points added so far that no other dominates, each once. One point more costs a search by halving.
+
+    In a plane such a set is a staircase: by rising x, which is how it is iterated, its y falls. What a new point
+    dominates is therefore one contiguous piece.
+    """
+
+    def __init__(self, points: Iterable[Point] = ()) -> None:
+        self._stairs: list[Point] = []
+        for point in points:
+            self.add(point)
+
+    def __len__(self) -> int:
+        return len(self._stairs)
+
+    def __iter__(self) -> Iterator[Point]:
+        return iter(self._stairs)
+
+    def covers(self, point: Point) -> bool:
+        """Whether a member is at least as good in both objectives."""
+        return self._highest_from(point[0])[1] >= point[1]
+
+    def dominates(self, point: Point) -> bool:
+        """Whether a member is at least as good in both objectives and better in one."""
+        return self.covers(point) and self._highest_from(point[0]) != point
+
+    def add(self, point: Point) -> list[Point]:
+        """The members that the point replaces. One that is covered, or has NaN or an infinity, changes nothing."""
+        x, y = point
+        if not (math.isfinite(x) and math.isfinite(y)) or self.covers(point):
+            return []
+        end = bisect_left(self._stairs, (x, math.inf))  # those with at most its x
+        start = bisect_left(self._stairs, -y, 0, end, key=lambda other: -other[1])  # of them, those with at most its y
+        replaced, self._stairs[start:end] = self._stairs[start:end], [point]
+        return replaced
+
+    def hypervolume(self, reference: Point) -> float:
+        """The exact area that the members dominate above `reference`; 0.0 for no member above it."""
+        array = np.array(self._stairs[::-1]).reshape(-1, 2)  # first column falling, hence second rising
+        array = array[(array > np.asarray(reference)).all(axis=1)]
+        steps = np.diff(array[:, 1], prepend=reference[1])
+        return float(((array[:, 0] - reference[0]) * steps).sum())
+
+    def _highest_from(self, x: float) -> Point:
+        """The member with the highest y among those with at least this x."""
+        place = bisect_left(self._stairs, (x, -math.inf))
+        return self._stairs[place] if place < len(self._stairs) else (math.inf, -math.inf)
 
 
 def non_dominated(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """(n,) True where no other point is at least as good in both columns and better in one.
+    """(n,) True where no other of the (n, 2) points is at least as good in both columns and better in one.
 
     Equal points are all on the front or all off it. A point with NaN or an infinity is never on it.
     """
-    array = _points(points)
-    mask = np.zeros(len(array), dtype=np.bool_)
-    finite = np.flatnonzero(np.isfinite(array).all(axis=1))
-    order = finite[np.lexsort((-array[finite, 1], -array[finite, 0]))]  # best first column first, ties by the second
-    best, holder = -math.inf, -math.inf  # the highest second column so far, and the first column it came with
-    for i in order:
-        x, y = array[i]
-        if y > best:
-            best, holder = y, x
-        mask[i] = y == best and x == holder
-    return mask
+    pairs = _pairs(points)
+    front = set(ParetoSet(pairs))
+    return np.array([point in front for point in pairs], dtype=np.bool_)
 
 
-def hypervolume(points: npt.ArrayLike, reference: tuple[float, float]) -> float:
-    """The exact area that the points dominate above `reference`; 0.0 for no point above it."""
-    array = _points(points)
-    array = array[non_dominated(array) & (array > np.asarray(reference)).all(axis=1)]
-    array = np.unique(array, axis=0)[::-1]  # first column falling, hence second rising
-    steps = np.diff(array[:, 1], prepend=reference[1])
-    return float(((array[:, 0] - reference[0]) * steps).sum())
+def hypervolume(points: npt.ArrayLike, reference: Point) -> float:
+    """The exact area that the (n, 2) points dominate above `reference`; 0.0 for no point above it."""
+    return ParetoSet(_pairs(points)).hypervolume(reference)
 
 
-def knee(
-    points: npt.ArrayLike, reference: tuple[float, float] | None = None, ideal: tuple[float, float] | None = None
-) -> int | None:
+def knee(points: npt.ArrayLike, reference: Point | None = None, ideal: Point | None = None) -> int | None:
     """Index of the best compromise: the front point farthest above the diagonal of the box from `reference` to `ideal`.
 
     Both columns are scaled to the box, so units do not matter. A fixed box, not the front's own range: else one more
@@ -48,7 +85,7 @@ def knee(
     area above the box's low corner wins, then the higher second column, then the first given. None without a finite
     point.
     """
-    array = _points(points)
+    array = np.array(_pairs(points))
     front = np.flatnonzero(non_dominated(array))
     if not len(front):
         return None
@@ -61,10 +98,8 @@ def knee(
     return int(front[order[0]])
 
 
-def _points(points: npt.ArrayLike) -> Points:
+def _pairs(points: npt.ArrayLike) -> list[Point]:
     array = np.asarray(points, dtype=np.float64)
-    if array.size == 0:
-        return array.reshape(0, 2)
-    if array.ndim != 2 or array.shape[1] != 2:  # noqa: PLR2004 (two objectives)
-        raise ValueError(f"points of shape {array.shape}: must be (n, 2), one row a point")
-    return array
+    if array.size and (array.ndim != 2 or array.shape[1] != 2):  # noqa: PLR2004 (two objectives)
+        raise ValueError(f"points of shape {array.shape}: must be (n, 2), one row per point")
+    return [(x, y) for x, y in array.reshape(-1, 2).tolist()]

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from letheon.budget import HOUR, Meter
-from letheon.records import Journal, JournalError, Row
+from letheon.budget import HOUR
+from letheon.records import Journal, JournalError, Row, SweepHistory
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,8 @@ def _measured(root: Path, target: str) -> tuple[str | None, float | None]:
             rows = Journal.read(file)
         except (JournalError, OSError):
             continue
-        if target in _targets(rows):
-            meter = Meter()
-            for row in rows:
-                meter.take(row)
-            if (cost := meter.seconds_per_epoch()) is not None:
-                return file.parent.name, cost
+        if target in _targets(rows) and (cost := SweepHistory(rows).seconds_per_epoch()) is not None:
+            return file.parent.name, cost
     return None, None
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from letheon.budget import BudgetSpec, Meter, Spent, reached
+from letheon.budget import BudgetSpec, Spent, reached, spent
+from letheon.records import SweepHistory
 
 
 def trial(name: str, time: float, stratum: str = "0.1") -> dict[str, Any]:
@@ -15,22 +16,19 @@ def trial(name: str, time: float, stratum: str = "0.1") -> dict[str, Any]:
 
 
 def report(name: str, epoch: int, time: float) -> dict[str, Any]:
-    return {"kind": "report", "time": time, "trial": name, "epoch": epoch}
+    return {"kind": "report", "time": time, "trial": name, "epoch": epoch, "metrics": {}}
 
 
 def end(name: str, time: float) -> dict[str, Any]:
-    return {"kind": "end", "time": time, "trial": name}
+    return {"kind": "end", "time": time, "trial": name, "outcome": "completed"}
 
 
-def sweep(state: str, time: float) -> dict[str, Any]:
+def sweep_row(state: str, time: float) -> dict[str, Any]:
     return {"kind": "sweep", "time": time, "state": state}
 
 
-def metered(*rows: dict[str, Any], gpus: float = 0.0) -> Meter:
-    meter = Meter(gpus)
-    for row in rows:
-        meter.take(row)
-    return meter
+def history(*rows: dict[str, Any]) -> SweepHistory:
+    return SweepHistory(rows)
 
 
 def test_nothing_is_reached_while_something_is_left() -> None:
@@ -56,49 +54,48 @@ def test_a_budget_of_nothing_is_refused(name: str, value: int) -> None:
 
 def test_trials_epochs_and_hours_are_counted() -> None:
     rows = [trial("a", 0), trial("b", 600, "0.2"), report("a", 1, 1800), report("b", 1, 2400), report("a", 2, 3600)]
-    meter = metered(*rows, end("a", 3600), gpus=2)
-    assert meter.spent() == Spent(trials=2, epochs=3, gpu_hours=3.0, wall_hours=1.0, slot_hours=1.5)
-    assert meter.seconds_per_epoch("0.1") == 1800
-    assert meter.seconds_per_epoch("0.2") == 1800
-    assert meter.seconds_per_epoch("0.3") is None
+    sweep = history(*rows, end("a", 3600))
+    assert spent(sweep, gpus=2) == Spent(trials=2, epochs=3, gpu_hours=3.0, wall_hours=1.0, slot_hours=1.5)
+    assert sweep.seconds_per_epoch("0.1") == 1800
+    assert sweep.seconds_per_epoch("0.2") == 1800
+    assert sweep.seconds_per_epoch("0.3") is None
 
 
 def test_the_time_since_the_last_row_counts_while_the_sweep_runs() -> None:
-    meter = metered(trial("a", 0), report("a", 1, 1800))
-    assert meter.spent().wall_hours == 0.5
-    assert meter.spent(now=3600).wall_hours == 1.0
-    assert meter.spent(now=0).wall_hours == 0.5
+    sweep = history(trial("a", 0), report("a", 1, 1800))
+    assert spent(sweep).wall_hours == 0.5
+    assert spent(sweep, now=3600).wall_hours == 1.0
+    assert spent(sweep, now=0).wall_hours == 0.5
 
 
 def test_a_report_of_now_counts_before_it_is_a_row() -> None:
-    rows = [trial("a", 0), trial("b", 0), report("a", 1, 1800)]
-    meter = metered(*rows, gpus=4)
-    before = meter.spent(now=3600, reporting="a")
-    meter.take(report("a", 2, 3600))
-    assert before == meter.spent(now=3600)
+    sweep = history(trial("a", 0), trial("b", 0), report("a", 1, 1800))
+    before = spent(sweep, gpus=4, now=3600, reporting="a")
+    sweep.take(report("a", 2, 3600))
+    assert before == spent(sweep, gpus=4, now=3600)
     assert (before.epochs, before.slot_hours, before.gpu_hours) == (2, 1.0, 4.0)
 
 
 def test_hours_without_a_driver_cost_nothing() -> None:
-    meter = metered(
-        sweep("preparing", 0),
-        sweep("running", 600),
+    sweep = history(
+        sweep_row("preparing", 0),
+        sweep_row("running", 600),
         trial("a", 600),
         report("a", 1, 1200),
-        sweep("preparing", 90_000),  # a new driver
-        sweep("running", 90_600),
+        sweep_row("preparing", 90_000),  # a new driver
+        sweep_row("running", 90_600),
         report("a", 2, 91_200),
     )
-    assert meter.wall_seconds == 1200 + 1200
-    assert meter.slot_seconds == 600 + 1200
+    assert sweep.seconds == 1200 + 1200
+    assert sweep.slot_seconds == 600 + 1200
 
 
 def test_clocks_that_go_back_add_nothing() -> None:
-    meter = metered(trial("a", 1000), report("a", 1, 400), report("a", 2, 700))
-    assert (meter.slot_seconds, meter.wall_seconds, meter.epochs) == (300, 300, 2)
-    assert meter.spent(now=0).wall_hours == pytest.approx(300 / 3600)
+    sweep = history(trial("a", 1000), report("a", 1, 400), report("a", 2, 700))
+    assert (sweep.slot_seconds, sweep.seconds, sweep.epochs) == (300, 300, 2)
+    assert spent(sweep, now=0).wall_hours == pytest.approx(300 / 3600)
 
 
 def test_without_gpus_there_are_slot_hours_alone() -> None:
-    spent = metered(trial("a", 0), report("a", 1, 3600)).spent()
-    assert (spent.gpu_hours, spent.slot_hours) == (0.0, 1.0)
+    found = spent(history(trial("a", 0), report("a", 1, 3600)))
+    assert (found.gpu_hours, found.slot_hours) == (0.0, 1.0)

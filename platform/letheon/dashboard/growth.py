@@ -22,7 +22,7 @@ def growth(rows: Sequence[Row], goals: Goals) -> dict[str, list[list[float]]]:
         step = fold.take(row)
         if step is not None:
             steps[step.stratum].append(_shown(step))
-    return {key: [*found, _shown(fold.last(key))] if fold.meter.epochs else [] for key, found in steps.items()}
+    return {key: [*found, _shown(fold.last(key))] if fold.sweep.epochs else [] for key, found in steps.items()}
 
 
 def _shown(step: Step) -> list[float]:

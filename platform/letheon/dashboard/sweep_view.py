@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from letheon.answer import answers
-from letheon.budget import Meter
+from letheon.budget import spent
 from letheon.cost import cost_of
 from letheon.dashboard.growth import growth
 from letheon.dashboard.record import Record
@@ -18,7 +18,7 @@ from letheon.method_capacity import UTILITY_KEPT, reaches
 from letheon.method_capacity import to_json as capacity_json
 from letheon.numbers import compact
 from letheon.objectives import Goals
-from letheon.records import Row, jsonable
+from letheon.records import Row, SweepHistory, jsonable
 from letheon.report.marks import marks_of
 from letheon.report.view import Plane, Spot, retain_spot
 from letheon.seeds import front_with_means
@@ -136,12 +136,9 @@ def _budget(record: Record) -> list[dict[str, Any]]:
     """Each limit that the sweep has, and how much of it is used."""
     if record.spec is None:
         return []
-    meter = Meter(record.spec.trial.workers * record.spec.trial.gpus)
-    for row in record.rows:
-        meter.take(row)
-    spent = meter.spent(record.now)
+    used = spent(SweepHistory(record.rows), record.spec.trial.workers * record.spec.trial.gpus, record.now)
     return [
-        {"name": name, "limit": limit, "used": compact(float(getattr(spent, name)))}
+        {"name": name, "limit": limit, "used": compact(float(getattr(used, name)))}
         for name, limit in record.spec.budget.limits.items()
     ]
 

@@ -6,14 +6,13 @@ travel as a few hundred kilobytes. Numbers have five significant digits; what is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from letheon.best import Best
 from letheon.front import start_of, with_audits
 from letheon.numbers import compact
-from letheon.objectives import Goals, Metrics
+from letheon.objectives import Goals
 from letheon.records import Row
 from letheon.schedulers.fronts import Fronts
 from trainables.evaluation.verdict import verdict
@@ -92,7 +91,7 @@ def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
         for row in rows
         if row["kind"] == "report"
         and row["trial"] in strata
-        and _feasible(row["metrics"], goals)
+        and goals.feasible(row["metrics"])
         and goals.x.height(row["metrics"]) > starts[strata[row["trial"]]]
     ]
     fronts = {stratum: Fronts() for stratum in strata.values()}
@@ -103,10 +102,6 @@ def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
         found = fronts[strata[trial]].front_of(heights)
         ranks[trial] = min(found, ranks.get(trial, found))
     return ranks
-
-
-def _feasible(metrics: Metrics, goals: Goals) -> bool:
-    return all(map(math.isfinite, goals.heights(metrics))) and goals.violation(metrics) == 0
 
 
 def _begun(row: Row) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The fronts of a sweep, row by row. Keeps the rows that can matter to `front_of` and forgets all others."""
+"""The fronts of a sweep, row by row: of the reports it keeps those that can matter to `front_of`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from letheon.front import front_of, front_rows, nearest_rows
 from letheon.objectives import Goals
-from letheon.records import Row
+from letheon.pareto import ParetoSet
+from letheon.records import Row, SweepHistory
 from trainables.evaluation.catalog import number
 
 
@@ -19,20 +20,20 @@ class FrontFold:
         self._goals = goals or Goals()
         axes = (*self._goals.axes, *self._goals.before_audit.axes)
         self._targets = {"model_utility", *(axis.metric for axis in axes)}
-        self._trials: dict[str, Row] = {}
+        self.sweep = SweepHistory()
         self._strata: dict[str, _Stratum] = {}
         self._audits: list[Row] = []
         self._made: dict[str, Any] | None = None
 
     def take(self, row: Row) -> None:
         """One more row, in the journal's order."""
+        self.sweep.take(row)
         kind, changed = row["kind"], False
         if kind == "trial":
-            self._trials[row["trial"]] = row
-            stratum = self._strata.setdefault(row["stratum"], _Stratum(self._goals.before_audit, self._targets))
-            changed = stratum.introduce(row)
-        elif kind == "report" and row["epoch"] >= 1 and row["trial"] in self._trials:
-            changed = self._strata[self._trials[row["trial"]]["stratum"]].report(row)
+            self._strata.setdefault(row["stratum"], _Stratum(self._goals.before_audit, self._targets))
+            changed = True
+        elif kind == "report" and row["epoch"] >= 1 and row["trial"] in self.sweep.trials:
+            changed = self._strata[self.sweep.trials[row["trial"]].stratum].report(row)
         elif kind == "audit":
             self._audits.append(row)
             changed = True
@@ -53,11 +54,9 @@ class FrontFold:
 
     def _essential(self) -> Iterator[Row]:
         """The witnesses come first: of a target's value the first that is known counts."""
+        yield from (trial.row for trial in self.sweep.trials.values())
         for stratum in self._strata.values():
-            reports = stratum.reports()
-            yield from {id(row): row for row in stratum.witnesses_of_trials.values()}.values()
-            yield from {row["trial"]: self._trials[row["trial"]] for row in reports}.values()
-            yield from reports
+            yield from stratum.reports()
         yield from self._audits
 
 
@@ -66,18 +65,10 @@ class _Stratum:
 
     def __init__(self, goals: Goals, targets: set[str]) -> None:
         self._goals, self._targets = goals, targets
-        self.witnesses_of_trials: dict[str, Row] = {}
         self._witnesses: dict[str, Row] = {}
         self._front: list[Row] = []
-        self._heights: list[tuple[float, float]] = []
+        self._heights = ParetoSet()
         self._nearest: list[Row] = []
-
-    def introduce(self, row: Row) -> bool:
-        """Whether the trial tells anything new."""
-        told = {name for name in self._targets if _finite((row.get("baseline") or {}).get(name))}
-        fresh = ({""} | told) - set(self.witnesses_of_trials)
-        self.witnesses_of_trials.update(dict.fromkeys(fresh, row))
-        return bool(fresh)
 
     def report(self, row: Row) -> bool:
         """Whether the report changes anything."""
@@ -89,23 +80,13 @@ class _Stratum:
         # A front of points that turn out to be no better than the target model is empty: then the nearest are shown.
         self._nearest = nearest_rows([*self._nearest, row], self._goals)
         changed = bool(fresh) or any(one is row for one in self._nearest)
-        if self._front and not self._may_join(metrics):
+        # Most reports end here, cheaply. Of equal ones the front has the first in `order_of`.
+        if not self._goals.feasible(metrics) or self._heights.dominates(self._goals.heights(metrics)):
             return changed
         self._front = front_rows([*self._front, row], self._goals)
-        self._heights = [self._goals.heights(one["metrics"]) for one in self._front]
+        self._heights = ParetoSet(self._goals.heights(one["metrics"]) for one in self._front)
         return changed or any(one is row for one in self._front)
-
-    def _may_join(self, metrics: Mapping[str, Any]) -> bool:
-        """Whether nothing on the front is better: most reports end here, cheaply. Of equal ones the first counts."""
-        x, y = heights = self._goals.heights(metrics)
-        if not (math.isfinite(x) and math.isfinite(y)) or self._goals.violation(metrics) > 0:
-            return False
-        return not any(one[0] >= x and one[1] >= y and one != heights for one in self._heights)
 
     def reports(self) -> list[Row]:
         rows = (*self._witnesses.values(), *self._front, *self._nearest)
         return list({id(row): row for row in rows}.values())
-
-
-def _finite(value: object) -> bool:
-    return value is not None and math.isfinite(float(value))  # type: ignore[arg-type]

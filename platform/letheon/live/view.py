@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from letheon.budget import Meter
-from letheon.cost import Cost, CostFold
+from letheon.budget import spent
+from letheon.cost import Cost, cost_so_far
 from letheon.front import share_of_box
 from letheon.live.front_fold import FrontFold
 from letheon.live.time_left import Running, TimeLeft, Work, time_left, unknown
 from letheon.objectives import Goals
-from letheon.records import Row, SweepFold, SweepState, jsonable
+from letheon.records import Row, SweepState, jsonable
 from letheon.records.state import ACTIVE
 
 ENDED_LAST = 12
@@ -109,39 +109,32 @@ class LiveFold:
     """Everything that a view needs, row by row."""
 
     def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self._state, self._fronts, self._cost = SweepFold(), FrontFold(asked.goals), CostFold()
-        self._meter = Meter(asked.gpus_per_trial)
-        self._ended: list[str] = []
+        self._asked, self._fronts = asked, FrontFold(asked.goals)
+        self._sweep = self._fronts.sweep
 
     def take(self, row: Row) -> None:
         """One more row, in the journal's order."""
-        self._state.take(row)
         self._fronts.take(row)
-        self._cost.take(row)
-        self._meter.take(row)
-        if row["kind"] == "end":
-            self._ended.append(row["trial"])
 
     def state(self, sweep: str = "", now: float | None = None) -> SweepState:
-        """As `SweepFold` has it."""
-        return self._state.state(sweep, now)
+        """As `SweepHistory` has it."""
+        return self._sweep.state(sweep, now)
 
     def view(self, state: SweepState, now: float | None = None) -> LiveView:
         """All of it; `state` may know more than the journal does. `now` (unix seconds): while a driver lives."""
-        cost = self._cost.cost(self._fronts.on_front, self._asked.max_epochs, now)
-        spent = self._meter.spent(now)
-        budget = tuple((name, limit, float(getattr(spent, name))) for name, limit in self._asked.budget.items())
+        cost = cost_so_far(self._sweep, self._fronts.on_front, self._asked.max_epochs, now)
+        used = spent(self._sweep, self._asked.gpus_per_trial, now)
+        budget = tuple((name, limit, float(getattr(used, name))) for name, limit in self._asked.budget.items())
         return LiveView(
             state=state,
             asked=self._asked,
             strata=self._strata(state, cost),
             cost=cost,
-            left=self._left(state, budget, now),
-            epochs=spent.epochs,
+            left=self._left(state, cost.slots, budget, now),
+            epochs=used.epochs,
             budget=budget,
-            since=self._cost.since(now),
-            ended_last=tuple(self._ended[-ENDED_LAST:]),
+            since=self._sweep.waiting(now),
+            ended_last=tuple(self._sweep.ended[-ENDED_LAST:]),
         )
 
     def _strata(self, state: SweepState, cost: Cost) -> dict[str, StratumView]:
@@ -160,7 +153,9 @@ class LiveFold:
             )
         return made
 
-    def _left(self, state: SweepState, budget: tuple[tuple[str, float, float], ...], now: float | None) -> TimeLeft:
+    def _left(
+        self, state: SweepState, slots: int, budget: tuple[tuple[str, float, float], ...], now: float | None
+    ) -> TimeLeft:
         if state.state not in ACTIVE:
             return unknown(f"the sweep is {state.state}")
         if state.state == "preparing":
@@ -169,17 +164,17 @@ class LiveFold:
         to_start = self._to_start(state)
         if state.trials and not live and to_start is not None and not any(to_start.values()):
             return unknown("the search is over; what follows it is not estimated")
-        since = self._cost.since(now)
+        since = self._sweep.waiting(now)
         longest = max((trial.epoch for trial in state.trials), default=1)
         strata = {trial.stratum for trial in state.trials}
-        known = {key: self._meter.seconds_per_epoch(key) for key in strata}
+        known = {key: self._sweep.seconds_per_epoch(key) for key in strata}
         work = Work(
-            slots=self._cost.slots,
+            slots=slots,
             max_epochs=self._asked.max_epochs or max(longest, 1),
             running=[Running(trial.stratum, trial.epoch, since.get(trial.trial, 0.0)) for trial in live],
             ended=[trial.epoch for trial in state.trials if trial.outcome is not None],
             to_start=to_start,
-            seconds_per_epoch=self._meter.seconds_per_epoch(),
+            seconds_per_epoch=self._sweep.seconds_per_epoch(),
             by_stratum={key: seconds for key, seconds in known.items() if seconds is not None},
             left={name: limit - used for name, limit, used in budget},
             gpus_per_trial=self._asked.gpus_per_trial,

@@ -14,7 +14,8 @@ from letheon.records.journal import (
     trial_row,
 )
 from letheon.records.lock import LockHeld, Owner, SweepLock, owner
-from letheon.records.state import SweepFold, SweepState, TrialState, seen_from_outside, status_of, summary
+from letheon.records.state import SweepState, TrialState, seen_from_outside
+from letheon.records.sweep_history import SweepHistory, TrialHistory, status_of, summary
 
 __all__ = [
     "Folded",
@@ -24,10 +25,11 @@ __all__ = [
     "LockHeld",
     "Owner",
     "Row",
-    "SweepFold",
+    "SweepHistory",
     "SweepLock",
     "SweepState",
     "TrackingHealth",
+    "TrialHistory",
     "TrialState",
     "UnknownTrial",
     "decode_rows",

@@ -1,25 +1,25 @@
 """Non-dominated fronts that grow by one point at a time, so that a rung of thousands answers as fast as one of ten.
 
 Points are (x, y), both maximised. Front 0 is what nothing dominates, front 1 what only front 0 dominates, and so on
-(non-dominated sorting, Deb et al. 2002). In a plane a front is a staircase: sorted by rising x its y falls, so what a
-new point dominates in it is one contiguous piece, and that piece falls to the next front as a whole. Knows no trials.
+(non-dominated sorting, Deb et al. 2002). Knows no trials.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
-Point = tuple[float, float]
+from letheon.pareto import ParetoSet, Point
 
 
 class Fronts:
-    """`staircases[i]` is front i by rising x, each distinct point once; equal points are counted."""
+    """`layers[i]` is front i with each distinct point once; equal points are counted."""
 
     def __init__(self, points: Iterable[Point] = ()) -> None:
-        self.staircases: list[list[Point]] = []
-        self._count: dict[Point, int] = {}
+        self.layers: list[ParetoSet] = []
+        self._count: Counter[Point] = Counter()
         self._sizes: list[int] = []
         for point in points:
             self.add(point)
@@ -29,14 +29,7 @@ class Fronts:
 
     def front_of(self, point: Point) -> int:
         """The front that the point is or would be on: fronts dominate each other in order, so halving finds it."""
-        low, high = 0, len(self.staircases)
-        while low < high:
-            middle = (low + high) // 2
-            if _dominates(self.staircases[middle], point):
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return bisect_left(self.layers, True, key=lambda layer: not layer.dominates(point))
 
     def better_fronts(self, front: int) -> int:
         """How many points lie on the fronts before this one."""
@@ -45,62 +38,27 @@ class Fronts:
     def beside(self, point: Point) -> list[Point]:
         """The distinct points of the point's front if it were added, itself among them, by rising x."""
         front = self.front_of(point)
-        if front == len(self.staircases):
-            return [point]
-        stairs = self.staircases[front]
-        start, end = _piece(stairs, point)
-        return [*stairs[:start], point, *stairs[end:]]
+        return list(ParetoSet([*self.layers[front], point])) if front < len(self.layers) else [point]
 
     def count(self, point: Point) -> int:
         """How often this very point was added."""
-        return self._count.get(point, 0)
+        return self._count[point]
 
     def add(self, point: Point) -> None:
         """Put the point where it belongs; what it dominates falls, and pushes what it dominates in turn."""
-        known = self._count.get(point, 0)
-        self._count[point] = known + 1
+        self._count[point] += 1
         front = self.front_of(point)
-        if known:
+        if self._count[point] > 1:
             self._sizes[front] += 1
             return
         falling = [point]
         while falling:
-            if front == len(self.staircases):
-                self.staircases.append([])
+            if front == len(self.layers):
+                self.layers.append(ParetoSet())
                 self._sizes.append(0)
-            falling = self._settle(front, falling)
-            front += 1
-
-    def _settle(self, front: int, arrivals: Sequence[Point]) -> list[Point]:
-        """Arrivals do not dominate each other and nothing on this front dominates them. What they dominate is returned.
-
-        They lie side by side on the new staircase, so what falls is one piece as well.
-        """
-        stairs = self.staircases[front]
-        start, end = _piece(stairs, arrivals[0])[0], _piece(stairs, arrivals[-1])[1]
-        fallen = [point for point in stairs[start:end] if _dominates(arrivals, point)]
-        kept = [point for point in stairs[start:end] if not _dominates(arrivals, point)]
-        stairs[start:end] = sorted([*arrivals, *kept])
-        self._sizes[front] += sum(map(self._count.__getitem__, arrivals)) - sum(map(self._count.__getitem__, fallen))
-        return fallen
-
-
-def _dominates(stairs: Sequence[Point], point: Point) -> bool:
-    """Whether any point of a staircase is at least as good in both and better in one.
-
-    Of those with at least its x, the first has the highest y.
-    """
-    x, y = point
-    place = bisect_left(stairs, (x, -math.inf))
-    return place < len(stairs) and stairs[place][1] >= y and stairs[place] != point
-
-
-def _piece(stairs: Sequence[Point], point: Point) -> tuple[int, int]:
-    """Start and end of the points that `point` dominates on a staircase; where it would stand if there are none."""
-    x, y = point
-    end = bisect_left(stairs, (x, math.inf))  # those with at most its x
-    start = bisect_left(stairs, -y, 0, end, key=lambda other: -other[1])  # of them, those with at most its y
-    return start, end
+            replaced = [other for one in falling for other in self.layers[front].add(one)]
+            self._sizes[front] += sum(map(self.count, falling)) - sum(map(self.count, replaced))
+            falling, front = replaced, front + 1
 
 
 def by_spread(stairs: Sequence[Point], spans: Point) -> list[Point]:

@@ -6,7 +6,8 @@ import math
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
-from letheon.schedulers.fronts import Fronts, Point, by_spread
+from letheon.pareto import Point
+from letheon.schedulers.fronts import Fronts, by_spread
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,17 @@ continues exactly where the killed one was. It does not know trials that have no
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from letheon.objectives import Goals
+from letheon.pareto import ParetoSet
 from letheon.records.journal import Row
 from letheon.schedulers import asha, collapse, pareto_asha, trajectory
 from letheon.schedulers.asha import RungRecord
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
-from letheon.schedulers.fronts import Point
 from letheon.schedulers.rung import Rung, Standing
 
 Metrics = Mapping[str, float]
@@ -52,7 +53,7 @@ class SweepScheduler:
         self._tracks: dict[str, _Track] = {}
         self._areas: dict[tuple[str, int], list[RungRecord]] = {}
         self._fronts: dict[tuple[str, int], Rung] = {}
-        self._shown: dict[str, tuple[Point, ...]] = {}
+        self._shown: defaultdict[str, ParetoSet] = defaultdict(ParetoSet)
 
     def decide(self, trial: str, stratum: str, epoch: int, metrics: Metrics) -> Decision:
         """The decision for a trial's report of an epoch (1, 2, …; a trial may skip some). Changes nothing.
@@ -132,7 +133,7 @@ class SweepScheduler:
         decision = pareto_asha.decide(records, self._standing(track, epoch, metrics), rung, epoch, self.config)
         if decision.outcome == "pruned":
             heading = trajectory.heading(track.up_to(epoch, metrics), self.goals)
-            if trajectory.beyond(heading, self._shown.get(track.stratum, ())):
+            if trajectory.beyond(heading, self._shown[track.stratum]):
                 why = f"{decision.reason}, but it heads where no checkpoint has been yet"
                 return replace(decision, action="continue", reason=why, outcome=None)
         return decision
@@ -191,8 +192,9 @@ class SweepScheduler:
                 self._areas.setdefault(key, []).append(record)
             track.rung = rung
         if self._by_front and not collapse.infeasible(metrics, epoch, self._required):
-            shown = self._shown.get(track.stratum, ())
-            self._shown[track.stratum] = trajectory.extended(shown, trajectory.standing(metrics, self.goals))
+            shown = trajectory.standing(metrics, self.goals)
+            if shown.feasible:
+                self._shown[track.stratum].add(shown.point)
         track.reports[epoch] = dict(metrics)
         track.decisions[epoch] = decision
         if decision.action == "stop":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from letheon.objectives import Goals
-from letheon.schedulers.fronts import Point
+from letheon.pareto import ParetoSet
 from letheon.schedulers.rung import Standing
 
 Metrics = Mapping[str, float]
@@ -49,14 +49,6 @@ def heading(reports: Sequence[Metrics], goals: Goals) -> Standing:
     return Standing(x, max(now.y, goals.floor), min(limits, FAR))
 
 
-def beyond(heading: Standing, shown: Sequence[Point]) -> bool:
+def beyond(heading: Standing, shown: ParetoSet) -> bool:
     """Whether the heading lies outside of what the stratum's checkpoints have shown: the front may still move there."""
-    return heading.feasible and not any(x >= heading.x and y >= heading.y for x, y in shown)
-
-
-def extended(shown: Sequence[Point], newcomer: Standing) -> tuple[Point, ...]:
-    """The non-dominated points of `shown`, itself such, and a feasible newcomer."""
-    x, y = newcomer.point
-    if not newcomer.feasible or any(a >= x and b >= y for a, b in shown):
-        return tuple(shown)
-    return (*((a, b) for a, b in shown if not (x >= a and y >= b)), (x, y))
+    return heading.feasible and not shown.covers(heading.point)

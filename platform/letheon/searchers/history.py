@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from letheon.budget import Meter
 from letheon.objectives import Goals
-from letheon.pareto import hypervolume
+from letheon.pareto import ParetoSet
+from letheon.records import Row, SweepHistory
 
-Row = Mapping[str, Any]
 Metrics = Mapping[str, Any]
 
 NOTHING = (0.0, 1.0)
@@ -64,7 +63,7 @@ class Trial:
 class Progress:
     """The front of a stratum as searchers measure it. `hypervolume` is in units of the stratum's box."""
 
-    front: list[tuple[float, float]] = field(default_factory=lambda: [NOTHING])
+    front: ParetoSet = field(default_factory=lambda: ParetoSet([NOTHING]))
     hypervolume: float = 0.0
     epochs: int = 0
     gains: list[tuple[int, float]] = field(default_factory=list)
@@ -72,10 +71,10 @@ class Progress:
 
     def take(self, point: Seen) -> None:
         self.epochs += 1
-        if point.violation > 0 or any(x >= point.x and y >= point.y for x, y in self.front):
+        if point.violation > 0 or self.front.covers((point.x, point.y)):
             return
-        self.front = [(x, y) for x, y in self.front if not (point.x >= x and point.y >= y)] + [(point.x, point.y)]
-        volume = hypervolume(self.front, (0.0, 0.0))
+        self.front.add((point.x, point.y))
+        volume = self.front.hypervolume((0.0, 0.0))
         if volume > self.hypervolume:
             self.gains.append((self.epochs, volume - self.hypervolume))
             self.hypervolume = volume
@@ -85,40 +84,35 @@ class History:
     """All trials by name, in the order they were proposed, and the progress of every stratum.
 
     `baselines`: the untouched target model's metrics by stratum; a trial row's own `baseline` serves where one lacks.
-    `gpus`: of one trial.
     """
 
-    def __init__(self, goals: Goals, baselines: Mapping[str, Metrics], gpus: float = 0.0) -> None:
+    def __init__(self, goals: Goals, baselines: Mapping[str, Metrics]) -> None:
         self._goals, self._baselines = goals, dict(baselines)
-        self.meter = Meter(gpus)
+        self.sweep = SweepHistory()
         self.trials: dict[str, Trial] = {}
         self.earlier: list[Trial] = []
         """Trials of other sweeps that this one was warmed up with."""
         self.progress: dict[str, Progress] = {}
-        self._open: dict[str, Trial] = {}
 
     @property
     def open_trials(self) -> Sequence[Trial]:
         """Those that have not ended."""
-        return list(self._open.values())
+        return [self.trials[name] for name in self.sweep.open]
 
     def take(self, row: Row) -> None:
         """One more row, in the journal's order."""
-        self.meter.take(row)
+        self.sweep.take(row)
         kind = row["kind"]
         if kind == "trial":
             self._baselines.setdefault(row["stratum"], row.get("baseline") or {})
-            trial = Trial(row["trial"], row["stratum"], row["config"])
-            self.trials[row["trial"]] = self._open[row["trial"]] = trial
+            self.trials[row["trial"]] = Trial(row["trial"], row["stratum"], row["config"])
         elif kind == "report" and row["epoch"] >= 1:
             trial = self.trials[row["trial"]]
             point = self.seen(trial.stratum, row["epoch"], row["metrics"])
             trial.points.append(point)
             self.progress.setdefault(trial.stratum, Progress()).take(point)
         elif kind == "end":
-            trial = self.trials[row["trial"]]
-            self._open.pop(row["trial"], None)
-            trial.outcome = row["outcome"]
+            self.trials[row["trial"]].outcome = row["outcome"]
         elif kind == "warm":
             self.earlier.append(self._warm(row))
 

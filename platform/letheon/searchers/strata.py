@@ -71,7 +71,7 @@ def starving(history: History, spec: SweepSpec) -> Sequence[str]:
 def price(stratum: str, history: History, spec: SweepSpec) -> float:
     """What an epoch costs: 1, or seconds where the budget counts hours."""
     hours = spec.budget.gpu_hours is not None or spec.budget.wall_hours is not None
-    return (history.meter.seconds_per_epoch(stratum) or 1.0) if hours else 1.0
+    return (history.sweep.seconds_per_epoch(stratum) or 1.0) if hours else 1.0
 
 
 def _share(stratum: str, history: History, spec: SweepSpec) -> tuple[Share, float]:

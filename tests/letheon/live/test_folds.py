@@ -11,12 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.cost import CostFold, cost_of
 from letheon.front import front_of
 from letheon.live.front_fold import FrontFold
 from letheon.objectives import Axis, Goals, Limit
-from letheon.records import Folded, SweepFold, SweepState, TrialState, encode_rows, summary
-from letheon.records.state import ACTIVE, begins
+from letheon.records import Folded, encode_rows
 from tests.letheon.dashboard.support import LongStory
 from tests.letheon.live.stories import Rows, tales
 
@@ -29,57 +27,9 @@ GOALS = (
 )
 
 
-def whole(rows: Rows, sweep: str, now: float | None) -> SweepState:
-    """The state by its definition: each part from all of the journal."""
-    last = next((row for row in reversed(rows) if row["kind"] == "sweep"), None)
-    resting = "running" if last is None or last["state"] in ACTIVE else "interrupted"
-    ends = {row["trial"]: row for row in rows if row["kind"] == "end"}
-    trials = []
-    for row in rows:
-        if row["kind"] != "trial":
-            continue
-        reports = [one for one in rows if one["kind"] == "report" and one["trial"] == row["trial"]]
-        newest = max(reports, key=lambda one: one["epoch"], default=None)
-        end = ends.get(row["trial"])
-        trials.append(
-            TrialState(
-                row["trial"],
-                row["stratum"],
-                row["config"],
-                resting if end is None else "finished",
-                None if end is None else end["outcome"],
-                None if end is None else end["reason"],
-                0 if newest is None else newest["epoch"],
-                (row["baseline"] or {}) if newest is None else newest["metrics"],
-            )
-        )
-    seconds, phase = 0.0, ""
-    for i, row in enumerate(rows):
-        if i and not (row["kind"] == "sweep" and begins(phase, row["state"])):
-            seconds += max(0.0, row["time"] - rows[i - 1]["time"])
-        phase = row["state"] if row["kind"] == "sweep" else phase
-    state = "preparing" if last is None else last["state"]
-    if now is not None and rows and state in ACTIVE:
-        seconds += max(0.0, now - rows[-1]["time"])
-    return SweepState(sweep, state, None if last is None else last.get("detail"), tuple(trials), seconds)
-
-
 def same(left: object, right: object) -> bool:
     """Equal, where NaN equals NaN."""
     return repr(left) == repr(right)
-
-
-@settings(max_examples=60)
-@given(tales(), st.data())
-def test_the_state_at_every_split_is_that_of_the_rows_before(rows: Rows, data: st.DataObject) -> None:
-    fold, looks = SweepFold(), data.draw(st.sets(st.integers(0, len(rows))))
-    for i in range(len(rows) + 1):
-        if i in looks or i == len(rows):
-            now = data.draw(st.none() | st.just(2000.0))
-            assert same(fold.state("s", now), whole(rows[:i], "s", now))
-            assert same(summary(rows[:i], "s", now), whole(rows[:i], "s", now))
-        if i < len(rows):
-            fold.take(rows[i])
 
 
 @settings(max_examples=60)
@@ -96,20 +46,6 @@ def test_the_front_at_every_split_is_that_of_the_rows_before(rows: Rows, data: s
 
 def sorted_strata(front: dict[str, Any]) -> dict[str, Any]:
     return {**front, "strata": dict(sorted(front["strata"].items()))}
-
-
-@settings(max_examples=60)
-@given(tales(), st.data())
-def test_the_cost_at_every_split_is_that_of_the_rows_before(rows: Rows, data: st.DataObject) -> None:
-    fold, fronts = CostFold(), FrontFold()
-    looks = data.draw(st.sets(st.integers(0, len(rows))))
-    for i in range(len(rows) + 1):
-        if i in looks or i == len(rows):
-            now = data.draw(st.none() | st.just(2000.0))
-            assert fold.cost(fronts.on_front, 5, now) == cost_of(rows[:i], Goals(), 5, now)
-        if i < len(rows):
-            fold.take(rows[i])
-            fronts.take(rows[i])
 
 
 @settings(max_examples=30)
@@ -151,12 +87,11 @@ def test_a_row_costs_the_same_behind_a_long_journal() -> None:
 
     def cost(trials: int) -> float:
         rows, seconds = LongStory(trials).rows, []
-        state, front = SweepFold(), FrontFold()
+        front = FrontFold()
         cut = len(rows) - 5 * 40
         for start, stop in ((0, cut), *((i, i + 40) for i in range(cut, len(rows), 40))):
             started = time.perf_counter()
             for row in rows[start:stop]:
-                state.take(row)
                 front.take(row)
             seconds.append(time.perf_counter() - started)
         return min(seconds[1:])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from letheon.schedulers import Decision, SchedulerConfig, SweepScheduler, asha
 from letheon.schedulers.asha import RungRecord
-from letheon.schedulers.fronts import Fronts, by_spread
+from letheon.schedulers.fronts import by_spread
 from letheon.schedulers.pareto_asha import decide
 from letheon.schedulers.rung import Place, Rung, Standing
 from tests.letheon.schedulers.driving import report_to
@@ -139,7 +139,7 @@ def test_an_objective_of_large_numbers_does_not_decide_the_spread(points: list[t
 
 def test_the_end_of_a_small_objective_ranks_before_the_middle() -> None:
     """Unscaled, y of 0 to 100 would swamp x of 0 to 1."""
-    stairs = Fronts([(0.0, 100.0), (0.1, 95.0), (0.5, 50.0), (1.0, 0.0)]).staircases[0]
+    stairs = [(0.0, 100.0), (0.1, 95.0), (0.5, 50.0), (1.0, 0.0)]
     ranks = {p: place([Standing(*o) for o in stairs if o != p], Standing(*p)).rank for p in stairs}
     assert ranks[(0.1, 95.0)] == 1
     assert ranks[(1.0, 0.0)] == 2

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from letheon.objectives import Axis, Goals, Limit
-from letheon.schedulers.fronts import Fronts, Point
+from letheon.pareto import ParetoSet, Point
 from letheon.schedulers.rung import Standing
-from letheon.schedulers.trajectory import FAR, best, beyond, extended, heading, standing
+from letheon.schedulers.trajectory import FAR, best, beyond, heading, standing
 
 GOALS = Goals()
-GRID = st.integers(0, 6).map(float)
 
 
 def report(quality: float, ratio: float) -> dict[str, float]:
@@ -63,26 +60,12 @@ def test_without_a_floor_the_second_objective_is_taken_as_it_is() -> None:
 
 
 def test_beyond_is_what_no_checkpoint_covers() -> None:
-    shown = ((-5.0, 0.9), (-2.0, 0.8))
+    shown = ParetoSet([(-5.0, 0.9), (-2.0, 0.8)])
     assert beyond(Standing(-4, 0.85), shown)
-    assert beyond(Standing(-9, 0.1), ())
+    assert beyond(Standing(-9, 0.1), ParetoSet())
     assert not beyond(Standing(-5, 0.9), shown)
     assert not beyond(Standing(-3, 0.8), shown)
     assert not beyond(Standing(0, 1, 0.2), shown)
-
-
-@given(st.lists(st.builds(Standing, GRID, GRID, st.sampled_from([0.0, 0.0, 0.3])), max_size=30))
-def test_what_was_shown_is_the_front_of_all_feasible_points(newcomers: list[Standing]) -> None:
-    shown: tuple[Point, ...] = ()
-    for count, newcomer in enumerate(newcomers, start=1):
-        shown = extended(shown, newcomer)
-        points = [one.point for one in newcomers[:count] if one.feasible]
-        assert sorted(shown) == sorted({p for p in points if not any(_dominates(o, p) for o in points)})
-        assert len(Fronts(shown).staircases) <= 1
-
-
-def _dominates(one: Point, other: Point) -> bool:
-    return one != other and one[0] >= other[0] and one[1] >= other[1]
 
 
 def test_a_dip_is_forgiven_but_a_limit_is_not() -> None:
