@@ -8,13 +8,16 @@ import math
 import os
 import random
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
 from scipy.stats import ks_2samp
 
 from tests.trainables.evaluation.small_logs import CHOICES, FILES, GUARD, PREFIXES, Model
+from trainables.evaluation.degeneration import gibberish, repetition
 from trainables.evaluation.logs import LogError, compare_logs, parse_log, read_log
+from trainables.evaluation.rouge import rouge
 
 REPOSITORY = Path(__file__).parents[3]
 LOGS = Path(os.environ.get("LETHEON_EVAL_LOGS", REPOSITORY.parent / "shared/data/tofu_eval_logs"))
@@ -334,3 +337,15 @@ def test_published_metrics() -> None:
     assert found["comparison"]["privleak"] == pytest.approx(-99.45739, rel=1e-7)
     names = ("extraction_strength", "exact_memorization", "forget_probability", "forget_rouge")
     assert [full[name] for name in names] == pytest.approx([0.70627, 0.97394, 0.88048, 0.82012], abs=1e-5)
+
+
+@published
+@pytest.mark.parametrize("name", ["full_evals_forget10", "retain90"])
+def test_rouge_and_degeneration_of_the_published_generations(name: str) -> None:
+    log = json.loads((LOGS / f"llama-3.2-1b_{name}.json").read_text())
+    rows = log["forget_Q_A_ROUGE"]["value_by_index"].values()
+    found = [rouge(row["ground_truth"], row["generation"]) for row in rows]
+    stored = [(row["rouge1_recall"], row["rougeL_recall"], row["rougeL_f1"]) for row in rows]
+    assert [value for row in found for value in row] == pytest.approx([x for row in stored for x in row], abs=1e-9)
+    assert mean(repetition(row["generation"]) for row in rows) < 0.01, "sound models do not repeat themselves"
+    assert mean(gibberish(row["generation"]) for row in rows) < 0.03
