@@ -1,4 +1,4 @@
-"""Tiny models, rows and worker processes for tests: made here, so that a test states only what is special about its own.
+"""Tiny models, rows and worker processes for tests: made here, so that a test states only what is special in it.
 
 The models of `tests/goldens` are not made here: they belong to the numbers that published code gave for them.
 """

@@ -5,12 +5,9 @@ open-unlearning's own trainer had, then an evaluation of what came out.
 from __future__ import annotations
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from tests.goldens.make_training import fact_of
 from trainables.config import BenchmarkConfig, EvaluationConfig, Hyperparameters, TrialConfig, WorkersConfig
@@ -93,12 +90,9 @@ def train(folder: Path, decay: str, resident: Resident) -> dict[str, Any]:
     return {"losses": losses, "tensors": facts, "rows": encoded}
 
 
-def process(_: int, path: str) -> None:
-    """Entry of a spawned process."""
-    os.environ |= {"LOCAL_RANK": "0", "DS_ACCELERATOR": "cpu"}
-    torch.set_num_threads(1)
-    folder, resident = Path(path), Resident()
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=0, world_size=1)
+def work(_: Group, folder: Path) -> None:
+    """Train and evaluate."""
+    resident = Resident()
     card = {
         "benchmark": BENCHMARK.model_dump(mode="json"),
         "forget_fraction": HYPER.forget_fraction,
@@ -110,4 +104,3 @@ def process(_: int, path: str) -> None:
         found = train(folder, decay, resident)
         (folder / f"{decay}.json").write_text(json.dumps(found))
         evaluate_folder(folder / decay, card, folder / f"{decay}_TOFU_EVAL.json")
-    torch.distributed.destroy_process_group()

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch.multiprocessing.spawn import spawn
 
 from letheon.cli.logs import compare
-from tests.trainables.golden_training_runs import DECAYS, FOLDER, HYPER, golden, process
+from tests import tiny
+from tests.trainables.golden_training_runs import DECAYS, FOLDER, HYPER, golden, work
 from trainables.schedule import learning_rate
 
 UNLEARNED, RETAIN = FOLDER / "unlearned_TOFU_EVAL.json", FOLDER / "retain_TOFU_EVAL.json"
@@ -38,7 +38,7 @@ STEPS, WARMUP = 20, 5
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("golden_training")
-    spawn(process, args=(str(made),), nprocs=1)  # type: ignore[no-untyped-call]
+    tiny.spawned(work, made, sizes=(1,))
     return made
 
 

@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig as PeftConfig
 from peft import get_peft_model
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GPT2Config
 
 from tests import tiny

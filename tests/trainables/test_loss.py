@@ -1,4 +1,4 @@
-"""What sums are divided by: the sizes of the whole optimizer batch. What published code divides by is in the goldens."""
+"""What sums are divided by: the sizes of the whole optimizer batch. Goldens hold what published code divides by."""
 
 from __future__ import annotations
 

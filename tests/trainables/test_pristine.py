@@ -116,9 +116,7 @@ def test_a_borrowing_copy_copies_only_what_is_in_another_precision() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("stage", [0, 3])
-def test_on_a_gpu_weights_that_stay_give_the_bits_of_a_cold_start(
-    stage: int, tmp_path: Path
-) -> None:
+def test_on_a_gpu_weights_that_stay_give_the_bits_of_a_cold_start(stage: int, tmp_path: Path) -> None:
     with tiny.joined(tmp_path, device="cuda:0") as group:
         case, warm = Case(stage, "bf16", adapters=False), resident_of()
         cold = trial(resident_of(), "host", case, group)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tests import tiny
 from tests.trainables.evaluation.small import TEMPLATE, fresh_model, small_split, small_tokenizer
 from trainables.audit import AuditConfig
 from trainables.audit.job import AuditJob
@@ -59,8 +59,7 @@ CASES = (
 
 
 def workers(size: int, stage: int, precision: Precision = "fp32") -> WorkersConfig:
-    zero = {"zero_optimization": {"stage": stage}}
-    return WorkersConfig(workers=size, precision=precision, micro_batch_size=2, deepspeed=zero)
+    return tiny.workers(stage, precision, 2, size)
 
 
 def job(folder: Path, name: str, on: WorkersConfig, lora: LoraConfig | None = None, **audit: Any) -> AuditJob:
@@ -97,18 +96,12 @@ def _relearned(folder: Path, group: Group, name: str) -> None:
     torch.save({"looks": looks, "pristine": model.state_dict()}, folder / f"{name}-rank{group.rank}.pt")
 
 
-def process(rank: int, size: int, folder: str) -> None:
-    """Entry of a spawned process."""
-    os.environ |= {"LOCAL_RANK": str(rank), "DS_ACCELERATOR": "cpu"}
-    torch.set_num_threads(1)
-    rendezvous = f"file://{folder}/rendezvous-{size}"
-    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=size)
-    group = Group(rank, size, torch.device("cpu"))
+def work(group: Group, folder: Path) -> None:
+    """The audits of this group's size, and a relearning."""
     resident = Resident()
     for case in CASES:
-        if case.size == size:
-            on = workers(size, case.stage, case.precision)
-            found = run_audit(job(Path(folder), case.name, on, case.lora, **case.audit), resident, group)
-            torch.save(found["metrics"], Path(folder) / f"{case.name}-rank{rank}.pt")
-    _relearned(Path(folder), group, f"relearn-{size}")
-    torch.distributed.destroy_process_group()
+        if case.size == group.size:
+            on = workers(group.size, case.stage, case.precision)
+            found = run_audit(job(folder, case.name, on, case.lora, **case.audit), resident, group)
+            torch.save(found["metrics"], folder / f"{case.name}-rank{group.rank}.pt")
+    _relearned(folder, group, f"relearn-{group.size}")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch.multiprocessing.spawn import spawn
 
-from tests.trainables.audit.audit_runs import HOW, RATES, RECIPE, job, process, rows, workers
+from tests import tiny
+from tests.trainables.audit.audit_runs import HOW, RATES, RECIPE, job, rows, work, workers
 from tests.trainables.evaluation.small import fresh_model, small_model, small_split, small_tokenizer
 from trainables.audit import ATTACKS
 from trainables.audit.relearn import check_steps, part_of
@@ -33,10 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of all processes."""
     made = tmp_path_factory.mktemp("audit")
     save_model(made / "model", small_model(), small_tokenizer())
-    running = [spawn(process, args=(n, str(made)), nprocs=n, join=False) for n in (1, 2)]  # type: ignore[no-untyped-call]
-    for each in running:
-        while not each.join():
-            pass
+    tiny.spawned(work, made)
     return made
 
 

@@ -40,7 +40,8 @@ def fresh_model(seed: int = 0) -> LlamaForCausalLM:
     ends = {"bos_token_id": None, "eos_token_id": small_tokenizer().eos_token_id}
     ends["pad_token_id"] = small_tokenizer().pad_token_id
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(LlamaConfig(**tiny.SHAPE | shape | ends | {"initializer_range": 0.08, "tie_word_embeddings": True}))
+    weights = {"initializer_range": 0.08, "tie_word_embeddings": True}
+    model = LlamaForCausalLM(LlamaConfig(**tiny.SHAPE | shape | ends | weights))
     model.train(False)
     return model
 
