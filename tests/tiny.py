@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing.forkserver
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,13 +107,13 @@ def keep(found: Mapping[str, Tensors], group: Group, folder: Path) -> None:
 
 
 @contextmanager
-def joined(folder: Path, rank: int = 0, size: int = 1, device: str = "cpu") -> Iterator[Group]:
-    """This process as a rank of a group, with one thread; afterwards all is as before."""
+def joined(meeting: Path, rank: int = 0, size: int = 1, device: str = "cpu") -> Iterator[Group]:
+    """This process as a rank of the group that meets in a folder, with one thread; afterwards all is as before."""
     set_here = {"LOCAL_RANK": str(rank), "DS_ACCELERATOR": device.partition(":")[0]}
     before, threads = {name: os.environ.get(name) for name in set_here}, torch.get_num_threads()
     os.environ |= set_here
     torch.set_num_threads(1)
-    backend, store = "nccl" if device.startswith("cuda") else "gloo", f"file://{folder}/rendezvous-{size}"
+    backend, store = "nccl" if device.startswith("cuda") else "gloo", f"file://{meeting}/rendezvous"
     torch.distributed.init_process_group(backend, init_method=store, rank=rank, world_size=size)
     try:
         yield Group(rank, size, torch.device(device))
@@ -129,16 +130,17 @@ def spawned(work: Work, folder: Path, sizes: Sequence[int] = (1, 2)) -> dict[str
     They are forked off a server that has imported the libraries once, and nothing of this process.
     """
     multiprocessing.forkserver.set_forkserver_preload(_PRELOADED)
-    running = [
-        start_processes(_process, (size, work, folder), nprocs=size, join=False, start_method="forkserver")
-        for size in sizes
-    ]
+    running = []
+    for size in sizes:
+        meeting = Path(tempfile.mkdtemp(dir=folder))
+        args = (size, work, folder, meeting)
+        running.append(start_processes(_process, args, nprocs=size, join=False, start_method="forkserver"))
     for each in running:
         while not each.join():
             pass
     return {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
 
 
-def _process(rank: int, size: int, work: Work, folder: Path) -> None:
-    with joined(folder, rank, size) as group:
+def _process(rank: int, size: int, work: Work, folder: Path, meeting: Path) -> None:
+    with joined(meeting, rank, size) as group:
         work(group, folder)

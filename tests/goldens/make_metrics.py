@@ -4,7 +4,7 @@
 
 Its evaluator runs with its own configs, composed by hydra; only where the rows lie, the batch size and the length of
 answers are given. The models compute in float64 (`exact_model`), which its casts to float32 leave alone (`doubles`), so
-that numbers are exact to 1e-14. The rows are those of the JSON that is there, the weights are in `metrics/*.safetensors`
+that numbers are exact to 1e-14. The rows are those of the present JSON, the weights are in `metrics/*.safetensors`
 (in float16, which float64 holds exactly). Runs where open-unlearning runs.
 """
 
@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias

@@ -24,9 +24,7 @@ from trainables.step_data import step_data
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 FOLDER = GOLDENS / "training"
-DECAYS = ("ours", "theirs")
-"""Which weights decay: all of them, or all but the norms', as the trainer of transformers has it."""
-
+EVALUATED = "TOFU_EVAL.json"
 BENCHMARK = BenchmarkConfig(name="tofu", path=str(FOLDER / "data"), people=6)
 HYPER = Hyperparameters(
     method="npo_rt",
@@ -67,7 +65,9 @@ def trial_config(folder: Path) -> TrialConfig:
 
 
 def train(folder: Path, decay: str, resident: Resident) -> dict[str, Any]:
-    """Losses of every step's micro-batches, and of every weight in the end what the golden says of it."""
+    """`decay`: "ours" for all weights, "theirs" for all but the norms', as the trainer of transformers has it.
+
+    Losses of every step's micro-batches, and of every weight in the end what the golden says of it."""
     config, group, method = trial_config(folder), Group(), METHODS[HYPER.method]
     data, loaded = step_data(config, method, resident, "cpu"), resident.model(config.target)
     engine = Engine(loaded.model, config.workers, group, weight_decay=HYPER.weight_decay, decay_norms=decay != "theirs")
@@ -90,7 +90,7 @@ def train(folder: Path, decay: str, resident: Resident) -> dict[str, Any]:
     return {"losses": losses, "tensors": facts, "rows": encoded}
 
 
-def work(_: Group, folder: Path) -> None:
+def work(decay: str, _: Group, folder: Path) -> None:
     """Train and evaluate."""
     resident = Resident()
     card = {
@@ -100,7 +100,6 @@ def work(_: Group, folder: Path) -> None:
         "evaluation": EVALUATION.model_dump(mode="json"),
         "precision": "fp32",
     }
-    for decay in DECAYS:
-        found = train(folder, decay, resident)
-        (folder / f"{decay}.json").write_text(json.dumps(found))
-        evaluate_folder(folder / decay, card, folder / f"{decay}_TOFU_EVAL.json")
+    found = train(folder, decay, resident)
+    (folder / "run.json").write_text(json.dumps(found))
+    evaluate_folder(folder / decay, card, folder / EVALUATED)

@@ -78,7 +78,7 @@ def batches(count: int) -> list[Packed]:
     return [pack(rows([row() for _ in range(size)]), "cpu", filled=True) for size in sizes]
 
 
-@pytest.mark.parametrize("adapters", [False, True])
+@pytest.mark.parametrize("adapters", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.usefixtures("kernel")
 def test_a_layer_is_one_graph_and_few_sizes_are_compiled(adapters: bool) -> None:
     torch._dynamo.reset()

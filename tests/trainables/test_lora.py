@@ -281,6 +281,7 @@ def test_targets_that_cannot_be_are_refused_in_a_sentence() -> None:
             add_adapters(model(), LoraConfig(target_modules=(target,)), 0)
 
 
+@pytest.mark.slow  # a process that imports everything
 def test_peft_is_loaded_for_adapters_only() -> None:
     code = "import sys, trainables.engine; print('peft' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -100,11 +100,11 @@ def work(_: Group, folder: Path) -> None:
         with placed(place):
             for method in METHODS:
                 run(f"{method}-{place}".replace("_", "-"), method, used)
-    trials_of_both_depths(folder, spec, prepared)
 
 
-def trials_of_both_depths(folder: Path, spec: SweepSpec, prepared: Prepared) -> None:
-    """One that gets worse by the epoch, evaluated whole, as deep as the decision needs, and so in two attempts."""
+def work_at_both_depths(_: Group, folder: Path) -> None:
+    """A trial that gets worse by the epoch, evaluated whole, as deep as the decision needs, and so in two attempts."""
+    spec, prepared = prepared_in(folder)
     hyper = Hyperparameters(method="ga", forget_fraction=FRACTION, learning_rate=2e-3, batch_size=8, warmup_epochs=0)
     resident = Resident()
     for name, depth, attempts in (
@@ -124,6 +124,13 @@ def trials_of_both_depths(folder: Path, spec: SweepSpec, prepared: Prepared) -> 
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     tiny.spawned(work, folder, sizes=(1,))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def depths(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("depths")
+    tiny.spawned(work_at_both_depths, folder, sizes=(1,))
     return folder
 
 
@@ -162,8 +169,9 @@ def epochs_of(folder: Path, name: str) -> list[dict[str, float]]:
     return [{key: value for key, value in one.items() if not any(part in key for part in MEASURED)} for one in found]
 
 
-def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(folder: Path) -> None:
-    whole, deciding = epochs_of(folder, "whole"), epochs_of(folder, "deciding")
+@pytest.mark.slow
+def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(depths: Path) -> None:
+    whole, deciding = epochs_of(depths, "whole"), epochs_of(depths, "deciding")
     for deep, shallow in zip(whole, deciding, strict=True):
         assert shallow == pytest.approx({key: deep[key] for key in shallow}, rel=1e-6, abs=1e-6, nan_ok=True)
     depths = [len(one) for one in deciding]
@@ -174,8 +182,9 @@ def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(folde
     assert missing.isdisjoint({"log10_forget_quality", "model_utility", "utility_ratio", "privleak", "stammer_excess"})
 
 
-def test_a_trial_that_went_on_from_its_folder_went_as_deep(folder: Path) -> None:
-    again, deciding = epochs_of(folder, "again"), epochs_of(folder, "deciding")
+@pytest.mark.slow
+def test_a_trial_that_went_on_from_its_folder_went_as_deep(depths: Path) -> None:
+    again, deciding = epochs_of(depths, "again"), epochs_of(depths, "deciding")
     for one, other in zip(again, deciding, strict=True):
         assert one == pytest.approx(other, rel=0, abs=0, nan_ok=True)
 

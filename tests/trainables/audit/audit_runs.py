@@ -48,13 +48,13 @@ class Case:
         return f"audit-{self.size}-{self.stage}-{self.precision}{'' if self.lora is None else '-lora'}"
 
 
-CASES = (
-    Case(1),
+_SOME = {"attacks": ["nf4", "relearn"], "relearn_learning_rates": RATES[1:]}
+FEW = (Case(1), Case(2, audit=_SOME))
+REST = (
     Case(1, precision="bf16", audit={"attacks": ["prefix", "nf4"]}),
     Case(1, audit={"attacks": ["relearn"], "relearn_learning_rates": RATES[:1]}, lora=LoraConfig(rank=4)),
-    Case(2),
     # Generating with sharded weights gathers them for every token: slow, so only once.
-    Case(2, stage=3, audit={"attacks": ["nf4", "relearn"], "relearn_learning_rates": RATES[1:]}),
+    Case(2, stage=3, audit=_SOME),
 )
 
 
@@ -96,10 +96,10 @@ def _relearned(folder: Path, group: Group, name: str) -> None:
     torch.save({"looks": looks, "pristine": model.state_dict()}, folder / f"{name}-rank{group.rank}.pt")
 
 
-def work(group: Group, folder: Path) -> None:
+def work(cases: tuple[Case, ...], group: Group, folder: Path) -> None:
     """The audits of this group's size, and a relearning."""
     resident = Resident()
-    for case in CASES:
+    for case in cases:
         if case.size == group.size:
             on = workers(group.size, case.stage, case.precision)
             found = run_audit(job(folder, case.name, on, case.lora, **case.audit), resident, group)

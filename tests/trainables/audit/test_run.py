@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.trainables.audit.audit_runs import HOW, RATES, RECIPE, job, rows, work, workers
+from tests.trainables.audit.audit_runs import FEW, HOW, RATES, RECIPE, REST, job, rows, work, workers
 from tests.trainables.evaluation.small import fresh_model, small_model, small_split, small_tokenizer
 from trainables.audit import ATTACKS
 from trainables.audit.relearn import check_steps, part_of
@@ -30,11 +31,18 @@ WHAT = ("forget_rouge", "forget_probability", "extraction_strength")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of all processes."""
+    """The results of a few audits."""
     made = tmp_path_factory.mktemp("audit")
     save_model(made / "model", small_model(), small_tokenizer())
-    tiny.spawned(work, made)
+    tiny.spawned(partial(work, FEW), made)
     return made
+
+
+@pytest.fixture(scope="module")
+def rest(folder: Path) -> Path:
+    """Those of all audits."""
+    tiny.spawned(partial(work, REST), folder)
+    return folder
 
 
 def result(folder: Path, name: str) -> dict[str, Any]:
@@ -75,8 +83,11 @@ def test_the_recovery_curve_begins_before_the_attack(folder: Path) -> None:
         assert all(math.isfinite(point["loss"]) for point in curve if point["step"] == 6)
 
 
-@pytest.mark.parametrize("case", ["2-0-fp32", "2-3-fp32"])
-def test_workers_and_zero_stage_do_not_matter(folder: Path, case: str) -> None:
+@pytest.mark.parametrize(
+    ("results", "case"), [("folder", "2-0-fp32"), pytest.param("rest", "2-3-fp32", marks=pytest.mark.slow)]
+)
+def test_workers_and_zero_stage_do_not_matter(request: pytest.FixtureRequest, results: str, case: str) -> None:
+    folder = request.getfixturevalue(results)
     first, second = (loaded(folder, f"audit-{case}-rank{rank}") for rank in range(2))
     assert first == second, "the same on every rank"
     one, two = result(folder, "1-0-fp32"), result(folder, case)
@@ -95,8 +106,9 @@ def test_workers_and_zero_stage_do_not_matter(folder: Path, case: str) -> None:
             assert point == pytest.approx(other, rel=1e-2, abs=2e-2)
 
 
-def test_low_precision_follows(folder: Path) -> None:
-    exact, rounded = (result(folder, f"1-0-{precision}")["metrics"] for precision in ("fp32", "bf16"))
+@pytest.mark.slow
+def test_low_precision_follows(rest: Path) -> None:
+    exact, rounded = (result(rest, f"1-0-{precision}")["metrics"] for precision in ("fp32", "bf16"))
     assert rounded.keys() < exact.keys()
     for attack in (NO_ATTACK, "nf4", "prefix"):
         key = f"audit_{attack}_forget_probability"
@@ -104,8 +116,9 @@ def test_low_precision_follows(folder: Path) -> None:
         assert rounded[key] != exact[key]
 
 
-def test_adapters_relearn_where_the_trials_had_them(folder: Path) -> None:
-    whole, adapters = (result(folder, f"1-0-fp32{kind}")["curves"]["relearn"][:2] for kind in ("", "-lora"))
+@pytest.mark.slow
+def test_adapters_relearn_where_the_trials_had_them(rest: Path) -> None:
+    whole, adapters = (result(rest, f"1-0-fp32{kind}")["curves"]["relearn"][:2] for kind in ("", "-lora"))
     assert adapters[0] == whole[0], "nothing has been trained yet"
     assert adapters[1]["loss"] != whole[1]["loss"]
     assert adapters[1]["whole_forget_probability"] != adapters[0]["whole_forget_probability"], "adapters train"
