@@ -57,46 +57,6 @@ def masters(engine: Engine) -> Tensor:
     return torch.cat([master.detach().flatten() for of in engine.deepspeed.optimizer.fp32_groups for master in of])
 
 
-def weights(engine: Engine) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in engine.model.parameters()])
-
-
-def plainly(engine: Engine, steps: int) -> tuple[Tensor, Tensor]:
-    """Masters and weights after steps that are written out: gradients of rounded weights, clipped, AdamW."""
-    exact = [parameter.detach().clone().float().requires_grad_() for parameter in engine.model.parameters()]
-    adam = torch.optim.AdamW(exact, lr=1e-2, weight_decay=0.1)
-    for _ in range(steps):
-        engine.model.zero_grad()
-        (-score(engine.model, collate(ROWS, 0)).sequence.mean()).backward()  # type: ignore[no-untyped-call]
-        for master, parameter in zip(exact, engine.model.parameters(), strict=True):
-            master.grad = parameter.grad.float()
-        torch.nn.utils.clip_grad_norm_(exact, CLIP)
-        adam.step()
-        with torch.no_grad():
-            for master, parameter in zip(exact, engine.model.parameters(), strict=True):
-                parameter.copy_(master)
-    engine.model.zero_grad()
-    return torch.cat([master.detach().flatten() for master in exact]), weights(engine)
-
-
-@pytest.mark.usefixtures("way")
-def test_the_step_is_what_adamw_on_masters_does(group: Group) -> None:
-    ours, plain = engine(group), engine(group)
-    start = masters(ours)
-    take(ours)
-    torch.testing.assert_close(masters(ours), plainly(plain, 1)[0], rtol=1e-5, atol=1e-6)
-    plain.close()
-    plain = engine(group)
-    for _ in range(2):
-        take(ours)
-    expected, rounded = plainly(plain, 3)
-    # A master that lies between two numbers of half precision may be rounded to either, and gradients differ from then.
-    assert float((masters(ours) - expected).norm()) < 0.01 * float((expected - start).norm())
-    assert float((weights(ours) - rounded).float().norm()) < 0.02 * float((expected - start).norm())
-    ours.close()
-    plain.close()
-
-
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("decay_norms", [True, False])
 def test_it_is_deepspeeds_own(group: Group, decay_norms: bool) -> None:

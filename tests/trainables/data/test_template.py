@@ -1,4 +1,4 @@
-"""Templates, on the toy tokenizers of the goldens: prompts are prefixes, answers end, start tokens follow the tokenizer.
+"""Templates, on the goldens' toy tokenizers: prompts are prefixes, answers end, start tokens follow the tokenizer.
 
 What published code makes of rows is in `test_golden_templates`, token by token; here are the formats that it lacks.
 """

@@ -116,18 +116,6 @@ def test_an_evaluation_is_json() -> None:
     assert evaluation_from_json(json.loads(json.dumps(asdict(examined())))) == examined()
 
 
-def test_samples_are_the_first_rows_of_forget_and_retain() -> None:
-    samples = examined().samples
-    assert [sample["set"] for sample in samples] == ["forget"] * 4 + ["retain"] * 4
-    first = small_split().evaluation["forget"].rows[0]
-    assert samples[0] == {
-        "set": "forget",
-        "question": first.question,
-        "answer": first.answer,
-        "generated": (examined().details["forget"].generated or [])[0],
-    }
-
-
 @pytest.mark.parametrize("wrong", [((), ("a",)), (("a",), ("a", "b"))])
 def test_a_set_without_equally_many_wrong_answers_is_refused(wrong: tuple[tuple[str, ...], ...]) -> None:
     rows = tuple(Row(f"q{i}", "a", None, answers) for i, answers in enumerate(wrong))

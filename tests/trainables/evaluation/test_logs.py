@@ -321,25 +321,6 @@ def test_published_forget_quality(percent: int) -> None:
 
 
 @published
-def test_published_metrics() -> None:
-    found = pair(10)
-    retain, full = found["retain"]["metrics"], found["unlearned"]["metrics"]
-    assert (full["model_utility"], retain["model_utility"]) == pytest.approx((0.599153, 0.591125), rel=2e-6)
-    aucs = {
-        "min_k": (0.99665, 0.38261),
-        "min_k_plus_plus": (0.998031, 0.477625),
-        "zlib": (0.997938, 0.308887),
-        "loss": (0.996487, 0.387362),
-        "gradnorm": (0.998481, 0.341644),
-    }
-    for attack, both in aucs.items():
-        assert (full[f"mia_{attack}"], retain[f"mia_{attack}"]) == pytest.approx(both, abs=3e-6)
-    assert found["comparison"]["privleak"] == pytest.approx(-99.45739, rel=1e-7)
-    names = ("extraction_strength", "exact_memorization", "forget_probability", "forget_rouge")
-    assert [full[name] for name in names] == pytest.approx([0.70627, 0.97394, 0.88048, 0.82012], abs=1e-5)
-
-
-@published
 @pytest.mark.parametrize("name", ["full_evals_forget10", "retain90"])
 def test_rouge_and_degeneration_of_the_published_generations(name: str) -> None:
     log = json.loads((LOGS / f"llama-3.2-1b_{name}.json").read_text())

@@ -62,13 +62,6 @@ def numbers_of(values: Any) -> np.ndarray[Any, Any]:
 PARTS = ("probability", "rouge", "truth_ratio")
 
 
-def test_rouge_is_the_sets_own() -> None:
-    forget = some_set("forget", 0)
-    assert summarise({"forget": replace(forget, rouge="f1")})["forget_rouge"] == pytest.approx(
-        numbers_of(forget.rouge_l_f1).mean()
-    )
-
-
 def without(of_set: SetDetails, *fields: str) -> SetDetails:
     return replace(of_set, **dict.fromkeys(fields))  # type: ignore[arg-type]
 
@@ -130,23 +123,11 @@ def test_compare_with_oneself() -> None:
     assert evaluation.metrics.items() <= found.items()
 
 
-def test_distances_of_samples_that_do_not_overlap_are_the_constant_of_their_size() -> None:
-    details = everything()
-    far = replace(details["forget"], paraphrase_loss=[loss + 50 for loss in details["forget"].paraphrase_loss or ()])
-    found = compare({"forget": far}, yardstick(details), None)
-    assert found["forget_quality"] == pytest.approx(2 / math.comb(2 * ROWS, ROWS))
-    assert found["ks_distance"] == 1.0
-
-
 @pytest.mark.parametrize("mark", ["truth_ratios", "losses", "member_losses", "holdout_losses"])
 def test_another_number_of_rows_is_refused(mark: str) -> None:
     marks = yardstick(everything())
     with pytest.raises(ValueError, match="one split"):
         compare(everything(), marks | {mark: marks[mark][:-1]}, 0.5)
-
-
-def test_an_empty_yardstick_compares_nothing() -> None:
-    assert compare(everything(), {}, None) == summarise(everything())
 
 
 @given(st.sampled_from(["forget", "holdout", "retain"]), st.integers(0, ROWS - 1))

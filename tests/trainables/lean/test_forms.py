@@ -8,10 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import silu
 
 from trainables.lean.attention import Rectangles, attend
-from trainables.lean.gate import gated
 from trainables.lean.norm import rms_norm
 from trainables.packing import Packing
 
@@ -45,12 +43,6 @@ def test_the_norm_is_its_equation(shape: tuple[int, int, int], eps: float) -> No
 
     inputs = drawn(0, *shape) + 0.1, drawn(1, shape[-1])
     assert_same(lambda states, weight: rms_norm(states, weight, eps), exact, drawn(2, *shape), *inputs)
-
-
-@given(SHAPES)
-def test_the_gate_is_its_equation(shape: tuple[int, int, int]) -> None:
-    inputs = drawn(0, *shape), drawn(1, *shape)
-    assert_same(gated, lambda gate, up: silu(gate) * up, drawn(2, *shape), *inputs)
 
 
 def by_row(lengths: list[int], angles: tuple[Tensor, Tensor], scale: float) -> Callable[..., Tensor]:
