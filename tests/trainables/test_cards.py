@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,9 +28,3 @@ def test_a_method_of_no_file_is_said() -> None:
 def test_the_command_writes_every_page(tmp_path: Path) -> None:
     main(tmp_path / "cards")
     assert {file.name for file in (tmp_path / "cards").iterdir()} == set(pages())
-
-
-def test_making_the_pages_loads_no_torch() -> None:
-    code = "import sys; from trainables.cards import pages; pages(); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "False"

@@ -14,7 +14,7 @@ from transformers import Gemma2Config, LlamaConfig, MistralConfig, Qwen2Config, 
 from tests import tiny
 from trainables.attention import takes_packed
 from trainables.packing import Packing, filled_up, pack, rounded_up, similar
-from trainables.scores import Encoded, Keep, collate, score
+from trainables.scores import Keep, collate, score
 
 ARCHITECTURES = {
     "llama": LlamaConfig(**tiny.SHAPE),
@@ -93,11 +93,6 @@ def test_sizes_are_few_and_hardly_larger(size: int) -> None:
     assert rounded_up(found) == found
 
 
-def test_sizes_an_octave() -> None:
-    assert len({rounded_up(size) for size in range(4096, 8192)}) == 9  # the last one is 8192
-    assert len({filled_up(size) for size in range(4096, 8192)}) == 17
-
-
 @given(lengths=st.lists(st.integers(1, 50), min_size=1, max_size=20))
 def test_bounds_are_where_rows_lie(lengths: list[int]) -> None:
     packing = Packing.of(tuple(lengths), torch.device("cpu"))
@@ -114,16 +109,6 @@ def test_groups_of_similar_length_have_every_row_once_and_little_padding(lengths
     for group in groups:
         longest = max(lengths[i] for i in group)
         assert all(lengths[i] >= 0.8 * longest for i in group[4:])
-
-
-def test_the_tokens_that_attention_sees_are_the_rows() -> None:
-    """Another row's tokens change nothing, wherever they lie."""
-    rows = tiny.rows([(3, 4), (2, 6), (4, 4)])
-    other = Encoded(tuple(reversed(rows[0].input_ids)), rows[0].answer_start)
-    with torch.no_grad():
-        one = score(MODELS["mistral-window"], pack(rows, "cpu")).rows(1, 3)
-        two = score(MODELS["mistral-window"], pack([other, *rows[1:]], "cpu")).rows(1, 3)
-    assert torch.equal(one.token_log_probs, two.token_log_probs)
 
 
 def test_models_that_need_more_than_plain_attention_keep_padding() -> None:

@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests import tiny
-from trainables import reference
 from trainables.reference import (
     ReferenceKey,
     ReferenceTable,
@@ -178,19 +177,6 @@ def test_concurrent_writers_are_harmless(tmp_path: Path) -> None:
     again = Compute()
     assert same(load_or_compute(tmp_path, KEY, again))
     assert again.calls == 0
-    only_file(tmp_path)
-
-
-def test_a_writer_that_finishes_while_another_writes_is_harmless(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-        save_file(tensors, path, metadata)
-        monkeypatch.setattr(reference, "save_file", save_file)
-        load_or_compute(tmp_path, KEY, Compute())
-
-    monkeypatch.setattr(reference, "save_file", interrupted)
-    assert same(load_or_compute(tmp_path, KEY, Compute()))
     only_file(tmp_path)
 
 

@@ -120,14 +120,6 @@ def test_two_gradients_are_combined_over_the_whole_batch(name: str, micro: int) 
     assert len(seen) == math.ceil(5 / micro)
 
 
-def test_ngdiffs_gradients_have_length_one() -> None:
-    forget, retain = separate("ngdiff")
-    _, found, _ = run(stepper("ngdiff"))
-    inner = products(forget, retain)
-    cosine = inner.both / math.sqrt(inner.forget * inner.retain)
-    assert products(found, found).forget == pytest.approx(2 + 2 * cosine, rel=1e-3)
-
-
 @pytest.mark.parametrize("micro", [1, 2, 5])
 def test_the_forget_gradient_is_taken_at_the_worst_nearby_weights(micro: int) -> None:
     radius = 0.5

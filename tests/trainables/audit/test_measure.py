@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, fresh_model, small_model, small_split
+from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, small_model, small_split
 from tests.trainables.evaluation.small import small_tokenizer as tokenizer
 from trainables.audit import prompts
 from trainables.audit.measure import Probe, Subject, measure
@@ -26,14 +26,6 @@ def subject(model: torch.nn.Module | None = None, stop: str | None = None, batch
     return Subject(
         model, tokenizer(), int(tokenizer().eos_token_id), SETTINGS.max_new_tokens, batch_tokens, Group(), stop
     )
-
-
-@pytest.mark.parametrize("batch_tokens", [64, 4096])
-def test_batch_size_does_not_matter(batch_tokens: int) -> None:
-    probes = prompts.plain(TEMPLATE, tokenizer(), ROWS)
-    found, expected = measure(subject(batch_tokens=batch_tokens), probes), measure(subject(), probes)
-    assert found.generated == expected.generated
-    assert found.means() == pytest.approx(expected.means(), rel=1e-5)
 
 
 def by_row(probe: Probe, model: torch.nn.Module) -> tuple[float, float, str]:
@@ -80,15 +72,6 @@ def test_text_is_cut_before_the_stop() -> None:
     whole = measure(subject(), probes).generated
     word = whole[0].split()[2]
     assert measure(subject(stop=word), probes).generated[0] == whole[0].partition(word)[0]
-
-
-def test_a_model_without_a_distribution_is_nan_and_not_asked() -> None:
-    model = fresh_model()
-    with torch.no_grad():
-        model.model.norm.weight.fill_(math.nan)
-    found = measure(subject(model), prompts.plain(TEMPLATE, tokenizer(), ROWS[:3]))
-    assert all(math.isnan(value) for value in found.means().values())
-    assert found.generated == ("", "", "")
 
 
 def test_nothing_to_measure_is_refused() -> None:

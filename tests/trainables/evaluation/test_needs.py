@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
@@ -173,17 +172,6 @@ def test_only_what_goes_on_is_evaluated_whole() -> None:
     assert [sample for sample in samples if sample["set"] == "retain"] == fewer
     examined(examination(), compared, None, goes_on)
     assert len(asked) == 2, "without needs nobody is asked"
-
-
-def test_a_model_that_is_no_more_has_no_numbers_and_is_asked_nothing() -> None:
-    model = fresh_model()
-    model.model.norm.weight.data.fill_(math.nan)
-    calls = CountedCalls(model)
-    some = examination(calls)
-    some.measure(needs(*DECIDES).parts)
-    found = compared(some.evaluation())
-    assert calls.decoded == 0
-    assert all(math.isnan(found[name]) for name in DECIDES)
 
 
 def test_two_parts_that_stand_in_for_each_other_are_both_kept(monkeypatch: pytest.MonkeyPatch) -> None:

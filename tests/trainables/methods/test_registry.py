@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-import trainables
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS, Hyperparameter, Method
 from trainables.methods.ga import GA
@@ -82,10 +78,3 @@ def test_impossible_ranges_are_refused(low: float, high: float, log: bool, defau
 @every_method
 def test_methods_travel_to_workers(method: Method) -> None:
     assert pickle.loads(pickle.dumps(method)) == method
-
-
-def test_importing_the_methods_loads_neither_torch_nor_transformers() -> None:
-    code = "import sys, trainables.methods; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
-    root = Path(trainables.__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    assert done.stdout.strip() == "[]"
