@@ -107,11 +107,6 @@ def test_kept_rows_with_wrong_answers_lose_them_beside_rows_without(tmp_path: Pa
     assert [row.perturbed_answers for row in sets["forget"].rows] == [("w",)]
 
 
-def test_objectives_need_no_wrong_answers(tmp_path: Path) -> None:
-    objectives = load(tmp_path, forget=[qa(0)], retain=[qa(1)]).objectives
-    assert objectives == {"log10_loss_quality": "max", "model_utility": "max"}
-
-
 # ---- bad files
 
 BAD: dict[str, tuple[list[Any], list[str]]] = {
@@ -252,12 +247,6 @@ def test_text_needs_text(tmp_path: Path) -> None:
         "no 'text'; every row nee",
         "text=1: must be a text t",
     ]
-
-
-def test_a_text_that_is_kept_must_not_be_one_that_goes(tmp_path: Path) -> None:
-    texts = [{"text": "a text that is in both files"}]
-    problems = problems_of(tmp_path, "text", forget=texts, retain=texts)
-    assert len(problems) == 1 and "retain.jsonl:1: repeats" in problems[0]
 
 
 def test_the_digest_follows_the_rows_not_the_paths(tmp_path: Path) -> None:

@@ -190,11 +190,6 @@ def test_more_authors_than_have_wrong_answers_are_refused(folder: Path) -> None:
         load_benchmark(BenchmarkConfig(name="tofu", path=str(folder), people=21))
 
 
-def test_a_revision_of_a_folder_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="revision='abc'"):
-        load_benchmark(BenchmarkConfig(name="tofu", path=str(folder), revision="abc"))
-
-
 @real
 @pytest.mark.parametrize("fraction", OFFICIAL_FRACTIONS)
 def test_real_tofu_splits_like_its_own_files(fraction: float) -> None:
