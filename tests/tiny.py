@@ -134,7 +134,8 @@ def spawned(work: Work, folder: Path, sizes: Sequence[int] = (1, 2)) -> dict[str
     for size in sizes:
         meeting = Path(tempfile.mkdtemp(dir=folder))
         args = (size, work, folder, meeting)
-        running.append(start_processes(_process, args, nprocs=size, join=False, start_method="forkserver"))
+        started = start_processes(_process, args, size, join=False, start_method="forkserver")  # type: ignore[no-untyped-call]
+        running.append(started)
     for each in running:
         while not each.join():
             pass

@@ -29,7 +29,7 @@ def train(stages: tuple[int, ...], group: Group, folder: Path) -> None:
     for stage, precision, micro in [*cases, *((stage, "fp32", 1) for stage in stages)]:
         name = f"{group.size}-{stage}-{precision}-{micro}"
         for restart in (False, True) if micro == 4 else (False,):
-            engine = Engine(model(), tiny.workers(stage, precision, micro, group.size), group, weight_decay=0.01)  # type: ignore[arg-type]
+            engine = Engine(model(), tiny.workers(stage, precision, micro, group.size), group, weight_decay=0.01)
             steps(engine, group, micro, folder / f"state-{name}", restart)
             weights = {f"{name}-{'restarted' if restart else 'whole'}": tiny.copied(engine.weights())}
             tiny.keep(weights, group, folder)

@@ -174,9 +174,9 @@ def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(depth
     whole, deciding = epochs_of(depths, "whole"), epochs_of(depths, "deciding")
     for deep, shallow in zip(whole, deciding, strict=True):
         assert shallow == pytest.approx({key: deep[key] for key in shallow}, rel=1e-6, abs=1e-6, nan_ok=True)
-    depths = [len(one) for one in deciding]
-    assert depths[0] == depths[-1] == len(whole[0]), "nothing excels the first epoch, and the last is always whole"
-    assert min(depths[1:-1]) < len(whole[0])
+    sizes = [len(one) for one in deciding]
+    assert sizes[0] == sizes[-1] == len(whole[0]), "nothing excels the first epoch, and the last is always whole"
+    assert min(sizes[1:-1]) < len(whole[0])
     missing = {key for deep, shallow in zip(whole, deciding, strict=True) for key in deep.keys() - shallow.keys()}
     assert missing >= {"mia_gradnorm"}
     assert missing.isdisjoint({"log10_forget_quality", "model_utility", "utility_ratio", "privleak", "stammer_excess"})
