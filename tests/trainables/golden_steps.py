@@ -5,7 +5,6 @@ The engine is replaced by autograd. Several workers are threads that hand one an
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import threading
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 from unittest import mock
 
 import torch
@@ -32,14 +31,11 @@ from trainables.methods.method import Method
 from trainables.packing import Layout
 from trainables.reference import ReferenceTable, compute_reference
 from trainables.schedule import StepRows, micro_batches
-from trainables.scores import Encoded, score
+from trainables.scores import Encoded
 from trainables.step import Stepper
 from trainables.terms import Seen
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "losses.json"
-
-Table = Literal["cached", "live"]
-"""Reference log-probs: as they are computed once for all trials, or of the very batches that the model gets."""
 
 
 @cache
@@ -56,7 +52,6 @@ class Way:
     values: dict[str, float]
     compat: Compat = "none"
     layout: Layout = "padded"
-    table: Table = "cached"
     seed: int = 0
 
 
@@ -131,8 +126,6 @@ def _of_worker(way: Way, rows: str, step: StepRows, group: Group, micro: int) ->
 
     engine.step = run
     feed = Feed(way.method, data(way, rows, group.rank), group, micro, way.compat, way.layout)
-    if way.table == "live":
-        feed = dataclasses.replace(feed, data=_with_live_tables(feed, step))
     given = {"method": way.method.name, "forget_fraction": 0.1, "learning_rate": 1e-5, "seed": way.seed, **way.values}
     stepper = Stepper(engine, Hyperparameters.model_validate(given), feed)
     seen = stepper.run(step, epoch=1, learning_rate=1e-5)
@@ -182,25 +175,3 @@ def data(way: Way, rows: str, rank: int) -> StepData:
         alternative_reference=reference("alternates") if table and alternates else None,
         frozen=frozen(way.layout, rank) if method.needs_reference_model else None,
     )
-
-
-def _with_live_tables(feed: Feed, step: StepRows) -> StepData:
-    """Tables of the frozen model's scores of this worker's batches; rows of other workers stay empty."""
-    forget: dict[int, Tensor] = {}
-    others: dict[int, Tensor] = {}
-    for part in feed.parts(step, 1):
-        rows = feed.rows(part)
-        with torch.no_grad():
-            scores = score(frozen(feed.layout, feed.group.rank), feed.batch(rows))
-        values = [log_probs[mask] for log_probs, mask in zip(scores.token_log_probs, scores.mask, strict=True)]
-        forget.update(zip(part.forget, values, strict=False))
-        others.update(zip(part.forget, values[len(rows.forget) + len(rows.retain) :], strict=False))
-    of_others = None if feed.data.alternative_reference is None else _table(others, len(feed.data.forget))
-    return dataclasses.replace(
-        feed.data, reference=_table(forget, len(feed.data.forget)), alternative_reference=of_others
-    )
-
-
-def _table(found: dict[int, Tensor], rows: int) -> ReferenceTable:
-    values = [found.get(row, torch.empty(0, dtype=torch.float64)) for row in range(rows)]
-    return ReferenceTable(torch.cat(values), torch.tensor([len(each) for each in values]))

@@ -9,42 +9,24 @@ import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
+from transformers import LlamaConfig, MistralConfig
 
+from tests import tiny
+from tests.tiny import rows
 from tests.trainables import varlen_on_cpu
 from trainables import attention
-from trainables.attention import use_packed_attention
+from trainables.attention import takes_packed
 from trainables.compiled import compile_layers
 from trainables.config import LoraConfig
 from trainables.lora import add_adapters
 from trainables.packing import Packed, pack
-from trainables.scores import Encoded, collate, score
+from trainables.scores import collate, score
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 40,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "initializer_range": 0.4,
+SHAPE: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "head_dim": 8}
+ARCHITECTURES = {
+    "llama": LlamaConfig(**tiny.SHAPE | SHAPE),
+    "mistral-window": MistralConfig(**tiny.SHAPE | SHAPE, sliding_window=5),
 }
-ARCHITECTURES = {"llama": LlamaConfig(**SIZES), "mistral-window": MistralConfig(**SIZES, sliding_window=5)}
-
-
-def model(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> Any:
-    torch.manual_seed(0)
-    made = AutoModelForCausalLM.from_config(config).to(dtype)  # type: ignore[no-untyped-call]
-    assert use_packed_attention(made)
-    return made
-
-
-def rows_of(lengths: list[tuple[int, int]]) -> list[Encoded]:
-    numbers = random.Random(3)
-    return [Encoded(tuple(numbers.randrange(1, 40) for _ in range(p + a)), p) for p, a in lengths]
-
-
 LENGTHS = [(3, 4), (1, 9), (7, 1), (2, 12), (5, 5), (4, 2), (1, 1), (0, 3)]
 
 
@@ -67,8 +49,9 @@ def gradients(trained: Any, batch: Any) -> Tensor:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.usefixtures("kernel")
 def test_the_kernel_is_called_as_it_wants_and_gives_what_padded_rows_give(name: str, filled: bool) -> None:
-    trained, rows = model(ARCHITECTURES[name]), rows_of(LENGTHS)
-    packed, padded = pack(rows, "cpu", filled), collate(rows, 0)
+    trained, encoded = tiny.model(ARCHITECTURES[name]), rows(LENGTHS)
+    assert takes_packed(trained)
+    packed, padded = pack(encoded, "cpu", filled), collate(encoded, 0)
     with torch.no_grad():
         torch.testing.assert_close(
             score(trained, packed).sequence, score(trained, padded).sequence, rtol=1e-5, atol=1e-5
@@ -79,7 +62,7 @@ def test_the_kernel_is_called_as_it_wants_and_gives_what_padded_rows_give(name: 
 
 @pytest.mark.usefixtures("kernel")
 def test_half_precision_stays_half_on_its_way() -> None:
-    found = gradients(model(ARCHITECTURES["llama"], torch.bfloat16), pack(rows_of(LENGTHS), "cpu", filled=True))
+    found = gradients(tiny.llama(**SHAPE).to(torch.bfloat16), pack(rows(LENGTHS), "cpu", filled=True))
     assert found.dtype == torch.bfloat16
     assert found.isfinite().all()
 
@@ -92,15 +75,15 @@ def batches(count: int) -> list[Packed]:
         return 30 + max(8, int(lengths.gauss(21, 5))), max(10, int(lengths.gauss(52, 20)))
 
     sizes = [32 if i % 13 == 12 else 64 for i in range(count)]
-    return [pack(rows_of([row() for _ in range(size)]), "cpu", filled=True) for size in sizes]
+    return [pack(rows([row() for _ in range(size)]), "cpu", filled=True) for size in sizes]
 
 
-@pytest.mark.parametrize("adapters", [False, True])
+@pytest.mark.parametrize("adapters", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.usefixtures("kernel")
 def test_a_layer_is_one_graph_and_few_sizes_are_compiled(adapters: bool) -> None:
     torch._dynamo.reset()
     counters.clear()
-    trained = model(LlamaConfig(**SIZES | {"num_hidden_layers": 2}))
+    trained = tiny.llama(**SHAPE | {"num_hidden_layers": 2})
     if adapters:
         add_adapters(trained, LoraConfig(rank=2), seed=0)
     compile_layers(trained, backend="aot_eager")

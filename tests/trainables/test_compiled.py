@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from trainables.attention import use_packed_attention
+from tests import tiny
 from trainables.compiled import as_it_is, cache_compiled, compile_layers, wanted
 from trainables.packing import pack
 from trainables.scores import Encoded, score
@@ -22,19 +21,13 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.c
 
 
 def model() -> Any:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2
-    )
-    made = LlamaForCausalLM(config)
-    use_packed_attention(made)
-    return made
+    return tiny.llama(num_hidden_layers=3, num_attention_heads=2, head_dim=8, initializer_range=0.02)
 
 
 def rows(seed: int) -> list[Encoded]:
     generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(6, 14, (20,), generator=generator).tolist()
-    return [Encoded(tuple(torch.randint(1, 40, (n,), generator=generator).tolist()), 3) for n in lengths]
+    lengths = torch.randint(3, 11, (20,), generator=generator).tolist()
+    return tiny.rows([(3, length) for length in lengths], seed)
 
 
 def gradients(trained: Any, encoded: list[Encoded]) -> Tensor:

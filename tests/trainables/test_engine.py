@@ -2,59 +2,65 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from safetensors.torch import load_file
-from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
-from tests.trainables.engine_runs import PRECISIONS, STAGES, model, process
+from tests import tiny
+from tests.tiny import PRECISIONS, Tensors, distance
+from tests.trainables.engine_runs import model, steps
+from trainables.engine import Engine
+from trainables.group import Group
 
 BF16_SHARE = 0.35  # Adam turns rounding of near-zero gradients into whole steps, so single weights may differ fully
+REFERENCE = "1-0-fp32-4-whole"
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
-    folder = tmp_path_factory.mktemp("engine")
-    for size in (1, 2):
-        spawn(process, args=(size, str(folder)), nprocs=size)  # type: ignore[no-untyped-call]
-    return {path.stem: load_file(path) for path in Path(folder).glob("*.safetensors")}
+class Runs(NamedTuple):
+    stages: tuple[int, ...]
+    found: dict[str, Tensors]
 
 
-def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
+def train(stages: tuple[int, ...], group: Group, folder: Path) -> None:
+    """Weights after all steps without a restart, and with one."""
+    cases = [(stage, precision, 4) for stage in stages for precision in PRECISIONS]
+    for stage, precision, micro in [*cases, *((stage, "fp32", 1) for stage in stages)]:
+        name = f"{group.size}-{stage}-{precision}-{micro}"
+        for restart in (False, True) if micro == 4 else (False,):
+            engine = Engine(model(), tiny.workers(stage, precision, micro, group.size), group, weight_decay=0.01)
+            steps(engine, group, micro, folder / f"state-{name}", restart)
+            weights = {f"{name}-{'restarted' if restart else 'whole'}": tiny.copied(engine.weights())}
+            tiny.keep(weights, group, folder)
+            engine.close()
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("size", [1, 2])
-def test_a_restart_from_the_state_changes_no_bit(
-    runs: dict[str, dict[str, Tensor]], size: int, stage: int, precision: str
-) -> None:
-    name = f"{size}-{stage}-{precision}-4"
-    assert largest_difference(runs[f"{name}-whole"], runs[f"{name}-restarted"]) == 0.0
+@pytest.fixture(scope="module", params=[(0, 3), pytest.param((0, 1, 2), marks=pytest.mark.slow)], ids=str)
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    found = tiny.spawned(partial(train, request.param), tmp_path_factory.mktemp("engine"))
+    return Runs(request.param, found)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_update_does_not_depend_on_workers_or_micro_batches(runs: dict[str, dict[str, Tensor]], stage: int) -> None:
-    reference = runs["1-0-fp32-4-whole"]
-    for size in (1, 2):
-        for micro in (1, 4):
-            assert largest_difference(reference, runs[f"{size}-{stage}-fp32-{micro}-whole"]) < 1e-5
+def test_a_restart_from_the_state_changes_no_bit(runs: Runs) -> None:
+    restarted = [name for name in runs.found if name.endswith("restarted")]
+    assert len(restarted) == 2 * 2 * len(runs.stages)
+    for name in restarted:
+        assert tiny.same(runs.found[name.replace("restarted", "whole")], runs.found[name]), name
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("size", [1, 2])
-def test_bf16_follows_fp32(runs: dict[str, dict[str, Tensor]], size: int, stage: int) -> None:
-    exact, rounded = runs["1-0-fp32-4-whole"], runs[f"{size}-{stage}-bf16-4-whole"]
-    untouched = model().state_dict()
+def test_the_update_does_not_depend_on_workers_or_micro_batches(runs: Runs) -> None:
+    for name in (f"{size}-{stage}-fp32-{micro}-whole" for size in (1, 2) for stage in runs.stages for micro in (1, 4)):
+        assert distance(runs.found[REFERENCE], runs.found[name]) < 1e-5, name
+
+
+def test_bf16_follows_fp32(runs: Runs) -> None:
+    exact, untouched = runs.found[REFERENCE], model().state_dict()
     moved = sum(float((exact[name] - untouched[name]).abs().sum()) for name in exact)
-    apart = sum(float((exact[name] - rounded[name]).abs().sum()) for name in exact)
-    assert 0 < apart < BF16_SHARE * moved
+    for run in (f"{size}-{stage}-bf16-4-whole" for size in (1, 2) for stage in runs.stages):
+        apart = sum(float((exact[name] - runs.found[run][name].float()).abs().sum()) for name in exact)
+        assert 0 < apart < BF16_SHARE * moved, run
 
 
-def test_training_moved_the_weights_and_left_the_pristine_model_alone(runs: dict[str, dict[str, Tensor]]) -> None:
-    untouched = {name: weights for name, weights in model().state_dict().items() if name != "lm_head.weight"}
-    assert largest_difference(untouched, runs["1-0-fp32-4-whole"]) > 1e-3
+def test_training_moved_the_weights_and_left_the_pristine_model_alone(runs: Runs) -> None:
+    assert distance(tiny.copied(model().state_dict()), runs.found[REFERENCE]) > 1e-3

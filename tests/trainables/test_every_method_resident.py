@@ -1,7 +1,7 @@
-"""Every method through Ray Train and DeepSpeed, one after the other in the same workers: two epochs, and a resumption.
+"""Methods through Ray Train and DeepSpeed, one after another in the same workers: two epochs, and a resumption.
 
 The trials of one worker group share everything that stays warm, as in a sweep, so this is also a test that no method
-leaves something behind for the next.
+leaves something behind for the next. Three of them in the fast part, every method when slow tests run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ pytestmark = pytest.mark.timeout(900)  # all methods wait for one set of workers
 
 MEASURED = ("seconds", "per_second", "memory", "restarts")
 FRACTION = 0.25
-ADAPTERS = ("npo_rt", "rmu", "ngdiff")
+FAST = [("npo_rt", False), ("npo_rt", True), ("ngdiff", False), ("task_arithmetic", False)]
+TRIALS = [*((name, False) for name in METHODS), *((name, True) for name in ("npo_rt", "rmu", "ngdiff"))]
 
 Report = dict[str, Any]
 
@@ -103,7 +104,7 @@ def names_of_baseline(prepared: Prepared) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("method", "adapters"), [*((name, False) for name in METHODS), *((name, True) for name in ADAPTERS)]
+    ("method", "adapters"), [pytest.param(*each, marks=() if each in FAST else pytest.mark.slow) for each in TRIALS]
 )
 def test_two_epochs_and_a_resumption(
     workers: ResidentWorkers, prepared: Prepared, spec: SweepSpec, folder: Path, method: str, adapters: bool

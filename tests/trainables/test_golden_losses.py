@@ -106,10 +106,13 @@ OURS: dict[tuple[str, str], Ours] = {
 
 METHOD: dict[str, Method] = {**METHODS, "undial_rt": METHODS["undial"].with_retain("undial_rt", "nll")}
 TOKENIZATIONS = ("apart", "pad_is_end")
+FAST = ("one", "two_workers_twice")
+"""Partitions that every commit is tried on: the plain one, and several workers with several micro-batches each."""
 WHOLE = ("one", "two_two_one", "single_rows", "two_workers")
 """Partitions of all rows."""
-LIVE = ("one", "two_workers")
-"""Where a table is compared with scores of the very batches too."""
+each_partition = pytest.mark.parametrize(
+    "partition", [pytest.param(p, marks=() if p in FAST else pytest.mark.slow) for p in goldens()["partitions"]]
+)
 
 
 def entry(peer: str, case: str, rows: str, partition: str) -> dict[str, Any]:
@@ -147,15 +150,11 @@ def equal(done: Done, wanted: dict[str, Any], loss: str) -> None:
 
 
 @pytest.mark.parametrize("rows", TOKENIZATIONS)
-@pytest.mark.parametrize("partition", goldens()["partitions"])
+@each_partition
 @pytest.mark.parametrize(("peer", "case"), [each for each in OURS if each[0] in CODE])
 def test_compat_is_the_published_code(peer: str, case: str, rows: str, partition: str) -> None:
     taken = way(peer, case, CODE[peer])
-    done = take(taken, rows, partition)
-    equal(done, entry(peer, case, rows, partition), OURS[peer, case].loss)
-    if taken.method.needs_reference_table and partition in LIVE:
-        live = take(replace(taken, table="live"), rows, partition)
-        equal(live, entry(peer, case, rows, partition), OURS[peer, case].loss)
+    equal(take(taken, rows, partition), entry(peer, case, rows, partition), OURS[peer, case].loss)
 
 
 @pytest.mark.parametrize("rows", TOKENIZATIONS)
@@ -199,6 +198,7 @@ def test_no_layout_changes_the_loss(peer: str, case: str, rows: str, layout: Lay
     equal(done, entry(peer, case, rows, "one"), OURS[peer, case].loss)
 
 
+@pytest.mark.slow  # `test_step` and `test_every_method` look at partitions too
 @pytest.mark.parametrize("partition", WHOLE[1:])
 @pytest.mark.parametrize(("peer", "case", "rows"), ALONE)
 def test_no_partition_changes_the_loss(peer: str, case: str, rows: str, partition: str) -> None:

@@ -13,15 +13,109 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from torch.multiprocessing.spawn import spawn
 
 from letheon.cli.logs import compare
-from tests.trainables.golden_training_runs import DECAYS, FOLDER, HYPER, golden, process
-from trainables.schedule import learning_rate
+from tests import tiny
+from tests.goldens.make_training import fact_of
+from trainables.config import BenchmarkConfig, EvaluationConfig, Hyperparameters, TrialConfig, WorkersConfig
+from trainables.engine import Engine
+from trainables.feed import Feed
+from trainables.group import Group
+from trainables.methods import METHODS
+from trainables.models import save_model
+from trainables.prepare import evaluate_folder
+from trainables.resident import Resident
+from trainables.schedule import StepRows, learning_rate
+from trainables.step import Stepper
+from trainables.step_data import step_data
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+FOLDER = GOLDENS / "training"
+EVALUATED = "TOFU_EVAL.json"
+BENCHMARK = BenchmarkConfig(name="tofu", path=str(FOLDER / "data"), people=6)
+HYPER = Hyperparameters(
+    method="npo_rt",
+    forget_fraction=1 / 3,
+    learning_rate=4e-4,
+    beta=0.1,
+    retain_weight=1.0,
+    batch_size=8,
+    warmup_epochs=1,
+    weight_decay=0.01,
+)
+EVALUATION = EvaluationConfig(compat="open_unlearning", gradient_norm=True)
+TEMPLATE = "chat_system"
+
+
+@cache
+def golden() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((GOLDENS / "training.json").read_text())
+    return content
+
+
+def trial_config(folder: Path) -> TrialConfig:
+    return TrialConfig(
+        trial="golden",
+        hyperparameters=HYPER,
+        max_epochs=4,
+        benchmark=BENCHMARK,
+        workers=WorkersConfig(micro_batch_size=4),
+        evaluation=EVALUATION,
+        target=str(FOLDER / "start"),
+        target_digest="golden",
+        template=TEMPLATE,
+        reference_cache=str(folder / "reference"),
+        baseline="",
+        compat="open_unlearning",
+        folder=str(folder / "trial"),
+    )
+
+
+def train(folder: Path, decay: str, resident: Resident) -> dict[str, Any]:
+    """`decay`: "ours" for all weights, "theirs" for all but the norms', as the trainer of transformers has it.
+
+    Losses of every step's micro-batches, and of every weight in the end what the golden says of it."""
+    config, group, method = trial_config(folder), Group(), METHODS[HYPER.method]
+    data, loaded = step_data(config, method, resident, "cpu"), resident.model(config.target)
+    engine = Engine(loaded.model, config.workers, group, weight_decay=HYPER.weight_decay, decay_norms=decay != "theirs")
+    feed = Feed(method, data, group, config.workers.micro_batch_size, config.compat, layout=engine.takes)
+    stepper = Stepper(engine, HYPER, feed)
+    engine.model.train()
+    losses = []
+    for step in golden()["steps"]:
+        rows = StepRows(tuple(step["forget"]), tuple(step["retain"]))
+        seen = stepper.run(rows, 1, step["rate"])
+        losses.append([float(part.loss) * len(seen) for part in seen])  # a part's share of the step is of the mean
+    weights, start = dict(engine.weights() or {}), loaded.model.state_dict()
+    facts = {name: fact_of(tensor, start[name]) for name, tensor in weights.items()}
+    save_model(folder / decay, engine.model, loaded.tokenizer, weights)
+    engine.close()
+    encoded = {
+        name: [{"prompt": row.answer_start, "ids": list(row.input_ids)} for row in getattr(data, name)]
+        for name in ("forget", "retain")
+    }
+    return {"losses": losses, "tensors": facts, "rows": encoded}
+
+
+def work(decay: str, _: Group, folder: Path) -> None:
+    """Train and evaluate."""
+    resident = Resident()
+    card = {
+        "benchmark": BENCHMARK.model_dump(mode="json"),
+        "forget_fraction": HYPER.forget_fraction,
+        "template": TEMPLATE,
+        "evaluation": EVALUATION.model_dump(mode="json"),
+        "precision": "fp32",
+    }
+    found = train(folder, decay, resident)
+    (folder / "run.json").write_text(json.dumps(found))
+    evaluate_folder(folder / decay, card, folder / EVALUATED)
+
 
 UNLEARNED, RETAIN = FOLDER / "unlearned_TOFU_EVAL.json", FOLDER / "retain_TOFU_EVAL.json"
 LOSS = {"theirs": 1e-5, "ours": 1e-3}
@@ -35,20 +129,19 @@ ROW = {"theirs": 1e-4, "ours": 5e-3}
 STEPS, WARMUP = 20, 5
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("golden_training")
-    spawn(process, args=(str(made),), nprocs=1)  # type: ignore[no-untyped-call]
-    return made
+class Run(NamedTuple):
+    """`found`: losses, weights and rows of the training; `log`: the file of the evaluation."""
+
+    decay: str
+    found: dict[str, Any]
+    log: Path
 
 
-@pytest.fixture(scope="module")
-def runs(folder: Path) -> dict[str, Any]:
-    return {decay: json.loads((folder / f"{decay}.json").read_text()) for decay in DECAYS}
-
-
-def log_of(folder: Path, decay: str) -> Path:
-    return folder / f"{decay}_TOFU_EVAL.json"
+@pytest.fixture(scope="module", params=["theirs", pytest.param("ours", marks=pytest.mark.slow)])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("golden_training")
+    tiny.spawned(partial(work, request.param), folder, sizes=(1,))
+    return Run(request.param, json.loads((folder / "run.json").read_text()), folder / EVALUATED)
 
 
 def mean(values: list[float]) -> float:
@@ -59,8 +152,8 @@ def near(one: float, other: float, tolerance: float) -> bool:
     return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
 
 
-def test_rows_have_their_tokens(runs: dict[str, Any]) -> None:
-    assert runs["theirs"]["rows"] == golden()["rows"]
+def test_rows_have_their_tokens(run: Run) -> None:
+    assert run.found["rows"] == golden()["rows"]
 
 
 def test_its_trainer_lets_all_decay_but_norms() -> None:
@@ -77,51 +170,47 @@ def test_its_rates_are_a_step_behind_ours_in_the_warm_up() -> None:
     assert theirs[WARMUP:] == pytest.approx(ours[WARMUP:], rel=1e-12)
 
 
-@pytest.mark.parametrize("decay", DECAYS)
-def test_every_step_has_their_loss(runs: dict[str, Any], decay: str) -> None:
+def test_every_step_has_their_loss(run: Run) -> None:
     theirs = [mean(step["losses"]) for step in golden()["steps"]]
-    ours = [mean(losses) for losses in runs[decay]["losses"]]
+    ours = [mean(losses) for losses in run.found["losses"]]
     assert len(ours) == STEPS
     assert max(ours) > 3 * min(ours)  # something happens in these steps
-    assert ours == pytest.approx(theirs, rel=LOSS[decay])
+    assert ours == pytest.approx(theirs, rel=LOSS[run.decay])
 
 
-@pytest.mark.parametrize("decay", DECAYS)
-def test_weights_end_where_theirs_do(runs: dict[str, Any], decay: str) -> None:
-    tensors: Mapping[str, Any] = runs[decay]["tensors"]
+def test_weights_end_where_theirs_do(run: Run) -> None:
+    tensors: Mapping[str, Any] = run.found["tensors"]
     for name, theirs in golden()["weights"]["tensors"].items():
         ours = tensors[name]
-        assert ours["entries"] == pytest.approx(theirs["entries"], rel=0, abs=ENTRY[decay]), name
-        if decay == "theirs":
+        assert ours["entries"] == pytest.approx(theirs["entries"], rel=0, abs=ENTRY[run.decay]), name
+        if run.decay == "theirs":
             assert ours["norm"] == pytest.approx(theirs["norm"], rel=1e-6), name
             assert ours["moved"] == pytest.approx(theirs["moved"], rel=1e-4), name
 
 
-@pytest.mark.parametrize("decay", DECAYS)
-def test_compare_logs_reads_both_evaluations_as_equal(folder: Path, decay: str) -> None:
+def test_compare_logs_reads_both_evaluations_as_equal(run: Run) -> None:
     """open-unlearning's evaluation of its model, ours of ours, and each beside the model that never saw the rows."""
-    both = compare(UNLEARNED, log_of(folder, decay))
+    both = compare(UNLEARNED, run.log)
     theirs, ours = (both[side]["metrics"] for side in ("retain", "unlearned"))
     assert set(theirs) <= set(ours)
     assert len(theirs) > 20
-    assert [name for name in theirs if not near(ours[name], theirs[name], METRIC[decay])] == []
+    assert [name for name in theirs if not near(ours[name], theirs[name], METRIC[run.decay])] == []
     assert both["retain"]["differs"] == both["unlearned"]["differs"] == []
     assert both["comparison"]["forget_quality"] > 0.99
     assert both["comparison"]["privleak"] == 0.0
-    beside, own = (compare(RETAIN, log) for log in (UNLEARNED, log_of(folder, decay)))
+    beside, own = (compare(RETAIN, log) for log in (UNLEARNED, run.log))
     for name in ("forget_quality", "ks_distance", "privleak"):
-        assert near(own["comparison"][name], beside["comparison"][name], METRIC[decay]), name
+        assert near(own["comparison"][name], beside["comparison"][name], METRIC[run.decay]), name
     for name in ("forget_quality", "privleak"):
-        assert near(own["comparison"][name], beside["stored"][name], METRIC[decay]), name
+        assert near(own["comparison"][name], beside["stored"][name], METRIC[run.decay]), name
 
 
-@pytest.mark.parametrize("decay", DECAYS)
-def test_every_row_of_the_evaluation_has_their_numbers(folder: Path, decay: str) -> None:
-    theirs, ours = (json.loads(path.read_text()) for path in (UNLEARNED, log_of(folder, decay)))
+def test_every_row_of_the_evaluation_has_their_numbers(run: Run) -> None:
+    theirs, ours = (json.loads(path.read_text()) for path in (UNLEARNED, run.log))
     apart = [
         f"{place}: {one} and {other}"
         for place, one, other in rows_of(theirs, ours)
-        if not (one == other if isinstance(one, str) else near(one, other, ROW[decay]))
+        if not (one == other if isinstance(one, str) else near(one, other, ROW[run.decay]))
     ]
     assert apart == []
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainables.config import EvaluationConfig, LoraConfig, WorkersConfig
-from trainables.gpu_share import CUDA_CONTEXT, GIB, Settings, overrun, place_of_weights, room, share_of, trial_need
+from trainables.gpu_share import CUDA_CONTEXT, GIB, Settings, place_of_weights, room, share_of, trial_need
 from trainables.memory import USABLE, Shape, tokens_that_fit
 from trainables.methods import METHODS
 
@@ -32,14 +32,6 @@ def test_neighbours_leave_each_other_room() -> None:
     workers = WorkersConfig(gpus_per_worker=0.25)
     assert 4 * (room(CARD, workers) + CUDA_CONTEXT) <= CARD
     assert room(GIB, workers) == 0
-
-
-def test_who_runs_out_of_a_share_is_told_value_rule_and_fix() -> None:
-    text = overrun(WorkersConfig(gpus_per_worker=0.25), CARD, 19 * GIB) or ""
-    assert text.startswith("trial.gpus_per_worker 0.25: ")
-    assert "19.4 of the GPU's 80.0 GiB" in text and "held 19.0" in text
-    assert "larger share" in text and "trial.micro_batch_size" in text
-    assert overrun(WorkersConfig(gpus_per_worker=1), CARD, GIB) is None
 
 
 def test_the_need_follows_from_what_methods_declare() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.multiprocessing.spawn import spawn
 
+from tests import tiny
 from trainables.group import Group
 
 
@@ -26,16 +26,14 @@ def test_rank_outside_the_group(rank: int, size: int) -> None:
         Group(rank, size)
 
 
-def exchange(rank: int, size: int, folder: Path) -> None:
-    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=size)
-    group = Group(rank, size)
+def exchange(group: Group, folder: Path) -> None:
+    rank = group.rank
     assert group.gather([(rank, None)] * (rank + 1)) == [(0, None), (1, None), (1, None)]
     assert [group.all(flag) for flag in (True, False, rank == 0)] == [True, False, False]
     group.barrier()
     (folder / f"done{rank}").touch()
-    torch.distributed.destroy_process_group()
 
 
 def test_two_ranks(tmp_path: Path) -> None:
-    spawn(exchange, (2, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    tiny.spawned(exchange, tmp_path, sizes=(2,))
     assert {path.name for path in tmp_path.glob("done*")} == {"done0", "done1"}

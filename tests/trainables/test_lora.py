@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -14,34 +15,41 @@ from peft import LoraConfig as PeftConfig
 from peft import get_peft_model
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config
 
-from tests.trainables.engine_runs import PRECISIONS, STAGES, model
-from tests.trainables.lora_runs import LORA, log_probs, process, written
-from trainables.config import LoraConfig
+from tests import tiny
+from tests.tiny import PRECISIONS, Tensors, distance, same
+from tests.trainables.engine_runs import ROWS, model, steps
+from trainables.config import LoraConfig, Precision
+from trainables.engine import SHARDED_WEIGHTS, Engine
+from trainables.evaluation.generate import generate
 from trainables.group import Group
 from trainables.lora import adapted_layers, add_adapters, merged, plain_state
 from trainables.models import save_model
+from trainables.scores import collate, score
 
+LORA = LoraConfig(rank=4, alpha=12)
+NEW_TOKENS = 6
+PROMPTS = [(5, 9, 11), (7, 3), (40, 2, 1, 30)]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LAYERS = 2 * 7  # two blocks of four attention and three feed-forward projections
-Runs = dict[str, dict[str, Tensor]]
-pytestmark = pytest.mark.timeout(900)  # the first test waits for all processes
-each_run = pytest.mark.parametrize(
-    ("size", "stage", "precision"), [(n, z, p) for n in (1, 2) for z in STAGES for p in PRECISIONS]
-)
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    folder = tmp_path_factory.mktemp("lora")
-    for size in (1, 2):
-        spawn(process, args=(size, str(folder)), nprocs=size)  # type: ignore[no-untyped-call]
-    return {path.stem: load_file(path) for path in Path(folder).glob("*.safetensors")}
+@torch.no_grad()
+def log_probs(trained: Any) -> Tensor:
+    """(rows,) of all rows in one forward pass, float32."""
+    trained.eval()
+    return score(trained, collate(ROWS, 0)).sequence
 
 
-def base(precision: str = "fp32") -> Any:
+def written(trained: Any, group: Group) -> Tensor:
+    """(prompts, tokens) greedy continuations, in lockstep with the other ranks."""
+    trained.eval()
+    found = generate(trained, PROMPTS, NEW_TOKENS, ends={47}, pad_id=0, all_done=group.all)
+    return torch.tensor([[*tokens, *[47] * (NEW_TOKENS - len(tokens))] for tokens in found])
+
+
+def base(precision: Precision = "fp32") -> Any:
     """As DeepSpeed makes it: parameters in this precision, the buffers of rotary embeddings still exact."""
     plain = model()
     for parameter in plain.parameters():
@@ -49,88 +57,133 @@ def base(precision: str = "fp32") -> Any:
     return plain
 
 
-def base_state(precision: str = "fp32") -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in base(precision).state_dict().items() if name != "lm_head.weight"}
+# ---- what each process does
 
 
-def with_weights(weights: dict[str, Tensor], precision: str) -> Any:
-    plain = base(precision)
-    plain.load_state_dict(weights, strict=False)
-    return plain
+def train(stages: tuple[int, ...], group: Group, folder: Path) -> None:
+    for stage in stages:
+        for precision in PRECISIONS:
+            run(stage, precision, group, folder)
+        engine = started(stage, "fp32", 1, group)
+        steps(engine, group, 1, folder / f"state-{group.size}-{stage}-1", restart=False)
+        tiny.keep({f"{group.size}-{stage}-fp32-1-whole": tiny.copied(engine.weights())}, group, folder)
+        engine.close()
 
 
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def started(stage: int, precision: Precision, micro: int, group: Group) -> Engine:
+    on = tiny.workers(stage, precision, micro, group.size)
+    return Engine(model(), on, group, weight_decay=0.01, lora=LORA, seed=3)
 
 
-def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
+def run(stage: int, precision: Precision, group: Group, folder: Path) -> None:
+    """A training with all that is looked at, and one from its state."""
+    name = f"{group.size}-{stage}-{precision}-4"
+    engine = started(stage, precision, 4, group)
+    found = {"start": {"log_probs": log_probs(engine.model), **tiny.copied(engine.weights())}}
+    steps(engine, group, 4, folder / f"state-{name}", restart=False)
+    found["seen"] = looked_at(engine, group)
+    sharded = stage == SHARDED_WEIGHTS
+    state = engine.deepspeed._zero3_consolidated_16bit_state_dict() if sharded else engine.model.state_dict()
+    found |= {"raw": tiny.copied(state), "whole": tiny.copied(engine.weights())}
+    engine.close()
+    engine = started(stage, precision, 4, group)
+    steps(engine, group, 4, folder / f"state-{name}", restart=True)
+    found["restarted"] = tiny.copied(engine.weights())
+    engine.close()
+    tiny.keep({f"{name}-{kind}": tensors for kind, tensors in found.items()}, group, folder)
+
+
+def looked_at(engine: Engine, group: Group) -> Tensors:
+    """What the model says with adapters, with adapters merged, and again with adapters."""
+    adapted = log_probs(engine.model)
+    with engine.as_saved():
+        saved, tokens = log_probs(engine.model), written(engine.model, group)
+    trained = sum(parameter.requires_grad for parameter in engine.model.parameters())
+    return {
+        "adapted": adapted,
+        "saved": saved,
+        "after": log_probs(engine.model),
+        "tokens": tokens,
+        "adapted_tokens": written(engine.model, group),
+        "trained": torch.tensor(trained),
+    }
 
 
 # ---- the engine
 
 
-@each_run
-def test_at_step_0_the_model_is_the_base(runs: Runs, size: int, stage: int, precision: str) -> None:
-    start = dict(runs[f"{size}-{stage}-{precision}-4-start"])
-    assert torch.equal(start.pop("log_probs"), log_probs(base(precision)))
-    assert same(start, base_state(precision))
+class Runs(NamedTuple):
+    stages: tuple[int, ...]
+    found: dict[str, Tensors]
+
+    @property
+    def names(self) -> list[tuple[str, Precision]]:
+        return [(f"{n}-{z}-{p}-4", p) for n in (1, 2) for z in self.stages for p in PRECISIONS]
 
 
-@each_run
-def test_only_adapters_train(runs: Runs, size: int, stage: int, precision: str) -> None:
-    name = f"{size}-{stage}-{precision}-4"
-    raw = runs[f"{name}-raw"]
-    adapters = {key for key in raw if "lora_" in key}
-    assert len(adapters) == 2 * LAYERS == int(runs[f"{name}-seen"]["trained"])
-    assert all(bool(raw[key].any()) for key in adapters)  # B started as zeros
-    untouched = {key.replace("base_layer.", ""): raw[key] for key in raw if key not in adapters}
-    assert same(untouched, base_state(precision))
+@pytest.fixture(scope="module", params=[(0, 3), pytest.param((0, 1, 2), marks=pytest.mark.slow)], ids=str)
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(request.param, tiny.spawned(partial(train, request.param), tmp_path_factory.mktemp("lora")))
 
 
-@each_run
-def test_saved_weights_are_pefts_own_merge(runs: Runs, size: int, stage: int, precision: str) -> None:
-    name = f"{size}-{stage}-{precision}-4"
-    assert same(runs[f"{name}-whole"], merged_by_peft(runs[f"{name}-raw"], precision))
+def base_state(precision: Precision = "fp32") -> Tensors:
+    return tiny.copied(base(precision).state_dict())
 
 
-def merged_by_peft(raw: dict[str, Tensor], precision: str) -> dict[str, Tensor]:
+def test_at_step_0_the_model_is_the_base(runs: Runs) -> None:
+    for name, precision in runs.names:
+        start = dict(runs.found[f"{name}-start"])
+        assert torch.equal(start.pop("log_probs"), log_probs(base(precision))), name
+        assert same(start, base_state(precision)), name
+
+
+def test_only_adapters_train(runs: Runs) -> None:
+    for name, precision in runs.names:
+        raw = runs.found[f"{name}-raw"]
+        adapters = {key for key in raw if "lora_" in key}
+        assert len(adapters) == 2 * LAYERS == int(runs.found[f"{name}-seen"]["trained"]), name
+        assert all(bool(raw[key].any()) for key in adapters), name  # B started as zeros
+        untouched = {key.replace("base_layer.", ""): raw[key] for key in raw if key not in adapters}
+        assert same(untouched, base_state(precision)), name
+
+
+def test_saved_weights_are_pefts_own_merge(runs: Runs) -> None:
+    for name, precision in runs.names:
+        assert same(runs.found[f"{name}-whole"], merged_by_peft(runs.found[f"{name}-raw"], precision)), name
+
+
+def merged_by_peft(raw: Tensors, precision: Precision) -> Tensors:
     config = PeftConfig(r=LORA.rank, lora_alpha=12, target_modules="all-linear")
     wrapped = get_peft_model(base(precision), config, autocast_adapter_dtype=False)
     adapters = {f"base_model.model.{key}": value for key, value in raw.items() if "lora_" in key}
     assert wrapped.load_state_dict(adapters, strict=False).unexpected_keys == []
     found: Any = wrapped
-    state = found.merge_and_unload().state_dict()
-    return {key: value for key, value in state.items() if key != "lm_head.weight"}
+    return tiny.copied(found.merge_and_unload().state_dict())
 
 
-@each_run
-def test_what_is_measured_is_what_is_saved(runs: Runs, size: int, stage: int, precision: str) -> None:
-    name = f"{size}-{stage}-{precision}-4"
-    seen, plain = runs[f"{name}-seen"], with_weights(runs[f"{name}-whole"], precision)
-    assert torch.equal(seen["saved"], log_probs(plain))
-    assert torch.equal(seen["tokens"], written(plain, Group()))
-    assert torch.equal(seen["after"], seen["adapted"])  # merging for a while leaves no trace
-    if precision == "fp32":
-        torch.testing.assert_close(seen["adapted"], seen["saved"], rtol=1e-5, atol=1e-5)
-        assert torch.equal(seen["adapted_tokens"], seen["tokens"])
-    assert not torch.allclose(seen["saved"], log_probs(base(precision)), rtol=1e-2)
+def test_what_is_measured_is_what_is_saved(runs: Runs) -> None:
+    for name, precision in runs.names:
+        seen, plain = runs.found[f"{name}-seen"], base(precision)
+        plain.load_state_dict(runs.found[f"{name}-whole"], strict=False)
+        assert torch.equal(seen["saved"], log_probs(plain)), name
+        assert torch.equal(seen["tokens"], written(plain, Group())), name
+        assert torch.equal(seen["after"], seen["adapted"]), name  # merging for a while leaves no trace
+        if precision == "fp32":
+            torch.testing.assert_close(seen["adapted"], seen["saved"], rtol=1e-5, atol=1e-5)
+            assert torch.equal(seen["adapted_tokens"], seen["tokens"]), name
+        assert not torch.allclose(seen["saved"], log_probs(base(precision)), rtol=1e-2), name
 
 
-@each_run
-def test_a_restart_from_the_state_changes_no_bit(runs: Runs, size: int, stage: int, precision: str) -> None:
-    name = f"{size}-{stage}-{precision}-4"
-    assert same(runs[f"{name}-whole"], runs[f"{name}-restarted"])
+def test_a_restart_from_the_state_changes_no_bit(runs: Runs) -> None:
+    for name, _ in runs.names:
+        assert same(runs.found[f"{name}-whole"], runs.found[f"{name}-restarted"]), name
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_update_does_not_depend_on_workers_or_micro_batches(runs: Runs, stage: int) -> None:
-    reference = runs["1-0-fp32-4-whole"]
-    assert largest_difference(reference, base_state()) > 1e-3
-    for size in (1, 2):
-        for micro in (1, 4):
-            assert largest_difference(reference, runs[f"{size}-{stage}-fp32-{micro}-whole"]) < 1e-5
+def test_the_update_does_not_depend_on_workers_or_micro_batches(runs: Runs) -> None:
+    reference = runs.found["1-0-fp32-4-whole"]
+    assert distance(reference, base_state()) > 1e-3
+    for name in (f"{size}-{stage}-fp32-{micro}-whole" for size in (1, 2) for stage in runs.stages for micro in (1, 4)):
+        assert distance(reference, runs.found[name]) < 1e-5, name
 
 
 # ---- adapters by themselves
@@ -138,8 +191,7 @@ def test_the_update_does_not_depend_on_workers_or_micro_batches(runs: Runs, stag
 
 def gpt2() -> Any:
     """Its linear layers are Conv1D, whose weights lie the other way round."""
-    torch.manual_seed(5)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=48, n_embd=32, n_layer=2, n_head=4, n_positions=64))
+    return tiny.model(GPT2Config(vocab_size=48, n_embd=32, n_layer=2, n_head=4, n_positions=64), seed=5)
 
 
 def adapted(plain: Any, config: LoraConfig = LORA, seed: int = 0) -> Any:
@@ -209,7 +261,7 @@ def test_a_saved_folder_is_a_plain_models(tmp_path: Path) -> None:
 
 
 def test_the_start_is_a_function_of_the_seed_alone() -> None:
-    def start(seed: int) -> dict[str, Tensor]:
+    def start(seed: int) -> Tensors:
         torch.rand(7)  # whatever happened before
         copied = model()
         state = torch.get_rng_state()
@@ -229,6 +281,7 @@ def test_targets_that_cannot_be_are_refused_in_a_sentence() -> None:
             add_adapters(model(), LoraConfig(target_modules=(target,)), 0)
 
 
+@pytest.mark.slow  # a process that imports everything
 def test_peft_is_loaded_for_adapters_only() -> None:
     code = "import sys, trainables.engine; print('peft' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

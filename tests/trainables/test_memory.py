@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
+from transformers import LlamaConfig, PretrainedConfig, Qwen2Config
 
-from trainables.attention import use_packed_attention
+from tests import tiny
 from trainables.config import LoraConfig
 from trainables.known_shapes import SMOLLM2, TINY
 from trainables.lora import add_adapters
@@ -45,9 +45,7 @@ PROMPT, ANSWER, ROWS = 12, 20, 40
 
 def kept_bytes(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, Shape]:
     """Bytes of all tensors that the backward pass of one packed forward pass holds on to, weights left out."""
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config).to(dtype)  # type: ignore[no-untyped-call]
-    use_packed_attention(model)
+    model = tiny.model(config).to(dtype)
     rows = [Encoded(tuple(range(1, 1 + PROMPT + ANSWER)), PROMPT)] * ROWS
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, int] = {}
@@ -76,8 +74,7 @@ def test_activations(name: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_shape_is_read_from_a_configuration_file_as_from_the_model(name: str) -> None:
     config = ARCHITECTURES[name]
-    model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = sum(parameter.numel() for parameter in tiny.model(config).parameters())
     found = Shape.of_file(config.to_dict())
     assert found.parameters == pytest.approx(parameters, rel=0.01)  # Qwen's biases are left out
     assert replace(found, parameters=parameters) == Shape.of(config, parameters)
@@ -92,7 +89,7 @@ def test_bases_made_here_have_the_sizes_that_are_known_of_them() -> None:
 
 
 def test_adapters_are_counted() -> None:
-    model = AutoModelForCausalLM.from_config(ARCHITECTURES["llama-grouped"])  # type: ignore[no-untyped-call]
+    model = tiny.model(ARCHITECTURES["llama-grouped"])
     shape = Shape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
     add_adapters(model, LoraConfig(rank=4), seed=0)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -24,19 +24,11 @@ def card(load: str | None = None, **metrics: Any) -> str:
 
 
 def test_it_says_what_was_forgotten_how_well_how_and_how_to_load_it() -> None:
-    text = card()
-    for said in (
-        "# t003 after epoch 3: npo_rt on qa",
-        "- forget fraction: 0.1",
-        "- rows: 40",
-        "`c0ffee`",
-        "| `model_utility` | 0.61 | 0.64 | 0.63 |",
-        "| `learning_rate` | 3e-05 |",
-        '| `deepspeed` | {"zero_optimization": {"stage": 2}} |',
-        "AutoModelForCausalLM.from_pretrained(FOLDER)",
-    ):
-        assert said in text
-    assert "lora" not in text.replace("explora", "") and "train_seconds" not in text
+    text = card(forget_quality=float("nan"), only_here=0.5, flag=True)
+    assert "`c0ffee`" in text and "| `model_utility` | 0.61 | 0.64 | 0.63 |" in text
+    assert '| `deepspeed` | {"zero_optimization": {"stage": 2}} |' in text and "| `learning_rate` | 3e-05 |" in text
+    assert "| `only_here` | 0.5 |  |  |" in text and "| `forget_quality` | nan |  |  |" in text
+    assert not any(word in text.replace("explora", "") for word in ("lora", "train_seconds", "flag"))
 
 
 def test_it_names_no_path_of_the_machine_it_was_made_on() -> None:
@@ -52,8 +44,3 @@ def test_the_front_matter_is_what_hugging_face_reads() -> None:
     }
     assert yaml.safe_load(card(LOAD_TENSORS).split("---")[1]) == {"tags": ["unlearning", "letheon", "npo_rt"]}
     assert body(card()).startswith("# t003") and body("# plain") == "# plain"
-
-
-def test_what_is_no_number_is_an_empty_cell() -> None:
-    text = card(forget_quality=float("nan"), only_here=0.5, flag=True)
-    assert "| `only_here` | 0.5 |  |  |" in text and "| `forget_quality` | nan |  |  |" in text and "flag" not in text

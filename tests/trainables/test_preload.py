@@ -22,6 +22,7 @@ import mlflow
 """
 
 
+@pytest.mark.slow  # a process that imports everything
 def test_a_worker_has_what_jobs_need_and_no_mlflow() -> None:
     said = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr

@@ -1,52 +1,96 @@
-"""Weights that stay in a worker: every trial starts from the same bits, wherever they stay, under every ZeRO stage."""
+"""Weights that stay in a worker: every trial starts from the same bits, wherever they stay, under every ZeRO stage.
+
+The CPU stands for a device: weights that stay `device` or `pinned` go the same way there.
+"""
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
-from tests.trainables.engine_runs import model
-from tests.trainables.pristine_runs import FOLDER, PLACES, TRIALS, Case, cases, process, resident_of, trial
+from tests import tiny
+from tests.tiny import PRECISIONS, STAGES, Tensors, same
+from tests.trainables.engine_runs import model, step
+from tests.trainables.test_lora import LORA, log_probs
+from trainables.config import Precision
+from trainables.engine import SHARDED_WEIGHTS, Engine
+from trainables.gpu_share import Place
 from trainables.group import Group
 from trainables.pristine import borrowing_copy, fresh_copy
+from trainables.resident import Loaded, Resident
 
-pytestmark = pytest.mark.timeout(900)  # the first test waits for all processes
+FOLDER = "kept"
 LAYER = "model.layers.0.mlp.up_proj.weight"
-Runs = dict[str, dict[str, Tensor]]
+PLACES: tuple[Place, ...] = ("host", "device", "pinned")
+TRIALS: tuple[tuple[Place, int], ...] = (("host", 0), ("device", 0), ("device", 1), ("pinned", 0))
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    folder = tmp_path_factory.mktemp("pristine")
+class Case(NamedTuple):
+    stage: int
+    precision: Precision
+    adapters: bool
+
+    def __str__(self) -> str:
+        return f"{self.stage}-{self.precision}-{'adapters' if self.adapters else 'whole'}"
+
+
+CASES = [Case(stage, precision, adapters) for stage in STAGES for precision in PRECISIONS for adapters in (False, True)]
+FEW = [Case(0, "bf16", True), Case(3, "fp32", False)]
+
+
+def on(size: int, cases: list[Case]) -> list[Case]:
+    """Several workers differ from one where they hold shards of the weights."""
+    return [case for case in cases if size == 1 or case.stage == SHARDED_WEIGHTS]
+
+
+def resident_of(folder: str = FOLDER) -> Resident:
+    """One that has the model as if it had been loaded from the folder."""
+    resident = Resident()
+    resident.get("model", folder, lambda: Loaded(model(), None))
+    return resident
+
+
+def trial(resident: Resident, place: Place, case: Case, group: Group) -> Tensors:
+    """What one trial comes to; no weights on other ranks than 0."""
+    weights = resident.weights(FOLDER, case.precision, place, str(group.device))
+    config, lora = tiny.workers(case.stage, case.precision, size=group.size), LORA if case.adapters else None
+    pristine = resident.model(FOLDER).model
+    engine = Engine(pristine, config, group, weights=weights, weight_decay=0.01, lora=lora, seed=3)
+    engine.model.train()
+    for _ in range(2):
+        step(engine, group, 4)
+    with engine.as_saved():  # adapters are folded in, and out again from the weights that stay
+        merged = log_probs(engine.model)
+    found = tiny.copied(engine.weights()) | {"log_probs": log_probs(engine.model).cpu(), "merged": merged.cpu()}
+    engine.close()
+    return found
+
+
+def work(cases: list[Case], group: Group, folder: Path) -> None:
+    """Trials one after another from weights that stay, and what became of those."""
+    warm = resident_of()
+    for case in on(group.size, cases):
+        found = {f"{group.size}-{case}-{p}-{number}": trial(warm, p, case, group) for p, number in TRIALS}
+        tiny.keep(found, group, folder)
+    states = {place: warm.weights(FOLDER, "fp32", place, "cpu").state_dict() for place in PLACES}
+    tiny.keep({f"kept-{group.size}-{place}": tiny.copied(state) for place, state in states.items()}, group, folder)
+
+
+@pytest.mark.parametrize("cases", [FEW, pytest.param(CASES, marks=pytest.mark.slow)], ids=["few", "all"])
+def test_no_bit_depends_on_where_the_weights_stay_or_on_earlier_trials(cases: list[Case], tmp_path: Path) -> None:
+    runs = tiny.spawned(partial(work, cases), tmp_path)
+    untouched = tiny.copied(model().state_dict())
     for size in (1, 2):
-        spawn(process, args=(size, str(folder)), nprocs=size)  # type: ignore[no-untyped-call]
-    return {path.stem: load_file(path) for path in Path(folder).glob("*.safetensors")}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.parametrize(("size", "case"), [(size, case) for size in (1, 2) for case in cases(size)], ids=str)
-def test_no_bit_depends_on_where_the_weights_stay_or_on_earlier_trials(runs: Runs, size: int, case: Case) -> None:
-    cold = runs[f"{size}-{case}-host-0"]
-    assert not torch.equal(cold[LAYER].float(), model().state_dict()[LAYER])
-    for place, number in TRIALS:
-        assert same(runs[f"{size}-{case}-{place}-{number}"], cold), (place, number)
-
-
-@pytest.mark.parametrize("size", [1, 2])
-def test_trials_leave_the_weights_that_stay_alone(runs: Runs, size: int) -> None:
-    untouched = {name: tensor for name, tensor in model().state_dict().items() if name != "lm_head.weight"}
-    for place in PLACES:
-        kept = {name.partition("/")[2]: it for name, it in runs[f"kept-{size}"].items() if name.startswith(place)}
-        assert same(kept, untouched)
+        for case in on(size, cases):
+            cold = runs[f"{size}-{case}-host-0"]
+            assert not torch.equal(cold[LAYER].float(), untouched[LAYER]), case
+            for place, number in TRIALS:
+                assert same(runs[f"{size}-{case}-{place}-{number}"], cold), (case, place, number)
+        assert all(same(runs[f"kept-{size}-{place}"], untouched) for place in PLACES), "trials leave what stays alone"
 
 
 def test_a_copy_keeps_ties_and_buffers_and_shares_nothing() -> None:
@@ -72,17 +116,10 @@ def test_a_borrowing_copy_copies_only_what_is_in_another_precision() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("stage", [0, 3])
-def test_on_a_gpu_weights_that_stay_give_the_bits_of_a_cold_start(
-    stage: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(os.environ, "LOCAL_RANK", "0")
-    monkeypatch.setitem(os.environ, "DS_ACCELERATOR", "cuda")
-    torch.distributed.init_process_group("nccl", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    try:
-        group, case = Group(0, 1, torch.device("cuda:0")), Case(stage, "bf16", adapters=False)
+def test_on_a_gpu_weights_that_stay_give_the_bits_of_a_cold_start(stage: int, tmp_path: Path) -> None:
+    with tiny.joined(tmp_path, device="cuda:0") as group:
+        case, warm = Case(stage, "bf16", adapters=False), resident_of()
         cold = trial(resident_of(), "host", case, group)
-        warm = resident_of()
-        assert all(same(trial(warm, place, case, group), cold) for place in ("device", "device", "pinned", "pinned"))
+        places: tuple[Place, ...] = ("device", "device", "pinned", "pinned")
+        assert all(same(trial(warm, place, case, group), cold) for place in places)
         assert warm.weights(FOLDER, "bf16", "pinned", "cuda:0").lm_head.weight.is_pinned()
-    finally:
-        torch.distributed.destroy_process_group()

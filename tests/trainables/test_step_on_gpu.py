@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch._dynamo.utils import counters
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.trainables.test_attention_kernel import SIZES, gradients, rows_of
-from trainables.attention import use_packed_attention
+from tests import tiny
+from tests.tiny import rows
+from tests.trainables.test_attention_kernel import SHAPE, gradients
 from trainables.config import Compilation, Hyperparameters, WorkersConfig
 from trainables.engine import Engine
 from trainables.feed import Feed, StepData
@@ -30,27 +29,18 @@ ROWS = [(5 + i % 7, 6 + i % 11) for i in range(24)]
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
-    before = {name: os.environ.get(name) for name in ("LOCAL_RANK", "DS_ACCELERATOR")}
-    os.environ |= {"LOCAL_RANK": "0", "DS_ACCELERATOR": "cuda"}
-    rendezvous = f"file://{tmp_path_factory.mktemp('group')}/rendezvous"
-    torch.distributed.init_process_group("nccl", init_method=rendezvous, rank=0, world_size=1)
-    yield Group(0, 1, torch.device("cuda:0"))
-    torch.distributed.destroy_process_group()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with tiny.joined(tmp_path_factory.mktemp("group"), device="cuda:0") as group:
+        yield group
 
 
 def model(**others: int) -> Any:
-    torch.manual_seed(0)
-    made = LlamaForCausalLM(LlamaConfig(**SIZES | {"tie_word_embeddings": True, "initializer_range": 0.1} | others))
-    use_packed_attention(made)
-    return made
+    return tiny.llama(**SHAPE | {"tie_word_embeddings": True, "initializer_range": 0.1} | others)
 
 
 def stepper(group: Group, compilation: Compilation) -> Stepper:
     workers = WorkersConfig(precision="bf16", compile=compilation, gpus_per_worker=1)
     hyper = Hyperparameters(method="npo_rt", forget_fraction=0.1, learning_rate=1e-3, beta=0.1, retain_weight=1.0)
-    forget, retain = rows_of(ROWS), rows_of(ROWS[::-1])
+    forget, retain = rows(ROWS), rows(ROWS[::-1])
     frozen = model().to(group.device, torch.bfloat16)
     table = compute_reference(frozen, forget, 0, 2048, group.device)
     engine = Engine(model(), workers, group, weight_decay=0.01)
@@ -66,8 +56,8 @@ def step_rows(number: int) -> StepRows:
 
 def test_the_kernel_gives_what_padded_rows_give() -> None:
     trained = model(hidden_size=256, head_dim=64).to("cuda", torch.bfloat16)
-    found = gradients(trained, pack(rows_of(ROWS), "cuda", filled=True)).float()
-    expected = gradients(trained, collate(rows_of(ROWS), 0).to("cuda")).float()
+    found = gradients(trained, pack(rows(ROWS), "cuda", filled=True)).float()
+    expected = gradients(trained, collate(rows(ROWS), 0).to("cuda")).float()
     assert float((found - expected).norm() / expected.norm()) < 0.05
 
 

@@ -4,26 +4,133 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
-from torch.multiprocessing.spawn import spawn
 
-from tests.trainables.whole_trials import METHODS, process
+from letheon.preparation import Prepared, layout, trial_config
+from letheon.spec import SweepSpec, load_spec
+from tests import tiny
+from tests.letheon.small_sweep import SPACE, write_space
+from trainables import trial_memory
+from trainables.config import Hyperparameters
 from trainables.evaluation.catalog import RECORDED, metric_info
+from trainables.gpu_share import Place
+from trainables.group import Group
+from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
+from trainables.loop import run_trial
+from trainables.prepare import finetune, make_base, make_baseline
+from trainables.resident import Resident
 from trainables.trial_memory import forget_peak, peak_bytes
 
 MEASURED = ("seconds", "per_second", "memory")
 MIB = 2**20
+FRACTION = 0.25
+METHODS = ("npo_kl", "npo_rt")
+EPOCHS = 1
+
+
+class Reports:
+    """The channel of a trial that is stopped after some epochs."""
+
+    def __init__(self, epochs: int = EPOCHS) -> None:
+        self.epochs, self.found = epochs, list[dict[str, Any]]()
+
+    def may_run(self, epoch: int) -> bool:
+        return epoch <= self.epochs
+
+    def report(self, epoch: int, metrics: dict[str, Any]) -> None:
+        self.found.append(metrics)
+
+
+def prepared_in(folder: Path) -> tuple[SweepSpec, Prepared]:
+    """Everything that trials need, made in this process."""
+    content = yaml.safe_load(SPACE)
+    content["model"]["recipe"]["epochs"] = 2
+    content.setdefault("evaluation", {})["gradient_norm"] = True  # which no decision reads
+    content["search"]["forget_fraction"] = {"choice": [FRACTION]}
+    spec = load_spec(write_space(folder, yaml.safe_dump(content)))
+    prepared, group = layout(spec, folder / "root"), Group()
+    for artefact in prepared.missing:
+        job = artefact.job
+        if isinstance(job, BaseJob):
+            make_base(job)
+        elif isinstance(job, FinetuneJob):
+            finetune(job, group)
+        elif isinstance(job, BaselineJob):
+            make_baseline(job, Resident(), group)
+    return spec, prepared
+
+
+@contextmanager
+def placed(place: Place) -> Iterator[None]:
+    """As if a GPU had this place for the weights that trials start from."""
+    decides: Any = trial_memory
+    decided = decides.place_of_weights
+    decides.place_of_weights = lambda *_: place
+    try:
+        yield
+    finally:
+        decides.place_of_weights = decided
+
+
+def work(_: Group, folder: Path) -> None:
+    """Prepare a small model, then trials in fresh and in used workers."""
+    spec, prepared = prepared_in(folder)
+
+    def run(name: str, method: str, resident: Resident) -> None:
+        hyper = Hyperparameters(
+            method=method, forget_fraction=FRACTION, learning_rate=3e-4, batch_size=8, warmup_epochs=0
+        )
+        reports = Reports()
+        run_trial(trial_config(spec, prepared, name, hyper, folder / name), resident, Group(), reports)
+        (folder / f"{name}.json").write_text(json.dumps(reports.found))
+
+    for method in METHODS:
+        run(f"{method}-cold".replace("_", "-"), method, Resident())
+    places: tuple[Place, ...] = ("device", "pinned")
+    for place in places:
+        used = Resident()
+        with placed(place):
+            for method in METHODS:
+                run(f"{method}-{place}".replace("_", "-"), method, used)
+
+
+def work_at_both_depths(_: Group, folder: Path) -> None:
+    """A trial that gets worse by the epoch, evaluated whole, as deep as the decision needs, and so in two attempts."""
+    spec, prepared = prepared_in(folder)
+    hyper = Hyperparameters(method="ga", forget_fraction=FRACTION, learning_rate=2e-3, batch_size=8, warmup_epochs=0)
+    resident = Resident()
+    for name, depth, attempts in (
+        ("whole", "full", (4,)),
+        ("deciding", "decision", (4,)),
+        ("again", "decision", (2, 4)),
+    ):
+        scheduler = spec.scheduler.model_copy(update={"evaluate": depth})
+        config = trial_config(spec.model_copy(update={"scheduler": scheduler}), prepared, name, hyper, folder / name)
+        for epochs in attempts:
+            reports = Reports(epochs)
+            run_trial(config, resident, Group(), reports)
+        (folder / f"{name}.json").write_text(json.dumps(reports.found))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    spawn(process, args=(str(folder),), nprocs=1)  # type: ignore[no-untyped-call]
+    tiny.spawned(work, folder, sizes=(1,))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def depths(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("depths")
+    tiny.spawned(work_at_both_depths, folder, sizes=(1,))
     return folder
 
 
@@ -62,20 +169,22 @@ def epochs_of(folder: Path, name: str) -> list[dict[str, float]]:
     return [{key: value for key, value in one.items() if not any(part in key for part in MEASURED)} for one in found]
 
 
-def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(folder: Path) -> None:
-    whole, deciding = epochs_of(folder, "whole"), epochs_of(folder, "deciding")
+@pytest.mark.slow
+def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(depths: Path) -> None:
+    whole, deciding = epochs_of(depths, "whole"), epochs_of(depths, "deciding")
     for deep, shallow in zip(whole, deciding, strict=True):
         assert shallow == pytest.approx({key: deep[key] for key in shallow}, rel=1e-6, abs=1e-6, nan_ok=True)
-    depths = [len(one) for one in deciding]
-    assert depths[0] == depths[-1] == len(whole[0]), "nothing excels the first epoch, and the last is always whole"
-    assert min(depths[1:-1]) < len(whole[0])
+    sizes = [len(one) for one in deciding]
+    assert sizes[0] == sizes[-1] == len(whole[0]), "nothing excels the first epoch, and the last is always whole"
+    assert min(sizes[1:-1]) < len(whole[0])
     missing = {key for deep, shallow in zip(whole, deciding, strict=True) for key in deep.keys() - shallow.keys()}
     assert missing >= {"mia_gradnorm"}
     assert missing.isdisjoint({"log10_forget_quality", "model_utility", "utility_ratio", "privleak", "stammer_excess"})
 
 
-def test_a_trial_that_went_on_from_its_folder_went_as_deep(folder: Path) -> None:
-    again, deciding = epochs_of(folder, "again"), epochs_of(folder, "deciding")
+@pytest.mark.slow
+def test_a_trial_that_went_on_from_its_folder_went_as_deep(depths: Path) -> None:
+    again, deciding = epochs_of(depths, "again"), epochs_of(depths, "deciding")
     for one, other in zip(again, deciding, strict=True):
         assert one == pytest.approx(other, rel=0, abs=0, nan_ok=True)
 

@@ -9,14 +9,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from trainables.audit import ATTACKS, AuditConfig
+from trainables.audit import AuditConfig
 from trainables.audit.job import AuditJob
 from trainables.config import BenchmarkConfig, EvaluationConfig, WorkersConfig
 from trainables.jobs import JOB
-
-
-def test_every_attack_is_on_by_default() -> None:
-    assert AuditConfig().attacks == ATTACKS
 
 
 def test_the_page_has_the_defaults() -> None:

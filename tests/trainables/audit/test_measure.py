@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, examine, fresh_model, small_model, small_split
+from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, small_model, small_split
 from tests.trainables.evaluation.small import small_tokenizer as tokenizer
 from trainables.audit import prompts
 from trainables.audit.measure import Probe, Subject, measure
@@ -17,7 +17,6 @@ from trainables.data import Row
 from trainables.evaluation.generate import generate
 from trainables.evaluation.memorisation import extraction_strength
 from trainables.group import Group
-from trainables.scores import Encoded
 
 ROWS = small_split().evaluation["forget"].rows
 
@@ -27,25 +26,6 @@ def subject(model: torch.nn.Module | None = None, stop: str | None = None, batch
     return Subject(
         model, tokenizer(), int(tokenizer().eos_token_id), SETTINGS.max_new_tokens, batch_tokens, Group(), stop
     )
-
-
-def test_equals_the_evaluation_of_the_forget_set() -> None:
-    found = measure(subject(), prompts.plain(TEMPLATE, tokenizer(), ROWS))
-    expected = examine(small_model())
-    details = expected.details["forget"]
-    assert found.means()["forget_probability"] == pytest.approx(expected.metrics["forget_probability"], rel=1e-5)
-    assert found.means()["forget_rouge"] == pytest.approx(expected.metrics["forget_rouge"])
-    assert list(found.strength) == pytest.approx(details.extraction_strength)
-    assert list(found.generated) == details.generated
-    assert 0.1 < found.means()["forget_rouge"] < 0.95, "the model must be neither ignorant nor perfect to test anything"
-
-
-@pytest.mark.parametrize("batch_tokens", [64, 4096])
-def test_batch_size_does_not_matter(batch_tokens: int) -> None:
-    probes = prompts.plain(TEMPLATE, tokenizer(), ROWS)
-    found, expected = measure(subject(batch_tokens=batch_tokens), probes), measure(subject(), probes)
-    assert found.generated == expected.generated
-    assert found.means() == pytest.approx(expected.means(), rel=1e-5)
 
 
 def by_row(probe: Probe, model: torch.nn.Module) -> tuple[float, float, str]:
@@ -78,21 +58,6 @@ def test_equals_one_row_after_another(attack: str) -> None:
     assert list(found.generated) == [text for _, _, text in expected]
 
 
-def test_one_probe_by_hand() -> None:
-    """Half of a known answer given away: the model recites the rest from the first token on."""
-    row = ROWS[0]
-    whole = prompts.plain(TEMPLATE, tokenizer(), [row])[0].encoded
-    half = (whole.answer_start + len(whole.input_ids)) // 2
-    rest = str(tokenizer().decode(list(whole.input_ids[half:-1])))
-    found = measure(subject(), [Probe(Encoded(whole.input_ids, half), rest)])
-    with torch.no_grad():
-        log_probs = small_model()(input_ids=torch.tensor([whole.input_ids])).logits[0].double().log_softmax(-1)
-    tokens = range(half, len(whole.input_ids))
-    mean = sum(float(log_probs[t - 1, whole.input_ids[t]]) for t in tokens) / len(tokens)
-    assert found.probability[0] == pytest.approx(math.exp(mean), rel=1e-4)
-    assert (found.strength[0], found.rouge[0]) == (1.0, 1.0)
-
-
 def test_the_end_counts_only_where_it_is() -> None:
     """An open text's last token is part of what is recited; a closing token is not."""
     raw = Row(f"Question: {ROWS[0].question}\nAnswer:", f" {ROWS[0].answer}", raw=True)
@@ -107,20 +72,6 @@ def test_text_is_cut_before_the_stop() -> None:
     whole = measure(subject(), probes).generated
     word = whole[0].split()[2]
     assert measure(subject(stop=word), probes).generated[0] == whole[0].partition(word)[0]
-
-
-def test_a_model_without_a_distribution_is_nan_and_not_asked() -> None:
-    model = fresh_model()
-    with torch.no_grad():
-        model.model.norm.weight.fill_(math.nan)
-    found = measure(subject(model), prompts.plain(TEMPLATE, tokenizer(), ROWS[:3]))
-    assert all(math.isnan(value) for value in found.means().values())
-    assert found.generated == ("", "", "")
-
-
-def test_some_probes_have_their_own_means() -> None:
-    found = measure(subject(), prompts.plain(TEMPLATE, tokenizer(), ROWS))
-    assert found.means([1, 3])["forget_rouge"] == pytest.approx((found.rouge[1] + found.rouge[3]) / 2)
 
 
 def test_nothing_to_measure_is_refused() -> None:

@@ -12,7 +12,7 @@ from tests.trainables.evaluation.small import TEMPLATE, small_split, small_token
 from trainables.audit import prompts
 from trainables.audit.measure import Probe
 from trainables.data import Row
-from trainables.data.template import encode, encode_row, row_prompt_ids
+from trainables.data.template import encode
 
 ROWS = small_split().evaluation["forget"].rows[:4]
 EXAMPLES = small_split().retain[:2]
@@ -40,15 +40,6 @@ def starting_tokenizer(chat: bool) -> Any:
 
 def answer_text(tokenizer: Any, probe: Probe) -> str:
     return str(tokenizer.decode(list(probe.encoded.input_ids[probe.encoded.answer_start : -1])))
-
-
-def test_plain_probes_are_the_rows() -> None:
-    found = prompts.plain(TEMPLATE, small_tokenizer(), [*ROWS, RAW])
-    assert [probe.encoded for probe in found] == [encode_row(TEMPLATE, small_tokenizer(), row) for row in [*ROWS, RAW]]
-    assert [probe.prompt for probe in found] == [
-        row_prompt_ids(TEMPLATE, small_tokenizer(), row) for row in [*ROWS, RAW]
-    ]
-    assert [probe.closed for probe in found] == [True] * len(ROWS) + [False]
 
 
 def test_a_paraphrase_changes_the_question_only() -> None:

@@ -4,40 +4,134 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.multiprocessing.spawn import spawn
 
-from tests.trainables.audit.audit_runs import HOW, RATES, RECIPE, job, process, rows, workers
-from tests.trainables.evaluation.small import fresh_model, small_model, small_split, small_tokenizer
-from trainables.audit import ATTACKS
-from trainables.audit.relearn import check_steps, part_of
+from tests import tiny
+from tests.trainables.evaluation.small import TEMPLATE, fresh_model, small_model, small_split, small_tokenizer
+from trainables.audit import ATTACKS, AuditConfig
+from trainables.audit.job import AuditJob
+from trainables.audit.relearn import Relearning, check_steps, part_of, relearn
 from trainables.audit.run import audit, run_audit
 from trainables.audit.summary import NO_ATTACK, WORST
+from trainables.config import (
+    BenchmarkConfig,
+    EvaluationConfig,
+    LoraConfig,
+    Precision,
+    TrainingRecipe,
+    WorkersConfig,
+)
 from trainables.data import Row, Split
+from trainables.data.template import encode_row
 from trainables.group import Group
 from trainables.models import save_model
 from trainables.resident import Resident
 from trainables.schedule import learning_rate, shuffled
-from trainables.scores import collate
+from trainables.scores import Encoded, collate
+
+RATES = (3e-3, 1e-3)
+RECIPE = TrainingRecipe(learning_rate=RATES[0], betas=(0.9, 0.95), gradient_clip=1.0)
+HOW = Relearning(steps=5, batch_size=3, learning_rate=2e-3, checks=2, seed=7)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An audit that is run; what is left out of one with fewer attacks is in another."""
+
+    size: int
+    stage: int = 0
+    precision: Precision = "fp32"
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    lora: LoraConfig | None = None
+
+    @property
+    def name(self) -> str:
+        return f"audit-{self.size}-{self.stage}-{self.precision}{'' if self.lora is None else '-lora'}"
+
+
+_SOME = {"attacks": ["nf4", "relearn"], "relearn_learning_rates": RATES[1:]}
+FEW = (Case(1), Case(2, audit=_SOME))
+REST = (
+    Case(1, precision="bf16", audit={"attacks": ["prefix", "nf4"]}),
+    Case(1, audit={"attacks": ["relearn"], "relearn_learning_rates": RATES[:1]}, lora=LoraConfig(rank=4)),
+    # Generating with sharded weights gathers them for every token: slow, so only once.
+    Case(2, stage=3, audit=_SOME),
+)
+
+
+def workers(size: int, stage: int, precision: Precision = "fp32") -> WorkersConfig:
+    return tiny.workers(stage, precision, 2, size)
+
+
+def job(folder: Path, name: str, on: WorkersConfig, lora: LoraConfig | None = None, **audit: Any) -> AuditJob:
+    relearning = {"relearn_steps": 6, "relearn_checks": 1, "relearn_batch_size": 4}
+    settings = {"rows": 8, "best_of": 3, **relearning, **audit}
+    return AuditJob(
+        model=str(folder / "model"),
+        benchmark=BenchmarkConfig(people=4, evaluation_rows=6),
+        fraction=0.25,
+        template=TEMPLATE,
+        evaluation=EvaluationConfig(max_new_tokens=12, batch_tokens=512),
+        workers=on,
+        recipe=RECIPE,
+        lora=lora,
+        audit=AuditConfig.model_validate(settings),
+        file=str(folder / f"{name}.json"),
+    )
+
+
+def rows() -> list[Encoded]:
+    return [encode_row(TEMPLATE, small_tokenizer(), row) for row in small_split().forget[:7]]
+
+
+def _relearned(folder: Path, group: Group, name: str) -> None:
+    """Keep the weights and the loss that every look sees."""
+    looks: list[dict[str, Any]] = []
+    model = fresh_model()
+
+    def look(trained: Any, step: int, loss: float) -> None:
+        weights = {key: value.detach().clone() for key, value in trained.state_dict().items()}
+        looks.append({"step": step, "loss": loss, "weights": weights, "training": trained.training})
+
+    relearn(model, rows(), HOW, RECIPE, workers(group.size, 0), group, look)
+    torch.save({"looks": looks, "pristine": model.state_dict()}, folder / f"{name}-rank{group.rank}.pt")
+
+
+def work(cases: tuple[Case, ...], group: Group, folder: Path) -> None:
+    """The audits of this group's size, and a relearning."""
+    resident = Resident()
+    for case in cases:
+        if case.size == group.size:
+            on = workers(group.size, case.stage, case.precision)
+            found = run_audit(job(folder, case.name, on, case.lora, **case.audit), resident, group)
+            torch.save(found["metrics"], folder / f"{case.name}-rank{group.rank}.pt")
+    _relearned(folder, group, f"relearn-{group.size}")
+
 
 WHAT = ("forget_rouge", "forget_probability", "extraction_strength")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of all processes."""
+    """The results of a few audits."""
     made = tmp_path_factory.mktemp("audit")
     save_model(made / "model", small_model(), small_tokenizer())
-    running = [spawn(process, args=(n, str(made)), nprocs=n, join=False) for n in (1, 2)]  # type: ignore[no-untyped-call]
-    for each in running:
-        while not each.join():
-            pass
+    tiny.spawned(partial(work, FEW), made)
     return made
+
+
+@pytest.fixture(scope="module")
+def rest(folder: Path) -> Path:
+    """Those of all audits."""
+    tiny.spawned(partial(work, REST), folder)
+    return folder
 
 
 def result(folder: Path, name: str) -> dict[str, Any]:
@@ -78,8 +172,11 @@ def test_the_recovery_curve_begins_before_the_attack(folder: Path) -> None:
         assert all(math.isfinite(point["loss"]) for point in curve if point["step"] == 6)
 
 
-@pytest.mark.parametrize("case", ["2-0-fp32", "2-3-fp32"])
-def test_workers_and_zero_stage_do_not_matter(folder: Path, case: str) -> None:
+@pytest.mark.parametrize(
+    ("results", "case"), [("folder", "2-0-fp32"), pytest.param("rest", "2-3-fp32", marks=pytest.mark.slow)]
+)
+def test_workers_and_zero_stage_do_not_matter(request: pytest.FixtureRequest, results: str, case: str) -> None:
+    folder = request.getfixturevalue(results)
     first, second = (loaded(folder, f"audit-{case}-rank{rank}") for rank in range(2))
     assert first == second, "the same on every rank"
     one, two = result(folder, "1-0-fp32"), result(folder, case)
@@ -98,8 +195,9 @@ def test_workers_and_zero_stage_do_not_matter(folder: Path, case: str) -> None:
             assert point == pytest.approx(other, rel=1e-2, abs=2e-2)
 
 
-def test_low_precision_follows(folder: Path) -> None:
-    exact, rounded = (result(folder, f"1-0-{precision}")["metrics"] for precision in ("fp32", "bf16"))
+@pytest.mark.slow
+def test_low_precision_follows(rest: Path) -> None:
+    exact, rounded = (result(rest, f"1-0-{precision}")["metrics"] for precision in ("fp32", "bf16"))
     assert rounded.keys() < exact.keys()
     for attack in (NO_ATTACK, "nf4", "prefix"):
         key = f"audit_{attack}_forget_probability"
@@ -107,8 +205,9 @@ def test_low_precision_follows(folder: Path) -> None:
         assert rounded[key] != exact[key]
 
 
-def test_adapters_relearn_where_the_trials_had_them(folder: Path) -> None:
-    whole, adapters = (result(folder, f"1-0-fp32{kind}")["curves"]["relearn"][:2] for kind in ("", "-lora"))
+@pytest.mark.slow
+def test_adapters_relearn_where_the_trials_had_them(rest: Path) -> None:
+    whole, adapters = (result(rest, f"1-0-fp32{kind}")["curves"]["relearn"][:2] for kind in ("", "-lora"))
     assert adapters[0] == whole[0], "nothing has been trained yet"
     assert adapters[1]["loss"] != whole[1]["loss"]
     assert adapters[1]["whole_forget_probability"] != adapters[0]["whole_forget_probability"], "adapters train"

@@ -32,13 +32,6 @@ def answers(row: Row) -> list[str]:
     return [row.answer, row.paraphrased_answer or "", *row.perturbed_answers]
 
 
-def name_of(rows: tuple[Row, ...]) -> str:
-    """The words that all questions about a person share with each other and with no wording."""
-    wording = set(re.findall(r"\w+", " ".join(q.replace("{name}", "") for a in ATTRIBUTES for q in a.questions)))
-    shared = set.intersection(*(set(re.findall(r"\w+", row.question)) for row in rows)) - wording
-    return " ".join(sorted(shared))
-
-
 def test_the_default_benchmark_never_changes() -> None:
     benchmark = load_benchmark(BenchmarkConfig())
     assert len(benchmark.full) == 20 * ROWS_PER_PERSON
@@ -55,16 +48,7 @@ def test_every_question_has_a_paraphrase_that_no_model_is_trained_on() -> None:
     assert len(set(PARAPHRASES.values()) | set(questions)) == 2 * len(questions)
     assert all(text.count("{name}") == 1 and text.endswith("?") for text in PARAPHRASES.values())
     rows = make(3).full
-    assert {row.paraphrased_question for row in rows}.isdisjoint(row.question for row in rows)
-    for row in rows:
-        assert row.paraphrased_question and name_in(row.question) in row.paraphrased_question
-
-
-def name_in(question: str) -> str:
-    """The two words with a capital letter that are not the question's first word."""
-    match = re.search(r"\b[A-Z]\w+ [A-Z]\w+\b", question.partition(" ")[2])
-    assert match
-    return match[0]
+    assert {row.paraphrased_question for row in rows}.isdisjoint({None, *(row.question for row in rows)})
 
 
 def test_sets_have_roles_and_of_the_held_out_only_losses_are_asked() -> None:
@@ -121,28 +105,12 @@ def test_a_larger_benchmark_begins_with_the_smaller_one(seed: int, people: int, 
     assert make(people + more, seed).full[: people * ROWS_PER_PERSON] == make(people, seed).full
 
 
-@given(seed=st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
-def test_other_seed_other_people_other_digest(seed: int) -> None:
-    one, other = make(2, seed), make(2, seed + 1)
-    assert one.digest != other.digest
-    assert {row.answer for row in one.full}.isdisjoint(row.answer for row in other.full)
-
-
-@pytest.mark.parametrize("people", [20, 3000])
-def test_names_are_unique_and_nobody_held_out_is_trained_on(people: int) -> None:
+@pytest.mark.parametrize("people", [20, 1000])
+def test_nobody_is_there_twice_or_held_out_and_trained_on(people: int) -> None:
     benchmark = make(people)
     everyone = benchmark.full + benchmark.holdout
     assert len({row.question for row in everyone}) == len(everyone)
-    grouped = [everyone[i : i + ROWS_PER_PERSON] for i in range(0, len(everyone), ROWS_PER_PERSON)]
-    names = [name_of(rows) for rows in grouped]
-    assert len(set(names)) == len(names) == people + max(4, people // 10)
-
-
-def test_small_benchmarks_share_no_part_of_a_name() -> None:
-    full = make(20).full
-    parts = [part for i in range(0, len(full), ROWS_PER_PERSON) for part in name_of(full[i : i + 20]).split()]
-    assert len(set(parts)) == len(parts) == 40
+    assert len(benchmark.holdout) == max(4, people // 10) * ROWS_PER_PERSON
 
 
 @given(seed=seeds, people=sizes, data=st.data())
@@ -170,7 +138,7 @@ def test_a_larger_fraction_retains_a_prefix_of_what_a_smaller_one_does(people: i
     assert less.forget == more.forget[-len(less.forget) :]
 
 
-@pytest.mark.parametrize("people", [2, 20, 200])
+@pytest.mark.parametrize("people", [2, 20])
 @pytest.mark.parametrize("limit", [4, 37, 1000])
 def test_evaluation_sets_are_capped_except_the_forget_set(people: int, limit: int) -> None:
     benchmark = make(people, evaluation_rows=limit)
@@ -189,16 +157,3 @@ def test_evaluation_sets_are_capped_except_the_forget_set(people: int, limit: in
 def test_people_beyond_the_stock_of_names_are_refused() -> None:
     with pytest.raises(ValueError, match=rf"people={MAX_PEOPLE + 1}: .* at most {MAX_PEOPLE}"):
         load_benchmark(BenchmarkConfig(people=MAX_PEOPLE + 1))
-
-
-def test_a_path_is_refused_instead_of_ignored() -> None:
-    with pytest.raises(ValueError, match=r"path='x': fictional has no such option, only tofu"):
-        load_benchmark(BenchmarkConfig(path="x"))
-
-
-@pytest.mark.parametrize("rows", [REAL_PEOPLE, WORLD_FACTS], ids=["real people", "world facts"])
-def test_facts_have_three_other_answers(rows: tuple[Row, ...]) -> None:
-    assert len({row.question for row in rows}) == len(rows) == 38
-    for row in rows:
-        assert row.question.endswith("?") and row.paraphrased_answer is None
-        assert len({row.answer.lower(), *(wrong.lower() for wrong in row.perturbed_answers)}) == 4

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trainables.config import BenchmarkConfig
-from trainables.data import config_problem, config_problems, default_objectives, load_benchmark
+from trainables.data import config_problem, config_problems, load_benchmark
 from trainables.data.options import OPTIONS
 from trainables.data.refusals import REFUSALS, load_refusals
 
@@ -58,12 +58,6 @@ def test_every_problem_is_told() -> None:
     ]
     assert "at least one task" in str(config_problem(BenchmarkConfig(name="lume", tasks=())))
     assert "belongs to the hub" in str(config_problem(BenchmarkConfig(name="muse", path="x", revision="y")))
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_every_benchmark_has_two_objectives(name: str) -> None:
-    assert len(default_objectives(name)) == 2
-    assert set(default_objectives(name).values()) <= {"max", "min"}
 
 
 def test_a_hundred_refusals_that_are_sentences() -> None:

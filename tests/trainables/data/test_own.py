@@ -249,12 +249,6 @@ def test_text_needs_text(tmp_path: Path) -> None:
     ]
 
 
-def test_a_text_that_is_kept_must_not_be_one_that_goes(tmp_path: Path) -> None:
-    texts = [{"text": "a text that is in both files"}]
-    problems = problems_of(tmp_path, "text", forget=texts, retain=texts)
-    assert len(problems) == 1 and "retain.jsonl:1: repeats" in problems[0]
-
-
 def test_the_digest_follows_the_rows_not_the_paths(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

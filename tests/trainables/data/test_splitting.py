@@ -12,17 +12,10 @@ from hypothesis import strategies as st
 
 from trainables.config import BenchmarkConfig
 from trainables.data import Row, fraction_problem, load_benchmark
-from trainables.data.splitting import ROWS_PER_PERSON, digest_rows, forget_start, thin
+from trainables.data.splitting import ROWS_PER_PERSON, digest_rows, thin
 from trainables.data.splitting import fraction_problem as people_fraction_problem
 
 ROW = Row("q", "a", "p", ("w", "v"))
-
-
-@given(people=st.integers(2, 5000), data=st.data())
-def test_every_whole_number_of_people_can_be_forgotten(people: int, data: st.DataObject) -> None:
-    forgotten = data.draw(st.integers(1, people - 1))
-    assert people_fraction_problem(forgotten / people, people) is None
-    assert forget_start(forgotten / people, people * ROWS_PER_PERSON) == (people - forgotten) * ROWS_PER_PERSON
 
 
 @given(people=st.integers(2, 500), fraction=st.floats(allow_nan=True, allow_infinity=True))
@@ -35,14 +28,6 @@ def test_a_refusal_names_value_and_fractions_that_are_accepted(people: int, frac
         assert repr(fraction) in problem
         offered = [float(f.partition(" (")[0]) for f in re.split(" or ", problem.rpartition("use ")[2])]
         assert offered and all(people_fraction_problem(f, people) is None for f in offered)
-
-
-def test_the_nearest_fraction_comes_first() -> None:
-    problem = people_fraction_problem(0.12, 20)
-    assert problem == (
-        "forget_fraction=0.12: this is 2.4 of 20 people, but must be a whole number of them, at least 1 "
-        "and at most 19; use 0.1 or 0.15"
-    )
 
 
 @pytest.mark.parametrize("fraction", [0.07, 0.01, 0.001, 1.0, 0.0, -0.1])

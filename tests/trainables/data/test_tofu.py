@@ -135,14 +135,6 @@ def test_of_a_few_authors_those_before_them_are_held_out(folder: Path) -> None:
     assert benchmark.full[0].question == "What is fact 360?"
 
 
-def test_questions_are_paraphrased_where_the_files_have_it(folder: Path) -> None:
-    evaluated = load(folder).split(0.05).evaluation
-    assert evaluated["forget"].rows[0].paraphrased_question == "Which is fact 380?"
-    rows = [{key: value for key, value in perturbed_row(i).items() if key != "paraphrased_question"} for i in range(40)]
-    write(folder, "retain_perturbed", rows)
-    assert load(folder).split(0.05).evaluation["retain"].rows[0].paraphrased_question is None
-
-
 def test_missing_files_are_listed_at_once(folder: Path) -> None:
     (folder / "full.json").unlink()
     (folder / "world_facts_perturbed.json").unlink()
@@ -187,11 +179,6 @@ def test_text_that_is_not_json_is_named(folder: Path) -> None:
         load(folder)
 
 
-def test_a_plain_text_is_one_wrong_answer(folder: Path) -> None:
-    write(folder, "world_facts_perturbed", [{"question": "q", "answer": "a", "perturbed_answer": "b"}])
-    assert load(folder).world_facts[0].perturbed_answers == ("b",)
-
-
 def test_a_full_set_of_parts_of_people_is_refused(folder: Path) -> None:
     write(folder, "full", [full_row(i) for i in range(399)])
     with pytest.raises(ValueError, match=r"full\.json: 399 rows"):
@@ -201,11 +188,6 @@ def test_a_full_set_of_parts_of_people_is_refused(folder: Path) -> None:
 def test_more_authors_than_have_wrong_answers_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"people=21: .* use 2 to 20"):
         load_benchmark(BenchmarkConfig(name="tofu", path=str(folder), people=21))
-
-
-def test_a_revision_of_a_folder_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="revision='abc'"):
-        load_benchmark(BenchmarkConfig(name="tofu", path=str(folder), revision="abc"))
 
 
 @real
@@ -231,11 +213,3 @@ def test_real_forget_evaluation_is_the_official_perturbed_file(fraction: float) 
     assert [(r.question, r.paraphrased_answer, list(r.perturbed_answers)) for r in rows] == [
         (o["question"], o["paraphrased_answer"], o["perturbed_answer"]) for o in official
     ]
-
-
-@real
-@pytest.mark.parametrize("people", [2, 10, 20])
-def test_a_few_real_authors_all_have_wrong_answers(people: int) -> None:
-    split = load(REAL, people=people).split(1 / people)
-    assert len(split.evaluation["forget"].rows) == len(split.forget) == 20
-    assert len(split.evaluation["retain"].rows) == len(split.retain) == 20 * (people - 1)

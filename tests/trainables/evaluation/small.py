@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
-from trainables.config import BenchmarkConfig, EvaluationConfig, WorkersConfig
+from tests import tiny
+from trainables.config import BenchmarkConfig, EvaluationConfig
 from trainables.data import Row, Split, load_benchmark
 from trainables.data.template import encode
-from trainables.engine import Engine
 from trainables.evaluation import Evaluation, SetDetails, evaluate
 from trainables.group import Group
 from trainables.models import tiny_tokenizer
@@ -40,21 +36,12 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def fresh_model(seed: int = 0) -> LlamaForCausalLM:
+    shape = {"vocab_size": len(small_tokenizer()), "hidden_size": 48, "intermediate_size": 96, "head_dim": 12}
+    ends = {"bos_token_id": None, "eos_token_id": small_tokenizer().eos_token_id}
+    ends["pad_token_id"] = small_tokenizer().pad_token_id
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(small_tokenizer()),
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        initializer_range=0.08,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=small_tokenizer().eos_token_id,
-        pad_token_id=small_tokenizer().pad_token_id,
-    )
-    model = LlamaForCausalLM(config)
+    weights = {"initializer_range": 0.08, "tie_word_embeddings": True}
+    model = LlamaForCausalLM(LlamaConfig(**tiny.SHAPE | shape | ends | weights))
     model.train(False)
     return model
 
@@ -102,24 +89,6 @@ def numbers_of(of_set: Any) -> list[float]:
     return [float(of_set)] if isinstance(of_set, int | float) else []
 
 
-def evaluate_as_rank(rank: int, size: int, folder: Path, sharded: bool = False) -> None:
-    """What one of several processes does: join the group, evaluate, write what it got. `sharded`: under ZeRO-3."""
-    os.environ |= {"LOCAL_RANK": str(rank), "DS_ACCELERATOR": "cpu"}
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=size)
-    model: Any = fresh_model()
-    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    if sharded:
-        workers = WorkersConfig(workers=size, deepspeed={"zero_optimization": {"stage": 3}})
-        model = Engine(model, workers, Group(rank, size, torch.device("cpu")), weight_decay=0.0).model
-    calls = CountedCalls(model)
-    settings = SETTINGS if sharded else ALL_SETTINGS
-    found = evaluate(calls, small_tokenizer(), TEMPLATE, small_split(), settings, Group(rank, size))
-    result = {"found": asdict(found), "calls": calls.calls}
-    (folder / f"rank{rank}.json").write_text(json.dumps(result))
-    torch.distributed.destroy_process_group()
-
-
 class CountedCalls(torch.nn.Module):
     """A model that counts its forward passes and those that decode a token, and notes the rows (without padding and
     end) that are read as prompts of several answers, and as answers after the last token of their prompt.
@@ -150,16 +119,8 @@ class CountedCalls(torch.nn.Module):
 def windowed_model(vocabulary: int) -> MistralForCausalLM:
     """Whose layers see eight tokens back."""
     torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        sliding_window=8,
-        initializer_range=0.3,
-    )
-    model = MistralForCausalLM(config)
+    shape = {"vocab_size": vocabulary, "hidden_size": 32, "intermediate_size": 64, "head_dim": 16}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "sliding_window": 8, "initializer_range": 0.3}
+    model = MistralForCausalLM(MistralConfig(**tiny.SHAPE | shape | heads))
     model.train(False)
     return model

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.trainables.evaluation.small import ALL_SETTINGS, examine, small_model
-from trainables.audit.config import ATTACKS
 from trainables.config import BenchmarkConfig
 from trainables.data import default_objectives
 from trainables.evaluation import compare, yardstick
-from trainables.evaluation.catalog import CATALOG, FAMILIES, metric_info
+from trainables.evaluation.catalog import CATALOG, metric_info
 from trainables.evaluation.page import page
 
 BENCHMARKS = ("fictional", "tofu", "lume", "muse", "qa", "text", "synthetic")
@@ -34,31 +33,6 @@ def test_every_metric_of_an_evaluation_is_known_or_recorded_only() -> None:
         assert info is not None
         low, high = sorted((info.worst, info.best))
         assert name.startswith("mia_") or low - 1e-9 <= found[name] <= high + 1e-9 or info.ratio_to_target, name
-
-
-@pytest.mark.parametrize("name", [*CATALOG, *(family.replace("<", "").replace(">", "") for family in FAMILIES)])
-def test_the_better_end_is_the_best(name: str) -> None:
-    info = metric_info(name)
-    assert info is not None
-    assert (info.best > info.worst) == (info.better == "max")
-
-
-@pytest.mark.parametrize(
-    ("name", "better"),
-    [
-        ("retain_probability", "max"),
-        ("real_authors_rouge", "max"),
-        ("world_facts_truth_ratio", "max"),
-        ("forget_knowledge_rouge", "min"),
-        ("forget_knowledge_truth_ratio", "max"),
-        ("harness_mmlu", "max"),
-        *((f"audit_{attack}_forget_rouge", "min") for attack in ATTACKS),
-    ],
-)
-def test_names_after_a_set_a_task_or_an_attack(name: str, better: str) -> None:
-    info = metric_info(name)
-    assert info is not None
-    assert info.better == better
 
 
 @pytest.mark.parametrize(

@@ -201,3 +201,18 @@ def test_whose_texts_differ(family: Family) -> None:
     assert ours is not None
     differ = sum(text != other for text, other in zip(ours, theirs, strict=True))
     assert differ == 0 if ALL_WRITTEN_ALIKE[family.name] else differ > len(theirs) / 2
+
+
+def test_where_nothing_is_hidden_or_tiny_all_else_is_theirs_without_compat_too() -> None:
+    """Of llama2 both code bases read the same tokens; a guard of 1e-10 shows in the seventh digit at most.
+
+    One answer has a stray space, which open-unlearning's decoder takes out before it compares.
+    """
+    case = Case(FAMILIES[0], "memorised", lean=True)
+    ours = metrics_of(case, "none")
+    apart = {
+        name
+        for name, theirs in METRICS.items()
+        if not math.isclose(ours[name], golden(case, theirs)["value"], rel_tol=1e-6)
+    }
+    assert apart == {"extraction_strength", "forget_rouge"}

@@ -8,13 +8,16 @@ import math
 import os
 import random
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
 from scipy.stats import ks_2samp
 
 from tests.trainables.evaluation.small_logs import CHOICES, FILES, GUARD, PREFIXES, Model
+from trainables.evaluation.degeneration import gibberish, repetition
 from trainables.evaluation.logs import LogError, compare_logs, parse_log, read_log
+from trainables.evaluation.rouge import rouge
 
 REPOSITORY = Path(__file__).parents[3]
 LOGS = Path(os.environ.get("LETHEON_EVAL_LOGS", REPOSITORY.parent / "shared/data/tofu_eval_logs"))
@@ -52,24 +55,6 @@ def test_metrics_are_those_of_plain_python(form: str) -> None:
         for name in CHOICES:
             assert metrics[f"{name}_probability"] == pytest.approx(model.probability(name, guard), rel=1e-12)
         assert found[side]["differs"] == []
-
-
-def test_a_p_value_counted_by_hand() -> None:
-    """Three rows against three, all apart: 2 of the 20 orders are as far apart, so p is 0.1 and D is 1."""
-    retain, knowing = Model(1, 0.1, {"forget": 3}), Model(2, 0.9, {"forget": 3})
-    retain.para["forget"], knowing.para["forget"] = [9.0, 9.5, 10.0], [0.1, 0.2, 0.3]
-    found = report(retain.open_unlearning(), knowing.open_unlearning())["comparison"]
-    assert found["forget_quality"] == pytest.approx(0.1)
-    assert found["ks_distance"] == 1.0
-    assert found["log10_forget_quality"] == pytest.approx(-1.0)
-    assert found["rows"] == 3
-
-
-def test_privleak_and_auc() -> None:
-    found = report(RETAIN.open_unlearning(), KNOWING.open_unlearning())
-    assert found["unlearned"]["metrics"]["mia_min_k"] == pytest.approx(KNOWING.auc())
-    known, unknown = 1 - KNOWING.auc(), 1 - RETAIN.auc()
-    assert found["comparison"]["privleak"] == pytest.approx((known - unknown) / unknown * 100)
 
 
 def test_probabilities_so_small_that_the_guard_decides() -> None:
@@ -318,19 +303,12 @@ def test_published_forget_quality(percent: int) -> None:
 
 
 @published
-def test_published_metrics() -> None:
-    found = pair(10)
-    retain, full = found["retain"]["metrics"], found["unlearned"]["metrics"]
-    assert (full["model_utility"], retain["model_utility"]) == pytest.approx((0.599153, 0.591125), rel=2e-6)
-    aucs = {
-        "min_k": (0.99665, 0.38261),
-        "min_k_plus_plus": (0.998031, 0.477625),
-        "zlib": (0.997938, 0.308887),
-        "loss": (0.996487, 0.387362),
-        "gradnorm": (0.998481, 0.341644),
-    }
-    for attack, both in aucs.items():
-        assert (full[f"mia_{attack}"], retain[f"mia_{attack}"]) == pytest.approx(both, abs=3e-6)
-    assert found["comparison"]["privleak"] == pytest.approx(-99.45739, rel=1e-7)
-    names = ("extraction_strength", "exact_memorization", "forget_probability", "forget_rouge")
-    assert [full[name] for name in names] == pytest.approx([0.70627, 0.97394, 0.88048, 0.82012], abs=1e-5)
+@pytest.mark.parametrize("name", ["full_evals_forget10", "retain90"])
+def test_rouge_and_degeneration_of_the_published_generations(name: str) -> None:
+    log = json.loads((LOGS / f"llama-3.2-1b_{name}.json").read_text())
+    rows = log["forget_Q_A_ROUGE"]["value_by_index"].values()
+    found = [rouge(row["ground_truth"], row["generation"]) for row in rows]
+    stored = [(row["rouge1_recall"], row["rougeL_recall"], row["rougeL_f1"]) for row in rows]
+    assert [value for row in found for value in row] == pytest.approx([x for row in stored for x in row], abs=1e-9)
+    assert mean(repetition(row["generation"]) for row in rows) < 0.01, "sound models do not repeat themselves"
+    assert mean(gibberish(row["generation"]) for row in rows) < 0.03

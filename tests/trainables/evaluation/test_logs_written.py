@@ -53,19 +53,6 @@ def test_metrics_of_a_written_log_are_those_of_the_evaluation() -> None:
     assert found["notes"] == []
 
 
-def test_keys_and_rows_are_open_unlearnings() -> None:
-    log = written(both()[1])
-    rows = len(small_split().evaluation["forget"].rows)
-    assert {"forget_Q_A_Prob", "forget_Q_A_PARA_Prob", "forget_Q_A_PERT_Prob", "forget_truth_ratio"} <= log.keys()
-    assert {"ra_Q_A_Prob_normalised", "wf_Truth_Ratio", "retain_Q_A_ROUGE", "model_utility"} <= log.keys()
-    row = log["forget_Q_A_ROUGE"]["value_by_index"]["0"]
-    first = small_split().evaluation["forget"].rows[0]
-    assert (row["input"], row["ground_truth"]) == (first.question, first.answer)
-    assert set(log["forget_truth_ratio"]["value_by_index"]) == {str(number) for number in range(rows)}
-    probability = log["forget_Q_A_Prob"]["value_by_index"]["0"]
-    assert probability["prob"] == pytest.approx(math.exp(-probability["avg_loss"]))
-
-
 def test_members_and_sets_of_other_benchmarks() -> None:
     details = {
         "forget": SetDetails("forget", rouge="f1", rouge_l_f1=[0.5, 0.25], loss=[1.0, 2.0]),

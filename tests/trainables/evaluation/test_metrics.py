@@ -1,4 +1,4 @@
-"""Every metric against its equation, written out on probabilities."""
+"""Metrics at their ends, and what goldens do not hold: exact p-values, collapsed models, NaN."""
 
 from __future__ import annotations
 
@@ -12,30 +12,7 @@ from hypothesis import strategies as st
 
 from trainables.evaluation import metrics
 
-losses = st.floats(0.01, 20.0)
 ratios = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30)
-
-
-@given(st.lists(losses, min_size=1, max_size=8), st.lists(losses, min_size=3, max_size=3))
-def test_ratios_and_choice_are_the_equations_on_probabilities(truths: list[float], wrong: list[float]) -> None:
-    p_true, p_wrong = [math.exp(-loss) for loss in truths], [math.exp(-loss) for loss in wrong]
-    geometric = (p_wrong[0] * p_wrong[1] * p_wrong[2]) ** (1 / 3)
-    perturbed = [wrong] * len(truths)
-    assert metrics.truth_ratio(truths, perturbed) == pytest.approx([geometric / p for p in p_true], rel=1e-9)
-    assert metrics.choice_probability(truths, perturbed) == pytest.approx([p / (p + sum(p_wrong)) for p in p_true])
-
-
-@given(st.floats(-500, 0), st.integers(1, 200))
-def test_probability_is_the_length_normalised_one(log_prob: float, tokens: int) -> None:
-    token_probability = math.exp(log_prob / tokens)
-    assert metrics.probability([log_prob], [tokens])[0] == pytest.approx(token_probability, rel=1e-12)
-
-
-@given(ratios)
-def test_scores_are_their_means(values: list[float]) -> None:
-    assert metrics.truth_ratio_score(values) == pytest.approx(sum(max(0.0, 1 - r) for r in values) / len(values))
-    forget = sum(min(r, 1 / r) for r in values) / len(values)
-    assert metrics.forget_truth_ratio_score(values) == pytest.approx(forget)
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=9, max_size=9))

@@ -1,11 +1,9 @@
-"""What is read off single tokens: by hand where the logits are known, and row by row in float64 on a real model."""
+"""What is read off single tokens, by hand where the logits are known. Of real models: `test_golden_metrics`."""
 
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import replace
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 import torch
 
 from tests.trainables.evaluation.small import (
-    ALL_SETTINGS,
     SETTINGS,
     TEMPLATE,
     CountedCalls,
@@ -23,9 +20,8 @@ from tests.trainables.evaluation.small import (
     small_tokenizer,
 )
 from trainables.config import EvaluationConfig
-from trainables.data import EvalSet, Row, Split
-from trainables.data.template import encode_row
-from trainables.evaluation import Evaluation, evaluate
+from trainables.data import EvalSet, Row
+from trainables.evaluation import evaluate
 from trainables.evaluation.answering import answers
 from trainables.evaluation.asked import Pair, Prompt
 from trainables.evaluation.examinee import Examinee
@@ -41,16 +37,6 @@ RAW = EvalSet(
     rouge="f1",
     max_new_tokens=6,
 )
-
-
-def split() -> Split:
-    """All sets, with rows of raw text among them."""
-    return replace(small_split(), evaluation={**small_split().evaluation, "forget_text": RAW})
-
-
-@cache
-def examined() -> Evaluation:
-    return evaluate(small_model(), small_tokenizer(), TEMPLATE, split(), ALL_SETTINGS, Group())
 
 
 class KnownLogits(torch.nn.Module):
@@ -98,78 +84,10 @@ def test_a_certain_and_an_impossible_token_are_numbers() -> None:
     assert math.isfinite(found.min_k_plus_plus)
 
 
-def reference(row: Row) -> dict[str, float]:
-    """Everything about one unpadded row, in float64 and by the definitions."""
-    encoded = encode_row(TEMPLATE, small_tokenizer(), row)
-    ids = torch.tensor([encoded.input_ids])
-    with torch.no_grad():
-        logits = small_model()(input_ids=ids).logits[0].double()
-    stop = len(encoded.input_ids) - (0 if row.raw else 1)
-    hits, log_probs, normalised = [], [], []
-    for t in range(encoded.answer_start, stop):
-        log_p = logits[t - 1] - logits[t - 1].logsumexp(-1)
-        p = log_p.exp()
-        mean = float((p * log_p).sum())
-        variance = max(float((p * log_p**2).sum()) - mean**2, 1e-6)
-        hits.append(int(log_p.argmax()) == encoded.input_ids[t])
-        log_probs.append(float(log_p[encoded.input_ids[t]]))
-        normalised.append((log_probs[-1] - mean) / math.sqrt(variance))
-    lowest = max(1, int(SETTINGS.min_k * len(hits)))
-    whole = [
-        float((logits[t - 1] - logits[t - 1].logsumexp(-1))[encoded.input_ids[t]])
-        for t in range(encoded.answer_start, len(encoded.input_ids))
-    ]
-    loss = -sum(whole) / len(whole)
-    return {
-        "loss": loss,
-        "tokens": len(whole),
-        "extraction_strength": next((len(hits) - k for k in range(len(hits)) if all(hits[k:])), 0) / len(hits),
-        "exact_memorization": sum(hits) / len(hits),
-        "zlib": loss / len(zlib.compress(row.answer.encode())),
-        "min_k": -sum(sorted(log_probs)[:lowest]) / lowest,
-        "min_k_plus_plus": -sum(sorted(normalised)[:lowest]) / lowest,
-        "gradnorm": gradient_norm(row) if not row.raw else math.nan,
-    }
-
-
-def gradient_norm(row: Row) -> float:
-    """Through `.grad` and the model's own loss, with the end of sequence cut off."""
-    encoded = encode_row(TEMPLATE, small_tokenizer(), row)
-    ids = torch.tensor([encoded.input_ids[:-1]])
-    labels = ids.clone()
-    labels[0, : encoded.answer_start] = -100
-    model = fresh_model()
-    model.load_state_dict(small_model().state_dict())
-    model(input_ids=ids, labels=labels).loss.backward()
-    norms = [float(parameter.grad.norm()) for parameter in model.parameters() if parameter.grad is not None]
-    return sum(norms) / len(norms)
-
-
-@pytest.mark.parametrize("name", ["forget", "forget_text", "retain", "holdout", "real_authors"])
-def test_every_row_equals_the_reference(name: str) -> None:
-    found = examined().details[name]
-    expected = [reference(row) for row in split().evaluation[name].rows]
-    attacked = name in ("forget", "holdout")
-    assert set(found.attacks) == ({"loss", "zlib", "min_k", "min_k_plus_plus", "gradnorm"} if attacked else set())
-    measured: dict[str, Any] = {"loss": found.loss, "tokens": found.tokens, **found.attacks}
-    if name == "real_authors":
-        assert found.extraction_strength is None
-    else:
-        measured["extraction_strength"] = found.extraction_strength
-        measured["exact_memorization"] = found.exact_memorization
-    for key, values in measured.items():
-        tolerance = 2e-3 if key == "min_k_plus_plus" else 1e-4
-        assert values == pytest.approx([row[key] for row in expected], rel=tolerance, abs=1e-5), key
-
-
-def test_the_small_model_makes_the_reference_worth_something() -> None:
-    forget = examined().details["forget"]
-    assert forget.extraction_strength is not None
-    assert 0 < sum(value == 1.0 for value in forget.extraction_strength) < len(forget.extraction_strength)
-
-
 def test_raw_text_is_continued_without_a_template() -> None:
-    texts = examined().details["forget_text"].generated
+    split = replace(small_split(), evaluation={**small_split().evaluation, "forget_text": RAW})
+    found = evaluate(small_model(), small_tokenizer(), TEMPLATE, split, SETTINGS, Group())
+    texts = found.details["forget_text"].generated
     assert texts is not None
     ids = small_tokenizer()("The river", add_special_tokens=False)["input_ids"]
     whole = small_model().generate(  # type: ignore[misc]

@@ -1,4 +1,7 @@
-"""Norm, gate and attention of few passes: values and gradients against the equations in float64, row by row."""
+"""Attention of few passes: values and gradients against the equations in float64, row by row, for all shapes.
+
+Norm and gate, in whole models: `test_install`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import silu
 
 from trainables.lean.attention import Rectangles, attend
-from trainables.lean.gate import gated
 from trainables.lean.norm import rms_norm
 from trainables.packing import Packing
 
-SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 9))
 LENGTHS = st.lists(st.integers(1, 20), min_size=1, max_size=12)
 
 
@@ -36,21 +36,6 @@ def assert_same(lean: Callable[..., Tensor], exact: Callable[..., Tensor], weigh
     expected = results(exact, weights, *(each.double() for each in inputs))
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5)
-
-
-@given(SHAPES, st.sampled_from([1e-6, 1e-2]))
-def test_the_norm_is_its_equation(shape: tuple[int, int, int], eps: float) -> None:
-    def exact(states: Tensor, weight: Tensor) -> Tensor:
-        return weight * states / (states.square().mean(-1, keepdim=True) + eps).sqrt()
-
-    inputs = drawn(0, *shape) + 0.1, drawn(1, shape[-1])
-    assert_same(lambda states, weight: rms_norm(states, weight, eps), exact, drawn(2, *shape), *inputs)
-
-
-@given(SHAPES)
-def test_the_gate_is_its_equation(shape: tuple[int, int, int]) -> None:
-    inputs = drawn(0, *shape), drawn(1, *shape)
-    assert_same(gated, lambda gate, up: silu(gate) * up, drawn(2, *shape), *inputs)
 
 
 def by_row(lengths: list[int], angles: tuple[Tensor, Tensor], scale: float) -> Callable[..., Tensor]:

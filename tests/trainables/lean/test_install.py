@@ -8,17 +8,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import (
-    AutoModelForCausalLM,
-    GemmaConfig,
-    GraniteConfig,
-    LlamaConfig,
-    MistralConfig,
-    Qwen2Config,
-    Qwen3Config,
-)
+from transformers import GemmaConfig, GraniteConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
-from trainables.attention import use_packed_attention
+from tests import tiny
 from trainables.lean import make_lean, make_plain
 from trainables.lean.attention import LONGEST
 from trainables.lean.install import keeps_rows
@@ -27,38 +19,23 @@ from trainables.scores import Encoded, Keep, score
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU layers are compiled instead")
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 4,
-    "initializer_range": 0.4,
-    "max_position_embeddings": 2 * LONGEST,
-}
+SHAPE = {**tiny.SHAPE, "max_position_embeddings": 2 * LONGEST}
 ALL = {"norm", "gate", "attention", "layer"}
 CASES = {
-    "llama": (LlamaConfig(**SIZES), ALL),
-    "qwen2": (Qwen2Config(**SIZES), ALL),
-    "qwen3": (Qwen3Config(**SIZES), ALL - {"attention"}),  # norms of queries and keys
-    "mistral-window": (MistralConfig(**SIZES, sliding_window=5), ALL),
-    "gemma": (GemmaConfig(**SIZES), {"attention", "layer"}),  # a norm that adds one, another gate
-    "granite": (GraniteConfig(**SIZES, residual_multiplier=0.5), ALL - {"layer"}),
+    "llama": (LlamaConfig(**SHAPE), ALL),
+    "qwen2": (Qwen2Config(**SHAPE), ALL),
+    "qwen3": (Qwen3Config(**SHAPE), ALL - {"attention"}),  # norms of queries and keys
+    "mistral-window": (MistralConfig(**SHAPE, sliding_window=5), ALL),
+    "gemma": (GemmaConfig(**SHAPE), {"attention", "layer"}),  # a norm that adds one, another gate
+    "granite": (GraniteConfig(**SHAPE, residual_multiplier=0.5), ALL - {"layer"}),
 }
-ROWS = [
-    Encoded(tuple(range(1, 1 + length)), prompt)
-    for prompt, length in ((3, 9), (0, 4), (7, 8), (2, 15), (1, 15), (5, 6), (4, 20))
-]
+ROWS = tiny.rows([(3, 6), (0, 4), (7, 1), (2, 13), (1, 14), (5, 1), (4, 16)])
 
 
 def model(name: str) -> Any:
-    torch.manual_seed(0)
-    made = AutoModelForCausalLM.from_config(CASES[name][0]).eval()  # type: ignore[no-untyped-call]
+    made = tiny.model(CASES[name][0]).eval()
     for parameter in made.parameters():  # norms begin as ones, or zeros, which would hide what they do to weights
         parameter.data.add_(0.1 * torch.randn(parameter.shape))
-    assert use_packed_attention(made)
     return made
 
 
@@ -92,7 +69,7 @@ def test_long_rows_go_the_models_own_way() -> None:
     plain = model("llama")
     lean = copy.deepcopy(plain)
     make_lean(lean)
-    rows = [Encoded(tuple(i % 37 + 1 for i in range(length)), 3) for length in (LONGEST + 9, 12)]
+    rows = tiny.rows([(3, LONGEST + 6), (3, 9)])
     assert_same(results(plain, rows), results(lean, rows))
 
 

@@ -54,7 +54,7 @@ LEAVES = tuple(field.name for field in fields(Case) if field.name not in ("answe
 FROZEN = ("reference", "alternative_reference", "hidden_reference")
 
 
-def case(seed: int, scale: float = 2.0) -> Case:
+def case(seed: int) -> Case:
     rng = np.random.default_rng(seed)
 
     def answers(positions: int) -> Answers:
@@ -64,9 +64,9 @@ def case(seed: int, scale: float = 2.0) -> Case:
         return Answers(rng.integers(0, VOCABULARY, (ROWS, positions)), (at >= start[:, None]) & (at < stop[:, None]))
 
     of_answers, of_others = answers(POSITIONS), answers(OTHER_POSITIONS)
-    answer = [rng.normal(0, scale, (ROWS, POSITIONS, VOCABULARY)) for _ in range(2)]
-    other = [rng.normal(0, scale, (ROWS, OTHER_POSITIONS, VOCABULARY)) for _ in range(2)]
-    hidden = [rng.normal(0, scale, (ROWS, POSITIONS, WIDTH)) for _ in range(2)]
+    answer = [rng.normal(0, 2, (ROWS, POSITIONS, VOCABULARY)) for _ in range(2)]
+    other = [rng.normal(0, 2, (ROWS, OTHER_POSITIONS, VOCABULARY)) for _ in range(2)]
+    hidden = [rng.normal(0, 2, (ROWS, POSITIONS, WIDTH)) for _ in range(2)]
     return Case(of_answers, of_others, *answer, *other, *hidden)
 
 
@@ -128,13 +128,6 @@ def values_of(draw: st.DrawFn, method: Method) -> dict[str, float]:
 
 def defaults(method: Method) -> dict[str, float]:
     return {name: each.default for name, each in method.hyperparameters.items()}
-
-
-def loss(name: str, data: Case, tensors: Mapping[str, Tensor], **values: float) -> Tensor:
-    """The forget loss of a method, (rows,); what is not given in `values` has its default."""
-    method = METHODS[name]
-    every = {**defaults(method), **values}
-    return method.forget_loss(forget_of(method, data, tensors, every), every)
 
 
 def gradients(value: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor | None]:

@@ -1,7 +1,6 @@
 """Every loss once more in numpy float64, from the equations: raw logits, row by row, token by token.
 
-Independent of the code under test. `frozen` is the case that quantities without a gradient are taken from: it equals
-`data` for a value, and stays behind when `data` is moved for a finite difference.
+Independent of the code under test. Gradients are held by the goldens (`test_golden_losses`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import torch
 from tests.trainables.methods.cases import ROWS, VOCABULARY, Answers, Array, Case
 
 Values = Mapping[str, float]
-Equation = Callable[[Case, Values, Case], Array]
+Equation = Callable[[Case, Values], Array]
 
 
 def softmax(z: Array) -> Array:
@@ -50,35 +49,35 @@ def alternative_ratio(data: Case, i: int) -> float:
     return log_p(data.alternative, data.others, i) - log_p(data.alternative_reference, data.others, i)
 
 
-def ga(data: Case, values: Values, frozen: Case) -> Array:
+def ga(data: Case, values: Values) -> Array:
     return rows(lambda i: log_p(data.model, data.answers, i))
 
 
-def learn(data: Case, values: Values, frozen: Case) -> Array:
-    return -ga(data, values, frozen)
+def learn(data: Case, values: Values) -> Array:
+    return -ga(data, values)
 
 
-def refusal(data: Case, values: Values, frozen: Case) -> Array:
+def refusal(data: Case, values: Values) -> Array:
     return rows(lambda i: -log_p(data.alternative, data.others, i))
 
 
-def npo(data: Case, values: Values, frozen: Case) -> Array:
+def npo(data: Case, values: Values) -> Array:
     beta = values["beta"]
     return rows(lambda i: -2 / beta * np.log(sigmoid(-beta * ratio(data, i))))
 
 
-def dpo(data: Case, values: Values, frozen: Case) -> Array:
+def dpo(data: Case, values: Values) -> Array:
     beta = values["beta"]
     return rows(lambda i: -2 / beta * np.log(sigmoid(beta * (alternative_ratio(data, i) - ratio(data, i)))))
 
 
-def kto(data: Case, values: Values, frozen: Case) -> Array:
+def kto(data: Case, values: Values) -> Array:
     beta = values["beta"]
-    anchor = float(np.mean([alternative_ratio(frozen, i) for i in range(ROWS)]))
+    anchor = float(np.mean([alternative_ratio(data, i) for i in range(ROWS)]))
     return rows(lambda i: 1 - 2 / beta * np.log(sigmoid(anchor - beta * ratio(data, i))))
 
 
-def simnpo(data: Case, values: Values, frozen: Case) -> Array:
+def simnpo(data: Case, values: Values) -> Array:
     beta, margin = values["beta"], values["margin"]
 
     def of_row(i: int) -> float:
@@ -92,7 +91,7 @@ def per_token(token: Callable[[int, int, int], float], data: Case) -> Array:
     return rows(lambda i: float(sum(token(i, t, y) for t, y in places(data.answers, i))))
 
 
-def undial(data: Case, values: Values, frozen: Case) -> Array:
+def undial(data: Case, values: Values) -> Array:
     def token(i: int, t: int, y: int) -> float:
         teacher = data.reference[i, t].copy()
         teacher[y] -= values["beta"]
@@ -101,25 +100,25 @@ def undial(data: Case, values: Values, frozen: Case) -> Array:
     return per_token(token, data)
 
 
-def ce_u(data: Case, values: Values, frozen: Case) -> Array:
+def ce_u(data: Case, values: Values) -> Array:
     def token(i: int, t: int, y: int) -> float:
         if t == min(s for s, _ in places(data.answers, i)):
             return 0.0
         others = np.arange(VOCABULARY) != y
-        q = softmax(frozen.model[i, t][others])
+        q = softmax(data.model[i, t][others])
         return float(-(q * np.log(softmax(data.model[i, t])[others])).sum())
 
     return per_token(token, data)
 
 
-def weighted(weight: Callable[[float, Values], float], data: Case, values: Values, frozen: Case) -> Array:
+def weighted(weight: Callable[[float, Values], float], data: Case, values: Values) -> Array:
     def token(i: int, t: int, y: int) -> float:
-        return weight(softmax(frozen.model[i, t])[y], values) * float(np.log(softmax(data.model[i, t])[y]))
+        return weight(softmax(data.model[i, t])[y], values) * float(np.log(softmax(data.model[i, t])[y]))
 
     return per_token(token, data)
 
 
-def tnpo(data: Case, values: Values, frozen: Case) -> Array:
+def tnpo(data: Case, values: Values) -> Array:
     beta = values["beta"]
 
     def token(i: int, t: int, y: int) -> float:
@@ -129,7 +128,7 @@ def tnpo(data: Case, values: Values, frozen: Case) -> Array:
     return per_token(token, data)
 
 
-def me(data: Case, values: Values, frozen: Case) -> Array:
+def me(data: Case, values: Values) -> Array:
     def token(i: int, t: int, y: int) -> float:
         uniform = np.full(VOCABULARY, 1 / VOCABULARY)
         return float((uniform * np.log(uniform / softmax(data.model[i, t]))).sum())
@@ -141,7 +140,7 @@ def mean_p(logits: Array, answers: Answers, i: int) -> float:
     return float(np.mean([softmax(logits[i, t])[y] for t, y in places(answers, i)]))
 
 
-def flat(data: Case, values: Values, frozen: Case) -> Array:
+def flat(data: Case, values: Values) -> Array:
     def of_row(i: int) -> float:
         answer, other = mean_p(data.model, data.answers, i), mean_p(data.alternative, data.others, i)
         return float(-np.tanh(other) / 2 + np.tanh(answer) / 2)
@@ -149,13 +148,13 @@ def flat(data: Case, values: Values, frozen: Case) -> Array:
     return rows(of_row)
 
 
-def rmu(data: Case, values: Values, frozen: Case) -> Array:
+def rmu(data: Case, values: Values) -> Array:
     entries = torch.rand(data.hidden.shape[-1], generator=torch.Generator().manual_seed(11)).numpy()
     target = values["steering"] * (entries / np.sqrt((entries**2).sum())).astype(np.float64)
     return per_token(lambda i, t, y: float(np.mean((data.hidden[i, t] - target) ** 2)), data)
 
 
-def pdu(data: Case, values: Values, frozen: Case) -> Array:
+def pdu(data: Case, values: Values) -> Array:
     return per_token(lambda i, t, y: float((data.model[i, t].max() - data.model[i, t].mean()) ** 2), data)
 
 
@@ -179,7 +178,7 @@ EQUATIONS: dict[str, Equation] = {
 }
 
 
-def kl(data: Case, values: Values, frozen: Case) -> Array:
+def kl(data: Case, values: Values) -> Array:
     def token(i: int, t: int, y: int) -> float:
         p, q = softmax(data.model[i, t]), softmax(data.reference[i, t])
         return float((q * np.log(q / p)).sum())
@@ -187,11 +186,11 @@ def kl(data: Case, values: Values, frozen: Case) -> Array:
     return per_token(token, data)
 
 
-def hidden(data: Case, values: Values, frozen: Case) -> Array:
+def hidden(data: Case, values: Values) -> Array:
     return per_token(lambda i, t, y: float(np.mean((data.hidden[i, t] - data.hidden_reference[i, t]) ** 2)), data)
 
 
-def preference(data: Case, values: Values, frozen: Case) -> Array:
+def preference(data: Case, values: Values) -> Array:
     beta = values["beta"]
 
     def of_row(i: int) -> float:

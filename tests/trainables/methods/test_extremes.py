@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.trainables.methods.cases import defaults, names
 from trainables.methods import METHODS, Forget
+from trainables.methods.method import log_sigmoid
+from trainables.methods.rmu import direction
 from trainables.scores import Scores
 
 INF = float("inf")
@@ -110,3 +115,21 @@ def test_a_model_of_nans_gives_nan() -> None:
         fine = of(torch.tensor([[CERTAIN, IMPOSSIBLE]]))
         loss = method.forget_loss(Forget(hidden, fine, broken, fine, torch.zeros(())), defaults(method))
         assert loss.isnan().all(), name
+
+
+@given(st.floats(-700, 700))
+def test_log_sigmoid(x: float) -> None:
+    expected = -np.logaddexp(0.0, -x)
+    assert log_sigmoid(torch.tensor(x, dtype=torch.float64)).item() == pytest.approx(expected, rel=1e-12, abs=1e-300)
+
+
+@given(st.integers(1, 300), st.integers(0, 2**31 - 1))
+def test_the_random_direction_has_length_1_and_is_the_seeds_alone(width: int, seed: int) -> None:
+    found = direction(width, seed)
+    assert found.shape == (width,)
+    assert found.norm().item() == pytest.approx(1.0, rel=1e-5)
+    direction.cache_clear()
+    torch.rand(3)  # other draws do not matter
+    assert torch.equal(direction(width, seed), found)
+    if width > 1:
+        assert not torch.equal(direction(width, seed + 1), found)

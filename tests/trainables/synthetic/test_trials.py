@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +110,6 @@ def test_a_trial_that_was_stopped_goes_on_as_if_it_had_not(models: Path, tmp_pat
     reports = run(TrialJob(config=config(models, parts)))
     assert sorted(reports) == [1, 2, 3]
     assert torch.equal(weights(parts, 3), weights(whole, 3))
-
-
-def test_an_epoch_with_damaged_state_is_trained_again(models: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "t000"
-    run(TrialJob(config=config(models, folder)))
-    before = weights(folder, 3)
-    shutil.rmtree(folder / "epoch-003" / "state")
-    run(TrialJob(config=config(models, folder)))
-    assert torch.equal(weights(folder, 3), before)
 
 
 def test_seeds_have_problems_of_their_own(models: Path, tmp_path: Path) -> None:

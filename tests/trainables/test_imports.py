@@ -1,4 +1,4 @@
-"""The sweep file's validation imports the benchmarks, so they must be light."""
+"""A sweep file's validation imports methods and benchmarks, and their pages are made without models: all are light."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import sys
 HEAVY = ("torch", "transformers", "datasets", "ray", "mlflow", "deepspeed", "numpy")
 CODE = """
 import sys
+import trainables.methods, trainables.cards
 import trainables.data, trainables.data.fictional, trainables.data.tofu, trainables.data.template
 from trainables.config import BenchmarkConfig
 trainables.data.fraction_problem(BenchmarkConfig(name="tofu"), 0.1)
 trainables.data.load_benchmark(BenchmarkConfig()).split(0.05)
+trainables.cards.pages()
 print(*sorted(set(sys.modules) & set(sys.argv[1:])))
 """
 

@@ -1,4 +1,4 @@
-"""One thread a process: more only wait for each other on models this small."""
+"""One thread per process: more only wait for each other on models this small."""
 
 from __future__ import annotations
 
