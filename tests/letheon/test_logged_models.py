@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 
-from letheon.tracking import Registration, Tracker, TrackingError
+from letheon.tracking import Registration, Tracker
 from letheon.tracking.store import open_client
-from tests.letheon.tracking_support import SPEC, Rows, audited_story, front, save_front, story
+from tests.letheon.tracking_support import SPEC, Rows, audited_story, experiment_of, front, save_front, story
 
 FULL = {**SPEC, "benchmark": {"name": "fictional"}}
 
 
 def models(uri: str, filter_string: str | None = None) -> dict[str, LoggedModel]:
     client = open_client(uri)
-    experiment = client.get_experiment_by_name("study")
-    assert experiment is not None
-    found = client.search_logged_models([experiment.experiment_id], filter_string)
+    found = client.search_logged_models([experiment_of(client)], filter_string)
     by_name = {model.name: model for model in found}
     assert len(by_name) == len(found)
     return by_name
@@ -65,27 +61,3 @@ def test_an_audit_is_told_to_models_and_descriptions(fresh_store: str, tmp_path:
 def _versions(uri: str, model: str, fraction: str) -> list[ModelVersion]:
     found = open_client(uri).search_model_versions(f"name = '{model}'")
     return [version for version in found if version.tags["letheon.fraction"] == fraction]
-
-
-@pytest.mark.parametrize("method", ["create_logged_model", "log_outputs", "finalize_logged_model"])
-def test_a_reply_that_is_lost_makes_no_second_one(
-    fresh_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    save_front(tmp_path / "trials", front(story()))
-    real = getattr(MlflowClient, method)
-
-    def lost(self: MlflowClient, *args: object, **kwargs: object) -> None:
-        real(self, *args, **kwargs)
-        raise ConnectionError("connection reset by peer")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(MlflowClient, method, lost)
-        with pytest.raises(TrackingError):
-            finish(fresh_store, tmp_path, story())
-    finish(fresh_store, tmp_path, story())
-    found = models(fresh_store)
-    assert len(found) == 4
-    for model in found.values():
-        outputs = open_client(fresh_store).get_run(str(model.source_run_id)).outputs
-        ids = [one.model_id for one in outputs.model_outputs] if outputs else []
-        assert ids.count(model.model_id) == 1

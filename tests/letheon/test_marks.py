@@ -22,11 +22,6 @@ def test_a_mark_hangs_on_the_name_alone() -> None:
     assert sweep_view(record(story()))["marks"]["ga"] == mark_of("ga").to_json()
 
 
-def test_a_plug_in_gets_a_mark_that_no_built_in_method_has() -> None:
-    fresh = mark_of("my_method")
-    assert fresh == mark_of("my_method") and fresh not in {mark_of(name) for name in METHODS}
-
-
 def test_the_pages_have_the_colours_and_the_shapes_of_the_pictures() -> None:
     style = (STATIC / "style.css").read_text()
     pages = re.findall(r"--series-\d: light-dark\((#\w+), (#\w+)\)", style)

@@ -16,7 +16,7 @@ from letheon.checkpoints.partial import partial_folder
 from letheon.tracking import SweepNotFoundError
 from letheon.tracking.shelf import Folder
 from letheon.tracking.store import open_client
-from tests.letheon.small_sweep import command
+from tests.letheon.small_sweep import run
 from tests.letheon.store_support import Store
 
 KNEE_10 = Request("knee", 0.1)
@@ -120,14 +120,7 @@ def test_a_version_that_letheon_did_not_register_is_refused(store: Store, tmp_pa
 
 def test_the_command_needs_nothing_but_the_tracking_store(store: Store, tmp_path: Path) -> None:
     arguments = ["pull", "sweep", "--select", "max-forget", "--fraction", "0.05", "--min-utility", "0.9"]
-    done = subprocess.run(
-        command(*arguments, "--tracking-uri", store.uri, "--to", "model", "--json"),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run(*arguments, "--tracking-uri", store.uri, "--to", "model", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epoch"] == 2
     assert os.listdir(tmp_path) == ["model"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from letheon.checkpoints import Request, VerificationError, pull
 from letheon.tracking import Tracker, TrackingError
 from letheon.tracking.store import artifact_location, open_client
 from tests.letheon.servers import mlflow_server, postgres, s3_client, s3_server
-from tests.letheon.small_sweep import command
-from tests.letheon.tracking_support import SPEC, front, save_front, story
+from tests.letheon.small_sweep import letheon, run
+from tests.letheon.tracking_support import SPEC, save_and_register
 from trainables.manifest import list_files
 
 PASSWORD = "corr3ct-h@rse/battery"
@@ -37,20 +36,20 @@ class StoreContract:
     """What every store must do; a subclass has a fixture `place`."""
 
     def test_what_is_recorded_is_pulled_elsewhere(self, place: Place, tmp_path: Path) -> None:
-        rows, trials = story(), tmp_path / "trials"
-        table = front(rows)
-        save_front(trials, table)
-        tracker = Tracker(tmp_path / "root", "study", "sweep", SPEC, place.uri)
+        tracker, trials = Tracker(tmp_path / "root", "study", "sweep", SPEC, place.uri), tmp_path / "trials"
         tracker.check()
-        registration = tracker.finish(table, rows, trials)
-        assert registration == tracker.finish(table, rows, trials)
+        registration = save_and_register(tmp_path / "root", place.uri, trials=trials)
+        assert registration == save_and_register(tmp_path / "root", place.uri, trials=trials)
         client = open_client(place.uri)
         experiment = client.get_experiment_by_name("study")
         assert experiment is not None and str(experiment.artifact_location).startswith(place.artifacts)
 
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        done = pull_elsewhere(elsewhere, place.uri)
+        environment = {name: value for name, value in os.environ.items() if name != ROOT}
+        environment["MLFLOW_TRACKING_URI"] = place.uri  # all that the other process knows of the store
+        pull_it = ("pull", "sweep", "--select", "max-forget-05", "--to", "model", "--json")
+        done = run(*pull_it, cwd=elsewhere, env=environment)
         assert done.returncode == 0, done.stderr
         pulled = json.loads(done.stdout)
         assert (pulled["trial"], pulled["epoch"]) == ("t000", 3)
@@ -64,16 +63,6 @@ class StoreContract:
         assert PASSWORD not in said and quote(PASSWORD, safe="") not in said
         for folder in (*place.kept, tmp_path / "root"):
             assert [path for path in folder.rglob("*") if path.is_file() and _has_password(path)] == []
-
-
-def pull_elsewhere(folder: Path, uri: str) -> subprocess.CompletedProcess[str]:
-    """The command in another process that knows the store by its environment alone."""
-    arguments = ("pull", "sweep", "--select", "max-forget-05", "--to", "model", "--json")
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
-    environment.pop(ROOT, None)
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def _has_password(path: Path) -> bool:
@@ -100,10 +89,7 @@ class TestBucket(StoreContract):
             yield Place(fresh_store, (), "s3://letheon-tests/some/where/study")
 
     def test_a_bucket_that_was_tampered_with(self, place: Place, tmp_path: Path) -> None:
-        rows, trials = story(), tmp_path / "trials"
-        table = front(rows)
-        save_front(trials, table)
-        Tracker(tmp_path / "root", "study", "sweep", SPEC, place.uri).finish(table, rows, trials)
+        save_and_register(tmp_path / "root", place.uri)
         s3, to = s3_client(), tmp_path / "out" / "model"
         listed = s3.list_objects_v2(Bucket="letheon-tests")["Contents"]
         [weights] = [one["Key"] for one in listed if one["Key"].endswith("epoch-003/model/model.safetensors")]
@@ -182,8 +168,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         "MLFLOW_AUTH_ADMIN_PASSWORD": "the-administrators-own",
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "for-this-test-only",
     }
-    with mlflow_server(folder, "--app-name", "basic-auth", env=environment) as uri:
-        yield uri, folder
+    with mlflow_server(folder, "--app-name", "basic-auth", env=environment) as server:
+        yield server.uri, folder
 
 
 @pytest.mark.slow
@@ -221,13 +207,7 @@ class TestServerWithPasswords(StoreContract):
         with pytest.raises(TrackingError, match=text):
             Tracker(tmp_path, "study", "sweep", SPEC, place.uri).check()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)
-        done = subprocess.run(
-            command("sweep", "quickstart", "--root", tmp_path / "root"),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = letheon("sweep", "quickstart", root=tmp_path / "root")
         assert done.returncode == 3 and "MLFLOW_TRACKING_PASSWORD" in done.stderr
         assert "wr0ng" not in done.stdout + done.stderr and "Traceback" not in done.stderr
         assert [path for path in (tmp_path / "root").rglob("*") if path.is_file() and path.name != "lock"] == []
@@ -235,10 +215,7 @@ class TestServerWithPasswords(StoreContract):
     def test_who_may_only_read_can_pull_and_not_record(
         self, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        rows = story()
-        table = front(rows, "read")
-        save_front(tmp_path / "trials", table)
-        Tracker(tmp_path, "reading", "read", SPEC, place.uri).finish(table, rows, tmp_path / "trials")
+        save_and_register(tmp_path, place.uri, "reading", "read")
         add_user(place.uri, "reader", monkeypatch)
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)

@@ -18,7 +18,8 @@ import pytest
 from letheon.already import finished_already
 from letheon.records import Journal
 from letheon.sweep import find_sweep
-from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_space
+from tests.letheon.small_sweep import kill, letheon, run, start, wait_for, write_space
+from tests.letheon.tracking_support import recorded_history, recorded_runs, recorded_trials
 
 TRIALS = 6
 EPOCHS = 4
@@ -81,23 +82,17 @@ def test_finished_trials_were_not_run_again(rows: list[dict[str, Any]]) -> None:
 
 
 def test_mlflow_has_each_trial_and_each_metric_once(root: Path, rows: list[dict[str, Any]]) -> None:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
-    experiment = client.get_experiment_by_name("small")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    children = [run for run in runs if run.data.tags["letheon.kind"] == "trial"]
-    assert len(runs) - len(children) == 1
-    assert sorted(run.data.tags["letheon.trial_id"] for run in children) == [f"t{i:03d}" for i in range(TRIALS)]
+    uri = f"sqlite:///{root}/mlflow.db"
+    runs = recorded_trials(uri, "small")
+    assert sorted(runs) == [f"t{i:03d}" for i in range(TRIALS)]
+    assert len(recorded_runs(uri, "small")) == TRIALS + 1
     outcomes = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
-    for run in children:
-        trial = run.data.tags["letheon.trial_id"]
-        assert run.data.tags["letheon.outcome"] == outcomes[trial]
-        assert run.info.status == ("FINISHED" if outcomes[trial] == "completed" else "KILLED")
+    for trial, one in runs.items():
+        assert one.data.tags["letheon.outcome"] == outcomes[trial]
+        assert one.info.status == ("FINISHED" if outcomes[trial] == "completed" else "KILLED")
         wanted = {row["epoch"]: row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == trial}
         for key in ("model_utility", "forget_quality", "loss"):
-            history = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key) if m.step > 0]
+            history = [point for point in recorded_history(uri, one, key) if point[0] > 0]
             assert sorted(history) == sorted((epoch, metrics[key]) for epoch, metrics in wanted.items())
 
 
@@ -136,7 +131,7 @@ def test_the_knee_is_pulled_verified_and_evaluates_to_its_recorded_metrics(root:
     done = letheon("pull", "small", "--select", "knee", "--fraction", fraction, "--to", to, root=root)
     assert done.returncode == 0, done.stderr
     recorded = stratum["knee"]["metrics"]
-    evaluated = json.loads(letheon_without_root("evaluate", str(to), "--json"))
+    evaluated = json.loads(run("evaluate", to, "--json").stdout)
     assert evaluated["verdict"]["name"] == stratum["knee"]["verdict"]["name"]
     found = evaluated["metrics"]
     names = [name for name in recorded if name in found and not name.endswith("seconds")]
@@ -146,16 +141,6 @@ def test_the_knee_is_pulled_verified_and_evaluates_to_its_recorded_metrics(root:
     model = AutoModelForCausalLM.from_pretrained(to)
     prompt = AutoTokenizer.from_pretrained(to)("Question: Who?\nAnswer:", return_tensors="pt")
     assert model(**prompt).logits.shape[-1] == model.config.vocab_size
-
-
-def letheon_without_root(*arguments: str) -> str:
-    import subprocess
-
-    from tests.letheon.small_sweep import command
-
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_nothing_is_left_running_or_lying_about(root: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from letheon.tracking import Tracker, TrackingError
 from letheon.tracking.store import open_client
+from tests.letheon.small_sweep import python
 from tests.letheon.tracking_support import SPEC
 
 BEGIN_CHECK = """
@@ -27,8 +26,7 @@ assert "mlflow" in sys.modules
 
 def test_a_store_of_our_own_is_checked_without_mlflow_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    said = subprocess.run([sys.executable, "-c", BEGIN_CHECK, tmp_path], capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stderr
+    python(BEGIN_CHECK, tmp_path)
 
 
 def test_the_second_half_of_a_check_leaves_the_environment_alone(

@@ -12,15 +12,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-
-
-
-
-
-
-
-
-
 def test_no_dependency_is_declared_by_an_address() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]
@@ -47,5 +38,3 @@ SKIPPED = {"name": "c", "skip_reason": "not on the index"}
 def test_what_an_audit_says(packages: list[dict[str, Any]] | None, code: int, said: str) -> None:
     report, error = (None, "Connection refused") if packages is None else ({"dependencies": packages}, "")
     assert AUDIT["verdict"](report, error) == (code, said)
-
-

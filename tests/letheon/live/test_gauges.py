@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -93,11 +91,3 @@ def test_a_damaged_journal_does_not_reach_the_sweep(tmp_path_factory: pytest.Tem
     exporter = exporter_of(folder, small_spec())
     exporter.export()
     assert exporter.problem is not None and exporter.problem.startswith("JournalError")
-
-
-def test_the_docs_list_every_gauge_with_its_labels() -> None:
-    text = (Path(__file__).resolve().parents[3] / "docs" / "watching.md").read_text()
-    rows = re.findall(r"^\| `(letheon_\w+)` \| (.*?)\s*\|", text, re.M)
-    assert {name: tuple(re.findall(r"`(\w+)`", labels)) for name, labels in rows} == {
-        name: gauge.labels for name, gauge in GAUGES.items()
-    }
