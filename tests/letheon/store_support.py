@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from letheon.tracking.store import local_folder
@@ -11,8 +12,10 @@ from tests.letheon.tracking_support import recorded_trials, save_and_register
 class Store:
     """Finished sweeps in an MLflow of its own; the tests plant things in its artifact folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, empty_store: Path) -> None:
         self.root = root
+        root.mkdir(exist_ok=True)
+        shutil.copyfile(empty_store, root / "mlflow.db")
         self.uri = f"sqlite:///{root / 'mlflow.db'}"
         self.trials = root / "trials"
 

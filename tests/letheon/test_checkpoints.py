@@ -148,8 +148,8 @@ def test_nothing_can_be_chosen_from_an_empty_front() -> None:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
+def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
+    return Store(tmp_path_factory.mktemp("store"), empty_store)
 
 
 @pytest.fixture

@@ -36,14 +36,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_without_a_command_there_is_help() -> None:
-    result = run()
-    assert result.exit_code == 0
-    for verb in ("plan", "prepare", "sweep", "resume", "status", "explain", "front", "pull", "evaluate", "audit"):
-        assert verb in result.output
-        assert run(verb, "--help").exit_code == 0
-
-
 @pytest.mark.parametrize("address", ["s3://bucket/x", "gs://bucket", "s3://key:hunter2@bucket/x", "file:///srv"])
 @pytest.mark.parametrize("verb", ["plan", "sweep", "prepare", "submit"])
 def test_a_root_that_is_no_folder_is_refused_in_one_sentence(verb: str, address: str) -> None:
@@ -171,26 +163,6 @@ def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> Non
     assert said.count("running") == said.count("0 running")
     found = json.loads(run("status", "early", "--json", *at).stdout)
     assert (found["counts"], found["trials"][0]["state"]) == ({"interrupted": 1}, "interrupted")
-
-
-def test_the_end_of_a_sweep_names_a_fraction_that_was_forgotten_and_where_mlflow_shows_it(tmp_path: Path) -> None:
-    from letheon.cli.tables import outcome_lines
-    from letheon.ending import Outcome
-
-    def point(name: str) -> dict[str, object]:
-        return {"trial": "t000", "epoch": 1, "config": {"method": "ga"}, "metrics": {}, "verdict": {"name": name}}
-
-    knees = {"0.1": point("forgotten"), "0.2": point("not forgotten")}
-    strata = {key: {"points": [knee], "knee": knee, "least_violating": []} for key, knee in knees.items()}
-    front = {"strata": strata, "objectives": {"log10_forget_quality": "max", "model_utility": "max"}}
-    for store, page in (
-        ("sqlite:///x.db", "http://127.0.0.1:5000/#/experiments/1"),
-        ("http://there", "http://there/#/"),
-    ):
-        lines = list(outcome_lines(Outcome("x", tmp_path, "finished", front, None, None, 65.0, store, page), ""))
-        assert any("pull x --select knee --fraction 0.1 " in line for line in lines)
-        assert lines[lines.index(f"records     {store}") + (2 if "sqlite" in store else 1)].strip() == page
-        assert any(f"mlflow ui --backend-store-uri {store}" in line for line in lines) == ("sqlite" in store)
 
 
 def test_the_root_comes_from_the_environment_too(root: Path) -> None:

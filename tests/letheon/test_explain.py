@@ -90,23 +90,6 @@ def test_nothing_may_dominate_a_pruned_trial() -> None:
     assert ", with 3 better, though nothing there dominated it; to" in ending("pruned", decision(rank=4, front=0))
 
 
-def test_every_other_end() -> None:
-    assert ending("completed", decision(rank=1)) == (
-        "t000 completed at epoch 3, the last one: no rung stopped it; at rung 3 it was rank 1 of 9, with none better"
-    )
-    assert ending("stopped", decision(rank=2), reason="budget.epochs: 24 of 24 epochs are used") == (
-        "t000 was stopped by the sweep's budget at epoch 3, not for its results: budget.epochs: 24 of 24 epochs are "
-        "used; at rung 3 it was rank 2 of 9, with 1 better"
-    )
-    assert ending("failed", decision(rung=None, rank=None, of=None), reason="out of memory") == (
-        "t000 failed after epoch 3, not for its rank: out of memory"
-    )
-    rows = [*trial(), {"kind": "end", "trial": "t000", "outcome": "failed", "reason": "no GPU", "epoch": 0}]
-    assert in_words(rows, "t000")[-1] == "t000 failed before its first report, not for its rank: no GPU"
-    running = [*trial(), report(decision(rung=None, rank=None, of=None))]
-    assert in_words(running, "t000")[-1] == "t000 is still running after epoch 3: it has reached no rung yet"
-
-
 def test_an_unknown_trial(journal: Journal) -> None:
     with pytest.raises(UnknownTrial, match="did you mean"):
         explain(journal.rows, "t02")

@@ -42,8 +42,8 @@ class Trap:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    one = Store(tmp_path_factory.mktemp("store"))
+def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
+    one = Store(tmp_path_factory.mktemp("store"), empty_store)
     one.add("study", "sweep")
     return one
 

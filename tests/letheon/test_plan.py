@@ -55,11 +55,6 @@ def test_a_trial_that_fits_nowhere_is_an_error(tmp_path: Path) -> None:
     assert plan.resources["slots"] == 0
 
 
-def test_strata_without_trials_are_told(tmp_path: Path) -> None:
-    plan = make_plan(load_spec("quickstart", ["budget.trials=1"]), tmp_path, [NODE])
-    assert sorted(facts["trials"] for facts in plan.strata.values()) == [0, 1]
-
-
 def printed(plan: Plan) -> dict[str, str]:
     """Label -> text of the lines below the table."""
     found: dict[str, str] = {}

@@ -24,8 +24,8 @@ DIGEST = "0" * 64
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    one = Store(tmp_path_factory.mktemp("store"))
+def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
+    one = Store(tmp_path_factory.mktemp("store"), empty_store)
     one.add("study", "sweep")
     return one
 
@@ -86,9 +86,8 @@ def test_an_address_that_means_nothing_says_what_there_is(
     assert os.listdir(tmp_path) == []
 
 
-def test_an_alias_stays_with_the_sweep_whose_checkpoint_is_no_worse(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    store.root.mkdir()
+def test_an_alias_stays_with_the_sweep_whose_checkpoint_is_no_worse(tmp_path: Path, empty_store: Path) -> None:
+    store = Store(tmp_path / "store", empty_store)
     store.add("study", "first")
     shutil.rmtree(store.trials)
     store.add("study", "second")
