@@ -40,18 +40,6 @@ def test_files_in_the_wrong_order_are_suspected(tmp_path: Path) -> None:
     assert "swapped?" not in run("compare-logs", forgot, knows).output
 
 
-def test_the_shape_of_the_json(logs: tuple[Path, Path]) -> None:
-    result = run("compare-logs", *logs, "--json")
-    assert result.exit_code == 0
-    found = json.loads(result.stdout)
-    assert list(found) == ["retain", "unlearned", "comparison", "stored", "absent", "notes"]
-    for side in ("retain", "unlearned"):
-        assert list(found[side]) == ["file", "format", "rows", "metrics", "stored", "differs", "absent", "notes"]
-    assert found["retain"]["format"] == "tofu"
-    assert found["unlearned"]["format"] == "open-unlearning"
-    assert found["unlearned"]["rows"]["forget"] == found["comparison"]["rows"] == 6
-
-
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"forget_Q_A_Prob": 7, "retain_Q_A_Prob": "x"}'])
 def test_what_is_no_log_is_one_line_and_exit_2(logs: tuple[Path, Path], tmp_path: Path, content: str) -> None:
     bad = tmp_path / "bad.json"

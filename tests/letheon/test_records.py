@@ -312,15 +312,6 @@ def test_the_state_of_a_sweep(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_time_that_a_sweep_was_down_does_not_count(tmp_path: Path) -> None:
-    journal = sweep_rows(tmp_path)
-    assert summary(journal.rows).seconds == 22.0
-    report(journal, "t001", 1, utility_ratio=0.9)
-    assert summary(journal.rows).seconds == 27.0
-    journal.append("sweep", state="finished", detail=None, info={})
-    assert summary(journal.rows, now=9999.0).seconds == 28.0
-
-
 def test_a_sweep_without_a_driver_is_interrupted(tmp_path: Path) -> None:
     journal = sweep_rows(tmp_path)
     with SweepLock(tmp_path / "s"):

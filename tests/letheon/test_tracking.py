@@ -221,12 +221,6 @@ def test_a_closed_port_is_refused_at_once_with_the_url_and_the_cause(tmp_path: P
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(TrackingError, match="tracking store sqlite"):
-        tracker(tmp_path, "study", f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}").check()
-
-
 def test_a_deleted_experiment_is_refused_with_the_fix(store: str, study: str, tmp_path: Path) -> None:
     one = tracker(tmp_path, study, store)
     one.check()
