@@ -45,10 +45,6 @@ def test_a_root_that_is_no_folder_is_refused_in_one_sentence(verb: str, address:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_folder_may_be_called_anything(tmp_path: Path) -> None:
-    assert run("plan", "quickstart", "--root", str(tmp_path / "a:b" / "s3:")).exit_code == 0
-
-
 def test_a_table_whose_reader_went_away_is_no_error(root: Path) -> None:
     code = "import sys; from letheon.cli import app; app(sys.argv[1:])"
     arguments = [sys.executable, "-c", code, "front", "done", "--root", str(root)]

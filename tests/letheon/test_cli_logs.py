@@ -32,14 +32,6 @@ def logs(tmp_path: Path) -> tuple[Path, Path]:
     return retain, unlearned
 
 
-def test_files_in_the_wrong_order_are_suspected(tmp_path: Path) -> None:
-    knows, forgot = tmp_path / "knows.json", tmp_path / "forgot.json"
-    knows.write_text(json.dumps(Model(1, 0.95).open_unlearning()))
-    forgot.write_text(json.dumps(Model(2, 0.05).open_unlearning()))
-    assert "swapped?" in run("compare-logs", knows, forgot).output
-    assert "swapped?" not in run("compare-logs", forgot, knows).output
-
-
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"forget_Q_A_Prob": 7, "retain_Q_A_Prob": "x"}'])
 def test_what_is_no_log_is_one_line_and_exit_2(logs: tuple[Path, Path], tmp_path: Path, content: str) -> None:
     bad = tmp_path / "bad.json"

@@ -20,7 +20,7 @@ import ray
 
 from letheon.errors import SpecErrors
 from letheon.records import Journal
-from letheon.remote import SAY, Jobs, NoAnswer, answer_in, resume_job, sweep_job
+from letheon.remote import SAY, Jobs, NoAnswer, answer_in, sweep_job
 from tests.letheon.cluster_process import Nodes, nodes
 from tests.letheon.servers import free_port
 from tests.letheon.small_sweep import run, wait_for, write_space
@@ -58,11 +58,6 @@ def test_the_file_arrives_whole_and_leaves_nothing_behind(tmp_path: Path) -> Non
     assert list((tmp_path / "temporary").iterdir()) == []
     with pytest.raises(SpecErrors, match="too long"):
         sweep_job(os.urandom(200_000).hex(), "small", None)
-
-
-def test_the_head_s_own_root_unless_another_is_given() -> None:
-    assert resume_job("s", None) == "exec letheon resume s --address auto"
-    assert resume_job("s", "/srv/x").endswith("--root /srv/x")
 
 
 def test_a_server_that_is_not_there() -> None:
