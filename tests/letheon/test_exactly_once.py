@@ -220,7 +220,7 @@ def test_the_list_of_calls_is_whole(undisturbed: Whole) -> None:
     anew=st.booleans(),
 )
 @settings(
-    max_examples=8,
+    max_examples=4,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a smaller example costs minutes and says no more
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

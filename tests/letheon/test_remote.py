@@ -86,6 +86,7 @@ def asked() -> Iterator[tuple[str, list[str | None]]]:
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["home", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", None])
 def test_a_token_is_sent_from_wherever_it_is(
     asked: tuple[str, list[str | None]], tmp_path: Path, place: str | None

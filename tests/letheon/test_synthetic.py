@@ -110,6 +110,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "root"
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_through_scheduler_journal_and_front(root: Path) -> None:
     rows = Journal.read(root / "sweeps" / "small" / "journal.jsonl")
     ends = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
@@ -123,6 +124,7 @@ def test_a_sweep_runs_through_scheduler_journal_and_front(root: Path) -> None:
     assert {point["trial"] for point in stratum["points"]} == kept
 
 
+@pytest.mark.slow
 def test_its_checkpoint_is_registered_pulled_and_measured_again(root: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
