@@ -19,6 +19,7 @@ from mlflow.entities import Run
 
 from letheon.tracking import Tracker, TrackingError, alias_suffix
 from letheon.tracking.store import local_folder, open_client
+from tests.letheon.small_sweep import python
 from tests.letheon.tracking_support import (
     SPEC,
     Rows,
@@ -110,15 +111,21 @@ def test_a_metric_has_the_step_and_the_time_of_its_journal_row(store: str, study
     assert [time for _, time, _ in utility[1:]] == [round(times[epoch] * 1000) for epoch in (1, 2, 3)]
 
 
+def environment_changes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is set or removed from now on."""
+    changes: list[object] = []
+    monkeypatch.setattr(os, "putenv", lambda *arguments: changes.append(arguments))
+    monkeypatch.setattr(os, "unsetenv", lambda *arguments: changes.append(arguments))
+    return changes
+
+
 def test_recording_leaves_the_environment_alone(
     store: str, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It happens in a thread of its own, while C libraries that others load read the environment without a lock."""
     ours = tracker(tmp_path, study, store)
     ours.check()
-    changes: list[object] = []
-    monkeypatch.setattr(os, "putenv", lambda *arguments: changes.append(arguments))
-    monkeypatch.setattr(os, "unsetenv", lambda *arguments: changes.append(arguments))
+    changes = environment_changes(monkeypatch)
     ours.sync(story())
     ours.log_journal(story())
     assert changes == []
@@ -243,6 +250,45 @@ def test_the_store_is_in_the_root_unless_the_environment_says_otherwise(
 def test_names_that_mlflow_cannot_search_for_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(TrackingError, match="name"):
         Tracker(tmp_path, name, "sweep", {})
+
+
+# ---- the start in two halves: what takes no time before anything starts, the rest beside Ray
+
+BEGIN_CHECK = """
+import sys
+from pathlib import Path
+from letheon.tracking import Tracker
+tracker = Tracker(Path(sys.argv[1]), "study", "sweep", {})
+tracker.begin_check()
+assert "mlflow" not in sys.modules
+tracker.finish_check()
+assert "mlflow" in sys.modules
+"""
+
+
+def test_a_store_of_our_own_is_checked_without_mlflow_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    python(BEGIN_CHECK, tmp_path)
+
+
+def test_the_second_half_of_a_check_leaves_the_environment_alone(
+    fresh_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Tracker(tmp_path, "study", "sweep", SPEC, fresh_store)
+    ours.begin_check()
+    changes = environment_changes(monkeypatch)
+    ours.finish_check()
+    assert changes == []
+    assert open_client(fresh_store).get_experiment_by_name("study") is not None
+
+
+def test_a_store_that_cannot_be_written_is_refused_by_the_first_half(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TrackingError, match="tracking store sqlite"):
+        Tracker(tmp_path, "study", "sweep", SPEC, f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}").begin_check()
+    (tmp_path / "mlflow.db").write_text("no database, though as long as the header of one" * 10)
+    with pytest.raises(TrackingError, match="not a database"):
+        Tracker(tmp_path, "study", "sweep", SPEC, f"sqlite:///{tmp_path / 'mlflow.db'}").begin_check()
 
 
 # ---- the end
