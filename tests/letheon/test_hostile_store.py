@@ -55,7 +55,10 @@ def checkpoint(store: Store, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(folder, tmp_path / "honest")
     yield folder
     elsewhere = folder.parents[2] / "elsewhere"  # of a link
-    shutil.rmtree(elsewhere) if elsewhere.is_dir() else elsewhere.unlink(missing_ok=True)
+    if elsewhere.is_dir():
+        shutil.rmtree(elsewhere)
+    else:
+        elsewhere.unlink(missing_ok=True)
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "honest", folder)
 
