@@ -34,6 +34,7 @@ settings.register_profile("letheon", deadline=None, max_examples=60, print_blob=
 settings.load_profile("letheon")
 
 
+@pytest.hookimpl(trylast=True)  # among those that are left to run
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Beside another process (pytest-xdist): the tests of a file stay together, and so do all that share one Ray.
 

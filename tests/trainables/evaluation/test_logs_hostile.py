@@ -124,7 +124,7 @@ def test_truncated_and_damaged_files(tmp_path_factory: pytest.TempPathFactory, s
         (b"", "is not JSON"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"forget_Q_A_Prob": ' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
-        (gzip.compress(b'{"model_utility": 0.5}'), "is not UTF-8 text"),
+        (gzip.compress(b'{"model_utility": 0.5}', mtime=0), "is not UTF-8 text"),
         (b"[1, 2]", "is not a JSON object"),
         (b"null", "is not a JSON object"),
         (b'{"a": 1, "b": 2}', "has a, b and no metric"),
