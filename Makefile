@@ -26,8 +26,9 @@ test-all: environment browser ## all tests
 	@status=0; $(MAKE) --no-print-directory test || status=1; $(MAKE) --no-print-directory test-slow || status=1; \
 	exit $$status
 
-# `tests/conftest.py` says which tests stay in one process. `tests/trust` looks at the ports of a Ray, and wants no other.
-TWO_AT_A_TIME := -n 2 --dist loadgroup --no-loadscope-reorder
+# By files: what a file prepares once is for all of its tests. `tests/conftest.py` has the order. (Groups across files,
+# `--dist loadgroup`, have no effect in pytest 9.2.) `tests/trust` looks at the ports of a Ray, and wants no other.
+TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 check: environment ## lint, format, types, import rules, known vulnerabilities; changes nothing
 	@$(BIN)/ruff check .

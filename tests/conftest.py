@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -34,24 +35,15 @@ settings.register_profile("letheon", deadline=None, max_examples=60, print_blob=
 settings.load_profile("letheon")
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    """Beside another process (pytest-xdist): the tests of a file stay together, and so do all that share one Ray.
-
-    Files that ask for much time come first, so that no process is left alone with one at the end.
-    """
-    if not hasattr(config, "workerinput"):
-        return (yield)
-    in_ray = {item.path for item in items if "ray_session" in getattr(item, "fixturenames", ())}
-    groups = {item: "ray" if item.path in in_ray else item.nodeid.partition("::")[0] for item in items}
-    for item, group in groups.items():  # before pytest-xdist reads it
-        item.add_marker(pytest.mark.xdist_group(group))
-    yield
-    patience: dict[str, float] = {}
-    for item in items:  # those that are left to run
+@pytest.hookimpl(trylast=True)  # among those that are left to run
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In one of several processes: files that ask for much time come first, so that none is left alone with one."""
+    patience: dict[Path, float] = {}
+    for item in items:
         mark = item.get_closest_marker("timeout")
-        patience[groups[item]] = max(patience.get(groups[item], 0.0), mark.args[0] if mark else 0.0)
-    items.sort(key=lambda item: -patience[groups[item]])
+        patience[item.path] = max(patience.get(item.path, 0.0), mark.args[0] if mark else 0.0)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: -patience[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)
