@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from letheon.searchers.fixed import RandomSearcher
@@ -93,6 +94,17 @@ def wait_for(
         assert process is None or process.poll() is None, "the command ended too early"
         assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
+
+
+def processes_of(place: Path) -> list[str]:
+    """Command lines of everything that runs with this path in its command line or in its environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile, or is not ours to look at
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(place) in line + (process / "environ").read_bytes().decode(errors="replace"):
+                found.append(line[:120])
+    return found
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 from letheon.already import finished_already
 from letheon.records import Journal
 from letheon.sweep import find_sweep
-from tests.letheon.small_sweep import kill, letheon, run, start, wait_for, write_space
+from tests.letheon.small_sweep import kill, letheon, processes_of, run, start, wait_for, write_space
 from tests.letheon.tracking_support import recorded_history, recorded_runs, recorded_trials
 
 TRIALS = 6
@@ -150,22 +149,7 @@ def test_nothing_is_left_running_or_lying_about(root: Path) -> None:
         pid = (root.parent / "killed").read_text()
         return list(Path(tempfile.gettempdir()).glob(f"letheon-{pid}-*"))
 
-    def ours() -> list[str]:
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                text = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                environment = (process / "environ").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if str(root) in text + environment or any(folder.name in text for folder in abandoned()):
-                found.append(text[:120])
-        return found
-
-    deadline = time.monotonic() + 30
-    while ours() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert ours() == []
+    wait_for(lambda: not any(map(processes_of, [root, *abandoned()])), seconds=30)
     assert abandoned() == []
 
 
