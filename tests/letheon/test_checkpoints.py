@@ -108,12 +108,6 @@ def test_select(rule: str, fraction: float | None, least: float | None, chosen: 
     assert f"{found.trial}@{found.epoch}" == chosen
 
 
-def test_the_knee_is_the_fronts_own() -> None:
-    knee = FRONT["strata"]["0.05"]["knee"]
-    found = select(FRONT, "knee", 0.05)
-    assert (found.trial, found.epoch, found.fraction) == (knee["trial"], knee["epoch"], "0.05")
-
-
 @pytest.mark.parametrize(
     ("rule", "fraction", "least", "message"),
     [
