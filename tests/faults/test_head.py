@@ -64,7 +64,7 @@ def lose_head(sweep: FaultySweep, disk: str, held: str, *arguments: str) -> None
         os.kill(driver.pid, signal.SIGKILL)
         cluster.die()
         driver.wait(30)
-    sweep.wait_until_gone(180)  # Ray's agents look after each other at their leisure on a busy machine
+    sweep.wait_until_gone(180)  # Ray's agents ask the dead head for a minute before they end
     sweep.release(held)
 
 
