@@ -18,8 +18,10 @@ test: environment browser ## the tests, in two processes; not those that are lon
 	@$(BIN)/pytest -m "not slow" $(TWO_AT_A_TIME)
 
 test-slow: environment browser ## the long ones: killed drivers, full disks, lost nodes, wheels, every page in a browser
-	@status=0; $(BIN)/pytest -m slow tests/trust || status=1; \
-	$(BIN)/pytest -m slow --ignore=tests/trust $(TWO_AT_A_TIME) || status=1; \
+	@status=0; said=$$(mktemp); trap 'rm -f $$said' EXIT; \
+	$(BIN)/pytest -m slow $(IN_CLUSTERS) > $$said 2>&1 & \
+	$(BIN)/pytest -m slow $(IN_CLUSTERS:%=--ignore=%) || status=1; \
+	wait $$! || status=1; cat $$said; \
 	exit $$status
 
 test-all: environment browser ## all tests
@@ -27,8 +29,11 @@ test-all: environment browser ## all tests
 	exit $$status
 
 # By files: what a file prepares once is for all of its tests. `tests/conftest.py` has the order. (Groups across files,
-# `--dist loadgroup`, have no effect in pytest 9.2.) `tests/trust` looks at the ports of a Ray, and wants no other.
+# `--dist loadgroup`, have no effect in pytest 9.2.)
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
+# One after another: a job of a cluster takes the newest cluster of the machine for its own (`--address auto`).
+# `tests/trust` comes first, before another Ray holds a port that it asks.
+IN_CLUSTERS := tests/trust tests/faults tests/letheon/test_remote.py tests/letheon/test_two_nodes.py
 
 check: environment ## lint, format, types, import rules, known vulnerabilities; changes nothing
 	@$(BIN)/ruff check .
