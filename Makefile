@@ -9,26 +9,31 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: quickstart test test-all check audit-dependencies format bench figures environment browser lock clean help
+.PHONY: quickstart test test-slow test-all check audit-dependencies format bench figures environment browser lock clean help
 
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
 
-test: environment browser ## the tests: killed drivers, whole sweeps and wheels included (twenty minutes on two cores)
-	@status=0; shared=$$(mktemp); trap 'rm -f $$shared' EXIT; \
-	$(BIN)/pytest -m "not slow" $(IN_RAY) > $$shared 2>&1 & \
-	$(BIN)/pytest -m "not slow" tests/trainables $(IN_RAY:%=--ignore=%) || status=1; \
-	wait $$! || status=1; cat $$shared; \
-	$(BIN)/pytest -m "not slow" $(THE_REST) || status=1; \
+test: environment browser ## the tests, in two processes; not those that are long and rarely fail (eight minutes on two cores)
+	@$(BIN)/pytest -m "not slow" $(TWO_AT_A_TIME)
+
+test-slow: environment browser ## the long ones: killed drivers, full disks, lost nodes, wheels, every page in a browser
+	@status=0; said=$$(mktemp); trap 'rm -f $$said' EXIT; \
+	$(BIN)/pytest -m slow $(IN_CLUSTERS) > $$said 2>&1 & \
+	$(BIN)/pytest -m slow $(IN_CLUSTERS:%=--ignore=%) || status=1; \
+	wait $$! || status=1; cat $$said; \
 	exit $$status
 
-# These have a process and a Ray of their own: a test that touched what Ray keeps in memory once ended them with it. They
-# run beside those that need no Ray. `tests/trust` comes before another Ray holds the port that it asks.
-IN_RAY := tests/test_architecture.py tests/trainables/test_every_method_resident.py
-THE_REST := tests/trust $(filter-out tests/trust/ tests/trainables/ tests/__pycache__/ $(IN_RAY),$(wildcard tests/*/ tests/test_*.py))
+test-all: environment browser ## all tests
+	@status=0; $(MAKE) --no-print-directory test || status=1; $(MAKE) --no-print-directory test-slow || status=1; \
+	exit $$status
 
-test-all: environment browser ## the same, and what is marked slow: too long for every commit
-	@$(BIN)/pytest
+# By files: what a file prepares once is for all of its tests. `tests/conftest.py` has the order. (Groups across files,
+# `--dist loadgroup`, have no effect in pytest 9.2.)
+TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
+# One after another: a job of a cluster takes the newest cluster of the machine for its own (`--address auto`).
+# `tests/trust` comes first, before another Ray holds a port that it asks.
+IN_CLUSTERS := tests/trust tests/faults tests/letheon/test_remote.py tests/letheon/test_two_nodes.py
 
 check: environment ## lint, format, types, import rules, known vulnerabilities; changes nothing
 	@$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -32,6 +33,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # No deadline per example: on a busy machine the first call pays for imports, which says nothing about the property.
 settings.register_profile("letheon", deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("letheon")
+
+
+@pytest.hookimpl(trylast=True)  # among those that are left to run
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In one of several processes: files that ask for much time come first, so that none is left alone with one."""
+    patience: dict[Path, float] = {}
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        patience[item.path] = max(patience.get(item.path, 0.0), mark.args[0] if mark else 0.0)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: -patience[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)

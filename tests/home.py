@@ -23,15 +23,30 @@ ELSEWHERE = {
 """Variables by which a library looks, instead of in the home folder, where the user says."""
 
 
+PREFIX = "home-of-tests-"
+
+
 def move() -> None:
     """Give this process and those that it starts an empty home. Before libraries are imported: they look only once."""
-    home = tempfile.mkdtemp(prefix="home-of-tests-")
+    remove_stale()
+    home = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     for name in ELSEWHERE:
         os.environ.pop(name, None)
     os.environ["HOME"] = home
     # Its place would be the temporary folder, the same for every run of this user.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(home, ".cache", "torchinductor"))
+
+
+def remove_stale() -> None:
+    """Remove the homes of test sessions that were killed: of those, the process that a name begins with is gone."""
+    for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}[0-9]*-*"):
+        try:
+            os.kill(int(place.name.removeprefix(PREFIX).partition("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(place, ignore_errors=True)
+        except (ValueError, OSError):  # another program's name, another user's process
+            continue
 
 
 def listing() -> set[str] | None:

@@ -9,7 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.home import ELSEWHERE, REAL, places, places_of_libraries
+import pytest
+
+from tests.home import ELSEWHERE, PREFIX, REAL, places, places_of_libraries, remove_stale
 
 ROOT = Path(__file__).parents[1]
 CODE = "import json; from tests.home import places; print(json.dumps(places()))"
@@ -30,6 +32,18 @@ def test_a_worker_of_ray_inherits_it(ray_session: None) -> None:
     import ray
 
     assert outside(ray.get(ray.remote(places).remote())) == {}
+
+
+def test_the_home_of_a_killed_session_is_removed_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in (f"{PREFIX}{gone.pid}-left", f"{PREFIX}{os.getpid()}-mine", f"{PREFIX}of-no-process"):
+        (tmp_path / name / "folder").mkdir(parents=True)
+    remove_stale()
+    assert {place.name for place in tmp_path.iterdir()} == {f"{PREFIX}{os.getpid()}-mine", f"{PREFIX}of-no-process"}
 
 
 def outside(found: dict[str, str]) -> dict[str, str]:

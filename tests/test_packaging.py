@@ -95,6 +95,7 @@ def run(environment: Path, *command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_both_packages_the_sweep_files_and_nothing_else(wheel: Path) -> None:
     files = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in files if ".dist-info/" not in name} == {"letheon", "trainables"}
@@ -107,6 +108,7 @@ def test_the_wheel_holds_both_packages_the_sweep_files_and_nothing_else(wheel: P
     assert pages and pages <= set(files)
 
 
+@pytest.mark.slow
 def test_the_wheel_has_every_module(wheel: Path) -> None:
     sources = {
         str(file.relative_to(base))
@@ -116,6 +118,7 @@ def test_the_wheel_has_every_module(wheel: Path) -> None:
     assert sources == {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_plans_the_quickstart(installed: Path) -> None:
     where = run(installed, "python", "-c", "import letheon, trainables; print(letheon.__file__, trainables.__file__)")
     assert all(Path(one).is_relative_to(installed) for one in where.split())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from letheon.records import Journal
-from tests.letheon.small_sweep import command
+from tests.letheon.small_sweep import command, processes_of
 
 INJECTED = Path(__file__).parent / "injected"
 
@@ -102,14 +102,7 @@ class FaultySweep:
 
     def processes(self) -> list[str]:
         """Command lines of everything that still runs for this sweep."""
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if str(self.plan) in (process / "environ").read_bytes().decode(errors="replace"):
-                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            except OSError:  # it ended meanwhile, or is not ours to look at
-                continue
-        return found
+        return processes_of(self.plan)
 
     def wait_until_gone(self, seconds: float = 60) -> None:
         """Raises AssertionError with what still runs."""

@@ -26,6 +26,8 @@ FAULTS = {
 WHOLE = {"t000", "t001", "t002", "t010", "t011"}
 DISTRIBUTED_PORT = 29500
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> FaultySweep:

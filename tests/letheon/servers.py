@@ -27,34 +27,50 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@contextmanager
-def mlflow_server(
-    folder: Path, *options: str, env: dict[str, str] | None = None, elsewhere: bool = False
-) -> Iterator[str]:
-    """The address of `mlflow server` over SQLite and artifacts in `folder`, where its log is too.
+class MlflowServer:
+    """`mlflow server` over SQLite and artifacts in `folder`, where its log is too; both outlive it.
 
     `elsewhere`: the stores are those that `env` names, in variables, since a database's address has a password.
     """
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    if not elsewhere:
-        command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-        command += ["--artifacts-destination", str(folder / "artifacts")]
-    command += options
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **quiet, **(env or {})}, stdout=log, stderr=log
-        )
-    try:
-        end = time.monotonic() + 180
-        while not _answers(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None and time.monotonic() < end, (folder / "server.log").read_text()[-2000:]
+
+    def __init__(self, folder: Path, *options: str, env: dict[str, str] | None = None, elsewhere: bool = False) -> None:
+        self.folder, self.port, self._env = folder, free_port(), env or {}
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        self._command += ["--workers", "1", *options]
+        if not elsewhere:
+            self._command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+            self._command += ["--artifacts-destination", str(folder / "artifacts")]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment = {**os.environ, **quiet, **self._env}
+        with (self.folder / "server.log").open("ab") as log:
+            process = subprocess.Popen(self._command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+        self._process, end = process, time.monotonic() + 180
+        while not _answers(f"{self.uri}/health"):
+            said = (self.folder / "server.log").read_text()[-2000:]
+            assert process.poll() is None and time.monotonic() < end, said
             time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}"
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
+            self._process = None
+
+
+@contextmanager
+def mlflow_server(
+    folder: Path, *options: str, env: dict[str, str] | None = None, elsewhere: bool = False
+) -> Iterator[MlflowServer]:
+    server = MlflowServer(folder, *options, env=env, elsewhere=elsewhere)
+    try:
+        server.start()
+        yield server
     finally:
-        process.terminate()
-        process.wait(60)
+        server.stop()
 
 
 def _answers(url: str) -> bool:

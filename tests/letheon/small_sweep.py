@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from letheon.searchers.fixed import RandomSearcher
@@ -49,9 +50,25 @@ def sample(spec: SweepSpec, index: int) -> Hyperparameters:
 
 def letheon(*arguments: str | Path, root: Path) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
+    return run(*arguments, "--root", root)
+
+
+def run(
+    *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, on the root that it finds by itself."""
     return subprocess.run(
-        [*command(*arguments), "--root", str(root)], capture_output=True, text=True, timeout=600, check=False
+        command(*arguments), cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+def python(code: str, *arguments: object, stdin: str = "", **variables: str) -> str:
+    """The output of a fresh interpreter that imports from where this one does, with these variables set."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    line = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(line, input=stdin, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -68,13 +85,26 @@ def start(*arguments: str | Path, root: Path, log: Path) -> subprocess.Popen[byt
     )
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 300) -> None:
-    """Raises AssertionError when the time is over or the process has ended first."""
+def wait_for(
+    condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None, seconds: float = 300
+) -> None:
+    """Raises AssertionError when the time is over or the process, if one is given, has ended first."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, "the command ended too early"
+        assert process is None or process.poll() is None, "the command ended too early"
         assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
+
+
+def processes_of(place: Path) -> list[str]:
+    """Command lines of everything that runs with this path in its command line or in its environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile, or is not ours to look at
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(place) in line + (process / "environ").read_bytes().decode(errors="replace"):
+                found.append(line[:120])
+    return found
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

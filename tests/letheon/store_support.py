@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from letheon.tracking import Tracker
-from letheon.tracking.store import local_folder, open_client
-from tests.letheon.tracking_support import SPEC, front, save_front, story
+from letheon.tracking.store import local_folder
+from tests.letheon.tracking_support import recorded_trials, save_and_register
 
 
 class Store:
-    """A finished sweep in an MLflow of its own; the tests plant things in its artifact folder."""
+    """Finished sweeps in an MLflow of its own; the tests plant things in its artifact folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, empty_store: Path) -> None:
         self.root = root
+        root.mkdir(exist_ok=True)
+        shutil.copyfile(empty_store, root / "mlflow.db")
         self.uri = f"sqlite:///{root / 'mlflow.db'}"
         self.trials = root / "trials"
 
     def add(self, study: str, sweep: str) -> None:
-        rows = story()
-        table = front(rows, sweep)
-        trials = self.trials / study
-        save_front(trials, table)
-        Tracker(self.root, study, sweep, SPEC, self.uri).finish(table, rows, trials)
+        save_and_register(self.root, self.uri, study, sweep, trials=self.trials / study)
 
     def checkpoint(self, study: str, trial: str = "t002", epoch: int = 1) -> Path:
-        client = open_client(self.uri)
-        experiment = client.get_experiment_by_name(study)
-        assert experiment is not None
-        [run] = client.search_runs([experiment.experiment_id], f"tags.`letheon.trial_id` = '{trial}'")
-        folder = local_folder(str(run.info.artifact_uri))
+        folder = local_folder(str(recorded_trials(self.uri, study)[trial].info.artifact_uri))
         assert folder is not None
         return folder / "checkpoints" / f"epoch-{epoch:03d}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.tracking.aliases import in_words, move
+from letheon.tracking.aliases import move
 
 RULES = st.sampled_from(["knee", "max-utility", "max-forget"])
 POINTS = st.fixed_dictionaries(
@@ -60,13 +60,3 @@ def test_moves(rule: str, old: dict[str, str] | None, new: dict[str, str], what:
 def test_it_never_moves_there_and_back(rule: str, one: dict[str, str], other: dict[str, str]) -> None:
     a, b = {**one, "letheon.sweep_run": "a"}, {**other, "letheon.sweep_run": "b"}
     assert (move(rule, a, b), move(rule, b, a)) != ("moved", "moved")
-
-
-def test_what_is_said() -> None:
-    assert in_words("knee-20", "moved", of("a"), of("a")) is None
-    assert in_words("knee-20", "moved", of("a"), of("b")) == (
-        "knee-20 moved from t001@2 of a (forgotten) to t001@2 of b (forgotten), which is better"
-    )
-    assert in_words("knee-20", "worse", of("a"), of("b", "not forgotten")) == (
-        "knee-20 stays with t001@2 of a (forgotten): t001@2 of b (not forgotten) is no better"
-    )

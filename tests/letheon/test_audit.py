@@ -128,6 +128,7 @@ def read_json(*arguments: str, root: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_an_audit_that_was_killed_is_finished_by_resume(root: Path) -> None:
     rows = Journal.read(root / "sweeps" / "attacked" / "journal.jsonl")
     assert sorted((row["trial"], row["epoch"]) for row in rows if row["kind"] == "audit") == [
@@ -143,6 +144,7 @@ def test_an_audit_that_was_killed_is_finished_by_resume(root: Path) -> None:
     assert Journal.read(root / "sweeps" / "attacked" / "journal.jsonl")[: len(rows)] == rows
 
 
+@pytest.mark.slow
 def test_what_an_audit_found_is_on_the_front_in_mlflow_and_limits_pull(root: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

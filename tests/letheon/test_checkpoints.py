@@ -45,31 +45,13 @@ def test_a_manifest_written_is_a_manifest_verified(tmp_path: Path) -> None:
     verify(folder / "model", read)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../x.json",
-        "a/../../x.json",
-        "/etc/x.json",
-        "a\\x.json",
-        "./x.json",
-        "a//x.json",
-        ".hidden.json",
-        "x.bin",
-        "x.pt",
-        "x.pkl",
-        "pytorch_model.bin",
-        "modeling.py",
-        "x",
-        "a\nb.json",
-        "C:x.json",
-        "%2e%2e/x.json",
-        "manifest.json",
-        "é.json",
-        "x" * 300 + ".json",
-        "",
-    ],
+REFUSED = (
+    "../x.json a/../../x.json /etc/x.json a\\x.json ./x.json a//x.json .hidden.json x.bin x.pt x.pkl modeling.py x"
 )
+REFUSED += " pytorch_model.bin C:x.json %2e%2e/x.json manifest.json é.json"
+
+
+@pytest.mark.parametrize("name", [*REFUSED.split(), "a\nb.json", "x" * 300 + ".json", ""])
 def test_names_that_are_refused(name: str) -> None:
     with pytest.raises(VerificationError):
         check_name(name)
@@ -88,23 +70,10 @@ def test_no_accepted_name_leaves_its_folder(name: str) -> None:
     assert os.path.normpath(os.path.join("/root", name)) == f"/root/{name}"
 
 
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
-    with pytest.raises(VerificationError):
-        parse_manifest(data, "here")
-
-
 @pytest.mark.parametrize("digest", ["", "0" * 63, "Z" * 64])
 def test_a_manifest_without_real_digests_is_refused(digest: str) -> None:
     content = {"files": {"a.json": {"sha256": digest, "bytes": 1}}, "trial": "t", "epoch": 1, "metrics": {}}
     with pytest.raises(VerificationError, match="SHA-256"):
-        parse_manifest(json.dumps(content).encode(), "here")
-
-
-def test_names_that_differ_in_case_only_are_refused() -> None:
-    entry = {"sha256": "0" * 64, "bytes": 1}
-    content = {"files": {"a.json": entry, "A.json": entry}, "trial": "t", "epoch": 1, "metrics": {}}
-    with pytest.raises(VerificationError, match="one file"):
         parse_manifest(json.dumps(content).encode(), "here")
 
 
@@ -117,14 +86,6 @@ def test_a_manifest_of_a_pickle_or_of_nothing_is_refused(tmp_path: Path) -> None
     write_manifest(tmp_path, "t000", 1, {})
     with pytest.raises(VerificationError, match="pickles and code are refused"):
         read_manifest(tmp_path / "manifest.json")
-
-
-def test_a_pickle_that_calls_itself_safetensors_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "model.safetensors").write_bytes(pickle.dumps(list(range(100))))
-    write_manifest(tmp_path, "t000", 1, {})
-    with pytest.raises(VerificationError, match="not a safetensors"):
-        verify(tmp_path / "model", read_manifest(tmp_path / "manifest.json"))
 
 
 # ---- the choice
@@ -145,12 +106,6 @@ def test_a_pickle_that_calls_itself_safetensors_is_refused(tmp_path: Path) -> No
 def test_select(rule: str, fraction: float | None, least: float | None, chosen: str) -> None:
     found = select(FRONT, rule, fraction, least)
     assert f"{found.trial}@{found.epoch}" == chosen
-
-
-def test_the_knee_is_the_fronts_own() -> None:
-    knee = FRONT["strata"]["0.05"]["knee"]
-    found = select(FRONT, "knee", 0.05)
-    assert (found.trial, found.epoch, found.fraction) == (knee["trial"], knee["epoch"], "0.05")
 
 
 @pytest.mark.parametrize(
@@ -187,8 +142,8 @@ def test_nothing_can_be_chosen_from_an_empty_front() -> None:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
+def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
+    return Store(tmp_path_factory.mktemp("store"), empty_store)
 
 
 @pytest.fixture

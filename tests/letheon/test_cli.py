@@ -5,58 +5,35 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-import letheon
 from letheon.cli import app
 from letheon.cli.evaluate import card_of
 from letheon.records import Journal
-from letheon.spec import dump_spec, load_spec
+from letheon.spec import load_spec
+from tests.letheon.dashboard.support import add_rows, write_sweep
+from tests.letheon.tracking_support import Story
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
 
 
-def metrics(utility: float, quality: float) -> dict[str, float]:
-    return {
-        "model_utility": utility,
-        "utility_ratio": utility / 0.8,
-        "forget_quality": 10**quality,
-        "log10_forget_quality": quality,
-    }
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A root with one finished sweep, `done`, of two trials."""
-    folder = tmp_path / "sweeps" / "done"
-    folder.mkdir(parents=True)
-    (folder / "spec.yaml").write_text(dump_spec(load_spec("quickstart", ["budget.trials=2"])))
-    journal = Journal(folder / "journal.jsonl")
-    journal.append("sweep", state="running")
+    tale = Story()
+    tale.add("sweep", state="running")
     for trial, stratum, quality in (("t000", "0.1", -3.0), ("t001", "0.25", -1.0)):
-        config = {"method": "npo", "forget_fraction": float(stratum), "learning_rate": 1e-4, "beta": 0.1}
-        journal.append("trial", trial=trial, stratum=stratum, config=config, baseline=metrics(0.8, -15.0))
-        decision = {"action": "continue", "epoch": 1, "rung": 1, "rank": 1, "of": 1, "front": 1}
-        decision |= {"violation": 0.0, "reason": "first at its rung"}
-        journal.append("report", trial=trial, epoch=1, metrics=metrics(0.75, quality), decision=decision)
-        journal.append("end", trial=trial, outcome="completed", reason="all epochs", epoch=1)
-    journal.append("sweep", state="finished")
-    journal.close()
+        tale.trial(trial, stratum, "npo")
+        tale.report(trial, 1, quality, 0.56, rung=1)
+        tale.end(trial, "completed", 1)
+    tale.add("sweep", state="finished")
+    write_sweep(tmp_path, "done", tale.rows, "budget.trials=2")
     return tmp_path
-
-
-def test_without_a_command_there_is_help() -> None:
-    result = run()
-    assert result.exit_code == 0
-    for verb in ("plan", "prepare", "sweep", "resume", "status", "explain", "front", "pull", "evaluate", "audit"):
-        assert verb in result.output
-        assert run(verb, "--help").exit_code == 0
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/x", "gs://bucket", "s3://key:hunter2@bucket/x", "file:///srv"])
@@ -68,30 +45,6 @@ def test_a_root_that_is_no_folder_is_refused_in_one_sentence(verb: str, address:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_folder_may_be_called_anything(tmp_path: Path) -> None:
-    assert run("plan", "quickstart", "--root", str(tmp_path / "a:b" / "s3:")).exit_code == 0
-
-
-def test_help_names_every_file_that_ships() -> None:
-    from letheon.spec import spaces
-
-    said = set(run("plan", "--help").stdout.replace(",", " ").replace(".", " ").split())
-    assert set(spaces()) <= said and len(spaces()) > 8
-
-
-def test_version() -> None:
-    assert run("--version").output.strip() == f"letheon {letheon.__version__}"
-
-
-def test_a_reader_that_leaves_is_no_error() -> None:
-    """`letheon methods | head -1` said that there was no connection."""
-    code = "import sys; from letheon.cli import app; app(['schema'])"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
-        assert command.stdout is not None and command.stderr is not None
-        command.stdout.close()
-        assert command.stderr.read() == b""
-
-
 def test_a_table_whose_reader_went_away_is_no_error(root: Path) -> None:
     code = "import sys; from letheon.cli import app; app(sys.argv[1:])"
     arguments = [sys.executable, "-c", code, "front", "done", "--root", str(root)]
@@ -99,29 +52,6 @@ def test_a_table_whose_reader_went_away_is_no_error(root: Path) -> None:
         assert command.stdout is not None and command.stderr is not None
         command.stdout.close()
         assert (command.wait(), command.stderr.read()) == (0, b"")
-
-
-def test_help_is_quick() -> None:
-    code = "import sys; from letheon.cli import app; app(['--help'])"
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 1.0  # 0.25 s on an idle machine; tests share theirs
-
-
-def test_schema_is_json() -> None:
-    assert json.loads(run("schema").output)["properties"]["search"]["properties"]["beta"]
-
-
-def test_plan_as_json_and_as_a_table_of_at_most_120_columns(tmp_path: Path) -> None:
-    result = run("plan", "quickstart", "--root", str(tmp_path), "--json")
-    assert result.exit_code == 0
-    assert len(json.loads(result.stdout)["trials"]) == 16
-    lines = run("plan", "quickstart", "--root", str(tmp_path)).stdout.splitlines()
-    assert max(map(len, lines)) <= 120
-    assert any(line.startswith("t015 ") for line in lines)
 
 
 def test_a_bad_file_gives_its_errors_alone(tmp_path: Path) -> None:
@@ -142,10 +72,6 @@ def test_data_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "root").exists()
-
-
-def test_overrides_reach_the_file() -> None:
-    assert "--set budget.trials=0: " in run("plan", "quickstart", "--set", "budget.trials=0").stderr
 
 
 @pytest.mark.parametrize(
@@ -197,14 +123,6 @@ def test_a_percentage_is_not_a_share(arguments: tuple[str, ...], said: str, root
     assert result.stderr.startswith(said) and len(result.stderr.splitlines()) == 1
 
 
-def test_capacity_has_words_and_no_markup(root: Path) -> None:
-    text = run("capacity", "done", "--utility", "0.9", "--root", str(root)).stdout
-    assert "[bold]" not in text and "0.1 yes" in text and "0.001  no" in text
-    assert text.startswith(
-        "best forget quality p of checkpoints that keep 90% of the utility; yes: its verdict is forgotten"
-    )
-
-
 def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
     at = ("--root", str(root))
     front = json.loads(run("front", "done", "--json", *at).stdout)
@@ -221,18 +139,13 @@ def test_fronts_of_all_strata_or_of_one(root: Path) -> None:
 
 
 def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> None:
-    folder = root / "sweeps" / "early"
-    folder.mkdir()
-    (folder / "spec.yaml").write_text(
-        dump_spec(load_spec("quickstart", ["budget.trials=2", "search.forget_fraction=0.1"]))
-    )
-    journal = Journal(folder / "journal.jsonl")
-    journal.append("sweep", state="running")
+    tale = Story()
+    tale.add("sweep", state="running")
+    folder = write_sweep(root, "early", tale.rows, "budget.trials=2", "search.forget_fraction=0.1")
     assert run("front", "early", "--root", str(root)).stdout.strip() == "nothing was measured: no trial has started"
-    config = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4}
-    journal.append("trial", trial="t000", stratum="0.1", config=config, baseline=metrics(0.8, -15.0))
-    journal.append("sweep", state="interrupted")
-    journal.close()
+    tale.trial("t000", "0.1", "ga")
+    tale.add("sweep", state="interrupted")
+    add_rows(folder, tale.rows[1:])
     at = ("--root", str(root))
     assert run("front", "early", *at).stdout.strip() == (
         "forget fraction 0.1: nothing was measured: no trial has reported an epoch"
@@ -246,44 +159,6 @@ def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> Non
     assert said.count("running") == said.count("0 running")
     found = json.loads(run("status", "early", "--json", *at).stdout)
     assert (found["counts"], found["trials"][0]["state"]) == ({"interrupted": 1}, "interrupted")
-
-
-def test_an_interruption_before_anything_was_measured_says_so(tmp_path: Path) -> None:
-    from letheon.cli.tables import outcome_lines
-    from letheon.ending import Outcome
-
-    def said(points: list[dict[str, object]]) -> str:
-        front = {"strata": {"0.1": {"points": points, "knee": None, "least_violating": []}}}
-        return list(outcome_lines(Outcome("x", tmp_path, "interrupted", front, None, None, 65.0, ""), ""))[-1]
-
-    assert "interrupted after 1 min 5 s, before anything was measured; continue with: " in said([])
-    assert "interrupted after 1 min 5 s; continue with: " in said([{"trial": "t000"}])
-
-
-def test_the_end_of_a_sweep_names_a_fraction_that_was_forgotten_and_where_mlflow_shows_it(tmp_path: Path) -> None:
-    from letheon.cli.tables import outcome_lines
-    from letheon.ending import Outcome
-
-    def point(name: str) -> dict[str, object]:
-        return {"trial": "t000", "epoch": 1, "config": {"method": "ga"}, "metrics": {}, "verdict": {"name": name}}
-
-    knees = {"0.1": point("forgotten"), "0.2": point("not forgotten")}
-    strata = {key: {"points": [knee], "knee": knee, "least_violating": []} for key, knee in knees.items()}
-    front = {"strata": strata, "objectives": {"log10_forget_quality": "max", "model_utility": "max"}}
-    for store, page in (
-        ("sqlite:///x.db", "http://127.0.0.1:5000/#/experiments/1"),
-        ("http://there", "http://there/#/"),
-    ):
-        lines = list(outcome_lines(Outcome("x", tmp_path, "finished", front, None, None, 65.0, store, page), ""))
-        assert any("pull x --select knee --fraction 0.1 " in line for line in lines)
-        assert lines[lines.index(f"records     {store}") + (2 if "sqlite" in store else 1)].strip() == page
-        assert any(f"mlflow ui --backend-store-uri {store}" in line for line in lines) == ("sqlite" in store)
-
-
-def test_one_is_singular(root: Path) -> None:
-    said = run("status", "done", "--root", str(root)).stdout
-    assert "1 point on the front" in said and "1 epoch, " in said
-    assert not any(f" 1 {noun}s" in f" {said}" for noun in ("epoch", "point", "row"))
 
 
 def test_the_root_comes_from_the_environment_too(root: Path) -> None:
@@ -315,14 +190,12 @@ def test_an_audit_wants_a_finished_sweep_with_a_front(root: Path) -> None:
 
 
 def test_several_seeds_have_means(root: Path) -> None:
-    folder = root / "sweeps" / "seeds"
-    folder.mkdir()
-    (folder / "spec.yaml").write_text(dump_spec(load_spec("quickstart", ["seeds=[0, 1]", "budget.trials=2"])))
-    journal = Journal(folder / "journal.jsonl")
+    tale = Story()
     for seed, quality in ((0, -3.0), (1, -1.0)):
-        config = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-4, "seed": seed}
-        journal.append("trial", trial=f"t00{seed}", stratum="0.1", config=config, baseline=metrics(0.8, -15.0))
-        journal.append("report", trial=f"t00{seed}", epoch=1, metrics=metrics(0.75, quality), decision={})
+        tale.trial(f"t00{seed}", "0.1", "ga")
+        tale.rows[-1]["config"]["seed"] = seed
+        tale.report(f"t00{seed}", 1, quality, 0.56)
+    write_sweep(root, "seeds", tale.rows, "seeds=[0, 1]", "budget.trials=2")
     at = ("--root", str(root))
     front = json.loads(run("front", "seeds", "--json", "--fraction", "0.1", *at).stdout)
     [point] = front["means"]["strata"]["0.1"]["points"]

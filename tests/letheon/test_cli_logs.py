@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from letheon.cli import app
-from letheon.cli.evaluate import threads_to_use
 from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, fresh_model, small_model, small_tokenizer
 from tests.trainables.evaluation.small_logs import Model
 from trainables.config import BenchmarkConfig
@@ -31,52 +30,6 @@ def logs(tmp_path: Path) -> tuple[Path, Path]:
     retain.write_text(json.dumps(Model(1, 0.1).legacy()))
     unlearned.write_text(json.dumps(Model(2, 0.9).open_unlearning()))
     return retain, unlearned
-
-
-def test_the_table(logs: tuple[Path, Path]) -> None:
-    result = run("compare-logs", *logs)
-    assert result.exit_code == 0, result.output
-    for text in ("model_utility", "forget quality", "KS distance", "6 rows", "absent", "older format"):
-        assert text in result.output
-    assert result.stderr == ""
-
-
-def test_the_last_line_is_a_sentence(logs: tuple[Path, Path], tmp_path: Path) -> None:
-    last = " ".join(run("compare-logs", *logs).output.splitlines()[-1].split())
-    assert last.startswith("The unlearned model can be told from the retain model (forget quality p = ")
-    assert last.endswith("not forgotten.")
-    twin = tmp_path / "twin.json"
-    twin.write_text(json.dumps(Model(1, 0.1).legacy()))
-    same = run("compare-logs", logs[0], twin).output.splitlines()[-1]
-    assert "cannot be told from the retain model (forget quality p = 1 > 0.05): by this test it has forgotten" in same
-
-
-def test_files_in_the_wrong_order_are_suspected(tmp_path: Path) -> None:
-    knows, forgot = tmp_path / "knows.json", tmp_path / "forgot.json"
-    knows.write_text(json.dumps(Model(1, 0.95).open_unlearning()))
-    forgot.write_text(json.dumps(Model(2, 0.05).open_unlearning()))
-    assert "swapped?" in run("compare-logs", knows, forgot).output
-    assert "swapped?" not in run("compare-logs", forgot, knows).output
-
-
-def test_what_stored_means_is_said_where_it_is_shown(logs: tuple[Path, Path]) -> None:
-    other = json.loads(logs[1].read_text())
-    other["forget_Q_A_Prob"]["agg_value"] = 0.123
-    logs[1].write_text(json.dumps(other))
-    said = run("compare-logs", *logs).output
-    assert "(stored 0.123)" in said and "`stored` is what the file itself gives" in said
-
-
-def test_the_shape_of_the_json(logs: tuple[Path, Path]) -> None:
-    result = run("compare-logs", *logs, "--json")
-    assert result.exit_code == 0
-    found = json.loads(result.stdout)
-    assert list(found) == ["retain", "unlearned", "comparison", "stored", "absent", "notes"]
-    for side in ("retain", "unlearned"):
-        assert list(found[side]) == ["file", "format", "rows", "metrics", "stored", "differs", "absent", "notes"]
-    assert found["retain"]["format"] == "tofu"
-    assert found["unlearned"]["format"] == "open-unlearning"
-    assert found["unlearned"]["rows"]["forget"] == found["comparison"]["rows"] == 6
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"forget_Q_A_Prob": 7, "retain_Q_A_Prob": "x"}'])
@@ -147,22 +100,3 @@ def test_evaluate_tells_beside_what_and_how_long(tmp_path: Path) -> None:
     assert "verdict" not in result.stdout  # nothing here compares it with a retain model
     found = json.loads(run("evaluate", folder, "--json").stdout)
     assert "eval_seconds" not in found["metrics"] and found["seconds"] > 0
-
-
-@pytest.mark.parametrize(
-    ("given", "load", "threads"), [("3", 9.0, 3), ("", 0.2, 4), ("", 2.6, 1), ("", 50.0, 1), ("x", 0, 4)]
-)
-def test_threads_are_those_that_have_a_processor(
-    given: str, load: float, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", given)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3})
-    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
-    assert threads_to_use() == threads
-
-
-def test_evaluate_out_needs_a_folder_before_it_begins(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path / "a", fresh_model())
-    result = run("evaluate", folder, "--out", tmp_path / "absent" / "log.json")
-    assert result.exit_code == 2
-    assert "there is no folder" in result.stderr

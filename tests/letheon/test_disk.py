@@ -39,12 +39,6 @@ def test_the_way_on_is_told(error: Exception, tmp_path: Path) -> None:
     assert str(caught.value).endswith(f"make room and continue: letheon resume small --root {tmp_path}")
 
 
-def test_another_disk_is_named_by_its_file(tmp_path: Path) -> None:
-    """The sweep's has room."""
-    with pytest.raises(DiskFull, match="the disk of /elsewhere is full"), disk_of(tmp_path, "small", tmp_path):
-        raise OSError(errno.ENOSPC, "No space left", "/elsewhere/file")
-
-
 @pytest.mark.parametrize("error", [ValueError("x"), LetheonError("x"), wrapped(OSError(errno.EACCES, "x"))])
 def test_other_errors_stay_what_they_are(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(type(error)) as caught, disk_of(tmp_path, "small", tmp_path):

@@ -25,7 +25,7 @@ from letheon.accounts import accounts
 from letheon.objectives import Goals
 from letheon.tracking import Tracker, TrackingError
 from letheon.tracking.store import local_folder, open_client
-from tests.letheon.tracking_support import SPEC, Rows, audited_story, front, save_front
+from tests.letheon.tracking_support import SPEC, Rows, audited_story, experiment_of, front, recorded_runs, save_front
 
 FULL = {**SPEC, "benchmark": {"name": "fictional"}}
 DATA = {"0.05": {"forget": {"digest": "a" * 64, "rows": 8}, "retain": {"digest": "b" * 64, "rows": 152}}}
@@ -123,9 +123,8 @@ def record(folder: Path, empty: Path, cuts: tuple[int, ...], at: dict[int, bool]
 def content(uri: str) -> Any:
     """Everything in the store by names that do not depend on its own identifiers; a list where two must not be."""
     client = open_client(uri)
-    experiment = client.get_experiment_by_name("study")
-    assert experiment is not None
-    found = client.search_runs([experiment.experiment_id])
+    experiment = client.get_experiment(experiment_of(client))
+    found = recorded_runs(uri)
     names = {run.info.run_id: run.data.tags.get("letheon.trial_id", "sweep") for run in found}
     told = {
         "runs": sorted(_run(client, run) for run in found),
@@ -204,7 +203,7 @@ def test_the_list_of_calls_is_whole(undisturbed: Whole) -> None:
     anew=st.booleans(),
 )
 @settings(
-    max_examples=8,
+    max_examples=4,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a smaller example costs minutes and says no more
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

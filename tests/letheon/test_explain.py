@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from letheon.explain import decision_in_words, explain, in_words
+from letheon.explain import explain, in_words
 from letheon.records import Journal, Row, UnknownTrial
 from letheon.schedulers import CollapseConfig, SchedulerConfig, SweepScheduler, asha
 from letheon.schedulers.asha import RungRecord
@@ -35,23 +35,6 @@ def journal(tmp_path: Path) -> Journal:
 
 
 PRUNED = "rung 1: rank 2 of 3, on front 1, outside the best 1/3"
-
-
-def test_a_pruned_trial(journal: Journal) -> None:
-    assert explain(journal.rows, "t002") == {
-        "trial": "t002",
-        "stratum": "0.05",
-        "origin": "model: expected hypervolume gain 0.12 of the box",
-        "outcome": "pruned",
-        "reason": PRUNED,
-        "decisions": [
-            {
-                "epoch": 1, "rung": 1, "rank": 2, "of": 3, "front": 1, "violation": 0.0, "action": "stop",
-                    "outcome": "pruned",
-                "reason": PRUNED,
-            }
-        ],
-    }  # fmt: skip
 
 
 def test_a_pruned_trial_in_words(journal: Journal) -> None:
@@ -87,11 +70,6 @@ def test_trials_that_have_not_ended(journal: Journal) -> None:
     assert explain(journal.rows, "t003")["decisions"] == []
 
 
-def test_who_chose_a_trial_may_not_be_known(journal: Journal) -> None:
-    assert explain(journal.rows, "t000")["origin"] is None
-    assert not any("chosen by" in line for line in in_words(journal.rows, "t000"))
-
-
 @pytest.mark.parametrize(
     ("rank", "of", "eta", "needed"),
     [
@@ -111,23 +89,6 @@ def test_what_a_pruned_trial_lacked_is_the_rungs_rule(rank: int, of: int, eta: f
 def test_nothing_may_dominate_a_pruned_trial() -> None:
     """Inside a front the spread decides."""
     assert ", with 3 better, though nothing there dominated it; to" in ending("pruned", decision(rank=4, front=0))
-
-
-def test_every_other_end() -> None:
-    assert ending("completed", decision(rank=1)) == (
-        "t000 completed at epoch 3, the last one: no rung stopped it; at rung 3 it was rank 1 of 9, with none better"
-    )
-    assert ending("stopped", decision(rank=2), reason="budget.epochs: 24 of 24 epochs are used") == (
-        "t000 was stopped by the sweep's budget at epoch 3, not for its results: budget.epochs: 24 of 24 epochs are "
-        "used; at rung 3 it was rank 2 of 9, with 1 better"
-    )
-    assert ending("failed", decision(rung=None, rank=None, of=None), reason="out of memory") == (
-        "t000 failed after epoch 3, not for its rank: out of memory"
-    )
-    rows = [*trial(), {"kind": "end", "trial": "t000", "outcome": "failed", "reason": "no GPU", "epoch": 0}]
-    assert in_words(rows, "t000")[-1] == "t000 failed before its first report, not for its rank: no GPU"
-    running = [*trial(), report(decision(rung=None, rank=None, of=None))]
-    assert in_words(running, "t000")[-1] == "t000 is still running after epoch 3: it has reached no rung yet"
 
 
 def test_an_unknown_trial(journal: Journal) -> None:
@@ -158,15 +119,3 @@ def goes_on(rank: int, of: int, config: SchedulerConfig) -> bool:
     """Whether the rung itself lets a newcomer of this rank go on."""
     others = [RungRecord(f"t{i:03d}", 1.0 if i < rank - 1 else -1.0) for i in range(of - 1)]
     return asha.decide(others, RungRecord("new", 0.0), 3, 3, config).action == "continue"
-
-
-@pytest.mark.parametrize(
-    ("action", "outcome", "reason", "words"),
-    [
-        ("continue", None, "no rung at epoch 1", "continued: no rung at epoch 1"),
-        ("stop", "completed", "reached max_epochs 6", "completed: reached max_epochs 6"),
-        ("stop", "pruned", "rank 2 of 2", "stopped: rank 2 of 2"),
-    ],
-)
-def test_a_completed_trial_was_not_stopped(action: str, outcome: str | None, reason: str, words: str) -> None:
-    assert decision_in_words({"action": action, "outcome": outcome, "reason": reason}) == words

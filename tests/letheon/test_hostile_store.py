@@ -22,6 +22,7 @@ from letheon.checkpoints import Request, VerificationError, pull
 from letheon.checkpoints.manifest import MAX_MANIFEST_BYTES
 from letheon.tracking.store import local_folder, open_client
 from tests.letheon.store_support import Store
+from tests.letheon.tracking_support import recorded_runs
 from trainables.manifest import write_manifest
 
 POINT = Request("t002@1")  # pulled in every test here; lies at checkpoints/epoch-001 of its trial's run
@@ -41,8 +42,8 @@ class Trap:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    one = Store(tmp_path_factory.mktemp("store"))
+def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
+    one = Store(tmp_path_factory.mktemp("store"), empty_store)
     one.add("study", "sweep")
     return one
 
@@ -53,6 +54,11 @@ def checkpoint(store: Store, tmp_path: Path) -> Iterator[Path]:
     folder = store.checkpoint("study")
     shutil.copytree(folder, tmp_path / "honest")
     yield folder
+    elsewhere = folder.parents[2] / "elsewhere"  # of a link
+    if elsewhere.is_dir():
+        shutil.rmtree(elsewhere)
+    else:
+        elsewhere.unlink(missing_ok=True)
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "honest", folder)
 
@@ -62,61 +68,6 @@ def _flip(folder: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-
-
-def _grow(folder: Path) -> None:
-    with (folder / "model" / "config.json").open("ab") as file:
-        file.write(b" ")
-
-
-def _extra(folder: Path) -> None:
-    (folder / "model" / "generation_config.json").write_text("{}")
-
-
-def _pickle(folder: Path) -> None:
-    (folder / "model" / "pytorch_model.bin").write_bytes(pickle.dumps({}))
-
-
-def _code(folder: Path) -> None:
-    (folder / "model" / "modeling_x.py").write_text("raise SystemExit")
-
-
-def _beside(folder: Path) -> None:
-    (folder / "more.json").write_text("{}")
-
-
-def _missing(folder: Path) -> None:
-    (folder / "model" / "config.json").unlink()
-
-
-def _no_manifest(folder: Path) -> None:
-    (folder / "manifest.json").unlink()
-
-
-def _link_out(folder: Path) -> None:
-    path = folder / "model" / "config.json"
-    path.unlink()
-    path.symlink_to("/etc/hostname")
-
-
-def _link_same(folder: Path) -> None:
-    path = folder / "model" / "config.json"
-    copy = folder.parents[2] / "copy.json"
-    path.rename(copy)
-    path.symlink_to(copy)
-
-
-def _link_folder(folder: Path) -> None:
-    (folder / "model").rename(folder.parents[2] / "elsewhere")
-    (folder / "model").symlink_to(folder.parents[2] / "elsewhere")
-
-
-def _fifo(folder: Path) -> None:
-    os.mkfifo(folder / "model" / "pipe.json")
-
-
-def _backslash(folder: Path) -> None:
-    (folder / "model" / "a\\b.json").write_text("{}")
 
 
 def _forged(folder: Path) -> None:
@@ -131,38 +82,20 @@ def _traversal(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def _empty_pickle_folder(folder: Path) -> None:
-    (folder / "data.pkl").mkdir()
-    (folder / "data.pkl" / "x.pkl").write_bytes(pickle.dumps({}))
+def _linked(name: str) -> Callable[[Path], None]:
+    """The same content, through a link to where nobody looks."""
+
+    def plant(folder: Path) -> None:
+        copy = folder.parents[2] / "elsewhere"
+        (folder / name).rename(copy)
+        (folder / name).symlink_to(copy)
+
+    return plant
 
 
-def _control(folder: Path) -> None:
-    (folder / "model" / "a\x1b[2J\n.json").write_text("{}")
-
-
-def _hidden(folder: Path) -> None:
-    (folder / "model" / ".config.json").write_text("{}")
-
-
-def _colliding(folder: Path) -> None:
-    (folder / "model" / "CONFIG.json").write_text("{}")
-
-
-def _huge(folder: Path) -> None:
-    os.truncate(folder / "model" / "config.json", 2**40)
-
-
-def _huge_manifest(folder: Path) -> None:
-    os.truncate(folder / "manifest.json", 2**40)
-
-
-def _link_manifest(folder: Path) -> None:
-    (folder / "manifest.json").rename(folder.parent / "kept.json")
-    (folder / "manifest.json").symlink_to(folder.parent / "kept.json")
-
-
-def _deep(folder: Path) -> None:
-    (folder / "model" / "/".join("abcdefghijkl")).mkdir(parents=True)
+def _link_out(folder: Path) -> None:
+    (folder / "model" / "config.json").unlink()
+    (folder / "model" / "config.json").symlink_to("/etc/hostname")
 
 
 def _socket(folder: Path) -> None:
@@ -175,39 +108,47 @@ def _socket(folder: Path) -> None:
             os.chdir(here)
 
 
-PLANTED: list[Callable[[Path], None]] = [
-    _flip,
-    _grow,
-    _extra,
-    _pickle,
-    _code,
-    _beside,
-    _missing,
-    _no_manifest,
-    _link_out,
-    _link_same,
-    _link_folder,
-    _fifo,
-    _backslash,
-    _forged,
-    _traversal,
-    _empty_pickle_folder,
-    _control,
-    _hidden,
-    _colliding,
-    _huge,
-    _huge_manifest,
-    _link_manifest,
-    _deep,
-    _socket,
-]
+def _file(name: str, content: bytes = b"{}") -> Callable[[Path], None]:
+    """One more file."""
+
+    def plant(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+    return plant
 
 
-@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__.strip("_"))
-def test_what_is_planted_in_a_store_is_refused(
-    store: Store, checkpoint: Path, tmp_path: Path, plant: Callable[[Path], None]
-) -> None:
-    plant(checkpoint)
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "a flipped bit": _flip,
+    "one byte more": lambda folder: (folder / "model" / "config.json").open("ab").write(b" "),
+    "another file": _file("model/generation_config.json"),
+    "a pickle": _file("model/pytorch_model.bin", pickle.dumps({})),
+    "code": _file("model/modeling_x.py", b"raise SystemExit"),
+    "a file beside": _file("more.json"),
+    "a folder of pickles": _file("data.pkl/x.pkl", pickle.dumps({})),
+    "control characters": _file("model/a\x1b[2J\n.json"),
+    "a hidden file": _file("model/.config.json"),
+    "a colliding name": _file("model/CONFIG.json"),
+    "a backslash": _file("model/a\\b.json"),
+    "a missing file": lambda folder: (folder / "model" / "config.json").unlink(),
+    "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "a link out": _link_out,
+    "a link": _linked("model/config.json"),
+    "a linked folder": _linked("model"),
+    "a linked manifest": _linked("manifest.json"),
+    "a pipe": lambda folder: os.mkfifo(folder / "model" / "pipe.json"),
+    "a socket": _socket,
+    "a forged manifest": _forged,
+    "a path that leads out": _traversal,
+    "a terabyte": lambda folder: os.truncate(folder / "model" / "config.json", 2**40),
+    "a manifest of a terabyte": lambda folder: os.truncate(folder / "manifest.json", 2**40),
+    "deep folders": lambda folder: (folder / "model" / "/".join("abcdefghijkl")).mkdir(parents=True),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_is_planted_in_a_store_is_refused(store: Store, checkpoint: Path, tmp_path: Path, name: str) -> None:
+    PLANTED[name](checkpoint)
     with pytest.raises(VerificationError) as caught:
         pull("sweep", tmp_path / "out" / "model", store.root, POINT, store.uri)
     assert str(caught.value).isprintable()
@@ -334,10 +275,7 @@ FRONTS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("name", FRONTS)
 def test_a_front_that_was_changed_chooses_nothing(store: Store, tmp_path: Path, name: str) -> None:
-    client = open_client(store.uri)
-    experiment = client.get_experiment_by_name("study")
-    assert experiment is not None
-    [parent] = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'sweep'")
+    [parent] = recorded_runs(store.uri, where="tags.`letheon.kind` = 'sweep'")
     folder = local_folder(str(parent.info.artifact_uri))
     assert folder is not None
     honest = (folder / "front.json").read_bytes()

@@ -73,7 +73,7 @@ def rows_with(**changes: Any) -> bytes:
     [
         b"",
         b"no gzip",
-        gzip.compress(b"no journal\nat all\n"),
+        gzip.compress(b"no journal\nat all\n", mtime=0),
         Packer().pack(story())[:-9],
         Packer().pack(story()) + b"more",
         gzip.compress(b"[" * 100_000 + b"\n" + b"{}\n"),
@@ -100,9 +100,8 @@ def test_a_journal_that_expands_too_far_is_refused_before_it_does(monkeypatch: p
         unpack(gzip.compress(b"0" * 10_000_000), "a test")
 
 
-def test_rows_are_read_from_the_artifact(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    rows = story()
+def test_rows_are_read_from_the_artifact(fresh_store: str, tmp_path: Path) -> None:
+    rows, uri = story(), fresh_store
     tracker = Tracker(tmp_path, "study", "sweep", SPEC, uri)
     tracker.sync(rows)
     client = open_store(tmp_path, uri)
@@ -180,11 +179,11 @@ def test_damaged_files_of_samples_leave_their_epoch_out(tmp_path: Path, damage: 
 
 
 def test_samples_and_audits_are_artifacts_of_the_trials_run_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from letheon.tracking import artifacts
 
-    uri, folder, sent = f"sqlite:///{tmp_path / 'mlflow.db'}", sweep_folder(tmp_path), []
+    uri, folder, sent = fresh_store, sweep_folder(tmp_path), list[str]()
     real = artifacts.put
 
     def counted(client: Any, run_id: str, name: str, content: bytes | str) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.cli.capacity import capacity_table
 from letheon.method_capacity import capacities, reaches, to_json
-from letheon.report.capacity import plot_capacity
 
 Row = dict[str, Any]
 
@@ -66,11 +64,3 @@ def test_a_model_that_repeats_one_word_has_not_forgotten() -> None:
 @given(st.permutations(ROWS[5:]))
 def test_the_order_of_reports_does_not_matter(reports: list[Row]) -> None:
     assert reaches([*ROWS[:5], *reports]) == reaches(ROWS)
-
-
-def test_it_is_drawn_and_tabled() -> None:
-    found = reaches(ROWS)
-    assert plot_capacity(found, 0.95).startswith(b"\x89PNG")
-    table = capacity_table(found)
-    assert [column.header for column in table.columns] == ["method", "0.1", "0.5", "capacity"]
-    assert [str(cell) for cell in table.columns[2].cells] == ["-", "0.3 yes"]

@@ -26,15 +26,11 @@ def test_the_area_of_forget_quality_and_utility(quality: float, ratio: float, ex
 def test_the_area_of_no_number() -> None:
     assert math.isnan(area(math.nan, 1.0))
     assert math.isnan(area(0.0, math.nan))
+    assert math.isnan(Goals().area({"utility_ratio": 1.0}))
 
 
 def area(quality: float, ratio: float) -> float:
     return Goals().area({"log10_forget_quality": quality, "utility_ratio": ratio, "model_utility": 7.0})
-
-
-def test_a_metric_that_is_missing_has_no_area() -> None:
-    assert math.isnan(Goals().area({"utility_ratio": 1.0}))
-    assert math.isnan(Goals().area({"utility_ratio": 1.0, "log10_forget_quality": None}))
 
 
 @given(VALUES, VALUES)

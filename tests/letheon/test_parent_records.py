@@ -14,10 +14,21 @@ from letheon.accounts import Accounts, accounts
 from letheon.dashboard.growth import growth
 from letheon.objectives import Goals
 from letheon.tracking import Beside, SystemMetrics, Tracker, TrackingError
-from letheon.tracking.facts import labels
-from letheon.tracking.store import local_folder, open_client
-from tests.letheon.tracking_support import SPEC, START, Rows, audited_story, front, save_front, story
+from tests.letheon.tracking_support import (
+    SPEC,
+    START,
+    Rows,
+    artifact,
+    audited_story,
+    front,
+    recorded_history,
+    recorded_runs,
+    recorded_trials,
+    save_front,
+    story,
+)
 
+SWEEP = "tags.`letheon.kind` = 'sweep'"
 DATA = {"0.05": {"forget": {"digest": "a" * 64, "rows": 8}, "retain": {"digest": "b" * 64, "rows": 152}}}
 FULL = {**SPEC, "benchmark": {"name": "fictional", "people": 8, "path": None}, "searcher": {"name": "random"}}
 
@@ -27,29 +38,11 @@ def told(rows: Rows) -> Rows:
     return [{**row, "info": {**row["info"], "data": DATA}} if row.get("info") else row for row in rows]
 
 
-def recorded(uri: str, kind: str = "sweep") -> list[Run]:
-    client = open_client(uri)
-    experiment = client.get_experiment_by_name("study")
-    assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id], f"tags.`letheon.kind` = '{kind}'"))
-
-
-def history(uri: str, run: Run, key: str) -> list[tuple[int, float]]:
-    found = open_client(uri).get_metric_history(run.info.run_id, key)
-    return [(metric.step, metric.value) for metric in found]
-
-
-def artifact(run: Run, name: str) -> Any:
-    folder = local_folder(str(run.info.artifact_uri))
-    assert folder is not None
-    return json.loads((folder / name).read_text())
-
-
 def test_data_sets_are_inputs_with_digest_and_context(fresh_store: str, tmp_path: Path) -> None:
     rows = told(story())
     for _ in range(2):
         Tracker(tmp_path, "study", "sweep", FULL, fresh_store).sync(rows)
-    [run] = recorded(fresh_store)
+    [run] = recorded_runs(fresh_store, where=SWEEP)
     assert run.inputs is not None and len(run.inputs.dataset_inputs) == 2
     one = {each.dataset.name: each for each in run.inputs.dataset_inputs}["fictional forget 0.05"]
     assert one.dataset.digest == "a" * 36 and one.dataset.profile is not None
@@ -61,47 +54,37 @@ def test_data_sets_are_inputs_with_digest_and_context(fresh_store: str, tmp_path
 
 def test_the_environment_is_an_artifact_and_tags_find_the_sweep(fresh_store: str, tmp_path: Path) -> None:
     Tracker(tmp_path, "study", "sweep", FULL, fresh_store).sync(story())
-    found = artifact(recorded(fresh_store)[0], "environment.json")
+    found = artifact(recorded_runs(fresh_store, where=SWEEP)[0], "environment.json")
     assert found["packages"]["mlflow"] == found["versions"]["mlflow"] and found["machine"]["memory_bytes"] > 2**28
-    client = open_client(fresh_store)
-    experiment = client.get_experiment_by_name("study")
-    assert experiment is not None
     for wanted in (
         "tags.`letheon.benchmark` = 'fictional' and tags.`letheon.methods` like '%npo_rt%'",
         "tags.`letheon.method` = 'npo_rt' and tags.`letheon.fraction` = '0.1' and metrics.`best/area` > 0",
         "tags.`letheon.outcome` = 'pruned' and attributes.status = 'KILLED'",
     ):
-        assert len(client.search_runs([experiment.experiment_id], wanted)) == 1, wanted
+        assert len(recorded_runs(fresh_store, where=wanted)) == 1, wanted
 
 
-def test_labels_of_a_spec_that_fixes_things() -> None:
-    assert labels({"search": {"method": "npo", "forget_fraction": {"choice": [0.1, 0.2]}}}) == {
-        "letheon.methods": "npo",
-        "letheon.fractions": "0.1, 0.2",
-    }
-
-
-@pytest.mark.parametrize("cut", [6, 9, 12, 99])
+@pytest.mark.parametrize("cut", [6, 12])
 def test_hypervolume_grows_as_the_dashboard_draws_it(fresh_store: str, tmp_path: Path, cut: int) -> None:
     rows = story()
     Tracker(tmp_path, "study", "sweep", SPEC, fresh_store).sync(rows[:cut])
     Tracker(tmp_path, "study", "sweep", SPEC, fresh_store).sync(rows)
-    [run] = recorded(fresh_store)
+    [run] = recorded_runs(fresh_store, where=SWEEP)
     for stratum, steps in growth(rows, Goals()).items():
-        found = history(fresh_store, run, f"hypervolume/{stratum}")
+        found = recorded_history(fresh_store, run, f"hypervolume/{stratum}")
         assert [epochs for epochs, _, _ in steps[:-1]] == [epochs for epochs, _ in found] and found
         assert [share for _, _, share in steps[:-1]] == pytest.approx([share for _, share in found], rel=1e-4)
-    assert history(fresh_store, run, "epochs")[-1] == (5, 5.0)
-    assert history(fresh_store, run, "retain/0.05/model_utility") == [(0, 0.61)]
+    assert recorded_history(fresh_store, run, "epochs")[-1] == (5, 5.0)
+    assert recorded_history(fresh_store, run, "retain/0.05/model_utility") == [(0, 0.61)]
 
 
 def test_the_best_checkpoint_of_a_trial_is_one_number(fresh_store: str, tmp_path: Path) -> None:
     for cut in (-3, len(story())):
         Tracker(tmp_path, "study", "sweep", SPEC, fresh_store).sync(story()[:cut])
-    runs = {run.data.tags["letheon.trial_id"]: run for run in recorded(fresh_store, "trial")}
+    runs = recorded_trials(fresh_store)
     best = runs["t000"].data.metrics
     assert (best["best/epoch"], best["best/log10_forget_quality"]) == (2.0, -1.25)
-    [(step, area)] = history(fresh_store, runs["t000"], "best/area")
+    [(step, area)] = recorded_history(fresh_store, runs["t000"], "best/area")
     assert step == 0 and area == pytest.approx((1 - 1.25 / 20) * 0.58 / 0.60)
     assert runs["t000"].info.run_name == "t000 npo_rt 0.05"
     failed = {key: value for key, value in runs["t003"].data.metrics.items() if key.startswith("best/")}
@@ -122,13 +105,13 @@ def test_cost_and_capacity_are_logged_once_a_state(fresh_store: str, tmp_path: P
     again = accounts([*rows, later], Goals(), 3)
     assert (again.numbers, again.step, again.time) == (books.numbers, books.step, books.time)
     finish(fresh_store, tmp_path, [*rows, later], again)
-    [run] = recorded(fresh_store)
-    assert [step for step, _ in history(fresh_store, run, "cost/train_seconds")] == [6]
+    [run] = recorded_runs(fresh_store, where=SWEEP)
+    assert [step for step, _ in recorded_history(fresh_store, run, "cost/train_seconds")] == [6]
     finish(fresh_store, tmp_path, audited, accounts(audited, Goals(), 3))
-    assert [step for step, _ in history(fresh_store, run, "cost/train_seconds")] == [6, 9]
+    assert [step for step, _ in recorded_history(fresh_store, run, "cost/train_seconds")] == [6, 9]
     assert artifact(run, "cost.json")["total"]["epochs"] == 6
     assert artifact(run, "capacity.json")["reaches"][0]["method"] == "npo_rt"
-    _check_words(recorded(fresh_store)[0], recorded(fresh_store, "trial"))
+    _check_words(recorded_runs(fresh_store, where=SWEEP)[0], list(recorded_trials(fresh_store).values()))
 
 
 def _check_words(run: Run, trials: list[Run]) -> None:
@@ -165,8 +148,8 @@ def test_system_metrics_wait_for_a_store_that_is_down(
     one.sync(rows)
     clock.now += 60  # another driver
     tracker().sync(rows)
-    [run] = recorded(fresh_store)
-    steps = [step for step, _ in history(fresh_store, run, "system/cpu_utilization_percentage")]
+    [run] = recorded_runs(fresh_store, where=SWEEP)
+    steps = [step for step, _ in recorded_history(fresh_store, run, "system/cpu_utilization_percentage")]
     assert steps == [100, 110, 120, 180]
     assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
 

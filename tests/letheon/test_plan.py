@@ -47,22 +47,12 @@ def test_slots_follow_from_the_machine_and_the_shape_of_a_trial(
     assert make_plan(spec, tmp_path, [NODE]).resources["slots"] == slots
 
 
-def test_there_are_no_more_slots_than_trials(tmp_path: Path) -> None:
-    spec = load_spec("quickstart", ["budget.trials=2"])
-    assert make_plan(spec, tmp_path, [NODE]).resources["slots"] == 2
-
-
 def test_a_trial_that_fits_nowhere_is_an_error(tmp_path: Path) -> None:
     spec = load_spec("quickstart", ["trial.gpus_per_worker=1"])
     plan = make_plan(spec, tmp_path, [NODE])
     assert len(plan.errors) == 1
     assert "trial.gpus_per_worker" in plan.errors[0]
     assert plan.resources["slots"] == 0
-
-
-def test_strata_without_trials_are_told(tmp_path: Path) -> None:
-    plan = make_plan(load_spec("quickstart", ["budget.trials=1"]), tmp_path, [NODE])
-    assert sorted(facts["trials"] for facts in plan.strata.values()) == [0, 1]
 
 
 def printed(plan: Plan) -> dict[str, str]:
@@ -96,21 +86,6 @@ def test_what_is_fixed_follows_from_the_file_not_from_the_trials_shown(tmp_path:
     assert {"method": "npo_rt", "beta": 0.05}.items() <= one.fixed.items()
 
 
-def test_only_a_searcher_that_learns_is_said_to_learn(tmp_path: Path) -> None:
-    said = {
-        name: [
-            line
-            for line in plan_lines(planned(tmp_path, f"searcher.name={name}", "budget={wall_hours: 1}"))
-            if "…" in line
-        ]
-        for name in ("random", "surrogate")
-    }
-    assert said == {
-        "random": ["… and more, until the budget is used"],
-        "surrogate": ["… and more, as the searcher learns from their results"],
-    }
-
-
 def test_seeds_that_do_not_divide_the_trials_are_noted(tmp_path: Path) -> None:
     (note,) = planned(tmp_path, "seeds=[0, 1, 2]").notes
     assert "budget.trials 16" in note and "has 1 seed; set budget.trials to 15 or 18" in note
@@ -123,28 +98,6 @@ def test_a_model_of_the_hub_that_does_not_load_is_named(tmp_path: Path) -> None:
     (note,) = plan.notes
     assert note.startswith("model.base nobody/nothing: its config.json did not load (") and plan.errors == []
     assert "correct the name, or give the folder of a model" in note
-
-
-def test_one_is_not_plural(tmp_path: Path) -> None:
-    said = printed(planned(tmp_path, "budget={trials: 1, wall_hours: 1, epochs: 1}"))
-    assert said["budget"] == "1 trial, 1 epoch, 1 hour"
-    assert said["fractions"] in ("0.1 (1 trial), 0.2 (0 trials)", "0.1 (0 trials), 0.2 (1 trial)")
-    assert said["slots"] == "1 at a time, each 1 worker with 1 CPU"
-    assert said["trials"] == "1, at most 1 epoch in all"
-    both = printed(planned(tmp_path, "trial.workers=2"))
-    assert both["slots"] == "2 at a time, each 2 workers with 1 CPU each"
-
-
-def test_the_parts_of_the_memory_add_up(tmp_path: Path) -> None:
-    whole, each = printed(planned(tmp_path))["memory"].split(" a worker = ")
-    parts = [float(part.rpartition(" ")[2]) for part in each.partition(";")[0].split(" + ")]
-    assert float(whole.split()[0]) == pytest.approx(sum(parts), abs=0.11)
-
-
-def test_an_audit_is_announced(tmp_path: Path) -> None:
-    assert "audit" not in printed(planned(tmp_path))
-    said = printed(planned(tmp_path, "audit=true"))
-    assert "every front checkpoint and retain model" in said["audit"] and said["time"].startswith("not known")
 
 
 def write_sweep(root: Path, name: str, target: str, seconds: float) -> None:

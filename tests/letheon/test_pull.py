@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from letheon.checkpoints.partial import partial_folder
 from letheon.tracking import SweepNotFoundError
 from letheon.tracking.shelf import Folder
 from letheon.tracking.store import open_client
-from tests.letheon.small_sweep import command
+from tests.letheon.small_sweep import run
 from tests.letheon.store_support import Store
 
 KNEE_10 = Request("knee", 0.1)
@@ -24,8 +25,8 @@ DIGEST = "0" * 64
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    one = Store(tmp_path_factory.mktemp("store"))
+def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
+    one = Store(tmp_path_factory.mktemp("store"), empty_store)
     one.add("study", "sweep")
     return one
 
@@ -86,9 +87,8 @@ def test_an_address_that_means_nothing_says_what_there_is(
     assert os.listdir(tmp_path) == []
 
 
-def test_an_alias_stays_with_the_sweep_whose_checkpoint_is_no_worse(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    store.root.mkdir()
+def test_an_alias_stays_with_the_sweep_whose_checkpoint_is_no_worse(tmp_path: Path, empty_store: Path) -> None:
+    store = Store(tmp_path / "store", empty_store)
     store.add("study", "first")
     shutil.rmtree(store.trials)
     store.add("study", "second")
@@ -120,14 +120,7 @@ def test_a_version_that_letheon_did_not_register_is_refused(store: Store, tmp_pa
 
 def test_the_command_needs_nothing_but_the_tracking_store(store: Store, tmp_path: Path) -> None:
     arguments = ["pull", "sweep", "--select", "max-forget", "--fraction", "0.05", "--min-utility", "0.9"]
-    done = subprocess.run(
-        command(*arguments, "--tracking-uri", store.uri, "--to", "model", "--json"),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run(*arguments, "--tracking-uri", store.uri, "--to", "model", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epoch"] == 2
     assert os.listdir(tmp_path) == ["model"]
@@ -138,16 +131,16 @@ def test_the_command_needs_nothing_but_the_tracking_store(store: Store, tmp_path
 
 
 class Breaking:
-    """Counts what is read, and breaks off at the n-th file of the model."""
+    """Pulls into a folder, and breaks off at the n-th file of the model, counted anew each time."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    def __init__(self, store: Store, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[str] = []
-        self.at = at
+        self._store, self._to, self._at = store, to, 0
         real = Folder.save
 
         def save(shelf: Folder, path: str, target: Path, limit: int) -> None:
             if "/model/" in path:
-                if len(self.read) == self.at:
+                if len(self.read) == self._at:
                     target.write_bytes(b"half")
                     raise KeyboardInterrupt
                 self.read.append(path.rpartition("/")[2])
@@ -155,55 +148,45 @@ class Breaking:
 
         monkeypatch.setattr(Folder, "save", save)
 
+    def pull(self, at: int = 99, request: Request = KNEE_10) -> list[str]:
+        """The files that were read before it broke off, or all that were read."""
+        self.read, self._at = [], at
+        with nullcontext() if at == 99 else pytest.raises(KeyboardInterrupt):
+            pull("sweep", self._to, self._to.parent, request, self._store.uri)
+        return self.read
 
-def test_a_pull_that_broke_off_goes_on_where_it_was(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    to = tmp_path / "model"
-    breaking = Breaking(monkeypatch, at=2)
-    with pytest.raises(KeyboardInterrupt):
-        pull("sweep", to, tmp_path, KNEE_10, store.uri)
-    assert os.listdir(tmp_path) == [".model.partial"]
-    first, breaking.read, breaking.at = breaking.read, [], 99
-    pull("sweep", to, tmp_path, KNEE_10, store.uri)
-    assert len(first) == 2 and sorted(first + breaking.read) == sorted(
-        ["model.safetensors", "config.json", "chat_template.jinja"]
-    )
+
+@pytest.fixture
+def breaking(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Breaking:
+    return Breaking(store, tmp_path / "model", monkeypatch)
+
+
+def test_a_pull_that_broke_off_goes_on_where_it_was(breaking: Breaking, tmp_path: Path) -> None:
+    first = breaking.pull(at=2)
+    assert os.listdir(tmp_path) == [".model.partial"] and len(first) == 2
+    assert sorted(first + breaking.pull()) == ["chat_template.jinja", "config.json", "model.safetensors"]
     assert os.listdir(tmp_path) == ["model"]
-    verify(to, read_manifest(to / "manifest.json"))
+    verify(tmp_path / "model", read_manifest(tmp_path / "model" / "manifest.json"))
 
 
-def test_what_was_damaged_in_between_is_fetched_again(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    to = tmp_path / "model"
-    breaking = Breaking(monkeypatch, at=2)
-    with pytest.raises(KeyboardInterrupt):
-        pull("sweep", to, tmp_path, KNEE_10, store.uri)
+def test_what_was_damaged_in_between_is_fetched_again(breaking: Breaking, tmp_path: Path) -> None:
+    breaking.pull(at=2)
     [folder] = (tmp_path / ".model.partial").glob("*/model")
     (folder / "foreign.json").write_text("{}")
     (folder.parent / ".incoming.1").write_text("half a file")
     (folder / "model.safetensors").unlink(missing_ok=True)
     (folder / "model.safetensors").symlink_to("/etc/hostname")
     (folder / "config.json").write_text("{}")
-    breaking.read, breaking.at = [], 1
-    with pytest.raises(KeyboardInterrupt):
-        pull("sweep", to, tmp_path, KNEE_10, store.uri)
+    read = breaking.pull(at=1)
     assert sorted(os.listdir(folder.parent)) == ["manifest.json", "model"]
-    breaking.at = 99
-    pull("sweep", to, tmp_path, KNEE_10, store.uri)
-    assert {"config.json", "model.safetensors"} <= set(breaking.read)
-    verify(to, read_manifest(to / "manifest.json"))
+    assert {"config.json", "model.safetensors"} <= {*read, *breaking.pull()}
+    verify(tmp_path / "model", read_manifest(tmp_path / "model" / "manifest.json"))
 
 
-def test_another_checkpoint_takes_the_place_of_one_that_broke_off(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    breaking = Breaking(monkeypatch, at=2)
-    with pytest.raises(KeyboardInterrupt):
-        pull("sweep", tmp_path / "model", tmp_path, KNEE_10, store.uri)
-    breaking.at = 99
-    assert pull("sweep", tmp_path / "model", tmp_path, Request("t000@1"), store.uri).epoch == 1
+def test_another_checkpoint_takes_the_place_of_one_that_broke_off(breaking: Breaking, tmp_path: Path) -> None:
+    breaking.pull(at=2)
+    breaking.pull(request=Request("t000@1"))
+    assert read_manifest(tmp_path / "model" / "manifest.json").epoch == 1
     assert os.listdir(tmp_path) == ["model"]
 
 

@@ -26,7 +26,6 @@ from letheon.records import (
     UnknownTrial,
     owner,
     status_of,
-    stratum_of,
     summary,
     trial_row,
 )
@@ -74,10 +73,6 @@ def test_rows_are_numbered_and_read_back(tmp_path: Path) -> None:
     assert Journal.read(journal.path) == [first, second] == journal.rows
 
 
-def test_reading_what_is_not_there() -> None:
-    assert Journal.read("/nonexistent/journal.jsonl") == []
-
-
 def test_non_finite_metrics_are_strict_json_and_come_back(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     written = report(journal, "t000", 1, loss=math.nan, a=math.inf, b=-math.inf, c=float(np.float32(0.5)))
@@ -111,11 +106,6 @@ def test_trial_and_end_rows_are_unique_too_but_sweep_rows_are_not(tmp_path: Path
     end = journal.append("end", trial="t000", outcome="pruned", reason="a", epoch=1)
     assert journal.append("end", trial="t000", outcome="completed", reason="b", epoch=9) == end
     assert journal.append("sweep", state="running")["seq"] != journal.append("sweep", state="running")["seq"]
-
-
-def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'rapport'.*must be one of sweep, warm, trial, report, end, audit"):
-        Journal(tmp_path / "j").append("rapport")
 
 
 @pytest.mark.parametrize("tail", [b'{"kind":"rep', b"\0" * 40, b"\0" * 40 + b"\n", b'{"kind":"sweep","seq":3}'])
@@ -322,15 +312,6 @@ def test_the_state_of_a_sweep(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_time_that_a_sweep_was_down_does_not_count(tmp_path: Path) -> None:
-    journal = sweep_rows(tmp_path)
-    assert summary(journal.rows).seconds == 22.0
-    report(journal, "t001", 1, utility_ratio=0.9)
-    assert summary(journal.rows).seconds == 27.0
-    journal.append("sweep", state="finished", detail=None, info={})
-    assert summary(journal.rows, now=9999.0).seconds == 28.0
-
-
 def test_a_sweep_without_a_driver_is_interrupted(tmp_path: Path) -> None:
     journal = sweep_rows(tmp_path)
     with SweepLock(tmp_path / "s"):
@@ -341,22 +322,8 @@ def test_a_sweep_without_a_driver_is_interrupted(tmp_path: Path) -> None:
     assert status_of(tmp_path / "s").state == "finished"
 
 
-def test_an_empty_journal_is_a_sweep_that_prepares() -> None:
-    assert summary([]).to_json() == {
-        "sweep": "", "state": "preparing", "detail": None, "trials": [], "counts": {}, "seconds": 0.0,
-        "tracking": None,
-    }  # fmt: skip
-
-
 def test_a_misspelt_trial_names_the_nearest(tmp_path: Path) -> None:
     rows = sweep_rows(tmp_path).rows
     assert trial_row(rows, "t001")["stratum"] == "0.05"
     with pytest.raises(UnknownTrial, match=r"t01: .*did you mean 't001'"):
         trial_row(rows, "t01")
-
-
-@pytest.mark.parametrize(
-    ("fraction", "name"), [(0.05, "0.05"), (0.1, "0.1"), (0.10, "0.1"), (0.3, "0.3"), (0.01, "0.01")]
-)
-def test_strata_are_named_by_the_fraction(fraction: float, name: str) -> None:
-    assert stratum_of(fraction) == name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -35,11 +34,10 @@ def test_redaction(text: str, clean: str) -> None:
     assert redact(clean) == clean
 
 
+@pytest.mark.timeout(60)  # a fifth of a second; a pattern that backtracks would take hours
 @pytest.mark.parametrize("piece", ["x", "a.", "://", "?x", "a://", "&token", "hf_", "Bearer ", "AKIA", "ghp_a"])
 def test_redaction_takes_no_longer_for_long_lines(piece: str) -> None:
-    started = time.monotonic()
     redact(piece * 100_000)
-    assert time.monotonic() - started < 5
 
 
 SECRETS = ["https://someone:hunter2@host/model", TOKEN, "s3://bucket/x?token=hunter2"]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,13 +17,14 @@ from typing import Any
 
 import pytest
 import ray
-from mlflow import MlflowClient
 
 from letheon.errors import SpecErrors
 from letheon.records import Journal
-from letheon.remote import SAY, Jobs, NoAnswer, answer_in, resume_job, sweep_job
+from letheon.remote import SAY, Jobs, NoAnswer, answer_in, sweep_job
 from tests.letheon.cluster_process import Nodes, nodes
-from tests.letheon.small_sweep import command, write_space
+from tests.letheon.servers import free_port
+from tests.letheon.small_sweep import run, wait_for, write_space
+from tests.letheon.tracking_support import recorded_trials
 
 ROOT = Path(__file__).parents[2]
 TRIALS, EPOCHS = 8, 4
@@ -61,11 +60,6 @@ def test_the_file_arrives_whole_and_leaves_nothing_behind(tmp_path: Path) -> Non
         sweep_job(os.urandom(200_000).hex(), "small", None)
 
 
-def test_the_head_s_own_root_unless_another_is_given() -> None:
-    assert resume_job("s", None) == "exec letheon resume s --address auto"
-    assert resume_job("s", "/srv/x").endswith("--root /srv/x")
-
-
 def test_a_server_that_is_not_there() -> None:
     with pytest.raises(ConnectionError, match="is the cluster's job server forwarded"):
         Jobs("http://127.0.0.1:9")
@@ -92,6 +86,7 @@ def asked() -> Iterator[tuple[str, list[str | None]]]:
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["home", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", None])
 def test_a_token_is_sent_from_wherever_it_is(
     asked: tuple[str, list[str | None]], tmp_path: Path, place: str | None
@@ -110,28 +105,12 @@ def test_a_token_is_sent_from_wherever_it_is(
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with nodes(tmp_path_factory.mktemp("cluster"), port) as running:
+    with nodes(tmp_path_factory.mktemp("cluster"), free_port()) as running:
         yield running
 
 
 def letheon(cluster: Nodes, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command(*arguments), "--address", cluster.server],
-        env=cluster.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def until(holds: Callable[[], bool], what: str, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"{what} did not happen"
-        time.sleep(0.2)
+    return run(*arguments, "--address", cluster.server, env=cluster.environment)
 
 
 def rows(root: Path) -> list[dict[str, Any]]:
@@ -139,9 +118,12 @@ def rows(root: Path) -> list[dict[str, Any]]:
     return [dict(row) for row in Journal.read(journal)] if journal.exists() else []
 
 
+def count(root: Path, kind: str) -> int:
+    return sum(row["kind"] == kind for row in rows(root))
+
+
 def running(root: Path) -> int:
-    kinds = Counter(row["kind"] for row in rows(root))
-    return kinds["trial"] - kinds["end"]
+    return count(root, "trial") - count(root, "end")
 
 
 @pytest.mark.slow
@@ -166,15 +148,15 @@ def test_a_submitted_sweep_survives_its_nodes_and_its_submitter(cluster: Nodes, 
     assert first.returncode == 0 and "submitted   small" in first.stdout, first.stderr
     assert "runs as job 'small'" in letheon(cluster, *begin).stderr
 
-    until(lambda: any(row["kind"] == "report" for row in rows(root)), "the first report")
+    wait_for(lambda: count(root, "report") > 0)
     assert running(root) == 1, "one node, one CPU, one trial"
     cluster.ask("add")
-    until(lambda: running(root) == 2, "a trial on the node that joined")
-    reports = len([row for row in rows(root) if row["kind"] == "report"])
-    until(lambda: len([row for row in rows(root) if row["kind"] == "report"]) > reports + 2, "reports of both")
+    wait_for(lambda: running(root) == 2)  # one on the node that joined
+    reports = count(root, "report")
+    wait_for(lambda: count(root, "report") > reports + 2)
     cluster.ask("kill")
-    ends = len([row for row in rows(root) if row["kind"] == "end"])
-    until(lambda: len([row for row in rows(root) if row["kind"] == "end"]) > ends, "a trial that ends without the node")
+    ends = count(root, "end")
+    wait_for(lambda: count(root, "end") > ends)  # without the node
 
     stopped = letheon(cluster, "stop", "small")
     assert "STOPPED" in stopped.stdout, stopped.stderr
@@ -191,10 +173,6 @@ def test_a_submitted_sweep_survives_its_nodes_and_its_submitter(cluster: Nodes, 
     }
     epochs = Counter((row["trial"], row["epoch"]) for row in everything if row["kind"] == "report")
     assert set(epochs.values()) == {1}
-    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("small")
-    assert experiment is not None
-    children = client.search_runs([experiment.experiment_id], "tags.`letheon.kind` = 'trial'")
-    assert len(children) == TRIALS
+    assert len(recorded_trials(f"sqlite:///{root / 'mlflow.db'}", "small")) == TRIALS
     explained = letheon(cluster, "explain", "small", "t000", "--root", root)
     assert explained.returncode == 0 and "t000:" in explained.stdout

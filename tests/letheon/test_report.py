@@ -25,13 +25,6 @@ def size(png: bytes) -> tuple[int, int]:
     return width, height
 
 
-def test_a_panel_for_every_stratum() -> None:
-    one = {"sweep": "x", "strata": {"0.05": front(story())["strata"]["0.05"]}}
-    narrow, _ = size(plot_front(one, story(), dpi=50))
-    wide, _ = size(plot_front(front(story()), story(), dpi=50))
-    assert wide > 1.8 * narrow
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_equal_input_gives_an_equal_picture(theme: Any) -> None:
     pictures = [plot_front(front(story()), story(), theme, dpi=50) for _ in range(2)]
@@ -114,14 +107,6 @@ def test_the_knee_always_has_its_label(points: list[tuple[float, float, int]]) -
     assert box.left >= 0 and box.right <= 300 and box.bottom >= 0 and box.top <= 200
 
 
-def test_the_front_line_strikes_no_label_through() -> None:
-    from letheon.report.labels import _box
-
-    line = Box(0, 108, 300, 110)  # through where the name would be without it
-    free, beside = (place([Label("t002@1", 100, 100)], 300, 200, lines) for lines in ((), [line]))
-    assert _box(*free[0]).meets(line) and not _box(*beside[0]).meets(line)
-
-
 def _other_objectives() -> tuple[Any, Any]:
     """Smaller is better in one, three seeds, one of them audited."""
     tale = Story()
@@ -154,8 +139,3 @@ def test_better_is_right_and_up_whichever_way_a_metric_goes() -> None:
     low, high = view.means[0].y
     assert low < view.means[0].spot.y < high
     assert size(plot_front(table, rows, dpi=50)) > (100, 100)
-
-
-def test_a_front_written_before_objectives_could_be_chosen_is_still_drawn() -> None:
-    table = {key: value for key, value in front(story()).items() if key in ("sweep", "strata")}
-    assert views(table, story()) == views(front(story()), story())

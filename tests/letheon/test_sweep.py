@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,8 @@ import pytest
 from letheon.already import finished_already
 from letheon.records import Journal
 from letheon.sweep import find_sweep
-from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_space
+from tests.letheon.small_sweep import kill, letheon, processes_of, run, start, wait_for, write_space
+from tests.letheon.tracking_support import recorded_history, recorded_runs, recorded_trials
 
 TRIALS = 6
 EPOCHS = 4
@@ -37,6 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return sum(row["kind"] == "report" for row in Journal.read(journal))
 
     driver = start("sweep", space, root=place, log=folder / "first.log")
+    (folder / "killed").write_text(str(driver.pid))
     wait_for(lambda: reports() >= 5, driver)
     kill(driver)
     before = reports()
@@ -81,23 +82,17 @@ def test_finished_trials_were_not_run_again(rows: list[dict[str, Any]]) -> None:
 
 
 def test_mlflow_has_each_trial_and_each_metric_once(root: Path, rows: list[dict[str, Any]]) -> None:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
-    experiment = client.get_experiment_by_name("small")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    children = [run for run in runs if run.data.tags["letheon.kind"] == "trial"]
-    assert len(runs) - len(children) == 1
-    assert sorted(run.data.tags["letheon.trial_id"] for run in children) == [f"t{i:03d}" for i in range(TRIALS)]
+    uri = f"sqlite:///{root}/mlflow.db"
+    runs = recorded_trials(uri, "small")
+    assert sorted(runs) == [f"t{i:03d}" for i in range(TRIALS)]
+    assert len(recorded_runs(uri, "small")) == TRIALS + 1
     outcomes = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
-    for run in children:
-        trial = run.data.tags["letheon.trial_id"]
-        assert run.data.tags["letheon.outcome"] == outcomes[trial]
-        assert run.info.status == ("FINISHED" if outcomes[trial] == "completed" else "KILLED")
+    for trial, one in runs.items():
+        assert one.data.tags["letheon.outcome"] == outcomes[trial]
+        assert one.info.status == ("FINISHED" if outcomes[trial] == "completed" else "KILLED")
         wanted = {row["epoch"]: row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == trial}
         for key in ("model_utility", "forget_quality", "loss"):
-            history = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key) if m.step > 0]
+            history = [point for point in recorded_history(uri, one, key) if point[0] > 0]
             assert sorted(history) == sorted((epoch, metrics[key]) for epoch, metrics in wanted.items())
 
 
@@ -136,7 +131,7 @@ def test_the_knee_is_pulled_verified_and_evaluates_to_its_recorded_metrics(root:
     done = letheon("pull", "small", "--select", "knee", "--fraction", fraction, "--to", to, root=root)
     assert done.returncode == 0, done.stderr
     recorded = stratum["knee"]["metrics"]
-    evaluated = json.loads(letheon_without_root("evaluate", str(to), "--json"))
+    evaluated = json.loads(run("evaluate", to, "--json").stdout)
     assert evaluated["verdict"]["name"] == stratum["knee"]["verdict"]["name"]
     found = evaluated["metrics"]
     names = [name for name in recorded if name in found and not name.endswith("seconds")]
@@ -148,38 +143,13 @@ def test_the_knee_is_pulled_verified_and_evaluates_to_its_recorded_metrics(root:
     assert model(**prompt).logits.shape[-1] == model.config.vocab_size
 
 
-def letheon_without_root(*arguments: str) -> str:
-    import subprocess
-
-    from tests.letheon.small_sweep import command
-
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_nothing_is_left_running_or_lying_about(root: Path) -> None:
     def abandoned() -> list[Path]:
-        """Temporary folders of drivers that are gone."""
-        folders = Path(tempfile.gettempdir()).glob("letheon-[0-9]*-*")
-        return [folder for folder in folders if not Path("/proc", folder.name.split("-")[1]).exists()]
+        """Temporary folders of the driver that was killed; other tests may have killed theirs just now."""
+        pid = (root.parent / "killed").read_text()
+        return list(Path(tempfile.gettempdir()).glob(f"letheon-{pid}-*"))
 
-    def ours() -> list[str]:
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                text = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                environment = (process / "environ").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if str(root) in text + environment or any(folder.name in text for folder in abandoned()):
-                found.append(text[:120])
-        return found
-
-    deadline = time.monotonic() + 30
-    while ours() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert ours() == []
+    wait_for(lambda: not any(map(processes_of, [root, *abandoned()])), seconds=30)
     assert abandoned() == []
 
 

@@ -10,9 +10,7 @@ import pytest
 
 from letheon.preparation import layout, trial_config
 from letheon.records import Journal
-from letheon.space import trial_count
-from letheon.spec import SpecErrors, dump_spec, load_spec
-from letheon.spec_benchmark import require_data
+from letheon.spec import SpecErrors, load_spec
 from tests.letheon.small_sweep import letheon, sample
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
 
@@ -42,18 +40,6 @@ def problems(space: Path, *overrides: str) -> tuple[str, ...]:
     with pytest.raises(SpecErrors) as caught:
         load_spec(space, overrides)
     return caught.value.problems
-
-
-def test_the_shipped_file_is_valid_and_written_back_equal(tmp_path: Path) -> None:
-    spec = load_spec("npo_synthetic")
-    require_data(spec)
-    file = tmp_path / "again.yaml"
-    file.write_text(dump_spec(spec))
-    assert load_spec(file) == spec
-    assert spec.seeds == (1000, 2000, 3000, 4000, 5000)
-    count = trial_count(spec)
-    assert count is not None
-    assert count % len(spec.seeds) == 0
 
 
 @pytest.mark.parametrize(
@@ -124,6 +110,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "root"
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_through_scheduler_journal_and_front(root: Path) -> None:
     rows = Journal.read(root / "sweeps" / "small" / "journal.jsonl")
     ends = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
@@ -137,6 +124,7 @@ def test_a_sweep_runs_through_scheduler_journal_and_front(root: Path) -> None:
     assert {point["trial"] for point in stratum["points"]} == kept
 
 
+@pytest.mark.slow
 def test_its_checkpoint_is_registered_pulled_and_measured_again(root: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from letheon.records import Journal
 from tests.letheon.cluster_process import nodes
 from tests.letheon.servers import free_port
-from tests.letheon.small_sweep import command, write_space
+from tests.letheon.small_sweep import run, write_space
 
 EPOCHS = 2
 OF_THE_MACHINE = ("seconds", "per_second", "memory", "restarts")
@@ -32,8 +31,7 @@ def swept(name: str, stage: int, root: Path, environment: Mapping[str, str], *wh
         "trial.deepspeed": f"{{zero_optimization: {{stage: {stage}}}}}",
     }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    line = [*command("sweep", space, "--name", name, *sets), "--root", str(root), *where]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = run("sweep", space, "--name", name, *sets, "--root", root, *where, env=environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     rows = Journal.read(root / "sweeps" / name / "journal.jsonl")
     return [

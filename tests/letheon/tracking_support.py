@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Run
 from safetensors.numpy import save_file
 
 from letheon.checkpoints import Manifest, read_manifest
 from letheon.front import front_of
 from letheon.paths import checkpoint_folder
+from letheon.tracking import Registration, Tracker
+from letheon.tracking.store import local_folder, open_client
 from trainables.manifest import write_manifest
 
 Rows = list[dict[str, Any]]
@@ -113,4 +117,58 @@ def save_checkpoint(trials: Path, trial: str, epoch: int) -> Manifest:
 def save_front(trials: Path, table: Mapping[str, Any]) -> None:
     for stratum in table["strata"].values():
         for point in stratum["points"]:
-            save_checkpoint(trials, point["trial"], point["epoch"])
+            if not checkpoint_folder(trials, point["trial"], point["epoch"]).exists():
+                save_checkpoint(trials, point["trial"], point["epoch"])
+
+
+def save_and_register(
+    root: Path,
+    uri: str,
+    study: str = "study",
+    sweep: str = "sweep",
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    trials: Path | None = None,
+) -> Registration:
+    """Save the checkpoints of the front of `rows` (the story's) in `trials` (`root`/trials); record the sweep."""
+    known, trials = [dict(row) for row in (story() if rows is None else rows)], trials or root / "trials"
+    table = front(known, sweep)
+    save_front(trials, table)
+    return Tracker(root, study, sweep, SPEC, uri).finish(table, known, trials)
+
+
+def experiment_of(client: MlflowClient, study: str = "study") -> str:
+    found = client.get_experiment_by_name(study)
+    assert found is not None
+    return str(found.experiment_id)
+
+
+def recorded_runs(uri: str, study: str = "study", where: str = "") -> list[Run]:
+    """The runs of a study; `where` is a filter of MLflow's."""
+    client = open_client(uri)
+    return list(client.search_runs([experiment_of(client, study)], where, max_results=1000))
+
+
+def recorded_trials(uri: str, study: str = "study") -> dict[str, Run]:
+    """Trial -> its run; fails if one is there twice."""
+    found = recorded_runs(uri, study, "tags.`letheon.kind` = 'trial'")
+    by_trial = {run.data.tags["letheon.trial_id"]: run for run in found}
+    assert len(by_trial) == len(found)
+    return by_trial
+
+
+def recorded_history(uri: str, run: Run, key: str) -> list[tuple[int, float]]:
+    """(step, value) of a metric."""
+    return [(metric.step, metric.value) for metric in open_client(uri).get_metric_history(run.info.run_id, key)]
+
+
+def recorded_epochs(uri: str, study: str, key: str) -> dict[str, list[int]]:
+    """Trial -> the epochs at which the metric was recorded, the untouched model left out; a repeated one is twice."""
+    histories = {trial: recorded_history(uri, run, key) for trial, run in recorded_trials(uri, study).items()}
+    return {trial: sorted(step for step, _ in points if step > 0) for trial, points in histories.items()}
+
+
+def artifact(run: Run, name: str) -> Any:
+    """A JSON artifact of a run whose artifacts are on this file system."""
+    folder = local_folder(str(run.info.artifact_uri))
+    assert folder is not None
+    return json.loads((folder / name).read_text())

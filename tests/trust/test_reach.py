@@ -25,6 +25,8 @@ import pytest
 
 from letheon.closed import TOKEN
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 WRONG = "0" * 64
 SILENCE_SECONDS = 3.0

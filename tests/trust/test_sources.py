@@ -119,24 +119,11 @@ def test_nothing_unpickles_or_runs_data_as_code() -> None:
         ),
         ("importlib.import_module(name)", "importlib.import_module"),
         ("Tuner.restore(path, f)", "restore"),
+        ("model.eval(), re.compile(text), np.load(path), subprocess.run([a, b])", None),
+        ("torch.load(path, weights_only=True)", None),
+        ("yaml.safe_load(text), yaml.parse(text, Loader=yaml.SafeLoader)", None),
+        ("AutoModel.from_pretrained(n, trust_remote_code=False, use_safetensors=True)", None),
     ],
 )
-def test_the_rules_see_it(code: str, complaint: str) -> None:
-    assert list(complaints(code)) == [complaint]
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "model.eval()",
-        "re.compile(text)",
-        "torch.load(path, weights_only=True)",
-        "np.load(path)",
-        "yaml.safe_load(text)",
-        "yaml.parse(text, Loader=yaml.SafeLoader)",
-        "subprocess.run([a, b])",
-        "AutoModel.from_pretrained(n, trust_remote_code=False, use_safetensors=True)",
-    ],
-)
-def test_the_rules_let_it_be(code: str) -> None:
-    assert list(complaints(code)) == []
+def test_the_rules_see_what_is_wrong_and_nothing_else(code: str, complaint: str | None) -> None:
+    assert list(complaints(code)) == ([] if complaint is None else [complaint])

@@ -21,7 +21,7 @@ import pytest
 from letheon.closed import TOKEN
 from letheon.scratch import PREFIX
 from tests.letheon.servers import mlflow_server, postgres, s3_client, s3_server
-from tests.letheon.small_sweep import command
+from tests.letheon.small_sweep import run
 from tests.letheon.test_stores import AUTH, add_user
 from tests.letheon.test_stores import PASSWORD as ACCOUNT
 from tests.letheon.test_synthetic import SPACE
@@ -88,10 +88,10 @@ def swept(
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "for-this-test-only",
     }
     stores = {"MLFLOW_BACKEND_STORE_URI": address, "MLFLOW_ARTIFACTS_DESTINATION": bucket}
-    with mlflow_server(folder, "--app-name", "basic-auth", env={**settings, **stores}, elsewhere=True) as uri:
-        add_user(uri, "trainer", monkeypatch)
+    with mlflow_server(folder, "--app-name", "basic-auth", env={**settings, **stores}, elsewhere=True) as server:
+        add_user(server.uri, "trainer", monkeypatch)
         account = {"MLFLOW_TRACKING_USERNAME": "trainer", "MLFLOW_TRACKING_PASSWORD": ACCOUNT}
-        yield sweep(folder, {"MLFLOW_TRACKING_URI": uri, **account})
+        yield sweep(folder, {"MLFLOW_TRACKING_URI": server.uri, **account})
 
 
 def sweep(folder: Path, store: dict[str, str]) -> Swept:
@@ -102,14 +102,7 @@ def sweep(folder: Path, store: dict[str, str]) -> Swept:
     (folder / "space.yaml").write_text(SPACE.replace("name: small", f"name: {name}"))  # both are in one database
     folders = [folder / "root", Path("/tmp", f"{PREFIX}[0-9]*-*")]
     with Witness(planted, folders, allowed=[TOKEN]) as witness:
-        done = subprocess.run(
-            [*command("sweep", folder / "space.yaml"), "--root", str(folder / "root")],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        done = run("sweep", folder / "space.yaml", "--root", folder / "root", env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return Swept(name, folder / "root", environment, done.stdout + done.stderr, witness, planted)
 
@@ -117,15 +110,8 @@ def sweep(folder: Path, store: dict[str, str]) -> Swept:
 def test_a_checkpoint_is_pulled_where_there_is_no_root(swept: Swept, tmp_path: Path) -> None:
     hidden = swept.root.rename(swept.root.with_name("hidden"))
     try:
-        done = subprocess.run(
-            command("pull", swept.name, "--select", "knee", "--to", "model", "--json"),
-            cwd=tmp_path,
-            env=swept.environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        pull_it = ("pull", swept.name, "--select", "knee", "--to", "model", "--json")
+        done = run(*pull_it, cwd=tmp_path, env=swept.environment)
     finally:
         hidden.rename(swept.root)
     assert done.returncode == 0, done.stderr

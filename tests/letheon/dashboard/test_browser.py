@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 from selenium.webdriver import ActionChains, Keys
-from selenium.webdriver.common.by import By
 
 from letheon.dashboard.report import html_report
-from letheon.dashboard.sweep_view import sweep_view
 from letheon.records import SweepLock
 from tests.letheon.dashboard.chromium import DRIVER, SLICES, WHY_SKIPPED, Window, served, trial_rows, visited
 from tests.letheon.dashboard.support import LongStory, add_rows, record, write_sweep
-from tests.letheon.tracking_support import Story, audited_story, story
+from tests.letheon.tracking_support import Story, audited_story
 
 pytestmark = [
+    pytest.mark.slow,  # but for one page: `test_browser_page.py`
     pytest.mark.skipif(DRIVER is None, reason=WHY_SKIPPED),
     pytest.mark.timeout(300),
     pytest.mark.usefixtures("no_complaints"),
@@ -53,15 +52,6 @@ def test_the_list_shows_every_sweep_with_its_state(window: Window, address: str)
     window.until_text("Forgetting against utility")
 
 
-def test_every_view_is_drawn(window: Window, address: str) -> None:
-    window.open(f"{address}#/sweeps/sixty")
-    window.until_text(*CARDS, "60 of 60 trials", "saved by stopping", "learning rate")
-    window.until_painted(5 + SLICES)
-    assert all(len(host.get_attribute("aria-label") or "") > 15 for host in window.all(".chart"))
-    window.until(lambda: len(window.all(".bars .bar")) >= 2, "the importance of hyper-parameters")
-    assert "letheon pull sixty --select knee" in window.text
-
-
 def test_forget_fractions_are_chosen_by_keyboard(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/sixty")
     window.until_text("Trials")
@@ -72,13 +62,6 @@ def test_forget_fractions_are_chosen_by_keyboard(window: Window, address: str) -
     window.until(lambda: "5 %" in window.one('[role=tab][aria-selected="true"]').text, "the other fraction")
     assert window.run("return document.activeElement.getAttribute('aria-selected')") == "true"
     assert window.one("table tbody").text != before
-
-
-def test_the_first_stop_of_the_keyboard_skips_to_the_content(window: Window, address: str) -> None:
-    window.open(f"{address}#/sweeps/sixty")
-    window.until_text("Trials")
-    ActionChains(window.chrome).send_keys(Keys.TAB, Keys.ENTER).perform()
-    assert window.run("return document.activeElement.id") == "main"
 
 
 def test_the_table_is_searched_and_sorted(window: Window, address: str) -> None:
@@ -97,18 +80,6 @@ def test_the_table_is_searched_and_sorted(window: Window, address: str) -> None:
     window.click(window.one("tr:has(th[aria-sort]) button"))
     assert trial_rows(window) == sorted(everything, reverse=True)
     assert window.one('th[aria-sort="descending"]').text.startswith("trial")
-
-
-def test_whether_it_forgot_is_said_everywhere(window: Window, address: str) -> None:
-    known = {trial["id"]: trial["verdict"]["name"] for trial in sweep_view(record(LongStory(60).rows))["trials"]}
-    window.open(address)
-    window.until(lambda: window.all(".legend .pill"), "the verdict on the list")
-    window.open(f"{address}#/sweeps/sixty/0.1")
-    window.until_text("The knee", "verdict")
-    names = set(known.values())
-    assert window.one("#knee header .pill").text in names
-    assert window.one(".answer").text.startswith("10% of the data")
-    assert all(known[row.get_attribute("data-trial")] in row.text for row in window.all("tr[data-trial]"))
 
 
 def test_methods_are_hidden_and_shown_everywhere(window: Window, address: str) -> None:
@@ -258,12 +229,6 @@ def test_sweeps_that_went_wrong_say_so(name: str, texts: tuple[str, ...], window
     window.until_text(*texts)
 
 
-def test_an_empty_root_says_how_to_begin(window: Window, tmp_path: Path) -> None:
-    with visited(window, tmp_path) as address:
-        window.open(address)
-        window.until_text("No sweeps yet", "letheon sweep quickstart")
-
-
 def test_a_sweep_that_is_not_there(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/nope")
     window.until_text("is neither under")
@@ -288,22 +253,6 @@ def test_no_text_of_a_sweep_becomes_markup(window: Window, tmp_path: Path) -> No
             window.until_text("<img src=x")
             assert window.run("return window.hacked") is None
             assert window.all('img[src="x"]') == []
-
-
-def test_dark_and_light_as_the_system_says_or_the_button(window: Window, address: str) -> None:
-    window.emulate(scheme="dark")
-    window.open(f"{address}#/sweeps/sixty")
-    window.until_text("Trials")
-
-    def ground() -> str:
-        return str(window.run("return getComputedStyle(document.body).backgroundColor"))
-
-    assert ground() == "rgb(16, 18, 22)"
-    window.one("button.theme").click()  # auto -> light
-    window.until(lambda: ground() == "rgb(247, 248, 250)", "light")
-    window.one("button.theme").click()
-    window.until(lambda: ground() == "rgb(16, 18, 22)", "dark")
-    window.one("button.theme").click()  # auto again, for whoever comes next
 
 
 @pytest.mark.parametrize(
@@ -339,13 +288,3 @@ def test_the_report_is_the_same_page_without_a_server(window: Window, tmp_path: 
     window.until_text("What the model says", "Where was Ada born?")
     window.one("a.brand").click()
     window.until_text("Latest decisions")
-
-
-def test_a_sweep_without_a_spec_from_the_store_alone(window: Window, tmp_path: Path) -> None:
-    """Rows are enough for a page."""
-    folder = write_sweep(tmp_path, "bare", story())
-    (folder / "spec.yaml").unlink()
-    with visited(window, tmp_path) as address:
-        window.open(f"{address}#/sweeps/bare")
-        window.until_text("Forgetting against utility", "t002@1")
-        assert window.chrome.find_elements(By.CSS_SELECTOR, ".banner.fail") == []

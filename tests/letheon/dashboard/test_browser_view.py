@@ -14,25 +14,11 @@ from tests.letheon.dashboard.chromium import DRIVER, SLICES, WHY_SKIPPED, Window
 from tests.letheon.dashboard.support import LongStory, record
 
 pytestmark = [
+    pytest.mark.slow,  # but for one page: `test_browser_page.py`
     pytest.mark.skipif(DRIVER is None, reason=WHY_SKIPPED),
     pytest.mark.timeout(300),
     pytest.mark.usefixtures("no_complaints"),
 ]
-
-
-def test_the_fraction_survives_reloading_and_going_back(window: Window, address: str) -> None:
-    window.open(f"{address}#/sweeps/sixty")
-    window.until_text("Trials")
-    window.click(next(one for one in window.all("[role=tab]") if "\n5 %" in one.text))
-    window.until(lambda: window.chrome.current_url.endswith("#/sweeps/sixty/0.05"), "the fraction in the address")
-    window.chrome.refresh()
-    window.until(lambda: "\n5 %" in window.one('[role=tab][aria-selected="true"]').text, "the fraction after reloading")
-    window.click(window.one("tr[data-trial] a"))
-    window.until_text("What the model says")
-    window.chrome.back()
-    window.until(
-        lambda: "\n5 %" in window.one('[role=tab][aria-selected="true"]').text, "the fraction after going back"
-    )
 
 
 def _ticked(window: Window, count: int) -> bool:

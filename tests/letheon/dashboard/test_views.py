@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letheon.dashboard.growth import growth
-from letheon.dashboard.importance import MIN_TRIALS, importance
+from letheon.dashboard.importance import importance
 from letheon.dashboard.sweep_view import card, sweep_view
 from letheon.dashboard.trial_columns import front_ranks, trial_columns
 from letheon.dashboard.trial_view import trial_view
@@ -159,24 +159,9 @@ def test_the_best_checkpoint_is_the_one_that_mlflow_has() -> None:
                 assert trial["metrics"][name][at] == pytest.approx(points[f"best/{name}"], rel=1e-4)
 
 
-def test_decisions_tell_their_fraction_and_are_in_words() -> None:
-    told = sweep_view(record(story()))["decisions"]
-    assert {one["trial"]: one["stratum"] for one in told} == {
-        "t000": "0.05",
-        "t001": "0.05",
-        "t002": "0.1",
-        "t003": "0.1",
-    }
-    assert all(one["text"] == "continued: first at its rung" for one in told)
-
-
 def test_what_is_searched_on_a_log_scale_is_drawn_on_one() -> None:
     assert sweep_view(record(story()))["log_scaled"] == ["beta", "learning_rate", "retain_weight"]
     assert sweep_view(record(story(), spec=None))["log_scaled"] is None
-
-
-def test_of_a_few_trials_nothing_is_said() -> None:
-    assert importance(_graded(MIN_TRIALS - 1).rows, GOALS) == {}
 
 
 def test_a_trial_says_how_to_take_it_home_or_why_not() -> None:

@@ -21,7 +21,7 @@ from letheon.live.gauges import readings
 from letheon.records import SweepLock
 from letheon.scratch import PREFIX
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
-from tests.letheon.live.test_grafana import RAY_PREFIX
+from tests.letheon.live.test_gauges import RAY_PREFIX
 from tests.letheon.live.views import running_rows
 from tests.letheon.tracking_support import Story
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import pickle
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from letheon.closed import closed, forget_token
 from letheon.conductor import SharedConductor
 from letheon.records import Journal, Row, summary
 from letheon.schedulers.adapter import JournalScheduler
@@ -98,15 +94,6 @@ ENDS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with closed(tmp_path_factory.mktemp("ray")):  # left to itself, Ray takes a token of the user's, and stays so
-        ray.init(num_cpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    yield
-    ray.shutdown()
-    forget_token()
-
-
 def configure(folder: str, row: Row) -> dict[str, Any]:
     """What the trainable is told: the conductor's row, and what shall become of it."""
     return {"config": {"trial": row["trial"], **row["config"], **CASES[row["trial"]]}, "folder": folder}
@@ -138,7 +125,7 @@ def run(folder: Path, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def sweep(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sweep(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished sweep over CASES."""
     folder = tmp_path_factory.mktemp("sweep")
     run(folder, "first")

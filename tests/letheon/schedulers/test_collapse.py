@@ -35,12 +35,6 @@ def test_the_floor_with_patience(ratios: list[float], reason: str | None) -> Non
     assert fault is None or fault.outcome == "collapsed"
 
 
-def test_patience_one() -> None:
-    fault = collapsed([0.7], CollapseConfig(floor=0.8, patience=1))
-    assert fault is not None
-    assert fault.reason == "utility_ratio 0.7 < floor 0.8 for 1 report in a row"
-
-
 @given(st.lists(st.floats(0, 1.2), max_size=12), st.floats(0.1, 1), st.integers(1, 4))
 def test_it_fires_first_at_the_first_long_enough_run(ratios: list[float], floor: float, patience: int) -> None:
     rule = CollapseConfig(floor=floor, patience=patience)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -16,17 +12,18 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
 
 from letheon.records import stratum_of
 from letheon.searchers import History
 from letheon.searchers.optuna_searcher import MOST_TOLD, VIOLATION, OptunaSearcher
 from letheon.simulator import Table, Trajectory, simulate
-from letheon.space import Space, Values
+from letheon.space import Values
 from letheon.spec import SweepSpec
 from letheon.spec_objectives import goals_of
 from tests.letheon.searchers.searcher_contract import BASELINE, LISTS, RANGES, SEEDS, Sweep, spec_of
+from tests.letheon.small_sweep import python
 
 NPO: Mapping[str, Any] = {
     "method": "npo",
@@ -85,24 +82,12 @@ def test_a_trial_that_never_was_feasible_violates_the_constraint(outcome: str) -
     assert trial.constraints == pytest.approx({VIOLATION: 0.1})
 
 
-def test_objectives_end_below_a_destroyed_model() -> None:
-    [trial] = told(one_trial("collapsed", [GONE])).values()
-    assert trial.values == [-1.0, -1.0]
-    assert trial.constraints == pytest.approx({VIOLATION: 0.8})
-
-
 @pytest.mark.parametrize("reports", [[], [NAN], [{"loss": 1.0}]], ids=["no report", "NaN", "other metrics"])
 def test_a_trial_without_numbers_is_as_bad_as_one_can_be(reports: Sequence[Mapping[str, float]]) -> None:
     [trial] = told(one_trial("collapsed", reports)).values()
     assert trial.state is TrialState.COMPLETE
     assert trial.values == [-1.0, -1.0]
     assert trial.constraints == {VIOLATION: math.inf}
-
-
-def test_numbers_count_though_nan_follows() -> None:
-    [trial] = told(one_trial("collapsed", [GOOD, NAN])).values()
-    assert trial.values == pytest.approx([0.5, 0.5])
-    assert trial.constraints == {VIOLATION: 0.0}
 
 
 @pytest.mark.parametrize("reports", [[], [GOOD]])
@@ -179,38 +164,12 @@ def test_earlier_trials_of_another_space_are_left_out(elsewhere: dict[str, Any])
     assert list(told(sweep)) == ["t000"]
 
 
-def test_earlier_trials_with_another_fixed_value_are_left_out() -> None:
-    sweep = Sweep(spec_of({**RANGES, "weight_decay": 0.01}))
-    warm(sweep, "before/t000", "completed", weight_decay=0.0)
-    warm(sweep, "before/t001", "completed", weight_decay=0.01)
-    assert list(told(sweep)) == ["before/t001"]
-
-
 def test_earlier_trials_shorten_the_start() -> None:
     sweep = Sweep(spec_of(RANGES))
     assert origin(sweep) == "start-up: evenly over the space"
     for i in range(6):  # two for each of the three strata
         warm(sweep, f"before/t{i:03d}", "completed", learning_rate=(1 + i) * 1e-5)
     assert origin(sweep) == "optuna: TPE on 6 trials"
-
-
-def test_pruned_would_say_less_than_complete() -> None:
-    """Why pruned trials are told as complete: this is what Optuna does with PRUNED in a study of two objectives."""
-
-    def split(state: TrialState, **fields: Any) -> float:
-        study = optuna.create_study(
-            directions=["maximize", "maximize"], sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=0)
-        )
-        space: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
-        for i in range(20):
-            study.add_trial(create_trial(params={"x": i / 40}, distributions=space, values=[0.1, 0.1 + i / 1000]))
-        study.add_trial(create_trial(params={"x": 0.95}, distributions=space, state=state, **fields))
-        return sum(study.ask().suggest_float("x", 0.0, 1.0) for _ in range(10)) / 10
-
-    assert split(TrialState.COMPLETE, values=[1.0, 1.0]) > 0.7  # the best by far draws everything near
-    assert split(TrialState.PRUNED, values=[1.0, 1.0]) < 0.7  # taken for a bad one, whatever its values
-    with pytest.raises(RuntimeError, match="multi-objective"):
-        [split(TrialState.PRUNED, intermediate_values={1: value}) for value in (0.5, 1.0)]
 
 
 # -- what is proposed
@@ -251,11 +210,6 @@ def test_what_runs_or_failed_does_not_end_the_start() -> None:
     sweep.start(NPO)
     sweep.end(sweep.start({**NPO, "learning_rate": 2e-5})[0], "failed")
     assert origin(sweep) == "start-up: evenly over the space"
-
-
-def test_a_whole_space_is_played() -> None:
-    sweep = played(spec_of(LISTS), len(Space(spec_of(LISTS)).combinations))
-    assert searcher_for(sweep).propose(sweep.number, sweep.history) is None
 
 
 def test_the_nearest_untried_combination_follows_when_nothing_new_is_asked_for() -> None:
@@ -304,19 +258,12 @@ def test_proposals_are_equal_in_another_process() -> None:
         "print(json.dumps(dict(OptunaSearcher(sweep.space, sweep.spec.searcher).propose(12, sweep.history).values)))\n"
     )
     for hash_seed in ("1", "2"):
-        env = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        rows = json.dumps(sweep.rows)
-        done = subprocess.run(
-            [sys.executable, "-c", code], input=rows, capture_output=True, text=True, check=False, env=env
-        )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == dict(here.values)
+        said = python(code, stdin=json.dumps(sweep.rows), PYTHONHASHSEED=hash_seed)
+        assert json.loads(said) == dict(here.values)
 
 
 def test_the_module_loads_without_optuna() -> None:
-    code = "import sys; sys.modules['optuna'] = None; import letheon.searchers.optuna_searcher"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", code], check=True, env=env)
+    python("import sys; sys.modules['optuna'] = None; import letheon.searchers.optuna_searcher")
 
 
 def test_optuna_keeps_quiet_and_its_users_level(capfd: pytest.CaptureFixture[str]) -> None:
@@ -332,23 +279,6 @@ def test_optuna_keeps_quiet_and_its_users_level(capfd: pytest.CaptureFixture[str
         finally:
             optuna.logging.set_verbosity(before)
     assert capfd.readouterr().err == ""
-
-
-def test_a_proposal_stays_cheap_in_a_long_sweep() -> None:
-    """Some tens of milliseconds on a quiet machine; a bound that a cost growing with the sweep would break."""
-    sweep = Sweep(spec_of(RANGES))
-    for i in range(1000):
-        [trial] = sweep.start({**NPO, "learning_rate": 1e-6 * 1.004**i})
-        sweep.report(trial, **(GOOD if i % 2 else BROKEN))
-        sweep.end(trial, "pruned")
-    searcher = searcher_for(sweep)
-    searcher.propose(sweep.number, sweep.history)  # pays for imports
-    seconds = []
-    for number in range(1000, 1003):
-        start = time.process_time()
-        searcher.propose(number, sweep.history)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.5
 
 
 # -- that it learns
