@@ -113,7 +113,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
     with collector_still():
         from ray import tune
 
-        from letheon.credentials import keep_credentials
+        from letheon.credentials import HiddenCredentials
         from letheon.disk import require_room
         from letheon.lost_nodes import LostNodes
         from letheon.pointers import OldPointers
@@ -121,7 +121,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
         from letheon.searchers.adapter import JournalSearcher
         from letheon.slot import Slot
 
-    keep_credentials()
+    credentials = HiddenCredentials()
     storage = sweep.folder / "tune"
     slot = {"residents": pool.names, **pool.settings.to_json()}
     configure = partial(tune_config, sweep, prepared, slot)
@@ -142,10 +142,13 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
             failure_config=tune.FailureConfig(max_failures=sweep.spec.trial.max_failures),
-            callbacks=[LostNodes(), OldPointers()],
+            callbacks=[LostNodes(), OldPointers(), credentials],
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        credentials.restore()
 
 
 def _trial_name(trial: Any) -> str:

@@ -17,7 +17,7 @@ import yaml
 from letheon.pool import Pool, pool_of
 from letheon.preparation import Prepared, trial_config
 from letheon.preparers import prepare
-from letheon.resident import ResidentSettings, ResidentWorkers, claimed, worker_of
+from letheon.resident import ResidentSettings, ResidentWorkers, claimed
 from letheon.session import node_resources
 from letheon.spec import SweepSpec, load_spec
 from tests.letheon.small_sweep import SPACE, write_space
@@ -151,7 +151,7 @@ def test_on_one_machine_workers_and_their_mailbox_are_all_that_is_started(trials
 
 def test_a_worker_looks_for_garbage_but_not_in_what_it_imported(trials: Trials, resident: ResidentWorkers) -> None:
     trials.run(resident, "only", GA, epochs=1)
-    worker = worker_of(ray.get(resident.mailbox.worker.remote()))
+    worker = resident.worker()
     assert ray.get(worker.execute.remote(gc.isenabled))
     assert ray.get(worker.execute.remote(gc.get_freeze_count)) > 100_000
 

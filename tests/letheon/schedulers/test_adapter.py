@@ -17,10 +17,11 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from letheon.closed import closed, forget_token
+from letheon.closed import closed
 from letheon.conductor import SharedConductor
 from letheon.records import Journal, Row, summary
 from letheon.schedulers.adapter import JournalScheduler
+from letheon.scratch import scratch
 from letheon.searchers.adapter import JournalSearcher
 from letheon.spec import SweepSpec
 
@@ -99,12 +100,12 @@ ENDS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with closed(tmp_path_factory.mktemp("ray")):  # left to itself, Ray takes a token of the user's, and stays so
-        ray.init(num_cpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    yield
-    ray.shutdown()
-    forget_token()
+def cluster() -> Iterator[None]:
+    with scratch("adapter") as folder:
+        with closed(folder):  # left to itself, Ray takes a token of the user's, and stays so
+            ray.init(num_cpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        yield
+        ray.shutdown()
 
 
 def configure(folder: str, row: Row) -> dict[str, Any]:
