@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
 import sys
 import threading
 import time
@@ -73,8 +72,7 @@ def serve(settings: dict[str, Any]) -> None:
     if not ray.get(mailbox.is_open.remote()):
         return
     if rank == 0:
-        # Pickled, since the mailbox would import half a second of Ray Train to read the handle itself.
-        ray.get(mailbox.enlist.remote(pickle.dumps(ray.get_runtime_context().current_actor)))
+        ray.get(mailbox.enlist.remote(ray.get_runtime_context().current_actor))
     if settings["watch"]:
         threading.Thread(target=_watch, args=(mailbox, rank), name="notices", daemon=True).start()
     mark("worker joined its group")

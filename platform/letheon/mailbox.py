@@ -28,7 +28,7 @@ class Mailbox:
         self._starts = 0
         self._short_at: int | None = None  # the start that ran out of memory first
         self._excused = 0  # starts that followed a node's notice
-        self._worker: bytes | None = None
+        self._worker: Any = None
         self._leaving = False
         self._reports: dict[int, Report] = {}
         self._failure: str | None = None
@@ -119,8 +119,8 @@ class Mailbox:
         """How often workers have taken the current job: 1 if none was lost since."""
         return self._starts
 
-    async def worker(self) -> bytes | None:
-        """The pickled handle of the actor that works as rank 0 now, None before the first has begun."""
+    async def worker(self) -> Any:
+        """The actor that works as rank 0 now, None before the first has begun."""
         return self._worker
 
     async def close(self) -> None:
@@ -129,8 +129,8 @@ class Mailbox:
 
     # -- the workers' side (rank 0, but for `fail` and `ran_out_of_memory`)
 
-    async def enlist(self, worker: bytes) -> None:
-        """The actor with this pickled handle is rank 0 from now on."""
+    async def enlist(self, worker: Any) -> None:
+        """This actor is rank 0 from now on."""
         self._worker = worker
 
     async def leave(self) -> None:

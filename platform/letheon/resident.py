@@ -6,7 +6,6 @@ who decides whether it goes on is in the slot. Whoever starts workers ends them;
 
 from __future__ import annotations
 
-import pickle
 import threading
 import time
 import uuid
@@ -93,20 +92,13 @@ class Workers:
         """Fail the job and end the worker that may be stuck in it: Ray Train starts another one."""
         import ray
 
-        worker = self.worker()
+        worker = ray.get(self.mailbox.worker.remote())
         if worker is None:
             reason += "; no worker has begun: the cluster may lack free resources"
         ray.get(self.mailbox.fail.remote(generation, reason))
         if worker is not None:
             ray.kill(worker)
         return {"failed": reason}
-
-    def worker(self) -> Any:
-        """The actor that works as rank 0 now, None before the first has begun."""
-        import ray
-
-        handle: bytes | None = ray.get(self.mailbox.worker.remote())
-        return None if handle is None else pickle.loads(handle)
 
     def close(self) -> None:
         """Give claimed workers back to who started them."""
@@ -173,7 +165,7 @@ class ResidentWorkers(Workers):
         self._thread.join(patience)
         if not self._thread.is_alive():
             ray.kill(self.mailbox)
-        elif (worker := self.worker()) is not None:
+        elif (worker := ray.get(self.mailbox.worker.remote())) is not None:
             ray.kill(worker)
 
 

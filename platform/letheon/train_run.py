@@ -37,8 +37,6 @@ def trainer(name: str, settings: ResidentSettings) -> TorchTrainer:
         run_config=RunConfig(
             name=name,
             storage_path=str(settings.storage),
-            failure_config=cast(Any, FailureConfig)(
-                max_failures=-1, max_preemption_failures=-1, controller_failure_limit=3
-            ),
+            failure_config=cast(Any, FailureConfig)(max_failures=-1, controller_failure_limit=3),
         ),
     )

@@ -34,7 +34,7 @@ def main() -> None:
     with ray_session(None):
         resident = ResidentWorkers(settings)
         deadline = time.monotonic() + WAIT_SECONDS
-        while resident.worker() is None:  # it is known once the process group stands
+        while ray.get(resident.mailbox.worker.remote()) is None:  # it is known once the process group stands
             assert time.monotonic() < deadline and resident.error is None, resident.error
             time.sleep(0.1)
         here = ray.get_runtime_context()
