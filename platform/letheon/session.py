@@ -205,4 +205,4 @@ def draining_nodes() -> set[str]:
         status = get_cluster_status(ray.get_runtime_context().gcs_address)
     except Exception:  # nodes of which nothing is known stay
         return set()
-    return {node.node_id for node in status.active_nodes if node.node_status == "DRAINING"}
+    return {str(node.node_id) for node in status.active_nodes if node.node_status == "DRAINING"}

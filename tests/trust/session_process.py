@@ -26,12 +26,12 @@ WAIT_SECONDS = 120
 
 def main() -> None:
     """Until the input ends."""
-    import ray
-    from ray.util.state import list_nodes
-
     place = Path(sys.argv[1])
     settings = ResidentSettings(workers=WorkersConfig(workers=2), storage=place / "train", logs=place / "logs")
     with ray_session(None):
+        import ray  # not before: it decides then where it listens
+        from ray.util.state import list_nodes
+
         resident = ResidentWorkers(settings)
         deadline = time.monotonic() + WAIT_SECONDS
         while ray.get(resident.mailbox.worker.remote()) is None:  # it is known once the process group stands
