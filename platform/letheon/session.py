@@ -196,13 +196,14 @@ def node_resources() -> list[dict[str, float]]:
 def draining_nodes() -> set[str]:
     """Ids of the nodes that will be gone soon: preempted, or scaled down. Ray gives them no new work."""
     import ray
-    from ray.autoscaler.v2.sdk import get_cluster_status
     from ray.util.client import ray as remote
 
     if remote.is_connected():  # type: ignore[no-untyped-call]  # a driver behind `ray://` cannot ask
         return set()
     try:
+        from ray.autoscaler.v2.sdk import get_cluster_status
+
         status = get_cluster_status(ray.get_runtime_context().gcs_address)
-    except Exception:  # nodes of which nothing is known stay
+    except Exception:  # Ray does not document this call: without it, such nodes count until they are gone
         return set()
     return {str(node.node_id) for node in status.active_nodes if node.node_status == "DRAINING"}
