@@ -81,11 +81,9 @@ def places_of_libraries() -> dict[str, str]:
     import nltk
     import torch
     from mlflow.telemetry.installation_id import _get_telemetry_file_path
-    from ray._private.authentication.authentication_token_setup import _get_default_token_path
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
     return {
-        "ray": str(_get_default_token_path()),
         "datasets": str(datasets.config.HF_DATASETS_CACHE),
         "mlflow": str(_get_telemetry_file_path()),
         "matplotlib's settings": matplotlib.get_configdir(),

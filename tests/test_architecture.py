@@ -100,6 +100,48 @@ def loaded_by(*modules: str) -> set[str]:
     return set(run_python(code).splitlines()[-1].split())
 
 
+# ---- what is used of Ray
+
+
+RAY_INTERNAL = ("ray._", "ray.train.v2", "ray.tune.execution")
+
+
+def private_ray(file: Path) -> Iterator[str]:
+    """Imports of Ray's internal modules, private attributes of the name `ray`, and private arguments of `ray.init`."""
+    for found in imports_below(syntax(file), file):
+        if found.inside("ray") and (found.module.startswith(RAY_INTERNAL) or "._" in found.module):
+            yield str(found)
+    for node in ast.walk(syntax(file)):
+        if isinstance(node, ast.Attribute) and re.fullmatch(r"ray\.([a-z]\w*\.)*_(?!_)\w+", ast.unparse(node)):
+            yield f"{file.relative_to(ROOT)}:{node.lineno} uses {ast.unparse(node)}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "ray.init":
+            private = [word.arg for word in node.keywords if word.arg and word.arg.startswith("_")]
+            yield from (f"{file.relative_to(ROOT)}:{node.lineno} passes {word} to ray.init" for word in private)
+
+
+def test_private_names_of_ray_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "from ray._private import node\nimport ray.train.v2.api\n"
+        "def f():\n    ray.init(_temp_dir='x')\n    ray.a._b.c\n    ray.get(self._a)\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    file = tmp_path / "code.py"
+    file.write_text(code)
+    found = [line.partition(" ")[2] for line in private_ray(file)]
+    assert found == [
+        "imports ray._private.node",
+        "imports ray.train.v2.api",
+        "passes _temp_dir to ray.init",
+        "uses ray.a._b",
+    ]
+
+
+def test_only_public_names_of_ray_are_used() -> None:
+    files = [*python_files(LETHEON, TRAINABLES, ROOT / "benchmarks", ROOT / "tests")]
+    exempt = {ROOT / "tests" / "deploy" / "test_cluster_files.py"}  # checks a cluster file offline, as `ray up` would
+    assert not [found for file in files if file not in exempt for found in private_ray(file)]
+
+
 # ---- who imports whom
 
 

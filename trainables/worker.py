@@ -8,6 +8,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.preload import preload
+from trainables.preload import collector_still, preload
 from trainables.timeline import mark
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "letheon"
 REASON_CHARACTERS = 2_000
+NOTICE_SECONDS = 2.0
 
 
 class NodeLeaves(Exception):
@@ -52,7 +55,8 @@ class MailboxChannel:
 def serve(settings: dict[str, Any]) -> None:
     """Ray Train's `train_loop_per_worker`.
 
-    `settings`: `mailbox` (actor), `log` (path prefix), `threads` a worker, `preload` (import what models need at once).
+    `settings`: `mailbox` (actor), `log` (path prefix), `threads` per worker, `preload` (import what models need at
+    once), `watch` (leave a node that is about to be taken away).
     """
     import ray
     import ray.train
@@ -68,18 +72,19 @@ def serve(settings: dict[str, Any]) -> None:
 
     group, resident = Group(rank, size, ray.train.torch.get_device()), cache(_resident)
     mailbox: Any = ray.get_actor(settings["mailbox"], namespace=NAMESPACE)
-    here = ray.get_runtime_context()
-    # As the bytes that Ray makes of a handle: of the handle itself the mailbox would import the class, and with it half
-    # a second of Ray Train.
-    worker, *_ = here.current_actor._serialization_helper()
-    ray.get(mailbox.enlist.remote(rank, here.get_node_id(), worker))
+    if not ray.get(mailbox.is_open.remote()):
+        return
+    if rank == 0:
+        ray.get(mailbox.enlist.remote(ray.get_runtime_context().current_actor))
+    if settings["watch"]:
+        threading.Thread(target=_watch, args=(mailbox, rank), name="notices", daemon=True).start()
     mark("worker joined its group")
     if settings["preload"]:
-        preload()
+        with collector_still():
+            preload()
     # What was imported stays: who looks for garbage after every job need not look through it. Nor does it pay to look
     # now, for a quarter of a second: there are a few MB.
     gc.freeze()
-    gc.enable()  # which it was not while all that was imported
     if rank == 0:
         mailbox.ready.remote()
     mark("worker is ready")
@@ -109,6 +114,17 @@ def serve(settings: dict[str, Any]) -> None:
         # Engines refer to themselves. Python would look for them the more seldom the more there is in the process, and
         # dozens of models would lie about until then.
         gc.collect()
+
+
+def _watch(mailbox: Any, rank: int) -> None:
+    """Tell the mailbox, once, that a node of this group will be gone soon. All ranks look together."""
+    import ray.train
+
+    with suppress(Exception):  # the group ends while this rank waits for the others
+        while ray.train.get_preemption_info() is None:
+            time.sleep(NOTICE_SECONDS)
+        if rank == 0:
+            mailbox.leave.remote()
 
 
 def _tell(error: Exception, mailbox: Any, generation: int, content: dict[str, Any]) -> bool:

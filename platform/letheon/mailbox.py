@@ -28,8 +28,7 @@ class Mailbox:
         self._starts = 0
         self._short_at: int | None = None  # the start that ran out of memory first
         self._excused = 0  # starts that followed a node's notice
-        self._nodes: dict[int, str] = {}
-        self._worker: bytes | None = None
+        self._worker: Any = None
         self._leaving = False
         self._reports: dict[int, Report] = {}
         self._failure: str | None = None
@@ -120,13 +119,19 @@ class Mailbox:
         """How often workers have taken the current job: 1 if none was lost since."""
         return self._starts
 
-    async def worker(self) -> bytes | None:
-        """The handle (`resident.worker_of`) of who works for this mailbox now (rank 0), None before the first."""
+    async def worker(self) -> Any:
+        """The actor that works as rank 0 now, None before the first has begun."""
         return self._worker
 
-    async def nodes(self) -> set[str]:
-        """Where the workers are, by Ray's ids of nodes."""
-        return set(self._nodes.values())
+    async def close(self) -> None:
+        self._closed = True
+        await self._notify()
+
+    # -- the workers' side (rank 0, but for `fail` and `ran_out_of_memory`)
+
+    async def enlist(self, worker: Any) -> None:
+        """This actor is rank 0 from now on."""
+        self._worker = worker
 
     async def leave(self) -> None:
         """A node of the workers will be gone soon: they end after the epoch in progress, to be started elsewhere.
@@ -134,18 +139,6 @@ class Mailbox:
         That start is not counted, nor is it if the node is gone before the epoch has ended.
         """
         self._leaving = True
-
-    async def close(self) -> None:
-        self._closed = True
-        await self._notify()
-
-    # -- the workers' side (rank 0, but for `enlist`, `fail` and `ran_out_of_memory`)
-
-    async def enlist(self, rank: int, node: str, worker: bytes | None) -> None:
-        """This rank is the actor whose handle, as bytes, `worker` is, on that node, from now on."""
-        self._nodes[rank] = node
-        if rank == 0:
-            self._worker = worker
 
     async def leaving(self) -> bool:
         """Whether this process is to end rather than to begin an epoch."""

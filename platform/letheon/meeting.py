@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 import tempfile
 import uuid
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from letheon.torch_group import TorchGroupConfig
@@ -19,11 +20,11 @@ LOOPBACK_INTERFACE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 """For the environment of workers that all are on one machine: their connections stay in it."""
 
 
-def torch_config(backend: str, timeout_s: int = TIMEOUT_SECONDS) -> TorchGroupConfig:
-    """For Ray Train, of a process group of `backend`: gloo or nccl."""
+def torch_config(backend: str, timeout_s: int = TIMEOUT_SECONDS, log: Path | None = None) -> TorchGroupConfig:
+    """For Ray Train, of a process group of `backend`: gloo or nccl. `log`: where the run's controller writes."""
     from letheon.torch_group import TorchGroupConfig
 
-    return TorchGroupConfig(backend, timeout_s)
+    return TorchGroupConfig(backend, timeout_s, log)
 
 
 def file_to_meet() -> str | None:
@@ -31,11 +32,12 @@ def file_to_meet() -> str | None:
 
     To be called by a process of a Ray session. The file's folder is this user's alone, and goes with the session's.
     """
-    from ray._private import worker
+    import ray
     from ray.util import get_node_ip_address
 
     address: str = get_node_ip_address()  # type: ignore[no-untyped-call]
     if not ipaddress.ip_address(address).is_loopback:
         return None
-    node: Any = worker._global_node
-    return f"file://{tempfile.mkdtemp(prefix='meeting-', dir=node.get_session_dir_path())}/{uuid.uuid4().hex}"
+    context = ray.get_runtime_context()
+    session = Path(context.get_temp_dir(), context.get_session_name())
+    return f"file://{tempfile.mkdtemp(prefix='meeting-', dir=session)}/{uuid.uuid4().hex}"

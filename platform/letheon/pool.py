@@ -93,8 +93,6 @@ class Pool:
             for key in _ready(waiting, running, needs or {})[: len(free)]:
                 group, job = free.pop(0), waiting.pop(key)
                 running[group.begin_epoch(group.submit(job.model_dump(mode="json")), 1)] = key, group
-            for _, group in running.values():
-                group.heed_notices()
             done, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
             for report in done:
                 key, group = running.pop(report)

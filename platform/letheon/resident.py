@@ -13,18 +13,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from letheon.mailbox import Mailbox, Report
-from letheon.session import draining_nodes
 from trainables.config import WorkersConfig
 from trainables.worker import NAMESPACE
 
-if TYPE_CHECKING:
-    from letheon.train_run import ResidentTrainer
-
 POLL_SECONDS = 1.0
-LOOK_SECONDS = 2.0
 CLOSE_SECONDS = 30.0
 CLAIM_SECONDS = 5.0
 """How long it may take until Ray knows that a holder of workers has died."""
@@ -60,8 +55,6 @@ class Workers:
 
     def __init__(self, name: str, mailbox: Any) -> None:
         self.name, self.mailbox = name, mailbox
-        self._looked = -LOOK_SECONDS
-        self._left: set[str] = set()
 
     def submit(self, job: dict[str, Any]) -> int:
         """Make this the current job; the one before is abandoned. Returns its generation."""
@@ -86,7 +79,6 @@ class Workers:
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
         report = self.begin_epoch(generation, epoch)
         while True:
-            self.heed_notices()
             done, _ = ray.wait([report], timeout=POLL_SECONDS)
             if done:
                 result: Report = ray.get(report)
@@ -95,17 +87,6 @@ class Workers:
                 return result
             if deadline is not None and time.monotonic() > deadline:
                 return self._give_up(generation, f"epoch {epoch} took longer than trial.epoch_minutes {minutes:g}")
-
-    def heed_notices(self) -> None:
-        """Let the workers leave a node that will be gone soon, once. To be called often while a report is awaited."""
-        import ray
-
-        if time.monotonic() - self._looked < LOOK_SECONDS:
-            return
-        self._looked = time.monotonic()
-        if (noticed := draining_nodes() - self._left) and noticed & ray.get(self.mailbox.nodes.remote()):
-            self._left |= noticed
-            ray.get(self.mailbox.leave.remote())
 
     def _give_up(self, generation: int, reason: str) -> Report:
         """Fail the job and end the worker that may be stuck in it: Ray Train starts another one."""
@@ -116,7 +97,7 @@ class Workers:
             reason += "; no worker has begun: the cluster may lack free resources"
         ray.get(self.mailbox.fail.remote(generation, reason))
         if worker is not None:
-            ray.kill(worker_of(worker))
+            ray.kill(worker)
         return {"failed": reason}
 
     def close(self) -> None:
@@ -148,7 +129,6 @@ class ResidentWorkers(Workers):
         super().__init__(name, actor.options(**options).remote(settings.workers.max_failures))
         self.error: BaseException | None = None
         self._closing = False
-        self._run: ResidentTrainer | None = None
         self._thread = threading.Thread(target=self._fit, args=(settings, after), name=name, daemon=True)
         self._thread.start()
 
@@ -163,8 +143,7 @@ class ResidentWorkers(Workers):
             if not self._closing:
                 from letheon.train_run import trainer
 
-                self._run = trainer(self.name, settings)
-                self._run.fit()
+                trainer(self.name, settings).fit()
         except BaseException as error:
             self.error, reason = error, f"{type(error).__name__}: {error}"
         with suppress(Exception):  # Ray itself may be gone
@@ -178,24 +157,16 @@ class ResidentWorkers(Workers):
     def close(self, patience: float = CLOSE_SECONDS) -> None:
         """Let the workers leave their loop, and wait (`patience` seconds) for the Train run to clean up behind them.
 
-        Workers that are too busy for that are ended.
+        Workers that are too busy for that are ended. Ray Train then starts others, which find the mailbox closed.
         """
         import ray
 
         self.begin_close()
         self._thread.join(patience)
-        if self._thread.is_alive() and self._run is not None:
-            self._run.abandon()
-            self._thread.join(patience)
-        ray.kill(self.mailbox)
-
-
-def worker_of(handle: bytes) -> Any:
-    """The actor whose handle a worker has left in its mailbox, as Ray's own bytes."""
-    import ray
-
-    remade: Any = ray.actor.ActorHandle
-    return remade._deserialization_helper(handle, False)
+        if not self._thread.is_alive():
+            ray.kill(self.mailbox)
+        elif (worker := ray.get(self.mailbox.worker.remote())) is not None:
+            ray.kill(worker)
 
 
 def claimed(names: Sequence[str], wait: bool = False) -> Workers | None:

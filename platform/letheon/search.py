@@ -124,7 +124,7 @@ def search(
     with collector_still():
         from ray import tune
 
-        from letheon.credentials import keep_credentials
+        from letheon.credentials import HiddenCredentials
         from letheon.disk import require_room
         from letheon.lost_nodes import LostNodes
         from letheon.pointers import OldPointers
@@ -132,7 +132,7 @@ def search(
         from letheon.searchers.adapter import JournalSearcher
         from letheon.slot import Slot
 
-    keep_credentials()
+    credentials = HiddenCredentials()
     storage = folder / "tune"
     slot = {"residents": pool.names, **pool.settings.to_json()}
     shutil.rmtree(storage, ignore_errors=True)
@@ -152,10 +152,13 @@ def search(
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
             failure_config=tune.FailureConfig(max_failures=max_failures),
-            callbacks=[LostNodes(), OldPointers()],
+            callbacks=[LostNodes(), OldPointers(), credentials],
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        credentials.restore()
 
 
 def _trial_name(trial: Any) -> str:

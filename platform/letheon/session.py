@@ -18,8 +18,7 @@ from types import FrameType
 from typing import Any
 
 from letheon import scratch
-from letheon.closed import closed, forget_token, ray_folder
-from letheon.eager_head import eager_head
+from letheon.closed import closed, ray_folder, warn_if_open
 from trainables.preload import collector_still
 from trainables.worker import NAMESPACE
 
@@ -38,8 +37,7 @@ WORKER_ENVIRONMENT = {
 }
 DRIVER_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # Controllers are threads of this process: what they say goes where `train_here` sends it.
+    # What controllers say goes where `torch_group` sends it.
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Slots start all at once; Tune would start one after the other, and give up one that is starting for one that has
@@ -56,24 +54,30 @@ DRIVER_ENVIRONMENT = {
 }
 
 
+ALONE_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+"""Where Ray is started here: nobody gives notice that the machine of the command itself will be gone."""
+
+JOINED_ENVIRONMENT = {"RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "2"}
+"""On a cluster, whose nodes may be preempted: how often Ray Train asks for notices."""
+
+
 def worker_environment(gpus_per_worker: float) -> dict[str, str]:
     """Environment of every worker. DeepSpeed guesses its accelerator from what is installed unless told."""
     return {**WORKER_ENVIRONMENT, "DS_ACCELERATOR": "cuda" if gpus_per_worker else "cpu"}
 
 
 @contextmanager
-def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[None]:
+def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[str | None]:
     """Start Ray on this machine, or join the cluster at `address`; leave nothing behind.
+
+    Gives `host:port` of Ray's dashboard, None where it has none.
 
     Raises:
         ConnectionError: nothing answers at `address`.
     """
     environment = worker_environment(gpus_per_worker)
     scratch.remove_stale()
-    with _environment({**DRIVER_ENVIRONMENT, **environment}):
-        with collector_still():
-            import ray
-
+    with _environment({**DRIVER_ENVIRONMENT, **(JOINED_ENVIRONMENT if address else ALONE_ENVIRONMENT), **environment}):
         common: dict[str, Any] = {
             "namespace": NAMESPACE,
             "log_to_driver": False,
@@ -81,10 +85,13 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             "configure_logging": True,
         }
         if address:
-            ray.init(address=address, runtime_env={"env_vars": environment}, **common)
+            with collector_still():
+                import ray
+
+            context = ray.init(address=address, runtime_env={"env_vars": environment}, **common)
             try:
                 with terminated_as_interrupted():
-                    yield
+                    yield context.dashboard_url
             finally:
                 ray.shutdown()
             return
@@ -94,19 +101,24 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             # Prometheus finds files by a pattern in the last part of their path only: this one is beside the folder.
             found.symlink_to(ray_folder(folder) / DISCOVERY)
             # The dashboard serves the State API, without which Ray Train leaks placement groups.
-            with closed(folder), eager_head(_import_trainer):
-                ray.init(
+            with closed(folder):
+                with collector_still():
+                    import ray
+
+                importing = threading.Thread(target=_import_trainer, name="import-ray-train")
+                importing.start()
+                context = ray.init(
                     include_dashboard=True,
                     dashboard_host="127.0.0.1",
                     num_cpus=len(os.sched_getaffinity(0)),
-                    _temp_dir=str(ray_folder(folder)),
                     **common,
                 )
+                importing.join()
+                warn_if_open()
             with terminated_as_interrupted():
-                yield
+                yield context.dashboard_url
         finally:
             ray.shutdown()
-            forget_token()
             # The dashboard's last writes would make the folder again.
             _wait_for_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -188,5 +200,10 @@ def draining_nodes() -> set[str]:
 
     if remote.is_connected():  # type: ignore[no-untyped-call]  # a driver behind `ray://` cannot ask
         return set()
-    # Ray has no public call for it; this is the one that its own Ray Train makes.
-    return set(ray._private.state.state.get_draining_nodes() or {})
+    try:
+        from ray.autoscaler.v2.sdk import get_cluster_status
+
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+    except Exception:  # Ray does not document this call: without it, such nodes count until they are gone
+        return set()
+    return {str(node.node_id) for node in status.active_nodes if node.node_status == "DRAINING"}

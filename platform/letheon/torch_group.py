@@ -6,27 +6,31 @@ of each start and 200 MB for as long as it lives. Where the workers meet, `meeti
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray.train._internal.utils import get_address_and_port
 from ray.train.backend import Backend, BackendConfig
 
 from letheon.meeting import file_to_meet
+from trainables.preload import collector_still
 
 LEAVE_SECONDS = 30.0
 
 
 @dataclass
 class TorchGroupConfig(BackendConfig):
-    """`backend`: gloo or nccl. `timeout_s`: of every collective."""
+    """`backend`: gloo or nccl. `timeout_s`: of every collective. `log`: where the run's controller writes."""
 
     backend: str
     timeout_s: int
+    log: Path | None = None
 
     @property
     def backend_cls(self) -> type[TorchGroup]:
@@ -43,9 +47,11 @@ class TorchGroup(Backend):
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         """Returns once every worker has joined."""
+        if backend_config.log is not None:
+            _log_to(backend_config.log)
         place, environment = file_to_meet(), {}
         if place is None:
-            address, port = worker_group.execute_single(0, get_address_and_port)
+            address, port = worker_group.execute_single(0, _free_address)
             place, environment = "env://", {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
         arguments = (backend_config, place, environment)
         ranks = range(len(worker_group))
@@ -57,11 +63,20 @@ class TorchGroup(Backend):
             ray.wait(worker_group.execute_async(_leave), num_returns=len(worker_group), timeout=LEAVE_SECONDS)
 
 
+def _free_address() -> tuple[str, int]:
+    """This node's address, and a port of it that nobody listens on now."""
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as free:
+        free.bind(("", 0))
+        return address, int(free.getsockname()[1])
+
+
 def _join(config: TorchGroupConfig, place: str, environment: Mapping[str, str]) -> None:
     """Set what torch's own launcher would set, which DeepSpeed reads too, and join."""
-    import ray.train
-    import ray.train.torch
-    import torch
+    with collector_still():
+        import ray.train
+        import ray.train.torch
+        import torch
 
     context = ray.train.get_context()
     rank, size = context.get_world_rank(), context.get_world_size()
@@ -84,3 +99,14 @@ def _leave() -> None:
 
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def _log_to(file: Path) -> None:
+    """What Ray Train says in this process is kept in a sweep's logs: Ray's own logs go with its session."""
+    logger = logging.getLogger("ray.train")
+    if any(isinstance(handler, logging.FileHandler) for handler in logger.handlers):
+        return  # this controller has started an earlier group
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(file, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)

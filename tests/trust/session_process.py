@@ -26,21 +26,20 @@ WAIT_SECONDS = 120
 
 def main() -> None:
     """Until the input ends."""
-    import ray
-    from ray._private import worker
-    from ray.util.state import list_nodes
-
     place = Path(sys.argv[1])
     settings = ResidentSettings(workers=WorkersConfig(workers=2), storage=place / "train", logs=place / "logs")
     with ray_session(None):
+        import ray  # not before: it decides then where it listens
+        from ray.util.state import list_nodes
+
         resident = ResidentWorkers(settings)
         deadline = time.monotonic() + WAIT_SECONDS
         while ray.get(resident.mailbox.worker.remote()) is None:  # it is known once the process group stands
             assert time.monotonic() < deadline and resident.error is None, resident.error
             time.sleep(0.1)
-        list_nodes(address=ray.get_runtime_context().gcs_address)  # which waits for the dashboard
-        node: Any = worker._global_node
-        print(json.dumps({"folder": node.get_temp_dir_path(), "sockets": list(listening())}), flush=True)
+        here = ray.get_runtime_context()
+        list_nodes(address=here.gcs_address)  # which waits for the dashboard
+        print(json.dumps({"folder": here.get_temp_dir(), "sockets": list(listening())}), flush=True)
         sys.stdin.read()
         resident.close()
 

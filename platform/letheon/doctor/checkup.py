@@ -44,8 +44,8 @@ def checkup(root: Path, address: str | None, say: Say = lambda text: None) -> It
     gpu = _has_gpus()
     say(f"joining the cluster at {address}" if address else "starting Ray on this machine")
     try:
-        with ray_session(address, float(gpu)):
-            yield from _check_cluster(root, say)
+        with ray_session(address, float(gpu)) as dashboard:
+            yield from _check_cluster(root, dashboard, say)
     except ConnectionError as error:
         fix = "is the address right, do both sides have the same ~/.ray/auth_token, and is RAY_AUTH_MODE the same?"
         yield failed("ray", f"{address}: {error}", fix)
@@ -57,14 +57,14 @@ def _has_gpus() -> bool:
     return torch.cuda.is_available()
 
 
-def _check_cluster(root: Path, say: Say) -> Iterator[Finding]:
+def _check_cluster(root: Path, dashboard: str | None, say: Say) -> Iterator[Finding]:
     import ray
 
     nodes: list[Mapping[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     total = {name: sum(node["Resources"].get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
     there = f"{several(len(nodes), 'node')} with {several(total['CPU'], 'CPU')} and {several(total['GPU'], 'GPU')}"
     yield ok("ray", there)
-    yield _check_token()
+    yield _check_token(dashboard)
     say(f"asking {several(len(nodes), 'node')} for versions, ports, clocks and storage")
     probes = {node["NodeID"]: _probe_on(node["NodeID"]) for node in nodes}
     facts: list[dict[str, Any]] = ray.get([probe.facts.remote() for probe in probes.values()], timeout=ANSWER_SECONDS)
@@ -90,11 +90,8 @@ def _probe_on(node: str) -> Any:
     ).remote()
 
 
-def _check_token() -> Finding:
-    """What somebody without the token is answered, who asks for the jobs of this cluster."""
-    import ray
-
-    url = ray._private.worker.global_worker.node.webui_url if ray._private.worker.global_worker.node else None
+def _check_token(url: str | None) -> Finding:
+    """What somebody without the token is answered, who asks the dashboard at `url` for the jobs of this cluster."""
     if not url:
         return warning(
             "token", "this cluster has no dashboard", "start Ray with its dashboard: slots need its State API"

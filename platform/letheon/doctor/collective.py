@@ -39,12 +39,12 @@ def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
     if room < 2:  # noqa: PLR2004 (two speak to each other)
         return skipped(name, f"there is room for {several(room, 'worker')} now, two are needed")
     from ray.train import RunConfig, ScalingConfig
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    from ray.train.torch import TorchTrainer
 
-    trainer = DataParallelTrainer(
+    trainer = TorchTrainer(
         cast(Any, all_reduce),  # whose result Ray's annotations do not foresee
         train_loop_config={"numbers": FLOATS},
-        backend_config=torch_config(backend, timeout_s=60),
+        torch_config=cast(Any, torch_config(backend, timeout_s=60)),
         scaling_config=ScalingConfig(
             num_workers=2, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}
         ),

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from letheon.conductor import SharedConductor
-
-if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
 
 NOT_METRICS = {*AUTO_RESULT_KEYS, "epoch", "failed", "done", "trial_id", "experiment_tag", "should_checkpoint"}
 
@@ -34,13 +31,11 @@ class JournalScheduler(FIFOScheduler):
     it must be picklable.
     """
 
-    _supports_buffered_results = False  # the worker waits for the verdict of each report
-
     def __init__(self, conductor: SharedConductor, excuse: Callable[[str], None] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._conductor, self._excuse = conductor, excuse
 
-    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         name, conductor = _name(trial), self._conductor()
         if result.get("failed"):
             self._fail(name, str(result["failed"]))
@@ -50,13 +45,13 @@ class JournalScheduler(FIFOScheduler):
             return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE)
 
-    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         # Tune stops a trial whose result says `done` without asking; its last report has not been decided then.
         # A trial that is stopped from outside before its last epoch stays open, so that `resume` goes on with it.
         if "epoch" in result:
             self.on_trial_result(tune_controller, trial, result)
 
-    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         # Tune calls this for retries too, and marks only those ERROR beforehand.
         if trial.status != Trial.ERROR:
             self._fail(_name(trial), _last_line(trial.error_file))
