@@ -15,6 +15,7 @@ from letheon.pool import Pool, Ready
 from letheon.preparation import Prepared, trial_config
 from letheon.records import Row
 from letheon.space import stratum
+from letheon.stop_request import StopRequest
 from trainables.evaluation.catalog import metric_info
 from trainables.preload import collector_still
 
@@ -108,8 +109,19 @@ class Places:
         return min(room, ready) if ready < len(self.ready.mailboxes) else room
 
 
-def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: Callable[[], int], pool: Pool) -> None:
-    """Run trials in the pool's workers, as many at a time as there is room for, until the conductor has no more."""
+def search(
+    sweep: Sweep,
+    prepared: Prepared,
+    conductor: SharedConductor,
+    room: Callable[[], int],
+    pool: Pool,
+    stop: StopRequest,
+) -> None:
+    """Run trials in the pool's workers, as many at a time as there is room for, until the conductor has no more.
+
+    Raises:
+        Stopped: there is a request to stop. Trials are left as they are, for whoever closes the pool and Ray.
+    """
     with collector_still():
         from ray import tune
 
@@ -118,6 +130,7 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
         from letheon.lost_nodes import LostNodes
         from letheon.pointers import OldPointers
         from letheon.schedulers.adapter import JournalScheduler
+        from letheon.search_stopper import SearchStopper
         from letheon.searchers.adapter import JournalSearcher
         from letheon.slot import Slot
 
@@ -140,12 +153,16 @@ def search(sweep: Sweep, prepared: Prepared, conductor: SharedConductor, room: C
             name="experiment",
             storage_path=str(storage),
             verbose=0,
+            stop=SearchStopper(stop),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
             failure_config=tune.FailureConfig(max_failures=sweep.spec.trial.max_failures),
             callbacks=[LostNodes(), OldPointers()],
         ),
     )
     tuner.fit()
+    if not conductor().finished:  # Tune has also a signal of its own
+        stop.request("SIGUSR1")
+        stop.check()
 
 
 def _trial_name(trial: Any) -> str:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from letheon import scratch
@@ -81,10 +80,10 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             "configure_logging": True,
         }
         if address:
-            ray.init(address=address, runtime_env={"env_vars": environment}, **common)
+            with _same_sigterm():
+                ray.init(address=address, runtime_env={"env_vars": environment}, **common)
             try:
-                with terminated_as_interrupted():
-                    yield
+                yield
             finally:
                 ray.shutdown()
             return
@@ -94,7 +93,7 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
             # Prometheus finds files by a pattern in the last part of their path only: this one is beside the folder.
             found.symlink_to(ray_folder(folder) / DISCOVERY)
             # The dashboard serves the State API, without which Ray Train leaks placement groups.
-            with closed(folder), eager_head(_import_trainer):
+            with closed(folder), eager_head(_import_trainer), _same_sigterm():
                 ray.init(
                     include_dashboard=True,
                     dashboard_host="127.0.0.1",
@@ -102,8 +101,7 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[Non
                     _temp_dir=str(ray_folder(folder)),
                     **common,
                 )
-            with terminated_as_interrupted():
-                yield
+            yield
         finally:
             ray.shutdown()
             forget_token()
@@ -120,27 +118,20 @@ def _import_trainer() -> None:
 
 
 @contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM, by which schedulers of clusters and machines end a process, means the same as Ctrl-C within the block.
-
-    Ray's own handler would leave at once, without a word in the journal. What Ctrl-C would call is called, not sent: in
-    Ray's jobs SIGINT is blocked. Outside of the main thread nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
+def _same_sigterm() -> Iterator[None]:
+    """`ray.init` within the block leaves a handler of SIGTERM as it was: its own ends the process without a word in the
+    journal. A SIGTERM that meets that one is handed on, and the block raises KeyboardInterrupt."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         yield
+    except SystemExit:
+        handler(signal.SIGTERM, None)
+        raise KeyboardInterrupt from None
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _as_interrupt(_: int, frame: FrameType | None) -> None:
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler):
-        raise KeyboardInterrupt
-    handler(signal.SIGINT, frame)
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _wait_for_processes(folder: Path, seconds: float = 10.0) -> None:
