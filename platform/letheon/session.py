@@ -48,6 +48,8 @@ DRIVER_ENVIRONMENT = {
     # every other start. As many milliseconds in all as before.
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",
+    # `stop_request` listens.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # Three files a trial that nothing reads, and an import of torch.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # The state of all trials, which a resumed sweep takes from its journal: written down at the start and at the end.
