@@ -46,7 +46,7 @@ class Part:
     """Where a driver is stopped: a sweep file, and how often a text must be in the workers' logs."""
 
     recipe: int = 1
-    epochs: int = 10_000
+    epochs: int = 400
     people: int = 4
     batch: int = 8
     more: str = ""
@@ -55,8 +55,8 @@ class Part:
 
 PARTS = {
     "preparation": Part(recipe=1_000_000, awaited="finetune taken"),
-    "search": Part(awaited="reports epoch"),
-    "epoch": Part(people=40, batch=1, awaited="first step of epoch 1"),
+    "search": Part(recipe=12, awaited="reports epoch"),
+    "epoch": Part(recipe=4, people=40, batch=1, awaited="first step of epoch 1"),
     "audit": Part(recipe=12, epochs=1, more=AUDIT, awaited="audit taken"),
 }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from letheon.spec import SweepSpec
     from trainables.config import Frozen
 
-ABANDON_SECONDS = 1.0
+ABANDON_SECONDS = 0.5
 """How long workers may take to leave their loop when their job is of no use any more; then they are ended."""
 
 POLL_SECONDS = 0.2

@@ -76,7 +76,7 @@ class StopRequest:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not Python's
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self.requested:

@@ -110,22 +110,23 @@ def test_a_sweep_is_stopped_in_every_part_and_goes_on(tmp_path: Path) -> None:
     assert "stopping (SIGTERM" in said and "continue with: the same command" in said
     assert any(driver.root.glob("models/base-*/prepared.json")) and not any(driver.root.glob("models/target-*"))
 
-    said = driver.stopped("sweep", driver.space, once=lambda: driver.jobs("finetune"), by=ctrl_c)
-    assert f"letheon resume small --root {driver.root}" in said
-    assert driver.rows[-1] | {"state": "interrupted", "detail": "stopped by Ctrl-C"} == driver.rows[-1]
-    status = json.loads(letheon("status", "small", "--json", root=driver.root).stdout)
-    assert (status["state"], status["detail"]) == ("interrupted", "stopped by Ctrl-C")
-
-    def stop(_: object) -> None:
+    def letheon_stop(_: object) -> None:
         done = letheon("stop", "small", root=driver.root)
         assert "small is stopped" in done.stdout, done.stderr
 
-    driver.stopped("resume", "small", once=driver.reports, by=stop)
+    said = driver.stopped("sweep", driver.space, once=lambda: driver.jobs("finetune"), by=letheon_stop)
+    assert f"letheon resume small --root {driver.root}" in said
     assert driver.rows[-1] | {"state": "interrupted", "detail": "stopped by SIGTERM"} == driver.rows[-1]
+    assert not any(row["kind"] == "trial" for row in driver.rows)
+    status = json.loads(letheon("status", "small", "--json", root=driver.root).stdout)
+    assert (status["state"], status["detail"]) == ("interrupted", "stopped by SIGTERM")
+
+    driver.stopped("resume", "small", once=driver.reports, by=ctrl_c)
+    assert driver.rows[-1] | {"state": "interrupted", "detail": "stopped by Ctrl-C"} == driver.rows[-1]
     assert not any(row["kind"] == "end" for row in driver.rows)
 
-    driver.stopped("resume", "small", once=lambda: driver.jobs("audit"), by=ctrl_c)
-    assert driver.rows[-1] | {"state": "interrupted", "detail": "stopped by Ctrl-C"} == driver.rows[-1]
+    driver.stopped("resume", "small", once=lambda: driver.jobs("audit"), by=terminate)
+    assert driver.rows[-1] | {"state": "interrupted", "detail": "stopped by SIGTERM"} == driver.rows[-1]
     assert sum(row["kind"] == "end" for row in driver.rows) == 1
 
     done = letheon("resume", "small", root=driver.root)
