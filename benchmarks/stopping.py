@@ -122,8 +122,17 @@ def stopped(name: str, number: signal.Signals, verb: list[str], root: Path) -> S
     while processes(root):
         time.sleep(0.02)
     gone, last = time.time() - began, Journal.read(place / "journal.jsonl")[-1]
-    times = [round(value, 2) for value in (float(last["time"]) - began, seconds, gone)]
-    return Stop(name, number.name, *times, code, str(last["state"]), round(load, 1))
+    noticed = float(last["time"]) - began
+    return Stop(
+        name,
+        number.name,
+        round(noticed, 2),
+        round(seconds, 2),
+        round(gone, 2),
+        code,
+        str(last["state"]),
+        round(load, 1),
+    )
 
 
 def seen(place: Path, text: str) -> int:
