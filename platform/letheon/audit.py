@@ -19,6 +19,7 @@ from letheon.paths import model_folder
 from letheon.preparation import content_key
 from letheon.records import Journal, Row, SweepLock, stratum_of
 from letheon.spec_objectives import NOTHING_TO_ATTACK
+from letheon.stop_request import StopRequest
 from trainables.audit import AuditConfig
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import excess
@@ -58,6 +59,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
 
     Raises:
         AuditFailed: it is not finished, its fronts are empty, or an attack could not be run; what was done is kept.
+        Stopped: it was asked to stop; what was done is kept.
     """
     from letheon.ending import finish
     from letheon.mirror import Mirror
@@ -74,10 +76,12 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
         tracker.check()
         if not is_audited(sweep, journal.rows):
             journal.append("sweep", state="running", info={"audit": sweep.spec.audit_config.digest()})
+            stop = StopRequest(sweep.command("audit"), say)
             try:
-                with ray_session(address, sweep.spec.trial.gpus):
+                with stop.listening(), ray_session(address, sweep.spec.trial.gpus):
+                    stop.check()
                     slots = Room(sweep.spec.trial.workers_config, joined=address is not None)()
-                    with pool_of(sweep.spec, slots, sweep.folder, address is not None) as pool:
+                    with pool_of(sweep.spec, slots, sweep.folder, address is not None, stop) as pool:
                         prepared = prepare(sweep.spec, sweep.root, pool, say)
                         audit_front(sweep, prepared, journal, pool, say)
             finally:

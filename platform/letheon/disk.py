@@ -58,7 +58,7 @@ def disk_of(folder: Path, name: str, root: Path) -> Iterator[None]:
         if told is None and not is_full(error) and free_bytes(folder) >= LEAST_BYTES:
             raise
         cause = told or next((one for one in causes if isinstance(one, OSError)), error)
-        fix = f"make room and continue: letheon resume {name}{_option(root)}"
+        fix = f"make room and continue: letheon resume {name}{root_option(root)}"
         raise DiskFull(
             f"the disk of {_place(cause, folder)} is full ({cause}); nothing that was recorded is lost, {fix}"
         ) from error
@@ -80,7 +80,8 @@ def _place(cause: BaseException, folder: Path) -> Path:
     return Path(file).parent if isinstance(file, str) and file and free_bytes(folder) >= LEAST_BYTES else folder
 
 
-def _option(root: Path) -> str:
+def root_option(root: Path) -> str:
+    """What a command must be given to find this absolute root: ` --root …`, or nothing."""
     return "" if root == Path(".letheon").resolve() else f" --root {shlex.quote(str(root))}"
 
 

@@ -7,19 +7,24 @@ are is not known here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.resident import CLOSE_SECONDS, POLL_SECONDS, ResidentSettings, ResidentWorkers
+from letheon.resident import CLOSE_SECONDS, ResidentSettings, ResidentWorkers
+from letheon.stop_request import StopRequest
 
 if TYPE_CHECKING:
     from letheon.spec import SweepSpec
     from trainables.config import Frozen
 
-ABANDON_SECONDS = 2.0
+ABANDON_SECONDS = 0.5
 """How long workers may take to leave their loop when their job is of no use any more; then they are ended."""
+
+POLL_SECONDS = 0.2
+"""How often a request to stop is looked for while reports are awaited."""
 
 CPUS_TO_START = 2.0
 """What a group of workers keeps busy while it starts: its own imports, and those of the processes around it."""
@@ -51,9 +56,9 @@ class Ready:
 class Pool:
     """Starts workers when it is asked for them, never more than `most` groups."""
 
-    def __init__(self, settings: ResidentSettings, most: int, at_once: int) -> None:
-        """`at_once`: how many groups may be starting at the same time."""
-        self._settings, self._most, self._at_once = settings, most, at_once
+    def __init__(self, settings: ResidentSettings, most: int, at_once: int, stop: StopRequest | None = None) -> None:
+        """`at_once`: how many groups may be starting at the same time. `stop`: ends `run` when it is requested."""
+        self._settings, self._most, self._at_once, self._stop = settings, most, at_once, stop or StopRequest()
         self._groups: list[ResidentWorkers] = []
 
     @property
@@ -83,6 +88,9 @@ class Pool:
         """Do all jobs; their keys and reports as they come. A job that failed reports `failed`.
 
         They are begun in their order, but for those that wait for others (`needs`: key -> keys that must be done).
+
+        Raises:
+            Stopped: there is a request to stop; running jobs are left as they are, for `close`.
         """
         import ray
 
@@ -90,6 +98,7 @@ class Pool:
         self.grow(len(jobs))
         waiting, free, running = dict(jobs), list(self._groups), dict[Any, tuple[str, ResidentWorkers]]()
         while waiting or running:
+            self._stop.check()
             for key in _ready(waiting, running, needs or {})[: len(free)]:
                 group, job = free.pop(0), waiting.pop(key)
                 running[group.begin_epoch(group.submit(job.model_dump(mode="json")), 1)] = key, group
@@ -111,11 +120,11 @@ class Pool:
         self._groups = kept
 
     def close(self, patience: float) -> None:
-        """End all workers, and wait up to `patience` seconds for what Ray Train does then."""
-        for group in self._groups:
-            group.begin_close()
-        for group in self._groups:
-            group.close(patience)
+        """End all workers at the same time, and wait for what Ray Train does then. Those that are still busy after
+        `patience` seconds are killed."""
+        if self._groups:
+            with ThreadPoolExecutor(len(self._groups)) as threads:
+                list(threads.map(lambda group: group.close(patience), self._groups))
         self._groups = []
 
 
@@ -127,15 +136,18 @@ def _ready(
 
 
 @contextmanager
-def pool_of(spec: SweepSpec, slots: int, folder: Path, joined: bool = False) -> Iterator[Pool]:
+def pool_of(
+    spec: SweepSpec, slots: int, folder: Path, joined: bool = False, stop: StopRequest | None = None
+) -> Iterator[Pool]:
     """Workers for the length of the block, on a Ray that is there: at most `slots` groups, with logs below `folder`.
 
-    `joined`: Ray is a cluster that others have started, which may grow.
+    `joined`: Ray is a cluster that others have started, which may grow. After an error, and after a request to `stop`,
+    nobody waits for what they do.
     """
     from letheon.session import node_resources
 
     cpus = sum(node.get("CPU", 0.0) for node in node_resources())
-    pool = Pool(resident_settings(spec, folder, joined), slots, at_once=max(1, int(cpus // CPUS_TO_START)))
+    pool = Pool(resident_settings(spec, folder, joined), slots, max(1, int(cpus // CPUS_TO_START)), stop)
     patience = CLOSE_SECONDS
     try:
         yield pool

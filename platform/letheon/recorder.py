@@ -21,7 +21,10 @@ PERIOD_SECONDS = 1.0
 
 
 class Recorder:
-    """Runs from `with` to the end of the block; the last round is done before the block is left."""
+    """Runs from `with` to the end of the block; the last round is done before the block is left.
+
+    After an error, or a request to stop, that round leaves the records to whoever ends the sweep.
+    """
 
     def __init__(
         self,
@@ -45,23 +48,21 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
-        self._round(last=True)
+        self._round(self._mirror.complete if kind is None else None)
 
     def _loop(self) -> None:
         while not self._stop.wait(PERIOD_SECONDS):
             try:
-                self._round()
+                self._round(self._mirror.follow)
             except OSError as error:
                 if not is_full(error):  # a full disk may have room again; if not, the driver ends of it
                     raise
 
-    def _round(self, last: bool = False) -> None:
+    def _round(self, write: Callable[[Sequence[Row]], object] | None) -> None:
         rows = self._journal.rows
         self._show(rows)
-        if last:
-            self._mirror.complete(rows)
-        else:
-            self._mirror.follow(rows)
+        if write is not None:
+            write(rows)
         if len(rows) > self._seen:
             for row in rows[self._seen :]:
                 self._fronts.take(row)

@@ -16,6 +16,7 @@ from letheon.pool import Pool, Ready
 from letheon.preparation import Prepared, trial_config
 from letheon.records import Row
 from letheon.space import stratum
+from letheon.stop_request import StopRequest
 from trainables.evaluation.catalog import metric_info
 from trainables.preload import collector_still
 
@@ -116,10 +117,14 @@ def search(
     room: Callable[[], int],
     pool: Pool,
     max_failures: int,
+    stop: StopRequest,
 ) -> None:
     """Run trials in the pool's workers until the conductor has no more, as many at a time as there is room for.
 
     `folder`: the sweep's. `configure`: from a slot's settings and a trial's row to what Tune hands to the slot.
+
+    Raises:
+        Stopped: there is a request to stop. Trials are left as they are, for whoever closes the pool and Ray.
     """
     with collector_still():
         from ray import tune
@@ -129,6 +134,7 @@ def search(
         from letheon.lost_nodes import LostNodes
         from letheon.pointers import OldPointers
         from letheon.schedulers.adapter import JournalScheduler
+        from letheon.search_stopper import SearchStopper
         from letheon.searchers.adapter import JournalSearcher
         from letheon.slot import Slot
 
@@ -150,6 +156,7 @@ def search(
             name="experiment",
             storage_path=str(storage),
             verbose=0,
+            stop=SearchStopper(stop),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
             failure_config=tune.FailureConfig(max_failures=max_failures),
             callbacks=[LostNodes(), OldPointers(), credentials],
@@ -159,6 +166,9 @@ def search(
         tuner.fit()
     finally:
         credentials.restore()
+    if not conductor().finished:  # Tune has also a signal of its own
+        stop.request("SIGUSR1")
+        stop.check()
 
 
 def _trial_name(trial: Any) -> str:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from letheon import scratch
@@ -47,6 +46,8 @@ DRIVER_ENVIRONMENT = {
     # every other start. As many milliseconds in all as before.
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",
+    # `stop_request` listens.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # Three files a trial that nothing reads, and an import of torch.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # The state of all trials, which a resumed sweep takes from its journal: written down at the start and at the end.
@@ -88,10 +89,10 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[str
             with collector_still():
                 import ray
 
-            context = ray.init(address=address, runtime_env={"env_vars": environment}, **common)
+            with _same_sigterm():
+                context = ray.init(address=address, runtime_env={"env_vars": environment}, **common)
             try:
-                with terminated_as_interrupted():
-                    yield context.dashboard_url
+                yield context.dashboard_url
             finally:
                 ray.shutdown()
             return
@@ -107,16 +108,16 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[str
 
                 importing = threading.Thread(target=_import_trainer, name="import-ray-train")
                 importing.start()
-                context = ray.init(
-                    include_dashboard=True,
-                    dashboard_host="127.0.0.1",
-                    num_cpus=len(os.sched_getaffinity(0)),
-                    **common,
-                )
+                with _same_sigterm():
+                    context = ray.init(
+                        include_dashboard=True,
+                        dashboard_host="127.0.0.1",
+                        num_cpus=len(os.sched_getaffinity(0)),
+                        **common,
+                    )
                 importing.join()
                 warn_if_open()
-            with terminated_as_interrupted():
-                yield context.dashboard_url
+            yield context.dashboard_url
         finally:
             ray.shutdown()
             # The dashboard's last writes would make the folder again.
@@ -132,27 +133,20 @@ def _import_trainer() -> None:
 
 
 @contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM, by which schedulers of clusters and machines end a process, means the same as Ctrl-C within the block.
-
-    Ray's own handler would leave at once, without a word in the journal. What Ctrl-C would call is called, not sent: in
-    Ray's jobs SIGINT is blocked. Outside of the main thread nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
+def _same_sigterm() -> Iterator[None]:
+    """`ray.init` within the block leaves a handler of SIGTERM as it was: its own ends the process without a word in the
+    journal. A SIGTERM that meets that one is handed on, and the block raises KeyboardInterrupt."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         yield
+    except SystemExit:
+        handler(signal.SIGTERM, None)
+        raise KeyboardInterrupt from None
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _as_interrupt(_: int, frame: FrameType | None) -> None:
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler):
-        raise KeyboardInterrupt
-    handler(signal.SIGINT, frame)
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _wait_for_processes(folder: Path, seconds: float = 10.0) -> None:

@@ -19,7 +19,7 @@ from letheon.already import finished_already
 from letheon.atomic import write_atomically
 from letheon.capacity import DoesNotFit, machine, shortage
 from letheon.counting import several
-from letheon.disk import disk_of
+from letheon.disk import disk_of, root_option
 from letheon.ending import Outcome, finish, interrupted
 from letheon.errors import LetheonError
 from letheon.leisure import at_leisure
@@ -34,12 +34,14 @@ from letheon.sizing import sized
 from letheon.space import trial_count
 from letheon.spec import SweepSpec, dump_spec, load_spec, resolved
 from letheon.spec_objectives import goals_of
+from letheon.stop_request import StopRequest
 from letheon.unchanged import begun_with, recorded, require_same_ground, require_same_spec
 from trainables.preload import collector_still
 from trainables.timeline import mark
 
 if TYPE_CHECKING:
     from letheon.conductor import Conductor
+    from letheon.mirror import Mirror
     from letheon.pool import Pool
     from letheon.preparation import Prepared
     from letheon.tracking import Tracker
@@ -89,6 +91,10 @@ class Sweep:
     @property
     def journal(self) -> Path:
         return self.folder / JOURNAL
+
+    def command(self, verb: str) -> str:
+        """`letheon resume small --root /shared`, for people."""
+        return f"letheon {verb} {self.name}{root_option(self.root)}"
 
 
 def free_name(root: Path, name: str) -> str:
@@ -156,16 +162,43 @@ def tracker_of(sweep: Sweep) -> Tracker:
 
 
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:
-    """From whatever the journal says to the end, or to an interruption."""
-    from letheon.live.exporter import exporter_of
-    from letheon.mirror import Mirror, Throttle
-    from letheon.pool import pool_of
-    from letheon.recorder import Recorder
-    from letheon.session import ray_session
+    """From whatever the journal says to the end, or until it is asked to stop."""
+    from letheon.mirror import Mirror
 
     journal, mirror = Journal(sweep.journal), Mirror(tracker, sweep.folder)
     spec = {} if begun_with(journal.rows) else {"spec": recorded(resolved(sweep.spec))}
     journal.append("sweep", state="preparing", **spec)
+
+    def note(cause: str) -> None:
+        journal.append("sweep", state="interrupted", detail=cause)
+
+    started, stop = time.monotonic(), StopRequest(sweep.command("resume"), say, note)
+    with stop.listening():
+        try:
+            problem, over = _work(sweep, mirror, journal, address, show, say, stop)
+        except KeyboardInterrupt:
+            stop.notice()
+            mark("Ray is gone", sweep.logs)
+            return interrupted(sweep, mirror, journal, time.monotonic() - started)
+        except BaseException as error:
+            with suppress(OSError):  # the full disk that it failed of
+                journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
+                mirror.complete(journal.rows)
+            raise
+    mark("Ray is gone", sweep.logs)
+    return finish(sweep, mirror, journal, problem, over)
+
+
+def _work(
+    sweep: Sweep, mirror: Mirror, journal: Journal, address: str | None, show: Show, say: Say, stop: StopRequest
+) -> tuple[str | None, str | None]:
+    """All that needs Ray. Returns what went wrong after the search, and why the search is over. Raises Stopped."""
+    from letheon.live.exporter import exporter_of
+    from letheon.mirror import Throttle
+    from letheon.pool import pool_of
+    from letheon.recorder import Recorder
+    from letheon.session import ray_session
+
     exporter, exports = exporter_of(sweep.folder, sweep.spec), Throttle(EXPORT_SECONDS, LATEST_EXPORT_SECONDS)
 
     def show_and_export(rows: Sequence[Row]) -> None:
@@ -175,40 +208,25 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
             exporter.export()
             exports.took(time.perf_counter() - began)
 
-    started = time.monotonic()
-    problem: str | None = None
-    searched: Conductor | None = None
-    try:
-        with ray_session(address, sweep.spec.trial.gpus):
-            mark("Ray is up", sweep.logs)
-            room = Room(sweep.spec.trial.workers_config, joined=address is not None)
-            with pool_of(sweep.spec, room(), sweep.folder, room.joined) as pool:
-                if not any(row["kind"] == "trial" for row in journal.rows):
-                    pool.grow(_slots(sweep, room))  # a sweep that goes on may have nothing to do; this one has
-                with collector_still():
-                    at_leisure(tracker.finish_check)  # while the workers start
-                mark("records are open", sweep.logs)
-                with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
-                    prepared, searched = _prepare_and_search(sweep, room, pool, journal, say)
-                    problem = _audit(sweep, prepared, pool, journal, say) if searched.finished else None
-    except KeyboardInterrupt:
-        pass
-    except BaseException as error:
-        with suppress(OSError):  # the full disk that it failed of
-            journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
-            mirror.complete(journal.rows)
-        raise
-    mark("Ray is gone", sweep.logs)
-    seconds = time.monotonic() - started
-    left = None if problem else _left(sweep, searched, journal.rows)
-    if left is not None:
-        journal.append("sweep", state="interrupted", detail=f"stopped before all {left}")
-        return interrupted(sweep, mirror, journal, seconds)
-    return finish(sweep, mirror, journal, problem, searched.ending if searched else None)
+    with ray_session(address, sweep.spec.trial.gpus):
+        mark("Ray is up", sweep.logs)
+        stop.check()
+        room = Room(sweep.spec.trial.workers_config, joined=address is not None)
+        with pool_of(sweep.spec, room(), sweep.folder, room.joined, stop) as pool:
+            if not any(row["kind"] == "trial" for row in journal.rows):
+                pool.grow(_slots(sweep, room))  # a sweep that goes on may have nothing to do; this one has
+            with collector_still():
+                at_leisure(mirror.tracker.finish_check)  # while the workers start
+            mark("records are open", sweep.logs)
+            with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
+                prepared, searched = _prepare_and_search(sweep, room, pool, journal, say, stop)
+                return _audit(sweep, prepared, pool, journal, say), searched.ending
 
 
-def _prepare_and_search(sweep: Sweep, room: Room, pool: Pool, journal: Journal, say: Say) -> tuple[Prepared, Conductor]:
-    """What was prepared, and the conductor, which knows how far the search came."""
+def _prepare_and_search(
+    sweep: Sweep, room: Room, pool: Pool, journal: Journal, say: Say, stop: StopRequest
+) -> tuple[Prepared, Conductor]:
+    """What was prepared, and the conductor, which knows why the search is over. Raises Stopped."""
     most, slots = trial_count(sweep.spec), _slots(sweep, room)
     require_same_ground(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
     prepared = prepare(sweep.spec, sweep.root, pool, say)
@@ -222,7 +240,7 @@ def _prepare_and_search(sweep: Sweep, room: Room, pool: Pool, journal: Journal, 
         pool.grow(slots)
         mark("search begins", sweep.logs)
         configure = partial(tune_config, sweep, prepared)
-        search(sweep.folder, conductor, configure, room, pool, sweep.spec.trial.max_failures)
+        search(sweep.folder, conductor, configure, room, pool, sweep.spec.trial.max_failures, stop)
         mark("search is over", sweep.logs)
     return prepared, conductor()
 
@@ -264,12 +282,3 @@ def _audit(sweep: Sweep, prepared: Prepared, pool: Pool, journal: Journal, say: 
     except AuditFailed as error:
         return f"{error}; try again: letheon audit {sweep.name}"
     return None
-
-
-def _left(sweep: Sweep, searched: Conductor | None, rows: Sequence[Row]) -> str | None:
-    """What an interrupted sweep has still to do, or None."""
-    from letheon.audit import is_audited
-
-    if searched is None or not searched.finished:
-        return "trials had ended"
-    return "checkpoints were audited" if sweep.spec.audit and not is_audited(sweep, rows) else None

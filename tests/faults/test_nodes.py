@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +98,23 @@ def test_no_trial_failed_and_no_epoch_was_reported_twice(name: str, request: pyt
 def test_two_trials_share_the_node_that_is_left(crowded: FaultySweep) -> None:
     """The one that has lost its node gets it when the other one has ended, whose slot would keep it."""
     assert sorted(restarts(crowded, trial)[EPOCHS] for trial in ("t000", "t001")) == [0, 1]
+
+
+def test_a_driver_that_is_stopped_leaves_its_cluster_free(tmp_path: Path) -> None:
+    """Its worker hangs in the middle of an epoch. Whoever needs the only node next gets it."""
+    sweep = FaultySweep(tmp_path, 1, EPOCHS, {"t000": {"fault": "hang", "epoch": 2, "times": 1}})
+    with nodes(sweep.folder, free_port(), head_cpus=0, environment=sweep.environment) as cluster:
+        cluster.ask("add")
+        there = ("--address", cluster.address)
+        with sweep.started("sweep", sweep.space, *there, environment=cluster.environment) as driver:
+            wait_for(Path(f"{sweep.plan}.t000").exists, driver)
+            os.kill(driver.pid, signal.SIGTERM)
+            assert driver.wait(120) == 130, sweep.output.read_text()
+        assert sweep.rows[-1]["detail"] == "stopped by SIGTERM"
+        deadline = time.monotonic() + 120
+        while workers(sweep):
+            assert time.monotonic() < deadline, sweep.processes()
+            time.sleep(0.2)
+        done = sweep.run("resume", sweep.name, *there, environment=cluster.environment)
+    assert done.returncode in (0, 3), done.stdout + done.stderr  # 3: of one trial no point may be feasible
+    assert [row["epoch"] for row in sweep.kind("report")] == [*range(1, EPOCHS + 1)]

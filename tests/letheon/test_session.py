@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from letheon.closed import TOKEN, closed
+from letheon.session import _same_sigterm
+from letheon.stop_request import StopRequest
 
 
 def test_a_closed_session_has_the_token_of_its_process_and_leaves_the_environment_as_it_was(
@@ -30,3 +34,14 @@ def test_a_closed_session_has_the_token_of_its_process_and_leaves_the_environmen
         tokens.add((folder / TOKEN).read_text())
         assert dict(os.environ) == before
     assert len(tokens) == 1, "Ray keeps the first token that a process has read"
+
+
+def test_a_termination_that_meets_ray_s_own_handler_sets_the_request() -> None:
+    """Ray's ends the process; it is there from the beginning of `ray.init` to its end."""
+    stop = StopRequest()
+    with stop.listening():
+        ours = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt), _same_sigterm():
+            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested and signal.getsignal(signal.SIGTERM) == ours

@@ -11,11 +11,12 @@ import typer
 from typer.core import TyperGroup
 
 from letheon.errors import LetheonError
+from letheon.stop_request import EXIT_CODE
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-OK, BAD_INPUT, FAILED, NOT_FOUND, UNVERIFIED, INTERRUPTED = 0, 2, 3, 4, 5, 130
+OK, BAD_INPUT, FAILED, NOT_FOUND, UNVERIFIED, INTERRUPTED = 0, 2, 3, 4, 5, EXIT_CODE
 MAX_WIDTH = 120
 
 

@@ -11,7 +11,7 @@ from letheon.spec import SweepSpec
 
 
 def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Callable[[str], None]) -> None:
-    """Make what is missing; Ray is started only if something is. Raises DoesNotFit, PreparationFailed."""
+    """Make what is missing; Ray is started only if something is. Raises DoesNotFit, PreparationFailed, Stopped."""
     root = root.resolve()
     if not missing(spec, root):
         return
@@ -19,9 +19,11 @@ def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Callable
     from letheon.room import Room
     from letheon.session import ray_session
     from letheon.sizing import sized
+    from letheon.stop_request import StopRequest
 
-    spec = sized(spec, address, say)
-    with ray_session(address, spec.trial.gpus):
+    spec, stop = sized(spec, address, say), StopRequest(say=say)
+    with stop.listening(), ray_session(address, spec.trial.gpus):
+        stop.check()
         slots = Room(spec.trial.workers_config, joined=address is not None)()
-        with pool_of(spec, slots, root / "prepare", address is not None) as pool:
+        with pool_of(spec, slots, root / "prepare", address is not None, stop) as pool:
             prepare(spec, root, pool, say)
