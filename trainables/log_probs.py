@@ -8,6 +8,7 @@ written once backward, instead of a dozen times.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,9 +33,16 @@ def log_probs_of(logits: Tensor, targets: Tensor) -> Tensor:
     return found
 
 
-def _chunks(logits: Tensor) -> range:
-    chunk = _CHUNK if logits.device.type == "cpu" else _DEVICE_CHUNK
-    return range(0, len(logits), max(1, chunk // logits.shape[1]))
+def rows_at_once(logits: Tensor) -> int:
+    """How many rows of such logits are looked at together."""
+    return max(1, (_CHUNK if logits.device.type == "cpu" else _DEVICE_CHUNK) // logits.shape[-1])
+
+
+def by_chunks(read: Callable[..., tuple[Tensor, ...]], logits: Tensor, *beside: Tensor) -> tuple[Tensor, ...]:
+    """What `read` finds in consecutive pieces of logits (rows, vocabulary) and of what belongs to each row (rows, …)."""
+    pieces = (torch.split(each, rows_at_once(logits)) for each in (logits, *beside))
+    found = [read(*piece) for piece in zip(*pieces, strict=True)]
+    return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
 
 class _LogProbs(torch.autograd.Function):
@@ -45,7 +53,7 @@ class _LogProbs(torch.autograd.Function):
         totals = (
             fused(_totals)(logits)
             if context.needs_input_grad[0] and _in_one_piece(logits)
-            else _totals_by_chunks(logits)
+            else by_chunks(lambda some: (_totals(some),), logits)[0]
         )
         context.save_for_backward(logits, targets, totals)
         return exact(logits.gather(1, targets[:, None])[:, 0]) - totals
@@ -56,10 +64,9 @@ class _LogProbs(torch.autograd.Function):
         (gradient,) = gradients
         if _in_one_piece(logits):
             return fused(_gradient)(logits, targets, totals, gradient), None
-        found = torch.empty_like(logits)
-        chunks = _chunks(logits)
-        for start in chunks:
-            part = slice(start, start + chunks.step)
+        found, step = torch.empty_like(logits), rows_at_once(logits)
+        for start in range(0, len(logits), step):
+            part = slice(start, start + step)
             weights = (exact(logits[part]) - totals[part, None]).exp_().mul_(-gradient[part, None])
             weights.scatter_add_(1, targets[part, None], gradient[part, None])
             found[part] = weights
@@ -69,15 +76,6 @@ class _LogProbs(torch.autograd.Function):
 def _in_one_piece(logits: Tensor) -> bool:
     """Only where there is a backward pass: what is computed once for all trials must not depend on earlier ones."""
     return len(logits) > 0 and compiles(logits.device)
-
-
-def _totals_by_chunks(logits: Tensor) -> Tensor:
-    chunks = _chunks(logits)
-    totals = torch.empty(len(logits), device=logits.device, dtype=exact(logits[:0]).dtype)
-    for start in chunks:
-        part = slice(start, start + chunks.step)
-        torch.logsumexp(exact(logits[part]), -1, out=totals[part])
-    return totals
 
 
 def _totals(logits: Tensor) -> Tensor:

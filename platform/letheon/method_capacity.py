@@ -14,9 +14,8 @@ from typing import Any
 from letheon.front import with_audits
 from letheon.records import Row
 from trainables.config import VerdictConfig
-from trainables.evaluation.verdict import verdict
+from trainables.evaluation.verdict import FORGOTTEN, verdict
 
-FORGOTTEN = 0.05
 UTILITY_KEPT = 0.95
 
 

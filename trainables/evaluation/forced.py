@@ -20,11 +20,8 @@ from transformers.cache_utils import DynamicLayer
 from trainables.evaluation.tree import grow
 from trainables.lean.branches import Branches
 from trainables.lean.install import keeps_rows
-from trainables.log_probs import exact
+from trainables.log_probs import by_chunks, exact
 from trainables.scores import IGNORED, Scores, no_mask
-
-_CHUNK = 1 << 19  # logits that are looked at together: 2 MiB in float32, so that they stay in a core's cache
-_DEVICE_CHUNK = 1 << 25
 
 Tokens = tuple[int, ...]
 
@@ -114,7 +111,7 @@ def score_branches(
     targets = _pad([list(text) for _, text in rows], IGNORED).to(device)
     mask = targets != IGNORED
     targets = targets.clamp(min=0)
-    totals, said = _totals(logits)
+    totals, said = by_chunks(lambda some: (exact(some).logsumexp(-1), some.argmax(-1)), logits)
     found = (exact(logits[places, targets]) - totals[places]).masked_fill(~mask, 0.0)
     likeliest = said[places]
     return Forced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
@@ -157,18 +154,11 @@ def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
     Some at a time: neither float32 copies nor probabilities of all logits are ever there at once.
     """
-    at_once = max(1, (_CHUNK if logits.device.type == "cpu" else _DEVICE_CHUNK) // logits.shape[-1])
-    chunks = zip(torch.split(logits, at_once), torch.split(targets, at_once), strict=True)
-    found = [_read(exact(some), target) for some, target in chunks]
-    return torch.cat([log_probs for log_probs, _ in found]), torch.cat([likeliest for _, likeliest in found])
-
-
-def _totals(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """log(sum(exp)) in float32 and the likeliest tokens, each (positions,), some at a time."""
-    chunks = torch.split(logits, max(1, _CHUNK // logits.shape[-1]))
-    return torch.cat([exact(some).logsumexp(-1) for some in chunks]), torch.cat([some.argmax(-1) for some in chunks])
+    log_probs, likeliest = by_chunks(_read, logits, targets)
+    return log_probs, likeliest
 
 
 def _read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    logits = exact(logits)
     chosen = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return chosen, logits.argmax(-1)

@@ -13,9 +13,9 @@ from torch import Tensor
 from trainables.evaluation.asked import Tokens
 from trainables.evaluation.membership import lowest_mean
 from trainables.evaluation.memorisation import exact_memorization, extraction_strength
+from trainables.log_probs import rows_at_once
 from trainables.scores import Scores
 
-_CHUNK = 1 << 25  # logits that are looked at together: 128 MiB in float32
 _SMALLEST_VARIANCE = 1e-6  # open-unlearning's; a distribution without spread would divide by zero
 _LOWEST = -1e4  # a log-probability of an impossible token: 0 * -inf would be no number
 
@@ -67,13 +67,8 @@ def _by_row(
     asked = torch.zeros_like(scores.mask)
     asked[list(rows)] = scores.mask[list(rows)]
     places = asked.nonzero()
-    chunks = torch.split(places, max(1, _CHUNK // logits.shape[-1]))
-    values = torch.cat(
-        [
-            value(logits[i, t] if of is None else logits[of[i, t]], targets[i, t])
-            for i, t in (c.unbind(1) for c in chunks)
-        ]
-    )
+    chunks = [some.unbind(1) for some in torch.split(places, rows_at_once(logits))]
+    values = torch.cat([value(logits[i, t] if of is None else logits[of[i, t]], targets[i, t]) for i, t in chunks])
     parts = torch.split(values, scores.lengths[list(rows)].tolist())
     return {row: part.tolist() for row, part in zip(rows, parts, strict=True)}
 

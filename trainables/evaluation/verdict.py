@@ -21,6 +21,9 @@ Metrics = Mapping[str, Any]
 QUALITIES = ("forget_quality", "loss_quality")
 """The p-values that a verdict is about; the first that there is counts."""
 
+FORGOTTEN = VerdictConfig().p
+"""A forget quality above it passes for forgotten, where a sweep file does not say otherwise."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -60,17 +63,19 @@ def ceilings(limits: VerdictConfig) -> tuple[Ceiling, ...]:
 def verdict(metrics: Metrics, target: Metrics, limits: VerdictConfig) -> Verdict:
     """`metrics` of the checkpoint, compared with the retain model's; `target`: the untouched target model's.
 
-    Damaged where too little utility is left. Cannot say where there is no test, or where the test does not even tell
-    the target model from the retain model. Then what shows too much is looked for, and after it what shows too little.
+    Damaged where too little utility is left, or NaN. Cannot say where utility was not measured, where there is no test,
+    or where the test does not even tell the target model from the retain model. Then what shows too much is looked
+    for, and after it what shows too little.
     """
     quality = next((name for name in QUALITIES if math.isfinite(_p(metrics, name))), None)
     utility = _number(metrics, "utility_ratio")
-    if quality is None and utility >= limits.utility:
-        return Verdict("cannot say", ("nothing compares it with a retain model",))
+    if "utility_ratio" not in metrics:
+        return Verdict("cannot say", ("no utility was measured",))
     if not utility >= limits.utility:
-        kept = "no utility was measured" if math.isnan(utility) else f"{utility:.0%} of the utility is left"
+        kept = "its utility is not a number" if math.isnan(utility) else f"{utility:.0%} of the utility is left"
         return Verdict("damaged", (f"{kept} (needs {limits.utility:.0%})",))
-    assert quality is not None
+    if quality is None:
+        return Verdict("cannot say", ("nothing compares it with a retain model",))
     if _p(target, quality) > limits.p:
         rule = f"the test does not tell the target model from the retain model (p = {_p(target, quality):.2g})"
         return Verdict("cannot say", (f"{rule}: too few rows",))

@@ -11,9 +11,7 @@ from rich.table import Table
 
 from letheon.counting import several
 from letheon.errors import LetheonError, NotFound
-from trainables.config import VerdictConfig
-
-FORGOTTEN = VerdictConfig().p
+from trainables.evaluation.verdict import FORGOTTEN
 
 _KNOWN, _MUCH = 0.5, 0.2
 """Of ROUGE and probability: what no model reaches that never saw the rows, and a difference that is no accident."""

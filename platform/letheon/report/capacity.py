@@ -6,9 +6,10 @@ import io
 import math
 from collections.abc import Sequence
 
-from letheon.method_capacity import FORGOTTEN, Reach
+from letheon.method_capacity import Reach
 from letheon.report.marks import mark_of
 from letheon.report.theme import THEMES, ThemeName
+from trainables.evaluation.verdict import FORGOTTEN
 
 _FLOOR = -20.0
 

@@ -232,12 +232,6 @@ def _points(record: Record, metrics: Mapping[str, Any], epoch: int, moment: int,
     return points
 
 
-def finite_points(row: Mapping[str, Any]) -> list[Point]:
-    """The finite metrics of a report or an audit, as the trial's run has them."""
-    found = _points(Record(name="", started=0), row["metrics"], int(row["epoch"]), milliseconds(row["time"]))
-    return [point for point in found if math.isfinite(point.value)]
-
-
 def as_number(value: object) -> float | None:
     """The value as a float; None (JSON's null stands for NaN in records) is NaN; what is no number gives None."""
     if value is None:

@@ -32,16 +32,13 @@ _TAGGED_METRICS = ("model_utility", "utility_ratio", "forget_quality", "log10_fo
 
 @dataclass(frozen=True)
 class RegisteredPoint:
-    """A front point and the model version that holds its checkpoint. `digest` is the SHA-256 of its manifest, `tags`
-    and `text` are the version's."""
+    """A front point and the model version that holds its checkpoint, with the version's tags."""
 
     trial: str
     epoch: int
     fraction: str
     version: str
-    digest: str
     tags: Mapping[str, str]
-    text: str
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def register_front(
             else:
                 version = str(found.version)
                 _update(client, name, found, tags, text)
-            registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, manifest.digest, tags, text)
+            registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, tags)
         points.extend(registered.values())
         for rule in RULES if stratum["points"] else ():
             chosen = choose(stratum, rule, objectives=objectives_of(front))

@@ -25,7 +25,6 @@ from letheon.tracking.artifacts import put, try_writing
 from letheon.tracking.book import AUDITED, NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
 from letheon.tracking.errors import TrackingError
 from letheon.tracking.inputs import log_inputs
-from letheon.tracking.logged import log_models
 from letheon.tracking.registry import Registration, register_front, set_aliases
 from letheon.tracking.rows import JOURNAL, Packer
 from letheon.tracking.runs import Handle
@@ -213,8 +212,6 @@ class Tracker:
                     raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
                 client = self._open()
                 registration = register_front(client, self.study, parent, self._children, front, trials, rows)
-                assert self._experiment is not None
-                log_models(client, self._experiment, parent, self._children, registration, rows, trials)
                 every = {**(files or {}), **(books.files if books else {})}
                 log_tables(client, parent.id, registration.published(front), rows, every)
                 if books is not None:

@@ -38,7 +38,7 @@ GOOD: dict[str, Any] = {
         ({"gibberish_excess": 0.7}, "over-forgotten", "its answers are gibberish (+0.70)"),
         ({"length_excess": 3.0}, "over-forgotten", "its answers are of another length (log ratio 3.00)"),
         ({"utility_ratio": 0.5}, "damaged", "50% of the utility is left (needs 80%)"),
-        ({"utility_ratio": math.nan}, "damaged", "no utility was measured (needs 80%)"),
+        ({"utility_ratio": math.nan}, "damaged", "its utility is not a number (needs 80%)"),
         ({"forget_quality": math.nan}, "cannot say", "nothing compares it with a retain model"),
         ({"audit_worst_forget_rouge_excess": 0.3}, "not forgotten", "an attack brings back 30% more of it"),
     ],
@@ -54,6 +54,11 @@ def test_each_side_by_itself(changes: dict[str, float], name: str, reason: str) 
 def test_a_high_p_of_a_model_that_repeats_one_word_is_no_forgetting() -> None:
     found = verdict(GOOD | {"forget_quality": 0.7, "stammer_excess": 0.96, "loss_shift": 1.0}, TARGET, LIMITS)
     assert (found.name, len(found.reasons)) == ("over-forgotten", 2)
+
+
+def test_nothing_is_said_of_a_model_whose_utility_was_not_measured() -> None:
+    found = verdict({"forget_quality": 0.3}, TARGET, LIMITS)
+    assert (found.name, found.reasons) == ("cannot say", ("no utility was measured",))
 
 
 def test_too_few_rows_to_tell_the_target_model_say_nothing() -> None:
