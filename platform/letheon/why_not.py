@@ -12,21 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from letheon.errors import LetheonError
-from letheon.front import (
-    box_of,
-    front_rows,
-    goals_shown,
-    order_of,
-    point_of,
-    reports_by_stratum,
-    start_of,
-    target_of,
-)
+from letheon.front import box_of, front_rows, goals_shown, order_of, point_of, reports_by_stratum, start_of, target_of
 from letheon.objectives import Goals, is_audit, number
 from letheon.records.journal import Row, jsonable, trial_row
 
 Verdict = Literal["on_front", "dominated", "duplicate", "infeasible", "not_audited", "no_numbers"]
-Heights = tuple[float, float]
 
 FLOOR = "utility_ratio"
 _CLOSENESS: Mapping[Verdict, int] = {
@@ -51,14 +41,14 @@ class Stage:
     goals: Goals
     front: tuple[Row, ...]
     spans: tuple[float, float]
-    start: float = -math.inf
+    start: float
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A limit, or the utility floor, that a checkpoint misses. `by`: how far, in the metric's own units.
+    """A limit, or the utility floor, that a checkpoint misses by `by` in the metric's own units.
 
-    `value` is NaN, and `by` infinite, where there is no number.
+    Without a number `value` is NaN and `by` infinite.
     """
 
     metric: str
@@ -66,9 +56,6 @@ class Violation:
     limit: float
     side: Literal["min", "max"]
     by: float
-
-    def to_json(self) -> dict[str, Any]:
-        return {"metric": self.metric, "value": self.value, self.side: self.limit, "by": self.by}
 
 
 @dataclass(frozen=True)
@@ -105,7 +92,7 @@ class Judgement:
     def farness(self) -> tuple[bool, int, float, float, int]:
         """Smaller is nearer to the front: what got into the second stage, then what is feasible, then by how much.
 
-        Both changes count, so that of two checkpoints that lack the same in one objective the better one is nearer.
+        Both changes count, so of two checkpoints that lack the same in one objective the better one is nearer.
         """
         lacks = [change.step for change in self.needed] + [math.inf, math.inf]
         if self.verdict == "infeasible":
@@ -118,8 +105,7 @@ class Answer:
     """Everything about one trial and the front of its stratum. `epoch`: the one that was asked for; None for all.
 
     `judged`: its reported checkpoints by epoch, or the one asked for if it was reported. `end`: the row of its end.
-    `final` is the stage that left the front as it is; `wanted` are the sweep's goals, audits included; `trials`: the
-    rows that introduced them, by name.
+    `final`: the stage that left the front as it is; `wanted`: the sweep's goals, audits included; `trials`: by name.
     """
 
     trial: Row
@@ -138,33 +124,36 @@ class Answer:
 
     @property
     def best(self) -> Judgement | None:
-        """The checkpoint that is nearest to the front; one that is on it where there is any. None without a report."""
+        """The checkpoint that is nearest to the front; None without a report."""
         return min(self.judged, key=lambda one: one.farness, default=None)
 
     @property
     def awaits_audit(self) -> bool:
-        """Whether the goals ask for audits of which there is none yet."""
+        """Whether the goals ask for audits and none was made yet."""
         return self.wanted.needs_audit and not self.final.goals.needs_audit
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `front --why-not TRIAL --json`."""
-        best = self.best
+        end, best = self.end or {}, self.best
+        checkpoints = [self._described(one) for one in self.judged]
+        if not checkpoints and self.epoch is not None:
+            checkpoints = [{"epoch": self.epoch, "verdict": "not_reported" if self.epoch else "target_model"}]
         return jsonable(
             {
                 "trial": self.trial["trial"],
                 "epoch": self.epoch,
                 "stratum": self.trial["stratum"],
                 "config": self.trial["config"],
-                "outcome": None if self.end is None else self.end["outcome"],
-                "reason": None if self.end is None else self.end["reason"],
-                "ended_at": None if self.end is None else self.end["epoch"],
+                "outcome": end.get("outcome"),
+                "reason": end.get("reason"),
+                "ended_at": end.get("epoch"),
                 "reported": self.reported,
                 **self.final.goals.to_json(),
                 "utility_floor": self.utility_floor,
                 "awaits_audit": self.awaits_audit,
                 "on_front": self.on_front,
-                "best": None if best is None else best.row["epoch"],
-                "checkpoints": [self._described(one) for one in self.judged] or self._unreported(),
+                "best": best and best.row["epoch"],
+                "checkpoints": checkpoints,
             }
         )
 
@@ -175,15 +164,13 @@ class Answer:
             "stage": one.stage.name,
             "metrics": one.row["metrics"],
             "without_number": one.without_number,
-            "violations": [each.to_json() for each in one.violations],
+            "violations": [
+                {"metric": each.metric, "value": each.value, each.side: each.limit, "by": each.by}
+                for each in one.violations
+            ],
             "rivals": [point_of(row, self.trials[row["trial"]], self.final.goals) for row in one.rivals],
             "needed": {change.metric: change.value for change in one.needed},
         }
-
-    def _unreported(self) -> list[dict[str, Any]]:
-        if self.epoch is None:
-            return []
-        return [{"epoch": self.epoch, "verdict": "not_reported" if self.epoch else "target_model"}]
 
 
 def name_of(row: Row) -> str:
@@ -191,74 +178,57 @@ def name_of(row: Row) -> str:
     return f"{row['trial']}@{row['epoch']}"
 
 
-def parse(asked: str) -> tuple[str, int | None]:
-    """(trial, epoch or None) of `t007` or `t007@5`. Raises NotATrial."""
+def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answer:
+    """The answer for a trial (`t007`) or a checkpoint (`t007@5`). Raises NotATrial and UnknownTrial."""
     found = _ASKED.fullmatch(asked)
     if found is None:
         raise NotATrial(f"--why-not {asked!r}: must be TRIAL or TRIAL@EPOCH, such as t007 or t007@5")
-    return found["trial"], None if found["epoch"] is None else int(found["epoch"])
-
-
-def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answer:
-    """The answer for a trial (`t007`) or a checkpoint (`t007@5`). Raises NotATrial and UnknownTrial."""
-    goals = goals or Goals()
-    name, epoch = parse(asked)
+    goals, name = goals or Goals(), found["trial"]
+    epoch = None if found["epoch"] is None else int(found["epoch"])
     trial = trial_row(rows, name)
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
     members = [row for row in trials.values() if row["stratum"] == trial["stratum"]]
     reports = reports_by_stratum(rows)[trial["stratum"]]
-    rounds = stages(reports, members, goals_shown(rows, goals))
+    stages = _stages(reports, members, goals_shown(rows, goals))
     own = sorted((row for row in reports if row["trial"] == name), key=order_of)
     return Answer(
         trial=trial,
         epoch=epoch,
         end=next((row for row in rows if row["kind"] == "end" and row["trial"] == name), None),
         reported=tuple(row["epoch"] for row in own),
-        judged=tuple(judge(row, rounds) for row in own if epoch in (None, row["epoch"])),
-        final=rounds[-1],
+        judged=tuple(_judge(row, stages) for row in own if epoch in (None, row["epoch"])),
+        final=stages[-1],
         wanted=goals,
         utility_floor=goals.floor * target_of(goals, "model_utility", reports, members),
         trials=trials,
     )
 
 
-def stages(reports: Sequence[Row], members: Sequence[Row], shown: Goals) -> tuple[Stage, ...]:
-    """How the front of a stratum came about. `members`: the rows of its trials; `shown`: the goals of the front."""
-    search = shown.before_audit
-    start = start_of(search.x, members)
-    found = tuple(front_rows(reports, search, start))
-    first = Stage("search", search, found, _spans(search, reports, members), start)
-    if not shown.needs_audit:
-        return (first,)
-    start = start_of(shown.x, members)
-    front = tuple(front_rows(found, shown, start))
-    return first, Stage("audit", shown, front, _spans(shown, reports, members), start)
+def _stages(reports: Sequence[Row], members: Sequence[Row], shown: Goals) -> list[Stage]:
+    """How the front of a stratum came about. `members`: the rows of its trials; `shown`: the goals of the front.
+
+    Where the target model's utility is unknown, an objective is compared in its own units.
+    """
+    found: list[Stage] = []
+    for name, goals in (("search", shown.before_audit), ("audit", shown))[: 1 + shown.needs_audit]:
+        start = start_of(goals.x, members)
+        front = front_rows(found[-1].front if found else reports, goals, start)
+        lengths = (b - a for a, b in zip(*box_of(goals, reports, members), strict=True))
+        x, y = (length if math.isfinite(length) and length > 0 else 1.0 for length in lengths)
+        found.append(Stage("search" if name == "search" else "audit", goals, tuple(front), (x, y), start))
+    return found
 
 
-def judge(row: Row, rounds: Sequence[Stage]) -> Judgement:
-    """What became of a report: the first stage that left it out says why."""
-    for stage in rounds[:-1]:
-        judgement = _judge(row, stage)
-        if judgement.verdict != "on_front":
-            return judgement
-    return _judge(row, rounds[-1])
-
-
-def _spans(goals: Goals, reports: Sequence[Row], members: Sequence[Row]) -> tuple[float, float]:
-    """Where the target model's utility is not known, an objective is compared in its own units."""
-    low, high = box_of(goals, reports, members)
-    x, y = (b - a if math.isfinite(b - a) and b > a else 1.0 for a, b in zip(low, high, strict=True))
-    return x, y
-
-
-def _judge(row: Row, stage: Stage) -> Judgement:
+def _judge(row: Row, stages: Sequence[Stage]) -> Judgement:
+    """The first stage that left the report out says why."""
+    stage, *later = stages
     goals, metrics = stage.goals, row["metrics"]
     missing = tuple(axis.metric for axis in goals.axes if not math.isfinite(axis.height(metrics)))
     if missing:
         unaudited = any(is_audit(name) and name not in metrics for name in missing)
         return Judgement(row, stage, "not_audited" if unaudited else "no_numbers", without_number=missing)
     if any(order_of(one) == order_of(row) for one in stage.front):
-        return Judgement(row, stage, "on_front")
+        return _judge(row, later) if later else Judgement(row, stage, "on_front")
     here = goals.heights(metrics)
     rivals = _rivals(here, stage)
     violations = tuple(_violations(stage, metrics))
@@ -270,13 +240,11 @@ def _judge(row: Row, stage: Stage) -> Judgement:
 
 
 def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]:
-    goals = stage.goals
-    ratio = goals.ratio(metrics)
-    gained = goals.x.height(metrics) - stage.start
+    goals, axis = stage.goals, stage.goals.x
+    ratio, gained = goals.ratio(metrics), axis.height(metrics) - stage.start
     if gained <= 0:
-        end = goals.x.sign * stage.start
-        side: Literal["min", "max"] = "min" if goals.x.better == "max" else "max"
-        yield Violation(goals.x.metric, number(metrics, goals.x.metric), end, side, -gained)
+        side: Literal["min", "max"] = "min" if axis.better == "max" else "max"
+        yield Violation(axis.metric, number(metrics, axis.metric), axis.sign * stage.start, side, -gained)
     if ratio < goals.floor:
         yield Violation(FLOOR, number(metrics, FLOOR), goals.floor, "min", goals.floor - ratio)
     for limit in goals.all_limits:
@@ -288,16 +256,15 @@ def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]
             yield Violation(limit.metric, value, end, "min" if low else "max", by)
 
 
-def _rivals(here: Heights, stage: Stage) -> tuple[Row, ...]:
+def _rivals(here: tuple[float, float], stage: Stage) -> tuple[Row, ...]:
     """Front checkpoints at least as good in both objectives; first the one that is better in both by the most."""
-
-    def gains(row: Row) -> Heights:
+    better = []
+    for row in stage.front:
         there = stage.goals.heights(row["metrics"])
-        return (there[0] - here[0]) / stage.spans[0], (there[1] - here[1]) / stage.spans[1]
-
-    found = [(gains(row), row) for row in stage.front]
-    better = [(x, y, row) for (x, y), row in found if x >= 0 and y >= 0]
-    return tuple(row for x, y, row in sorted(better, key=lambda it: (-it[0] * it[1], -it[0] - it[1], order_of(it[2]))))
+        x, y = (there[0] - here[0]) / stage.spans[0], (there[1] - here[1]) / stage.spans[1]
+        if x >= 0 and y >= 0:
+            better.append((-x * y, -x - y, order_of(row), row))
+    return tuple(row for *_, row in sorted(better, key=lambda one: one[:3]))
 
 
 def _changes(row: Row, rivals: Sequence[Row], stage: Stage) -> Iterator[Change]:
