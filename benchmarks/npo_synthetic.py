@@ -20,10 +20,7 @@ from typing import Any
 
 import torch
 from figures.synthetic import write_figures  # type: ignore[import-not-found]  # beside this script
-from torch import Tensor
-
-from trainables.synthetic.data import draw
-from trainables.synthetic.experiment import (
+from synthetic_paths import (  # type: ignore[import-not-found]  # beside this script
     PAPER_SEEDS,
     Path,
     World,
@@ -34,6 +31,9 @@ from trainables.synthetic.experiment import (
     price_at_best,
     walk,
 )
+from torch import Tensor
+
+from trainables.synthetic.data import draw
 from trainables.synthetic.model import Measured
 from trainables.synthetic.train import pretrain
 

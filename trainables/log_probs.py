@@ -39,7 +39,7 @@ def rows_at_once(logits: Tensor) -> int:
 
 
 def by_chunks(read: Callable[..., tuple[Tensor, ...]], logits: Tensor, *beside: Tensor) -> tuple[Tensor, ...]:
-    """What `read` finds in consecutive pieces of logits (rows, vocabulary) and of what belongs to each row (rows, …)."""
+    """What `read` finds in consecutive pieces of logits (rows, vocabulary) and of tensors (rows, …)."""
     pieces = (torch.split(each, rows_at_once(logits)) for each in (logits, *beside))
     found = [read(*piece) for piece in zip(*pieces, strict=True)]
     return tuple(torch.cat(parts) for parts in zip(*found, strict=True))

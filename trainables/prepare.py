@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from trainables.config import BenchmarkConfig, EvaluationConfig, Precision, VerdictConfig
 from trainables.data import load_benchmark
@@ -31,11 +29,11 @@ from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 from trainables.loop import first
 from trainables.manifest import write_json
 from trainables.models import load_model, load_smollm2, save_model, texts_of, tiny_model, tiny_tokenizer
-from trainables.packing import Packed
+from trainables.plain_step import plain_step
 from trainables.pristine import DTYPES
 from trainables.resident import Resident, encode_rows
-from trainables.schedule import learning_rate, micro_batches, rows_at_a_time, shuffled
-from trainables.scores import Batch, Encoded, batched, score
+from trainables.schedule import learning_rate, shuffled
+from trainables.scores import Encoded, batched
 
 
 def make_base(job: BaseJob) -> None:
@@ -73,10 +71,9 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     loss = _train(engine, rows, job, group, int(tokenizer.pad_token_id))
     weights = engine.weights()
     facts = {**job.model_dump(mode="json"), "loss": loss, "seconds": time.monotonic() - started}
-    context: AbstractContextManager[Path] | None = finished_folder(folder, facts) if weights is not None else None
-    if context is not None:
-        with context as partial:
-            save_model(partial, engine.model, tokenizer, weights)
+    if weights is not None:
+        with finished_folder(folder, facts) as unfinished:
+            save_model(unfinished, engine.model, tokenizer, weights)
     engine.close()
     group.barrier()
     return {"seconds": facts["seconds"], "loss": loss}
@@ -97,36 +94,16 @@ def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Gro
     per_epoch = math.ceil(len(rows) / recipe.batch_size)
     total = per_epoch * recipe.epochs
     losses: list[float] = []
-    budget = engine.micro_batch_tokens
     hidden = pad_id if job.compat == "open_unlearning" else None
     batch = partial(batched, pad_id=pad_id, device=group.device, layout=engine.takes, hidden=hidden)
+    warmup = round(recipe.warmup_fraction * total)
     for epoch in range(1, recipe.epochs + 1):
         losses = []
         for i, indices in enumerate(shuffled(len(rows), recipe.batch_size, recipe.seed, epoch)):
-            step = (epoch - 1) * per_epoch + i
-            warmup = round(recipe.warmup_fraction * total)
-            rate = learning_rate(step, total, warmup, recipe.learning_rate, recipe.decay)
-            tokens = [len(rows[j].input_ids) for j in indices]
-            together = job.workers.micro_batch_size or rows_at_a_time(tokens, group.size, budget)
-            micros = micro_batches(indices, group.rank, group.size, together)
-            engine.step(_losses(engine, rows, indices, micros, batch, losses), rate, len(micros))
+            rate = learning_rate((epoch - 1) * per_epoch + i, total, warmup, recipe.learning_rate, recipe.decay)
+            some = [rows[j] for j in indices]
+            losses += plain_step(engine, some, batch, group, rate, job.workers.micro_batch_size)
     return math.fsum(group.gather(losses)) / per_epoch
-
-
-def _losses(
-    engine: Engine,
-    rows: Sequence[Encoded],
-    indices: Sequence[int],
-    micros: Sequence[Sequence[int]],
-    batch: Callable[[Sequence[Encoded]], Batch | Packed],
-    seen: list[float],
-) -> Iterator[Tensor]:
-    tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
-    for micro in micros:
-        of_micro = batch([rows[i] for i in micro] or [rows[0]])
-        loss = -score(engine.deepspeed, of_micro).rows(0, len(micro)).sequence.sum() / tokens
-        seen.append(float(loss.detach()))
-        yield loss
 
 
 def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:

@@ -86,10 +86,10 @@ class _Told:
                 return f"{same}; of equal checkpoints the front shows the earliest"
             case "infeasible":
                 missed = " and ".join(self._missed(each, metrics) for each in one.violations)
-                if not one.rivals:
-                    return f"is infeasible: {missed}; by its objectives alone it would be on the front"
-                rival = self._who(one.rivals[0])
-                return f"is infeasible: {missed}; besides, {rival} is at least as good in both objectives"
+                alone = "by its objectives alone it would be on the front"
+                if one.rivals:
+                    alone = f"besides, {self._who(one.rivals[0])} is at least as good in both objectives"
+                return f"is infeasible: {missed}; {alone}"
             case "not_audited":
                 lacking = " and ".join(one.without_number)
                 return f"was on the front that the search found, but is not audited: it has no {lacking} yet"

@@ -9,17 +9,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trainables.config import LoraConfig, TrainingRecipe, WorkersConfig
 from trainables.engine import Engine
 from trainables.group import Group
-from trainables.schedule import learning_rate, micro_batches, rows_at_a_time, shuffled
-from trainables.scores import Encoded, batched, score
+from trainables.plain_step import plain_step
+from trainables.schedule import learning_rate, shuffled
+from trainables.scores import Encoded, batched
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,11 @@ def relearn(
     try:
         torch.manual_seed(how.seed)
         engine.model.train()
-        budget = engine.micro_batch_tokens
+        batch = partial(batched, pad_id=0, device=group.device, layout=engine.takes)
         looks = check_steps(how.steps, how.checks)
         for step, indices in enumerate(itertools.islice(_batches(len(rows), how), how.steps), 1):
-            seen: list[float] = []
-            tokens = [len(rows[j].input_ids) for j in indices]
-            together = workers.micro_batch_size or rows_at_a_time(tokens, group.size, budget)
-            micros = micro_batches(indices, group.rank, group.size, together)
             rate = learning_rate(step - 1, how.steps, 0, how.learning_rate)
-            engine.step(_losses(engine, rows, indices, micros, group, seen), rate, len(micros))
+            seen = plain_step(engine, [rows[i] for i in indices], batch, group, rate, workers.micro_batch_size)
             if step in looks:
                 loss = float(sum(group.gather(seen)))
                 engine.model.eval()
@@ -100,21 +97,3 @@ def relearn(
 def _batches(rows: int, how: Relearning) -> Iterator[tuple[int, ...]]:
     for epoch in itertools.count(1):
         yield from shuffled(rows, how.batch_size, how.seed, epoch)
-
-
-def _losses(
-    engine: Engine,
-    rows: Sequence[Encoded],
-    indices: Sequence[int],
-    micros: Sequence[Sequence[int]],
-    group: Group,
-    seen: list[float],
-) -> Iterator[Tensor]:
-    """Token-mean negative log-likelihood of the step's rows, micro-batch by micro-batch."""
-    tokens = sum(len(rows[i].input_ids) - rows[i].answer_start for i in indices)
-    for micro in micros:
-        # A rank without rows still takes part in the collectives: it scores one row and counts none.
-        batch = batched([rows[i] for i in micro] or [rows[0]], 0, group.device, engine.takes)
-        loss = -score(engine.deepspeed, batch).rows(0, len(micro)).sequence.sum() / tokens
-        seen.append(float(loss.detach()))
-        yield loss

@@ -16,8 +16,7 @@ from trainables.data.asking import PARAPHRASES
 from trainables.data.attributes import ATTRIBUTES, BIRTH_YEARS, VALUES, Attribute
 from trainables.data.draw import Draw
 from trainables.data.given import bare
-from trainables.data.objectives import default_objectives
-from trainables.data.rows import Direction, EvalSet, Row, Split
+from trainables.data.rows import EvalSet, Row, Split
 from trainables.data.splitting import ROWS_PER_PERSON, digest_rows, forget_start, fraction_problem, thin
 
 DEFAULT_PEOPLE = 20
@@ -37,10 +36,6 @@ class FictionalBenchmark:
     @cached_property
     def digest(self) -> str:
         return digest_rows((self.full, self.holdout, facts.REAL_PEOPLE, facts.WORLD_FACTS))
-
-    @property
-    def objectives(self) -> dict[str, Direction]:
-        return default_objectives(self.name)
 
     @property
     def general(self) -> tuple[Row, ...]:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from trainables.data.objectives import default_objectives
-from trainables.data.rows import Direction, EvalSet, Row, Split
+from trainables.data.rows import EvalSet, Row, Split
 from trainables.data.splitting import digest_rows, thin
 
 
@@ -47,10 +46,6 @@ class GivenBenchmark:
     def digest(self) -> str:
         groups = (rows for group in (*self.retain, *self.forget) for rows in (group.trained, group.asked))
         return digest_rows((*groups, self.utility, self.holdout))
-
-    @property
-    def objectives(self) -> dict[str, Direction]:
-        return default_objectives(self.name)
 
     @property
     def full(self) -> tuple[Row, ...]:

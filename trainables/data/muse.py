@@ -15,9 +15,8 @@ from functools import cached_property
 from trainables.config import BenchmarkConfig
 from trainables.data.given import Group, divide, empty_problem, share_problem, trained
 from trainables.data.muse_files import Tables, load_tables
-from trainables.data.objectives import default_objectives
 from trainables.data.own import TEXT_STYLE, document
-from trainables.data.rows import Direction, EvalSet, Role, Row, Split
+from trainables.data.rows import EvalSet, Role, Row, Split
 from trainables.data.splitting import digest_rows, thin
 
 KNOWLEDGE_STYLE = EvalSet((), rouge="f1", max_new_tokens=32, stop="\n\n")
@@ -45,10 +44,6 @@ class MuseBenchmark:
     def digest(self) -> str:
         asked = (self.recited, self.members, self.holdout, self.forget_knowledge, self.retain_knowledge)
         return digest_rows((self.full, *asked))
-
-    @property
-    def objectives(self) -> dict[str, Direction]:
-        return default_objectives(self.name)
 
     @property
     def full(self) -> tuple[Row, ...]:

@@ -73,10 +73,6 @@ class Benchmark(Protocol):
         """SHA-256 (hex) of the content of every row."""
 
     @property
-    def objectives(self) -> Mapping[str, Direction]:
-        """The two metrics that a sweep searches for when its file names none."""
-
-    @property
     def full(self) -> Sequence[Row]:
         """What the target model memorises; the last rows are forgotten."""
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from trainables.config import BenchmarkConfig
-from trainables.data.objectives import default_objectives
-from trainables.data.rows import Direction, EvalSet, Row, Split
+from trainables.data.rows import EvalSet, Row, Split
 from trainables.data.splitting import ROWS_PER_PERSON, TOLERANCE, digest_rows, forget_start, fraction_problem, thin
 from trainables.data.tofu_files import HOLDOUTS, Table, load_tables
 
@@ -51,10 +50,6 @@ class TofuBenchmark:
             *([self.before] if self.before else []),
         )
         return digest_rows((self.full, *perturbed, self.real_authors, self.world_facts, *unseen))
-
-    @property
-    def objectives(self) -> dict[str, Direction]:
-        return default_objectives(self.name)
 
     @property
     def general(self) -> tuple[Row, ...]:

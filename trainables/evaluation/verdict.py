@@ -79,12 +79,13 @@ def verdict(metrics: Metrics, target: Metrics, limits: VerdictConfig) -> Verdict
     if _p(target, quality) > limits.p:
         rule = f"the test does not tell the target model from the retain model (p = {_p(target, quality):.2g})"
         return Verdict("cannot say", (f"{rule}: too few rows",))
-    too_much = tuple(_above(metrics, limits))
-    if too_much:
-        return Verdict("over-forgotten", too_much)
-    too_little = tuple(_below(metrics, quality, limits))
-    if too_little:
-        return Verdict("not forgotten", too_little)
+    sides: tuple[tuple[Name, Iterator[str]], ...] = (
+        ("over-forgotten", _above(metrics, limits)),
+        ("not forgotten", _below(metrics, quality, limits)),
+    )
+    for name, reasons in sides:
+        if found := tuple(reasons):
+            return Verdict(name, found)
     return Verdict("forgotten", (f"p = {_p(metrics, quality):.2g}, {utility:.0%} of the utility",))
 
 

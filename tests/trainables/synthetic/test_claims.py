@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from trainables.synthetic.experiment import (
+from benchmarks.synthetic_paths import (
     PAPER_SEEDS,
     Path,
     World,
