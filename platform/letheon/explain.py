@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from letheon.numbers import three_digits
 from letheon.records.journal import Row, trial_row
 
 FIELDS = ("epoch", "rung", "rank", "of", "front", "violation", "action", "outcome", "reason")
@@ -44,12 +45,12 @@ def in_words(rows: Sequence[Row], trial: str, reduction_factor: float | None = N
 
     `reduction_factor` is the scheduler's: with it the sentence says what a pruned trial lacked. Raises UnknownTrial.
     """
-    config = ", ".join(f"{name} {_short(value)}" for name, value in trial_row(rows, trial)["config"].items())
+    config = ", ".join(f"{name} {three_digits(value)}" for name, value in trial_row(rows, trial)["config"].items())
     facts = explain(rows, trial)
     lines = [f"{trial}: {config}"]
     lines += [f"chosen by: {facts['origin']}"] if facts["origin"] else []
     lines += [_sentence(decision) for decision in facts["decisions"]]
-    return [*lines, _in_short(facts["decisions"], trial, _end(rows, trial), reduction_factor)]
+    return [*lines, _inthree_digits(facts["decisions"], trial, _end(rows, trial), reduction_factor)]
 
 
 def how_it_ended(end: Row) -> str:
@@ -73,7 +74,7 @@ def _sentence(decision: Mapping[str, Any]) -> str:
     return f"epoch {decision['epoch']}: {decision_in_words(decision)}"
 
 
-def _in_short(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None, eta: float | None) -> str:
+def _inthree_digits(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None, eta: float | None) -> str:
     """Why the trial ended as it did, or how it stands."""
     ranked = [decision for decision in decisions if decision["rung"] is not None]
     at_rung = ranked[-1] if ranked else None
@@ -117,7 +118,3 @@ def _needed(decision: Mapping[str, Any], eta: float | None) -> str:
     of = decision["of"]
     best = max(rank for rank in range(1, of + 1) if (rank - 1) * eta < of)
     return f"; to continue it had to be {'the best' if best == 1 else f'among the best {best}'} of {of}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

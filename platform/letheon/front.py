@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from letheon.objectives import UTILITY_FLOOR, Axis, Goals, number
+from letheon.objectives import UTILITY_FLOOR, Axis, Goals
 from letheon.pareto import hypervolume, knee, non_dominated
 from letheon.records.journal import Row, jsonable
+from trainables.evaluation.catalog import number
 from trainables.evaluation.verdict import verdict
 
 __all__ = [

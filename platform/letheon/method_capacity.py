@@ -14,6 +14,7 @@ from typing import Any
 from letheon.front import with_audits
 from letheon.records import Row
 from trainables.config import VerdictConfig
+from trainables.evaluation.catalog import number
 from trainables.evaluation.verdict import FORGOTTEN, verdict
 
 UTILITY_KEPT = 0.95
@@ -51,7 +52,9 @@ def reaches(
         method, fraction = str(trial["config"]["method"]), float(trial["stratum"])
         groups.setdefault(method, {}).setdefault(fraction, set()).add(name)
     reports = [row for row in with_audits(rows) if row["kind"] == "report" and row["epoch"] >= 1]
-    kept = [row for row in reports if row["trial"] in trials and _metric(row, "utility_ratio") >= utility_kept]
+    kept = [
+        row for row in reports if row["trial"] in trials and number(row["metrics"], "utility_ratio") >= utility_kept
+    ]
     judged = [
         (row, verdict(row["metrics"], trials[row["trial"]].get("baseline") or {}, limits or VerdictConfig()).name)
         for row in kept
@@ -64,22 +67,17 @@ def reaches(
 
 
 def _best(method: str, fraction: float, names: set[str], judged: Sequence[tuple[Row, str]]) -> Reach:
-    known = [(row, name) for row, name in judged if math.isfinite(_metric(row, "forget_quality"))]
+    known = [(row, name) for row, name in judged if math.isfinite(number(row["metrics"], "forget_quality"))]
     if not known:
         return Reach(method, fraction, len(names))
 
     def goodness(one: tuple[Row, str]) -> tuple[bool, float, int, str]:
         row, name = one
-        return name == "forgotten", _metric(row, "forget_quality"), -row["epoch"], row["trial"]
+        return name == "forgotten", number(row["metrics"], "forget_quality"), -row["epoch"], row["trial"]
 
     best, name = max(known, key=goodness)
-    quality, utility = _metric(best, "forget_quality"), _metric(best, "utility_ratio")
+    quality, utility = number(best["metrics"], "forget_quality"), number(best["metrics"], "utility_ratio")
     return Reach(method, fraction, len(names), best["trial"], best["epoch"], quality, utility, name)
-
-
-def _metric(row: Row, name: str) -> float:
-    value = row["metrics"].get(name)
-    return math.nan if value is None else float(value)
 
 
 def capacities(found: Sequence[Reach]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from trainables.config import VerdictConfig
+from trainables.evaluation.catalog import number
 
 Better = Literal["max", "min"]
 Metrics = Mapping[str, Any]
@@ -24,12 +25,6 @@ RATIOS: Mapping[str, str] = {"model_utility": "utility_ratio"}  # metric -> the 
 def is_audit(metric: str) -> bool:
     """Whether only an audit can give this metric."""
     return metric.startswith(AUDIT)
-
-
-def number(metrics: Metrics, name: str) -> float:
-    """A metric as a float; NaN for one that is missing or null."""
-    value = metrics.get(name)
-    return math.nan if value is None else float(value)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from letheon.numbers import three_digits
+
 DEFAULT: Mapping[str, str] = {"log10_forget_quality": "max", "model_utility": "max"}
 COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "log10_forget_quality": ("forget_quality",),
@@ -68,9 +70,5 @@ def short_config(config: Mapping[str, Any]) -> str:
     own = {name: value for name, value in config.items() if value is not None and name not in COMMON}
     method, rate = own.pop("method", None), own.pop("learning_rate", None)
     words = [] if method is None else [str(method)]
-    words += [] if rate is None else [f"lr {_short(rate)}"]
-    return ", ".join(words + [f"{name.replace('_', ' ')} {_short(value)}" for name, value in own.items()])
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    words += [] if rate is None else [f"lr {three_digits(rate)}"]
+    return ", ".join(words + [f"{name.replace('_', ' ')} {three_digits(value)}" for name, value in own.items()])

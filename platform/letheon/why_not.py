@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from letheon.errors import LetheonError
 from letheon.front import box_of, front_rows, goals_shown, order_of, point_of, reports_by_stratum, start_of, target_of
-from letheon.objectives import Goals, is_audit, number
+from letheon.objectives import Goals, is_audit
 from letheon.records.journal import Row, jsonable, trial_row
+from trainables.evaluation.catalog import number
 
 Verdict = Literal["on_front", "dominated", "duplicate", "infeasible", "not_audited", "no_numbers"]
 

@@ -8,10 +8,11 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 from letheon.explain import how_it_ended
-from letheon.objectives import Axis, is_audit, number
+from letheon.objectives import Axis, is_audit
 from letheon.records.journal import Row
 from letheon.shown import COMPANIONS, label, short_config, short_label
 from letheon.why_not import FLOOR, Answer, Judgement, Violation, name_of
+from trainables.evaluation.catalog import number
 
 DIGITS = 3
 MOST_DIGITS = 17  # any two doubles differ in them

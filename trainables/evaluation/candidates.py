@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from trainables.config import DecisionConfig, LimitConfig
+from trainables.evaluation.catalog import number
 
 Metrics = Mapping[str, Any]
 
@@ -44,25 +45,20 @@ def is_candidate(decision: DecisionConfig, earlier: Iterable[Metrics], metrics: 
 
 def place_of(decision: DecisionConfig, metrics: Metrics) -> Place | None:
     """None for a checkpoint that no front can have."""
-    heights = tuple(_number(metrics, name) * (1.0 if better == "max" else -1.0) for name, better in decision.objectives)
+    heights = tuple(number(metrics, name) * (1.0 if better == "max" else -1.0) for name, better in decision.objectives)
     if not all(map(math.isfinite, heights)):
         return None
-    ratio = _number(metrics, _RATIO)
+    ratio = number(metrics, _RATIO)
     below = max(decision.floor - ratio, 0.0) if math.isfinite(ratio) else math.inf
     return Place(below + sum(_violation(limit, metrics) for limit in decision.limits), heights)
 
 
 def _violation(limit: LimitConfig, metrics: Metrics) -> float:
-    if limit.when is not None and not _number(metrics, limit.when[0]) > limit.when[1]:
+    if limit.when is not None and not number(metrics, limit.when[0]) > limit.when[1]:
         return 0.0
-    value = _number(metrics, limit.metric)
+    value = number(metrics, limit.metric)
     if math.isnan(value):
         return 0.0 if limit.optional and limit.metric not in metrics else math.inf
     low = -math.inf if limit.low is None else limit.low
     high = math.inf if limit.high is None else limit.high
     return max(low - value, value - high, 0.0) / limit.scale
-
-
-def _number(metrics: Metrics, name: str) -> float:
-    value = metrics.get(name)
-    return math.nan if value is None else float(value)

@@ -6,10 +6,11 @@ What a sweep may optimise or constrain is looked up here; a metric that is not h
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from trainables.synthetic.metrics import METRICS as SYNTHETIC
 
@@ -187,6 +188,12 @@ def metric_info(name: str) -> MetricInfo | None:
         if found and found[1] not in _NOT_UTILITY and name.startswith(_AUDIT) == family.startswith(_AUDIT):
             return replace(info, text=f"{info.text} ({found[1]})")
     return None
+
+
+def number(metrics: Mapping[str, Any], name: str) -> float:
+    """A metric as a float; NaN for one that is missing or null."""
+    value = metrics.get(name)
+    return math.nan if value is None else float(value)
 
 
 def _compiled(families: Mapping[str, MetricInfo]) -> dict[re.Pattern[str], tuple[str, MetricInfo]]:

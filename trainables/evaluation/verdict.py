@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from trainables.config import VerdictConfig
+from trainables.evaluation.catalog import number
 
 Name = Literal["forgotten", "not forgotten", "over-forgotten", "damaged", "cannot say"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -68,7 +69,7 @@ def verdict(metrics: Metrics, target: Metrics, limits: VerdictConfig) -> Verdict
     for, and after it what shows too little.
     """
     quality = next((name for name in QUALITIES if math.isfinite(_p(metrics, name))), None)
-    utility = _number(metrics, "utility_ratio")
+    utility = number(metrics, "utility_ratio")
     if "utility_ratio" not in metrics:
         return Verdict("cannot say", ("no utility was measured",))
     if not utility >= limits.utility:
@@ -91,30 +92,25 @@ def verdict(metrics: Metrics, target: Metrics, limits: VerdictConfig) -> Verdict
 
 def _above(metrics: Metrics, limits: VerdictConfig) -> Iterator[str]:
     for ceiling in ceilings(limits):
-        value = _number(metrics, ceiling.metric)
+        value = number(metrics, ceiling.metric)
         if value > ceiling.high:
             yield ceiling.text.format(value)
 
 
 def _below(metrics: Metrics, quality: str, limits: VerdictConfig) -> Iterator[str]:
-    p, leak, shift = _p(metrics, quality), _number(metrics, "privleak"), _number(metrics, "loss_shift")
+    p, leak, shift = _p(metrics, quality), number(metrics, "privleak"), number(metrics, "loss_shift")
     if not p > limits.p:
         yield f"p = {p:.2g} (needs > {limits.p:g})"
     if leak < -limits.privleak:
         yield f"membership inference still tells it (PrivLeak {leak:+.0f} %)"
     if shift < -limits.loss_shift:
         yield f"its losses are below the retain model's (shift {shift:+.2f})"
-    back = _number(metrics, "audit_worst_forget_rouge_excess")
+    back = number(metrics, "audit_worst_forget_rouge_excess")
     if back > limits.audit:
         yield f"an attack brings back {back:.0%} more of it than from the retain model"
 
 
 def _p(metrics: Metrics, quality: str) -> float:
     """The p-value, from its logarithm if it was not recorded itself."""
-    p = _number(metrics, quality)
-    return 10 ** _number(metrics, f"log10_{quality}") if math.isnan(p) else p
-
-
-def _number(metrics: Metrics, name: str) -> float:
-    value = metrics.get(name)
-    return math.nan if value is None else float(value)
+    p = number(metrics, quality)
+    return 10 ** number(metrics, f"log10_{quality}") if math.isnan(p) else p

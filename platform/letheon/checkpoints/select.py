@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from letheon.errors import LetheonError, did_you_mean
 from letheon.front import knee_of, verdict_of
-from letheon.objectives import Axis, is_audit, number
+from letheon.objectives import Axis, is_audit
 from letheon.shown import DEFAULT, objectives_of
+from trainables.evaluation.catalog import number
 from trainables.evaluation.verdict import NAMES
 
 RULES = ("knee", "max-utility", "max-forget")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from letheon.dashboard.trial_columns import compact
 from letheon.front import reports_by_stratum
 from letheon.front_growth import Growth, Step
+from letheon.numbers import compact
 from letheon.objectives import Goals
 from letheon.records import Row
 

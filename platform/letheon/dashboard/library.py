@@ -15,8 +15,8 @@ from letheon.dashboard.recorded_sweeps import RecordedSweeps, key_of
 from letheon.dashboard.sweep_view import card, sweep_view
 from letheon.dashboard.trial_view import trial_view
 from letheon.errors import LetheonError
+from letheon.numbers import milliseconds
 from letheon.records import JournalError
-from letheon.tracking.book import milliseconds
 
 Stamp = tuple[object, ...]
 

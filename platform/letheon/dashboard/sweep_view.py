@@ -11,11 +11,12 @@ from letheon.budget import Meter
 from letheon.cost import cost_of
 from letheon.dashboard.growth import growth
 from letheon.dashboard.record import Record
-from letheon.dashboard.trial_columns import compact, metric_names, trial_columns
+from letheon.dashboard.trial_columns import metric_names, trial_columns
 from letheon.explain import decision_in_words
 from letheon.front import share_of_box
 from letheon.method_capacity import UTILITY_KEPT, reaches
 from letheon.method_capacity import to_json as capacity_json
+from letheon.numbers import compact
 from letheon.objectives import Goals
 from letheon.records import Row, jsonable
 from letheon.report.marks import marks_of

@@ -12,6 +12,7 @@ from typing import Any
 
 from letheon.best import Best
 from letheon.front import start_of, with_audits
+from letheon.numbers import compact
 from letheon.objectives import Goals, Metrics
 from letheon.records import Row
 from letheon.schedulers.fronts import Fronts
@@ -130,10 +131,3 @@ def _reach(trial: dict[str, Any], epoch: int, metrics: Mapping[str, Any], names:
     trial["epochs"].append(epoch)
     for name in names:
         trial["metrics"].setdefault(name, []).append(compact(metrics.get(name)))
-
-
-def compact(value: Any) -> Any:
-    """A float with five significant digits; None for one that is not finite; anything else as it is."""
-    if not isinstance(value, float):
-        return value
-    return float(f"{value:.5g}") if math.isfinite(value) else None

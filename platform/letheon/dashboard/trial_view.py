@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from letheon.dashboard.record import Record
-from letheon.dashboard.trial_columns import compact, verdicts_of
+from letheon.dashboard.trial_columns import verdicts_of
 from letheon.explain import decision_in_words, explain, in_words
 from letheon.front import front_of, with_audits
+from letheon.numbers import compact
 from letheon.records import Row, jsonable
 from letheon.records.journal import trial_row
 from letheon.shown import short_config

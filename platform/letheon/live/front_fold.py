@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from letheon.front import front_of, front_rows, nearest_rows
-from letheon.objectives import Goals, number
+from letheon.objectives import Goals
 from letheon.records import Row
+from trainables.evaluation.catalog import number
 
 
 class FrontFold:

@@ -5,12 +5,12 @@ Spots are heights: a metric that is better when smaller has the opposite sign, s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from letheon.front import with_audits
+from letheon.numbers import is_finite
 from letheon.objectives import Axis
 from letheon.shown import objectives_of
 
@@ -179,6 +179,4 @@ def retain_spot(fraction: str, rows: Sequence[Row], plane: Plane) -> Spot | None
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
+    return float(value) if is_finite(value) else None

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from letheon.best import Best
 from letheon.front_growth import Growth, Step
+from letheon.numbers import as_number, milliseconds
 from letheon.objectives import Goals
 from letheon.redact import redact
 from letheon.shown import short_config
@@ -232,18 +233,6 @@ def _points(record: Record, metrics: Mapping[str, Any], epoch: int, moment: int,
     return points
 
 
-def as_number(value: object) -> float | None:
-    """The value as a float; None (JSON's null stands for NaN in records) is NaN; what is no number gives None."""
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested mappings as dotted keys, lists as JSON; without None and secrets, lengths within MLflow's limits."""
     flat: dict[str, str] = {}
@@ -267,8 +256,3 @@ def shorten(text: str, limit: int) -> str:
     """`text` without secrets and at most `limit` characters, an ellipsis included."""
     text = redact(text[: limit + _MARGIN])
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def milliseconds(seconds: float) -> int:
-    """Unix seconds as the integer milliseconds that MLflow keeps."""
-    return round(float(seconds) * 1000)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from letheon.numbers import is_finite
 from letheon.records import JournalError, Row, decode_rows, encode_rows
 from letheon.redact import redact
 from letheon.tracking.errors import TrackingError
@@ -77,7 +78,7 @@ def checked(rows: Iterable[Row], where: str) -> None:
 
 
 def _problem(row: Row, trials: set[str]) -> str | None:  # noqa: PLR0911 - one rule a line
-    if not _finite(row.get("time")):
+    if not is_finite(row.get("time")):
         return "has no time"
     match row["kind"]:
         case "sweep":
@@ -120,10 +121,6 @@ def _metrics(value: object) -> bool:
         isinstance(name, str) and _METRIC.fullmatch(name) and (number is None or isinstance(number, int | float | str))
         for name, number in value.items()
     )
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _whole(value: object) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from letheon.numbers import milliseconds
+from letheon.records.journal import jsonable
 from letheon.redact import redact
 from letheon.scratch import scratch
 from letheon.shown import columns
-from letheon.tracking.book import milliseconds
 from trainables.manifest import sha256
 
 if TYPE_CHECKING:
@@ -87,15 +87,6 @@ def log_numbers(client: MlflowClient, run: Handle, books: Accounts) -> None:
         run.tags[ACCOUNTS_TAG] = state
 
 
-def dump(value: object) -> str:
+def dump(value: Mapping[str, Any]) -> str:
     """Strict JSON for an artifact; numbers that are not finite are null."""
-    return json.dumps(_plain(value), indent=1, allow_nan=False)
-
-
-def _plain(value: object) -> object:
-    """The value with NaN and infinities as null, which is all that JSON can say of them."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(jsonable(value), indent=1, allow_nan=False)

@@ -107,11 +107,6 @@ def test_kept_rows_with_wrong_answers_lose_them_beside_rows_without(tmp_path: Pa
     assert [row.perturbed_answers for row in sets["forget"].rows] == [("w",)]
 
 
-def test_objectives_need_no_wrong_answers(tmp_path: Path) -> None:
-    objectives = load(tmp_path, forget=[qa(0)], retain=[qa(1)]).objectives
-    assert objectives == {"log10_loss_quality": "max", "model_utility": "max"}
-
-
 # ---- bad files
 
 BAD: dict[str, tuple[list[Any], list[str]]] = {
