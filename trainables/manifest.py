@@ -42,3 +42,12 @@ def write_json(path: Path, content: Any) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(content, indent=1, sort_keys=True))
     os.replace(partial, path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a file of JSON; None where there is no file, or no object in it."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

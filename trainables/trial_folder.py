@@ -9,16 +9,20 @@ It does not know what metrics mean, nor which epochs are worth keeping: the swee
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.manifest import list_files, write_json, write_manifest
+from trainables.manifest import list_files, read_json, write_json, write_manifest
 
 STATES_KEPT = 2
+
+
+def epoch_name(epoch: int) -> str:
+    """`epoch-003`."""
+    return f"epoch-{epoch:03d}"
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,11 @@ class TrialFolder:
     path: Path
 
     def epoch(self, epoch: int) -> Path:
-        return self.path / f"epoch-{epoch:03d}"
+        return self.path / epoch_name(epoch)
 
     def partial(self, epoch: int) -> Path:
         """Where all ranks write before the epoch gets its name."""
-        return self.path / f".epoch-{epoch:03d}.partial"
+        return self.path / f".{epoch_name(epoch)}.partial"
 
     def begin(self, epoch: int) -> Path:
         """An empty partial folder; what a killed run left is removed."""
@@ -58,11 +62,8 @@ class TrialFolder:
 
     def record(self, epoch: int) -> dict[str, Any] | None:
         """What was reported after `epoch`, or None if the epoch was not finished or its record is damaged."""
-        try:
-            content = json.loads((self.epoch(epoch) / "metrics.json").read_bytes())
-        except (OSError, ValueError):
-            return None
-        return content if isinstance(content, dict) and isinstance(content.get("metrics"), dict) else None
+        content = read_json(self.epoch(epoch) / "metrics.json")
+        return content if content is not None and isinstance(content.get("metrics"), dict) else None
 
     def recover(self) -> int:
         """The epoch to go on from; what lies behind it is forgotten, and said, for something of it was damaged."""
@@ -89,10 +90,7 @@ class TrialFolder:
 
     def _state_is_whole(self, epoch: int) -> bool:
         folder = self.epoch(epoch)
-        try:
-            expected = json.loads((folder / "state.json").read_text())
-        except (OSError, ValueError):
-            return False
+        expected = read_json(folder / "state.json")
         return bool(expected) and list_files(folder / "state") == expected
 
     def truncate(self, epoch: int) -> None:

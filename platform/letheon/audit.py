@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.errors import LetheonError
 from letheon.front import front_of
+from letheon.paths import model_folder
 from letheon.preparation import content_key
 from letheon.records import Journal, Row, SweepLock, stratum_of
 from letheon.spec_objectives import NOTHING_TO_ATTACK
 from trainables.audit import AuditConfig
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import excess
+from trainables.trial_folder import epoch_name
 
 if TYPE_CHECKING:
     from letheon.ending import Outcome
@@ -162,8 +164,8 @@ def subjects(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> Iterator[
         file = sweep.root / "models" / f"audit-{key}-{name}.json"
         yield Subject(_retain(key), 0, key, job.model_copy(update={"file": str(file)}))
     for key, trial, epoch in points:
-        job = _job(sweep, prepared, fractions[key], sweep.trials / trial / f"epoch-{epoch:03d}" / "model")
-        file = sweep.folder / "audits" / f"{trial}-epoch-{epoch:03d}.json"
+        job = _job(sweep, prepared, fractions[key], model_folder(sweep.trials, trial, epoch))
+        file = sweep.folder / "audits" / f"{trial}-{epoch_name(epoch)}.json"
         yield Subject(trial, epoch, key, job.model_copy(update={"file": str(file)}))
 
 

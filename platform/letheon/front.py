@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from letheon.objectives import UTILITY_FLOOR, Axis, Goals
 from letheon.pareto import hypervolume, knee, non_dominated
+from letheon.paths import model_folder
 from letheon.records.journal import Row, jsonable
 from trainables.evaluation.catalog import number
 from trainables.evaluation.verdict import verdict
@@ -43,7 +45,7 @@ NEAREST = 3  # least-violating points that an empty front lists
 
 def checkpoint_of(trial: str, epoch: int) -> str:
     """Where a trial keeps the weights of an epoch, relative to the sweep's folder."""
-    return f"trials/{trial}/epoch-{epoch:03d}/model"
+    return model_folder(Path("trials"), trial, epoch).as_posix()
 
 
 def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainables.finished import MARKER
 from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ EVALUATION_VERSION = 3
 """Raise it when the same evaluation would say more, or something else, of the same models."""
 
 MADE_BASES = ("tiny", "smollm2")
-MARKER = "prepared.json"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from letheon.paths import model_folder
 from letheon.records import Row
 
 Point = tuple[str, int]
@@ -46,7 +47,7 @@ class Retention:
     def clean(self, front: Mapping[str, Any]) -> None:
         """Delete weights of dominated points, and of ended trials optimizer states and what was half written."""
         for trial, epoch in self.superfluous(front):
-            shutil.rmtree(self._trials / trial / f"epoch-{epoch:03d}" / "model", ignore_errors=True)
+            shutil.rmtree(model_folder(self._trials, trial, epoch), ignore_errors=True)
             self._there[self._strata[trial]].discard((trial, epoch))
         for trial in self._ended:
             for pattern in ("epoch-*/state", ".epoch-*.partial"):

@@ -6,12 +6,12 @@ target model. A file that is missing or damaged leaves its epoch out. Knows no M
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from letheon.records import Row, jsonable, trial_row
+from trainables.manifest import read_json
 
 SAMPLES = "samples.json"
 AUDITS = "audits.json"
@@ -25,13 +25,13 @@ def samples_of(folder: Path, rows: Iterable[Row], trial: str) -> dict[str, Any]:
     """
     rows = list(rows)
     stratum = trial_row(rows, trial)["stratum"]
-    baseline = _read(_baseline_file(folder, rows, stratum))
+    baseline = read_json(_baseline_file(folder, rows, stratum)) or {}
     target, retain = (_samples(_mapping(baseline.get(model))) for model in ("target", "retain"))
     found = {0: target}
     for file in (folder / "trials" / trial).glob("epoch-*/metrics.json"):
         number = file.parent.name.removeprefix("epoch-")
         if number.isdecimal():
-            found[int(number)] = _samples(_read(file))
+            found[int(number)] = _samples(read_json(file) or {})
     epochs = {str(epoch): found[epoch] for epoch in sorted(found) if found[epoch]}
     return {"trial": trial, "epochs": epochs, "retain": retain}
 
@@ -40,7 +40,7 @@ def audits_of(rows: Iterable[Row], trial: str) -> dict[str, Any]:
     """{"trial", "epochs": {"3": {"samples": {attack: […]}, "metrics": {name: value}}}}: a trial under attack."""
     epochs = {}
     for row in sorted((row for row in rows if row["kind"] == "audit" and row["trial"] == trial), key=_epoch):
-        attacks = _mapping(_read(Path(str(row.get("file") or ""))).get("samples"))
+        attacks = _mapping((read_json(Path(str(row.get("file") or ""))) or {}).get("samples"))
         samples = {str(attack): _samples({"samples": texts}) for attack, texts in attacks.items()}
         epochs[str(row["epoch"])] = {"samples": samples, "metrics": jsonable(row["metrics"])}
     return {"trial": trial, "epochs": epochs}
@@ -70,11 +70,3 @@ def _samples(record: Mapping[str, Any]) -> list[dict[str, str]]:
             named = {"prompt": text.get("question", ""), "answer": "", "generated": "", **text}
             found.append({field: str(named[field]) for field in FIELDS if field in named})
     return found
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

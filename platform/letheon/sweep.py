@@ -23,6 +23,7 @@ from letheon.ending import Outcome, finish, interrupted
 from letheon.errors import LetheonError
 from letheon.leisure import at_leisure
 from letheon.objectives import Goals
+from letheon.paths import JOURNAL, SPEC
 from letheon.preparation import layout
 from letheon.preparers import prepare
 from letheon.records import Journal, Row, SweepLock
@@ -86,12 +87,12 @@ class Sweep:
 
     @property
     def journal(self) -> Path:
-        return self.folder / "journal.jsonl"
+        return self.folder / JOURNAL
 
 
 def free_name(root: Path, name: str) -> str:
     """`name`, or `name-2`, `name-3`, … if sweeps of that name exist."""
-    taken = {path.parent.name for path in (root / "sweeps").glob("*/spec.yaml")}
+    taken = {path.parent.name for path in (root / "sweeps").glob(f"*/{SPEC}")}
     candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
     return next(candidate for candidate in candidates if candidate not in taken)
 
@@ -109,7 +110,7 @@ def run_sweep(
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
     with disk_of(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
-        file = sweep.folder / "spec.yaml"
+        file = sweep.folder / SPEC
         if file.exists():
             raise SweepExists(f"sweep {sweep.name!r} exists; `letheon resume {sweep.name}`, or choose another --name")
         _check_warm_start(sweep)
@@ -139,7 +140,7 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
 def find_sweep(name: str, root: Path) -> Sweep:
     """Raises SweepNotFound naming the sweeps there are."""
     root = root.resolve()
-    files = {path.parent.name: path for path in (root / "sweeps").glob("*/spec.yaml")}
+    files = {path.parent.name: path for path in (root / "sweeps").glob(f"*/{SPEC}")}
     if name not in files:  # nor is a name a path: `..` leads nowhere
         raise SweepNotFound(f"sweep {name!r} is not under {root}; sweeps there: {', '.join(sorted(files)) or 'none'}")
     return Sweep(load_spec(files[name]), name, root)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from letheon.checkpoints import Manifest, checkpoint_folder, read_manifest
+from letheon.checkpoints import Manifest, read_manifest
 from letheon.front import front_of
+from letheon.paths import checkpoint_folder
 from trainables.manifest import write_manifest
 
 Rows = list[dict[str, Any]]

@@ -5,7 +5,6 @@ All ranks run it in lockstep. The model under attack is whole on every rank; onl
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from trainables.audit.job import AuditJob
 from trainables.audit.summary import NO_ATTACK, headline, named
 from trainables.data.rows import Row, Split
 from trainables.group import Group
-from trainables.manifest import write_json
+from trainables.manifest import read_json, write_json
 from trainables.models import load_model
 from trainables.resident import Resident
 
@@ -26,7 +25,7 @@ def run_audit(job: AuditJob, resident: Resident, group: Group) -> dict[str, Any]
     """Attack the job's model and write its file; the same result on every rank. A file that exists is the result."""
     file = Path(job.file)
     # Rank 0 looks for all: on shared storage another rank may not see the file yet.
-    found: dict[str, Any] | None = group.gather([_read(file) if group.rank == 0 else None])[0]
+    found: dict[str, Any] | None = group.gather([read_json(file) if group.rank == 0 else None])[0]
     if found is not None:
         return found
     resident.clear_device()  # of the weights that trials start from: relearning plans with the worker's whole share
@@ -39,13 +38,6 @@ def run_audit(job: AuditJob, resident: Resident, group: Group) -> dict[str, Any]
         write_json(file, result)
     group.barrier()
     return result
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    if not file.exists():
-        return None
-    content: dict[str, Any] = json.loads(file.read_text())
-    return content
 
 
 def audit(

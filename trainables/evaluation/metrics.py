@@ -16,26 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "LOG10_FLOOR",
-    "choice_probability",
-    "forget_quality",
-    "forget_truth_ratio_score",
-    "harmonic_mean",
-    "ks_distance",
-    "log10_forget_quality",
-    "model_utility",
-    "probability",
-    "truth_ratio",
-    "truth_ratio_score",
-]
-
 Floats = NDArray[np.float64]
 
 LOG10_FLOOR = -20.0
 """A forget quality below 1e-20 says no more than "told apart for certain", and its size is set by the row count."""
-
-TOFU_PARTS = 9
 
 _LARGEST_LOG = 700.0  # exp of it is finite in float64, so that ratios stay finite (and valid JSON) for destroyed models
 
@@ -95,18 +79,6 @@ def harmonic_mean(parts: Sequence[float]) -> float:
     if np.isnan(values).any():
         return math.nan
     return float(values.size / (1.0 / values).sum()) if values.all() else 0.0
-
-
-def model_utility(parts: Sequence[float]) -> float:
-    """Harmonic mean of nine: probability, ROUGE-L recall, truth-ratio score of retain set, real authors, world facts.
-
-    0 if any part is 0. Raises ValueError for another number of parts or a negative one.
-    """
-    if len(parts) != TOFU_PARTS:
-        raise ValueError(
-            f"{len(parts)} parts: model utility is the harmonic mean of nine, pass three metrics of three sets"
-        )
-    return harmonic_mean(parts)
 
 
 def forget_quality(truth_ratios: ArrayLike, retain_model_truth_ratios: ArrayLike) -> float:

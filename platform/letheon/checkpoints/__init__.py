@@ -3,7 +3,6 @@
 from letheon.checkpoints.manifest import (
     Manifest,
     VerificationError,
-    checkpoint_folder,
     read_manifest,
     verify,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "SelectionError",
     "VerificationError",
     "checked_verdict",
-    "checkpoint_folder",
     "parse_bound",
     "pull",
     "read_manifest",

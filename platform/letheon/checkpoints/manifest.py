@@ -59,11 +59,6 @@ class Manifest:
         return sum(entry.bytes for entry in self.files.values())
 
 
-def checkpoint_folder(trials: Path, trial: str, epoch: int) -> Path:
-    """The folder of a checkpoint below the sweep's `trials` folder."""
-    return trials / trial / f"epoch-{epoch:03d}"
-
-
 def is_digest(text: str) -> bool:
     """Whether this is a SHA-256 in hex."""
     return _SHA256.fullmatch(text) is not None

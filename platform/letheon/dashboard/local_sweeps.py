@@ -9,6 +9,7 @@ from typing import Any
 
 from letheon.dashboard.record import Record
 from letheon.errors import LetheonError
+from letheon.paths import JOURNAL, SPEC, last_change
 from letheon.records import Follower, owner, seen_from_outside, summary, tracking_health
 from letheon.records.state import ACTIVE
 from letheon.samples import audits_of, samples_of
@@ -20,7 +21,7 @@ class LocalSweep:
 
     def __init__(self, folder: Path, options: str = "") -> None:
         self.folder, self._options = folder, options
-        self._follower = Follower(folder / "journal.jsonl")
+        self._follower = Follower(folder / JOURNAL)
         self._spec: tuple[float, SweepSpec | None] = (0.0, None)
 
     @property
@@ -53,7 +54,7 @@ class LocalSweep:
         """Changes whenever the record would: cheap to ask for, again and again."""
         health = str(tracking_health(self.folder))
         try:
-            found = (self.folder / "journal.jsonl").stat()
+            found = (self.folder / JOURNAL).stat()
         except FileNotFoundError:
             return (None, owner(self.folder) is None, health)
         return (found.st_ino, found.st_size, owner(self.folder) is None, health)
@@ -64,7 +65,7 @@ class LocalSweep:
 
     def _read_spec(self) -> SweepSpec | None:
         """None for a file that is not there yet, or that an older version wrote and this one refuses."""
-        file = self.folder / "spec.yaml"
+        file = self.folder / SPEC
         try:
             changed = file.stat().st_mtime
             if changed != self._spec[0]:
@@ -76,10 +77,5 @@ class LocalSweep:
 
 def local_folders(root: Path) -> list[Path]:
     """Folders of sweeps under the root, the last changed first."""
-    folders = {path.parent for name in ("spec.yaml", "journal.jsonl") for path in (root / "sweeps").glob(f"*/{name}")}
-    return sorted(folders, key=_changed, reverse=True)
-
-
-def _changed(folder: Path) -> float:
-    files = [folder / name for name in ("journal.jsonl", "spec.yaml")]
-    return max(file.stat().st_mtime for file in files if file.exists())
+    folders = {path.parent for name in (SPEC, JOURNAL) for path in (root / "sweeps").glob(f"*/{name}")}
+    return sorted(folders, key=last_change, reverse=True)

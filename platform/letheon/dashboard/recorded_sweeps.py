@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.dashboard.record import Record
 from letheon.errors import LetheonError
+from letheon.paths import SPEC
 from letheon.records import summary
 from letheon.scratch import scratch
 from letheon.spec import SweepSpec, load_spec
@@ -88,7 +89,7 @@ def _spec_of(text: bytes | None) -> SweepSpec | None:
     if text is None:
         return None
     with scratch("spec") as temporary:
-        file = temporary / "spec.yaml"
+        file = temporary / SPEC
         file.write_bytes(text)
         try:
             return load_spec(file)

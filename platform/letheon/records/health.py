@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from letheon.atomic import write_atomically
+from trainables.manifest import read_json
 
 NAME = "tracking.json"
 STATES = ("ok", "degraded")
@@ -38,17 +40,12 @@ class TrackingHealth:
         since = before["since"] if before.get("state") == state else self._clock()
         said = {"state": state, "since": since, "cause": cause, "behind": behind, "where": self._where}
         if said != before:
-            partial = self._file.with_name(f".{NAME}.{os.getpid()}")
-            partial.write_text(json.dumps(said))
-            os.replace(partial, self._file)
+            write_atomically(self._file, json.dumps(said).encode())
         self._said = said
 
 
 def tracking_health(folder: Path) -> dict[str, Any] | None:
     """What the file says; None where there is none, or none of ours."""
-    try:
-        said = json.loads((folder / NAME).read_bytes())
-    except (OSError, ValueError):
-        return None
-    known = isinstance(said, dict) and said.get("state") in STATES and isinstance(said.get("since"), int | float)
+    said = read_json(folder / NAME)
+    known = said is not None and said.get("state") in STATES and isinstance(said.get("since"), int | float)
     return said if known else None

@@ -22,6 +22,7 @@ from letheon.tracking.errors import TrackingError
 from letheon.tracking.shelf import Indirect, Shelf, open_shelf
 from letheon.tracking.store import local_folder, of_a_client
 from trainables.manifest import MANIFEST, sha256
+from trainables.trial_folder import epoch_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +40,7 @@ INCOMING = "incoming"  # the file that is being downloaded, in the folder of tho
 
 def checkpoint_path(epoch: int) -> str:
     """Where a front checkpoint of a trial lies among the artifacts of its run."""
-    return f"checkpoints/epoch-{epoch:03d}"
+    return f"checkpoints/{epoch_name(epoch)}"
 
 
 def shelf_of(client: MlflowClient, run_id: str) -> Shelf:

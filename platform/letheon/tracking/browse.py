@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import VerificationError
+from letheon.paths import SPEC
 from letheon.records import Row
 from letheon.redact import redact
 from letheon.samples import AUDITS, SAMPLES
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SPEC = "spec.yaml"
 _MAX_SPEC, _MAX_SAID = 2**20, 16 * 2**20
 _SECONDS = 20
 

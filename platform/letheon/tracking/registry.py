@@ -9,9 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.checkpoints.manifest import Manifest, VerificationError, checkpoint_folder, read_manifest, verify
+from letheon.checkpoints.manifest import Manifest, VerificationError, read_manifest, verify
 from letheon.checkpoints.select import RULES, choose, heights_of
 from letheon.front import verdict_of
+from letheon.paths import checkpoint_folder
 from letheon.records import Row
 from letheon.shown import HEADLINES, objectives_of
 from letheon.tracking.aliases import VERDICT, in_words, move

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from letheon.paths import SPEC
 from letheon.records import Row
 from letheon.redact import redact
 from letheon.samples import AUDITS, SAMPLES, audits_of, samples_of
@@ -342,7 +343,7 @@ class Tracker:
         record.tags[NOTE] = notes.opening(self.spec, self.sweep)
         put(client, parent.id, facts.ENVIRONMENT, tables.dump(facts.environment(Path.cwd())))
         text = yaml.safe_dump(dict(self.spec), sort_keys=False, allow_unicode=True)
-        client.log_text(parent.id, redact(text), "spec.yaml")
+        client.log_text(parent.id, redact(text), SPEC)
         runs.write(client, parent, record)
         client.set_tag(parent.id, "letheon.described", "true")
 

@@ -40,17 +40,17 @@ def test_scores_are_their_means(values: list[float]) -> None:
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=9, max_size=9))
 def test_utility_is_the_harmonic_mean(parts: list[float]) -> None:
-    assert metrics.model_utility(parts) == pytest.approx(9 / sum(1 / part for part in parts))
+    assert metrics.harmonic_mean(parts) == pytest.approx(9 / sum(1 / part for part in parts))
 
 
 def test_one_lost_part_is_no_utility() -> None:
-    assert metrics.model_utility([0.9] * 8 + [0.0]) == 0.0
+    assert metrics.harmonic_mean([0.9] * 8 + [0.0]) == 0.0
 
 
-@pytest.mark.parametrize("parts", [[0.5] * 8, [0.5] * 8 + [-0.1]])
-def test_utility_refuses_what_is_no_nine_scores(parts: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"nine|negative"):
-        metrics.model_utility(parts)
+@pytest.mark.parametrize("parts", [[], [0.5] * 8 + [-0.1]])
+def test_utility_refuses_nothing_and_what_is_negative(parts: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"one at least|negative"):
+        metrics.harmonic_mean(parts)
 
 
 def test_quality_is_the_share_of_relabellings_that_lie_as_far_apart() -> None:
@@ -107,7 +107,7 @@ def test_nan_passes_through() -> None:
         metrics.truth_ratio([1.0], [[nan, 2.0]])[0],
         metrics.truth_ratio_score([0.5, nan]),
         metrics.forget_truth_ratio_score([0.5, nan]),
-        metrics.model_utility([nan] * 8 + [0.0]),
+        metrics.harmonic_mean([nan] * 8 + [0.0]),
         metrics.forget_quality([0.5, nan], [0.5, 0.6]),
         metrics.log10_forget_quality(nan),
     ]
