@@ -12,8 +12,7 @@ from functools import cached_property
 
 from trainables.config import BenchmarkConfig
 from trainables.data import facts, stock
-from trainables.data.asking import PARAPHRASES
-from trainables.data.attributes import ATTRIBUTES, BIRTH_YEARS, VALUES, Attribute
+from trainables.data.attributes import ATTRIBUTES, BIRTH_YEARS, PARAPHRASES, VALUES, Attribute
 from trainables.data.draw import Draw
 from trainables.data.given import bare
 from trainables.data.rows import EvalSet, Row, Split

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from trainables.config import BenchmarkConfig
 from trainables.data import Row, load_benchmark
-from trainables.data.asking import PARAPHRASES
-from trainables.data.attributes import ATTRIBUTES
+from trainables.data.attributes import ATTRIBUTES, PARAPHRASES
 from trainables.data.facts import REAL_PEOPLE, WORLD_FACTS
 from trainables.data.fictional import MAX_PEOPLE, FictionalBenchmark, make_benchmark
 from trainables.data.splitting import ROWS_PER_PERSON, digest_rows
