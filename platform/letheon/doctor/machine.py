@@ -20,8 +20,9 @@ SECRETS = ("~/.ray/auth_token", "~/.config/letheon/tracking.env", "~/.config/let
 
 def check_machine(root: Path) -> Iterator[Finding]:
     """The root, secrets and devices."""
+    token = os.environ.get("RAY_AUTH_TOKEN_PATH")
     yield check_root(root)
-    yield from check_secrets([Path(place).expanduser() for place in _secrets()])
+    yield from check_secrets([Path(place).expanduser() for place in (*SECRETS, *([token] if token else ()))])
     yield check_devices()
 
 
@@ -45,10 +46,6 @@ def check_root(root: Path) -> Finding:
     return ok(name, told)
 
 
-def _secrets() -> list[str]:
-    return [*SECRETS, *filter(None, [os.environ.get("RAY_AUTH_TOKEN_PATH")])]
-
-
 def check_secrets(files: list[Path]) -> Iterator[Finding]:
     """A finding for each that is there: nobody else may read it."""
     for file in dict.fromkeys(files):
@@ -68,11 +65,9 @@ def check_devices() -> Finding:
     if not shown:
         return ok("devices", f"{several(machine()['CPU'], 'CPU')}, no GPU")
     if usable < shown:
-        return failed(
-            "devices",
-            f"the machine has {several(shown, 'GPU')}, PyTorch {torch.__version__} can use {usable}",
-            "install the build of torch for this CUDA driver, or look at CUDA_VISIBLE_DEVICES",
-        )
+        found = f"the machine has {several(shown, 'GPU')}, PyTorch {torch.__version__} can use {usable}"
+        fix = "install the build of torch for this CUDA driver, or look at CUDA_VISIBLE_DEVICES"
+        return failed("devices", found, fix)
     names = ", ".join(sorted({torch.cuda.get_device_name(i) for i in range(usable)}))
     nccl = ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
     return ok("devices", f"{several(usable, 'GPU')} ({names}), NCCL {nccl}")

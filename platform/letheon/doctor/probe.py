@@ -29,12 +29,7 @@ class Probe:
         for name in PACKAGES:
             with suppress(importlib.metadata.PackageNotFoundError):
                 versions[name] = importlib.metadata.version(name)
-        return {
-            "host": socket.gethostname(),
-            "versions": versions,
-            "ports": _listening(),
-            "addresses": _addresses(),
-        }
+        return {"host": socket.gethostname(), "versions": versions, "ports": _listening(), "addresses": _addresses()}
 
     def write(self, folder: str, name: str, text: str) -> str | None:
         """Put a file into the shared folder as everything is put there; why it could not be, or None."""
