@@ -17,7 +17,7 @@ from trainables.evaluation.cache import make_growing
 _DROP_SHARE = 8  # ended rows are dropped once they are more than 1 / 8 of the batch: dropping copies the cache
 
 
-def _pad_left(prompts: Sequence[tuple[int, ...]], pad_id: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+def pad_left(prompts: Sequence[tuple[int, ...]], pad_id: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
     """(ids, attention mask), each (rows, tokens) int64."""
     width = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([(pad_id,) * (width - len(prompt)) + tuple(prompt) for prompt in prompts])
@@ -41,7 +41,7 @@ def decode_growing(
     device: torch.device | str,
 ) -> list[tuple[int, ...]]:
     """As `generate`, with a limit for each prompt. `all_done` is asked after every forward pass."""
-    ids, mask = _pad_left(prompts, pad_id, device)
+    ids, mask = pad_left(prompts, pad_id, device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     rows = torch.arange(len(prompts), device=device)
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)

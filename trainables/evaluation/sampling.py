@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.evaluation.cache import make_growing
-from trainables.evaluation.growing import before
+from trainables.evaluation.growing import before, pad_left
 
 _DROP_SHARE = 8  # ended rows are dropped once they are more than 1 / 8 of the batch: dropping copies the cache
 
@@ -91,9 +91,7 @@ def _read(
     model: Callable[..., Any], prompts: Sequence[tuple[int, ...]], samples: int, end: int, device: torch.device | str
 ) -> tuple[Tensor, Any, Tensor, Tensor]:
     """Last logits, cache, attention mask and last positions after the prompts, each prompt `samples` times in a row."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.tensor([(end,) * (width - len(prompt)) + tuple(prompt) for prompt in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+    ids, mask = pad_left(prompts, end, device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     output = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
     cache = output.past_key_values
