@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from letheon.budget import HOUR, Meter
-from letheon.paths import JOURNAL
 from letheon.records import Journal, JournalError, Row
 
 
@@ -45,7 +44,7 @@ def estimate(root: Path, target: str, budget: Mapping[str, float], epochs: int |
 
 def _measured(root: Path, target: str) -> tuple[str | None, float | None]:
     """The last sweep of this target model that has reports, and what an epoch took there."""
-    for file in sorted((root / "sweeps").glob(f"*/{JOURNAL}"), key=lambda it: it.stat().st_mtime, reverse=True):
+    for file in sorted((root / "sweeps").glob("*/journal.jsonl"), key=lambda it: it.stat().st_mtime, reverse=True):
         try:
             rows = Journal.read(file)
         except (JournalError, OSError):

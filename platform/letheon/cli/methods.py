@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.table import Table
 
-from letheon.cli.output import plain_table
 from letheon.errors import NotFound, did_you_mean
 from trainables.cards import facts, title
 from trainables.methods import METHODS, Method
@@ -60,7 +59,7 @@ def method_parts(name: str | None) -> Iterator[Table | str]:
     """A line a method; of one method everything."""
     chosen = _chosen(name)
     if name is None:
-        table = plain_table("method", "what it is", "year", "retain term", "hyper-parameters")
+        table = _table("method", "what it is", "year", "retain term", "hyper-parameters")
         for each, method in chosen.items():
             own = ", ".join(name for name in method.hyperparameters if name != _WEIGHT) or "-"
             table.add_row(each, _name(method), _year(method), _TERMS[method.retain], own)
@@ -78,8 +77,12 @@ def method_parts(name: str | None) -> Iterator[Table | str]:
     yield from (f"{label}: {text}" for label, text in facts(method).items())
     if method.hyperparameters:
         yield ""
-        table = plain_table("hyper-parameter", "default", "worth searching", "scale")
+        table = _table("hyper-parameter", "default", "worth searching", "scale")
         for key, declared in method.hyperparameters.items():
             scale = "log" if declared.log else "linear"
             table.add_row(key, f"{declared.default:g}", f"{declared.low:g} to {declared.high:g}", scale)
         yield table
+
+
+def _table(*headers: str) -> Table:
+    return Table(*headers, box=None, pad_edge=False, header_style="bold")

@@ -14,7 +14,6 @@ from letheon.errors import LetheonError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 OK, BAD_INPUT, FAILED, NOT_FOUND, UNVERIFIED, INTERRUPTED = 0, 2, 3, 4, 5, 130
 MAX_WIDTH = 120
@@ -71,10 +70,3 @@ def wide_console() -> Console:
             raise BrokenPipeError
 
     return Screen(highlight=False, markup=False)
-
-
-def plain_table(*headers: str) -> Table:
-    """A table without lines."""
-    from rich.table import Table
-
-    return Table(*headers, box=None, pad_edge=False, header_style="bold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -11,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from letheon.answer import answers
-from letheon.cli.output import plain_table
 from letheon.front import share_of_box, verdict_of
 from letheon.live.time_left import duration
-from letheon.numbers import three_digits
 from letheon.shown import COMMON, DEFAULT, Columns, columns, short_label
 from trainables.audit import ATTACKS
 from trainables.config import Hyperparameters
@@ -28,7 +27,15 @@ _LEAK = "_forget_rouge"
 
 def short(value: object) -> str:
     """A value in a table cell."""
-    return "-" if value is None else three_digits(value)
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else f"{value:.3g}"
+    return str(value)
+
+
+def _table(*headers: str) -> Table:
+    return Table(*headers, box=None, pad_edge=False, header_style="bold")
 
 
 def _uncut(table: Table, but: int = 0) -> Table:
@@ -41,7 +48,7 @@ def _uncut(table: Table, but: int = 0) -> Table:
 def status_table(state: SweepState, objectives: Mapping[str, str] = DEFAULT) -> Table:
     """One row a trial, with the metrics that its sweep is after."""
     metrics = _of_objectives(columns({"objectives": objectives, "strata": {}}))
-    table = plain_table("trial", "fraction", "method", "state", "epoch", *map(short_label, metrics), "reason")
+    table = _table("trial", "fraction", "method", "state", "epoch", *map(short_label, metrics), "reason")
     for column in table.columns[:-1]:
         column.no_wrap = True  # the reason alone gives way on a narrow terminal
     for trial in state.trials:
@@ -92,7 +99,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
     names = _hyper(points)
     method, *rest = names if "method" in names else ["method", *names]
-    table = plain_table("", "checkpoint", "verdict", method, *map(short_label, metrics), *map(_head, rest))
+    table = _table("", "checkpoint", "verdict", method, *map(short_label, metrics), *map(_head, rest))
     for point in points:
         best = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
@@ -108,7 +115,7 @@ def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | 
 
 def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
     names = _hyper(points)
-    table = plain_table("trials", *map(_head, names), *map(short_label, metrics))
+    table = _table("trials", *map(_head, names), *map(short_label, metrics))
     for column in table.columns[1 + len(names) :]:
         column.no_wrap = True
     for point in points:
@@ -142,7 +149,7 @@ def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
         attacks = [name for name in attacks if any(name in metrics for _, metrics in models)]
         yield ""
         yield f"forget fraction {key}: ROUGE of what came back"
-        table = plain_table("model", *(_head(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
+        table = _table("model", *(_head(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
         for name, metrics in models:
             table.add_row(name, *(short(metrics.get(attack)) for attack in attacks))
         yield _uncut(table)

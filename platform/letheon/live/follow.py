@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 from letheon.live.view import Asked, LiveFold, LiveView
-from letheon.paths import JOURNAL
 from letheon.plan import first_trials
 from letheon.records import Folded, owner, seen_from_outside, tracking_health
 from letheon.records.state import ACTIVE
@@ -40,7 +39,7 @@ class LiveSweep:
 
     def __init__(self, folder: Path, asked: Asked) -> None:
         self.folder = folder
-        self._folded = Folded(folder / JOURNAL, lambda: LiveFold(asked))
+        self._folded = Folded(folder / "journal.jsonl", lambda: LiveFold(asked))
 
     def look(self) -> LiveView:
         """The sweep as it is now. Raises JournalError for a damaged journal."""

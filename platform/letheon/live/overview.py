@@ -18,7 +18,6 @@ from letheon.live.paper import Column, Paper, grid
 from letheon.live.sections import STYLES, counted
 from letheon.live.time_left import duration, in_words
 from letheon.live.view import Asked, LiveView
-from letheon.paths import SPEC, last_change
 from letheon.records import JournalError
 from letheon.records.state import ACTIVE
 from letheon.spec import load_spec
@@ -86,7 +85,7 @@ class Overview:
         return [self._entry(folder) for folder in local_folders(self._root)]
 
     def _entry(self, folder: Path) -> Entry:
-        age = max(0.0, time.time() - last_change(folder))
+        age = max(0.0, time.time() - _changed(folder))
         try:
             if folder not in self._sweeps:
                 self._sweeps[folder] = LiveSweep(folder, _asked(folder))
@@ -98,9 +97,14 @@ class Overview:
 def _asked(folder: Path) -> Asked:
     """Of a sweep file that is not there, or that another version wrote, what most sweeps are after."""
     try:
-        return asked_of(load_spec(folder / SPEC))
+        return asked_of(load_spec(folder / "spec.yaml"))
     except (OSError, LetheonError):
         return Asked()
+
+
+def _changed(folder: Path) -> float:
+    files = [folder / name for name in ("journal.jsonl", "spec.yaml")]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
 def table(entries: Sequence[Entry], paper: Paper) -> list[Text]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from letheon.paths import JOURNAL
 from letheon.records.health import tracking_health
 from letheon.records.journal import Journal, Row, jsonable
 from letheon.records.lock import Owner, owner
@@ -137,7 +136,7 @@ def _at_rest(state: SweepState) -> SweepState:
 def status_of(folder: str | os.PathLike[str]) -> SweepState:
     """The state of the sweep in `folder`; one whose driver is dead is `interrupted`, whatever its last row says."""
     folder, driver = Path(folder), owner(folder)
-    state = summary(Journal.read(folder / JOURNAL), folder.name, time.time() if driver else None)
+    state = summary(Journal.read(folder / "journal.jsonl"), folder.name, time.time() if driver else None)
     return seen_from_outside(state, driver, tracking_health(folder))
 
 
