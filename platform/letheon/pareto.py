@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import numpy.typing as npt
 Point = tuple[float, float]
 
 
+@dataclass(init=False)
 class ParetoSet:
     """The points added so far that no other dominates, each once. One point more costs a search by halving.
 
@@ -19,8 +21,10 @@ class ParetoSet:
     dominates is therefore one contiguous piece.
     """
 
+    _stairs: list[Point]
+
     def __init__(self, points: Iterable[Point] = ()) -> None:
-        self._stairs: list[Point] = []
+        self._stairs = []
         for point in points:
             self.add(point)
 

@@ -36,7 +36,7 @@ def test_a_pareto_set_is_its_definition_after_every_add(points: list[Point]) -> 
         assert dominated == any(beats(q, point) for q in points[:count])
         assert covered == (dominated or point in before)
         assert set(replaced) == before - set(found)
-        assert len(found) == len(set(found))
+        assert len(found) == len(set(found)) and found == ParetoSet(points[:count])
 
 
 def beats(one: Point, other: Point) -> bool:
