@@ -40,16 +40,10 @@ def hidden(*names: str) -> Iterator[None]:
 def collector_still() -> Iterator[None]:
     """Within the block Python does not look for garbage: imports make hardly any, and a quarter of their time would go
     into looking through everything that they have made, again and again. In all threads."""
-    with collector_as_it_is():
-        gc.disable()
-        yield
-
-
-@contextmanager
-def collector_as_it_is() -> Iterator[None]:
-    """After the block Python looks for garbage if it did so before."""
     was = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        (gc.enable if was else gc.disable)()
+        if was:
+            gc.enable()

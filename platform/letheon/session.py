@@ -127,9 +127,11 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[str
 
 
 def _import_trainer() -> None:
-    """What the first workers need of this process: a second of imports."""
+    """What the first workers need of this process: two seconds of imports."""
     with collector_still():
-        import letheon.train_run  # noqa: F401 (to have been imported)
+        import ray.train.torch  # noqa: F401 (to have been imported)
+
+        import letheon.train_run  # noqa: F401
 
 
 @contextmanager

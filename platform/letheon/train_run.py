@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 
 from letheon.meeting import torch_config
 from trainables.worker import serve
 
 if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
+
     from letheon.resident import ResidentSettings
 
 
 def trainer(name: str, settings: ResidentSettings) -> TorchTrainer:
     """Its `fit()` lasts until the mailbox `name` is closed."""
+    from ray.train.torch import TorchTrainer  # which imports torch
+
     workers = settings.workers
     gpu = workers.gpus_per_worker > 0
     resources = {"CPU": workers.cpus_per_worker}
