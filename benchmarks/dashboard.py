@@ -37,9 +37,11 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from letheon.records import Row, encode_rows
-from letheon.simulator import Table, simulate
-from letheon.spec import SweepSpec, dump_spec
+from letheon.journal import Row, encode_rows
+from letheon.search.simulator import simulate
+from letheon.search.trajectories import Table
+from letheon.spec.load import dump_spec
+from letheon.spec.model import SweepSpec
 
 TABLE = Path(__file__).resolve().parent / "forgetting_table" / "table.parquet"
 SLOTS = 8

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from letheon.records import Row
-from letheon.simulator import Table, simulate
-from letheon.spec import SweepSpec
+from letheon.journal import Row
+from letheon.search.simulator import simulate
+from letheon.search.trajectories import Table
+from letheon.spec.model import SweepSpec
 
 TABLE = Path(__file__).resolve().parent / "forgetting_table" / "table.parquet"
 WORKERS = 16

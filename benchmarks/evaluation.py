@@ -32,11 +32,12 @@ from evaluation_ways.plain import NEW_TOKENS, Plain  # type: ignore[import-not-f
 from evaluation_ways.subjects import STATES, TEMPLATE, Subjects, subjects  # type: ignore[import-not-found]
 
 from trainables.config import BenchmarkConfig, EvaluationConfig
-from trainables.data import Split, load_benchmark
-from trainables.data.template import encode_row
-from trainables.evaluation import Evaluation, evaluate
-from trainables.group import Group
-from trainables.lean import make_plain
+from trainables.data.benchmarks.registry import Split, load_benchmark
+from trainables.data.tokenization import encode_row
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.metrics.record import Evaluation
+from trainables.model.cpu.patch import make_plain
+from trainables.runtime.ranks import Group
 
 Metrics = Mapping[str, float]
 Way = Callable[[Any], Metrics]

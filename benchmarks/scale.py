@@ -150,12 +150,12 @@ def watched(trials: int) -> Watch:
     import ray
     from ray import tune
 
-    from letheon import ending
-    from letheon.mirror import Mirror
-    from letheon.recorder import Recorder
-    from letheon.records import Journal
-    from letheon.schedulers.adapter import JournalScheduler
-    from letheon.searchers.adapter import JournalSearcher
+    from letheon.journal import Journal
+    from letheon.sweep import finish
+    from letheon.sweep.mirror import Mirror
+    from letheon.sweep.recording import Recorder
+    from letheon.tune.scheduler import JournalScheduler
+    from letheon.tune.searcher import JournalSearcher
 
     clocks = Clocks()
     watch = Watch(clocks, trials)
@@ -178,7 +178,7 @@ def watched(trials: int) -> Watch:
     clocks.around(Recorder, "_round", "recorder")
     clocks.around(tune.Tuner, "fit", "tune")
     clocks.around(ray, "wait", "waiting")
-    clocks.around(ending, "_pictures", "pictures")
+    clocks.around(finish, "_pictures", "pictures")
     return watch
 
 
@@ -186,9 +186,10 @@ def measure(trials: int, searcher: str, root: Path) -> dict[str, Any]:
     """One sweep in this process."""
     from rich.console import Console
 
-    from letheon.progress import progress
-    from letheon.spec import load_spec
-    from letheon.sweep import Sweep, run_sweep
+    from letheon.monitor.progress import progress
+    from letheon.spec.load import load_spec
+    from letheon.sweep.run import run_sweep
+    from letheon.sweep.sweep import Sweep
 
     spec = load_spec("npo_synthetic", [*OVERRIDES, f"budget.trials={trials}", f"searcher.name={searcher}"])
     watch = watched(trials)

@@ -36,7 +36,9 @@ HEADLINE = ("random", "ray_asha", "optuna_ray_asha", "letheon")
 def main() -> None:
     """Run, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", type=Path, default=TABLE, help="trajectories, as letheon.simulator.table documents")
+    parser.add_argument(
+        "--table", type=Path, default=TABLE, help="trajectories, as letheon.search.trajectories documents"
+    )
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=300, help="nothing was chosen on 300 to 359")
     parser.add_argument("--workers", type=int, default=4, help="trials at a time, in virtual time")

@@ -23,13 +23,15 @@ from typing import Any
 
 import yaml
 
-from letheon.pool import pool_of
-from letheon.preparation import Prepared, trial_config
-from letheon.preparers import prepare
-from letheon.session import ray_session
-from letheon.spec import SweepSpec, load_spec
+from letheon.cluster.session import ray_session
+from letheon.preparation.artifacts import Prepared
+from letheon.preparation.builder import prepare
+from letheon.spec.load import load_spec
+from letheon.spec.model import SweepSpec
+from letheon.sweep.trial_config import trial_config
+from letheon.workers.pool import pool_of
 from trainables.config import Hyperparameters
-from trainables.jobs import TrialJob
+from trainables.jobs.specs import TrialJob
 
 SPACE = {
     "name": "memory",

@@ -28,8 +28,8 @@ from steps.ours import letheon  # type: ignore[import-not-found]
 from steps.peer import open_unlearning  # type: ignore[import-not-found]
 from steps.plain import plain  # type: ignore[import-not-found]
 
+from trainables.batching.schedule import StepRows
 from trainables.config import BenchmarkConfig
-from trainables.schedule import StepRows
 
 WARM_UP = 2
 WAYS: dict[str, Callable[[Case], Step]] = {

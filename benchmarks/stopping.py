@@ -24,7 +24,7 @@ from typing import Any
 
 from starting.trials import letheon  # type: ignore[import-not-found]  # beside this script
 
-from letheon.records import Journal
+from letheon.journal import Journal
 
 SPACE = """\
 name: {name}

@@ -28,9 +28,10 @@ from urllib.request import urlopen
 
 from mlflow import MlflowClient
 
-from letheon.mirror import Mirror
-from letheon.records import Row
-from letheon.tracking import Beside, SystemMetrics, Tracker
+from letheon.journal import Row
+from letheon.sweep.mirror import Mirror
+from letheon.tracking.system_metrics import SystemMetrics
+from letheon.tracking.tracker import Beside, Tracker
 
 EPOCHS = 10
 METRICS = 45  # a report of the quickstart has as many

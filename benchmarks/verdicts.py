@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from trainables.batching.schedule import epoch_steps
 from trainables.config import (
     TINY_RECIPE,
     BenchmarkConfig,
@@ -30,19 +31,20 @@ from trainables.config import (
     VerdictConfig,
     WorkersConfig,
 )
-from trainables.data import load_benchmark
-from trainables.engine import Engine
-from trainables.evaluation import Evaluation, compare, evaluate, yardstick
+from trainables.data.benchmarks.registry import load_benchmark
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.metrics.record import Evaluation
+from trainables.evaluation.metrics.summary import compare, yardstick
 from trainables.evaluation.verdict import verdict
-from trainables.feed import Feed, StepData
-from trainables.group import Group
-from trainables.jobs import BaseJob, FinetuneJob
+from trainables.inputs.cache import encode_rows
+from trainables.inputs.micro_batches import Feed, StepData
+from trainables.jobs.prepare import finetune, make_base
+from trainables.jobs.specs import BaseJob, FinetuneJob
 from trainables.methods import METHODS
-from trainables.models import load_model
-from trainables.prepare import finetune, make_base
-from trainables.resident import encode_rows
-from trainables.schedule import epoch_steps
-from trainables.step import Stepper
+from trainables.model.load import load_model
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
+from trainables.training.step import Stepper
 
 EPOCHS = 16
 RATE, ASCENT_EPOCHS, BATCH = 3e-4, 8, 8

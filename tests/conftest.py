@@ -57,7 +57,7 @@ def untouched_home() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A local Ray with two CPUs, shared by all tests that ask for it."""
-    from letheon.session import ray_session as session
+    from letheon.cluster.session import ray_session as session
 
     with session(address=None):
         yield

@@ -215,7 +215,13 @@ def test_the_command_loads_nothing_heavy() -> None:
 
 
 def test_a_sweep_file_is_validated_without_heavy_packages() -> None:
-    modules = ["letheon.spec", "letheon.plan", "trainables.config", "trainables.methods", "trainables.data"]
+    modules = [
+        "letheon.spec.model",
+        "letheon.sweep.plan",
+        "trainables.config",
+        "trainables.methods",
+        "trainables.data.benchmarks.registry",
+    ]
     assert loaded_by(*modules) & (HEAVY | {"ray", "mlflow"}) == set()
 
 

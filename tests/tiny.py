@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.multiprocessing import start_processes  # type: ignore[attr-defined]
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig
 
-from trainables.attention import use_packed_attention
+from trainables.batching.rows import Encoded
 from trainables.config import Precision, WorkersConfig
-from trainables.group import Group
-from trainables.scores import Encoded
+from trainables.model.packed_attention import use_packed_attention
+from trainables.runtime.ranks import Group
 
 VOCABULARY = 40
 SHAPE: dict[str, Any] = {

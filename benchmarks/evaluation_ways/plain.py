@@ -17,12 +17,12 @@ import torch
 from rouge_score.rouge_scorer import RougeScorer
 from torch import Tensor
 
+from trainables.batching.rows import IGNORED
 from trainables.data.rows import EvalSet, Row
-from trainables.data.template import encode_row, row_prompt_ids
-from trainables.evaluation.membership import auc, lowest_mean, zlib_score
-from trainables.evaluation.memorisation import exact_memorization, extraction_strength
-from trainables.evaluation.metrics import harmonic_mean
-from trainables.scores import IGNORED
+from trainables.data.tokenization import encode_row, row_prompt_ids
+from trainables.evaluation.metrics.membership import auc, lowest_mean, zlib_score
+from trainables.evaluation.metrics.memorisation import exact_memorization, extraction_strength
+from trainables.evaluation.metrics.tofu import harmonic_mean
 
 BATCH, NEW_TOKENS, SHARE = 32, 200, 0.4
 _UTILITY = ("retain", "real_authors", "world_facts")

@@ -14,12 +14,19 @@ from typing import Any
 
 import torch
 
+from trainables.batching.rows import collate
+from trainables.batching.schedule import learning_rate, shuffled
 from trainables.config import TINY_RECIPE, BenchmarkConfig
-from trainables.data import Row, load_benchmark
-from trainables.data.template import encode_row
-from trainables.models import load_model, save_model, texts_of, tiny_model, tiny_tokenizer
-from trainables.schedule import learning_rate, shuffled
-from trainables.scores import collate, score
+from trainables.data.benchmarks.registry import Row, load_benchmark
+from trainables.data.tokenization import encode_row
+from trainables.model.load import (
+    load_model,
+    save_model,
+    texts_of,
+    tiny_model,
+    tiny_tokenizer,
+)
+from trainables.model.scoring import score
 
 TEMPLATE = "plain"
 STATES = ("target", "retain", "collapsed")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from letheon.records import Journal, owner
+from letheon.journal import Journal, owner
 
 SPACE = """\
 name: {name}

@@ -12,9 +12,9 @@ from typing import Any
 
 from faults.soaked import Soaked  # type: ignore[import-not-found]  # beside this file
 
-from letheon.front import front_of
-from letheon.spec import load_spec
-from letheon.spec_objectives import goals_of
+from letheon.pareto.front import front_of
+from letheon.spec.load import load_spec
+from letheon.spec.rules_objectives import goals_of
 
 MOODS = ("seconds", "per_second", "memory", "restarts")
 """Parts of the names of metrics that tell of the machine, not of the model."""

@@ -15,11 +15,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from letheon.answer import answers
-from letheon.cli.base import find
-from letheon.front import front_of, verdict_of
-from letheon.records import Journal
-from letheon.samples import samples_of
+from letheon.analysis.answer import answers
+from letheon.analysis.samples import samples_of
+from letheon.cli.options import find
+from letheon.journal import Journal
+from letheon.pareto.front import front_of, verdict_of
 from tests.letheon.dashboard.chromium import Window, served, start
 
 ROOT = Path(__file__).parents[2]

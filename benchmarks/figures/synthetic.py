@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator
 from synthetic_paths import Path  # type: ignore[import-not-found]  # beside the script
 
-from letheon.report.theme import LIGHT
+from letheon.plots.theme import LIGHT
 
 _COLOURS = dict(zip(("npo", "ga", "dpo", "idk"), (*LIGHT.methods[:3], LIGHT.methods[5]), strict=True))
 _DASHES: dict[str, Any] = {"": "-", "rt": (0, (4, 1.5)), "kl": (0, (1, 1.2))}

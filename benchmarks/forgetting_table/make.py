@@ -16,8 +16,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from letheon.records import Journal
-from letheon.simulator import Table
+from letheon.journal import Journal
+from letheon.search.trajectories import Table
 
 HERE = Path(__file__).resolve().parent
 SWEEPS = {"forgetting-table": "configurations.yaml", "forgetting-table-seeds": "seeds.yaml"}

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from policies.progress import START, gained
 
-from letheon.pareto import non_dominated
-from letheon.schedulers import CollapseConfig
+from letheon.pareto.geometry import non_dominated
 from letheon.schedulers.collapse import collapsed
-from letheon.simulator import Table, Trajectory
+from letheon.schedulers.config import CollapseConfig
+from letheon.search.trajectories import Table, Trajectory
 
 RULE = CollapseConfig()
 

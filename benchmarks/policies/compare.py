@@ -10,9 +10,10 @@ from typing import Any
 from policies.progress import Watch, full_hypervolumes
 from policies.ray_minds import RayMind
 
-from letheon.simulator import MemoryLedger, Table, simulate
-from letheon.simulator.simulate import Mind
-from letheon.spec import SweepSpec
+from letheon.search.memory_journal import MemoryLedger
+from letheon.search.simulator import Mind, simulate
+from letheon.search.trajectories import Table
+from letheon.spec.model import SweepSpec
 
 SHARE = 0.95
 MOST = 1500

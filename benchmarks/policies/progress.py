@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from letheon.objectives import Goals
-from letheon.pareto import ParetoSet, Point
-from letheon.records import Row
-from letheon.simulator import Table
+from letheon.journal import Row
+from letheon.pareto.geometry import ParetoSet, Point
+from letheon.pareto.objectives import Goals
+from letheon.search.trajectories import Table
 
 GOALS = Goals()
 ORIGIN = (0.0, 0.0)

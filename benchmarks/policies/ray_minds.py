@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from letheon.objectives import Goals
-from letheon.records import Row, stratum_of
-from letheon.schedulers import Decision
-from letheon.searchers.fixed import RandomSearcher
-from letheon.simulator import MemoryLedger, Table
-from letheon.space import Space, trial_name
-from letheon.spec import SweepSpec
+from letheon.journal import Row, stratum_of
+from letheon.pareto.objectives import Goals
+from letheon.schedulers.decision import Decision
+from letheon.search.memory_journal import MemoryLedger
+from letheon.search.trajectories import Table
+from letheon.searchers.static import RandomSearcher
+from letheon.spec.model import SweepSpec
+from letheon.spec.search_space import Space, trial_name
 
 GOALS = Goals()
 METRICS = ("log10_forget_quality", "model_utility")

@@ -12,7 +12,7 @@ import numpy as np
 from policies.collapse import lost_to_collapse_rule
 from policies.compare import POLICIES, SHARE, Result
 
-from letheon.simulator import Table
+from letheon.search.trajectories import Table
 
 Found = Mapping[str, Sequence[Result]]
 

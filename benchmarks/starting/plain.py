@@ -36,9 +36,9 @@ def train(config: dict[str, Any]) -> None:
     import torch
 
     from trainables.config import TrialConfig
-    from trainables.group import Group
-    from trainables.loop import run_trial
-    from trainables.resident import Resident
+    from trainables.inputs.cache import Resident
+    from trainables.runtime.ranks import Group
+    from trainables.training.trial import run_trial
 
     torch.set_num_threads(1)
     trial = TrialConfig.model_validate(config)

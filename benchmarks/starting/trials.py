@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from letheon.preparation import layout, trial_config
-from letheon.spec import load_spec
+from letheon.preparation.layout import layout
+from letheon.spec.load import load_spec
+from letheon.sweep.trial_config import trial_config
 from trainables.config import Hyperparameters
 
 

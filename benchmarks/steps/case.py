@@ -12,14 +12,14 @@ from typing import Any, Literal
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from trainables.attention import use_packed_attention
+from trainables.batching.rows import Encoded
+from trainables.batching.schedule import StepRows, epoch_steps
 from trainables.config import BenchmarkConfig
-from trainables.data import load_benchmark
-from trainables.lean import make_plain
-from trainables.models import load_model, texts_of, tiny_model, tiny_tokenizer
-from trainables.resident import encode_rows
-from trainables.schedule import StepRows, epoch_steps
-from trainables.scores import Encoded
+from trainables.data.benchmarks.registry import load_benchmark
+from trainables.inputs.cache import encode_rows
+from trainables.model.cpu.patch import make_plain
+from trainables.model.load import load_model, texts_of, tiny_model, tiny_tokenizer
+from trainables.model.packed_attention import use_packed_attention
 
 BETA, RETAIN_WEIGHT, WEIGHT_DECAY, CLIP = 0.1, 1.0, 0.01, 1.0
 Precision = Literal["fp32", "bf16"]

@@ -7,15 +7,15 @@ import os
 
 import deepspeed  # noqa: F401 (so that its import is not counted as memory of a step)
 
+from trainables.batching.schedule import StepRows
 from trainables.config import Compilation, Hyperparameters, WorkersConfig
-from trainables.engine import Engine
-from trainables.feed import Feed, StepData
-from trainables.group import Group
-from trainables.lean import make_lean
+from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS
-from trainables.reference import compute_reference
-from trainables.schedule import StepRows
-from trainables.step import Stepper
+from trainables.model.cpu.patch import make_lean
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
+from trainables.training.step import Stepper
 
 from .case import BETA, CLIP, RETAIN_WEIGHT, WEIGHT_DECAY, Case, Step
 

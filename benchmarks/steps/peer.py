@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
-from trainables.schedule import StepRows
-from trainables.scores import IGNORED, Encoded
+from trainables.batching.rows import IGNORED, Encoded
+from trainables.batching.schedule import StepRows
 
 from .case import BETA, CLIP, RETAIN_WEIGHT, WEIGHT_DECAY, Case
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from trainables.schedule import StepRows
-from trainables.scores import IGNORED, Batch, Encoded, collate
+from trainables.batching.rows import IGNORED, Batch, Encoded, collate
+from trainables.batching.schedule import StepRows
 
 from .case import BETA, CLIP, RETAIN_WEIGHT, WEIGHT_DECAY, Case, Step
 

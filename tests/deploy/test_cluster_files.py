@@ -18,7 +18,7 @@ import ray
 import yaml
 from jsonschema import validate
 
-from letheon.capacity import nodes_that_may_be, slots_that_fit
+from letheon.cluster.capacity import nodes_that_may_be, slots_that_fit
 from tests.letheon.servers import free_port
 from trainables.config import WorkersConfig
 
@@ -104,7 +104,7 @@ def test_the_rayjob_begins_a_sweep_and_goes_on_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_head_s_tracking_server_answers_only_who_has_the_password(tmp_path: Path) -> None:
-    from letheon.tracking.round_trip import round_trip
+    from letheon.doctor.tracking_store import round_trip
 
     port = free_port()
     make_secrets(tmp_path, port)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from letheon.records import Journal
+from letheon.journal import Journal
 from tests.letheon.small_sweep import command, processes_of
 
 INJECTED = Path(__file__).parent / "injected"

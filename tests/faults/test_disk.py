@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from letheon.front import front_of
-from letheon.spec import load_spec
-from letheon.spec_objectives import goals_of
+from letheon.pareto.front import front_of
+from letheon.spec.load import load_spec
+from letheon.spec.rules_objectives import goals_of
 from tests.faults.disks import Disk
 from tests.faults.support import FaultySweep
 from tests.letheon.small_sweep import wait_for

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from letheon.preparation import layout, trial_config
-from letheon.spec import load_spec
+from letheon.preparation.layout import layout
+from letheon.spec.load import load_spec
+from letheon.sweep.trial_config import trial_config
 from tests.faults.support import FaultySweep
 from tests.letheon.small_sweep import wait_for
 from trainables.config import Hyperparameters

@@ -13,17 +13,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from letheon.checkpoints import VerificationError
-from letheon.checkpoints.manifest import parse_manifest
-from letheon.front import front_of
-from letheon.records import Journal, JournalError, summary
-from letheon.records.follower import Follower
-from letheon.spec import SpecErrors, dump_spec, load_spec, spaces
-from letheon.tracking.errors import TrackingError
-from letheon.tracking.rows import Packer, unpack
+from letheon.checkpoints.manifest import VerificationError, parse_manifest
+from letheon.common.errors import SpecErrors
+from letheon.journal import Journal, JournalError, summary
+from letheon.journal.reader import Follower
+from letheon.pareto.front import front_of
+from letheon.spec.load import dump_spec, load_spec
+from letheon.spec.shipped import spaces
+from letheon.tracking.store.errors import TrackingError
+from letheon.tracking.store.journal_artifact import Packer, unpack
 from tests.letheon.tracking_support import SPEC, audited_story, story
 from tests.trainables.evaluation.small_logs import Model
-from trainables.evaluation.logs import LogError, compare_logs, parse_log, read_log
+from trainables.evaluation.logs.compare import compare_logs
+from trainables.evaluation.logs.log import LogError
+from trainables.evaluation.logs.read import parse_log, read_log
 
 Target = Callable[[bytes], bool]
 
@@ -147,7 +150,7 @@ def _manifest_seed() -> bytes:
 
 
 def _journal_seed() -> bytes:
-    from letheon.records import encode_rows
+    from letheon.journal import encode_rows
 
     return encode_rows(audited_story())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from letheon.tracking.store import open_client
+from letheon.tracking.store.connection import open_client
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from letheon.searchers.fixed import RandomSearcher
-from letheon.space import Space
-from letheon.spec import SweepSpec
+from letheon.searchers.static import RandomSearcher
+from letheon.spec.model import SweepSpec
+from letheon.spec.search_space import Space
 from trainables.config import Hyperparameters
 
 SPACE = """\

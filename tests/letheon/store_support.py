@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from letheon.tracking.store import local_folder
+from letheon.tracking.store.connection import local_folder
 from tests.letheon.tracking_support import recorded_trials, save_and_register
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from letheon.audit import _Record, audit_facts, is_audited, subjects
 from letheon.cli import app
-from letheon.preparation import layout
-from letheon.records import Journal
-from letheon.spec import load_spec
-from letheon.sweep import Sweep
+from letheon.journal import Journal
+from letheon.preparation.layout import layout
+from letheon.spec.load import load_spec
+from letheon.sweep.audit import _Record, audit_facts, is_audited, subjects
+from letheon.sweep.sweep import Sweep
 from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_space
 
 pytestmark = pytest.mark.timeout(1200)  # two starts of Ray; less than a minute on two idle cores

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from letheon.budget import BudgetSpec, Spent, reached, spent
-from letheon.records import SweepHistory
+from letheon.journal import SweepHistory
+from letheon.journal.usage import Spent, spent
+from letheon.spec.budget import BudgetSpec, reached
 
 
 def trial(name: str, time: float, stratum: str = "0.1") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from letheon.capacity import nodes_that_may_be, shortage, slots_that_fit
+from letheon.cluster.capacity import nodes_that_may_be, shortage, slots_that_fit
 from trainables.config import WorkersConfig
 
 

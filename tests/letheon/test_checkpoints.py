@@ -12,21 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from letheon.checkpoints import (
-    EmptyFrontError,
-    Request,
-    SelectionError,
-    VerificationError,
-    pull,
-    read_manifest,
-    select,
-    verify,
-)
-from letheon.checkpoints.manifest import check_name, parse_manifest
-from letheon.tracking import SweepNotFoundError, Tracker
+from letheon.checkpoints.manifest import VerificationError, check_name, parse_manifest, read_manifest, verify
+from letheon.checkpoints.select import EmptyFrontError, SelectionError, select
+from letheon.tracking.reader.pull import Request, pull
+from letheon.tracking.store.errors import SweepNotFoundError
+from letheon.tracking.tracker import Tracker
 from tests.letheon.store_support import Store
 from tests.letheon.tracking_support import SPEC, front, save_checkpoint, save_front, story
-from trainables.manifest import write_manifest
+from trainables.storage.manifest import write_manifest
 
 FRONT = front(story())
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from letheon.cli import app
 from letheon.cli.evaluate import card_of
-from letheon.records import Journal
-from letheon.spec import load_spec
+from letheon.journal import Journal
+from letheon.spec.load import load_spec
 from tests.letheon.dashboard.support import add_rows, write_sweep
 from tests.letheon.tracking_support import Story
 

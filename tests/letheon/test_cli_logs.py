@@ -13,10 +13,10 @@ from letheon.cli import app
 from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, fresh_model, small_model, small_tokenizer
 from tests.trainables.evaluation.small_logs import Model
 from trainables.config import BenchmarkConfig
-from trainables.evaluation import yardstick
-from trainables.evaluation.logs import read_log
-from trainables.evaluation.logs.adapting import adapt
-from trainables.models import save_model
+from trainables.evaluation.logs.adapt import adapt
+from trainables.evaluation.logs.read import read_log
+from trainables.evaluation.metrics.summary import yardstick
+from trainables.model.load import save_model
 
 
 def run(*arguments: str | Path) -> Result:

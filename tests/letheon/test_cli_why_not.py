@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from letheon.cli import app
-from letheon.records import Journal
-from letheon.spec import dump_spec, load_spec
+from letheon.journal import Journal
+from letheon.spec.load import dump_spec, load_spec
 
 VALUES = {("t000", 1): (-3.0, 0.75), ("t000", 2): (-1.0, 0.7), ("t001", 1): (-4.0, 0.72), ("t002", 1): (-5.0, 0.7)}
 PRUNED = "rung 1: rank 3 of 4, on front 1, outside the best 1/2"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.accounts import accounts
-from letheon.cost import Work, cost_of
+from letheon.analysis.cost import Work, cost_of
 from letheon.dashboard.sweep_view import sweep_view
-from letheon.live.lines import plain_lines
+from letheon.monitor.plain_text import plain_lines
+from letheon.plots.summary import accounts
 from tests.letheon.dashboard.support import record
 from tests.letheon.live.views import view_of
 

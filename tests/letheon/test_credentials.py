@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from letheon.credentials import HiddenCredentials
+from letheon.tune.credentials import HiddenCredentials
 
 SECRET = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "a secret"}
 

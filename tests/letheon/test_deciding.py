@@ -11,12 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.deciding import decision, decision_of
-from letheon.front import front_of, nearest_rows, reports_by_stratum
-from letheon.objectives import Axis, Goals, Limit
-from letheon.preparation import layout, trial_config
-from letheon.schedulers import SchedulerConfig
-from letheon.spec import load_spec
+from letheon.pareto.front import front_of, nearest_rows, reports_by_stratum
+from letheon.pareto.objectives import Axis, Goals, Limit
+from letheon.preparation.layout import layout
+from letheon.schedulers.config import SchedulerConfig
+from letheon.spec.load import load_spec
+from letheon.sweep.trial_config import decision, decision_of, trial_config
 from tests.letheon.small_sweep import SPACE, sample, write_space
 from tests.letheon.test_why_not_properties import AUDITS, GOALS, METRICS, REPORTS, journal, names
 from trainables.config import DecisionConfig, LimitConfig, TrialConfig

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from letheon.disk import DiskFull, disk_of, free_bytes, is_full, require_room
-from letheon.errors import LetheonError
+from letheon.common.disk import DiskFull, disk_of, free_bytes, is_full, require_room
+from letheon.common.errors import LetheonError
 
 NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from letheon.accounts import accounts
-from letheon.objectives import Goals
-from letheon.tracking import Tracker, TrackingError
-from letheon.tracking.store import local_folder, open_client
+from letheon.pareto.objectives import Goals
+from letheon.plots.summary import accounts
+from letheon.tracking.store.connection import local_folder, open_client
+from letheon.tracking.store.errors import TrackingError
+from letheon.tracking.tracker import Tracker
 from tests.letheon.tracking_support import SPEC, Rows, audited_story, experiment_of, front, recorded_runs, save_front
 
 FULL = {**SPEC, "benchmark": {"name": "fictional"}}

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from letheon.explain import explain, in_words
-from letheon.records import Journal, Row, UnknownTrial
-from letheon.schedulers import CollapseConfig, SchedulerConfig, SweepScheduler, asha
+from letheon.analysis.explain import explain, in_words
+from letheon.journal import Journal, Row, UnknownTrial
+from letheon.schedulers import asha
 from letheon.schedulers.asha import RungRecord
+from letheon.schedulers.config import CollapseConfig, SchedulerConfig
+from letheon.schedulers.scheduler import SweepScheduler
 from tests.letheon.schedulers.driving import report_to
 
 

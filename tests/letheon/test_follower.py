@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.records import Follower, Journal, JournalError
+from letheon.journal import Follower, Journal, JournalError
 
 
 def written(folder: Path, trials: int) -> bytes:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.front import front_of
-from letheon.objectives import Axis, Goals, Limit
-from letheon.spec import load_spec
-from letheon.spec_objectives import goals_of
+from letheon.pareto.front import front_of
+from letheon.pareto.objectives import Axis, Goals, Limit
+from letheon.spec.load import load_spec
+from letheon.spec.rules_objectives import goals_of
 
 FINE = st.floats(-20, 5, allow_nan=False, allow_subnormal=False)
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from letheon.checkpoints import Request, VerificationError, pull
-from letheon.checkpoints.manifest import MAX_MANIFEST_BYTES
-from letheon.tracking.store import local_folder, open_client
+from letheon.checkpoints.manifest import MAX_MANIFEST_BYTES, VerificationError
+from letheon.tracking.reader.pull import Request, pull
+from letheon.tracking.store.connection import local_folder, open_client
 from tests.letheon.store_support import Store
 from tests.letheon.tracking_support import recorded_runs
-from trainables.manifest import write_manifest
+from trainables.storage.manifest import write_manifest
 
 POINT = Request("t002@1")  # pulled in every test here; lies at checkpoints/epoch-001 of its trial's run
 

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.records import Row, encode_rows
-from letheon.samples import audits_of, samples_of
-from letheon.tracking import Beside, Tracker, TrackingError
-from letheon.tracking.read import find_sweep, open_store, read_rows
-from letheon.tracking.rows import JOURNAL, Packer, unpack
+from letheon.analysis.samples import audits_of, samples_of
+from letheon.journal import Row, encode_rows
+from letheon.tracking.reader.sweeps import find_sweep, open_store, read_rows
+from letheon.tracking.store.errors import TrackingError
+from letheon.tracking.store.journal_artifact import JOURNAL, Packer, unpack
+from letheon.tracking.tracker import Beside, Tracker
 from tests.letheon.tracking_support import SPEC, Story, audited_story, story
 
 TEXT = st.text(max_size=20)
@@ -95,7 +96,7 @@ def test_what_is_no_journal_is_refused(data: bytes) -> None:
 
 
 def test_a_journal_that_expands_too_far_is_refused_before_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("letheon.tracking.rows.MAX_BYTES", 10_000)
+    monkeypatch.setattr("letheon.tracking.store.journal_artifact.MAX_BYTES", 10_000)
     with pytest.raises(TrackingError, match="larger than any journal"):
         unpack(gzip.compress(b"0" * 10_000_000), "a test")
 
@@ -181,7 +182,7 @@ def test_damaged_files_of_samples_leave_their_epoch_out(tmp_path: Path, damage: 
 def test_samples_and_audits_are_artifacts_of_the_trials_run_once(
     fresh_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from letheon.tracking import artifacts
+    from letheon.tracking.store import artifacts
 
     uri, folder, sent = fresh_store, sweep_folder(tmp_path), list[str]()
     real = artifacts.put

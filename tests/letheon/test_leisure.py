@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from letheon.leisure import LOWEST_PRIORITY, at_leisure
+from letheon.common.threads import LOWEST_PRIORITY, at_leisure
 
 
 def refuse() -> None:

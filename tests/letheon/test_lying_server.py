@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from letheon.checkpoints import Request, VerificationError, pull, read_manifest, verify
-from letheon.errors import LetheonError
-from letheon.tracking import TrackingError
-from letheon.tracking.errors import SweepNotFoundError
+from letheon.checkpoints.manifest import VerificationError, read_manifest, verify
+from letheon.common.errors import LetheonError
+from letheon.tracking.reader.pull import Request, pull
+from letheon.tracking.store.errors import SweepNotFoundError, TrackingError
 from tests.letheon import lying_server
 from tests.letheon.small_sweep import command, run, wait_for
 from tests.letheon.tracking_support import save_and_register

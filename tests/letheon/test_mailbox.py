@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from letheon.mailbox import Mailbox
+from letheon.workers.mailbox import Mailbox
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

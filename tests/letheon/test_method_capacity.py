@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.method_capacity import capacities, reaches, to_json
+from letheon.analysis.capacity import capacities, reaches, to_json
 
 Row = dict[str, Any]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from letheon.mirror import Mirror, Throttle
-from letheon.records import Journal, TrackingHealth, status_of, tracking_health
-from letheon.tracking import Tracker
-from letheon.tracking.read import find_sweep, open_store, read_rows
+from letheon.journal import Journal, TrackingHealth, status_of, tracking_health
+from letheon.sweep.mirror import Mirror, Throttle
+from letheon.tracking.reader.sweeps import find_sweep, open_store, read_rows
+from letheon.tracking.tracker import Tracker
 from tests.letheon.tracking_support import SPEC, story
 
 

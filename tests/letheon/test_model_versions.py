@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from letheon.tracking import Registration, Tracker
-from letheon.tracking.store import open_client
+from letheon.tracking.registry import Registration
+from letheon.tracking.store.connection import open_client
+from letheon.tracking.tracker import Tracker
 from tests.letheon.tracking_support import SPEC, Rows, audited_story, front, save_front, story
 
 FULL = {**SPEC, "benchmark": {"name": "fictional"}}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.objectives import FORGET_QUALITY, MODEL_UTILITY, Axis, Goals, Limit, ordered
+from letheon.pareto.objectives import FORGET_QUALITY, MODEL_UTILITY, Axis, Goals, Limit, ordered
 
 KL = Axis("forget_kl", "min", worst=5.0, best=0.0)
 AUDITED = Axis("audit_worst_forget_rouge", "min", worst=1.0, best=0.0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.pareto import ParetoSet, Point, hypervolume, knee, non_dominated
+from letheon.pareto.geometry import ParetoSet, Point, hypervolume, knee, non_dominated
 
 COARSE = st.integers(-6, 6).map(float)  # many ties and duplicates
 FINE = st.floats(-20, 5, allow_nan=False, allow_subnormal=False)

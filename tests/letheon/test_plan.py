@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from letheon.cli.plan import plan_lines, plan_table
-from letheon.plan import Plan, make_plan
-from letheon.records import Journal
-from letheon.spec import load_spec
+from letheon.journal import Journal
+from letheon.spec.load import load_spec
+from letheon.sweep.plan import Plan, make_plan
 from tests.letheon.small_sweep import sample
 
 NODE = {"CPU": 4.0, "GPU": 0.0}
@@ -114,7 +114,7 @@ def write_sweep(root: Path, name: str, target: str, seconds: float) -> None:
 
 
 def test_the_time_is_what_earlier_sweeps_of_the_same_model_measured(tmp_path: Path) -> None:
-    from letheon.preparation import layout
+    from letheon.preparation.layout import layout
 
     target = layout(load_spec("quickstart"), tmp_path).target.key
     assert printed(planned(tmp_path))["time"].startswith("not known: no earlier sweep here has unlearned from this")

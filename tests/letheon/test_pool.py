@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from letheon.pool import _ready
+from letheon.workers.pool import _ready
 
 NEEDS = {"target": ["base"], "retain": ["base"], "baseline": ["target", "retain"]}
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from letheon.checkpoints import PullInProgress, Request, SelectionError, pull, read_manifest, verify
-from letheon.checkpoints.partial import partial_folder
-from letheon.tracking import SweepNotFoundError
-from letheon.tracking.shelf import Folder
-from letheon.tracking.store import open_client
+from letheon.checkpoints.manifest import read_manifest, verify
+from letheon.checkpoints.select import SelectionError
+from letheon.tracking.reader.partial import PullInProgress, partial_folder
+from letheon.tracking.reader.pull import Request, pull
+from letheon.tracking.store.artifact_readers import Folder
+from letheon.tracking.store.connection import open_client
+from letheon.tracking.store.errors import SweepNotFoundError
 from tests.letheon.small_sweep import run
 from tests.letheon.store_support import Store
 
@@ -195,7 +197,7 @@ def test_another_checkpoint_takes_the_place_of_one_that_broke_off(breaking: Brea
 HOLD = """
 import sys
 from pathlib import Path
-from letheon.checkpoints.partial import partial_folder
+from letheon.tracking.reader.partial import partial_folder
 with partial_folder(Path(sys.argv[1]), "0" * 64) as folder:
     (folder / "half").write_text("x")
     print("held", flush=True)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.records import (
+from letheon.journal import (
     Journal,
     JournalError,
     LockHeld,
@@ -35,7 +35,7 @@ DECISION = {"action": "continue", "epoch": 1, "reason": "because"}
 
 WRITER = """
 import sys
-from letheon.records import Journal
+from letheon.journal import Journal
 journal = Journal(sys.argv[1])
 print("ready", flush=True)
 for epoch in range(1, 100000):
@@ -45,7 +45,7 @@ for epoch in range(1, 100000):
 
 HOLDER = """
 import sys, time
-from letheon.records import SweepLock
+from letheon.journal import SweepLock
 with SweepLock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)

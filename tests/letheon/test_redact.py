@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from letheon.redact import redact
-from letheon.spec import SpecErrors, load_spec
+from letheon.common.errors import SpecErrors
+from letheon.common.redaction import redact
+from letheon.spec.load import load_spec
 from tests.letheon.small_sweep import SPACE
 
 TOKEN = "hf_" + "aB3" * 12

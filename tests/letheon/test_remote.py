@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import ray
 
-from letheon.errors import SpecErrors
-from letheon.records import Journal
-from letheon.remote import SAY, Jobs, NoAnswer, answer_in, sweep_job
+from letheon.cluster.jobs import SAY, Jobs, NoAnswer, answer_in, sweep_job
+from letheon.common.errors import SpecErrors
+from letheon.journal import Journal
 from tests.letheon.cluster_process import Nodes, nodes
 from tests.letheon.servers import free_port
 from tests.letheon.small_sweep import run, wait_for, write_space

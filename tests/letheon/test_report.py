@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.objectives import Axis, Goals
-from letheon.report import plot_front
-from letheon.report.labels import Box, Label, place
-from letheon.report.view import views
-from letheon.seeds import front_with_means
+from letheon.analysis.seeds import front_with_means
+from letheon.pareto.objectives import Axis, Goals
+from letheon.plots.front import plot_front
+from letheon.plots.labels import Box, Label, place
+from letheon.plots.layout import views
 from tests.letheon.tracking_support import Story, front, story
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -86,7 +86,7 @@ spots = st.tuples(st.floats(0, 300), st.floats(0, 200), st.integers(0, 2))
 
 @given(st.lists(spots, max_size=30))
 def test_no_label_covers_another_or_leaves_the_panel(points: list[tuple[float, float, int]]) -> None:
-    from letheon.report.labels import _box
+    from letheon.plots.labels import _box
 
     placed = place([Label(f"t{i:03d}@1", x, y, rank) for i, (x, y, rank) in enumerate(points)], 300, 200)
     boxes = [_box(label, dx, dy, align) for label, dx, dy, align in placed]
@@ -97,7 +97,7 @@ def test_no_label_covers_another_or_leaves_the_panel(points: list[tuple[float, f
 
 @given(st.lists(spots, min_size=1, max_size=30))
 def test_the_knee_always_has_its_label(points: list[tuple[float, float, int]]) -> None:
-    from letheon.report.labels import _box
+    from letheon.plots.labels import _box
 
     knee = Label("t000@12  knee", *points[0][:2], priority=0)
     others = [Label(f"t{i:03d}@1", x, y, 1 + rank) for i, (x, y, rank) in enumerate(points[1:], start=1)]

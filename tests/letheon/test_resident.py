@@ -14,14 +14,17 @@ import pytest
 import ray
 import yaml
 
-from letheon.pool import Pool, pool_of
-from letheon.preparation import Prepared, trial_config
-from letheon.preparers import prepare
-from letheon.resident import ResidentSettings, ResidentWorkers, claimed
-from letheon.spec import SweepSpec, load_spec
+from letheon.preparation.artifacts import Prepared
+from letheon.preparation.builder import prepare
+from letheon.spec.load import load_spec
+from letheon.spec.model import SweepSpec
+from letheon.sweep.trial_config import trial_config
+from letheon.workers.pool import Pool, pool_of
+from letheon.workers.settings import ResidentSettings
+from letheon.workers.worker_group import ResidentWorkers, claimed
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters
-from trainables.jobs import TrialJob
+from trainables.jobs.specs import TrialJob
 
 MEASURED = ("seconds", "per_second", "memory", "restarts")
 NPO_RT = {"method": "npo_rt", "learning_rate": 1e-4, "beta": 0.1, "retain_weight": 1.0}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from letheon.front import front_of
-from letheon.retention import Retention
+from letheon.checkpoints.retention import Retention
+from letheon.pareto.front import front_of
 
 
 def trial(name: str, stratum: str) -> dict[str, Any]:

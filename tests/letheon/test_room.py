@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from letheon import room as module
-from letheon import session
-from letheon.capacity import DoesNotFit
-from letheon.room import AUTOSCALER_VARIABLE, HEAD, Room
+from letheon.cluster import session
+from letheon.cluster import slots as module
+from letheon.cluster.capacity import DoesNotFit
+from letheon.cluster.slots import AUTOSCALER_VARIABLE, HEAD, Room
 from tests.letheon.test_capacity import AUTOSCALER
 from trainables.config import WorkersConfig
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from letheon.scratch import PREFIX, remove_stale, scratch
-from letheon.session import DISCOVERY
+from letheon.cluster.session import DISCOVERY
+from letheon.common.scratch import PREFIX, remove_stale, scratch
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_folder_goes_with_its_block_whatever_happens_in_it(tmp_path: Path, mon
 def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = """
 import os, signal
-from letheon.scratch import scratch
+from letheon.common.scratch import scratch
 with scratch("verify") as folder:
     (folder / "file").write_text("x")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.front import front_of
-from letheon.seeds import cells, front_of_means, groups, spread
+from letheon.analysis.seeds import cells, front_of_means, groups, spread
+from letheon.pareto.front import front_of
 
 Row = dict[str, Any]
 VALUES = st.lists(st.floats(-20, 20), min_size=1, max_size=5)

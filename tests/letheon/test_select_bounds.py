@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.checkpoints import Bound, SelectionError, parse_bound, select
-from letheon.front import front_of
-from letheon.objectives import Axis, Goals
+from letheon.checkpoints.select import Bound, SelectionError, parse_bound, select
+from letheon.pareto.front import front_of
+from letheon.pareto.objectives import Axis, Goals
 from tests.letheon.tracking_support import story
 
 RELEARN = "audit_relearn_forget_rouge"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from letheon.closed import TOKEN, closed
-from letheon.session import _same_sigterm
-from letheon.stop_request import StopRequest
+from letheon.cluster.security import TOKEN, closed
+from letheon.cluster.session import _same_sigterm
+from letheon.common.stop_request import StopRequest
 
 
 def test_a_closed_session_has_the_token_of_its_process_and_leaves_the_environment_as_it_was(

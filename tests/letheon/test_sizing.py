@@ -8,15 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from letheon.capacity import DoesNotFit
 from letheon.cli.plan import plan_lines
-from letheon.errors import SpecErrors
-from letheon.gpus import UnknownGpu, card_bytes
-from letheon.plan import make_plan
-from letheon.sizing import SHARES, UnknownModel, local_card, shape_of, size, sized, with_share
-from letheon.spec import SweepSpec, dump_spec, load_spec
-from trainables.gpu_share import CUDA_CONTEXT, GIB
-from trainables.memory import Shape
+from letheon.cluster.capacity import DoesNotFit
+from letheon.cluster.gpus import UnknownGpu, card_bytes
+from letheon.cluster.sizing import (
+    SHARES,
+    UnknownModel,
+    local_card,
+    shape_of,
+    size,
+    sized,
+    with_share,
+)
+from letheon.common.errors import SpecErrors
+from letheon.spec.load import dump_spec, load_spec
+from letheon.spec.model import SweepSpec
+from letheon.sweep.plan import make_plan
+from trainables.model.gpu_share import CUDA_CONTEXT, GIB
+from trainables.model.memory import Shape
 
 LLAMA_1B = Shape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
 LLAMA_8B = Shape(parameters=8_030_261_248, layers=32, hidden=4096, keys=2048, inner=14_336, vocabulary=128_256)

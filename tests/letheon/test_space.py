@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.conductor import Conductor
-from letheon.objectives import Goals
-from letheon.searchers import History
-from letheon.searchers.fixed import GridSearcher
-from letheon.simulator import MemoryLedger
-from letheon.space import Space, combination_count, trial_count
-from letheon.spec import SweepSpec, load_spec
+from letheon.pareto.objectives import Goals
+from letheon.search.controller import Conductor
+from letheon.search.memory_journal import MemoryLedger
+from letheon.searchers.history import History
+from letheon.searchers.static import GridSearcher
+from letheon.spec.load import load_spec
+from letheon.spec.model import SweepSpec
+from letheon.spec.search_space import Space, combination_count, trial_count
 from tests.letheon.small_sweep import python, sample
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS
@@ -160,7 +161,7 @@ def test_samples_are_equal_in_another_process() -> None:
     spec = load_spec("quickstart")
     here = [sample(spec, index).digest() for index in range(12)]
     code = (
-        "from letheon.spec import load_spec; from tests.letheon.small_sweep import sample\n"
+        "from letheon.spec.model import load_spec; from tests.letheon.small_sweep import sample\n"
         "s = load_spec('quickstart'); print(*reversed([sample(s, i).digest() for i in reversed(range(12))]))"
     )
     for hash_seed in ("1", "2"):

@@ -10,19 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.spec import (
-    TINY_RECIPE,
-    SpaceNotFound,
-    SpecErrors,
-    SweepSpec,
-    dump_spec,
-    find_space,
-    json_schema,
-    load_spec,
-    spaces,
-)
+from letheon.common.errors import SpaceNotFound, SpecErrors
+from letheon.spec.load import dump_spec, json_schema, load_spec
+from letheon.spec.model import SweepSpec
+from letheon.spec.shipped import find_space, spaces
 from tests.fuzz.targets import LONGEST_PROBLEM
-from trainables.config import Hyperparameters, TrainingRecipe
+from trainables.config import TINY_RECIPE, Hyperparameters, TrainingRecipe
 from trainables.methods import METHODS
 
 GOOD = """\

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from letheon.spec import SpecErrors, SweepSpec, load_spec
-from letheon.spec_benchmark import require_data
-from trainables.data import load_benchmark
+from letheon.common.errors import SpecErrors
+from letheon.spec.load import load_spec
+from letheon.spec.model import SweepSpec
+from letheon.spec.rules_benchmark import require_data
+from trainables.data.benchmarks.registry import load_benchmark
 
 SPACE = """\
 name: study

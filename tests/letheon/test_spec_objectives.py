@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from letheon.objectives import FORGET_QUALITY, MODEL_UTILITY, Goals, Limit
-from letheon.spec import dump_spec, load_spec
-from letheon.spec_objectives import axis_of, goals_of
+from letheon.pareto.objectives import FORGET_QUALITY, MODEL_UTILITY, Goals, Limit
+from letheon.spec.load import dump_spec, load_spec
+from letheon.spec.rules_objectives import axis_of, goals_of
 from tests.letheon.small_sweep import sample
 from tests.letheon.test_spec import GOOD, errors_of, write
-from trainables.audit import AuditConfig
+from trainables.audit.config import AuditConfig
 from trainables.methods import METHODS
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from letheon.errors import SpecErrors
-from letheon.spec import load_spec
-from letheon.spec_words import EXAMPLES
+from letheon.common.errors import SpecErrors
+from letheon.spec.load import load_spec
+from letheon.spec.words import EXAMPLES
 
 SMALL = """\
 # a sweep

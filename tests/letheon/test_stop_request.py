@@ -12,11 +12,11 @@ import threading
 
 import pytest
 
-from letheon.stop_request import Stopped, StopRequest
+from letheon.common.stop_request import Stopped, StopRequest
 
 TWICE = """
 import os, signal
-from letheon.stop_request import StopRequest
+from letheon.common.stop_request import StopRequest
 with StopRequest("letheon resume small").listening():
     os.kill(os.getpid(), signal.SIGTERM)
     print("first", flush=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from letheon.records import Journal
+from letheon.journal import Journal
 from tests.faults.support import FaultySweep
 from tests.letheon.small_sweep import letheon, start, wait_for, write_space
 

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from letheon.checkpoints import Request, VerificationError, pull
-from letheon.tracking import Tracker, TrackingError
-from letheon.tracking.store import artifact_location, open_client
+from letheon.checkpoints.manifest import VerificationError
+from letheon.tracking.reader.pull import Request, pull
+from letheon.tracking.store.connection import artifact_location, open_client
+from letheon.tracking.store.errors import TrackingError
+from letheon.tracking.tracker import Tracker
 from tests.letheon.servers import mlflow_server, postgres, s3_client, s3_server
 from tests.letheon.small_sweep import letheon, run
 from tests.letheon.tracking_support import SPEC, save_and_register
-from trainables.manifest import list_files
+from trainables.storage.manifest import list_files
 
 PASSWORD = "corr3ct-h@rse/battery"
 ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.records import SweepHistory, SweepState, TrialState
-from letheon.records.state import ACTIVE
+from letheon.journal import SweepHistory, SweepState, TrialState
+from letheon.journal.state import ACTIVE
 from tests.letheon.live.stories import Rows, tales
 
 

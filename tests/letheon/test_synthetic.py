@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from letheon.preparation import layout, trial_config
-from letheon.records import Journal
-from letheon.spec import SpecErrors, load_spec
+from letheon.common.errors import SpecErrors
+from letheon.journal import Journal
+from letheon.preparation.layout import layout
+from letheon.spec.load import load_spec
+from letheon.sweep.trial_config import trial_config
 from tests.letheon.small_sweep import letheon, sample
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
 

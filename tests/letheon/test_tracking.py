@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from letheon.tracking import Tracker, TrackingError, alias_suffix
-from letheon.tracking.store import local_folder, open_client
+from letheon.tracking.registry import alias_suffix
+from letheon.tracking.store.connection import local_folder, open_client
+from letheon.tracking.store.errors import TrackingError
+from letheon.tracking.tracker import Tracker
 from tests.letheon.small_sweep import python
 from tests.letheon.tracking_support import (
     SPEC,

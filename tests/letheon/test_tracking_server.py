@@ -13,17 +13,19 @@ from typing import Any
 
 import pytest
 
-from letheon.checkpoints import Request, VerificationError, pull, read_manifest, verify
-from letheon.mirror import Mirror
-from letheon.objectives import Goals
-from letheon.recorder import Recorder
-from letheon.records import Journal, status_of, tracking_health
-from letheon.spec import load_spec
-from letheon.sweep import run_sweep
-from letheon.tracking import Tracker, TrackingError
-from letheon.tracking.read import find_sweep, read_rows
-from letheon.tracking.rows import without_secrets
-from letheon.tracking.store import open_client
+from letheon.checkpoints.manifest import VerificationError, read_manifest, verify
+from letheon.journal import Journal, status_of, tracking_health
+from letheon.pareto.objectives import Goals
+from letheon.spec.load import load_spec
+from letheon.sweep.mirror import Mirror
+from letheon.sweep.recording import Recorder
+from letheon.sweep.run import run_sweep
+from letheon.tracking.reader.pull import Request, pull
+from letheon.tracking.reader.sweeps import find_sweep, read_rows
+from letheon.tracking.store.connection import open_client
+from letheon.tracking.store.errors import TrackingError
+from letheon.tracking.store.journal_artifact import without_secrets
+from letheon.tracking.tracker import Tracker
 from tests.faults.support import FaultySweep
 from tests.letheon.servers import MlflowServer, mlflow_server
 from tests.letheon.small_sweep import wait_for, write_space
@@ -56,7 +58,7 @@ def test_the_recorder_catches_up_when_the_server_is_back(
     server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The journal grows meanwhile, `status` says how far the records are behind, and then they have each row once."""
-    monkeypatch.setattr("letheon.mirror.RETRY_SECONDS", 0.5)
+    monkeypatch.setattr("letheon.sweep.mirror.RETRY_SECONDS", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     folder, trials, told = tmp_path / "sweep", tmp_path / "trials", [dict(row) for row in story()]
     journal = Journal(folder / "journal.jsonl")

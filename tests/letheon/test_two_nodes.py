@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from letheon.records import Journal
+from letheon.journal import Journal
 from tests.letheon.cluster_process import nodes
 from tests.letheon.servers import free_port
 from tests.letheon.small_sweep import run, write_space

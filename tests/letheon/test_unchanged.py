@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.records import Journal
-from letheon.spec import load_spec, resolved
-from letheon.sweep import SweepNotFound, find_sweep, resume_sweep
-from letheon.unchanged import FREE, SweepChanged, differences, recorded, require_same_ground, require_same_spec
+from letheon.journal import Journal
+from letheon.spec.load import load_spec, resolved
+from letheon.sweep.resume_checks import (
+    FREE,
+    SweepChanged,
+    differences,
+    recorded,
+    require_same_ground,
+    require_same_spec,
+)
+from letheon.sweep.run import resume_sweep
+from letheon.sweep.sweep import SweepNotFound, find_sweep
 from tests.letheon.small_sweep import write_space
 
 GROUND = {"benchmark_digest": "a1", "target_digest": "b2", "retain_digest": {"0.1": "c3", "0.2": "d4"}}

@@ -8,12 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from letheon.conductor import Conductor
-from letheon.preparation import Prepared
-from letheon.records import Journal
-from letheon.spec import SweepSpec, dump_spec, load_spec
-from letheon.sweep import Sweep, SweepNotFound
-from letheon.warm_start import WarmStartRefused, warm_rows
+from letheon.journal import Journal
+from letheon.preparation.artifacts import Prepared
+from letheon.search.controller import Conductor
+from letheon.spec.load import dump_spec, load_spec
+from letheon.spec.model import SweepSpec
+from letheon.sweep.sweep import Sweep, SweepNotFound
+from letheon.sweep.warm_start import WarmStartRefused, warm_rows
 
 CONFIG = {"method": "npo", "forget_fraction": 0.1, "learning_rate": 5e-4, "beta": 0.05, "seed": 0}
 METRICS = {"log10_forget_quality": -1.0, "model_utility": 0.6, "utility_ratio": 0.97, "loss": 1.0}

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from letheon.objectives import Axis, Goals, Limit
-from letheon.records import Row, UnknownTrial
-from letheon.why_not import NotATrial, why_not
-from letheon.why_not_words import in_words
+from letheon.analysis.why_not import NotATrial, why_not
+from letheon.analysis.why_not_text import in_words
+from letheon.journal import Row, UnknownTrial
+from letheon.pareto.objectives import Axis, Goals, Limit
 
 NPO = {"method": "npo_rt", "forget_fraction": 0.05, "learning_rate": 0.000936, "beta": 0.0406, "seed": 0}
 GA = {"method": "ga", "forget_fraction": 0.05, "learning_rate": 1e-5, "seed": 0}

@@ -12,11 +12,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.front import front_of
-from letheon.objectives import Axis, Goals, Limit, is_audit
-from letheon.records import Row
-from letheon.why_not import Judgement, why_not
-from letheon.why_not_words import in_words
+from letheon.analysis.why_not import Judgement, why_not
+from letheon.analysis.why_not_text import in_words
+from letheon.journal import Row
+from letheon.pareto.front import front_of
+from letheon.pareto.objectives import Axis, Goals, Limit, is_audit
 
 TRIALS = ("t000", "t001", "t100")
 COARSE = st.integers(-4, 4).map(float)

@@ -12,12 +12,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from safetensors.numpy import save_file
 
-from letheon.checkpoints import Manifest, read_manifest
-from letheon.front import front_of
-from letheon.paths import checkpoint_folder
-from letheon.tracking import Registration, Tracker
-from letheon.tracking.store import local_folder, open_client
-from trainables.manifest import write_manifest
+from letheon.checkpoints.manifest import Manifest, read_manifest
+from letheon.common.paths import checkpoint_folder
+from letheon.pareto.front import front_of
+from letheon.tracking.registry import Registration
+from letheon.tracking.store.connection import local_folder, open_client
+from letheon.tracking.tracker import Tracker
+from trainables.storage.manifest import write_manifest
 
 Rows = list[dict[str, Any]]
 

@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from tests import tiny
-from trainables.engine import Engine
-from trainables.group import Group
-from trainables.schedule import micro_batches
-from trainables.scores import collate, score
+from trainables.batching.rows import collate
+from trainables.batching.schedule import micro_batches
+from trainables.model.scoring import score
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
 
 STEPS, RESTART_AFTER = 4, 2
 VOCABULARY = 48

@@ -22,18 +22,18 @@ from torch import Tensor
 
 from tests.goldens.exact_model import ExactLlama, exact_model, reference_model
 from tests.goldens.loss_rows import PARTITIONS
-from trainables.attention import use_packed_attention
+from trainables.batching.packing import Layout
+from trainables.batching.rows import Encoded
+from trainables.batching.schedule import StepRows, micro_batches
 from trainables.config import Compat, Hyperparameters
-from trainables.feed import Feed, StepData
-from trainables.gradients import gradients_of, trainable
-from trainables.group import Group, T
-from trainables.methods.method import Method
-from trainables.packing import Layout
-from trainables.reference import ReferenceTable, compute_reference
-from trainables.schedule import StepRows, micro_batches
-from trainables.scores import Encoded
-from trainables.step import Stepper
-from trainables.terms import Seen
+from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.reference_log_probs import ReferenceTable, compute_reference
+from trainables.methods.base import Method
+from trainables.model.packed_attention import use_packed_attention
+from trainables.runtime.ranks import Group, T
+from trainables.training.gradients import gradients_of, trainable
+from trainables.training.step import Stepper
+from trainables.training.terms import Seen
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "losses.json"
 

@@ -14,13 +14,14 @@ from transformers import LlamaConfig, MistralConfig
 from tests import tiny
 from tests.tiny import rows
 from tests.trainables import varlen_on_cpu
-from trainables import attention
-from trainables.attention import takes_packed
-from trainables.compiled import compile_layers
+from trainables.batching.packing import Packed, pack
+from trainables.batching.rows import collate
 from trainables.config import LoraConfig
-from trainables.lora import add_adapters
-from trainables.packing import Packed, pack
-from trainables.scores import collate, score
+from trainables.model import packed_attention
+from trainables.model.compile import compile_layers
+from trainables.model.lora import add_adapters
+from trainables.model.packed_attention import takes_packed
+from trainables.model.scoring import score
 
 SHAPE: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "head_dim": 8}
 ARCHITECTURES = {
@@ -33,9 +34,9 @@ LENGTHS = [(3, 4), (1, 9), (7, 1), (2, 12), (5, 5), (4, 2), (1, 1), (0, 3)]
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     varlen_on_cpu.register()
-    monkeypatch.setattr("trainables.packing.has_kernel", lambda device: True)
-    monkeypatch.setattr(attention, "_HALF", (torch.bfloat16, torch.float32))
-    monkeypatch.setattr(attention, "_by_rectangles", None)  # so that it cannot be that
+    monkeypatch.setattr("trainables.batching.packing.has_kernel", lambda device: True)
+    monkeypatch.setattr(packed_attention, "_HALF", (torch.bfloat16, torch.float32))
+    monkeypatch.setattr(packed_attention, "_by_rectangles", None)  # so that it cannot be that
 
 
 def gradients(trained: Any, batch: Any) -> Tensor:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from trainables.cards import declared_in, main, pages
 from trainables.methods.ga import GA
+from trainables.methods.pages import declared_in, main, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_pages_are_current() -> None:
-    """After a change of a method: `python -m trainables.cards`, and remove the page of a method that is gone."""
+    """After a change of a method: `python -m trainables.methods.pages`, and remove the page of a method that is gone."""
     written = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "docs" / "methods").glob("*.md")}
     expected = pages()
     assert sorted(written) == sorted(expected)

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 
 from tests import tiny
-from trainables.compiled import as_it_is, cache_compiled, compile_layers, wanted
-from trainables.packing import pack
-from trainables.scores import Encoded, score
+from trainables.batching.packing import pack
+from trainables.batching.rows import Encoded
+from trainables.model.compile import as_it_is, cache_compiled, compile_layers, wanted
+from trainables.model.scoring import score
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
 

@@ -11,8 +11,8 @@ import pytest
 from tests import tiny
 from tests.tiny import PRECISIONS, Tensors, distance
 from tests.trainables.engine_runs import model, steps
-from trainables.engine import Engine
-from trainables.group import Group
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
 
 BF16_SHARE = 0.35  # Adam turns rounding of near-zero gradients into whole steps, so single weights may differ fully
 REFERENCE = "1-0-fp32-4-whole"

@@ -18,15 +18,15 @@ from torch import Tensor
 from tests import tiny
 from tests.tiny import Tensors
 from tests.trainables.engine_runs import ROWS, VOCABULARY, model
+from trainables.batching.schedule import StepRows
 from trainables.config import Hyperparameters
-from trainables.engine import SHARDED_WEIGHTS, Engine
-from trainables.feed import Feed, StepData
-from trainables.group import Group
+from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS, Method
-from trainables.reference import compute_reference
-from trainables.schedule import StepRows
-from trainables.step import Stepper
-from trainables.task_vector import TaskVector
+from trainables.runtime.ranks import Group
+from trainables.training.engine import SHARDED_WEIGHTS, Engine
+from trainables.training.step import Stepper
+from trainables.training.task_vector import TaskVector
 
 PAD, WHOLE = 0, 8
 LEARNING_RATE = 1e-2

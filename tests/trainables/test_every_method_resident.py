@@ -17,14 +17,17 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from letheon.pool import pool_of
-from letheon.preparation import Prepared, trial_config
-from letheon.preparers import prepare
-from letheon.resident import ResidentSettings, ResidentWorkers
-from letheon.spec import SweepSpec, load_spec
+from letheon.preparation.artifacts import Prepared
+from letheon.preparation.builder import prepare
+from letheon.spec.load import load_spec
+from letheon.spec.model import SweepSpec
+from letheon.sweep.trial_config import trial_config
+from letheon.workers.pool import pool_of
+from letheon.workers.settings import ResidentSettings
+from letheon.workers.worker_group import ResidentWorkers
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters, LoraConfig
-from trainables.jobs import TrialJob
+from trainables.jobs.specs import TrialJob
 from trainables.methods import METHODS
 
 pytestmark = pytest.mark.timeout(900)  # all methods wait for one set of workers and models, on any machine

@@ -16,11 +16,11 @@ import torch
 from tests.goldens.exact_model import WIDTH
 from tests.goldens.measured import lengths, summary
 from tests.trainables.golden_steps import Done, Way, goldens, take
+from trainables.batching.packing import Layout
 from trainables.config import Compat
 from trainables.methods import METHODS
-from trainables.methods.method import Method
+from trainables.methods.base import Method
 from trainables.methods.rmu import direction
-from trainables.packing import Layout
 
 EXACT = 1e-10
 

@@ -19,20 +19,26 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from letheon.cli.logs import compare
+from letheon.cli.compare_logs import compare
 from tests import tiny
 from tests.goldens.make_training import fact_of
-from trainables.config import BenchmarkConfig, EvaluationConfig, Hyperparameters, TrialConfig, WorkersConfig
-from trainables.engine import Engine
-from trainables.feed import Feed
-from trainables.group import Group
+from trainables.batching.schedule import StepRows, learning_rate
+from trainables.config import (
+    BenchmarkConfig,
+    EvaluationConfig,
+    Hyperparameters,
+    TrialConfig,
+    WorkersConfig,
+)
+from trainables.inputs.cache import Resident
+from trainables.inputs.micro_batches import Feed
+from trainables.inputs.step_data import step_data
+from trainables.jobs.evaluate_folder import evaluate_folder
 from trainables.methods import METHODS
-from trainables.models import save_model
-from trainables.prepare import evaluate_folder
-from trainables.resident import Resident
-from trainables.schedule import StepRows, learning_rate
-from trainables.step import Stepper
-from trainables.step_data import step_data
+from trainables.model.load import save_model
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
+from trainables.training.step import Stepper
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 FOLDER = GOLDENS / "training"

@@ -8,9 +8,17 @@ import pytest
 import torch
 
 from trainables.config import EvaluationConfig, LoraConfig, WorkersConfig
-from trainables.gpu_share import CUDA_CONTEXT, GIB, Settings, place_of_weights, room, share_of, trial_need
-from trainables.memory import USABLE, Shape, tokens_that_fit
 from trainables.methods import METHODS
+from trainables.model.gpu_share import (
+    CUDA_CONTEXT,
+    GIB,
+    Settings,
+    place_of_weights,
+    room,
+    share_of,
+    trial_need,
+)
+from trainables.model.memory import USABLE, Shape, tokens_that_fit
 
 LLAMA = Shape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
 CARD = 80 * GIB
@@ -70,7 +78,7 @@ def test_what_is_kept_takes_tokens_away() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_a_process_ends_at_its_share() -> None:
-    from trainables.gpu_share import keep_to_share
+    from trainables.model.gpu_share import keep_to_share
 
     workers = WorkersConfig(gpus_per_worker=0.25)
     total = torch.cuda.get_device_properties(0).total_memory

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests import tiny
-from trainables.group import Group
+from trainables.runtime.ranks import Group
 
 
 def test_alone() -> None:

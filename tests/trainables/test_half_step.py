@@ -16,13 +16,15 @@ from torch._dynamo.utils import counters
 
 from tests import tiny
 from tests.trainables.engine_runs import ROWS, model
-from trainables import compiled, half_step
-from trainables.compiled import fused
+from trainables.batching.rows import collate
 from trainables.config import WorkersConfig
-from trainables.engine import Engine
-from trainables.group import Group
-from trainables.half_step import _step, _update
-from trainables.scores import collate, score
+from trainables.model import compile
+from trainables.model.compile import fused
+from trainables.model.scoring import score
+from trainables.runtime.ranks import Group
+from trainables.training import bf16_adamw
+from trainables.training.bf16_adamw import _step, _update
+from trainables.training.engine import Engine
 
 CLIP = 0.5
 
@@ -37,8 +39,8 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "compiled":
         torch._dynamo.reset()
-        monkeypatch.setattr(half_step, "compiles", lambda device: True)
-        monkeypatch.setattr(compiled, "_compiled", cache(partial(torch.compile, backend="aot_eager")))
+        monkeypatch.setattr(bf16_adamw, "compiles", lambda device: True)
+        monkeypatch.setattr(compile, "_compiled", cache(partial(torch.compile, backend="aot_eager")))
 
 
 def engine(group: Group, decay_norms: bool = True) -> Engine:

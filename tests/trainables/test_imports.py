@@ -9,12 +9,12 @@ import sys
 HEAVY = ("torch", "transformers", "datasets", "ray", "mlflow", "deepspeed", "numpy")
 CODE = """
 import sys
-import trainables.methods, trainables.cards
-import trainables.data, trainables.data.fictional, trainables.data.tofu, trainables.data.template
+import trainables.methods, trainables.methods.pages
+import trainables.data.benchmarks.registry, trainables.data.fictional.generator, trainables.data.benchmarks.tofu, trainables.data.tokenization
 from trainables.config import BenchmarkConfig
-trainables.data.fraction_problem(BenchmarkConfig(name="tofu"), 0.1)
-trainables.data.load_benchmark(BenchmarkConfig()).split(0.05)
-trainables.cards.pages()
+trainables.data.benchmarks.registry.fraction_problem(BenchmarkConfig(name="tofu"), 0.1)
+trainables.data.benchmarks.registry.load_benchmark(BenchmarkConfig()).split(0.05)
+trainables.methods.pages.pages()
 print(*sorted(set(sys.modules) & set(sys.argv[1:])))
 """
 

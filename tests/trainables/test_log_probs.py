@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch._dynamo.utils import counters
 
-from trainables import compiled, log_probs
-from trainables.log_probs import log_probs_of
+from trainables.model import compile, log_probs
+from trainables.model.log_probs import log_probs_of
 
 
 def reference(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def test_compiled_it_is_the_same_and_compiled_once_for_all_lengths(
     torch._dynamo.reset()
     counters.clear()
     monkeypatch.setattr(log_probs, "compiles", lambda device: True)
-    monkeypatch.setattr(compiled, "_compiled", cache(partial(torch.compile, backend=backend)))
+    monkeypatch.setattr(compile, "_compiled", cache(partial(torch.compile, backend=backend)))
     for tokens in (5, 9, 17, 6):
         torch.manual_seed(tokens)
         logits = (4 * torch.randn(tokens, 300)).bfloat16().requires_grad_()
@@ -104,8 +104,8 @@ def test_compiled_it_is_the_same_and_compiled_once_for_all_lengths(
 
 
 def test_where_it_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "_compiling", set())
-    assert not compiled.compiles(torch.device("cuda"))
-    monkeypatch.setattr(compiled, "_compiling", {True})
-    assert compiled.compiles(torch.device("cuda"))
-    assert not compiled.compiles(torch.device("cpu"))
+    monkeypatch.setattr(compile, "_compiling", set())
+    assert not compile.compiles(torch.device("cuda"))
+    monkeypatch.setattr(compile, "_compiling", {True})
+    assert compile.compiles(torch.device("cuda"))
+    assert not compile.compiles(torch.device("cpu"))

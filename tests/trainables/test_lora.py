@@ -20,13 +20,14 @@ from transformers import GPT2Config
 from tests import tiny
 from tests.tiny import PRECISIONS, Tensors, distance, same
 from tests.trainables.engine_runs import ROWS, model, steps
+from trainables.batching.rows import collate
 from trainables.config import LoraConfig, Precision
-from trainables.engine import SHARDED_WEIGHTS, Engine
-from trainables.evaluation.generate import generate
-from trainables.group import Group
-from trainables.lora import adapted_layers, add_adapters, merged, plain_state
-from trainables.models import save_model
-from trainables.scores import collate, score
+from trainables.evaluation.decoding.greedy import generate
+from trainables.model.load import save_model
+from trainables.model.lora import adapted_layers, add_adapters, merged, plain_state
+from trainables.model.scoring import score
+from trainables.runtime.ranks import Group
+from trainables.training.engine import SHARDED_WEIGHTS, Engine
 
 LORA = LoraConfig(rank=4, alpha=12)
 NEW_TOKENS = 6
@@ -283,6 +284,6 @@ def test_targets_that_cannot_be_are_refused_in_a_sentence() -> None:
 
 @pytest.mark.slow  # a process that imports everything
 def test_peft_is_loaded_for_adapters_only() -> None:
-    code = "import sys, trainables.engine; print('peft' in sys.modules)"
+    code = "import sys, trainables.training.engine; print('peft' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.loss import Divisors, Size, forget_term
+from trainables.batching.rows import Encoded, collate
+from trainables.batching.scores import Scores
 from trainables.methods import METHODS, Forget
-from trainables.scores import Encoded, Scores, collate, score
+from trainables.methods.reduction import Divisors, Size, forget_term
+from trainables.model.scoring import score
 
 ROWS = [Encoded((5, 6, 7, 8), 2), Encoded((5, 6), 1), Encoded((1, 2, 3), 0)]
 FORGET, ALTERNATIVE, RETAIN = Size(3, 7, 4, 30, 1.5), Size(3, 5, 2, 20, 2.0), Size(2, 11, 9, 40, 0.5)

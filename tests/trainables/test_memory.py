@@ -12,10 +12,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import LlamaConfig, PretrainedConfig, Qwen2Config
 
 from tests import tiny
+from trainables.batching.packing import pack
+from trainables.batching.rows import Encoded
 from trainables.config import LoraConfig
-from trainables.known_shapes import SMOLLM2, TINY
-from trainables.lora import add_adapters
-from trainables.memory import (
+from trainables.model.load import tiny_model, tiny_tokenizer
+from trainables.model.lora import add_adapters
+from trainables.model.memory import (
     LEAST_TOKENS,
     USABLE,
     Shape,
@@ -24,9 +26,8 @@ from trainables.memory import (
     state_bytes,
     tokens_that_fit,
 )
-from trainables.models import tiny_model, tiny_tokenizer
-from trainables.packing import pack
-from trainables.scores import Encoded, score
+from trainables.model.presets import SMOLLM2, TINY
+from trainables.model.scoring import score
 
 SIZES: dict[str, Any] = {
     "vocab_size": 512,

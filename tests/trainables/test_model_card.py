@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from trainables.model_card import LOAD_TENSORS, Forgotten, Made, Measured, body, model_card
+from trainables.storage.model_card import LOAD_TENSORS, Forgotten, Made, Measured, body, model_card
 
 RECIPE = {"method": "npo_rt", "learning_rate": 3e-5, "beta": 0.1}
 

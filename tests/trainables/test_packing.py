@@ -12,9 +12,10 @@ from torch import Tensor
 from transformers import Gemma2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from tests import tiny
-from trainables.attention import takes_packed
-from trainables.packing import Packing, filled_up, pack, rounded_up, similar
-from trainables.scores import Keep, collate, score
+from trainables.batching.packing import Packing, filled_up, pack, rounded_up, similar
+from trainables.batching.rows import collate
+from trainables.model.packed_attention import takes_packed
+from trainables.model.scoring import Keep, score
 
 ARCHITECTURES = {
     "llama": LlamaConfig(**tiny.SHAPE),

@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from trainables.preload import collector_still, hidden
+from trainables.runtime.imports import collector_still, hidden
 
 SCRIPT = """
 import sys
-from trainables.preload import preload
+from trainables.runtime.imports import preload
 preload()
 assert "mlflow" not in sys.modules, "MLflow was imported"
 before = set(sys.modules)
-import deepspeed, trainables.loop, trainables.prepare
+import deepspeed, trainables.training.trial, trainables.jobs.prepare
 assert set(sys.modules) == before, set(sys.modules) - before
 import mlflow
 """

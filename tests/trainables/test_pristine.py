@@ -17,11 +17,11 @@ from tests.tiny import PRECISIONS, STAGES, Tensors, same
 from tests.trainables.engine_runs import model, step
 from tests.trainables.test_lora import LORA, log_probs
 from trainables.config import Precision
-from trainables.engine import SHARDED_WEIGHTS, Engine
-from trainables.gpu_share import Place
-from trainables.group import Group
-from trainables.pristine import borrowing_copy, fresh_copy
-from trainables.resident import Loaded, Resident
+from trainables.inputs.cache import Loaded, Resident
+from trainables.model.copies import borrowing_copy, fresh_copy
+from trainables.model.gpu_share import Place
+from trainables.runtime.ranks import Group
+from trainables.training.engine import SHARDED_WEIGHTS, Engine
 
 FOLDER = "kept"
 LAYER = "model.layers.0.mlp.up_proj.weight"

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests import tiny
-from trainables.reference import (
+from trainables.batching.rows import Encoded, collate
+from trainables.inputs.reference_log_probs import (
     ReferenceKey,
     ReferenceTable,
     compute_reference,
@@ -25,7 +26,7 @@ from trainables.reference import (
     rows_digest,
     token_batches,
 )
-from trainables.scores import Encoded, collate, score
+from trainables.model.scoring import score
 
 KEY = ReferenceKey(model="m", rows="r", template="plain", tokenizer="t", dtype="fp32")
 LOG_PROBS, LENGTHS = torch.tensor([-1.5, -20.25, -3.0]), torch.tensor([2, 0, 1])

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.schedule import epoch_steps, learning_rate, micro_batches, rows_at_a_time, shuffled
+from trainables.batching.schedule import (
+    epoch_steps,
+    learning_rate,
+    micro_batches,
+    rows_at_a_time,
+    shuffled,
+)
 
 rows = st.integers(1, 60)
 

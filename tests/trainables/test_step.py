@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 from tests import tiny
+from trainables.batching.schedule import StepRows
 from trainables.config import Hyperparameters
-from trainables.feed import Feed, StepData
-from trainables.gradients import gradients_of, products, trainable
-from trainables.group import Group
+from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS
-from trainables.methods.method import Products
-from trainables.reference import compute_reference
-from trainables.schedule import StepRows
-from trainables.step import Stepper
-from trainables.terms import Seen
+from trainables.methods.base import Products
+from trainables.runtime.ranks import Group
+from trainables.training.gradients import gradients_of, products, trainable
+from trainables.training.step import Stepper
+from trainables.training.terms import Seen
 
 PAD = 0
 BETA, WEIGHT = 0.3, 1.7

@@ -12,16 +12,16 @@ from torch._dynamo.utils import counters
 from tests import tiny
 from tests.tiny import rows
 from tests.trainables.test_attention_kernel import SHAPE, gradients
+from trainables.batching.packing import pack
+from trainables.batching.rows import collate
+from trainables.batching.schedule import StepRows
 from trainables.config import Compilation, Hyperparameters, WorkersConfig
-from trainables.engine import Engine
-from trainables.feed import Feed, StepData
-from trainables.group import Group
+from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS
-from trainables.packing import pack
-from trainables.reference import compute_reference
-from trainables.schedule import StepRows
-from trainables.scores import collate
-from trainables.step import Stepper
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
+from trainables.training.step import Stepper
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 ROWS = [(5 + i % 7, 6 + i % 11) for i in range(24)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.trial_folder import TrialFolder
+from trainables.storage.trial_folder import TrialFolder
 
 
 def finish(folder: TrialFolder, epoch: int) -> None:

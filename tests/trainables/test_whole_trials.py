@@ -14,20 +14,22 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from letheon.preparation import Prepared, layout, trial_config
-from letheon.spec import SweepSpec, load_spec
+from letheon.preparation.artifacts import Prepared
+from letheon.preparation.layout import layout
+from letheon.spec.load import load_spec
+from letheon.spec.model import SweepSpec
+from letheon.sweep.trial_config import trial_config
 from tests import tiny
 from tests.letheon.small_sweep import SPACE, write_space
-from trainables import trial_memory
 from trainables.config import Hyperparameters
-from trainables.evaluation.catalog import RECORDED, metric_info
-from trainables.gpu_share import Place
-from trainables.group import Group
-from trainables.jobs import BaseJob, BaselineJob, FinetuneJob
-from trainables.loop import run_trial
-from trainables.prepare import finetune, make_base, make_baseline
-from trainables.resident import Resident
-from trainables.trial_memory import forget_peak, peak_bytes
+from trainables.evaluation.metrics.catalog import RECORDED, metric_info
+from trainables.inputs.cache import Resident
+from trainables.jobs.prepare import finetune, make_base, make_baseline
+from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
+from trainables.model.gpu_share import Place
+from trainables.runtime.ranks import Group
+from trainables.training.memory_usage import forget_peak, peak_bytes
+from trainables.training.trial import run_trial
 
 MEASURED = ("seconds", "per_second", "memory")
 MIB = 2**20

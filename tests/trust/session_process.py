@@ -17,8 +17,9 @@ from typing import Any
 
 import psutil
 
-from letheon.resident import ResidentSettings, ResidentWorkers
-from letheon.session import ray_session
+from letheon.cluster.session import ray_session
+from letheon.workers.settings import ResidentSettings
+from letheon.workers.worker_group import ResidentWorkers
 from trainables.config import WorkersConfig
 
 WAIT_SECONDS = 120

@@ -13,7 +13,7 @@ import torch
 import yaml
 from jinja2 import Template
 
-from trainables.models import load_model, save_model, tiny_model, tiny_tokenizer
+from trainables.model.load import load_model, save_model, tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,8 @@ def test_a_script_beside_data_is_not_run(tmp_path: Path) -> None:
 
 
 def test_objects_in_yaml_are_not_made(tmp_path: Path) -> None:
-    from letheon.spec import SpecErrors, load_spec
+    from letheon.common.errors import SpecErrors
+    from letheon.spec.load import load_spec
 
     space = tmp_path / "space.yaml"
     space.write_text(f"name: !!python/object/apply:pathlib.Path.touch [{tmp_path / 'ran'}]\n")

@@ -23,7 +23,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import pytest
 
-from letheon.closed import TOKEN
+from letheon.cluster.security import TOKEN
 
 pytestmark = pytest.mark.slow
 

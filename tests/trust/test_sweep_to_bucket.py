@@ -18,15 +18,15 @@ from urllib.parse import quote
 
 import pytest
 
-from letheon.closed import TOKEN
-from letheon.scratch import PREFIX
+from letheon.cluster.security import TOKEN
+from letheon.common.scratch import PREFIX
 from tests.letheon.servers import mlflow_server, postgres, s3_client, s3_server
 from tests.letheon.small_sweep import run
 from tests.letheon.test_stores import AUTH, add_user
 from tests.letheon.test_stores import PASSWORD as ACCOUNT
 from tests.letheon.test_synthetic import SPACE
 from tests.trust.canaries import Witness, forms
-from trainables.manifest import list_files
+from trainables.storage.manifest import list_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

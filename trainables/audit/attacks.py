@@ -21,14 +21,14 @@ from trainables.audit.job import AuditJob
 from trainables.audit.measure import Findings, Probe, Subject, everywhere, measure
 from trainables.audit.quantize import Scheme, quantize, restore
 from trainables.audit.relearn import Relearning, part_of, relearn
+from trainables.batching.rows import Encoded
 from trainables.data.rows import EvalSet, Row, Split
 from trainables.data.splitting import thin
-from trainables.data.template import encode_row, end_id
-from trainables.evaluation.rouge import rouge_l_recall
-from trainables.evaluation.sampling import sample, uniforms
-from trainables.group import Group
-from trainables.pristine import DTYPES
-from trainables.scores import Encoded
+from trainables.data.tokenization import encode_row, end_id
+from trainables.evaluation.decoding.sampling import sample, uniforms
+from trainables.evaluation.metrics.rouge import rouge_l_recall
+from trainables.model.copies import DTYPES
+from trainables.runtime.ranks import Group
 
 _SAMPLES = 4  # rows whose texts are kept
 

@@ -7,7 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from trainables.audit.config import AuditConfig
-from trainables.config import BenchmarkConfig, EvaluationConfig, Frozen, LoraConfig, TrainingRecipe, WorkersConfig
+from trainables.config import (
+    BenchmarkConfig,
+    EvaluationConfig,
+    Frozen,
+    LoraConfig,
+    TrainingRecipe,
+    WorkersConfig,
+)
 
 
 class AuditJob(Frozen):

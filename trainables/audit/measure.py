@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.evaluation.answering import Task, write
-from trainables.evaluation.asked import Reading
-from trainables.evaluation.batches import deal
-from trainables.evaluation.examinee import Reader, end_tokens
-from trainables.evaluation.reading import Looks, read_rows
-from trainables.evaluation.rouge import rouge_l_recall
-from trainables.group import Group
-from trainables.scores import Encoded
+from trainables.batching.rows import Encoded
+from trainables.evaluation.decoding.answers import Task, write
+from trainables.evaluation.metrics.rouge import rouge_l_recall
+from trainables.evaluation.scoring.batches import deal
+from trainables.evaluation.scoring.evaluator import Reader, end_tokens
+from trainables.evaluation.scoring.queries import Reading
+from trainables.evaluation.scoring.read import Looks, read_rows
+from trainables.runtime.ranks import Group
 
 T = TypeVar("T")
 Floats = NDArray[np.float64]

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from trainables.audit.measure import Probe
-from trainables.data.formats import ids, start_ids
+from trainables.batching.rows import Encoded
+from trainables.data.prompt_templates import ids, start_ids
 from trainables.data.rows import Row
-from trainables.data.template import encode, encode_row
-from trainables.scores import Encoded
+from trainables.data.tokenization import encode, encode_row
 
 
 def plain(template: str, tokenizer: Any, rows: Sequence[Row]) -> list[Probe]:

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.batching.rows import Encoded
+from trainables.batching.schedule import learning_rate, shuffled
 from trainables.config import LoraConfig, TrainingRecipe, WorkersConfig
-from trainables.engine import Engine
-from trainables.group import Group
-from trainables.plain_step import plain_step
-from trainables.schedule import learning_rate, shuffled
-from trainables.scores import Encoded, batched
+from trainables.model.scoring import batched
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
+from trainables.training.plain_step import plain_step
 
 
 @dataclass(frozen=True)

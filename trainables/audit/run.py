@@ -15,10 +15,10 @@ from trainables.audit.config import ATTACKS
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import NO_ATTACK, headline, named
 from trainables.data.rows import Row, Split
-from trainables.group import Group
-from trainables.manifest import read_json, write_json
-from trainables.models import load_model
-from trainables.resident import Resident
+from trainables.inputs.cache import Resident
+from trainables.model.load import load_model
+from trainables.runtime.ranks import Group
+from trainables.storage.manifest import read_json, write_json
 
 
 def run_audit(job: AuditJob, resident: Resident, group: Group) -> dict[str, Any]:

@@ -12,7 +12,7 @@ def read_hub(repository: str, configuration: str | None, split: str, revision: s
     """(source, rows) of one split. Raises ValueError (value, rule, fix) if it cannot be had."""
     from datasets import load_dataset
 
-    from trainables.hub_access import hub_or_cache
+    from trainables.runtime.hub_access import hub_or_cache
 
     source = "/".join(part for part in (repository, configuration) if part) + f"[{split}]"
     try:
@@ -31,7 +31,7 @@ def has_configuration(repository: str, configuration: str, revision: str | None)
     """Whether the hub, or the cache without a hub, has this configuration. Ask after a table that must be there."""
     from datasets import load_dataset_builder
 
-    from trainables.hub_access import hub_or_cache
+    from trainables.runtime.hub_access import hub_or_cache
 
     try:
         with hub_or_cache():

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from trainables.config import DecisionConfig, LimitConfig
-from trainables.evaluation.catalog import number
+from trainables.evaluation.metrics.catalog import number
 
 Metrics = Mapping[str, Any]
 

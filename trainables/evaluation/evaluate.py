@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from trainables.config import EvaluationConfig
 from trainables.data.rows import EvalSet, Split
-from trainables.evaluation.asked import KINDS, Asked, Pair, Part, Prompt, Reading
-from trainables.evaluation.details import Details
 from trainables.evaluation.harness import harness_key
-from trainables.evaluation.record import Evaluation
-from trainables.evaluation.summary import summarise
-from trainables.group import Group
+from trainables.evaluation.metrics.details import Details
+from trainables.evaluation.metrics.record import Evaluation
+from trainables.evaluation.metrics.summary import summarise
+from trainables.evaluation.scoring.queries import KINDS, Asked, Pair, Part, Prompt, Reading
+from trainables.runtime.ranks import Group
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ class Examination:
         settings: EvaluationConfig,
         group: Group,
     ) -> None:
-        from trainables.evaluation.examinee import Examinee
+        from trainables.evaluation.scoring.evaluator import Examinee
 
         self.sets = dict(split.evaluation)
         for name, rows in self.sets.items():
@@ -93,10 +93,10 @@ class Examination:
         self._seconds += time.perf_counter() - start
 
     def _measure(self, names: Mapping[str, Collection[str]]) -> None:
-        from trainables.evaluation.answering import answers
-        from trainables.evaluation.gradient_norms import gradient_norms
+        from trainables.evaluation.decoding.answers import answers
         from trainables.evaluation.harness import harness_metrics
-        from trainables.evaluation.reading import read_answers
+        from trainables.evaluation.scoring.gradient_norms import gradient_norms
+        from trainables.evaluation.scoring.read import read_answers
 
         asked, examinee, readings = self._asked, self._examinee, self._readings
         pairs = [pair for pair in asked.pairs_of(names["read"]) if pair not in readings]

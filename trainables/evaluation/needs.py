@@ -13,10 +13,20 @@ from random import Random
 
 from trainables.config import EvaluationConfig
 from trainables.data.rows import EvalSet, Row
-from trainables.evaluation.asked import Asked, Kind, Pair, Part, Prompt, Reading, Tokens, pair_of, prompt_of
-from trainables.evaluation.details import Details
 from trainables.evaluation.harness import harness_key
-from trainables.evaluation.summary import compare, yardstick
+from trainables.evaluation.metrics.details import Details
+from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.evaluation.scoring.queries import (
+    Asked,
+    Kind,
+    Pair,
+    Part,
+    Prompt,
+    Reading,
+    Tokens,
+    pair_of,
+    prompt_of,
+)
 
 _ROWS = 3
 _AFTER_READING: tuple[Kind, ...] = ("written", "norms")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from trainables.config import VerdictConfig
-from trainables.evaluation.catalog import number
+from trainables.evaluation.metrics.catalog import number
 
 Name = Literal["forgotten", "not forgotten", "over-forgotten", "damaged", "cannot say"]
 NAMES: tuple[Name, ...] = get_args(Name)

@@ -1,6 +1,16 @@
 """The unlearning methods, one file a family. A new method is one file and one entry here; importing loads no torch."""
 
 from trainables.methods.altpo import ALTPO
+from trainables.methods.base import (
+    Forget,
+    Hyperparameter,
+    Method,
+    Reduction,
+    Reference,
+    Retain,
+    RetainTerm,
+    Values,
+)
 from trainables.methods.ce_u import CE_U
 from trainables.methods.dpo import DPO, DPO_KL, DPO_RT, IDK_DPO
 from trainables.methods.flat import FLAT
@@ -9,7 +19,6 @@ from trainables.methods.gru import GRU
 from trainables.methods.idk import IDK_AP, IDK_RT
 from trainables.methods.kto import KTO, KTO_RT
 from trainables.methods.me import ME
-from trainables.methods.method import Forget, Hyperparameter, Method, Reduction, Reference, Retain, RetainTerm, Values
 from trainables.methods.ngdiff import NGDIFF
 from trainables.methods.npo import NPO, NPO_KL, NPO_RT
 from trainables.methods.pdu import PDU

@@ -18,8 +18,8 @@ loss is constant and the row is not unlearned at all.
 
 from __future__ import annotations
 
+from trainables.methods.base import RETAIN_WEIGHT, Method
 from trainables.methods.dpo import BETA, preference
-from trainables.methods.method import RETAIN_WEIGHT, Method
 
 ALTPO = Method(
     name="altpo",

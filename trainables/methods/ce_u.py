@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Method, Values
+from trainables.methods.base import Forget, Method, Values
 from trainables.methods.tokens import cross_entropy, kept_logits, kept_targets
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Method, Values, given
+from trainables.methods.base import Forget, Method, Values, given
 from trainables.methods.tokens import sum_over_answer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.scores import Scores
+    from trainables.batching.scores import Scores
 
 
 def mean_probability(scores: Scores) -> Tensor:

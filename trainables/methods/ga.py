@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Method, Values
+from trainables.methods.base import Forget, Method, Values
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ the present); with batches of 32 rows the present one is taken as it is.
 
 from __future__ import annotations
 
-from trainables.methods.method import Method, Products, Values
+from trainables.methods.base import Method, Products, Values
 from trainables.methods.npo import BETA, negative_preference
 
 

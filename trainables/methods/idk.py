@@ -17,7 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import RETAIN_WEIGHT, Forget, Hyperparameter, Method, Values, given
+from trainables.methods.base import (
+    RETAIN_WEIGHT,
+    Forget,
+    Hyperparameter,
+    Method,
+    Values,
+    given,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor

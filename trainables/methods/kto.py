@@ -16,7 +16,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Values, given, log_ratio, log_sigmoid
+from trainables.methods.base import (
+    Forget,
+    Hyperparameter,
+    Method,
+    Values,
+    given,
+    log_ratio,
+    log_sigmoid,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor

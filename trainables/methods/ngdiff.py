@@ -13,8 +13,8 @@ clipping at 1 can therefore act.
 
 from __future__ import annotations
 
+from trainables.methods.base import Method, Products, Values
 from trainables.methods.ga import gradient_ascent
-from trainables.methods.method import Method, Products, Values
 
 
 def normalized(products: Products, values: Values) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Published, Values
+from trainables.methods.base import Forget, Hyperparameter, Method, Published, Values
 from trainables.methods.tokens import kept_logits, sum_over_answer
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Published, Values
+from trainables.methods.base import Forget, Hyperparameter, Method, Published, Values
 from trainables.methods.tokens import sum_over_answer
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ over the batch, which is as if beta were divided by the tokens of all answers (t
 
 from __future__ import annotations
 
-from trainables.methods.method import RETAIN_WEIGHT, Hyperparameter, Method
+from trainables.methods.base import RETAIN_WEIGHT, Hyperparameter, Method
 from trainables.methods.npo import BETA, negative_preference
 
 SAM = Method(

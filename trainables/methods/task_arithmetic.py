@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Values
+from trainables.methods.base import Forget, Hyperparameter, Method, Values
 
 if TYPE_CHECKING:
     from torch import Tensor

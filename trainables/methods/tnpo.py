@@ -21,7 +21,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import RETAIN_WEIGHT, Forget, Hyperparameter, Method, Values, log_sigmoid
+from trainables.methods.base import (
+    RETAIN_WEIGHT,
+    Forget,
+    Hyperparameter,
+    Method,
+    Values,
+    log_sigmoid,
+)
 from trainables.methods.tokens import sum_over_answer, token_log_ratio
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import given
+from trainables.methods.base import given
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.scores import Scores
+    from trainables.batching.scores import Scores
 
 
 def sum_over_answer(per_token: Tensor, scores: Scores) -> Tensor:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import Forget, Hyperparameter, Method, Published, Values
+from trainables.methods.base import Forget, Hyperparameter, Method, Published, Values
 from trainables.methods.tokens import cross_entropy, kept_logits, kept_targets, sum_over_answer
 
 if TYPE_CHECKING:

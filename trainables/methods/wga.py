@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.method import RETAIN_WEIGHT, Forget, Hyperparameter, Method, Values
+from trainables.methods.base import RETAIN_WEIGHT, Forget, Hyperparameter, Method, Values
 from trainables.methods.tokens import sum_over_answer
 
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ def save_checkpoint(
 
 
 def measure_folder(folder: Path) -> dict[str, Any]:
-    """Metrics of a checkpoint's folder, in the shape of `trainables.prepare.evaluate_folder`.
+    """Metrics of a checkpoint's folder, in the shape of `trainables.jobs.evaluate_folder.evaluate_folder`.
 
     Raises FileNotFoundError if it is none.
     """

@@ -15,16 +15,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainables.config import TrialConfig
-from trainables.model_card import CARD, LOAD_TENSORS, Forgotten, Made, Measured, model_card
+from trainables.storage.model_card import CARD, LOAD_TENSORS, Forgotten, Made, Measured, model_card
+from trainables.storage.trial_folder import TrialFolder
 from trainables.synthetic.data import draw
 from trainables.synthetic.files import load_weights, save_checkpoint
 from trainables.synthetic.model import Yardstick
 from trainables.synthetic.rules import STEPS_PER_EPOCH, alpha_of
 from trainables.synthetic.train import Unlearning
-from trainables.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
-    from trainables.loop import Channel
+    from trainables.runtime.channel import Channel
 
 STATE = "weights.safetensors"
 

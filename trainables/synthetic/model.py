@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.scores import Scores
+from trainables.batching.scores import Scores
 from trainables.synthetic.data import Problems
 
 
@@ -39,7 +39,7 @@ def divergence(reference: Tensor, model: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Measured:
-    """All (seeds,). What the names mean is in `trainables.synthetic.metrics`."""
+    """All (seeds,). What the names mean is in `trainables.evaluation.metrics.synthetic`."""
 
     forget_kl: Tensor
     retain_kl: Tensor

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainables.finished import finished_folder, is_finished
-from trainables.manifest import write_json
+from trainables.storage.atomic_folder import finished_folder, is_finished
+from trainables.storage.manifest import write_json
 from trainables.synthetic.data import draw
 from trainables.synthetic.files import load_weights, save_weights
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob

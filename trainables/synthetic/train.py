@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trainables.batching.scores import Scores
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS, Forget, Retain
-from trainables.methods.retain import RETAIN_TERMS
-from trainables.scores import Scores
+from trainables.methods.retain_terms import RETAIN_TERMS
 from trainables.synthetic.data import FEATURES, Problems, Rows
 from trainables.synthetic.model import logits, score
 

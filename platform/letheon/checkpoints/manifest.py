@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from letheon.errors import LetheonError
-from trainables.manifest import MANIFEST, sha256
+from letheon.common.errors import LetheonError
+from trainables.storage.manifest import MANIFEST, sha256
 
 MAX_MANIFEST_BYTES = 16 * 2**20
 _MAX_NAME = 200

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from letheon.errors import LetheonError, did_you_mean
-from letheon.front import knee_of, verdict_of
-from letheon.objectives import Axis, is_audit
-from letheon.shown import DEFAULT, objectives_of
-from trainables.evaluation.catalog import number
+from letheon.common.errors import LetheonError, did_you_mean
+from letheon.pareto.front import knee_of, verdict_of
+from letheon.pareto.labels import DEFAULT, objectives_of
+from letheon.pareto.objectives import Axis, is_audit
+from trainables.evaluation.metrics.catalog import number
 from trainables.evaluation.verdict import NAMES
 
 RULES = ("knee", "max-utility", "max-forget")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from letheon.analysis.capacity import Reach, capacities
 from letheon.cli.tables import plain_table
-from letheon.method_capacity import Reach, capacities
 
 
 def capacity_head(utility_kept: float) -> str:

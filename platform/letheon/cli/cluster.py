@@ -13,11 +13,22 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from letheon.cli.base import DEFAULT_ROOT, Address, Json, Name, Overrides, Root, Server, app, find, require_folder
+from letheon.cli.options import (
+    DEFAULT_ROOT,
+    Address,
+    Json,
+    Name,
+    Overrides,
+    Root,
+    Server,
+    app,
+    find,
+    require_folder,
+)
 from letheon.cli.output import FAILED, OK, complain, print_json
 
 if TYPE_CHECKING:
-    from letheon.doctor import Finding
+    from letheon.doctor.finding import Finding
 
 JobServer = Annotated[
     str,
@@ -40,9 +51,9 @@ def submit(
     wait: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
 ) -> None:
     """Run a sweep as a job of a cluster; it continues when this machine goes away."""
-    from letheon.remote import Jobs, resume_job, sweep_job
-    from letheon.spec import dump_spec, load_spec
-    from letheon.spec_rules import require_name
+    from letheon.cluster.jobs import Jobs, resume_job, sweep_job
+    from letheon.spec.load import dump_spec, load_spec
+    from letheon.spec.validate import require_name
 
     if resume:
         sweep, entrypoint = space, resume_job(space, root)
@@ -61,7 +72,7 @@ def submit(
 
 def follow(address: str, sweep: str | None) -> NoReturn:
     """Show what the sweep's job has printed and prints until it ends, or the user does not want to see more."""
-    from letheon.remote import Jobs, UnknownJob
+    from letheon.cluster.jobs import Jobs, UnknownJob
 
     if sweep is None:
         raise UnknownJob("status --watch --address: one sweep is followed at a time; name it")
@@ -86,7 +97,7 @@ def stop(
 ) -> None:
     """Stop a running sweep as Ctrl-C would; `resume` goes on."""
     if address is not None:
-        from letheon.remote import Jobs
+        from letheon.cluster.jobs import Jobs
 
         typer.echo(f"{name} ended as {Jobs(address).stop(name)}; continue: letheon submit {name} --resume")
         return
@@ -96,7 +107,8 @@ def stop(
 @app.command()
 def doctor(root: Root = DEFAULT_ROOT, address: Address = None, json: Json = False) -> None:
     """Check this machine or a cluster: versions, devices, storage, tracking, tokens, ports, clocks."""
-    from letheon.doctor import checkup, worst
+    from letheon.doctor.checkup import checkup
+    from letheon.doctor.finding import worst
 
     findings = []
     with _waiting(quiet=json) as say:
@@ -129,7 +141,7 @@ def _tell(finding: Finding) -> None:
 
 
 def _stop_here(folder: Path, name: str) -> None:
-    from letheon.records.lock import owner
+    from letheon.journal.lock import owner
 
     holder = owner(folder)
     if holder is None:

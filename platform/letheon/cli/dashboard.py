@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from letheon.cli.base import DEFAULT_ROOT, Root, app
+from letheon.cli.options import DEFAULT_ROOT, Root, app
 
 
 @app.command()

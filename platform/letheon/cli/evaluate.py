@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.table import Table
 
-from letheon.cli.logs import check_out
+from letheon.cli.compare_logs import check_out
 from letheon.cli.tables import plain_table
-from letheon.counting import several
-from letheon.errors import LetheonError, NotFound
-from letheon.spec import SweepSpec
+from letheon.common.counting import several
+from letheon.common.errors import LetheonError, NotFound
+from letheon.spec.model import SweepSpec
 
 CARD = "letheon.json"
 _CHOICE = ("benchmark", "forget_fraction", "evaluation")
@@ -48,7 +48,7 @@ def evaluate_model(
     torch.set_num_threads(threads)
     name, of = card["benchmark"]["name"], f"forget fraction {card['forget_fraction']:g}"
     say(f"evaluating {folder} on {name}, {of}, with {several(threads, 'thread')} …")
-    from trainables.prepare import evaluate_folder
+    from trainables.jobs.evaluate_folder import evaluate_folder
 
     result: dict[str, Any] = evaluate_folder(folder, card, out)
     return result
@@ -101,7 +101,7 @@ def _own_card(folder: Path) -> dict[str, Any]:
 
 
 def card_of(folder: Path, spec: SweepSpec | None, fraction: float | None) -> dict[str, Any]:
-    """What `trainables.prepare.evaluate_folder` must know of the evaluation."""
+    """What `trainables.jobs.evaluate_folder.evaluate_folder` must know of the evaluation."""
     own = _own_card(folder)
     if spec is None:
         if not own:
@@ -128,7 +128,7 @@ def _comparable(own: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 def _template_of(folder: Path) -> str:
     from transformers import AutoTokenizer
 
-    from trainables.data.template import pick_template
+    from trainables.data.tokenization import pick_template
 
     return pick_template(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False))
 

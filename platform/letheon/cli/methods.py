@@ -10,9 +10,9 @@ from typing import Any
 from rich.table import Table
 
 from letheon.cli.tables import plain_table, uncut
-from letheon.errors import NotFound, did_you_mean
-from trainables.cards import facts, title
+from letheon.common.errors import NotFound, did_you_mean
 from trainables.methods import METHODS, Method
+from trainables.methods.pages import facts, title
 
 _TERMS = {
     "none": "-",

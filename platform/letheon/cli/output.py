@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperGroup
 
-from letheon.errors import LetheonError
-from letheon.stop_request import EXIT_CODE
+from letheon.common.errors import LetheonError
+from letheon.common.stop_request import EXIT_CODE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +48,7 @@ def complain(*lines: str) -> None:
 
 def print_json(data: object, indent: int | None = 2) -> None:
     """One JSON value to stdout; numbers that are not finite are null."""
-    from letheon.records import jsonable
+    from letheon.journal import jsonable
 
     plain = jsonable({"": data})[""]
     typer.echo(json.dumps(plain, indent=indent, allow_nan=False, ensure_ascii=False))

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from letheon.analysis.time_left import duration
 from letheon.cli.output import MAX_WIDTH
 from letheon.cli.tables import plain_table, short
-from letheon.counting import several
-from letheon.live.time_left import duration
+from letheon.common.counting import several
 
 if TYPE_CHECKING:
-    from letheon.plan import Plan
+    from letheon.sweep.plan import Plan
 
 _SHOWN_TRIALS = 24
 _LIMITS = {"trials": "trial", "epochs": "epoch", "gpu_hours": "GPU-hour", "wall_hours": "hour"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from letheon.preparation import missing
-from letheon.preparers import prepare
-from letheon.spec import SweepSpec
+from letheon.preparation.builder import prepare
+from letheon.preparation.layout import missing
+from letheon.spec.model import SweepSpec
 
 
 def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Callable[[str], None]) -> None:
@@ -15,11 +15,11 @@ def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Callable
     root = root.resolve()
     if not missing(spec, root):
         return
-    from letheon.pool import pool_of
-    from letheon.room import Room
-    from letheon.session import ray_session
-    from letheon.sizing import sized
-    from letheon.stop_request import StopRequest
+    from letheon.cluster.session import ray_session
+    from letheon.cluster.sizing import sized
+    from letheon.cluster.slots import Room
+    from letheon.common.stop_request import StopRequest
+    from letheon.workers.pool import pool_of
 
     spec, stop = sized(spec, address, say), StopRequest(say=say)
     with stop.listening(), ray_session(address, spec.trial.gpus):

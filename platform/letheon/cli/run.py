@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from letheon.cli.base import (
+from letheon.cli.options import (
     DEFAULT_ROOT,
     Address,
     Json,
@@ -21,17 +21,26 @@ from letheon.cli.base import (
     find,
     root_option,
 )
-from letheon.cli.output import BAD_INPUT, FAILED, INTERRUPTED, OK, complain, console, print_json, wide_console
+from letheon.cli.output import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    complain,
+    console,
+    print_json,
+    wide_console,
+)
 
 if TYPE_CHECKING:
-    from letheon.ending import Outcome
+    from letheon.sweep.finish import Outcome
 
 
 @app.command()
 def plan(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, json: Json = False) -> None:
     """Validate a sweep file and say what it would do. Starts nothing."""
-    from letheon.errors import SpecErrors
-    from letheon.plan import Plan, make_plan
+    from letheon.common.errors import SpecErrors
+    from letheon.sweep.plan import Plan, make_plan
 
     try:
         made = make_plan(checked_spec(space, overrides), root)
@@ -75,10 +84,11 @@ def sweep(
     address: Address = None,
 ) -> None:
     """Prepare and search; Ctrl-C stops, `resume` goes on."""
-    from letheon.progress import progress
-    from letheon.sizing import sized
-    from letheon.spec_rules import require_name
-    from letheon.sweep import Sweep, free_name, run_sweep
+    from letheon.cluster.sizing import sized
+    from letheon.monitor.progress import progress
+    from letheon.spec.validate import require_name
+    from letheon.sweep.run import run_sweep
+    from letheon.sweep.sweep import Sweep, free_name
 
     earlier = [f"searcher.warm_start={json_text(list(warm_start))}"] if warm_start else []
     spec = checked_spec(space, [*(overrides or ()), *earlier])
@@ -94,8 +104,8 @@ def sweep(
 @app.command()
 def resume(name: Name, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
     """Go on with a sweep that was interrupted, after any kind of crash."""
-    from letheon.progress import progress
-    from letheon.sweep import resume_sweep
+    from letheon.monitor.progress import progress
+    from letheon.sweep.run import resume_sweep
 
     found = find(name, root)
     with progress(wide_console(), found.folder, found.spec) as (show, say):
@@ -130,8 +140,8 @@ def _end(outcome: Outcome, root: Path) -> None:
 @app.command()
 def audit(name: Name, root: Root = DEFAULT_ROOT, address: Address = None, json: Json = False) -> None:
     """Attack every front checkpoint of a finished sweep, and the retain models beside them; what is done is kept."""
-    from letheon.audit import audit_facts, audit_sweep
-    from letheon.records import Journal
+    from letheon.journal import Journal
+    from letheon.sweep.audit import audit_facts, audit_sweep
 
     out, found = console(), find(name, root)
     outcome = audit_sweep(found, address, say=complain if json else out.print)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from letheon.answer import answers
-from letheon.front import share_of_box, verdict_of
-from letheon.live.time_left import duration
-from letheon.shown import COMMON, Columns, columns, short_label
-from trainables.audit import ATTACKS
+from letheon.analysis.answer import answers
+from letheon.analysis.time_left import duration
+from letheon.pareto.front import share_of_box, verdict_of
+from letheon.pareto.labels import COMMON, Columns, columns, short_label
+from trainables.audit.config import ATTACKS
 from trainables.config import Hyperparameters
 
 if TYPE_CHECKING:
-    from letheon.ending import Outcome
+    from letheon.sweep.finish import Outcome
 
 _LEAK = "_forget_rouge"
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rich.console import Group, RenderableType
 
-from letheon.cli.base import resume_command
+from letheon.cli.options import resume_command
 from letheon.cli.output import console, print_json, wide_console
-from letheon.live.follow import LiveSweep, asked_of
-from letheon.live.lines import head_line, plain_lines
-from letheon.live.overview import Entry, Overview, table
-from letheon.live.screen import Screen
-from letheon.records.state import ACTIVE
+from letheon.journal.state import ACTIVE
+from letheon.monitor.plain_text import head_line, plain_lines
+from letheon.monitor.screen import Screen
+from letheon.monitor.sweep_list import Entry, Overview, table
+from letheon.monitor.watch import LiveSweep, asked_of
 
 if TYPE_CHECKING:
-    from letheon.live.view import LiveView
-    from letheon.sweep import Sweep
+    from letheon.monitor.view import LiveView
+    from letheon.sweep.sweep import Sweep
 
 _PERIOD_SECONDS = 1.0
 CLOCKS = ("seconds", "age", "left", "cost", "budget")

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 
 import typer
 
+from letheon.analysis.why_not import why_not
+from letheon.analysis.why_not_text import in_words
 from letheon.cli.output import print_json
-from letheon.errors import NotFound
-from letheon.objectives import Goals
-from letheon.records import Row
-from letheon.why_not import why_not
-from letheon.why_not_words import in_words
+from letheon.common.errors import NotFound
+from letheon.journal import Row
+from letheon.pareto.objectives import Goals
 
 
 def print_why_not(rows: Sequence[Row], asked: str, goals: Goals, strata: Collection[str], json: bool) -> None:

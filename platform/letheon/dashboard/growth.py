@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from letheon.front import reports_by_stratum
-from letheon.front_growth import Growth, Step
-from letheon.numbers import compact
-from letheon.objectives import Goals
-from letheon.records import Row
+from letheon.analysis.growth import Growth, Step
+from letheon.common.numbers import compact
+from letheon.journal import Row
+from letheon.pareto.front import reports_by_stratum
+from letheon.pareto.objectives import Goals
 
 
 def growth(rows: Sequence[Row], goals: Goals) -> dict[str, list[list[float]]]:

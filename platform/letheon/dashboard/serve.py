@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from letheon.errors import LetheonError
+from letheon.common.errors import LetheonError
 
 TOKEN_VARIABLE = "LETHEON_DASHBOARD_TOKEN"
 MIN_TOKEN = 16
@@ -30,10 +30,10 @@ def serve(root: Path, host: str, port: int, say: Callable[[str], None], opened: 
     """
     import uvicorn
 
-    from letheon.dashboard.library import Library
-    from letheon.dashboard.recorded_sweeps import RecordedSweeps
-    from letheon.dashboard.server import create_app
-    from letheon.tracking.browse import Browser
+    from letheon.dashboard.app import create_app
+    from letheon.dashboard.catalog import Library
+    from letheon.dashboard.recorded import RecordedSweeps
+    from letheon.tracking.reader.browse import Browser
 
     local = is_local(host)
     token = None if local else _token()

@@ -6,25 +6,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from letheon.answer import answers
-from letheon.budget import spent
-from letheon.cost import cost_of
+from letheon.analysis.answer import answers
+from letheon.analysis.capacity import UTILITY_KEPT, reaches
+from letheon.analysis.capacity import to_json as capacity_json
+from letheon.analysis.cost import cost_of
+from letheon.analysis.explain import decision_in_words
+from letheon.analysis.seeds import front_with_means
+from letheon.common.numbers import compact
 from letheon.dashboard.growth import growth
-from letheon.dashboard.record import Record
+from letheon.dashboard.snapshot import Record
 from letheon.dashboard.trial_columns import metric_names, trial_columns
-from letheon.explain import decision_in_words
-from letheon.front import share_of_box
-from letheon.method_capacity import UTILITY_KEPT, reaches
-from letheon.method_capacity import to_json as capacity_json
-from letheon.numbers import compact
-from letheon.objectives import Goals
-from letheon.records import Row, SweepHistory, jsonable
-from letheon.report.marks import marks_of
-from letheon.report.view import Plane, Spot, retain_spot
-from letheon.seeds import front_with_means
-from letheon.shown import label, short_label
-from letheon.space import trial_count
-from letheon.spec import LogUniform
+from letheon.journal import Row, SweepHistory, jsonable
+from letheon.journal.usage import spent
+from letheon.pareto.front import share_of_box
+from letheon.pareto.labels import label, short_label
+from letheon.pareto.objectives import Goals
+from letheon.plots.layout import Plane, Spot, retain_spot
+from letheon.plots.marks import marks_of
+from letheon.spec.model import LogUniform
+from letheon.spec.search_space import trial_count
 
 LAST_DECISIONS = 12
 _LABELS = {"utility_ratio": "utility, share of the target model's"}

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from letheon.best import Best
-from letheon.front import start_of, with_audits
-from letheon.numbers import compact
-from letheon.objectives import Goals
-from letheon.records import Row
-from letheon.schedulers.fronts import Fronts
+from letheon.common.numbers import compact
+from letheon.journal import Row
+from letheon.pareto.best import Best
+from letheon.pareto.front import start_of, with_audits
+from letheon.pareto.objectives import Goals
+from letheon.pareto.sorting import Fronts
 from trainables.evaluation.verdict import verdict
 
 HEADLINES = ("forget_rouge", "forget_probability", "forget_truth_ratio", "retain_rouge", "extraction_strength", "loss")
@@ -26,7 +26,7 @@ Column = list[float | None]
 def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
     """One mapping a trial, in the order in which they began; `seq` is the last row that says something about it.
 
-    `best`: the epoch of its best checkpoint by the rule of `letheon.best`, None where none is feasible. `verdict`: on
+    `best`: the epoch of its best checkpoint by the rule of `letheon.pareto.best`, None where none is feasible. `verdict`: on
     that checkpoint, without it on the last one.
     """
     told = with_audits(rows)

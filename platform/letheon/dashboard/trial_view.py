@@ -6,16 +6,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from letheon.dashboard.record import Record
+from letheon.analysis.explain import decision_in_words, explain, in_words
+from letheon.analysis.why_not import why_not
+from letheon.analysis.why_not_text import in_words as why_not_in_words
+from letheon.common.numbers import compact
+from letheon.dashboard.snapshot import Record
 from letheon.dashboard.trial_columns import verdicts_of
-from letheon.explain import decision_in_words, explain, in_words
-from letheon.front import front_of, with_audits
-from letheon.numbers import compact
-from letheon.records import Row, jsonable
-from letheon.records.journal import trial_row
-from letheon.shown import short_config
-from letheon.why_not import why_not
-from letheon.why_not_words import in_words as why_not_in_words
+from letheon.journal import Row, jsonable
+from letheon.journal.journal import trial_row
+from letheon.pareto.front import front_of, with_audits
+from letheon.pareto.labels import short_config
 
 Said = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ def trial_view(
 ) -> dict[str, Any]:
     """Configuration, every metric by epoch, decisions in words, what the models said, and how to download it.
 
-    `samples` and `audits` have the shapes of `letheon.samples`. `on_front`: epochs of the trial that are on the front,
+    `samples` and `audits` have the shapes of `letheon.analysis.samples`. `on_front`: epochs of the trial that are on the front,
     where the caller knows them; then, for a page among many, why others are not there is left out. Raises UnknownTrial.
     """
     begun = trial_row(record.rows, trial)

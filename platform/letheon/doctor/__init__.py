@@ -1,10 +1,4 @@
 """`letheon doctor`: what stands between this machine or cluster and a sweep, each finding with its fix.
 
 `machine` looks at this machine, `probe` runs on every node, `nodes` judges what it found (pure), `collective` lets two
-workers speak to each other, `checkup` does all of it in order.
-"""
-
-from letheon.doctor.checkup import checkup
-from letheon.doctor.finding import Finding, worst
-
-__all__ = ["Finding", "checkup", "worst"]
+workers speak to each other, `checkup` does all of it in order."""

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from letheon.capacity import workers_that_fit
-from letheon.counting import several
-from letheon.doctor.collective import check_all_reduce
+from letheon.cluster.capacity import workers_that_fit
+from letheon.common.counting import several
+from letheon.doctor.all_reduce import check_all_reduce
 from letheon.doctor.finding import Finding, failed, ok, warning
 from letheon.doctor.machine import check_machine
 from letheon.doctor.nodes import judge_clocks, judge_ports, judge_storage, judge_versions
@@ -33,8 +33,8 @@ def checkup(root: Path, address: str | None, say: Say = lambda text: None) -> It
 
     `say` is told what is waited for.
     """
-    from letheon.session import ray_session
-    from letheon.tracking.round_trip import round_trip
+    from letheon.cluster.session import ray_session
+    from letheon.doctor.tracking_store import round_trip
 
     root = root.resolve()
     say("looking at this machine")

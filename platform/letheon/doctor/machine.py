@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from letheon.capacity import machine
-from letheon.counting import several
+from letheon.cluster.capacity import machine
+from letheon.common.counting import several
 from letheon.doctor.finding import Finding, failed, ok, warning
 
 GIB = 2**30

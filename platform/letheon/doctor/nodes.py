@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from letheon.counting import several
+from letheon.common.counting import several
 from letheon.doctor.finding import Finding, failed, ok, warning
 
 SKEW_SECONDS = 5.0

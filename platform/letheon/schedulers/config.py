@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from letheon.objectives import UTILITY_FLOOR, Goals
+from letheon.pareto.objectives import UTILITY_FLOOR, Goals
 from trainables.config import Frozen
 
 

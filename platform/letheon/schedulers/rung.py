@@ -6,8 +6,8 @@ import math
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
-from letheon.pareto import Point
-from letheon.schedulers.fronts import Fronts, by_spread
+from letheon.pareto.geometry import Point
+from letheon.pareto.sorting import Fronts, by_spread
 
 
 @dataclass(frozen=True)

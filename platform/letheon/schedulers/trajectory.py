@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from letheon.objectives import Goals
-from letheon.pareto import ParetoSet
+from letheon.pareto.geometry import ParetoSet
+from letheon.pareto.objectives import Goals
 from letheon.schedulers.rung import Standing
 
 Metrics = Mapping[str, float]

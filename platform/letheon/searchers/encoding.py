@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from letheon.searchers.surrogate import Inputs
-from letheon.space import Space
-from letheon.spec import LogUniform, Scalar, Uniform, values_of
+from letheon.searchers.gaussian_process import Inputs
+from letheon.spec.model import LogUniform, Scalar, Uniform, values_of
+from letheon.spec.search_space import Space
 from trainables.methods import METHODS
 
 LOG_RATIO = 5.0

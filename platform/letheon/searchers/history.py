@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from letheon.objectives import Goals
-from letheon.pareto import ParetoSet
-from letheon.records import Row, SweepHistory
+from letheon.journal import Row, SweepHistory
+from letheon.pareto.geometry import ParetoSet
+from letheon.pareto.objectives import Goals
 
 Metrics = Mapping[str, Any]
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from letheon.records import stratum_of
+from letheon.journal import stratum_of
 from letheon.searchers.history import History, Progress
-from letheon.spec import SweepSpec
+from letheon.spec.model import SweepSpec
 
 EQUAL = 0.5
 """What is shared out equally; the rest goes where fronts move."""

@@ -1,6 +1,6 @@
 """The description of a model version: what people read in MLflow before they pull it. Pure.
 
-A short form of the card beside the weights (`trainables.model_card`), within MLflow's limit, with what came after the
+A short form of the card beside the weights (`trainables.storage.model_card`), within MLflow's limit, with what came after the
 weights: audits, and how to download it.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from letheon.front import verdict_of
-from letheon.objectives import is_audit
-from letheon.records import Row
-from letheon.shown import columns, short_config
+from letheon.journal import Row
+from letheon.pareto.front import verdict_of
+from letheon.pareto.labels import columns, short_config
+from letheon.pareto.objectives import is_audit
 from letheon.tracking.aliases import FORGET_DIGEST
-from letheon.tracking.book import shorten
-from letheon.tracking.notes import line, number
+from letheon.tracking.descriptions import line, number
+from letheon.tracking.run_records import shorten
 
 LIMIT = 5000  # characters of a description, in MLflow's databases
 _HEADLINES = ("forget_rouge", "forget_probability", "forget_truth_ratio", "extraction_strength", "retain_rouge")

@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from letheon.redact import redact
+from letheon.common.redaction import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
 
-    from letheon.tracking.runs import Handle
+    from letheon.tracking.store.runs import Handle
 
 INPUTS_TAG = "letheon.inputs"  # digest of what was logged
 _MAX_DIGEST = 36  # characters, MLflow's limit; the whole digest is in the profile

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import Manifest, VerificationError, read_manifest, verify
 from letheon.checkpoints.select import RULES, choose, heights_of
-from letheon.front import verdict_of
-from letheon.paths import checkpoint_folder
-from letheon.records import Row
-from letheon.shown import HEADLINES, objectives_of
+from letheon.common.paths import checkpoint_folder
+from letheon.journal import Row
+from letheon.pareto.front import verdict_of
+from letheon.pareto.labels import HEADLINES, objectives_of
 from letheon.tracking.aliases import VERDICT, in_words, move
-from letheon.tracking.artifacts import check_in_place, checkpoint_path, upload
 from letheon.tracking.cards import Cards
-from letheon.tracking.errors import TrackingError
-from trainables.manifest import MANIFEST
+from letheon.tracking.store.artifacts import check_in_place, checkpoint_path, upload
+from letheon.tracking.store.errors import TrackingError
+from trainables.storage.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-    from letheon.tracking.runs import Handle
+    from letheon.tracking.store.runs import Handle
 
 _ATTEMPTS = 2  # an upload that did not arrive whole is made once more
 _TAGGED_METRICS = ("model_utility", "utility_ratio", "forget_quality", "log10_forget_quality", *HEADLINES)
@@ -103,7 +103,7 @@ def register_front(
 ) -> Registration:
     """Upload, verify in place, then make the version; of one that is there already only tags and description are
     brought up to date. `rows`: the journal's, which say what a description compares with."""
-    name, cards = model_name(study), Cards(parent.tags.get("letheon.sweep", ""), front, rows)
+    name, cards = model_name(study), Cards(parent.tags.get("letheon.sweep.run", ""), front, rows)
     points: list[RegisteredPoint] = []
     aliases: dict[str, str] = {}
     existing = _versions(client, name) if any(s["points"] for s in front["strata"].values()) else {}
@@ -219,7 +219,7 @@ def _new_version(
 
 
 def _of(parent: Handle) -> dict[str, str]:
-    return {"letheon.sweep_run": parent.id, "letheon.sweep": parent.tags.get("letheon.sweep", "")}
+    return {"letheon.sweep_run": parent.id, "letheon.sweep.run": parent.tags.get("letheon.sweep.run", "")}
 
 
 def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objectives: Mapping[str, str]) -> dict[str, str]:

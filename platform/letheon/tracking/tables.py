@@ -6,22 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from letheon.numbers import milliseconds
-from letheon.records.journal import jsonable
-from letheon.redact import redact
-from letheon.scratch import scratch
-from letheon.shown import columns
-from trainables.manifest import sha256
+from letheon.common.numbers import milliseconds
+from letheon.common.redaction import redact
+from letheon.common.scratch import scratch
+from letheon.journal.journal import jsonable
+from letheon.pareto.labels import columns
+from trainables.storage.manifest import sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from letheon.accounts import Accounts
-    from letheon.tracking.runs import Handle
+    from letheon.plots.summary import Accounts
+    from letheon.tracking.store.runs import Handle
 
 FRONT = "front.json"
 FRONT_DIGEST = "letheon.front_digest"  # SHA-256 of the artifact: who may write artifacts must not choose what is pulled
-ACCOUNTS_TAG = "letheon.accounts"  # the step of the books that were logged last
+ACCOUNTS_TAG = "letheon.plots.summary"  # the step of the books that were logged last
 _TABLES = ("decisions.json", "front_table.json")
 _DECISION = ("action", "rung", "rank", "of", "front", "violation", "reason")
 

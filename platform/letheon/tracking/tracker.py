@@ -17,30 +17,31 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from letheon.paths import SPEC
-from letheon.records import Row
-from letheon.redact import redact
-from letheon.samples import AUDITS, SAMPLES, audits_of, samples_of
-from letheon.tracking import facts, notes, runs, store, tables
-from letheon.tracking.artifacts import put, try_writing
-from letheon.tracking.book import AUDITED, NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
-from letheon.tracking.errors import TrackingError
+from letheon.analysis.samples import AUDITS, SAMPLES, audits_of, samples_of
+from letheon.common.paths import SPEC
+from letheon.common.redaction import redact
+from letheon.journal import Row
+from letheon.tracking import descriptions, environment, run_writer, tables
 from letheon.tracking.inputs import log_inputs
 from letheon.tracking.registry import Registration, register_front, set_aliases
-from letheon.tracking.rows import JOURNAL, Packer
-from letheon.tracking.runs import Handle
+from letheon.tracking.run_records import NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
+from letheon.tracking.store import connection, runs
+from letheon.tracking.store.artifacts import put, try_writing
+from letheon.tracking.store.errors import TrackingError
+from letheon.tracking.store.journal_artifact import JOURNAL, Packer
+from letheon.tracking.store.runs import AUDITED, Handle
 from letheon.tracking.tables import log_tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from letheon.accounts import Accounts
-    from letheon.objectives import Goals
-    from letheon.tracking.system import SystemMetrics
+    from letheon.pareto.objectives import Goals
+    from letheon.plots.summary import Accounts
+    from letheon.tracking.system_metrics import SystemMetrics
 
-FRONT_TAG = "letheon.front"  # of a trial: whether a checkpoint of it is on its stratum's front
+FRONT_TAG = "letheon.pareto.front"  # of a trial: whether a checkpoint of it is on its stratum's front
 JOURNAL_TAG = "letheon.journal"  # SHA-256 of the artifact
-SAMPLES_TAG = "letheon.samples"
+SAMPLES_TAG = "letheon.analysis.samples"
 AUDITS_TAG = "letheon.audits"  # the audited epochs that audits.json has
 _MLFLOW_UI = "http://127.0.0.1:5000"
 _CHECK_SECONDS = 5
@@ -77,7 +78,7 @@ class Tracker:
                     f"{what} name {name!r}: MLflow cannot search for quotes, /, : or \\; choose another name"
                 )
         self.root, self.study, self.sweep, self.spec = root, study, sweep, spec
-        self.uri, self._folder = store.tracking_uri(root, uri), beside.folder
+        self.uri, self._folder = connection.tracking_uri(root, uri), beside.folder
         self._book, self._system = Book(beside.goals), beside.system
         self._packer = Packer()
         self._rows: Sequence[Row] = ()
@@ -99,7 +100,7 @@ class Tracker:
         if self._experiment is None:
             return None
         server = self.where.rstrip("/") if self.uri.startswith(("http://", "https://")) else _MLFLOW_UI
-        return f"{server}/#/experiments/{self._experiment}/runs?{notes.VIEW}"
+        return f"{server}/#/experiments/{self._experiment}/runs?{descriptions.VIEW}"
 
     @property
     def due(self) -> bool:
@@ -114,15 +115,15 @@ class Tracker:
         A fresh SQLite store is created here, which takes about 4 s once; a closed port is refused within a second.
         Beside other threads only the store of a database may be checked: the environment stays as it is then.
         """
-        store.lasting_patience(2, _SYNC_SECONDS)
+        connection.lasting_patience(2, _SYNC_SECONDS)
         with self._advised():
-            with store.explained(self.uri, "connecting"), self._patience(0, _CHECK_SECONDS):
-                store.probe(self.uri)
-            with store.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
+            with connection.explained(self.uri, "connecting"), self._patience(0, _CHECK_SECONDS):
+                connection.probe(self.uri)
+            with connection.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
                 place = self._try_artifacts()  # before the experiment is made: its place can never be changed
-            with store.explained(self.uri, "opening the experiment"), self._patience(1, _SYNC_SECONDS):
+            with connection.explained(self.uri, "opening the experiment"), self._patience(1, _SYNC_SECONDS):
                 self._open()
-            with store.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
+            with connection.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
                 if place is None:  # the server has chosen it just now
                     self._try_artifacts()
 
@@ -131,12 +132,12 @@ class Tracker:
 
         Raises TrackingError.
         """
-        if store.sqlite_file(self.uri) is None:
+        if connection.sqlite_file(self.uri) is None:
             self.check()
             return
-        store.lasting_patience(2, _SYNC_SECONDS)
-        with self._advised(), store.explained(self.uri, "connecting"):
-            store.touch(self.uri)
+        connection.lasting_patience(2, _SYNC_SECONDS)
+        with self._advised(), connection.explained(self.uri, "connecting"):
+            connection.touch(self.uri)
         self._half_checked = True
 
     def finish_check(self) -> None:
@@ -153,7 +154,7 @@ class Tracker:
             raise error if error.advice else TrackingError(str(error), fix) from error
 
     def _patience(self, retries: int, seconds: int) -> AbstractContextManager[None]:
-        return nullcontext() if store.is_database(self.uri) else store.patience(retries, seconds)
+        return nullcontext() if connection.is_database(self.uri) else connection.patience(retries, seconds)
 
     def sync(self, rows: Sequence[Row]) -> int:
         """Write what the journal has and the store has not. Returns how many new rows were taken.
@@ -207,7 +208,7 @@ class Tracker:
         """
         self.sync(rows)
         try:
-            with store.explained(self.uri, "registering the front"):
+            with connection.explained(self.uri, "registering the front"):
                 parent = self._parent
                 if parent is None:
                     raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
@@ -236,7 +237,7 @@ class Tracker:
                 client.set_tag(run.id, FRONT_TAG, wanted)
                 run.tags[FRONT_TAG] = wanted
         versions = {f"{point.trial}@{point.epoch}": point.version for point in registration.points}
-        text = notes.closing(self.spec, self.sweep, front, versions)
+        text = descriptions.closing(self.spec, self.sweep, front, versions)
         for key, value in ((NOTE, text), ("letheon.registered", "true")):
             if parent.tags.get(key) != value:
                 client.set_tag(parent.id, key, value)
@@ -245,8 +246,8 @@ class Tracker:
     @contextmanager
     def _attempt(self, doing: str) -> Iterator[None]:
         try:
-            store.lasting_patience(2, _SYNC_SECONDS)  # `check` has set it, before there were threads
-            with store.explained(self.uri, doing):
+            connection.lasting_patience(2, _SYNC_SECONDS)  # `check` has set it, before there were threads
+            with connection.explained(self.uri, doing):
                 yield
         except TrackingError:
             self._forget()
@@ -256,16 +257,20 @@ class Tracker:
 
     def _open(self) -> MlflowClient:
         if self._client is None:
-            self._client = store.open_client(self.uri)
+            self._client = connection.open_client(self.uri)
         if self._experiment is None:
             self._experiment = self._find_experiment(self._client)
         return self._client
 
     def _try_artifacts(self) -> str | None:
         """Write where the study's artifacts go; None if that is not known yet."""
-        client = store.open_client(self.uri)
+        client = connection.open_client(self.uri)
         experiment = client.get_experiment_by_name(self.study)
-        place = experiment.artifact_location if experiment else store.artifact_location(self.root, self.uri, self.study)
+        place = (
+            experiment.artifact_location
+            if experiment
+            else connection.artifact_location(self.root, self.uri, self.study)
+        )
         if place is not None:
             try_writing(client, str(place))
         return place
@@ -273,8 +278,8 @@ class Tracker:
     def _find_experiment(self, client: MlflowClient) -> str:
         experiment = client.get_experiment_by_name(self.study)
         if experiment is None:
-            folder = store.artifact_location(self.root, self.uri, self.study)
-            return client.create_experiment(self.study, artifact_location=folder, tags=notes.experiment_tags())
+            folder = connection.artifact_location(self.root, self.uri, self.study)
+            return client.create_experiment(self.study, artifact_location=folder, tags=descriptions.experiment_tags())
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 f"MLflow experiment {self.study!r} was deleted: runs cannot be added to it; restore it "
@@ -292,15 +297,15 @@ class Tracker:
         assert self._parent is not None and self._experiment is not None
         for trial, record in list(self._book.changed.items()):
             if trial not in self._children:
-                tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep": self.sweep, "letheon.kind": "trial"}
+                tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep.run": self.sweep, "letheon.kind": "trial"}
                 tags["letheon.trial_id"] = trial
                 self._children[trial] = runs.create(client, self._experiment, record.name, record.started, tags)
             self._log_texts(client, trial, record)
-            runs.write(client, self._children[trial], record)
+            run_writer.write(client, self._children[trial], record)
             del self._book.changed[trial]
         log_inputs(client, self._parent, self._book.data, self.spec)
         measured = self._system.waiting if self._system else []
-        runs.write(client, self._parent, sweep, measured)
+        run_writer.write(client, self._parent, sweep, measured)
         if self._system:
             self._system.written(measured)
 
@@ -323,7 +328,7 @@ class Tracker:
         The journal's first moment is part of a sweep's identity: a second sweep of the same name gets its own runs.
         """
         assert self._experiment is not None
-        identity = {"letheon.kind": "sweep", "letheon.sweep": self.sweep, "letheon.started": str(sweep.started)}
+        identity = {"letheon.kind": "sweep", "letheon.sweep.run": self.sweep, "letheon.started": str(sweep.started)}
         found = runs.search(client, [self._experiment], identity)
         if found:
             self._parent = Handle.of(found[0])
@@ -338,13 +343,13 @@ class Tracker:
     def _describe(self, client: MlflowClient, parent: Handle) -> None:
         """The resolved spec, versions and commit; marked as done last, so a crash half-way repeats it."""
         record = Record(name=self.sweep, started=0, status=parent.status, params=flatten(self.spec))
-        record.tags = {f"letheon.version.{name}": version for name, version in facts.versions().items()}
-        record.tags |= facts.labels(self.spec) | facts.source_tags(Path.cwd(), self.sweep)
-        record.tags[NOTE] = notes.opening(self.spec, self.sweep)
-        put(client, parent.id, facts.ENVIRONMENT, tables.dump(facts.environment(Path.cwd())))
+        record.tags = {f"letheon.version.{name}": version for name, version in environment.versions().items()}
+        record.tags |= environment.labels(self.spec) | environment.source_tags(Path.cwd(), self.sweep)
+        record.tags[NOTE] = descriptions.opening(self.spec, self.sweep)
+        put(client, parent.id, environment.ENVIRONMENT, tables.dump(environment.environment(Path.cwd())))
         text = yaml.safe_dump(dict(self.spec), sort_keys=False, allow_unicode=True)
         client.log_text(parent.id, redact(text), SPEC)
-        runs.write(client, parent, record)
+        run_writer.write(client, parent, record)
         client.set_tag(parent.id, "letheon.described", "true")
 
     def _forget(self) -> None:

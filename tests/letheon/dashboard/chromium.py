@@ -20,11 +20,11 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from letheon.dashboard.library import Library
-from letheon.dashboard.recorded_sweeps import RecordedSweeps
+from letheon.dashboard.app import create_app
+from letheon.dashboard.catalog import Library
+from letheon.dashboard.recorded import RecordedSweeps
 from letheon.dashboard.serve import LOCAL_NAMES
-from letheon.dashboard.server import create_app
-from letheon.tracking.browse import Browser
+from letheon.tracking.reader.browse import Browser
 
 DRIVER = shutil.which("chromedriver")
 WHY_SKIPPED = "no chromedriver here (Debian: apt install chromium chromium-driver)"

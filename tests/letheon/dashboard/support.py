@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from letheon.dashboard.record import Record
-from letheon.records import encode_rows
-from letheon.spec import SweepSpec, dump_spec, load_spec
+from letheon.dashboard.snapshot import Record
+from letheon.journal import encode_rows
+from letheon.spec.load import dump_spec, load_spec
+from letheon.spec.model import SweepSpec
 from tests.letheon.tracking_support import START, Story, metrics
 
 Rows = list[dict[str, Any]]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import ActionChains, Keys
 
-from letheon.dashboard.report import html_report
-from letheon.records import SweepLock
+from letheon.dashboard.html_report import html_report
+from letheon.journal import SweepLock
 from tests.letheon.dashboard.chromium import DRIVER, SLICES, WHY_SKIPPED, Window, served, trial_rows, visited
 from tests.letheon.dashboard.support import LongStory, add_rows, record, write_sweep
 from tests.letheon.tracking_support import Story, audited_story

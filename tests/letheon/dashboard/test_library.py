@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from letheon.dashboard.library import Library, NoSuchSweep
-from letheon.dashboard.recorded_sweeps import RecordedSweeps
-from letheon.records import UnknownTrial
-from letheon.spec import resolved
-from letheon.tracking import Tracker, redact
-from letheon.tracking.browse import Browser
+from letheon.common.redaction import redact
+from letheon.dashboard.catalog import Library, NoSuchSweep
+from letheon.dashboard.recorded import RecordedSweeps
+from letheon.journal import UnknownTrial
+from letheon.spec.load import resolved
+from letheon.tracking.reader.browse import Browser
+from letheon.tracking.tracker import Tracker
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.tracking_support import Story, front, save_front, story
 

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from letheon.dashboard.library import Library
-from letheon.dashboard.recorded_sweeps import RecordedSweeps
+from letheon.dashboard.app import LOOK_SECONDS, create_app
+from letheon.dashboard.catalog import Library
+from letheon.dashboard.recorded import RecordedSweeps
 from letheon.dashboard.serve import LOCAL_NAMES, TOKEN_VARIABLE, CannotServe, is_local, serve
-from letheon.dashboard.server import LOOK_SECONDS, create_app
-from letheon.tracking.browse import Browser
+from letheon.tracking.reader.browse import Browser
 from tests.letheon.dashboard.support import add_rows, write_sweep
 from tests.letheon.small_sweep import command
 from tests.letheon.tracking_support import story

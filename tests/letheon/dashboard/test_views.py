@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from letheon.analysis.importance import importance
 from letheon.dashboard.growth import growth
-from letheon.dashboard.importance import importance
 from letheon.dashboard.sweep_view import card, sweep_view
 from letheon.dashboard.trial_columns import front_ranks, trial_columns
 from letheon.dashboard.trial_view import trial_view
-from letheon.front import front_of, share_of_box
-from letheon.objectives import Goals
-from letheon.records import UnknownTrial
-from letheon.spec_objectives import axis_of
-from letheon.tracking.book import BEST, Book
+from letheon.journal import UnknownTrial
+from letheon.pareto.front import front_of, share_of_box
+from letheon.pareto.objectives import Goals
+from letheon.spec.rules_objectives import axis_of
+from letheon.tracking.run_records import BEST, Book
 from tests.letheon.dashboard.support import LongStory, record
 from tests.letheon.tracking_support import Story, audited_story, story
 

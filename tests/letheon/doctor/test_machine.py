@@ -13,7 +13,7 @@ import pytest
 
 from letheon.doctor.machine import check_root, check_secrets
 from letheon.doctor.probe import Probe
-from letheon.tracking.round_trip import round_trip
+from letheon.doctor.tracking_store import round_trip
 
 
 def test_a_root_is_made_and_written(tmp_path: Path) -> None:

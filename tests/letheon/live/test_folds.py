@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.front import front_of
-from letheon.live.front_fold import FrontFold
-from letheon.objectives import Axis, Goals, Limit
-from letheon.records import Folded, encode_rows
+from letheon.journal import Folded, encode_rows
+from letheon.pareto.front import front_of
+from letheon.pareto.incremental import FrontFold
+from letheon.pareto.objectives import Axis, Goals, Limit
 from tests.letheon.dashboard.support import LongStory
 from tests.letheon.live.stories import Rows, tales
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
-from letheon.live.exporter import Exporter, exporter_of
-from letheon.live.gauges import GAUGES, REASONS, STATES, TRIAL_STATES, Reading, readings
+from letheon.monitor.exporter import Exporter, exporter_of
+from letheon.monitor.gauges import GAUGES, REASONS, STATES, TRIAL_STATES, Reading, readings
 from tests.letheon.dashboard.support import small_spec, write_sweep
 from tests.letheon.live.stories import Rows, tales
 from tests.letheon.live.views import STATES as VIEWS

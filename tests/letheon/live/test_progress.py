@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from letheon.progress import progress
-from letheon.records import Journal, SweepLock
+from letheon.journal import Journal, SweepLock
+from letheon.monitor.progress import progress
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.live.views import running_rows
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from letheon.live.exporter import Exporter, exporter_of
-from letheon.live.follow import LiveSweep, asked_of
-from letheon.live.gauges import readings
-from letheon.records import SweepLock
-from letheon.scratch import PREFIX
+from letheon.common.scratch import PREFIX
+from letheon.journal import SweepLock
+from letheon.monitor.exporter import Exporter, exporter_of
+from letheon.monitor.gauges import readings
+from letheon.monitor.watch import LiveSweep, asked_of
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.live.test_gauges import RAY_PREFIX
 from tests.letheon.live.views import running_rows

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from letheon.live.lines import plain_lines
-from letheon.live.paper import Column, cut_text, grid, share_lines
-from letheon.live.screen import Screen
-from letheon.live.sections import ends_and_knee
+from letheon.monitor.plain_text import plain_lines
+from letheon.monitor.screen import Screen
+from letheon.monitor.sections import ends_and_knee
+from letheon.monitor.terminal import Column, cut_text, grid, share_lines
 from tests.letheon.live.views import STATES
 
 RESUME = "letheon resume study"

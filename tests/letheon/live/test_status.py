@@ -19,8 +19,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from letheon.cli import app
-from letheon.live.follow import LiveSweep, asked_of
-from letheon.records import SweepLock, encode_rows
+from letheon.journal import SweepLock, encode_rows
+from letheon.monitor.watch import LiveSweep, asked_of
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.live.views import failed_rows, running_rows
 from tests.letheon.small_sweep import command

@@ -11,11 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.live.follow import asked_of
-from letheon.live.time_left import Running, Work, duration, expected_rest, in_words, survivals, time_left
-from letheon.live.view import LiveFold
-from letheon.simulator import Table, simulate
-from letheon.spec import SweepSpec
+from letheon.analysis.time_left import (
+    Running,
+    Work,
+    duration,
+    expected_rest,
+    in_words,
+    survivals,
+    time_left,
+)
+from letheon.monitor.view import LiveFold
+from letheon.monitor.watch import asked_of
+from letheon.search.simulator import simulate
+from letheon.search.trajectories import Table
+from letheon.spec.model import SweepSpec
 
 TABLE = Path(__file__).resolve().parents[3] / "benchmarks" / "forgetting_table" / "table.parquet"
 lengths = st.lists(st.integers(0, 8), max_size=12)

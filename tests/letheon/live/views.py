@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from letheon.live.view import Asked, LiveFold, LiveView
-from letheon.records.state import ACTIVE
+from letheon.journal.state import ACTIVE
+from letheon.monitor.view import Asked, LiveFold, LiveView
 from tests.letheon.dashboard.support import LongStory
 from tests.letheon.tracking_support import START, Story, story
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from letheon.schedulers.decision import Decision
-from letheon.schedulers.state import SweepScheduler
+from letheon.schedulers.scheduler import SweepScheduler
 
 
 def report_to(

@@ -14,11 +14,11 @@ import pytest
 from ray import tune
 from ray.tune.search import Searcher
 
-from letheon.conductor import SharedConductor
-from letheon.records import Journal, Row, summary
-from letheon.schedulers.adapter import JournalScheduler
-from letheon.searchers.adapter import JournalSearcher
-from letheon.spec import SweepSpec
+from letheon.journal import Journal, Row, summary
+from letheon.search.controller import SharedConductor
+from letheon.spec.model import SweepSpec
+from letheon.tune.scheduler import JournalScheduler
+from letheon.tune.searcher import JournalSearcher
 
 SPEC = SweepSpec.model_validate(
     {

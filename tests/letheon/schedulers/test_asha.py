@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.schedulers import SchedulerConfig
 from letheon.schedulers.asha import RungRecord, decide
+from letheon.schedulers.config import SchedulerConfig
 
 VALUES = st.integers(-3, 3).map(float) | st.floats(-10, 10) | st.just(-math.inf)
 RUNG = st.lists(VALUES, max_size=25)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.objectives import Goals
-from letheon.schedulers import CollapseConfig, SchedulerConfig
+from letheon.pareto.objectives import Goals
 from letheon.schedulers.collapse import collapsed, dip, infeasible
+from letheon.schedulers.config import CollapseConfig, SchedulerConfig
 
 RULE = CollapseConfig(floor=0.8, patience=2)
 GOOD = {"log10_forget_quality": -3.0, "utility_ratio": 0.9, "model_utility": 0.5, "loss": 1.0}

@@ -8,8 +8,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.pareto import ParetoSet, Point
-from letheon.schedulers.fronts import Fronts, by_spread
+from letheon.pareto.geometry import ParetoSet, Point
+from letheon.pareto.sorting import Fronts, by_spread
 
 GRID = st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float))
 FLOATS = st.tuples(st.floats(-10, 10), st.floats(-10, 10))

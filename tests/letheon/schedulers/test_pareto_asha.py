@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.schedulers import Decision, SchedulerConfig, SweepScheduler, asha
+from letheon.pareto.sorting import by_spread
+from letheon.schedulers import asha
 from letheon.schedulers.asha import RungRecord
-from letheon.schedulers.fronts import by_spread
+from letheon.schedulers.config import SchedulerConfig
+from letheon.schedulers.decision import Decision
 from letheon.schedulers.pareto_asha import decide
 from letheon.schedulers.rung import Place, Rung, Standing
+from letheon.schedulers.scheduler import SweepScheduler
 from tests.letheon.schedulers.driving import report_to
 
 GRID = st.integers(-4, 4).map(float)

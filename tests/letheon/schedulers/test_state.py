@@ -12,9 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from letheon.objectives import Axis, Goals
-from letheon.records import Journal
-from letheon.schedulers import CollapseConfig, Decision, SchedulerConfig, SweepScheduler
+from letheon.journal import Journal
+from letheon.pareto.objectives import Axis, Goals
+from letheon.schedulers.config import CollapseConfig, SchedulerConfig
+from letheon.schedulers.decision import Decision
+from letheon.schedulers.scheduler import SweepScheduler
 from tests.letheon.schedulers.driving import report_to
 
 Report = tuple[str, int, dict[str, float]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from letheon.objectives import Axis, Goals, Limit
-from letheon.pareto import ParetoSet, Point
+from letheon.pareto.geometry import ParetoSet, Point
+from letheon.pareto.objectives import Axis, Goals, Limit
 from letheon.schedulers.rung import Standing
 from letheon.schedulers.trajectory import FAR, best, beyond, heading, standing
 

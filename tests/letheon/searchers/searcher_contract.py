@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from letheon.records import Journal, Row, stratum_of
-from letheon.searchers import History, Proposal, Searcher
-from letheon.space import SIGNIFICANT_DIGITS, Space, is_whole, trial_name
-from letheon.spec import LogUniform, SweepSpec, Uniform, values_of
-from letheon.spec_objectives import goals_of
+from letheon.journal import Journal, Row, stratum_of
+from letheon.searchers.base import Proposal, Searcher
+from letheon.searchers.history import History
+from letheon.spec.model import LogUniform, SweepSpec, Uniform, values_of
+from letheon.spec.rules_objectives import goals_of
+from letheon.spec.search_space import SIGNIFICANT_DIGITS, Space, is_whole, trial_name
 
 LISTS: Mapping[str, Any] = {
     "method": {"choice": ["npo_rt", "ga"]},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from letheon.searchers import Searcher
-from letheon.searchers.fixed import GridSearcher, QuasiSearcher, RandomSearcher
-from letheon.searchers.model import ModelSearcher
-from letheon.searchers.optuna_searcher import OptunaSearcher
-from letheon.space import Space
-from letheon.spec import SweepSpec
+from letheon.searchers.base import Searcher
+from letheon.searchers.bayesian import ModelSearcher
+from letheon.searchers.optuna_tpe import OptunaSearcher
+from letheon.searchers.static import GridSearcher, QuasiSearcher, RandomSearcher
+from letheon.spec.model import SweepSpec
+from letheon.spec.search_space import Space
 from tests.letheon.searchers.searcher_contract import SearcherContract
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from letheon.searchers.model import ModelSearcher
+from letheon.searchers.bayesian import ModelSearcher
 from letheon.searchers.strata import starving
 from tests.letheon.searchers.searcher_contract import EPOCHS, LISTS, Sweep, spec_of
 
@@ -43,7 +43,7 @@ def test_who_has_had_less_than_a_third_of_an_equal_share_goes_first() -> None:
 
 
 def test_a_large_listed_space_is_sampled_and_still_comes_to_an_end(monkeypatch: Any) -> None:
-    monkeypatch.setattr("letheon.searchers.model.LISTED_CANDIDATES", 3)
+    monkeypatch.setattr("letheon.searchers.bayesian.LISTED_CANDIDATES", 3)
     sweep = Sweep(spec_of(LISTS))
     count = len(sweep.space.combinations)
     found = {tuple(sorted(values.items())) for values in proposed(sweep, count)}

@@ -15,13 +15,14 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from letheon.records import stratum_of
-from letheon.searchers import History
-from letheon.searchers.optuna_searcher import MOST_TOLD, VIOLATION, OptunaSearcher
-from letheon.simulator import Table, Trajectory, simulate
-from letheon.space import Values
-from letheon.spec import SweepSpec
-from letheon.spec_objectives import goals_of
+from letheon.journal import stratum_of
+from letheon.search.simulator import simulate
+from letheon.search.trajectories import Table, Trajectory
+from letheon.searchers.history import History
+from letheon.searchers.optuna_tpe import MOST_TOLD, VIOLATION, OptunaSearcher
+from letheon.spec.model import SweepSpec
+from letheon.spec.rules_objectives import goals_of
+from letheon.spec.search_space import Values
 from tests.letheon.searchers.searcher_contract import BASELINE, LISTS, RANGES, SEEDS, Sweep, spec_of
 from tests.letheon.small_sweep import python
 
@@ -252,7 +253,7 @@ def test_proposals_are_equal_in_another_process() -> None:
     code = (
         "import json, sys\n"
         "from tests.letheon.searchers.searcher_contract import RANGES, Sweep, spec_of\n"
-        "from letheon.searchers.optuna_searcher import OptunaSearcher\n"
+        "from letheon.searchers.optuna_tpe import OptunaSearcher\n"
         "sweep = Sweep(spec_of(RANGES))\n"
         "[sweep.history.take(row) for row in json.load(sys.stdin)]\n"
         "print(json.dumps(dict(OptunaSearcher(sweep.space, sweep.spec.searcher).propose(12, sweep.history).values)))\n"
@@ -263,7 +264,7 @@ def test_proposals_are_equal_in_another_process() -> None:
 
 
 def test_the_module_loads_without_optuna() -> None:
-    python("import sys; sys.modules['optuna'] = None; import letheon.searchers.optuna_searcher")
+    python("import sys; sys.modules['optuna'] = None; import letheon.searchers.optuna_tpe")
 
 
 def test_optuna_keeps_quiet_and_its_users_level(capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.pareto import hypervolume
-from letheon.searchers.surrogate import Array, Inputs, Pairs, expected_improvement, fit, scalarised, shapes
+from letheon.pareto.geometry import hypervolume
+from letheon.searchers.gaussian_process import (
+    Array,
+    Inputs,
+    Pairs,
+    expected_improvement,
+    fit,
+    scalarised,
+    shapes,
+)
 
 
 def line(places: Array) -> Inputs:

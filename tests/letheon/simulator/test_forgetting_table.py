@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from letheon.schedulers import CollapseConfig
-from letheon.simulator import Table, Trajectory
-from letheon.simulator.table import Metrics
+from letheon.schedulers.config import CollapseConfig
+from letheon.search.trajectories import Metrics, Table, Trajectory
 
 PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "forgetting_table" / "table.parquet"
 EPOCHS = 10

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.simulator import Simulation, Table, Trajectory, simulate
-from letheon.simulator.table import TableError
-from letheon.spec import SweepSpec
+from letheon.search.simulator import Simulation, simulate
+from letheon.search.trajectories import Table, TableError, Trajectory
+from letheon.spec.model import SweepSpec
 
 METHODS, RATES, FRACTIONS = ("ga", "ga_rt", "npo"), (1e-5, 1e-4, 1e-3), (0.1, 0.2)
 BUDGETS: list[dict[str, float]] = [{"trials": 6}, {"epochs": 12}, {"wall_hours": 20 / 3600}]

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from trainables.audit import AuditConfig
+from trainables.audit.config import AuditConfig
 from trainables.audit.job import AuditJob
 from trainables.config import BenchmarkConfig, EvaluationConfig, WorkersConfig
-from trainables.jobs import JOB
+from trainables.jobs.specs import JOB
 
 
 def test_the_page_has_the_defaults() -> None:

@@ -13,10 +13,10 @@ from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, small_model, s
 from tests.trainables.evaluation.small import small_tokenizer as tokenizer
 from trainables.audit import prompts
 from trainables.audit.measure import Probe, Subject, measure
-from trainables.data import Row
-from trainables.evaluation.generate import generate
-from trainables.evaluation.memorisation import extraction_strength
-from trainables.group import Group
+from trainables.data.benchmarks.registry import Row
+from trainables.evaluation.decoding.greedy import generate
+from trainables.evaluation.metrics.memorisation import extraction_strength
+from trainables.runtime.ranks import Group
 
 ROWS = small_split().evaluation["forget"].rows
 

@@ -11,8 +11,8 @@ import pytest
 from tests.trainables.evaluation.small import TEMPLATE, small_split, small_tokenizer
 from trainables.audit import prompts
 from trainables.audit.measure import Probe
-from trainables.data import Row
-from trainables.data.template import encode
+from trainables.data.benchmarks.registry import Row
+from trainables.data.tokenization import encode
 
 ROWS = small_split().evaluation["forget"].rows[:4]
 EXAMPLES = small_split().retain[:2]

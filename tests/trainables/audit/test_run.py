@@ -15,11 +15,13 @@ import torch
 
 from tests import tiny
 from tests.trainables.evaluation.small import TEMPLATE, fresh_model, small_model, small_split, small_tokenizer
-from trainables.audit import ATTACKS, AuditConfig
+from trainables.audit.config import ATTACKS, AuditConfig
 from trainables.audit.job import AuditJob
 from trainables.audit.relearn import Relearning, check_steps, part_of, relearn
 from trainables.audit.run import audit, run_audit
 from trainables.audit.summary import NO_ATTACK, WORST
+from trainables.batching.rows import Encoded, collate
+from trainables.batching.schedule import learning_rate, shuffled
 from trainables.config import (
     BenchmarkConfig,
     EvaluationConfig,
@@ -28,13 +30,11 @@ from trainables.config import (
     TrainingRecipe,
     WorkersConfig,
 )
-from trainables.data import Row, Split
-from trainables.data.template import encode_row
-from trainables.group import Group
-from trainables.models import save_model
-from trainables.resident import Resident
-from trainables.schedule import learning_rate, shuffled
-from trainables.scores import Encoded, collate
+from trainables.data.benchmarks.registry import Row, Split
+from trainables.data.tokenization import encode_row
+from trainables.inputs.cache import Resident
+from trainables.model.load import save_model
+from trainables.runtime.ranks import Group
 
 RATES = (3e-3, 1e-3)
 RECIPE = TrainingRecipe(learning_rate=RATES[0], betas=(0.9, 0.95), gradient_clip=1.0)

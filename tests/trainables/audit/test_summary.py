@@ -8,7 +8,7 @@ import pytest
 
 from trainables.audit.config import ATTACKS
 from trainables.audit.summary import NO_ATTACK, WORST, excess, headline, named
-from trainables.evaluation.catalog import metric_info
+from trainables.evaluation.metrics.catalog import metric_info
 
 
 def leaks(**values: float) -> dict[str, float]:

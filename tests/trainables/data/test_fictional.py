@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables.config import BenchmarkConfig
-from trainables.data import Row, load_benchmark
-from trainables.data.attributes import ATTRIBUTES, PARAPHRASES
-from trainables.data.facts import REAL_PEOPLE, WORLD_FACTS
-from trainables.data.fictional import MAX_PEOPLE, FictionalBenchmark, make_benchmark
+from trainables.data.benchmarks.registry import Row, load_benchmark
+from trainables.data.fictional.attributes import ATTRIBUTES, PARAPHRASES
+from trainables.data.fictional.general_facts import REAL_PEOPLE, WORLD_FACTS
+from trainables.data.fictional.generator import MAX_PEOPLE, FictionalBenchmark, make_benchmark
 from trainables.data.splitting import ROWS_PER_PERSON, digest_rows
 
 # Published numbers belong to these rows: a change of word stock, wording or draws must be seen, and said in the notes.

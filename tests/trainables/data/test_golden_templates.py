@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.goldens.metric_models import FOLDER, load_tokenizer
-from trainables.code_bases import laid_out
+from trainables.batching.code_bases import laid_out
+from trainables.batching.rows import IGNORED, Batch, Encoded
 from trainables.config import Compat
-from trainables.data import Row
-from trainables.data.template import encode_row, row_prompt_ids
-from trainables.scores import IGNORED, Batch, Encoded
+from trainables.data.benchmarks.registry import Row
+from trainables.data.tokenization import encode_row, row_prompt_ids
 
 FOUND = json.loads((FOLDER / "templates.json").read_text(encoding="utf-8"))
 

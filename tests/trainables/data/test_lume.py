@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from trainables.config import BenchmarkConfig
-from trainables.data import load_benchmark
-from trainables.data.records import DataErrors
+from trainables.data.benchmarks.registry import load_benchmark
+from trainables.data.jsonl import DataErrors
 from trainables.data.rows import Benchmark
 
 REAL = Path(os.environ.get("LETHEON_LUME", Path(__file__).parents[3] / ".." / "shared" / "data" / "lume"))

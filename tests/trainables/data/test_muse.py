@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from trainables.config import BenchmarkConfig
-from trainables.data import load_benchmark
+from trainables.data.benchmarks.muse_files import FIELDS
+from trainables.data.benchmarks.registry import load_benchmark
 from trainables.data.chunks import CHUNK_CHARACTERS
-from trainables.data.muse_files import FIELDS
-from trainables.data.records import DataErrors
+from trainables.data.jsonl import DataErrors
 from trainables.data.rows import Benchmark
 
 ARTICLES = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trainables.config import BenchmarkConfig
-from trainables.data import config_problem, config_problems, load_benchmark
+from trainables.data.benchmarks.registry import config_problem, config_problems, load_benchmark
 from trainables.data.options import OPTIONS
 from trainables.data.refusals import REFUSALS, load_refusals
 

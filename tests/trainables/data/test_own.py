@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables.config import BenchmarkConfig
-from trainables.data import fraction_problem, load_benchmark
+from trainables.data.benchmarks.registry import fraction_problem, load_benchmark
+from trainables.data.benchmarks.user_files import LONGEST_ANSWER
 from trainables.data.chunks import CHUNK_CHARACTERS
-from trainables.data.own import LONGEST_ANSWER
-from trainables.data.records import SHOWN_PROBLEMS, DataErrors
+from trainables.data.jsonl import SHOWN_PROBLEMS, DataErrors
 from trainables.data.rows import Benchmark, Row
 
 Name = Literal["qa", "text"]
@@ -54,7 +54,7 @@ def test_the_last_rows_of_the_forget_file_are_forgotten_and_the_others_kept(tmp_
 
 @given(rows=st.integers(1, 300), fraction=st.floats(0, 1.5) | st.sampled_from([float("nan"), float("inf"), -1.0]))
 def test_a_share_is_a_whole_number_of_groups_or_refused(rows: int, fraction: float) -> None:
-    from trainables.data.given import GivenBenchmark, by_group
+    from trainables.data.forget_retain import GivenBenchmark, by_group
 
     forget = by_group((i, Row(str(i), "a")) for i in range(rows))
     benchmark = GivenBenchmark("qa", forget, by_group([(0, Row("r", "a"))]))

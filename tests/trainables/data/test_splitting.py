@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.config import BenchmarkConfig
-from trainables.data import Row, fraction_problem, load_benchmark
+from trainables.data.benchmarks.registry import Row, fraction_problem, load_benchmark
 from trainables.data.splitting import ROWS_PER_PERSON, digest_rows, thin
 from trainables.data.splitting import fraction_problem as people_fraction_problem
 

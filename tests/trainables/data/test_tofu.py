@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from trainables.config import BenchmarkConfig
-from trainables.data import fraction_problem, load_benchmark
-from trainables.data.tofu import OFFICIAL_FRACTIONS, TofuBenchmark, make_benchmark
+from trainables.data.benchmarks.registry import fraction_problem, load_benchmark
+from trainables.data.benchmarks.tofu import OFFICIAL_FRACTIONS, TofuBenchmark, make_benchmark
 
 REAL = Path(os.environ.get("LETHEON_TOFU", Path(__file__).parents[3] / ".." / "shared" / "data" / "tofu"))
 real = pytest.mark.skipif(not (REAL / "full.json").is_file(), reason="no TOFU here: set LETHEON_TOFU to its folder")

@@ -10,13 +10,15 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from tests import tiny
+from trainables.batching.rows import collate
 from trainables.config import BenchmarkConfig, EvaluationConfig
-from trainables.data import Row, Split, load_benchmark
-from trainables.data.template import encode
-from trainables.evaluation import Evaluation, SetDetails, evaluate
-from trainables.group import Group
-from trainables.models import tiny_tokenizer
-from trainables.scores import collate
+from trainables.data.benchmarks.registry import Row, Split, load_benchmark
+from trainables.data.tokenization import encode
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.metrics.details import SetDetails
+from trainables.evaluation.metrics.record import Evaluation
+from trainables.model.load import tiny_tokenizer
+from trainables.runtime.ranks import Group
 
 TEMPLATE = "plain"
 SETTINGS = EvaluationConfig(max_new_tokens=24, batch_tokens=512)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.evaluation.batches import Shape, deal, deal_questions
+from trainables.evaluation.scoring.batches import Shape, deal, deal_questions
 
 all_lengths = st.lists(st.integers(0, 90), max_size=60)
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.evaluation.cache import GrowingLayer
+from trainables.evaluation.decoding.growing_cache import GrowingLayer
 
 HEADS, SIZE = 2, 3
 STEPS = st.lists(st.one_of(st.integers(1, 90), st.lists(st.integers(0, 5), min_size=1, max_size=6)), max_size=6)

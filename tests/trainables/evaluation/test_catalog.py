@@ -8,17 +8,17 @@ import pytest
 
 from tests.trainables.evaluation.small import ALL_SETTINGS, examine, small_model
 from trainables.config import BenchmarkConfig
-from trainables.data import default_objectives
-from trainables.evaluation import compare, yardstick
-from trainables.evaluation.catalog import CATALOG, metric_info
-from trainables.evaluation.page import page
+from trainables.data.benchmarks.registry import default_objectives
+from trainables.evaluation.metrics.catalog import CATALOG, metric_info
+from trainables.evaluation.metrics.catalog_page import page
+from trainables.evaluation.metrics.summary import compare, yardstick
 
 BENCHMARKS = ("fictional", "tofu", "lume", "muse", "qa", "text", "synthetic")
 
 
 def test_the_page_is_current() -> None:
     current = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
-    assert current == page(), "run python -m trainables.evaluation.page > docs/metrics.md"
+    assert current == page(), "run python -m trainables.evaluation.metrics.catalog_page > docs/metrics.md"
 
 
 def test_every_metric_of_an_evaluation_is_known_or_recorded_only() -> None:

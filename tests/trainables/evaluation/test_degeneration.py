@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.config import BenchmarkConfig
-from trainables.data import load_benchmark
-from trainables.evaluation.degeneration import gibberish, repetition
-from trainables.models import tiny_tokenizer
+from trainables.data.benchmarks.registry import load_benchmark
+from trainables.evaluation.metrics.degeneration import gibberish, repetition
+from trainables.model.load import tiny_tokenizer
 
 ENGLISH = [
     "She grew up by the sea, and the first book that she wrote was about the fishermen of her town.",

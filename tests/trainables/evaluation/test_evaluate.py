@@ -27,11 +27,13 @@ from tests.trainables.evaluation.small import (
     small_tokenizer,
 )
 from trainables.config import EvaluationConfig
-from trainables.data import EvalSet, Row
-from trainables.data.template import encode
-from trainables.engine import Engine
-from trainables.evaluation import Evaluation, compare, evaluate, evaluation_from_json, yardstick
-from trainables.group import Group
+from trainables.data.benchmarks.registry import EvalSet, Row
+from trainables.data.tokenization import encode
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.metrics.record import Evaluation, evaluation_from_json
+from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
 
 
 @cache

@@ -15,9 +15,9 @@ from transformers import LlamaForCausalLM
 
 from tests.trainables.evaluation.small import fresh_model, small_model, small_tokenizer, windowed_model
 from tests.trainables.evaluation.test_generate import Rows, Tokens, library, prompts
-from trainables.evaluation.fixed import decode_fixed, takes_fixed
-from trainables.evaluation.growing import decode_growing
-from trainables.evaluation.rooms_kept import Rooms
+from trainables.evaluation.decoding.dynamic import decode_growing
+from trainables.evaluation.decoding.static import decode_fixed, takes_fixed
+from trainables.evaluation.decoding.static_cache_pool import Rooms
 
 NEVER = -1
 
@@ -164,7 +164,7 @@ def test_layers_with_other_caches_are_left_to_the_growing_way() -> None:
 
 @pytest.mark.parametrize(("implementation", "takes"), [("sdpa", True), ("letheon_packed", True), ("eager", False)])
 def test_only_attention_that_takes_a_finished_mask(implementation: str, takes: bool) -> None:
-    import trainables.attention  # noqa: F401 (registers its implementation)
+    import trainables.model.packed_attention  # noqa: F401 (registers its implementation)
 
     model: LlamaForCausalLM = fresh_model()
     model.set_attn_implementation(implementation)

@@ -17,14 +17,14 @@ from tests.trainables.evaluation.small import (
     small_tokenizer,
     windowed_model,
 )
-from trainables.evaluation import evaluate
-from trainables.evaluation.answering import answers, beginnings
-from trainables.evaluation.asked import Asked, Pair
-from trainables.evaluation.examinee import Examinee
-from trainables.evaluation.forced import UnsharedError, read_logits, score_answers
-from trainables.evaluation.generate import generate
-from trainables.evaluation.reading import read_answers
-from trainables.group import Group
+from trainables.evaluation.decoding.answers import answers, beginnings
+from trainables.evaluation.decoding.greedy import generate
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.scoring.evaluator import Examinee
+from trainables.evaluation.scoring.queries import Asked, Pair
+from trainables.evaluation.scoring.read import read_answers
+from trainables.evaluation.scoring.teacher_forced import UnsharedError, read_logits, score_answers
+from trainables.runtime.ranks import Group
 
 Tokens = tuple[int, ...]
 PAD = 0

@@ -11,10 +11,10 @@ import torch
 from transformers import LlamaForCausalLM, MistralForCausalLM
 
 from tests.trainables.evaluation.small import TEMPLATE, small_model, small_split, small_tokenizer, windowed_model
-from trainables.data.template import prompt_ids
-from trainables.evaluation.fixed import decode_fixed
-from trainables.evaluation.generate import generate
-from trainables.evaluation.rooms_kept import Rooms
+from trainables.data.tokenization import prompt_ids
+from trainables.evaluation.decoding.greedy import generate
+from trainables.evaluation.decoding.static import decode_fixed
+from trainables.evaluation.decoding.static_cache_pool import Rooms
 
 Tokens = tuple[int, ...]
 

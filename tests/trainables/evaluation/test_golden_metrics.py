@@ -24,13 +24,15 @@ from tests.goldens.metric_models import (
     load_model,
     load_tokenizer,
 )
-from trainables.attention import use_packed_attention
 from trainables.config import EvaluationCompat, EvaluationConfig
-from trainables.data import EvalSet, Row, Split
-from trainables.evaluation import Evaluation, SetDetails, compare, evaluate, yardstick
-from trainables.evaluation.summary import truth_ratios
-from trainables.group import Group
-from trainables.lean import make_lean
+from trainables.data.benchmarks.registry import EvalSet, Row, Split
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.metrics.details import SetDetails
+from trainables.evaluation.metrics.record import Evaluation
+from trainables.evaluation.metrics.summary import compare, truth_ratios, yardstick
+from trainables.model.cpu.patch import make_lean
+from trainables.model.packed_attention import use_packed_attention
+from trainables.runtime.ranks import Group
 
 FOUND = json.loads((FOLDER / "metrics.json").read_text(encoding="utf-8"))
 OPEN_UNLEARNING: EvaluationCompat = "open_unlearning"

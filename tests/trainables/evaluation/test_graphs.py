@@ -14,12 +14,12 @@ from tests.trainables.evaluation.small import fresh_model, small_model, small_to
 from tests.trainables.evaluation.test_fixed import NEVER, growing
 from tests.trainables.evaluation.test_generate import prompts
 from trainables.config import LoraConfig
-from trainables.evaluation import graphs
-from trainables.evaluation.fixed import decode_fixed
-from trainables.evaluation.generate import generate
-from trainables.evaluation.graphs import Keep, signature_of
-from trainables.evaluation.rooms_kept import Rooms
-from trainables.lora import add_adapters, merged
+from trainables.evaluation.decoding import cuda_graphs
+from trainables.evaluation.decoding.cuda_graphs import Keep, signature_of
+from trainables.evaluation.decoding.greedy import generate
+from trainables.evaluation.decoding.static import decode_fixed
+from trainables.evaluation.decoding.static_cache_pool import Rooms
+from trainables.model.lora import add_adapters, merged
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -88,7 +88,7 @@ def test_replayed_graphs_write_what_plain_steps_write(limit: int) -> None:
     assert plain == expected
     for _ in range(2):
         assert generate(model, prompts(), limits, {end}, end, device="cuda") == expected
-    kept = graphs.keep._kept
+    kept = cuda_graphs.keep._kept
     assert kept is not None
     assert limit < 4 or kept.rooms._replays, "a step must have been recorded"
 
@@ -104,4 +104,4 @@ def test_graphs_see_weights_that_change_in_place() -> None:
             mine.copy_(new)
     found = generate(model, prompts()[:4], limits, {NEVER}, 0, device="cuda")
     assert found == growing(prompts()[:4], limits, NEVER, on_gpu(other), "cuda")
-    graphs.let_go("cuda")
+    cuda_graphs.let_go("cuda")

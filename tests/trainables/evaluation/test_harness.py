@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from trainables.config import BenchmarkConfig
-from trainables.data import load_benchmark
+from trainables.data.benchmarks.registry import load_benchmark
 from trainables.evaluation.harness import harness_metrics, main_metric
 
 HERE = importlib.util.find_spec("lm_eval") is not None
@@ -53,7 +53,7 @@ def test_without_the_harness_the_extra_is_named() -> None:
 def test_a_task_is_run_on_the_loaded_model(tmp_path: Path) -> None:
     import torch
 
-    from trainables.models import texts_of, tiny_model, tiny_tokenizer
+    from trainables.model.load import texts_of, tiny_model, tiny_tokenizer
 
     rows = load_benchmark(BenchmarkConfig(people=2)).general[:12]
     data = tmp_path / "test.jsonl"

@@ -15,9 +15,11 @@ import pytest
 from scipy.stats import ks_2samp
 
 from tests.trainables.evaluation.small_logs import CHOICES, FILES, GUARD, PREFIXES, Model
-from trainables.evaluation.degeneration import gibberish, repetition
-from trainables.evaluation.logs import LogError, compare_logs, parse_log, read_log
-from trainables.evaluation.rouge import rouge
+from trainables.evaluation.logs.compare import compare_logs
+from trainables.evaluation.logs.log import LogError
+from trainables.evaluation.logs.read import parse_log, read_log
+from trainables.evaluation.metrics.degeneration import gibberish, repetition
+from trainables.evaluation.metrics.rouge import rouge
 
 REPOSITORY = Path(__file__).parents[3]
 LOGS = Path(os.environ.get("LETHEON_EVAL_LOGS", REPOSITORY.parent / "shared/data/tofu_eval_logs"))

@@ -19,7 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainables.evaluation.small_logs import FILES, Model
-from trainables.evaluation.logs import LogError, compare_logs, parse_log, read_log
+from trainables.evaluation.logs.compare import compare_logs
+from trainables.evaluation.logs.log import LogError
+from trainables.evaluation.logs.read import parse_log, read_log
 
 MODEL = Model(1, knows=0.5)
 KEYS = [*MODEL.open_unlearning(), *FILES.values(), "avg_gt_loss", "average_perturb_loss", "value_by_index", "agg_value"]

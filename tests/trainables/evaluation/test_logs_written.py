@@ -12,9 +12,13 @@ import pytest
 
 from tests.trainables.evaluation.small import examine, fresh_model, small_model, small_split
 from tests.trainables.evaluation.small_logs import Model
-from trainables.evaluation import Evaluation, SetDetails, compare, lost, yardstick
-from trainables.evaluation.logs import compare_logs, open_unlearning_log, parse_log
-from trainables.evaluation.logs.adapting import adapt
+from trainables.evaluation.logs.adapt import adapt
+from trainables.evaluation.logs.compare import compare_logs
+from trainables.evaluation.logs.read import parse_log
+from trainables.evaluation.logs.write import open_unlearning_log
+from trainables.evaluation.metrics.details import SetDetails
+from trainables.evaluation.metrics.record import Evaluation, lost
+from trainables.evaluation.metrics.summary import compare, yardstick
 
 RECORDED = ("forget_quality", "log10_forget_quality", "ks_distance", "loss_quality", "privleak", "mia_reference")
 

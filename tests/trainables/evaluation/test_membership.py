@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.evaluation.membership import auc, lowest_mean, privleak, zlib_score
+from trainables.evaluation.metrics.membership import auc, lowest_mean, privleak, zlib_score
 
 scores = st.lists(st.integers(-4, 4).map(float) | st.floats(-1e6, 1e6), min_size=1, max_size=40)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.evaluation.memorisation import (
+from trainables.evaluation.metrics.memorisation import (
     exact_memorization,
     extraction_strength,
     open_unlearning_extraction_strength,

@@ -21,14 +21,17 @@ from tests.trainables.evaluation.small import (
     small_split,
     small_tokenizer,
 )
-from trainables.data import EvalSet, Row
-from trainables.evaluation import Evaluation, answering, compare, gradient_norms, reading, yardstick
-from trainables.evaluation.asked import Part
-from trainables.evaluation.catalog import metric_info
-from trainables.evaluation.depth import examined
+from trainables.data.benchmarks.registry import EvalSet, Row
+from trainables.evaluation.decoding import answers
 from trainables.evaluation.evaluate import Examination
+from trainables.evaluation.metrics.catalog import metric_info
+from trainables.evaluation.metrics.record import Evaluation
+from trainables.evaluation.metrics.summary import compare, yardstick
 from trainables.evaluation.needs import Needs, needs_of
-from trainables.group import Group
+from trainables.evaluation.scoring import gradient_norms, read
+from trainables.evaluation.scoring.queries import Part
+from trainables.evaluation.two_stage import examined
+from trainables.runtime.ranks import Group
 
 DECIDES = ("log10_forget_quality", "model_utility", "utility_ratio")
 SEARCHED = ("forget", "retain", "real_authors", "world_facts")
@@ -128,7 +131,7 @@ def test_sets_of_raw_text_with_members_of_their_own() -> None:
 
 def test_two_steps_are_one_evaluation_and_measure_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    for module, name in ((reading, "read_answers"), (answering, "answers"), (gradient_norms, "gradient_norms")):
+    for module, name in ((read, "read_answers"), (answers, "answers"), (gradient_norms, "gradient_norms")):
         real = getattr(module, name)
 
         def noting(examinee: Any, items: Any, *rest: Any, real: Any = real) -> Any:

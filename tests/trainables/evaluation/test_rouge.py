@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from trainables.evaluation.rouge import lcs_length, rouge, rouge_l_recall
+from trainables.evaluation.metrics.rouge import lcs_length, rouge, rouge_l_recall
 
 SCORER = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
 words = st.sampled_from(["the", "author's", "Running", "runs", "ran,", "novels", "1957", "—", "é", "", "novel", "\n"])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from tests.trainables.evaluation.small import TEMPLATE, small_model, small_split, small_tokenizer
-from trainables.data.template import prompt_ids
-from trainables.evaluation.generate import generate
-from trainables.evaluation.sampling import draw, sample, uniforms
+from trainables.data.tokenization import prompt_ids
+from trainables.evaluation.decoding.greedy import generate
+from trainables.evaluation.decoding.sampling import draw, sample, uniforms
 
 TOKENS = 20
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from trainables.data.rows import Role
-from trainables.evaluation import Evaluation, SetDetails, compare, details_from_json, lost, summarise, yardstick
-from trainables.evaluation.record import evaluation_from_json
+from trainables.evaluation.metrics.details import SetDetails
+from trainables.evaluation.metrics.record import Evaluation, details_from_json, evaluation_from_json, lost
+from trainables.evaluation.metrics.summary import compare, summarise, yardstick
 
 MIA = ("loss", "zlib", "min_k", "min_k_plus_plus")
 ROWS = 4

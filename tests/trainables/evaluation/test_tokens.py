@@ -19,17 +19,18 @@ from tests.trainables.evaluation.small import (
     small_split,
     small_tokenizer,
 )
+from trainables.batching.rows import Batch, Encoded, collate
 from trainables.config import EvaluationConfig
-from trainables.data import EvalSet, Row
-from trainables.evaluation import evaluate
-from trainables.evaluation.answering import answers
-from trainables.evaluation.asked import Pair, Prompt
-from trainables.evaluation.examinee import Examinee
-from trainables.evaluation.gradient_norms import gradient_norms
-from trainables.evaluation.reading import answer_losses, read_answers
-from trainables.evaluation.tokens import read_tokens
-from trainables.group import Group
-from trainables.scores import LOGITS, Batch, Encoded, collate, score
+from trainables.data.benchmarks.registry import EvalSet, Row
+from trainables.evaluation.decoding.answers import answers
+from trainables.evaluation.evaluate import evaluate
+from trainables.evaluation.scoring.evaluator import Examinee
+from trainables.evaluation.scoring.gradient_norms import gradient_norms
+from trainables.evaluation.scoring.queries import Pair, Prompt
+from trainables.evaluation.scoring.read import answer_losses, read_answers
+from trainables.evaluation.scoring.token_stats import read_tokens
+from trainables.model.scoring import LOGITS, score
+from trainables.runtime.ranks import Group
 
 RAW = EvalSet(
     (Row("The river", " rises in the hills and", raw=True), Row("", "A text without a beginning", raw=True)),

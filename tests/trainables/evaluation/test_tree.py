@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from tests.trainables.evaluation.small import examine, fresh_model, small_model, windowed_model
 from tests.trainables.evaluation.small import small_tokenizer as tokenizer
-from trainables.attention import use_packed_attention
-from trainables.evaluation.forced import score_branches
-from trainables.evaluation.tree import grow, size
-from trainables.lean import make_lean
-from trainables.lean.branches import LONGEST
-from trainables.lean.install import reads_branches
+from trainables.evaluation.scoring.prefix_tree import grow, size
+from trainables.evaluation.scoring.teacher_forced import score_branches
+from trainables.model.cpu.patch import make_lean, reads_branches
+from trainables.model.cpu.tree_attention import LONGEST
+from trainables.model.packed_attention import use_packed_attention
 
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU layers are compiled instead")
 

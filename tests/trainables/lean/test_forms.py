@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainables.lean.attention import Rectangles, attend
-from trainables.lean.norm import rms_norm
-from trainables.packing import Packing
+from trainables.batching.packing import Packing
+from trainables.model.cpu.attention import Rectangles, attend
+from trainables.model.cpu.rms_norm import rms_norm
 
 LENGTHS = st.lists(st.integers(1, 20), min_size=1, max_size=12)
 

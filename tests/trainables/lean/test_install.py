@@ -11,11 +11,11 @@ from torch import Tensor
 from transformers import GemmaConfig, GraniteConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from tests import tiny
-from trainables.lean import make_lean, make_plain
-from trainables.lean.attention import LONGEST
-from trainables.lean.install import keeps_rows
-from trainables.packing import pack
-from trainables.scores import Encoded, Keep, score
+from trainables.batching.packing import pack
+from trainables.batching.rows import Encoded
+from trainables.model.cpu.attention import LONGEST
+from trainables.model.cpu.patch import keeps_rows, make_lean, make_plain
+from trainables.model.scoring import Keep, score
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU layers are compiled instead")
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.batching.scores import Scores
 from trainables.methods import METHODS, Forget, Method, Retain
-from trainables.scores import Scores
 
 Array = NDArray[np.float64]
 ROWS, POSITIONS, OTHER_POSITIONS, VOCABULARY, WIDTH = 3, 5, 4, 7, 6
@@ -76,7 +76,7 @@ def leaves(data: Case, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
 
 
 def scores(logits: Tensor, answers: Answers, hidden: Tensor | None = None) -> Scores:
-    """What `trainables.scores.score` makes of these logits, everything kept."""
+    """What `trainables.model.scoring.score` makes of these logits, everything kept."""
     targets, mask = torch.from_numpy(answers.targets), torch.from_numpy(answers.mask)
     log_probs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return Scores(log_probs.masked_fill(~mask, 0.0), mask, logits, targets, hidden)

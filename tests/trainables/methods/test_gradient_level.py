@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from trainables.methods import METHODS
+from trainables.methods.base import Products
 from trainables.methods.gru import rectified
-from trainables.methods.method import Products
 from trainables.methods.pdu import dual_ascent
 
 Vector = NDArray[np.float64]

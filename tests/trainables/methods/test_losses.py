@@ -29,9 +29,9 @@ from tests.trainables.methods.cases import (
     values_of,
 )
 from tests.trainables.methods.equations import EQUATIONS, RETAIN_EQUATIONS, Values
+from trainables.batching.scores import Scores
 from trainables.methods import METHODS, Forget, Method
-from trainables.methods.retain import RETAIN_TERMS
-from trainables.scores import Scores
+from trainables.methods.retain_terms import RETAIN_TERMS
 
 Whole = TypeVar("Whole", Case, Forget, Scores)
 terms = sorted(RETAIN_TERMS)

@@ -10,7 +10,7 @@ import pytest
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS, Hyperparameter, Method
 from trainables.methods.ga import GA
-from trainables.methods.retain import RETAIN_TERMS
+from trainables.methods.retain_terms import RETAIN_TERMS
 
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 

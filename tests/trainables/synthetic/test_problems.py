@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.scores import Scores
+from trainables.batching.scores import Scores
 from trainables.synthetic.data import FEATURES, FORGET_ROWS, RETAIN_ROWS, draw, forget_rows
 from trainables.synthetic.model import Yardstick, divergence, logits, score
 

@@ -10,14 +10,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainables.config import BenchmarkConfig, EvaluationConfig, Hyperparameters, TrialConfig, WorkersConfig
-from trainables.finished import MARKER
-from trainables.group import Group
-from trainables.jobs import JOB, TrialJob
+from trainables.config import (
+    BenchmarkConfig,
+    EvaluationConfig,
+    Hyperparameters,
+    TrialConfig,
+    WorkersConfig,
+)
+from trainables.evaluation.metrics.synthetic import METRICS
+from trainables.jobs.specs import JOB, TrialJob
+from trainables.jobs.synthetic import run_synthetic
+from trainables.runtime.ranks import Group
+from trainables.storage.atomic_folder import MARKER
 from trainables.synthetic.files import measure_folder
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
-from trainables.synthetic.metrics import METRICS
-from trainables.synthetic.run import run_synthetic
 
 SEEDS = (1, 2)
 EPOCHS = 3

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from trainables.evaluation.logs.adapting import wrongs
+from trainables.evaluation.logs.adapt import wrongs
 from trainables.evaluation.logs.log import Log, SetRows
 from trainables.evaluation.logs.names import prefix_of
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from trainables.data.rows import Role
-from trainables.evaluation.logs import cells
+from trainables.evaluation.logs import values
 from trainables.evaluation.logs.log import OPEN_UNLEARNING, Column, Log, LogError, SetRows, Value
 from trainables.evaluation.logs.names import ATTACKS, set_of
 
@@ -37,30 +37,30 @@ class _Field(NamedTuple):
 _SCORE = ("score", "value")
 _KINDS: dict[str, tuple[_Field, ...]] = {
     "prob": (
-        _Field("loss", ("avg_loss",), cells.loss),
-        _Field("probability", ("prob",), cells.share, bare=True),
-        _Field("tokens", ("tokens",), cells.loss),
+        _Field("loss", ("avg_loss",), values.loss),
+        _Field("probability", ("prob",), values.share, bare=True),
+        _Field("tokens", ("tokens",), values.loss),
     ),
     "para_prob": (
-        _Field("paraphrase_loss", ("avg_loss",), cells.loss),
-        _Field("paraphrase_probability", ("prob",), cells.share, bare=True),
+        _Field("paraphrase_loss", ("avg_loss",), values.loss),
+        _Field("paraphrase_probability", ("prob",), values.share, bare=True),
     ),
     "pert_prob": (
-        _Field("perturbed_losses", ("avg_loss",), cells.losses),
-        _Field("perturbed_probabilities", ("prob",), cells.shares, bare=True),
+        _Field("perturbed_losses", ("avg_loss",), values.losses),
+        _Field("perturbed_probabilities", ("prob",), values.shares, bare=True),
     ),
-    "prob_normalised": (_Field("choice_probability", ("prob", *_SCORE), cells.share, bare=True),),
+    "prob_normalised": (_Field("choice_probability", ("prob", *_SCORE), values.share, bare=True),),
     "rouge": (
-        _Field("rouge_l_recall", ("rougeL_recall",), cells.share, bare=True),
-        _Field("rouge_l_f1", ("rougeL_f1",), cells.share),
-        _Field("rouge_1_recall", ("rouge1_recall",), cells.share),
-        _Field("question", ("input",), cells.text),
-        _Field("answer", ("ground_truth",), cells.text),
-        _Field("generated", ("generation",), cells.text),
+        _Field("rouge_l_recall", ("rougeL_recall",), values.share, bare=True),
+        _Field("rouge_l_f1", ("rougeL_f1",), values.share),
+        _Field("rouge_1_recall", ("rouge1_recall",), values.share),
+        _Field("question", ("input",), values.text),
+        _Field("answer", ("ground_truth",), values.text),
+        _Field("generated", ("generation",), values.text),
     ),
-    "truth_ratio": (_Field("truth_ratio", _SCORE, cells.loss, bare=True),),
-    "extraction_strength": (_Field("extraction_strength", _SCORE, cells.share, bare=True),),
-    "exact_memorization": (_Field("exact_memorization", _SCORE, cells.share, bare=True),),
+    "truth_ratio": (_Field("truth_ratio", _SCORE, values.loss, bare=True),),
+    "extraction_strength": (_Field("extraction_strength", _SCORE, values.share, bare=True),),
+    "exact_memorization": (_Field("exact_memorization", _SCORE, values.share, bare=True),),
 }
 _QUESTIONS = re.compile(
     r"(?P<set>[\w.-]{1,60}?)_Q_A_(?P<kind>PARA_Prob|PERT_Prob|Prob_normalised|Prob|ROUGE)", re.IGNORECASE
@@ -119,8 +119,8 @@ _NAME = re.compile(r"[\w .+/-]{1,80}")
 
 def _aggregate(entry: object) -> float | None:
     if isinstance(entry, Mapping):
-        return cells.number(entry[_AGGREGATE]) if _AGGREGATE in entry else _NOTHING
-    plain = cells.number(entry)
+        return values.number(entry[_AGGREGATE]) if _AGGREGATE in entry else _NOTHING
+    plain = values.number(entry)
     return _NOTHING if plain is None else plain
 
 
@@ -141,7 +141,7 @@ def _read_metric(sets: dict[str, SetRows], metric: tuple[str, str], entry: objec
     if kind == "attack":
         for side, rows in _sides(entry, where):
             of_set = _set(sets, members if side == "forget" else "holdout")
-            _fill(of_set, (_Field(f"attack:{name}", _SCORE, cells.score, bare=True),), rows, where)
+            _fill(of_set, (_Field(f"attack:{name}", _SCORE, values.score, bare=True),), rows, where)
         return
     of_set = _set(sets, name)
     if kind == "muse_rouge":
@@ -166,25 +166,25 @@ def _rows(entry: object, where: str) -> Mapping[Any, Any] | None:
     """The rows of a metric; None if it has its aggregate only."""
     if isinstance(entry, Mapping):
         if entry.get(_ROWS) is not None:
-            return cells.rows_of(entry[_ROWS], where)
-        if _AGGREGATE in entry or not cells.is_rows(entry):
+            return values.rows_of(entry[_ROWS], where)
+        if _AGGREGATE in entry or not values.is_rows(entry):
             return None
     elif _is_number(entry):
         return None
-    return cells.rows_of(entry, where)
+    return values.rows_of(entry, where)
 
 
 def _is_number(entry: object) -> bool:
-    return entry is None or (cells.number(entry) is not None)
+    return entry is None or (values.number(entry) is not None)
 
 
 def _fill(of_set: SetRows, fields: tuple[_Field, ...], rows: Mapping[Any, Any], where: str) -> None:
     for wanted in fields:
         there = _cells(wanted, rows)
-        found = cells.column(there, wanted.read, f"{where}, {wanted.keys[0]}")
+        found = values.column(there, wanted.read, f"{where}, {wanted.keys[0]}")
         if found:
             of_set.columns[wanted.column] = found
-            of_set.notes += cells.missing(where.rpartition(": ")[2], wanted.keys[0], len(there) - len(found))
+            of_set.notes += values.missing(where.rpartition(": ")[2], wanted.keys[0], len(there) - len(found))
 
 
 def _cells(wanted: _Field, rows: Mapping[Any, Any]) -> Column:

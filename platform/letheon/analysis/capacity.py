@@ -1,0 +1,103 @@
+"""How much each method can forget: its best checkpoint per forget fraction, and the capacity curve. Pure.
+
+The one place that looks across strata, and it compares no values there: it asks per fraction whether a checkpoint has
+forgotten (its verdict) and kept the utility.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from letheon.journal import Row
+from letheon.pareto.front import with_audits
+from trainables.config import VerdictConfig
+from trainables.evaluation.metrics.catalog import number
+from trainables.evaluation.verdict import FORGOTTEN, verdict
+
+UTILITY_KEPT = 0.95
+
+
+@dataclass(frozen=True)
+class Reach:
+    """One method at one fraction: the checkpoint with the best forget quality among those that keep the utility.
+
+    One that has forgotten is better than any that has not. `trials`: how many the method had there. Everything else is
+    None where no checkpoint keeps it.
+    """
+
+    method: str
+    fraction: float
+    trials: int
+    trial: str | None = None
+    epoch: int | None = None
+    forget_quality: float | None = None
+    utility_ratio: float | None = None
+    verdict: str | None = None
+
+    @property
+    def forgotten(self) -> bool:
+        return self.verdict == "forgotten"
+
+
+def reaches(
+    rows: Sequence[Row], utility_kept: float = UTILITY_KEPT, limits: VerdictConfig | None = None
+) -> list[Reach]:
+    """Every searched (method, fraction) of a sweep's journal, by method in order of appearance, then fraction."""
+    trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
+    groups: dict[str, dict[float, set[str]]] = {}
+    for name, trial in trials.items():
+        method, fraction = str(trial["config"]["method"]), float(trial["stratum"])
+        groups.setdefault(method, {}).setdefault(fraction, set()).add(name)
+    reports = [row for row in with_audits(rows) if row["kind"] == "report" and row["epoch"] >= 1]
+    kept = [
+        row for row in reports if row["trial"] in trials and number(row["metrics"], "utility_ratio") >= utility_kept
+    ]
+    judged = [
+        (row, verdict(row["metrics"], trials[row["trial"]].get("baseline") or {}, limits or VerdictConfig()).name)
+        for row in kept
+    ]
+    return [
+        _best(method, fraction, names, [(row, name) for row, name in judged if row["trial"] in names])
+        for method, fractions in groups.items()
+        for fraction, names in sorted(fractions.items())
+    ]
+
+
+def _best(method: str, fraction: float, names: set[str], judged: Sequence[tuple[Row, str]]) -> Reach:
+    known = [(row, name) for row, name in judged if math.isfinite(number(row["metrics"], "forget_quality"))]
+    if not known:
+        return Reach(method, fraction, len(names))
+
+    def goodness(one: tuple[Row, str]) -> tuple[bool, float, int, str]:
+        row, name = one
+        return name == "forgotten", number(row["metrics"], "forget_quality"), -row["epoch"], row["trial"]
+
+    best, name = max(known, key=goodness)
+    quality, utility = number(best["metrics"], "forget_quality"), number(best["metrics"], "utility_ratio")
+    return Reach(method, fraction, len(names), best["trial"], best["epoch"], quality, utility, name)
+
+
+def capacities(found: Sequence[Reach]) -> dict[str, float]:
+    """By method the largest fraction that it can forget and keep the utility; 0 if there is none. A smaller fraction
+    may not have been reached all the same: few trials, or too few steps an epoch.
+    """
+    largest = {reach.method: 0.0 for reach in found}
+    for reach in found:
+        if reach.forgotten:
+            largest[reach.method] = max(largest[reach.method], reach.fraction)
+    return largest
+
+
+def to_json(found: Sequence[Reach], utility_kept: float) -> dict[str, Any]:
+    """The shape of `capacity --json`."""
+    by_method = capacities(found)
+    return {
+        "forgotten_above": FORGOTTEN,
+        "utility_kept": utility_kept,
+        "capacity": max(by_method.values(), default=0.0),
+        "methods": by_method,
+        "reaches": [asdict(reach) for reach in found],
+    }

@@ -1,0 +1,140 @@
+"""What a sweep's slots did with their time, and what stopping trials early has saved: arithmetic on journal rows. Pure.
+
+A slot-second is one second of one slot, GPUs or not. Times are the rows' own, so hours in which no driver lived cost
+nothing. Takes no decision: the budget's meter does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from letheon.journal import Row, SweepHistory, TrialHistory
+from letheon.pareto.front import front_of
+from letheon.pareto.objectives import Goals
+
+EARLY = ("pruned", "collapsed")  # outcomes that a scheduler decided: what they did not run was saved
+UNDONE = (*EARLY, "failed", "stopped")  # outcomes that count as waste where the trial gave no front point
+
+
+@dataclass
+class Work:
+    """What trials did, in slot-seconds. `startup` is all that is neither training nor evaluation: a slot's start, a
+    model's reset, checkpoints, waiting for a verdict. `wasted`: the part of the three that went into trials which were
+    stopped early or failed and gave no front point. `epochs_saved` were not run by trials that the scheduler stopped,
+    `seconds_saved` is what they would have cost at their stratum's mean."""
+
+    train: float = 0.0
+    evaluation: float = 0.0
+    startup: float = 0.0
+    wasted: float = 0.0
+    epochs: int = 0
+    epochs_saved: int = 0
+    seconds_saved: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        return self.train + self.evaluation + self.startup
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`strata`: by forget fraction. `preparation`: seconds before the search began; `search`: its seconds of wall time;
+    `idle`: slot-seconds of the search in which a slot had no trial. `slots`: how many there were, 0 where the records
+    do not say. `gpus`: of one slot."""
+
+    strata: Mapping[str, Work] = field(default_factory=dict)
+    preparation: float = 0.0
+    search: float = 0.0
+    idle: float = 0.0
+    slots: int = 0
+    gpus: float = 0.0
+
+    @property
+    def total(self) -> Work:
+        """All strata together."""
+        parts = [asdict(work) for work in self.strata.values()]
+        return Work(**{name: sum(part[name] for part in parts) for name in asdict(Work())})
+
+    @property
+    def gpu_seconds(self) -> float:
+        """GPU-seconds that trials held."""
+        return self.total.busy * self.gpus
+
+    @property
+    def slot_seconds(self) -> float:
+        """All the time of all slots, idle or not: what shares are of."""
+        return self.total.busy + self.idle
+
+    @property
+    def wasted_share(self) -> float:
+        """The share of all slot time that went into trials which were stopped early or failed without a front point."""
+        return self.total.wasted / self.slot_seconds if self.slot_seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """`total`, `strata` (each with Work's fields), and the rest; seconds everywhere but in shares."""
+        return {
+            "total": asdict(self.total),
+            "strata": {key: asdict(work) for key, work in self.strata.items()},
+            "preparation": self.preparation,
+            "search": self.search,
+            "idle": self.idle,
+            "slots": self.slots,
+            "slot_seconds": self.slot_seconds,
+            "wasted_share": self.wasted_share,
+            "gpu_seconds": self.gpu_seconds,
+        }
+
+
+def cost_of(
+    rows: Sequence[Row], goals: Goals | None = None, max_epochs: int | None = None, now: float | None = None
+) -> Cost:
+    """The cost of a sweep so far.
+
+    `goals` decide what is on the front (and so was not wasted); `max_epochs` is the scheduler's, without it the longest
+    trial's; `now` (unix seconds) adds the time since the last row: give it while a driver lives.
+    """
+    return cost_so_far(SweepHistory(rows), _on_front(rows, goals), max_epochs, now)
+
+
+def cost_so_far(
+    sweep: SweepHistory, useful: Collection[str], max_epochs: int | None = None, now: float | None = None
+) -> Cost:
+    """What `cost_of` says of the rows so far; `useful`: the trials that are on the front."""
+    longest = max_epochs or max((trial.epochs for trial in sweep.trials.values()), default=0)
+    strata: dict[str, Work] = {}
+    for name, trial in sweep.trials.items():
+        _add(strata.setdefault(trial.stratum, Work()), trial, name in useful, longest)
+    for work in strata.values():
+        work.seconds_saved = work.epochs_saved * work.busy / work.epochs if work.epochs else 0.0
+    waited = max(0.0, now - sweep.last) if now is not None and sweep.last is not None else 0.0
+    preparation, search = sweep.preparation, sweep.search
+    if sweep.phase == "preparing":
+        preparation += waited
+    elif sweep.phase == "running" and (sweep.open or not sweep.trials):
+        search += waited
+    held = sum(work.busy for work in strata.values()) + sum(sweep.waiting(now).values())
+    slots, gpus = int(sweep.info.get("slots", 0)), float(sweep.info.get("gpus_per_trial", 0.0))
+    idle = max(0.0, slots * search - held)
+    return Cost(dict(sorted(strata.items(), key=_fraction)), preparation, search, idle, slots, gpus)
+
+
+def _fraction(item: tuple[str, Work]) -> float:
+    return float(item[0])
+
+
+def _on_front(rows: Sequence[Row], goals: Goals | None) -> set[str]:
+    strata = front_of(rows, goals=goals)["strata"].values()
+    return {str(point["trial"]) for stratum in strata for point in stratum["points"]}
+
+
+def _add(work: Work, trial: TrialHistory, useful: bool, longest: int) -> None:
+    work.train += trial.train
+    work.evaluation += trial.evaluation
+    work.startup += trial.startup
+    work.epochs += trial.epochs
+    if trial.outcome in UNDONE and not useful:
+        work.wasted += trial.train + trial.evaluation + trial.startup
+    if trial.outcome in EARLY:
+        work.epochs_saved += max(0, longest - trial.last)

@@ -1,0 +1,63 @@
+"""How the fronts of a sweep grow, one journal row at a time: hypervolume of every stratum over what was spent. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from letheon.journal import Row, SweepHistory
+from letheon.pareto.front import box_of
+from letheon.pareto.geometry import ParetoSet, Point
+from letheon.pareto.objectives import Goals
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stratum's front after a checkpoint was added to it. `epochs`, `slot_seconds`: of the whole sweep so far.
+
+    `share`: its hypervolume over the box from the utility floor and the worst forgetting to the target model's utility
+    and perfect forgetting, so it lies in [0, 1]. `points`: how many the front has.
+    """
+
+    stratum: str
+    epochs: int
+    slot_seconds: float
+    share: float
+    points: int
+
+
+class Growth:
+    """A fold over rows in the journal's order. `goals`: what the search itself can see (`Goals.before_audit`)."""
+
+    def __init__(self, goals: Goals) -> None:
+        self.goals, self.sweep = goals, SweepHistory()
+        self._fronts: dict[str, ParetoSet] = {}
+        self._boxes: dict[str, tuple[Point, Point]] = {}
+
+    def take(self, row: Row) -> Step | None:
+        """What the row did to its stratum's front; None if that is as it was."""
+        self.sweep.take(row)
+        if row["kind"] == "report" and row["epoch"] >= 1 and row["trial"] in self.sweep.trials:
+            return self._add(row, self.sweep.trials[row["trial"]].stratum)
+        return None
+
+    def last(self, stratum: str) -> Step:
+        """The stratum as it is, at what is spent by now."""
+        front = self._fronts.get(stratum, ParetoSet())
+        share = _share(front, self._boxes[stratum]) if front else 0.0
+        return Step(stratum, self.sweep.epochs, self.sweep.slot_seconds, share, len(front))
+
+    def _add(self, row: Row, stratum: str) -> Step | None:
+        heights, front = self.goals.heights(row["metrics"]), self._fronts.setdefault(stratum, ParetoSet())
+        if not self.goals.feasible(row["metrics"]) or front.covers(heights):
+            return None
+        if stratum not in self._boxes:
+            members = [trial.row for trial in self.sweep.trials.values() if trial.stratum == stratum]
+            self._boxes[stratum] = box_of(self.goals, [row], members)
+        front.add(heights)
+        return self.last(stratum)
+
+
+def _share(front: ParetoSet, box: tuple[Point, Point]) -> float:
+    (left, bottom), (right, top) = box
+    area = (right - left) * (top - bottom)
+    return front.hypervolume((left, bottom)) / area if area > 0 else 0.0

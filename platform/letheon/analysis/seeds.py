@@ -1,0 +1,197 @@
+"""Several seeds of one configuration: mean, spread and a bootstrap interval of every metric, and the front of means.
+
+Pure; reads journal rows. A mean counts only where every seed of the configuration has reported the epoch: those that
+were stopped early would be missing from the mean, and it would flatter.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from letheon.journal.journal import Row, jsonable, stratum_of
+from letheon.pareto.front import front_of, with_audits
+from letheon.pareto.objectives import Goals
+
+CONFIDENCE = 0.95
+EXACT = 5  # up to so many seeds every resample is counted; beyond, as many as RESAMPLES are drawn
+RESAMPLES = 10_000
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One metric over `seeds` seeds: mean, sample standard deviation (0 for one), bootstrap interval of the mean."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    seeds: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Percentile bootstrap of the mean. NaN throughout if any value is not finite: a destroyed model has no mean.
+
+    Up to five values the interval is that of all resamples, else of 10,000 that are the same on every machine.
+    Raises ValueError for no values.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if not len(array):
+        raise ValueError("values []: a mean needs at least one; leave the metric out")
+    if not np.isfinite(array).all():
+        return Spread(math.nan, math.nan, math.nan, math.nan, len(array))
+    std = float(array.std(ddof=1)) if len(array) > 1 else 0.0
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(_resampled_means(array), [tail, 1 - tail])
+    mean = float(array.mean())
+    # The mean of equal numbers is off by a rounding; it must still lie in its own interval.
+    return Spread(mean, std, min(float(low), mean), max(float(high), mean), len(array))
+
+
+def _resampled_means(array: Numbers) -> Numbers:
+    means: Numbers = array[_resamples(len(array))].mean(axis=1)
+    return means
+
+
+@lru_cache(maxsize=8)
+def _resamples(count: int) -> npt.NDArray[np.int64]:
+    """(resamples, count) indices."""
+    if count <= EXACT:
+        return np.array(list(product(range(count), repeat=count)), dtype=np.int64)
+    bits = np.random.PCG64(0).random_raw(RESAMPLES * count).astype(np.float64)
+    return (bits / 2.0**64 * count).astype(np.int64).clip(0, count - 1).reshape(RESAMPLES, count)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials that differ by their seed only, in the order of their names."""
+
+    stratum: str
+    config: Mapping[str, Any]
+    trials: tuple[str, ...]
+
+
+def groups(rows: Sequence[Row]) -> list[Group]:
+    """Every configuration of the sweep with its trials so far, in the order of the first."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["kind"] == "trial":
+            config = {name: value for name, value in row["config"].items() if name != "seed"}
+            found.setdefault(json.dumps(config, sort_keys=True), []).append(row)
+    made = []
+    for key, members in found.items():
+        names = tuple(sorted(row["trial"] for row in members))
+        made.append(Group(members[0]["stratum"], json.loads(key), names))
+    return sorted(made, key=lambda group: group.trials)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An epoch of a configuration that every seed has reported: metric -> its values, by trial."""
+
+    group: Group
+    epoch: int
+    values: Mapping[str, tuple[float, ...]]
+
+    @property
+    def means(self) -> dict[str, float]:
+        return {name: _mean(values) for name, values in self.values.items()}
+
+    @property
+    def spreads(self) -> dict[str, Spread]:
+        return {name: spread(values) for name, values in self.values.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """`trials`, `epoch`, `config`, and by metric `metrics` (means), `std` and `interval`."""
+        found = self.spreads
+        return jsonable(
+            {
+                "trials": self.group.trials,
+                "epoch": self.epoch,
+                "config": self.group.config,
+                "metrics": {name: value.mean for name, value in found.items()},
+                "std": {name: value.std for name, value in found.items()},
+                "interval": {name: [value.low, value.high] for name, value in found.items()},
+                "seeds": len(self.group.trials),
+            }
+        )
+
+
+def cells(rows: Sequence[Row], seeds: int) -> list[Cell]:
+    """Every epoch >= 1 that all `seeds` trials of its configuration reported; metrics that one lacks are left out."""
+    reports: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for row in with_audits(rows):
+        if row["kind"] == "report" and row["epoch"] >= 1:
+            reports.setdefault(row["trial"], {})[row["epoch"]] = row["metrics"]
+    made = []
+    for group in groups(rows):
+        found = [reports.get(trial, {}) for trial in group.trials]
+        if len(found) == seeds:
+            for epoch in sorted(set.intersection(*(set(each) for each in found))):
+                made.append(Cell(group, epoch, _values([each[epoch] for each in found])))
+    return made
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
+
+
+def _values(found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, ...]]:
+    common = [name for name in found[0] if all(_is_number(metrics.get(name)) for metrics in found)]
+    return {name: tuple(float(metrics[name]) for metrics in found) for name in common}
+
+
+def front_of_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
+    """The fronts of the means, in the shape of `front --json` with other points: `Cell.to_json`, and the first trial.
+
+    A mean has no checkpoint of its own, and no metrics of audits where not all of its checkpoints were attacked.
+    """
+    trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
+    found = {(cell.group.trials[0], cell.epoch): cell for cell in cells(rows, seeds)}
+    made = [{**trials[group.trials[0]], "config": dict(group.config)} for group in groups(rows)]
+    for (trial, epoch), cell in found.items():
+        made.append({"kind": "report", "trial": trial, "epoch": epoch, "metrics": cell.means})
+    front = front_of(made, sweep, (goals or Goals()).before_audit)
+    return {**front, "strata": {key: _described(stratum, found) for key, stratum in front["strata"].items()}}
+
+
+def front_with_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
+    """`front_of`, and under `means` the front of means where there are several seeds (else null)."""
+    means = front_of_means(rows, seeds, sweep, goals) if seeds > 1 else None
+    return {**front_of(rows, sweep, goals), "means": means}
+
+
+def configurations(rows: Sequence[Row], fraction: float | None = None) -> list[dict[str, Any]]:
+    """Every configuration (of one forget fraction if it is given) and epoch that several seeds reported, in full."""
+    counts = {len(group.trials) for group in groups(rows)}
+    seeds = max(counts, default=0)
+    wanted = None if fraction is None else stratum_of(fraction)
+    found = cells(rows, seeds) if seeds > 1 else []
+    return [cell.to_json() for cell in found if wanted in (None, cell.group.stratum)]
+
+
+def _described(stratum: Mapping[str, Any], found: Mapping[tuple[str, int], Cell]) -> dict[str, Any]:
+    def described(point: Mapping[str, Any]) -> dict[str, Any]:
+        return {"trial": point["trial"], **found[point["trial"], point["epoch"]].to_json()}
+
+    knee = stratum["knee"]
+    return {
+        **stratum,
+        "points": [described(point) for point in stratum["points"]],
+        "least_violating": [described(point) for point in stratum["least_violating"]],
+        "knee": None if knee is None else described(knee),
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

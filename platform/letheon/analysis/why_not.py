@@ -1,0 +1,289 @@
+"""Why a trial, or one of its checkpoints, is not on the front: the facts, from the journal. Pure.
+
+Judges with the front's own rows and goals, so it can never disagree with `front`. `why_not_words` says it in sentences.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from letheon.common.errors import LetheonError
+from letheon.journal.journal import Row, jsonable, trial_row
+from letheon.pareto.front import (
+    box_of,
+    front_rows,
+    goals_shown,
+    order_of,
+    point_of,
+    reports_by_stratum,
+    start_of,
+    target_of,
+)
+from letheon.pareto.objectives import Goals, is_audit
+from trainables.evaluation.metrics.catalog import number
+
+Verdict = Literal["on_front", "dominated", "duplicate", "infeasible", "not_audited", "no_numbers"]
+
+FLOOR = "utility_ratio"
+_CLOSENESS: Mapping[Verdict, int] = {
+    "on_front": 0, "duplicate": 1, "dominated": 1, "infeasible": 2, "not_audited": 3, "no_numbers": 4,
+}  # fmt: skip
+_ASKED = re.compile(r"(?P<trial>[^@]+)(@(?P<epoch>\d{1,6}))?")
+
+
+class NotATrial(LetheonError):
+    """Neither TRIAL nor TRIAL@EPOCH."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One choice among checkpoints of a stratum: by what, and what it left. `spans`: lengths of the objectives' ranges;
+    `start`: the target model's height in the first.
+
+    Goals that need audits choose twice: the search first, the audit among what that found (decision 9).
+    """
+
+    name: Literal["search", "audit"]
+    goals: Goals
+    front: tuple[Row, ...]
+    spans: tuple[float, float]
+    start: float
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A limit, or the utility floor, that a checkpoint misses by `by` in the metric's own units.
+
+    Without a number `value` is NaN and `by` infinite.
+    """
+
+    metric: str
+    value: float
+    limit: float
+    side: Literal["min", "max"]
+    by: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """In one objective alone: any value that is better than `value` would do. `step`: how far that is, in ranges."""
+
+    metric: str
+    value: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a reported checkpoint, in the stage that left it out (for a front point, the last one).
+
+    `without_number`: objectives that are missing or not finite. `rivals`: front checkpoints at least as good in both
+    objectives, the clearest first; of a duplicate the one with its objectives. `needed`: the changes each of which
+    would put it on the stage's front, the smaller first.
+    """
+
+    row: Row
+    stage: Stage
+    verdict: Verdict
+    without_number: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    rivals: tuple[Row, ...] = ()
+    needed: tuple[Change, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return name_of(self.row)
+
+    @property
+    def farness(self) -> tuple[bool, int, float, float, int]:
+        """Smaller is nearer to the front: what got into the second stage, then what is feasible, then by how much.
+
+        Both changes count, so of two checkpoints that lack the same in one objective the better one is nearer.
+        """
+        lacks = [change.step for change in self.needed] + [math.inf, math.inf]
+        if self.verdict == "infeasible":
+            lacks = [self.stage.goals.violation(self.row["metrics"]), 0.0]
+        return self.stage.name == "search", _CLOSENESS[self.verdict], lacks[0], lacks[1], self.row["epoch"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything about one trial and the front of its stratum. `epoch`: the one that was asked for; None for all.
+
+    `judged`: its reported checkpoints by epoch, or the one asked for if it was reported. `end`: the row of its end.
+    `final`: the stage that left the front as it is; `wanted`: the sweep's goals, audits included; `trials`: by name.
+    """
+
+    trial: Row
+    epoch: int | None
+    end: Row | None
+    reported: tuple[int, ...]
+    judged: tuple[Judgement, ...]
+    final: Stage
+    wanted: Goals
+    utility_floor: float
+    trials: Mapping[str, Row]
+
+    @property
+    def on_front(self) -> tuple[int, ...]:
+        return tuple(one.row["epoch"] for one in self.judged if one.verdict == "on_front")
+
+    @property
+    def best(self) -> Judgement | None:
+        """The checkpoint that is nearest to the front; None without a report."""
+        return min(self.judged, key=lambda one: one.farness, default=None)
+
+    @property
+    def awaits_audit(self) -> bool:
+        """Whether the goals ask for audits and none was made yet."""
+        return self.wanted.needs_audit and not self.final.goals.needs_audit
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `front --why-not TRIAL --json`."""
+        end, best = self.end or {}, self.best
+        checkpoints = [self._described(one) for one in self.judged]
+        if not checkpoints and self.epoch is not None:
+            checkpoints = [{"epoch": self.epoch, "verdict": "not_reported" if self.epoch else "target_model"}]
+        return jsonable(
+            {
+                "trial": self.trial["trial"],
+                "epoch": self.epoch,
+                "stratum": self.trial["stratum"],
+                "config": self.trial["config"],
+                "outcome": end.get("outcome"),
+                "reason": end.get("reason"),
+                "ended_at": end.get("epoch"),
+                "reported": self.reported,
+                **self.final.goals.to_json(),
+                "utility_floor": self.utility_floor,
+                "awaits_audit": self.awaits_audit,
+                "on_front": self.on_front,
+                "best": best and best.row["epoch"],
+                "checkpoints": checkpoints,
+            }
+        )
+
+    def _described(self, one: Judgement) -> dict[str, Any]:
+        return {
+            "epoch": one.row["epoch"],
+            "verdict": one.verdict,
+            "stage": one.stage.name,
+            "metrics": one.row["metrics"],
+            "without_number": one.without_number,
+            "violations": [
+                {"metric": each.metric, "value": each.value, each.side: each.limit, "by": each.by}
+                for each in one.violations
+            ],
+            "rivals": [point_of(row, self.trials[row["trial"]], self.final.goals) for row in one.rivals],
+            "needed": {change.metric: change.value for change in one.needed},
+        }
+
+
+def name_of(row: Row) -> str:
+    """A checkpoint as people write it, `t007@5`."""
+    return f"{row['trial']}@{row['epoch']}"
+
+
+def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answer:
+    """The answer for a trial (`t007`) or a checkpoint (`t007@5`). Raises NotATrial and UnknownTrial."""
+    found = _ASKED.fullmatch(asked)
+    if found is None:
+        raise NotATrial(f"--why-not {asked!r}: must be TRIAL or TRIAL@EPOCH, such as t007 or t007@5")
+    goals, name = goals or Goals(), found["trial"]
+    epoch = None if found["epoch"] is None else int(found["epoch"])
+    trial = trial_row(rows, name)
+    trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
+    members = [row for row in trials.values() if row["stratum"] == trial["stratum"]]
+    reports = reports_by_stratum(rows)[trial["stratum"]]
+    stages = _stages(reports, members, goals_shown(rows, goals))
+    own = sorted((row for row in reports if row["trial"] == name), key=order_of)
+    return Answer(
+        trial=trial,
+        epoch=epoch,
+        end=next((row for row in rows if row["kind"] == "end" and row["trial"] == name), None),
+        reported=tuple(row["epoch"] for row in own),
+        judged=tuple(_judge(row, stages) for row in own if epoch in (None, row["epoch"])),
+        final=stages[-1],
+        wanted=goals,
+        utility_floor=goals.floor * target_of(goals, "model_utility", reports, members),
+        trials=trials,
+    )
+
+
+def _stages(reports: Sequence[Row], members: Sequence[Row], shown: Goals) -> list[Stage]:
+    """How the front of a stratum came about. `members`: the rows of its trials; `shown`: the goals of the front.
+
+    Where the target model's utility is unknown, an objective is compared in its own units.
+    """
+    found: list[Stage] = []
+    for name, goals in (("search", shown.before_audit), ("audit", shown))[: 1 + shown.needs_audit]:
+        start = start_of(goals.x, members)
+        front = front_rows(found[-1].front if found else reports, goals, start)
+        lengths = (b - a for a, b in zip(*box_of(goals, reports, members), strict=True))
+        x, y = (length if math.isfinite(length) and length > 0 else 1.0 for length in lengths)
+        found.append(Stage("search" if name == "search" else "audit", goals, tuple(front), (x, y), start))
+    return found
+
+
+def _judge(row: Row, stages: Sequence[Stage]) -> Judgement:
+    """The first stage that left the report out says why."""
+    stage, *later = stages
+    goals, metrics = stage.goals, row["metrics"]
+    missing = tuple(axis.metric for axis in goals.axes if not math.isfinite(axis.height(metrics)))
+    if missing:
+        unaudited = any(is_audit(name) and name not in metrics for name in missing)
+        return Judgement(row, stage, "not_audited" if unaudited else "no_numbers", without_number=missing)
+    if any(order_of(one) == order_of(row) for one in stage.front):
+        return _judge(row, later) if later else Judgement(row, stage, "on_front")
+    here = goals.heights(metrics)
+    rivals = _rivals(here, stage)
+    violations = tuple(_violations(stage, metrics))
+    if violations:
+        return Judgement(row, stage, "infeasible", violations=violations, rivals=rivals)
+    equal = tuple(one for one in rivals if goals.heights(one["metrics"]) == here)
+    changes = tuple(sorted(_changes(row, rivals, stage), key=lambda change: change.step))
+    return Judgement(row, stage, "duplicate" if equal else "dominated", rivals=equal or rivals, needed=changes)
+
+
+def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]:
+    goals, axis = stage.goals, stage.goals.x
+    ratio, gained = goals.ratio(metrics), axis.height(metrics) - stage.start
+    if gained <= 0:
+        side: Literal["min", "max"] = "min" if axis.better == "max" else "max"
+        yield Violation(axis.metric, number(metrics, axis.metric), axis.sign * stage.start, side, -gained)
+    if ratio < goals.floor:
+        yield Violation(FLOOR, number(metrics, FLOOR), goals.floor, "min", goals.floor - ratio)
+    for limit in goals.all_limits:
+        if limit.violation(metrics) > 0:
+            value = number(metrics, limit.metric)
+            low = value < limit.low or (math.isnan(value) and math.isfinite(limit.low))
+            end = limit.low if low else limit.high
+            by = math.inf if math.isnan(value) else abs(value - end)
+            yield Violation(limit.metric, value, end, "min" if low else "max", by)
+
+
+def _rivals(here: tuple[float, float], stage: Stage) -> tuple[Row, ...]:
+    """Front checkpoints at least as good in both objectives; first the one that is better in both by the most."""
+    better = []
+    for row in stage.front:
+        there = stage.goals.heights(row["metrics"])
+        x, y = (there[0] - here[0]) / stage.spans[0], (there[1] - here[1]) / stage.spans[1]
+        if x >= 0 and y >= 0:
+            better.append((-x * y, -x - y, order_of(row), row))
+    return tuple(row for *_, row in sorted(better, key=lambda one: one[:3]))
+
+
+def _changes(row: Row, rivals: Sequence[Row], stage: Stage) -> Iterator[Change]:
+    """Per objective the best among the rivals: all others that are better in it are worse in the other objective.
+
+    An objective with a limit of its own that such a value would violate is left out.
+    """
+    for axis, span in zip(stage.goals.axes, stage.spans, strict=True):
+        best = max(axis.height(one["metrics"]) for one in rivals)
+        beyond = {**row["metrics"], axis.metric: axis.sign * math.nextafter(best, math.inf)}
+        if stage.goals.violation(beyond) == 0:
+            yield Change(axis.metric, axis.sign * best, (best - axis.height(row["metrics"])) / span)

@@ -1,0 +1,157 @@
+"""The dashboard over HTTP: static files and views as JSON. Read-only.
+
+Nothing here writes, starts or stops anything, and only GET is answered. Pages load scripts and data from this server
+alone (the content security policy says so to the browser), and texts of a sweep never become markup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from letheon.common.errors import LetheonError
+from letheon.dashboard.catalog import Library
+
+STATIC = Path(__file__).parent / "static"
+COOKIE = "letheon_token"
+LOOK_SECONDS = 1.0
+PATIENCE = 5.0  # of one core's time, views of a live sweep take at most a fifth
+NOT_FOUND = 4
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+class Json(JSONResponse):
+    """Compact; views have no numbers that are not finite."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def create_app(library: Library, token: str | None = None, hosts: Sequence[str] = ("*",)) -> Starlette:
+    """`token`: who does not bring it sees nothing; None: everybody who can connect.
+
+    `hosts`: names by which the server may be addressed, so that no foreign page can reach it through a name of its own
+    (DNS rebinding).
+    """
+    pages = _Pages(library)
+    routes = [
+        Route("/", pages.index),
+        Route("/api/sweeps", pages.sweeps),
+        Route("/api/sweeps/{key}", pages.sweep),
+        Route("/api/sweeps/{key}/importance", pages.importance),
+        Route("/api/sweeps/{key}/stamp", pages.stamp),
+        Route("/api/sweeps/{key}/trials/{trial}", pages.trial),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+        Middleware(Guard, token=token),
+        Middleware(GZipMiddleware, minimum_size=2048, compresslevel=5),
+    ]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers={LetheonError: _explain})
+
+
+class _Pages:
+    """One method a route. The synchronous ones run in threads, so a slow store stops nobody else."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def index(self, _: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    def sweeps(self, _: Request) -> Response:
+        return Json(self._library.sweeps())
+
+    def sweep(self, request: Request) -> Response:
+        """`?since=N`: only the trials of which something was written after row N."""
+        view = self._library.view(request.path_params["key"])
+        since = _number(request.query_params.get("since"))
+        if since:
+            view = {**view, "trials": [trial for trial in view["trials"] if trial["seq"] > since], "since": since}
+        return Json(view)
+
+    def importance(self, request: Request) -> Response:
+        return Json(self._library.importance(request.path_params["key"]))
+
+    def trial(self, request: Request) -> Response:
+        return Json(self._library.trial(request.path_params["key"], request.path_params["trial"]))
+
+    def stamp(self, request: Request) -> Response:
+        """What a page asks again and again: `stamp` is another when the sweep has changed, `pause` how many seconds to
+        wait before the next question."""
+        key = request.path_params["key"]
+        stamp = hashlib.sha256(repr(self._library.stamp(key)).encode()).hexdigest()[:16]
+        return Json({"stamp": stamp, "pause": round(max(LOOK_SECONDS, PATIENCE * self._library.seconds(key)), 2)})
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0
+
+
+async def _explain(_: Request, error: Exception) -> Response:
+    """Expected errors as one sentence."""
+    code = getattr(error, "exit_code", 0)
+    return Json({"error": str(error)}, status_code=404 if code == NOT_FOUND else 503)
+
+
+class Guard:
+    """Lets in who brings the token, where there is one, and puts the headers on every answer."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = _refusal(Request(scope), self._token) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, with_headers)
+
+
+def _refusal(request: Request, token: str | None) -> Response | None:
+    """What is answered instead of the page, None to whoever may see it."""
+    if token is None:
+        return None
+    given = request.query_params.get("token")
+    if given is not None and request.url.path == "/" and _same(given, token):
+        answer = RedirectResponse("/", status_code=303)
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        return answer
+    bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if _same(request.cookies.get(COOKIE, ""), token) or _same(bearer, token):
+        return None
+    return PlainTextResponse("Open the address that `letheon dashboard` printed: its token is missing here.\n", 401)
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())

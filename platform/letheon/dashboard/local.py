@@ -1,0 +1,82 @@
+"""Sweeps whose folders lie under the root: read as they grow, never written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from letheon.analysis.samples import audits_of, samples_of
+from letheon.common.errors import LetheonError
+from letheon.common.paths import JOURNAL, SPEC
+from letheon.dashboard.snapshot import Record
+from letheon.journal import (
+    Follower,
+    owner,
+    seen_from_outside,
+    summary,
+    tracking_health,
+)
+from letheon.journal.state import ACTIVE
+from letheon.spec.load import load_spec
+from letheon.spec.model import SweepSpec
+
+
+class LocalSweep:
+    """One sweep's folder. `record()` costs what was added since the last call."""
+
+    def __init__(self, folder: Path, options: str = "") -> None:
+        self.folder, self._options = folder, options
+        self._follower = Follower(folder / JOURNAL)
+        self._spec: tuple[float, SweepSpec | None] = (0.0, None)
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+    def record(self) -> Record:
+        """As the sweep is now. Raises JournalError for a damaged journal."""
+        rows = self._follower.rows()
+        driver = owner(self.folder)
+        now = time.time() if driver else None
+        state = seen_from_outside(summary(rows, self.folder.name, now), driver, tracking_health(self.folder))
+        spec = self._read_spec()
+        return Record(
+            key=self.key,
+            name=self.folder.name,
+            place="here",
+            rows=rows,
+            state=state.state,
+            detail=state.detail,
+            seconds=state.seconds,
+            spec=spec,
+            study=None if spec is None else spec.name,
+            now=now if state.state in ACTIVE else None,
+            tracking=state.tracking,
+            options=self._options,
+        )
+
+    def stamp(self) -> tuple[object, ...]:
+        """Changes whenever the record would: cheap to ask for, again and again."""
+        health = str(tracking_health(self.folder))
+        try:
+            found = (self.folder / JOURNAL).stat()
+        except FileNotFoundError:
+            return (None, owner(self.folder) is None, health)
+        return (found.st_ino, found.st_size, owner(self.folder) is None, health)
+
+    def said(self, record: Record, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """What the trial's models said, and said under attack. Raises UnknownTrial."""
+        return samples_of(self.folder, record.rows, trial), audits_of(record.rows, trial)
+
+    def _read_spec(self) -> SweepSpec | None:
+        """None for a file that is not there yet, or that an older version wrote and this one refuses."""
+        file = self.folder / SPEC
+        try:
+            changed = file.stat().st_mtime
+            if changed != self._spec[0]:
+                self._spec = changed, load_spec(file)
+        except (OSError, LetheonError):
+            self._spec = 0.0, None
+        return self._spec[1]

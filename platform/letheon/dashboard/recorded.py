@@ -1,0 +1,98 @@
+"""Sweeps of any machine, read from the tracking store; kept until the store says that they have changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from letheon.common.errors import LetheonError
+from letheon.common.paths import SPEC
+from letheon.common.scratch import scratch
+from letheon.dashboard.snapshot import Record
+from letheon.journal import summary
+from letheon.spec.load import load_spec
+from letheon.spec.model import SweepSpec
+
+if TYPE_CHECKING:
+    from letheon.tracking.reader.browse import Browser, Recorded
+
+LIST_SECONDS = 5.0  # how old the list of sweeps may be
+PREFIX = "run-"
+
+
+class RecordedSweeps:
+    """The store's sweeps. `problem` says why the last look at it failed, None if it did not."""
+
+    def __init__(self, browser: Browser, options: str = "") -> None:
+        self._browser, self._options = browser, options
+        self._lock = threading.Lock()
+        self._listed: tuple[float, list[Recorded]] = (-LIST_SECONDS, [])
+        self._records: dict[str, tuple[tuple[object, ...], Record]] = {}
+        self.problem: str | None = None
+
+    @property
+    def where(self) -> str:
+        return self._browser.where
+
+    def list(self) -> list[Recorded]:
+        """Newest first; while the store does not answer, what it said last."""
+        with self._lock:
+            if time.monotonic() - self._listed[0] >= LIST_SECONDS and self._browser.exists():
+                try:
+                    self._listed = time.monotonic(), self._browser.sweeps()
+                    self.problem = None
+                except LetheonError as error:
+                    self._listed = time.monotonic(), self._listed[1]
+                    self.problem = str(error)
+            return self._listed[1]
+
+    def find(self, key: str) -> Recorded | None:
+        """By the key that `key_of` gave it."""
+        return next((one for one in self.list() if key_of(one) == key), None)
+
+    def record(self, sweep: Recorded) -> Record:
+        """Everything the store has of the sweep. Raises TrackingError."""
+        known = self._records.get(sweep.run_id)
+        if known is None or known[0] != sweep.stamp:
+            known = sweep.stamp, self._read(sweep)
+            self._records[sweep.run_id] = known
+        return known[1]
+
+    def said(self, sweep: Recorded, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        return self._browser.said(sweep, trial)
+
+    def _read(self, sweep: Recorded) -> Record:
+        rows, spec = self._browser.rows(sweep), _spec_of(self._browser.spec(sweep))
+        web = self._browser.web
+        return Record(
+            key=key_of(sweep),
+            name=sweep.name,
+            place="mlflow",
+            rows=rows,
+            state=sweep.state,
+            detail=sweep.detail,
+            seconds=summary(rows, sweep.name).seconds,
+            spec=spec,
+            study=sweep.study,
+            options=self._options,
+            links={} if web is None else {"mlflow": f"{web}/#/runs/{sweep.run_id}"},
+        )
+
+
+def key_of(sweep: Recorded) -> str:
+    """Names the sweep in addresses: several machines may have sweeps of one name."""
+    return f"{PREFIX}{sweep.run_id}"
+
+
+def _spec_of(text: bytes | None) -> SweepSpec | None:
+    if text is None:
+        return None
+    with scratch("spec") as temporary:
+        file = temporary / SPEC
+        file.write_bytes(text)
+        try:
+            return load_spec(file)
+        except (LetheonError, UnicodeDecodeError):
+            return None  # written by another version

@@ -1,0 +1,55 @@
+"""Whether the tracking store can be written: a run with a metric and a file, read back and deleted."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from shutil import rmtree
+
+from letheon.common.redaction import redact
+from letheon.common.scratch import scratch
+from letheon.doctor.finding import Finding, failed, ok
+from letheon.tracking.store import connection
+from letheon.tracking.store.errors import TrackingError
+
+EXPERIMENT = "letheon-doctor"
+SECONDS = 15
+
+
+def round_trip(root: Path, uri: str | None = None) -> Finding:
+    """The finding `tracking`. What it wrote is deleted afterwards."""
+    uri = connection.tracking_uri(root, uri)
+    text = uuid.uuid4().hex
+    try:
+        with connection.explained(uri, "a round trip"), connection.patience(1, SECONDS):
+            connection.probe(uri)
+            found = _write_and_read(uri, root, text)
+    except TrackingError as error:
+        return failed(
+            "tracking", str(error), "start the server, set MLFLOW_TRACKING_URI and its user and password, or unset it"
+        )
+    if found != text:
+        return failed("tracking", f"{redact(uri)} gave another file back", "check the artifact store of the server")
+    return ok("tracking", f"{redact(uri)} took a run with a metric and a file, and gave them back")
+
+
+def _write_and_read(uri: str, root: Path, text: str) -> str:
+    from mlflow.entities import LifecycleStage
+
+    client = connection.open_client(uri)
+    known = client.get_experiment_by_name(EXPERIMENT)
+    folder = (root / "artifacts" / EXPERIMENT).resolve().as_uri() if connection.is_database(uri) else None
+    experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT, artifact_location=folder)
+    if known and known.lifecycle_stage == LifecycleStage.DELETED:  # by the last look; a name is never free again
+        client.restore_experiment(experiment)
+    run = client.create_run(experiment).info.run_id
+    try:
+        client.log_metric(run, "metric", 1.0)
+        client.log_text(run, text, "file.txt")
+        with scratch("round-trip") as back:
+            return Path(client.download_artifacts(run, "file.txt", str(back))).read_text()
+    finally:
+        client.delete_run(run)
+        client.delete_experiment(experiment)
+        if folder is not None:
+            rmtree(root / "artifacts" / EXPERIMENT, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""What happened in a sweep, row by row: the one source for status, explain, front, tracking and scheduler state."""
+
+from letheon.journal.history import SweepHistory, TrialHistory, status_of, summary
+from letheon.journal.journal import (
+    Journal,
+    JournalError,
+    Row,
+    UnknownTrial,
+    decode_rows,
+    encode_rows,
+    jsonable,
+    stratum_of,
+    trial_row,
+)
+from letheon.journal.lock import LockHeld, Owner, SweepLock, owner
+from letheon.journal.reader import Folded, Follower
+from letheon.journal.state import SweepState, TrialState, seen_from_outside
+from letheon.journal.store_status import TrackingHealth, tracking_health
+
+__all__ = [
+    "Folded",
+    "Follower",
+    "Journal",
+    "JournalError",
+    "LockHeld",
+    "Owner",
+    "Row",
+    "SweepHistory",
+    "SweepLock",
+    "SweepState",
+    "TrackingHealth",
+    "TrialHistory",
+    "TrialState",
+    "UnknownTrial",
+    "decode_rows",
+    "encode_rows",
+    "jsonable",
+    "owner",
+    "seen_from_outside",
+    "status_of",
+    "stratum_of",
+    "summary",
+    "tracking_health",
+    "trial_row",
+]

@@ -1,0 +1,81 @@
+"""What a sweep looks like now, as plain data. `to_json` is what `status --json` prints; live tables read the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from letheon.journal.journal import jsonable
+from letheon.journal.lock import Owner
+
+ACTIVE = ("preparing", "running")
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """One trial: `state` is running until it has an `outcome` (completed, pruned, collapsed, failed), then finished;
+    without an outcome it is interrupted while nobody drives the sweep.
+
+    `epoch` is the last one reported and `metrics` are its metrics; 0 and the baseline before the first report.
+    """
+
+    trial: str
+    stratum: str
+    config: Mapping[str, Any]
+    state: str
+    outcome: str | None
+    reason: str | None
+    epoch: int
+    metrics: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("trial", "state", "outcome", "reason", "epoch", "stratum", "config", "metrics")
+        return jsonable({name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True)
+class SweepState:
+    """A sweep: `state` is preparing, running, interrupted, finished or failed; `seconds` without times it was down.
+
+    `tracking`: what `tracking.json` says of its records in MLflow (`health`), None where nothing was recorded yet.
+    """
+
+    sweep: str
+    state: str
+    detail: str | None
+    trials: tuple[TrialState, ...]
+    seconds: float
+    tracking: Mapping[str, Any] | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials are running, or interrupted, and how many ended in each outcome."""
+        return dict(Counter(trial.outcome or trial.state for trial in self.trials))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sweep": self.sweep,
+            "state": self.state,
+            "detail": self.detail,
+            "trials": [trial.to_json() for trial in self.trials],
+            "counts": self.counts,
+            "seconds": round(self.seconds, 3),
+            "tracking": None if self.tracking is None else dict(self.tracking),
+        }
+
+
+def seen_from_outside(state: SweepState, driver: Owner | None, tracking: Mapping[str, Any] | None) -> SweepState:
+    """What the journal says, put right by what its folder shows: a sweep at work without a driver is interrupted."""
+    if state.state in ACTIVE and driver is None:
+        return at_rest(replace(state, state="interrupted", detail="its driver is gone", tracking=tracking))
+    return replace(state, tracking=tracking)
+
+
+def at_rest(state: SweepState) -> SweepState:
+    """No trial runs in a sweep that does not."""
+    if state.state in ACTIVE or all(trial.state != "running" for trial in state.trials):
+        return state
+    trials = (replace(it, state="interrupted") if it.state == "running" else it for it in state.trials)
+    return replace(state, trials=tuple(trials))

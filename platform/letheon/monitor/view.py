@@ -1,0 +1,204 @@
+"""What is shown of a sweep while it runs, as plain data: `LiveFold` takes the rows, `LiveView` is what they say now.
+
+Pure. Terminals, `status --json` and the gauges read the same view.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from letheon.analysis.cost import Cost, cost_so_far
+from letheon.analysis.time_left import Running, TimeLeft, Work, time_left, unknown
+from letheon.journal import Row, SweepState, jsonable
+from letheon.journal.state import ACTIVE
+from letheon.journal.usage import spent
+from letheon.pareto.front import share_of_box
+from letheon.pareto.incremental import FrontFold
+from letheon.pareto.objectives import Goals
+
+ENDED_LAST = 12
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the sweep file asks for, as far as a view needs it. `planned`: the most trials; `by_stratum`: how many of
+    each fraction, where that is known before the search. Without a sweep file, what most sweeps are after."""
+
+    goals: Goals = field(default_factory=Goals)
+    planned: int | None = None
+    by_stratum: Mapping[str, int] = field(default_factory=dict)
+    strata: tuple[str, ...] = ()
+    max_epochs: int | None = None
+    budget: Mapping[str, float] = field(default_factory=dict)
+    gpus_per_trial: float = 0.0
+
+
+@dataclass(frozen=True)
+class StratumView:
+    """One forget fraction. `planned` is None where the searcher chooses fractions as it goes. `front`: the stratum of
+    `front_of`. `share`: its hypervolume as a share of the possible one; None where that is not known."""
+
+    planned: int | None
+    counts: Mapping[str, int]
+    epochs: int
+    epochs_saved: int
+    front: Mapping[str, Any]
+    share: float | None
+
+    @property
+    def started(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def running(self) -> int:
+        return self.counts.get("running", 0)
+
+    @property
+    def ended(self) -> int:
+        return self.started - self.running - self.counts.get("interrupted", 0)
+
+    def to_json(self) -> dict[str, Any]:
+        points, knee = self.front.get("points", ()), self.front.get("knee")
+        return {
+            "planned": self.planned,
+            "started": self.started,
+            "ended": self.ended,
+            "counts": dict(self.counts),
+            "epochs": self.epochs,
+            "epochs_saved": self.epochs_saved,
+            "points": [place(point) for point in points],
+            "knee": None if knee is None else place(knee),
+            "hypervolume": self.front.get("hypervolume", 0.0),
+            "share": self.share,
+        }
+
+
+@dataclass(frozen=True)
+class LiveView:
+    """`state`: as `status` has it. `budget`: (name, limit, used). `since`: of each running trial, seconds since it
+    last said something. `ended_last`: trials in the order in which they ended, the newest last."""
+
+    state: SweepState
+    asked: Asked
+    strata: Mapping[str, StratumView]
+    cost: Cost
+    left: TimeLeft
+    epochs: int
+    budget: tuple[tuple[str, float, float], ...] = ()
+    since: Mapping[str, float] = field(default_factory=dict)
+    ended_last: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What `status --json` prints; docs/watching.md says what each key means."""
+        said = {
+            **self.state.to_json(),
+            "planned": self.asked.planned,
+            "epochs": self.epochs,
+            "strata": {key: stratum.to_json() for key, stratum in self.strata.items()},
+            "left": {"seconds": self.left.seconds, "bound": self.left.bound, "how": self.left.how},
+            "budget": [{"name": name, "limit": limit, "used": used} for name, limit, used in self.budget],
+            "cost": self.cost.to_json(),
+        }
+        return jsonable(said)
+
+
+class LiveFold:
+    """Everything that a view needs, row by row."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked, self._fronts = asked, FrontFold(asked.goals)
+        self._sweep = self._fronts.sweep
+
+    def take(self, row: Row) -> None:
+        """One more row, in the journal's order."""
+        self._fronts.take(row)
+
+    def state(self, sweep: str = "", now: float | None = None) -> SweepState:
+        """As `SweepHistory` has it."""
+        return self._sweep.state(sweep, now)
+
+    def view(self, state: SweepState, now: float | None = None) -> LiveView:
+        """All of it; `state` may know more than the journal does. `now` (unix seconds): while a driver lives."""
+        cost = cost_so_far(self._sweep, self._fronts.on_front, self._asked.max_epochs, now)
+        used = spent(self._sweep, self._asked.gpus_per_trial, now)
+        budget = tuple((name, limit, float(getattr(used, name))) for name, limit in self._asked.budget.items())
+        return LiveView(
+            state=state,
+            asked=self._asked,
+            strata=self._strata(state, cost),
+            cost=cost,
+            left=self._left(state, cost.slots, budget, now),
+            epochs=used.epochs,
+            budget=budget,
+            since=self._sweep.waiting(now),
+            ended_last=tuple(self._sweep.ended[-ENDED_LAST:]),
+        )
+
+    def _strata(self, state: SweepState, cost: Cost) -> dict[str, StratumView]:
+        fronts, counts = self._fronts.front()["strata"], _counts(state)
+        names = sorted({*self._asked.strata, *counts}, key=float)
+        made = {}
+        for name in names:
+            work, front = cost.strata.get(name), fronts.get(name, {})
+            made[name] = StratumView(
+                planned=self._asked.by_stratum.get(name),
+                counts=counts.get(name, {}),
+                epochs=work.epochs if work else 0,
+                epochs_saved=work.epochs_saved if work else 0,
+                front=front,
+                share=share_of_box(front),
+            )
+        return made
+
+    def _left(
+        self, state: SweepState, slots: int, budget: tuple[tuple[str, float, float], ...], now: float | None
+    ) -> TimeLeft:
+        if state.state not in ACTIVE:
+            return unknown(f"the sweep is {state.state}")
+        if state.state == "preparing":
+            return unknown("models are being prepared")
+        live = [trial for trial in state.trials if trial.outcome is None]
+        to_start = self._to_start(state)
+        if state.trials and not live and to_start is not None and not any(to_start.values()):
+            return unknown("the search is over; what follows it is not estimated")
+        since = self._sweep.waiting(now)
+        longest = max((trial.epoch for trial in state.trials), default=1)
+        strata = {trial.stratum for trial in state.trials}
+        known = {key: self._sweep.seconds_per_epoch(key) for key in strata}
+        work = Work(
+            slots=slots,
+            max_epochs=self._asked.max_epochs or max(longest, 1),
+            running=[Running(trial.stratum, trial.epoch, since.get(trial.trial, 0.0)) for trial in live],
+            ended=[trial.epoch for trial in state.trials if trial.outcome is not None],
+            to_start=to_start,
+            seconds_per_epoch=self._sweep.seconds_per_epoch(),
+            by_stratum={key: seconds for key, seconds in known.items() if seconds is not None},
+            left={name: limit - used for name, limit, used in budget},
+            gpus_per_trial=self._asked.gpus_per_trial,
+        )
+        return time_left(work)
+
+    def _to_start(self, state: SweepState) -> dict[str, int] | None:
+        planned = self._asked.planned
+        if planned is None:
+            return None
+        if not self._asked.by_stratum:
+            return {"": max(0, planned - len(state.trials))}
+        begun = Counter(trial.stratum for trial in state.trials)
+        return {key: max(0, count - begun[key]) for key, count in self._asked.by_stratum.items()}
+
+
+def _counts(state: SweepState) -> dict[str, dict[str, int]]:
+    """Stratum -> how many of its trials are running and how many ended in each outcome."""
+    found: dict[str, Counter[str]] = {}
+    for trial in state.trials:
+        found.setdefault(trial.stratum, Counter())[trial.outcome or trial.state] += 1
+    return {key: dict(counts) for key, counts in found.items()}
+
+
+def place(point: Mapping[str, Any]) -> str:
+    """`t007@12`: the trial and the epoch of a checkpoint."""
+    return f"{point['trial']}@{point['epoch']}"

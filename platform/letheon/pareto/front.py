@@ -1,0 +1,198 @@
+"""The fronts of a sweep from its journal, one a forget fraction. Reads no files and compares nothing across strata.
+
+A front point is a checkpoint (trial, epoch), never "the last state of a trial".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from letheon.common.paths import model_folder
+from letheon.journal.journal import Row, jsonable
+from letheon.pareto.geometry import ParetoSet, Point, knee
+from letheon.pareto.objectives import Axis, Goals
+from trainables.evaluation.metrics.catalog import number
+from trainables.evaluation.verdict import verdict
+
+NEAREST = 3  # least-violating points that an empty front lists
+
+
+def checkpoint_of(trial: str, epoch: int) -> str:
+    """Where a trial keeps the weights of an epoch, relative to the sweep's folder."""
+    return model_folder(Path("trials"), trial, epoch).as_posix()
+
+
+def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
+    """The fronts of a sweep from its journal, in the shape of `front --json`.
+
+    Candidates are the reports of epoch >= 1 with finite objectives, utility_ratio >= the goals' floor, no limit
+    violated, and more forgotten than by the target model; checkpoints with equal objectives appear once, as the
+    earliest epoch. Points fall in the second objective, each with its `verdict`. The hypervolume (in the metrics' own
+    units) has its `reference` at the untouched target model and the utility floor, the knee's box goes from there to
+    `ideal`; both as values of the metrics. `knee` is one of the points, of those that have forgotten if any has, null
+    on an empty front, which lists the points that came nearest to being feasible as `least_violating` instead. Metrics
+    of audits are among a point's metrics, those of the retain model's audit are `retain_audit`.
+
+    Goals that name metrics of the audit choose among the front that the search found, for nothing else was audited or
+    kept; before the first audit that front itself is shown.
+    """
+    goals = goals or Goals()
+    trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
+    reports = reports_by_stratum(rows)
+    shown = goals_shown(rows, goals)
+    retain = {row["stratum"]: jsonable(row["metrics"]) for row in rows if row["kind"] == "audit" and row["epoch"] == 0}
+    found = {key: {**_stratum(reports[key], trials, key, shown), "retain_audit": retain.get(key)} for key in reports}
+    return {"sweep": sweep, **shown.to_json(), "strata": found}
+
+
+def goals_shown(rows: Sequence[Row], goals: Goals) -> Goals:
+    """The goals that the front is made by: all of them once there is an audit, before it what the search can see."""
+    audited = any(row["kind"] == "audit" for row in rows)
+    return goals if audited else goals.before_audit
+
+
+def reports_by_stratum(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Reports of epoch >= 1 with the metrics of their audits, by stratum; smaller forget fractions first."""
+    strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
+    reports: dict[str, list[Row]] = {stratum: [] for stratum in sorted(set(strata.values()), key=float)}
+    for row in with_audits(rows):
+        if row["kind"] == "report" and row["epoch"] >= 1 and row["trial"] in strata:
+            reports[strata[row["trial"]]].append(row)
+    return reports
+
+
+def with_audits(rows: Sequence[Row]) -> list[Row]:
+    """The rows, with the metrics of each checkpoint's audit among those of its report."""
+    audits = {(row["trial"], row["epoch"]): row["metrics"] for row in rows if row["kind"] == "audit"}
+    if not audits:
+        return list(rows)
+    merged = []
+    for row in rows:
+        more = audits.get((row["trial"], row["epoch"])) if row["kind"] == "report" else None
+        merged.append(row if more is None else {**row, "metrics": {**row["metrics"], **more}})
+    return merged
+
+
+def _candidates(reports: Sequence[Row], goals: Goals, members: Sequence[Row]) -> Sequence[Row]:
+    """All reports; where the goals ask for audits, those on the front that the search found."""
+    if not goals.needs_audit:
+        return reports
+    search = goals.before_audit
+    return front_rows(reports, search, start_of(search.x, members))
+
+
+def front_rows(reports: Sequence[Row], goals: Goals, start: float = -math.inf) -> list[Row]:
+    """The front of one stratum's reports, falling in the second objective. All of them are candidates.
+
+    `start`: the target model's height in the first objective (`start_of`); what is no better did not forget.
+    """
+    feasible = sorted((row for row in reports if goals.feasible(row["metrics"])), key=order_of)
+    feasible = [row for row in feasible if goals.x.height(row["metrics"]) > start]
+    # the earliest of equal ones stays
+    unique = {goals.heights(row["metrics"]): row for row in reversed(feasible)}
+    return [unique[heights] for heights in ParetoSet(unique)]
+
+
+def nearest_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
+    """Those of one stratum's reports that come nearest to being feasible, the nearest first."""
+    measured = (row for row in reports if all(map(math.isfinite, goals.heights(row["metrics"]))))
+    return sorted(measured, key=lambda row: (*_far(row, goals), *order_of(row)))[:NEAREST]
+
+
+def share_of_box(stratum: Mapping[str, Any]) -> float | None:
+    """The hypervolume of a stratum of `front_of` as a share of its box; None where the box is not known."""
+    reference, ideal, volume = stratum.get("reference"), stratum.get("ideal"), stratum.get("hypervolume")
+    if volume is None or not reference or not ideal or None in (*reference, *ideal):
+        return None
+    area = abs((ideal[0] - reference[0]) * (ideal[1] - reference[1]))
+    return float(volume) / area if area else None
+
+
+def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, goals: Goals) -> dict[str, Any]:
+    members = [row for row in trials.values() if row["stratum"] == stratum]
+    candidates = _candidates(reports, goals, members)
+    front = front_rows(candidates, goals, start_of(goals.x, members))
+    points = [point_of(row, trials[row["trial"]], goals) for row in front]
+    heights = [goals.heights(row["metrics"]) for row in front]
+    reference, ideal = box_of(goals, reports, members)
+    known = all(map(math.isfinite, (*reference, *ideal)))
+    best = knee_of(points, heights, (reference, ideal) if known else ())
+    nearest = [] if front else nearest_rows(candidates, goals)
+    target = target_of(goals, "model_utility", reports, members)
+    result = {
+        "points": points,
+        "knee": None if best is None else points[best],
+        "hypervolume": ParetoSet(heights).hypervolume(reference) if front else 0.0,
+        "reference": [axis.sign * height for axis, height in zip(goals.axes, reference, strict=True)],
+        "ideal": [axis.sign * height for axis, height in zip(goals.axes, ideal, strict=True)],
+        "utility_floor": goals.floor * target,
+        "target_utility": target,
+        "least_violating": [point_of(row, trials[row["trial"]], goals) for row in nearest],
+    }
+    return jsonable(result)
+
+
+def knee_of(
+    points: Sequence[Mapping[str, Any]],
+    heights: Sequence[Point],
+    box: Sequence[Point],
+) -> int | None:
+    """The best compromise among the points that have forgotten; where none has, among all. `box`: its two corners."""
+    among = [i for i, point in enumerate(points) if verdict_of(point) == "forgotten"] or list(range(len(points)))
+    found = knee([heights[i] for i in among], *box)
+    return None if found is None else among[found]
+
+
+def verdict_of(point: Mapping[str, Any]) -> str:
+    """Of a point of `front --json`; a front that was written without verdicts cannot say."""
+    return str((point.get("verdict") or {}).get("name", "cannot say"))
+
+
+def box_of(goals: Goals, reports: Sequence[Row], trials: Sequence[Row]) -> tuple[Point, Point]:
+    """Heights of the worst and of the best corner: from the untouched target model, or a share of its utility, on."""
+
+    def ends(axis: Axis) -> tuple[float, float]:
+        target = target_of(goals, axis.metric, reports, trials) if axis.ratio else math.nan
+        return axis.ends(target, goals.floor, start_of(axis, trials))
+
+    (left, right), (bottom, top) = ends(goals.x), ends(goals.y)
+    return (left, bottom), (right, top)
+
+
+def start_of(axis: Axis, trials: Sequence[Row]) -> float:
+    """The untouched target model's height; -inf where no trial tells it."""
+    heights = (axis.height(trial.get("baseline") or {}) for trial in trials)
+    return next((height for height in heights if math.isfinite(height)), -math.inf)
+
+
+def _far(row: Row, goals: Goals) -> tuple[float, float]:
+    return goals.violation(row["metrics"]), -goals.ratio(row["metrics"])
+
+
+def order_of(row: Row) -> tuple[int, str]:
+    """Of checkpoints with equal objectives the front has the first in this order."""
+    return row["epoch"], row["trial"]
+
+
+def target_of(goals: Goals, metric: str, reports: Sequence[Row], trials: Sequence[Row]) -> float:
+    """The untouched target model's: from a baseline, else from the ratio in any report; NaN if neither has it."""
+    baselines = [(trial.get("baseline") or {}).get(metric) for trial in trials]
+    ratios = [(number(row["metrics"], metric), goals.ratio(row["metrics"])) for row in reports]
+    known = [float(value) for value in (*baselines, *(v / r for v, r in ratios if r > 0)) if value is not None]
+    return next((value for value in known if math.isfinite(value)), math.nan)
+
+
+def point_of(row: Row, trial: Row, goals: Goals) -> dict[str, Any]:
+    """A report as a point of `front --json`; `trial` is the row that introduced its trial."""
+    found = verdict(row["metrics"], trial.get("baseline") or {}, goals.verdict)
+    return {
+        "verdict": {"name": found.name, "reasons": list(found.reasons)},
+        "trial": row["trial"],
+        "epoch": row["epoch"],
+        "config": trial["config"],
+        "metrics": row["metrics"],
+        "checkpoint": checkpoint_of(row["trial"], row["epoch"]),
+    }

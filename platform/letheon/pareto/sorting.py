@@ -1,0 +1,79 @@
+"""Non-dominated fronts that grow by one point at a time, so that a rung of thousands answers as fast as one of ten.
+
+Points are (x, y), both maximised. Front 0 is what nothing dominates, front 1 what only front 0 dominates, and so on
+(non-dominated sorting, Deb et al. 2002). Knows no trials.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from letheon.pareto.geometry import ParetoSet, Point
+
+
+class Fronts:
+    """`layers[i]` is front i with each distinct point once; equal points are counted."""
+
+    def __init__(self, points: Iterable[Point] = ()) -> None:
+        self.layers: list[ParetoSet] = []
+        self._count: Counter[Point] = Counter()
+        self._sizes: list[int] = []
+        for point in points:
+            self.add(point)
+
+    def __len__(self) -> int:
+        return sum(self._sizes)
+
+    def front_of(self, point: Point) -> int:
+        """The front that the point is or would be on: fronts dominate each other in order, so halving finds it."""
+        return bisect_left(self.layers, True, key=lambda layer: not layer.dominates(point))
+
+    def better_fronts(self, front: int) -> int:
+        """How many points lie on the fronts before this one."""
+        return sum(self._sizes[:front])
+
+    def beside(self, point: Point) -> list[Point]:
+        """The distinct points of the point's front if it were added, itself among them, by rising x."""
+        front = self.front_of(point)
+        return list(ParetoSet([*self.layers[front], point])) if front < len(self.layers) else [point]
+
+    def count(self, point: Point) -> int:
+        """How often this very point was added."""
+        return self._count[point]
+
+    def add(self, point: Point) -> None:
+        """Put the point where it belongs; what it dominates falls, and pushes what it dominates in turn."""
+        self._count[point] += 1
+        front = self.front_of(point)
+        if self._count[point] > 1:
+            self._sizes[front] += 1
+            return
+        falling = [point]
+        while falling:
+            if front == len(self.layers):
+                self.layers.append(ParetoSet())
+                self._sizes.append(0)
+            replaced = [other for one in falling for other in self.layers[front].add(one)]
+            self._sizes[front] += sum(map(self.count, falling)) - sum(map(self.count, replaced))
+            falling, front = replaced, front + 1
+
+
+def by_spread(stairs: Sequence[Point], spans: Point) -> list[Point]:
+    """The points of one front, those first that show most of it: farthest-first traversal (Gonzalez 1985).
+
+    The best compromise begins (largest sum of both objectives over `spans`, the ranges they are scaled by); the next is
+    always the one farthest from all before it. Of equally far ones the one with the higher y comes first, so the order
+    depends on the points alone.
+    """
+    scaled = [(x / (spans[0] or 1.0), y / (spans[1] or 1.0)) for x, y in stairs]
+    first = max(range(len(stairs)), key=lambda i: (round(sum(scaled[i]), 12), stairs[i][1]))
+    order, far = [first], [math.inf] * len(stairs)
+    while len(order) < len(stairs):
+        x, y = scaled[order[-1]]
+        far = [min(old, round((a - x) ** 2 + (b - y) ** 2, 12)) for old, (a, b) in zip(far, scaled, strict=True)]
+        far[order[-1]] = -1.0  # chosen
+        order.append(max(range(len(stairs)), key=lambda i: (far[i], stairs[i][1])))
+    return [stairs[i] for i in order]

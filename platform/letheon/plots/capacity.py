@@ -1,0 +1,59 @@
+"""The picture of how much each method can forget: its best forget quality over the forget fraction."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+from letheon.analysis.capacity import Reach
+from letheon.plots.marks import mark_of
+from letheon.plots.theme import THEMES, ThemeName
+from trainables.evaluation.verdict import FORGOTTEN
+
+_FLOOR = -20.0
+
+
+def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName = "light", dpi: int = 160) -> bytes:
+    """PNG: a line a method through its fractions; a gap where nothing was tried, or nothing keeps the utility."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    colours = THEMES[theme]
+    figure = Figure(figsize=(8.4, 4.8), facecolor=colours.surface, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    fractions = sorted({reach.fraction for reach in found})
+    axes.set_facecolor(colours.surface)
+    for method in dict.fromkeys(reach.method for reach in found):
+        mine = {reach.fraction: reach for reach in found if reach.method == method}
+        heights = [_height(mine.get(fraction)) for fraction in fractions]
+        mark = mark_of(method)
+        axes.plot(
+            fractions,
+            heights,
+            label=method,
+            color=mark.colour(theme),
+            marker=mark.shape.marker,
+            linestyle=mark.shape.line,
+            markersize=5,
+        )
+    axes.axhline(math.log10(FORGOTTEN), color=colours.good, linewidth=1)
+    edge = axes.get_yaxis_transform()
+    axes.text(0.01, math.log10(FORGOTTEN), f"p = {FORGOTTEN:g}", color=colours.good, va="bottom", transform=edge)
+    axes.set_xticks(fractions, [f"{fraction:g}" for fraction in fractions])
+    axes.set_xlabel("forget fraction", color=colours.muted)
+    axes.set_ylabel(f"best log10 forget quality at ≥ {utility_kept:.0%} of the utility", color=colours.muted)
+    axes.tick_params(colors=colours.muted)
+    axes.grid(color=colours.grid)
+    axes.spines[:].set_color(colours.grid)
+    figure.legend(loc="outside right upper", frameon=False, labelcolor=colours.ink)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dpi, facecolor=colours.surface, metadata={"Software": "letheon"})
+    return picture.getvalue()
+
+
+def _height(reach: Reach | None) -> float:
+    if reach is None or reach.forget_quality is None:
+        return math.nan
+    return max(_FLOOR, math.log10(max(reach.forget_quality, 1e-300)))

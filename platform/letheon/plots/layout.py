@@ -1,0 +1,182 @@
+"""Front and journal rows -> what a picture of one stratum shows. Pure; knows no matplotlib and no HTML.
+
+Spots are heights: a metric that is better when smaller has the opposite sign, so that better is always right and up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from letheon.common.numbers import is_finite
+from letheon.pareto.front import with_audits
+from letheon.pareto.labels import objectives_of
+from letheon.pareto.objectives import Axis
+
+Row = Mapping[str, Any]
+
+_RETAIN: Mapping[str, float] = {"log10_forget_quality": 0.0, "log10_loss_quality": 0.0}
+"""The retain model against itself: p = 1. The sweep's own record of it wins."""
+
+
+class Spot(NamedTuple):
+    """A checkpoint in the plane: the heights of what must be forgotten and of what must stay."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Path:
+    """A trial's way from the target model (where known) through its epochs. `outcome` is None while it runs."""
+
+    trial: str
+    method: str
+    spots: tuple[Spot, ...]
+    epochs: tuple[int, ...]
+    outcome: str | None
+
+
+@dataclass(frozen=True)
+class FrontSpot:
+    """A front point, with its name `trial@epoch`."""
+
+    name: str
+    method: str
+    spot: Spot
+    is_knee: bool
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A point of the front of means: intervals of both means as (low, high)."""
+
+    method: str
+    spot: Spot
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Both objectives."""
+
+    x: Axis
+    y: Axis
+
+    def spot(self, metrics: Mapping[str, Any]) -> Spot | None:
+        """Where these metrics lie, or None if either objective is missing or not finite."""
+        x, y = _number(metrics.get(self.x.metric)), _number(metrics.get(self.y.metric))
+        return None if x is None or y is None else Spot(self.x.sign * x, self.y.sign * y)
+
+
+@dataclass(frozen=True)
+class View:
+    """All that is drawn for one forget fraction. `floor` is None where the second objective has none."""
+
+    fraction: str
+    plane: Plane
+    paths: tuple[Path, ...]
+    front: tuple[FrontSpot, ...]
+    floor: float | None
+    target: Spot | None
+    retain: Spot | None
+    means: tuple[Bar, ...] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(sorted({path.method for path in self.paths} | {spot.method for spot in self.front}))
+
+
+def views(front: Mapping[str, Any], rows: Sequence[Row]) -> list[View]:
+    """One view a stratum, in order of the fraction."""
+    plane = plane_of(front)
+    means = ((front.get("means") or {}).get("strata")) or {}
+    return [
+        _view(key, front["strata"][key], rows, plane, _bars(means.get(key), plane))
+        for key in sorted(front["strata"], key=float)
+    ]
+
+
+def plane_of(front: Mapping[str, Any]) -> Plane:
+    """The objectives that the front was made of."""
+    x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives_of(front).items())
+    return Plane(x, y)
+
+
+def methods_of(shown: Sequence[View]) -> list[str]:
+    """Every method of the sweep, sorted, so that a method has one colour in all pictures."""
+    return sorted({method for view in shown for method in view.methods})
+
+
+def _view(fraction: str, stratum: Mapping[str, Any], rows: Sequence[Row], plane: Plane, means: tuple[Bar, ...]) -> View:
+    trials = {str(row["trial"]): row for row in rows if row["kind"] == "trial" and str(row["stratum"]) == fraction}
+    ends = {str(row["trial"]): str(row["outcome"]) for row in rows if row["kind"] == "end"}
+    reports: dict[str, list[Row]] = {trial: [] for trial in trials}
+    for row in with_audits([dict(row) for row in rows]):
+        if row["kind"] == "report" and str(row["trial"]) in trials:
+            reports[str(row["trial"])].append(row)
+    paths = (_path(trials[trial], found, ends.get(trial), plane) for trial, found in reports.items())
+    baselines = (plane.spot(row.get("baseline") or {}) for row in trials.values())
+    return View(
+        fraction=fraction,
+        plane=plane,
+        paths=tuple(path for path in paths if path.spots),
+        front=tuple(_front_spots(stratum, plane)),
+        floor=_number(stratum.get("utility_floor")) if plane.y.metric == "model_utility" else None,
+        target=next((spot for spot in baselines if spot is not None), None),
+        retain=retain_spot(fraction, rows, plane),
+        means=means,
+    )
+
+
+def _path(trial: Row, reports: Sequence[Row], outcome: str | None, plane: Plane) -> Path:
+    steps = [(0, plane.spot(trial.get("baseline") or {}))]
+    steps += [(int(row["epoch"]), plane.spot(row["metrics"])) for row in reports]
+    seen = [(epoch, spot) for epoch, spot in steps if spot is not None]
+    method = str((trial.get("config") or {}).get("method", ""))
+    return Path(str(trial["trial"]), method, tuple(s for _, s in seen), tuple(e for e, _ in seen), outcome)
+
+
+def _front_spots(stratum: Mapping[str, Any], plane: Plane) -> list[FrontSpot]:
+    knee = stratum.get("knee") or {}
+    found = []
+    for point in stratum["points"]:
+        spot = plane.spot(point["metrics"])
+        if spot is not None:
+            is_knee = (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch"))
+            found.append(FrontSpot(f"{point['trial']}@{point['epoch']}", _method(point), spot, is_knee))
+    return sorted(found, key=lambda item: item.spot)
+
+
+def _bars(means: Mapping[str, Any] | None, plane: Plane) -> tuple[Bar, ...]:
+    bars = []
+    for point in (means or {}).get("points", ()):
+        spot = plane.spot(point["metrics"])
+        low, high = (plane.spot({name: pair[i] for name, pair in point["interval"].items()}) for i in (0, 1))
+        if spot is not None and low is not None and high is not None:
+            (x0, y0), (x1, y1) = low, high
+            bars.append(Bar(_method(point), spot, (min(x0, x1), max(x0, x1)), (min(y0, y1), max(y0, y1))))
+    return tuple(bars)
+
+
+def _method(point: Mapping[str, Any]) -> str:
+    return str(point.get("config", {}).get("method", ""))
+
+
+def retain_spot(fraction: str, rows: Sequence[Row], plane: Plane) -> Spot | None:
+    """From the sweep rows' `info["retain"][fraction]`, and from its audit, where the sweep recorded them."""
+    audits = [
+        row["metrics"] for row in rows if row["kind"] == "audit" and not row["epoch"] and row["stratum"] == fraction
+    ]
+    for row in reversed(rows):
+        if row["kind"] == "sweep":
+            metrics = ((row.get("info") or {}).get("retain") or {}).get(fraction) or {}
+            if metrics:
+                return plane.spot({**_RETAIN, **metrics, **next(iter(audits), {})})
+    return None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if is_finite(value) else None

@@ -1,0 +1,45 @@
+"""Hands what a sweep still needs to resident workers. What that is, `preparation` knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from letheon.common.errors import LetheonError
+from letheon.preparation.artifacts import Prepared
+from letheon.preparation.layout import layout
+
+if TYPE_CHECKING:
+    from letheon.spec.model import SweepSpec
+    from letheon.workers.pool import Pool
+
+Say = Callable[[str], None]
+
+
+class PreparationFailed(LetheonError):
+    """A model could not be made."""
+
+    exit_code = 3
+
+
+def prepare(spec: SweepSpec, root: Path, pool: Pool, say: Say = print) -> Prepared:
+    """Make what is missing; what depends on nothing unfinished is made at the same time.
+
+    Raises:
+        PreparationFailed: with the reason and where the log is.
+    """
+    prepared = layout(spec, root)
+    todo = {artefact.key: artefact for artefact in prepared.missing}
+    jobs = {key: artefact.job for key, artefact in todo.items() if artefact.job}
+    needs = {key: [other.key for other in prepared.needs(artefact)] for key, artefact in todo.items()}
+    for key, report in pool.run(jobs, needs):
+        artefact = todo[key]
+        of = "" if artefact.fraction is None else f" of fraction {artefact.fraction:g}"
+        if "failed" in report:
+            raise PreparationFailed(
+                f"{artefact.kind}{of} could not be made: {report['failed']}; see {pool.settings.logs}"
+            )
+        seconds = f" in {report['seconds']:.0f} s (loss {report['loss']:.4f})" if "seconds" in report else ""
+        say(f"prepared {artefact.kind}{of}{seconds}")
+    return prepared

@@ -1,0 +1,50 @@
+"""What a sweep over the synthetic experiment needs before its first trial, and what its file may say.
+
+A protocol of its own beside `preparation`: no base, no template, no tokens; target and retain models of every seed lie
+in one folder each. What is made is in `trainables.synthetic`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from letheon.preparation.artifacts import Artefact, Prepared, content_key
+from letheon.spec.model import SweepSpec
+from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
+from trainables.synthetic.name import SYNTHETIC
+from trainables.synthetic.rules import alpha_of
+
+CODE_VERSION = 1
+"""Raise it when the same alpha and seed would give other models than before."""
+
+
+def layout(spec: SweepSpec, root: Path) -> Prepared:
+    """Names and paths of everything the sweep needs, as `preparation.layout`."""
+    models = root.resolve() / "models"
+    alpha, seeds = alpha_of(spec.benchmark), tuple(sorted(spec.seeds))
+    facts = (SYNTHETIC, CODE_VERSION, alpha, seeds)
+
+    def trained(kind: str, fraction: float | None) -> Artefact:
+        key = content_key(kind, fraction, *facts)
+        folder = models / f"{SYNTHETIC}-{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
+        job = SyntheticModelsJob(alpha=alpha, seeds=seeds, fraction=fraction, folder=str(folder))
+        return Artefact(kind, fraction, key, folder, job)
+
+    def measured(fraction: float) -> Artefact:
+        key = content_key("baseline", target.key, retain[fraction].key)
+        file = models / f"{SYNTHETIC}-baseline-{fraction:g}-{key}.json"
+        job = SyntheticBaselineJob(
+            alpha=alpha,
+            seeds=seeds,
+            fraction=fraction,
+            target=str(target.path),
+            retain=str(retain[fraction].path),
+            file=str(file),
+        )
+        return Artefact("baseline", fraction, key, file, job)
+
+    target = trained("target", None)
+    retain = {fraction: trained("retain", fraction) for fraction in spec.fractions}
+    baseline = {fraction: measured(fraction) for fraction in spec.fractions}
+    cache = root.resolve() / "cache" / "reference"
+    return Prepared(content_key(*facts), None, target, retain, baseline, "none", cache)

@@ -1,0 +1,182 @@
+"""Recorded trajectories, one for each configuration and seed, as a table that can be searched in virtual time.
+
+A table is a Parquet file with a row for each (configuration, seed, epoch) and these columns:
+
+    forget_fraction   float    the stratum
+    epoch             int      1, 2, …, and 0 for the untouched target model of a fraction
+    method, …, seed   hyper-parameters by the names of a sweep file; null where a method has none, and at epoch 0
+    seconds           float    what the epoch took, training and evaluation; optional (1 if absent)
+    utility_ratio, …  float    every other column: metrics of that epoch
+
+Every configuration must have the same epochs, for a simulated trial may be let run to the last one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from letheon.common.errors import LetheonError
+from letheon.journal import Row, stratum_of
+from trainables.config import Hyperparameters
+
+Metrics = dict[str, float]
+Config = Mapping[str, Any]
+
+NAMES = tuple(Hyperparameters.model_fields)
+UNIT = 1.0
+
+
+class TableError(LetheonError):
+    """The file is no table of trajectories."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """All epochs of one configuration and seed; `seconds` of each."""
+
+    config: Config
+    epochs: tuple[Metrics, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def stratum(self) -> str:
+        return stratum_of(self.config["forget_fraction"])
+
+
+class Table:
+    """`baselines`: metrics of the untouched target model by stratum."""
+
+    def __init__(self, trajectories: Iterable[Trajectory], baselines: Mapping[str, Metrics]) -> None:
+        self.trajectories = tuple(trajectories)
+        self.baselines = {stratum: dict(metrics) for stratum, metrics in baselines.items()}
+        if not self.trajectories:
+            raise TableError("the table has no trajectory; record some first")
+        lengths = sorted({len(trajectory.epochs) for trajectory in self.trajectories})
+        if len(lengths) > 1:
+            rule = "every configuration must have the same epochs"
+            raise TableError(f"trajectories of {lengths} epochs: {rule}; cut the longer ones or leave out the shorter")
+        self.max_epochs = lengths[0]
+        searched = {name for trajectory in self.trajectories for name in trajectory.config}
+        self._varied = tuple(sorted(searched & set(NAMES)))
+        self._index = {self._key(trajectory.config): trajectory for trajectory in self.trajectories}
+
+    def _key(self, config: Config) -> tuple[Any, ...]:
+        return tuple(config.get(name) for name in self._varied)
+
+    def find(self, config: Config) -> Trajectory:
+        """The trajectory of a trial's configuration. Raises TableError where none was recorded."""
+        try:
+            return self._index[self._key(config)]
+        except KeyError:
+            asked = {name: config[name] for name in self._varied if config.get(name) is not None}
+            raise TableError(
+                f"{asked}: not in the table; search among the values that were recorded (`domains`)"
+            ) from None
+
+    def domains(self, seeds: Sequence[int] = (0,)) -> dict[str, Any]:
+        """The `search` section of a sweep file that asks for nothing but what is in the table with these seeds."""
+        configs = [trajectory.config for trajectory in self.trajectories if trajectory.config.get("seed", 0) in seeds]
+        found: dict[str, Any] = {}
+        for name in NAMES:
+            values = {config[name] for config in configs if config.get(name) is not None}
+            if name != "seed" and values:
+                found[name] = {"choice": sorted(values)}
+        return found
+
+    # -- where tables come from and go to
+
+    @staticmethod
+    def of_journals(journals: Iterable[Sequence[Row]], leave_out: Sequence[str] = ()) -> Table:
+        """The trials of sweeps that ran without pruning, by their journals; those that did not finish are left out.
+
+        `leave_out`: metrics that say nothing outside the machine that they were measured on.
+        """
+        trajectories: list[Trajectory] = []
+        baselines: dict[str, Metrics] = {}
+        for rows in journals:
+            trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
+            done = {row["trial"] for row in rows if row["kind"] == "end" and row["outcome"] == "completed"}
+            for name in sorted(done):
+                epochs = [row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == name]
+                seconds = tuple(each.get("train_seconds", 0) + each.get("eval_seconds", 0) for each in epochs)
+                trajectories.append(
+                    Trajectory(trials[name]["config"], tuple(_kept(each, leave_out) for each in epochs), seconds)
+                )
+                baselines.setdefault(trials[name]["stratum"], dict(trials[name]["baseline"]))
+        return Table(trajectories, baselines)
+
+    @staticmethod
+    def read(path: str | os.PathLike[str]) -> Table:
+        """Raises TableError with what is wrong, and how a table looks."""
+        from pyarrow import parquet
+
+        try:
+            rows = parquet.read_table(path).to_pylist()
+        except (OSError, ValueError) as error:
+            raise TableError(f"{path}: is not a Parquet file ({error}); see letheon.search.trajectories") from error
+        missing = [name for name in ("forget_fraction", "epoch", "method") if rows and name not in rows[0]]
+        if missing or not rows:
+            raise TableError(
+                f"{path}: has no {', '.join(missing) or 'rows'}; see letheon.search.trajectories for columns"
+            )
+        return _table(rows)
+
+    def write(self, path: str | os.PathLike[str], about: Mapping[str, str] | None = None) -> None:
+        """One Parquet file; `about` is kept in its metadata (under `letheon`)."""
+        import pyarrow
+        from pyarrow import parquet
+
+        rows = [
+            {"forget_fraction": float(stratum), "epoch": 0, **metrics} for stratum, metrics in self.baselines.items()
+        ]
+        for trajectory in self.trajectories:
+            for i, (metrics, seconds) in enumerate(zip(trajectory.epochs, trajectory.seconds, strict=True), start=1):
+                rows.append({**trajectory.config, "epoch": i, **metrics, "seconds": seconds})
+        names = list(dict.fromkeys(name for row in (rows[-1], *rows) for name in row))
+        table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+        table = table.replace_schema_metadata({"letheon": json.dumps(dict(about or {}))})
+        partial = Path(f"{path}.partial")
+        parquet.write_table(table, partial, compression="zstd", compression_level=19)
+        os.replace(partial, path)
+
+
+def _kept(metrics: Mapping[str, float], leave_out: Sequence[str]) -> Metrics:
+    left_out = {*leave_out, *NAMES, "epoch", "step", "train_seconds", "eval_seconds"}
+    return {name: float(value) for name, value in metrics.items() if name not in left_out}
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    baselines: dict[str, Metrics] = {}
+    epochs: dict[str, dict[int, Mapping[str, Any]]] = {}
+    configs: dict[str, Config] = {}
+    for row in rows:
+        if row["epoch"] == 0:
+            baselines[stratum_of(row["forget_fraction"])] = _metrics(row)
+            continue
+        config = {name: row[name] for name in NAMES if row.get(name) is not None}
+        key = json.dumps(config, sort_keys=True)
+        configs[key] = config
+        epochs.setdefault(key, {})[row["epoch"]] = row
+    trajectories = []
+    for key, found in epochs.items():
+        if sorted(found) != list(range(1, len(found) + 1)):
+            raise TableError(f"{configs[key]}: has epochs {sorted(found)}; they must be 1, 2, … without a gap")
+        ordered = [found[epoch] for epoch in sorted(found)]
+        seconds = tuple(float(row.get("seconds") or UNIT) for row in ordered)
+        trajectories.append(Trajectory(configs[key], tuple(map(_metrics, ordered)), seconds))
+    return Table(trajectories, baselines)
+
+
+def _metrics(row: Mapping[str, Any]) -> Metrics:
+    left_out = {*NAMES, "epoch", "seconds"}
+    return {
+        name: math.nan if value is None else float(value)
+        for name, value in row.items()
+        if name not in left_out and (value is None or isinstance(value, int | float))
+    }

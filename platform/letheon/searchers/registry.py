@@ -1,0 +1,29 @@
+"""From a sweep file to its searcher."""
+
+from __future__ import annotations
+
+from letheon.searchers.base import Searcher
+from letheon.searchers.static import GridSearcher, QuasiSearcher, RandomSearcher
+from letheon.spec.model import SweepSpec
+from letheon.spec.search_space import Space
+
+"""Searchers whose proposals depend on what trials have shown."""
+
+
+def searcher_of(spec: SweepSpec) -> Searcher:
+    """The searcher that the file names."""
+    space, settings = Space(spec), spec.searcher
+    match settings.name:
+        case "grid":
+            return GridSearcher(space)
+        case "random":
+            return RandomSearcher(space, settings.seed)
+        case "quasi_random":
+            return QuasiSearcher(space, settings.seed)
+        case "optuna":
+            from letheon.searchers.optuna_tpe import OptunaSearcher
+
+            return OptunaSearcher(space, settings)
+    from letheon.searchers.bayesian import ModelSearcher
+
+    return ModelSearcher(space, settings)

@@ -1,0 +1,70 @@
+"""Rules of a sweep file that depend on the benchmark: its options, its files, the fractions it can be split at.
+
+They read no rows and work without a network; `require_data` reads the rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterator
+
+from letheon.common.errors import SpecErrors
+from letheon.spec.model import SweepSpec, local_folder, places_of_values
+from letheon.spec.source import KeyPath, Problem, one_line
+from trainables.config import BenchmarkConfig
+from trainables.data.benchmarks.registry import config_problems, fraction_problem
+from trainables.synthetic.name import SYNTHETIC
+
+_FILES = ("forget", "retain", "utility", "holdout")
+
+
+def benchmark_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
+    """`broken`: settings that were refused before; a benchmark among them is not checked again."""
+    if any(path[:1] == ("benchmark",) for path in broken):
+        return
+    refused = config_problems(spec.benchmark)
+    found = [_problem(refusal, ("benchmark",), BenchmarkConfig.model_fields) for refusal in refused]
+    yield from found or list(_missing_files(spec.benchmark)) or _fraction_problems(spec)
+
+
+def require_data(spec: SweepSpec) -> None:
+    """Read the benchmark, before anything is started for it. Raises SpecErrors with all that is wrong with its data."""
+    from trainables.data.benchmarks.registry import load_benchmark
+
+    if spec.benchmark.name == SYNTHETIC:  # drawn, not read
+        return
+    try:
+        benchmark = load_benchmark(spec.benchmark)
+    except (OSError, ValueError) as error:
+        problems = getattr(error, "problems", (str(error),))
+        raise SpecErrors([one_line(problem) for problem in problems]) from error
+    refusals = (benchmark.check_fraction(fraction) for fraction in spec.fractions)
+    if problems := [one_line(refusal) for refusal in refusals if refusal is not None]:
+        raise SpecErrors(problems)
+
+
+def _missing_files(benchmark: BenchmarkConfig) -> Iterator[Problem]:
+    if benchmark.path is not None and not os.path.isdir(local_folder(benchmark.path)):
+        yield Problem(("benchmark", "path"), "is not a folder", "give the folder of the files, or null for the hub")
+    for option in _FILES:
+        path = getattr(benchmark, option)
+        if path is not None and not os.path.isfile(local_folder(path)):
+            yield Problem(("benchmark", option), "is not a file", "give the path of a file of JSON lines")
+
+
+def _fraction_problems(spec: SweepSpec) -> Iterator[Problem]:
+    """Every searched fraction is tried, so that a sweep does not fail at its last stratum."""
+    for path, value in places_of_values(spec, "forget_fraction"):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+            continue  # refused as a value already
+        refusal = fraction_problem(spec.benchmark, float(value))
+        if refusal is not None:
+            yield _problem(refusal, path)
+
+
+def _problem(refusal: str, path: KeyPath, fields: Container[str] = ()) -> Problem:
+    """From a sentence `option=value: rule; fix`; where the option is one of `fields`, it is added to the path."""
+    value, _, rest = refusal.partition(": ")
+    option = value.partition("=")[0]
+    rule, _, fix = rest.partition("; ")
+    return Problem((*path, option) if option in fields else path, rule, fix)

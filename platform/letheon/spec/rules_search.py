@@ -1,0 +1,134 @@
+"""Rules of a sweep file's search space. Its hyper-parameters are those of `Hyperparameters` and the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from letheon.common.errors import did_you_mean
+from letheon.spec.model import LEARNING, LogUniform, SweepSpec, TrialSpec, Uniform, places_of_values
+from letheon.spec.search_space import MAX_COMBINATIONS, combination_count, is_whole
+from letheon.spec.source import KeyPath, Problem
+from letheon.spec.words import rule_and_fix
+from trainables.config import Hyperparameters
+from trainables.methods import METHODS
+
+_FIELDS = {name: field for name, field in Hyperparameters.model_fields.items() if name != "seed"}
+_CATEGORIES = ("method", "forget_fraction")
+"""A model is prepared for each value of these."""
+
+
+def search_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
+    """`broken`: settings that were refused before and are missing in `spec`; their absence proves nothing."""
+    found = [*_key_problems(spec), *_method_problems(spec)]
+    for name in filter(_FIELDS.__contains__, spec.search):
+        found += _domain_problems(spec, name)
+    yield from found
+    yield from _searcher_problems(spec)
+    if not found and not any(path[0] in ("search", "searcher") for path in broken):
+        yield from _size_problems(spec)
+
+
+def _key_problems(spec: SweepSpec) -> Iterator[Problem]:
+    for name in spec.search:
+        if name == "seed":
+            yield Problem(("search", name), "is not searched", "list seeds at the top level: `seeds: [0, 1]`")
+        elif name in ("epochs", "max_epochs"):
+            yield Problem(("search", name), "is not searched: every epoch is a candidate", "set scheduler.max_epochs")
+        elif name not in _FIELDS:
+            yield Problem(("search", name), "unknown key", did_you_mean(name, _FIELDS))
+        elif name in TrialSpec.model_fields and name in spec.trial.model_fields_set:
+            yield Problem(("trial", name), "is also searched", f"remove it here or in search.{name}")
+    for name, field in _FIELDS.items():
+        if field.is_required() and name not in spec.search:
+            example = {"method": "npo_rt", "forget_fraction": "0.1"}.get(name, "{loguniform: [1e-5, 1e-3]}")
+            yield Problem(("search", name), "is missing", f"add `{name}: {example}`")
+
+
+def _method_problems(spec: SweepSpec) -> Iterator[Problem]:
+    """Unknown methods, and hyper-parameters that none of the chosen methods has."""
+    chosen = places_of_values(spec, "method")
+    unknown = [(path, value) for path, value in chosen if value not in METHODS]
+    for path, value in unknown:
+        yield Problem(path, "unknown method", did_you_mean(str(value), METHODS))
+    if unknown or not chosen:
+        return
+    names = ", ".join(str(value) for _, value in chosen)
+    for name in spec.search:
+        having = ", ".join(method.name for method in METHODS.values() if name in method.hyperparameters)
+        if having and not any(name in METHODS[str(value)].hyperparameters for _, value in chosen):
+            fix = f"remove it (--set search.{name}=null does), or choose a method that has one: {having}"
+            yield Problem(("search", name), f"none of the chosen methods ({names}) has a {name}", fix)
+
+
+def _domain_problems(spec: SweepSpec, name: str) -> Iterator[Problem]:
+    domain = spec.search[name]
+    if isinstance(domain, (Uniform, LogUniform)):
+        yield from _range_problems(name, domain)
+    seen: list[object] = []
+    for path, value in places_of_values(spec, name):
+        if value in seen:
+            yield Problem(path, "is listed twice", "list each value once")
+        elif name != "method":
+            yield from _value_problems(name, value, path)
+        seen.append(value)
+
+
+def _range_problems(name: str, domain: Uniform | LogUniform) -> Iterator[Problem]:
+    log = isinstance(domain, LogUniform)
+    [(kind, (low, high))] = domain.model_dump().items()
+    path: KeyPath = ("search", name, kind)
+    if name in _CATEGORIES:
+        rule = f"{name} cannot be a range, since every value needs its own preparation"
+        yield Problem(path, rule, "use {choice: […]}")
+        return
+    if log and low <= 0:
+        yield Problem((*path, 0), "must be > 0 in a log range", "give a small positive lower end, or use uniform")
+    else:
+        yield from _value_problems(name, low, (*path, 0))
+    if low >= high:
+        equal = "give the one value without a range" if low == high else f"write [{high:g}, {low:g}]"
+        yield Problem(path, f"the lower end {low:g} must be < the upper end {high:g}", equal)
+    else:
+        yield from _value_problems(name, high, (*path, 1))
+
+
+def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem]:
+    """Against the type and bounds that `Hyperparameters` declares."""
+    if is_whole(name) and isinstance(value, float) and value.is_integer():
+        value = int(value)  # a range is kept as floats
+    field = _FIELDS[name]
+    annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=True)
+    except ValidationError as error:
+        yield Problem(path, *rule_and_fix(error.errors(include_url=False)[0], path, []))
+
+
+def _searcher_problems(spec: SweepSpec) -> Iterator[Problem]:
+    """Searches without an end, and settings that the searcher would ignore."""
+    name, budget = spec.searcher.name, spec.budget
+    if name != "grid" and not budget.limits:
+        rule = f"is missing, and {name.replace('_', '-')} search has no end of its own"
+        yield Problem(("budget", "trials"), rule, "add `trials: 16`, or give epochs, gpu_hours or wall_hours")
+    if budget.gpu_hours is not None and not spec.trial.gpus_per_worker:
+        rule = "is never used up: trials hold no GPU (trial.gpus_per_worker is 0)"
+        yield Problem(("budget", "gpu_hours"), rule, "give wall_hours, or let trials have GPUs")
+    if spec.searcher.warm_start and name not in LEARNING:
+        rule = f"{name} learns nothing from earlier sweeps"
+        yield Problem(
+            ("searcher", "warm_start"), rule, f"remove it, or choose a searcher that does: {', '.join(LEARNING)}"
+        )
+
+
+def _size_problems(spec: SweepSpec) -> Iterator[Problem]:
+    if spec.searcher.name == "grid":
+        for name, domain in spec.search.items():
+            if isinstance(domain, (Uniform, LogUniform)):
+                rule = "is a range, which a grid cannot walk through"
+                yield Problem(("search", name), rule, "use {choice: […]}, or searcher.name: random")
+    if combination_count(spec) > MAX_COMBINATIONS:
+        rule = f"the choices have {combination_count(spec)} combinations, at most {MAX_COMBINATIONS} are supported"
+        yield Problem(("search",), rule, "list fewer values, or use uniform or loguniform ranges")

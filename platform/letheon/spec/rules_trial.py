@@ -1,0 +1,96 @@
+"""Rules of a sweep file's trial section: DeepSpeed's configuration, files, and what methods need of workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from letheon.spec.model import SweepSpec, local_folder, places_of_values
+from letheon.spec.source import KeyPath, Problem
+from trainables.methods import METHODS, Method
+
+_OWNED = {
+    "train_batch_size": "set trial.batch_size or search it",
+    "train_micro_batch_size_per_gpu": "set trial.micro_batch_size",
+    "gradient_accumulation_steps": "it follows from batch_size, micro_batch_size and workers",
+    "gradient_clipping": "it is fixed for every trial",
+    "fp16": "set trial.precision: bf16",
+    "bf16": "set trial.precision: bf16",
+    "optimizer": "set search.learning_rate and trial.weight_decay",
+    "scheduler": "set trial.warmup_epochs",
+}
+_SHARDED = 3
+"""The ZeRO stage at which no worker holds whole weights and gradients."""
+
+
+def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
+    yield from _deepspeed_rules(spec.trial.deepspeed)
+    yield from _method_rules(spec)
+    yield from _gpu_rules(spec)
+    yield from _refusals_rules(spec)
+    if spec.evaluation.harness and importlib.util.find_spec("lm_eval") is None:
+        rule = "needs the lm-evaluation-harness, which is not installed"
+        yield Problem(("evaluation", "harness"), rule, "install letheon[harness], or remove it")
+
+
+def _refusals_rules(spec: SweepSpec) -> Iterator[Problem]:
+    path, file, chosen = ("trial", "refusals"), spec.trial.refusals, _chosen(spec)
+    if file is None:
+        return
+    if not os.path.isfile(local_folder(file)):
+        yield Problem(path, "is not a file", "give a text file with one refusal per line, or null")
+    elif chosen and not any(map(_reads_refusals, chosen)):
+        rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
+        having = ", ".join(method.name for method in METHODS.values() if _reads_refusals(method))
+        yield Problem(path, rule, f"remove it, or choose a method that does: {having}")
+
+
+def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
+    """What Ray and NCCL refuse once everything has been started."""
+    share, path = spec.trial.gpus_per_worker, ("trial", "gpus_per_worker")
+    if isinstance(share, str):
+        return  # computed, and only from what these rules allow
+    if share > 1 and share != int(share):
+        yield Problem(path, "must be whole above 1: Ray gives a worker a part of one GPU or whole ones", "give 1 or 2")
+    if 0 < share < 1 and spec.trial.workers > 1:
+        rule = f"{spec.trial.workers} workers of a trial could share a GPU, which NCCL refuses"
+        yield Problem(path, rule, "give each worker a whole GPU, or set trial.workers: 1")
+
+
+def _chosen(spec: SweepSpec) -> list[Method]:
+    """The methods that are searched; unknown names are left out."""
+    return [METHODS[str(name)] for _, name in places_of_values(spec, "method") if name in METHODS]
+
+
+def _reads_refusals(method: Method) -> bool:
+    return method.alternative == "refusal" or method.retain == "preference"
+
+
+def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
+    zero = spec.trial.deepspeed.get("zero_optimization", {})
+    stage = zero.get("stage", 0) if isinstance(zero, dict) else 0
+    whole = [method.name for method in _chosen(spec) if method.needs_whole_gradients]
+    if stage == _SHARDED and whole:
+        rule = f"{', '.join(whole)} must see whole gradients on every worker, which stage 3 shards"
+        yield Problem(("trial", "deepspeed", "zero_optimization", "stage"), rule, "use stage 0, 1 or 2")
+    if stage == _SHARDED and spec.evaluation.gradient_norm:
+        rule = "must see whole gradients on every worker, which ZeRO stage 3 shards"
+        yield Problem(("evaluation", "gradient_norm"), rule, "use stage 0, 1 or 2, or leave it out")
+    vectors = [method.name for method in _chosen(spec) if method.task_vector]
+    if spec.trial.lora is not None and vectors:
+        rule = f"{', '.join(vectors)} scales a difference of weights, which adapters do not give"
+        yield Problem(("trial", "lora"), rule, "leave lora out, or choose other methods")
+
+
+def _deepspeed_rules(config: dict[str, Any]) -> Iterator[Problem]:
+    path: KeyPath = ("trial", "deepspeed")
+    for key, fix in _OWNED.items():
+        if key in config:
+            yield Problem((*path, key), "is set by the sweep, not in DeepSpeed's configuration", f"remove it: {fix}")
+    zero = config.get("zero_optimization", {})
+    if not isinstance(zero, dict):
+        yield Problem((*path, "zero_optimization"), "must be a mapping", "write {stage: 2}")
+    elif zero.get("stage", 0) not in (0, 1, 2, 3) or isinstance(zero.get("stage"), bool):
+        yield Problem((*path, "zero_optimization", "stage"), "must be 0, 1, 2 or 3", "0 shards nothing, 3 everything")

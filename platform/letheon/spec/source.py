@@ -1,0 +1,301 @@
+"""Reads YAML so that every complaint can name a line: plain data, the place of each key, and what is wrong.
+
+Stricter than YAML: no tags, no anchors, no key twice. Numbers are those of YAML 1.2, so 1e-5 is one and 010 is text.
+Nothing is raised; problems are collected, so that a reader can show all of them. Does not know what a sweep file means.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from letheon.common.errors import did_you_mean
+from letheon.common.redaction import redact
+
+KeyPath = tuple[str | int, ...]
+MISSING: object = object()
+
+_MAX_BYTES = 200_000
+_MAX_DEPTH = 32
+_MAX_VALUE, _MAX_PATH, _MAX_SET = 60, 200, 400
+"""Characters of a value, a path and a `--set` that a message shows."""
+_WORDS: dict[str, tuple[str, str, Callable[[str], object]]] = {
+    "null": ("~|null|Null|NULL", "~nN", lambda text: None),
+    "bool": ("(?i:true|false|yes|no)", "tTfFyYnN", lambda text: text.lower() in ("true", "yes")),
+    "int": ("[-+]?(0|[1-9][0-9_]{0,39})", "-+0123456789", lambda text: int(text.replace("_", ""))),
+    "float": (
+        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?",
+        "-+.0123456789",
+        lambda text: float(text.replace("_", "")),
+    ),
+}
+"""Unquoted words that are no text: their form, what they begin with, their value. `on` and `off` are text, for some
+settings have such values."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CLOSED_BY = {"{": "}", "[": "]", '"': '"', "'": "'"}
+_SYNTAX = {
+    "'\\t'": "indent with spaces, not with a tab",
+    "<stream end>": "close the bracket or the quote that is still open",
+    "<block end>": "indent this line like the others of its section",
+    "mapping values": "put the text in quotes, or begin a new line before the second key",
+    "another document": "one file holds one sweep",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One complaint: the value at `path` breaks `rule`; `fix` says what to write. `place` overrides that of `path`."""
+
+    path: KeyPath
+    rule: str
+    fix: str
+    place: str | None = None
+
+
+@dataclass
+class Source:
+    """Data of a YAML file (keys as text), where each key stands (`file:line` or the text of a `--set`), and problems.
+
+    `refused`: paths whose value was refused and is None in `data`; other rules should skip them.
+    """
+
+    name: str
+    data: Any = None
+    places: dict[KeyPath, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    refused: set[KeyPath] = field(default_factory=set)
+
+    def place(self, path: KeyPath) -> str:
+        """Where `path`, or its nearest ancestor that is written down, stands."""
+        known = (self.places.get(path[:length]) for length in range(len(path), -1, -1))
+        return next(filter(None, known), self.name)
+
+    def describe(self, problem: Problem) -> str:
+        """`file:line: key = value: rule; fix`, one line. A problem with its own place has the value in its rule."""
+        parts = [problem.place or self.place(problem.path)]
+        if problem.path:
+            value = MISSING if problem.place else get(self.data, problem.path)
+            parts.append(dotted(problem.path) + ("" if value is MISSING else f" = {show(value)}"))
+        return one_line(f"{': '.join(parts)}: {problem.rule}; {problem.fix}")
+
+
+def get(data: object, path: KeyPath) -> object:
+    """The value at `path`, or MISSING."""
+    for key in path:
+        inside = key in data if isinstance(data, dict) else isinstance(data, list) and key in range(len(data))
+        if not inside:
+            return MISSING
+        data = data[key]  # type: ignore[index]
+    return data
+
+
+def dotted(path: KeyPath) -> str:
+    """`search.method.choice[1]`; keys that no sweep file has are cut to a readable length."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{_cut(key)}" for key in path)
+    return _cut(text.removeprefix("."), _MAX_PATH)
+
+
+def show(value: object) -> str:
+    """A value in a message: as YAML would show it, without secrets, cut to a readable length."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return _cut(redact(text))
+
+
+def flow(value: object) -> str:
+    """A value as it may be written in a sweep file, on one line: `{choice: [0.1, 0.2]}`."""
+    text = to_yaml(value, default_flow_style=True, width=10**6)
+    return _cut(redact(text.removesuffix("\n").removesuffix("\n...")))
+
+
+def _cut(text: str, most: int = _MAX_VALUE) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and control characters, which a hostile file could use to forge output."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+class _SafeLoader(yaml.SafeLoader):
+    """Takes plain words by the table above only."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
+
+
+class _SafeDumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 or the table above would not take for text."""
+
+
+for _kind, (_form, _begins, _) in _WORDS.items():
+    for _class in (_SafeLoader, _SafeDumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"({_form})\Z"), list(_begins))
+_SafeLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"\Z"), [""])
+
+
+def to_yaml(value: object, **options: Any) -> str:
+    """YAML that `read_source` and other readers take for the same. `options`: as `yaml.dump` has them."""
+    return str(yaml.dump(value, Dumper=_SafeDumper, sort_keys=False, allow_unicode=True, **options))
+
+
+def read_source(path: Path) -> Source:
+    """Read a file; it is closed and never executed. Unreadable files give a Source with data None and the problem."""
+    source = Source(name=str(path))
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        text = raw.decode("utf-8-sig") if len(raw) <= _MAX_BYTES else None
+    except OSError as error:
+        problem = Problem((), f"cannot be read ({error.strerror})", "give the path of a YAML file")
+    except UnicodeDecodeError as error:
+        rule = f"byte {raw[error.start]:#04x} at offset {error.start} is not UTF-8"
+        problem = Problem((), rule, "save the file as UTF-8")
+    else:
+        if text is not None:
+            _Reader(source, lambda line: f"{path}:{line}").read(text, ())
+            return source
+        problem = Problem((), f"is larger than {_MAX_BYTES} bytes", "a sweep file is a page of text")
+    source.problems.append(problem)
+    return source
+
+
+def override(source: Source, text: str, removable: Collection[str] = ()) -> None:
+    """Apply one `key.path=value` (the value is YAML) to `source`; what it sets is placed at the text itself.
+
+    `removable`: sections whose keys have no null: there `section.key=null` removes the key.
+    """
+    place = f"--set {_cut(redact(text), _MAX_SET)}"
+    key, equals, value = text.partition("=")
+    path = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(path):
+        source.problems.append(Problem((), "is not key.path=value", "write for example search.beta=0.1", place))
+        return
+    if not isinstance(source.data, dict):
+        return
+    parent = _section(source, path, place)
+    if parent is None:
+        return
+    for known in [known for known in source.places if known[: len(path)] == path]:
+        del source.places[known]
+    parsed = Source(name=place)
+    _Reader(parsed, lambda line: place).read(value, path)
+    source.problems += parsed.problems
+    source.refused |= parsed.refused | ({path} if parsed.problems else set())
+    if parsed.data is None and not parsed.problems and path[:-1] in {(section,) for section in removable}:
+        if parent.pop(path[-1], MISSING) is MISSING:
+            source.problems.append(Problem(path, "cannot be removed: not set", did_you_mean(path[-1], parent), place))
+        return
+    parent[path[-1]] = parsed.data
+    source.places[path] = place
+
+
+def _section(source: Source, path: tuple[str, ...], place: str) -> dict[str, Any] | None:
+    """The mapping that the last key of `path` belongs to, made where it is missing; None, and a problem, for others."""
+    section: dict[str, Any] = source.data
+    for depth, part in enumerate(path[:-1], start=1):
+        child = section.get(part)
+        if child is None:
+            child = section[part] = {}
+            source.places.setdefault(path[:depth], place)
+        if not isinstance(child, dict):
+            rule = f"has no keys, so {show(path[depth])} cannot be set in it"
+            fix = f"set the whole of it: {dotted(path[:depth])}=…"
+            source.problems.append(Problem(path[:depth], rule, fix, place))
+            return None
+        section = child
+    return section
+
+
+class _Reader:
+    """Reads a document into plain data with places. `place`: that of a line, counted from 1."""
+
+    def __init__(self, source: Source, place: Callable[[int], str]) -> None:
+        self.source, self.place = source, place
+
+    def read(self, text: str, path: KeyPath) -> None:
+        """Fill the source with the data, which belong at `path`, and with what is wrong."""
+        try:
+            self._refuse_constructs(text)
+            node = None if self.source.problems else yaml.compose(text, Loader=_SafeLoader)
+        except yaml.YAMLError as error:
+            self._syntax_error(error, text)
+            return
+        self.source.data = None if node is None else self._value(node, path)
+
+    def _refuse(self, mark: Any, rule: str, fix: str, path: KeyPath = ()) -> None:
+        self.source.problems.append(Problem(path, rule, fix, self.place(1 if mark is None else mark.line + 1)))
+
+    def _syntax_error(self, error: yaml.YAMLError, text: str) -> None:
+        """A bracket or a quote that is not closed is reported where it was opened."""
+        mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+        what = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML")
+        what = _cut(redact(what.removeprefix("but ")), _MAX_PATH)
+        if mark and opened and re.search("flow (mapping|sequence)|quoted", getattr(error, "context", None) or ""):
+            sign = text[opened.index]
+            before = f"column {mark.column + 1}" if mark.line == opened.line else f"line {mark.line + 1}"
+            rule = f"not valid YAML: the {sign} in column {opened.column + 1} is not closed before {before}"
+            comma = ", or a missing comma between its entries" if sign in "{[" else ""
+            self._refuse(opened, rule, f"add {_CLOSED_BY.get(sign, sign)}{comma}")
+        else:
+            fix = next((fix for part, fix in _SYNTAX.items() if part in what), "correct the syntax here")
+            self._refuse(mark, f"not valid YAML ({what})", fix)
+
+    def _refuse_constructs(self, text: str) -> None:
+        """Tags, anchors and aliases: they run code and expand without end elsewhere, and are of no use here."""
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
+            if anchor is not None:
+                kind = "alias *" if isinstance(event, yaml.AliasEvent) else "anchor &"
+                self._refuse(event.start_mark, f"{kind}{_cut(anchor)} is not allowed", "write the value out")
+            if tag is not None:
+                rule, fix = f"YAML tag {show(tag)} is not allowed", "write plain text, numbers, lists and mappings"
+                self._refuse(event.start_mark, rule, fix)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                self._refuse(event.start_mark, f"nested deeper than {_MAX_DEPTH} levels", "a sweep file needs four")
+                return
+
+    def _value(self, node: yaml.Node, path: KeyPath) -> object:
+        self.source.places.setdefault(path, self.place(node.start_mark.line + 1))
+        if isinstance(node, yaml.MappingNode):
+            return dict(self._items(node, path))
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(child, (*path, i)) for i, child in enumerate(node.value)]
+        kind = node.tag.rpartition(":")[2]
+        value = _WORDS[kind][-1](node.value) if kind in _WORDS else node.value
+        if isinstance(value, float) and math.isinf(value):
+            value = node.value
+        return self._text(value, node.start_mark, path) if isinstance(value, str) else value
+
+    def _items(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[tuple[str, object]]:
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            mark, key = key_node.start_mark, key_node.value
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._refuse(mark, "a key must be plain text", "give every setting a name", path)
+            elif key in lines:
+                fix = f"keep one of the two (the other is in line {lines[key]})"
+                self._refuse(mark, "this key is written twice", fix, (*path, key))
+            elif self._text(key, mark, path) is not None:
+                lines[key] = mark.line + 1
+                self.source.places[(*path, key)] = self.place(lines[key])
+                yield key, self._value(value_node, (*path, key))
+
+    def _text(self, text: str, mark: Any, path: KeyPath) -> str | None:
+        """A secret would be copied into every record of the sweep; half a character (an escape such as \\ud800 can
+        write one) is no text that could be kept."""
+        if redact(text) != text:
+            rule, fix = "holds a password or a token", "leave it out: secrets come from environment variables"
+        elif _SURROGATE.search(text):
+            rule, fix = "has half a character (a lone surrogate)", "write the character itself"
+        else:
+            return text
+        self._refuse(mark, f"{show(text)} {rule}", fix, path)
+        self.source.refused.add(path)
+        return None

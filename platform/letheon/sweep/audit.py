@@ -1,0 +1,228 @@
+"""Takes every front checkpoint, and each retain model beside them, through the attacks of an audit.
+
+What an attack is, `trainables.audit` knows. An audit is a row of the journal and a file: what is there is not made
+again, so one that was interrupted goes on, and a second one does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from letheon.common.errors import LetheonError
+from letheon.common.paths import model_folder
+from letheon.common.stop_request import StopRequest
+from letheon.journal import Journal, Row, SweepLock, stratum_of
+from letheon.pareto.front import front_of
+from letheon.preparation.artifacts import content_key
+from letheon.spec.rules_objectives import NOTHING_TO_ATTACK
+from trainables.audit.config import AuditConfig
+from trainables.audit.job import AuditJob
+from trainables.audit.summary import excess
+from trainables.storage.trial_folder import epoch_name
+
+if TYPE_CHECKING:
+    from letheon.preparation.artifacts import Prepared
+    from letheon.sweep.finish import Outcome
+    from letheon.sweep.sweep import Sweep
+    from letheon.workers.pool import Pool
+
+Say = Callable[[str], None]
+
+
+class AuditFailed(LetheonError):
+    """A checkpoint could not be audited, or there is nothing to audit."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is attacked: a checkpoint (trial, epoch), or the retain model of a stratum as `retain-0.1`, epoch 0."""
+
+    trial: str
+    epoch: int
+    stratum: str
+    job: AuditJob
+
+    @property
+    def name(self) -> str:
+        return f"{self.trial}@{self.epoch}" if self.epoch else self.trial
+
+
+def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
+    """Audit a finished sweep, and bring its report and records up to date.
+
+    Raises:
+        AuditFailed: it is not finished, its fronts are empty, or an attack could not be run; what was done is kept.
+        Stopped: it was asked to stop; what was done is kept.
+    """
+    from letheon.cluster.session import ray_session
+    from letheon.cluster.slots import Room
+    from letheon.preparation.builder import prepare
+    from letheon.sweep.finish import finish
+    from letheon.sweep.mirror import Mirror
+    from letheon.sweep.recording import tracker_of
+    from letheon.workers.pool import pool_of
+
+    with SweepLock(sweep.folder):
+        journal = Journal(sweep.journal)
+        _require_front(sweep, journal.rows)
+        tracker = tracker_of(sweep)
+        tracker.check()
+        if not is_audited(sweep, journal.rows):
+            journal.append("sweep", state="running", info={"audit": sweep.spec.audit_config.digest()})
+            stop = StopRequest(sweep.command("audit"), say)
+            try:
+                with stop.listening(), ray_session(address, sweep.spec.trial.gpus):
+                    stop.check()
+                    slots = Room(sweep.spec.trial.workers_config, joined=address is not None)()
+                    with pool_of(sweep.spec, slots, sweep.folder, address is not None, stop) as pool:
+                        prepared = prepare(sweep.spec, sweep.root, pool, say)
+                        audit_front(sweep, prepared, journal, pool, say)
+            finally:
+                journal.append("sweep", state="finished")  # which the search is, whatever became of the audit
+        return finish(sweep, Mirror(tracker, sweep.folder), journal)
+
+
+def _require_front(sweep: Sweep, rows: Sequence[Row]) -> None:
+    if sweep.spec.benchmark.name in NOTHING_TO_ATTACK:
+        raise AuditFailed(f"sweep {sweep.name!r}: {NOTHING_TO_ATTACK[sweep.spec.benchmark.name]}")
+    last = next((row["state"] for row in reversed(rows) if row["kind"] == "sweep"), "preparing")
+    if last != "finished":
+        raise AuditFailed(f"sweep {sweep.name!r} is {last}; its front may still change: letheon resume {sweep.name}")
+    if not _points(sweep, rows):
+        raise AuditFailed(f"sweep {sweep.name!r} has no checkpoint on a front; there is nothing to audit")
+
+
+def is_audited(sweep: Sweep, rows: Sequence[Row]) -> bool:
+    """Whether every checkpoint that the search left on a front, and their retain models, are in the journal."""
+    there = {(row["trial"], row["epoch"]) for row in rows if row["kind"] == "audit"}
+    points = _points(sweep, rows)
+    return {(trial, epoch) for _, trial, epoch in points} | {(_retain(key), 0) for key, _, _ in points} <= there
+
+
+def audit_front(sweep: Sweep, prepared: Prepared, journal: Journal, pool: Pool, say: Say) -> None:
+    """Append a row for every subject that has none. Raises AuditFailed."""
+    started = time.monotonic()
+    missing = [
+        it for it in subjects(sweep, prepared, journal.rows) if journal.find("audit", it.trial, it.epoch) is None
+    ]
+    todo = {it.job.file: it for it in missing if not Path(it.job.file).exists()}
+    record = _Record(journal, {it.stratum for it in missing if not it.epoch})
+    for it in missing:
+        if it.job.file not in todo:
+            record.take(it)
+    if not todo:
+        return
+    for file, report in pool.run({file: it.job for file, it in todo.items()}):
+        if "failed" in report:
+            raise AuditFailed(f"{todo[file].name} could not be audited: {report['failed']}; see {pool.settings.logs}")
+        record.take(todo[file])
+        say(f"audited {todo[file].name}")
+    say(f"audited {len(todo)} models in {time.monotonic() - started:.0f} s")
+
+
+class _Record:
+    """Writes the rows: a checkpoint's once its retain model's is there, for it says how much more leaks."""
+
+    def __init__(self, journal: Journal, awaited: set[str]) -> None:
+        self._journal, self._awaited = journal, awaited
+        self._waiting: list[Subject] = []
+
+    def take(self, subject: Subject) -> None:
+        """The subject's file is there."""
+        self._waiting.append(subject)
+        if not subject.epoch:
+            self._awaited.discard(subject.stratum)
+        ready = [it for it in self._waiting if not it.epoch or it.stratum not in self._awaited]
+        for it in sorted(ready, key=lambda it: it.epoch):
+            self._waiting.remove(it)
+            self._journal.append("audit", **self._facts(it))
+
+    def _facts(self, subject: Subject) -> dict[str, Any]:
+        metrics = read_audit(Path(subject.job.file))["metrics"]
+        retain = self._journal.find("audit", _retain(subject.stratum), 0) if subject.epoch else None
+        more = {} if retain is None else excess(metrics, retain["metrics"])
+        return {
+            "trial": subject.trial,
+            "epoch": subject.epoch,
+            "stratum": subject.stratum,
+            "metrics": {**metrics, **more},
+            "file": subject.job.file,
+        }
+
+
+def subjects(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> Iterator[Subject]:
+    """Retain models first: without them the numbers of a checkpoint say little."""
+    points = _points(sweep, rows)
+    fractions = {stratum_of(fraction): fraction for fraction in sweep.spec.fractions}
+    for key in dict.fromkeys(key for key, _, _ in points):
+        retain = prepared.retain[fractions[key]]
+        job = _job(sweep, prepared, fractions[key], retain.path)
+        name = content_key("audit", retain.key, prepared.data, job.model_dump(mode="json", exclude={"model", "file"}))
+        file = sweep.root / "models" / f"audit-{key}-{name}.json"
+        yield Subject(_retain(key), 0, key, job.model_copy(update={"file": str(file)}))
+    for key, trial, epoch in points:
+        job = _job(sweep, prepared, fractions[key], model_folder(sweep.trials, trial, epoch))
+        file = sweep.folder / "audits" / f"{trial}-{epoch_name(epoch)}.json"
+        yield Subject(trial, epoch, key, job.model_copy(update={"file": str(file)}))
+
+
+def _job(sweep: Sweep, prepared: Prepared, fraction: float, model: Path) -> AuditJob:
+    """Without its file, whose name may depend on the rest."""
+    spec = sweep.spec
+    return AuditJob(
+        model=str(model),
+        benchmark=spec.benchmark,
+        fraction=fraction,
+        template=prepared.template,
+        evaluation=spec.evaluation,
+        workers=spec.trial.workers_config,
+        recipe=spec.model.recipe,
+        lora=spec.trial.lora,
+        audit=spec.audit_config,
+        file="",
+    )
+
+
+def _points(sweep: Sweep, rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    """(stratum, trial, epoch) of every checkpoint on the front that the search found."""
+    front = front_of(rows, goals=sweep.goals.before_audit)
+    return [
+        (key, point["trial"], point["epoch"]) for key, stratum in front["strata"].items() for point in stratum["points"]
+    ]
+
+
+def _retain(stratum: str) -> str:
+    return f"retain-{stratum}"
+
+
+def read_audit(file: Path) -> dict[str, Any]:
+    """What an audit wrote: `metrics`, `curves`, `samples`, `skipped`, `seconds`."""
+    content: dict[str, Any] = json.loads(file.read_text())
+    return content
+
+
+def audit_facts(sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
+    """The shape of `audit --json`: {"sweep", "audit": settings, "strata": {stratum: {"retain": metrics, "checkpoints":
+    [{"trial", "epoch", "metrics", "file"}]}}}."""
+    strata: dict[str, dict[str, Any]] = {}
+    audits = sorted((row for row in rows if row["kind"] == "audit"), key=lambda row: (row["trial"], row["epoch"]))
+    for row in audits:
+        stratum = strata.setdefault(row["stratum"], {"retain": None, "checkpoints": []})
+        if row["epoch"]:
+            facts: Mapping[str, Any] = {name: row[name] for name in ("trial", "epoch", "metrics", "file")}
+            stratum["checkpoints"].append(facts)
+        else:
+            stratum["retain"] = row["metrics"]
+    settings: AuditConfig = sweep.spec.audit_config
+    return {
+        "sweep": sweep.name,
+        "audit": settings.model_dump(mode="json"),
+        "strata": {key: strata[key] for key in sorted(strata, key=float)},
+    }

@@ -1,0 +1,169 @@
+"""What a sweep would do, before anything starts: its trials, rungs, slots, memory and what must be prepared first.
+
+Reads the sweep file, the benchmark and the root folder; starts nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from letheon.cluster.capacity import DoesNotFit, machine, shortage, slots_that_fit
+from letheon.cluster.gpus import UnknownGpu
+from letheon.cluster.sizing import (
+    AUTO,
+    Sizing,
+    UnknownModel,
+    local_card,
+    shape_of,
+    size,
+    with_share,
+)
+from letheon.common.counting import several
+from letheon.search.preview import first_trials
+from letheon.spec.model import LEARNING, SweepSpec, values_of
+from letheon.spec.search_space import stratum, trial_count
+from letheon.sweep.plan_time import estimate
+from trainables.synthetic.name import SYNTHETIC
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fields of `plan --json`. `errors` is empty when the sweep can start.
+
+    `trials` are all that are known beforehand: every one (`chosen` is "all"), or, where the searcher learns, those that
+    are started before there is anything to learn from ("first"). `count` is null where only epochs or hours limit it.
+    `searched`: hyper-parameters that the file gives more than one value; `fixed`: what the others are in every trial.
+    `notes`: what is allowed, and probably not meant. `audit`: the attacks that end the sweep.
+    """
+
+    trials: Sequence[Mapping[str, Any]] = ()
+    chosen: Literal["all", "first"] = "all"
+    count: int | None = None
+    budget: Mapping[str, float] = field(default_factory=dict)
+    searcher: str = ""
+    learns: bool = False
+    searched: Sequence[str] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    strata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rungs: Sequence[int] = ()
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    time: Mapping[str, Any] = field(default_factory=dict)
+    to_prepare: Sequence[Mapping[str, Any]] = ()
+    audit: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    errors: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def make_plan(
+    spec: SweepSpec,
+    root: Path,
+    nodes: Sequence[Mapping[str, float]] | None = None,
+    card: Callable[[], int | None] = local_card,
+) -> Plan:
+    """The plan on `nodes` (resources as Ray names them, `CPU` and `GPU`); None: on this machine.
+
+    `card`: bytes of the smallest GPU of the nodes; asked only if they have any.
+    """
+    from letheon.preparation.layout import layout
+
+    nodes, spec_as_given = [machine()] if nodes is None else nodes, spec
+    spec, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
+    count = trial_count(spec)
+    slots = slots_that_fit(nodes, spec.trial.workers_config)
+    slots = slots if count is None else min(slots, count)
+    learns = spec.searcher.name in LEARNING
+    trials = first_trials(spec, max(slots, 1) if learns or count is None else count)
+    configs = [row["config"] for row in trials]
+    counts, searched = Counter(row["stratum"] for row in trials), _searched(spec)
+    refusal, auto = shortage(nodes, spec.trial.workers_config), spec_as_given.trial.gpus_per_worker == AUTO
+    resources, prepared = _resources(spec, nodes, slots, count), layout(spec, root)
+    time = estimate(root, prepared.target.key, spec.budget.limits, resources["epochs_at_most"], slots)
+    return Plan(
+        trials=[{"trial": row["trial"], "config": config} for row, config in zip(trials, configs, strict=True)],
+        chosen="all" if len(trials) == count else "first",
+        count=count,
+        budget=spec.budget.limits,
+        searcher=spec.searcher.name,
+        learns=learns,
+        searched=searched,
+        fixed=_fixed(configs, searched),
+        strata={
+            stratum(f): {"fraction": f, "trials": None if learns or count is None else counts[stratum(f)]}
+            for f in spec.fractions
+        },
+        rungs=list(spec.scheduler.rungs),
+        resources={**resources, "memory": sizing and sizing.to_json()},
+        time=time.to_json(),
+        to_prepare=[{"kind": it.kind, "fraction": it.fraction, "key": it.key} for it in prepared.missing],
+        audit=list(spec.audit_config.attacks) if spec.audit else [],
+        notes=[*([] if auto else unknown), *_notes(spec, count)],
+        errors=[*(unknown if auto else []), *([] if refusal is None else [refusal])],
+    )
+
+
+def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, Sizing | None, list[str]]:
+    """The sweep file with a number for `auto` (a whole GPU where it has none); its memory, or why that is unknown."""
+    if spec.benchmark.name == SYNTHETIC:
+        return spec, None, []
+    auto, sizing, problems = spec.trial.gpus_per_worker == AUTO, None, list[str]()
+    gpus = 1.0
+    try:
+        sizing = size(spec, shape_of(spec), card())
+        gpus = sizing.gpus if auto else gpus
+    except (DoesNotFit, UnknownModel, UnknownGpu) as error:
+        problems = [str(error)]
+    return (with_share(spec, gpus) if auto else spec), sizing, problems
+
+
+def _searched(spec: SweepSpec) -> list[str]:
+    """What differs between trials: what has a range or several values, and the seed if there are several."""
+    found = [name for name, domain in spec.search.items() if len(values_of(domain)) != 1]
+    return [*found, "seed"] if len(spec.seeds) > 1 else found
+
+
+def _fixed(configs: Sequence[Mapping[str, Any]], searched: Sequence[str]) -> dict[str, Any]:
+    """Of all methods' settings those that no trial changes; a default that differs by method is none of them."""
+    values: dict[str, list[Any]] = {}
+    for config in configs:
+        for name, value in config.items():
+            values.setdefault(name, []).append(value)
+    return {name: them[0] for name, them in values.items() if name not in searched and all(v == them[0] for v in them)}
+
+
+def _notes(spec: SweepSpec, count: int | None) -> list[str]:
+    seeds = len(spec.seeds)
+    if count is None or not count % seeds:
+        return []
+    fewer, more = count - count % seeds, count + seeds - count % seeds
+    fix = f"set budget.trials to {f'{fewer} or ' if fewer else ''}{more}"
+    rest = several(count % seeds, "seed")
+    return [f"budget.trials {count}: is not a multiple of {seeds} seeds, so the last configuration has {rest}; {fix}"]
+
+
+def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int, trials: int | None) -> dict[str, Any]:
+    """`cpus` and `gpus` are those of all slots together; `epochs_at_most` is the cost if nothing is pruned.
+
+    Beside them is `memory`: what `sizing` predicts of a worker, null where the model's size is not known here.
+    """
+    shape = spec.trial.workers_config
+    most = [count for count in (trials and trials * spec.scheduler.max_epochs, spec.budget.epochs) if count]
+    return {
+        "slots": slots,
+        "workers": shape.workers,
+        "cpus_per_worker": shape.cpus_per_worker,
+        "gpus_per_worker": shape.gpus_per_worker,
+        "cpus": slots * shape.workers * shape.cpus_per_worker,
+        "gpus": slots * shape.workers * shape.gpus_per_worker,
+        "capacity": {
+            "cpus": sum(node.get("CPU", 0.0) for node in nodes),
+            "gpus": sum(node.get("GPU", 0.0) for node in nodes),
+        },
+        "epochs_at_most": min(most, default=None),
+    }

@@ -1,0 +1,95 @@
+"""A sweep that is resumed must be the one that was begun: its file by its fields, its data and models by their digests.
+
+Pure functions of the journal's rows. What only says how long, how often, how patiently or how thoroughly a sweep runs
+may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from letheon.common.errors import LetheonError
+from letheon.common.redaction import redact
+from letheon.journal import Row, jsonable
+
+FREE = ("budget", "trial.max_failures", "trial.epoch_minutes", "scheduler.evaluate")
+"""What may be changed in the file of a sweep that has begun, by the beginning of its path."""
+
+GROUND = ("benchmark_digest", "target_digest", "retain_digest")
+_ABSENT = "nothing"
+_SHOWN_CHARACTERS = 80
+
+
+class SweepChanged(LetheonError):
+    """What was begun cannot be gone on with; one line for each difference."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.differences = tuple(lines)
+        super().__init__("\n".join(lines))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self.differences
+
+
+def recorded(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved sweep file as the journal keeps it: plain JSON without passwords."""
+    return {key: _without_secrets(value) for key, value in jsonable(spec).items()}
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return redact(value) if isinstance(value, str) else value
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """`scheduler.max_epochs: 10 when the sweep began, 20 now` for every field that differs, FREE ones left out."""
+    for key in dict.fromkeys((*before, *now)):
+        place, old, new = f"{path}{key}", before.get(key, _ABSENT), now.get(key, _ABSENT)
+        if old == new or place in FREE:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{place}.")
+        else:
+            yield f"{place}: {_shown(old)} when the sweep began, {_shown(new)} now"
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def begun_with(rows: Sequence[Row]) -> Mapping[str, Any] | None:
+    """The sweep file that the sweep was begun with, as `recorded` made it; None before that."""
+    return next((row["spec"] for row in rows if row["kind"] == "sweep" and "spec" in row), None)
+
+
+def require_same_spec(rows: Sequence[Row], spec: Mapping[str, Any], sweep: str) -> None:
+    """Raises SweepChanged if `spec` (resolved) is not the one that the sweep was begun with."""
+    begun = begun_with(rows)
+    found = [] if begun is None else list(differences(begun, recorded(spec)))
+    if found:
+        fix = f"put spec.yaml of {sweep!r} back, or begin another sweep with it that learns from this one"
+        raise SweepChanged([*found, f"{fix}: letheon sweep FILE --name NEW --warm-start {sweep}"])
+
+
+def require_same_ground(rows: Sequence[Row], ground: Callable[[], Mapping[str, Any]], sweep: str) -> None:
+    """Raises SweepChanged if data, target or retain models have other digests than when trials first ran.
+
+    `ground` gives today's digests; it is asked only if there are earlier ones.
+    """
+    begun: Mapping[str, Any] = next((row["info"] for row in rows if row["kind"] == "sweep" and row.get("info")), {})
+    known = {name: begun[name] for name in GROUND if name in begun}
+    if not known:
+        return
+    today = ground()
+    found = list(differences(known, {name: today[name] for name in known}))
+    if found:
+        fix = (
+            "its trials cannot be compared with new ones: put the data back, pin benchmark.revision and model.revision"
+        )
+        raise SweepChanged([*found, f"{fix}, or begin another sweep"])

@@ -1,0 +1,92 @@
+"""What a search needs from the prepared artifacts: baselines, digests, facts and the configuration of each trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from letheon.common.errors import LetheonError, did_you_mean
+from letheon.journal import Row
+from letheon.preparation.artifacts import Prepared
+from letheon.preparation.datasets import data_sets
+from letheon.spec.search_space import stratum
+from letheon.sweep.trial_config import trial_config
+from trainables.evaluation.metrics.catalog import metric_info
+
+if TYPE_CHECKING:
+    from letheon.search.controller import SharedConductor
+    from letheon.sweep.sweep import Sweep
+
+
+class NotMeasured(LetheonError):
+    """An objective that the evaluations of this benchmark do not have."""
+
+
+_TOLD = (
+    *("model_utility", "utility_ratio", "forget_quality", "forget_truth_ratio", "forget_rouge", "forget_probability"),
+    *("extraction_strength", "retain_rouge"),
+)
+
+
+def conductor_of(sweep: Sweep, prepared: Prepared) -> SharedConductor:
+    """The sweep's mind, opened from its journal when it is first asked."""
+    from letheon.search.controller import SharedConductor
+
+    return SharedConductor(sweep.spec, sweep.journal, baselines(prepared, "target"))
+
+
+def tune_config(sweep: Sweep, prepared: Prepared, slot: Mapping[str, Any], row: Row) -> dict[str, Any]:
+    """What a slot must know of a trial, from the trial's row, and of itself."""
+    from trainables.config import Hyperparameters
+
+    name = row["trial"]
+    hyper = Hyperparameters.model_validate(row["config"])
+    config = trial_config(sweep.spec, prepared, name, hyper, sweep.trials / name)
+    return {**config.model_dump(mode="json"), "slot": dict(slot)}
+
+
+def baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
+    """Metrics of the `target` (epoch 0 of every trial) or `retain` model by stratum."""
+    return {
+        stratum(fraction): json.loads(artefact.path.read_text())[model]["metrics"]
+        for fraction, artefact in prepared.baseline.items()
+    }
+
+
+def digests(prepared: Prepared) -> dict[str, Any]:
+    """What all trials of a sweep stand on: data, target model and retain models by content."""
+    return {
+        "benchmark_digest": prepared.data,
+        "target_digest": prepared.target.key,
+        "retain_digest": {stratum(fraction): artefact.key for fraction, artefact in prepared.retain.items()},
+    }
+
+
+def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
+    """What the records must say of a sweep besides its file: what it ran on, by digest, and its golden standard."""
+    workers, goals = sweep.spec.trial, sweep.goals
+    told = dict.fromkeys((*_TOLD, goals.x.metric, goals.y.metric))
+    return {
+        **digests(prepared),
+        "baseline": {stratum(fraction): artefact.path.name for fraction, artefact in prepared.baseline.items()},
+        "world_size": workers.workers,
+        "gpus_per_trial": workers.workers * workers.gpus,
+        "seeds": list(sweep.spec.seeds),
+        "data": data_sets(sweep.spec, prepared),
+        "retain": {
+            key: {name: metrics[name] for name in told if name in metrics}
+            for key, metrics in baselines(prepared, "retain").items()
+        },
+    }
+
+
+def require_objectives(sweep: Sweep, prepared: Prepared) -> None:
+    """Raises NotMeasured if the data cannot support an objective: the target model was evaluated as trials will be."""
+    goals = sweep.goals.before_audit
+    for fraction, metrics in baselines(prepared, "target").items():
+        for name in (goals.x.metric, goals.y.metric):
+            if name not in metrics:
+                there = did_you_mean(name, [known for known in metrics if metric_info(known)])
+                rule = f"benchmark {sweep.spec.benchmark.name} does not give it at fraction {fraction}"
+                raise NotMeasured(f"objectives.{name}: {rule}; {there}")

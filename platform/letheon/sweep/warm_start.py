@@ -1,0 +1,73 @@
+"""What earlier sweeps of the same experiment showed, brought into a new one: for its searcher alone.
+
+Rungs, fronts and budgets never see these trials. They are copied into the new sweep's journal, so that it can be
+resumed when the earlier one is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from letheon.common.errors import LetheonError
+from letheon.journal import Journal, Row
+
+if TYPE_CHECKING:
+    from letheon.pareto.objectives import Goals
+    from letheon.preparation.artifacts import Prepared
+    from letheon.sweep.sweep import Sweep
+
+
+class WarmStartRefused(LetheonError):
+    """The earlier sweep asked another question: what it found says nothing here."""
+
+
+def warm_rows(sweep: Sweep, prepared: Prepared) -> list[dict[str, Any]]:
+    """The fields of `warm` rows, one for each earlier trial with a report.
+
+    Raises SweepNotFound, and WarmStartRefused for another benchmark or another target model.
+    """
+    from letheon.sweep.sweep import find_sweep
+
+    found: list[dict[str, Any]] = []
+    for name in sweep.spec.searcher.warm_start:
+        rows = Journal.read(find_sweep(name, sweep.root).journal)
+        _require_same_experiment(name, rows, prepared)
+        found += _trials(name, rows, sweep.goals.before_audit)
+    return found
+
+
+def _require_same_experiment(name: str, rows: list[Row], prepared: Prepared) -> None:
+    facts: Mapping[str, Any] = next((row["info"] for row in reversed(rows) if row.get("info")), {})
+    here = {"benchmark_digest": prepared.data, "target_digest": prepared.target.key}
+    for what, value in here.items():
+        if facts.get(what) != value:
+            rule = f"its {what.replace('_', ' ')} is {facts.get(what) or 'not recorded'}, this sweep's is {value}"
+            raise WarmStartRefused(
+                f"--warm-start {name}: {rule}; both must be the same data and target model: name another sweep, or none"
+            )
+
+
+def _trials(name: str, rows: list[Row], goals: Goals) -> Iterator[dict[str, Any]]:
+    wanted = (
+        {axis.metric for axis in goals.axes}
+        | set(goals.ranked)
+        | {limit.metric for limit in goals.limits if not limit.optional}
+    )
+    wanted |= {"utility_ratio"}
+    ends = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
+    for trial in (row for row in rows if row["kind"] == "trial"):
+        points = [
+            [row["epoch"], {key: value for key, value in row["metrics"].items() if key in wanted}]
+            for row in rows
+            if row["kind"] == "report" and row["trial"] == trial["trial"]
+        ]
+        if points:
+            yield {
+                "trial": f"{name}/{trial['trial']}",
+                "stratum": trial["stratum"],
+                "config": trial["config"],
+                "baseline": trial["baseline"],
+                "points": points,
+                "outcome": ends.get(trial["trial"]),
+            }

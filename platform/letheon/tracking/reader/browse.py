@@ -1,0 +1,163 @@
+"""Looks through the sweeps of a tracking store, of whatever machine they ran on. Writes nothing, trusts nothing.
+
+What comes back are a sweep's facts and its rows; what they mean is elsewhere. Every artifact has a size limit, and what
+is not of the expected shape is left out or refused with a TrackingError.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from letheon.analysis.samples import AUDITS, SAMPLES
+from letheon.checkpoints.manifest import VerificationError
+from letheon.common.paths import SPEC
+from letheon.common.redaction import redact
+from letheon.common.scratch import scratch
+from letheon.journal import Row
+from letheon.tracking.reader import sweeps
+from letheon.tracking.store import connection, runs
+from letheon.tracking.store.artifacts import download, shelf_of
+from letheon.tracking.store.errors import SweepNotFoundError
+from letheon.tracking.store.runs import Handle
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_MAX_SPEC, _MAX_SAID = 2**20, 16 * 2**20
+_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A sweep's parent run. `started`: the first moment of its journal in milliseconds, which with its name says which
+    sweep it is. `stamp` changes whenever the run does. Times are unix seconds; `ended` is None while it runs."""
+
+    run_id: str
+    name: str
+    study: str
+    started: int
+    state: str
+    detail: str | None
+    began: float
+    ended: float | None
+    stamp: tuple[object, ...]
+
+
+class Browser:
+    """One store, opened on first use. Every method raises TrackingError where the store cannot be reached."""
+
+    def __init__(self, root: Path, uri: str | None = None) -> None:
+        self._root, self.uri = root, connection.tracking_uri(root, uri)
+        connection.lasting_patience(1, _SECONDS)
+        self._given = uri
+        self._client: MlflowClient | None = None
+
+    @property
+    def where(self) -> str:
+        """The store's URL without credentials, for people."""
+        return redact(self.uri)
+
+    @property
+    def web(self) -> str | None:
+        """The address of MLflow's own pages, where the store is a server that has them."""
+        return self.where.rstrip("/") if self.uri.startswith(("http://", "https://")) else None
+
+    def exists(self) -> bool:
+        """Whether there can be anything in it: an embedded store that nobody has made yet is empty."""
+        file = connection.sqlite_file(self.uri)
+        return file is None or file.is_file()
+
+    def sweeps(self) -> list[Recorded]:
+        """Every sweep, the newest first."""
+        client = self._open()
+        with connection.explained(self.uri, "listing sweeps"):
+            studies = {one.experiment_id: one.name for one in client.search_experiments()}
+            found = runs.search(client, list(studies), {"letheon.kind": "sweep"}) if studies else []
+        return [_recorded(run, studies[run.info.experiment_id]) for run in reversed(found)]
+
+    def rows(self, sweep: Recorded) -> list[Row]:
+        """The sweep's journal rows, as far as the store has them."""
+        client = self._open()
+        with connection.explained(self.uri, f"reading sweep {sweep.name!r}"):
+            return sweeps.read_rows(client, Handle.of(client.get_run(sweep.run_id)))
+
+    def spec(self, sweep: Recorded) -> bytes | None:
+        """The sweep's file as it was resolved; None where there is none of a sane size."""
+        return self._artifact(sweep.run_id, SPEC, _MAX_SPEC)
+
+    def said(self, sweep: Recorded, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The trial's `samples.json` and `audits.json`; empty where there are none."""
+        run = self._child(sweep, trial)
+        if run is None:
+            return {}, {}
+        return self._json(run, SAMPLES), self._json(run, AUDITS)
+
+    def _child(self, sweep: Recorded, trial: str) -> str | None:
+        if any(character in trial for character in "'\"`\\"):
+            return None
+        client = self._open()
+        with connection.explained(self.uri, f"looking for trial {trial!r}"):
+            experiment = client.get_run(sweep.run_id).info.experiment_id
+            wanted = {runs.PARENT_TAG: sweep.run_id, "letheon.trial_id": trial}
+            found = runs.search(client, [experiment], wanted)
+        return found[0].info.run_id if found else None
+
+    def _json(self, run_id: str, name: str) -> Mapping[str, Any]:
+        try:
+            content = json.loads(self._artifact(run_id, name, _MAX_SAID) or b"{}")
+        except (ValueError, RecursionError):
+            return {}
+        return _epochs_only(content)
+
+    def _artifact(self, run_id: str, name: str, most: int) -> bytes | None:
+        client = self._open()
+        with connection.explained(self.uri, f"reading {name}"):
+            shelf = shelf_of(client, run_id)
+            sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
+            if name not in sizes or (sizes[name] or 0) > most:
+                return None
+            with scratch("browse") as temporary:
+                try:
+                    return download(shelf, name, temporary / name, most).read_bytes()
+                except VerificationError:  # larger than the store has said, or gone
+                    return None
+
+    def _open(self) -> MlflowClient:
+        if self._client is None:
+            if not self.exists():
+                raise SweepNotFoundError(f"{self.where}: there is no tracking store here yet")
+            self._client = sweeps.open_store(self._root, self._given)
+        return self._client
+
+
+def _recorded(run: Run, study: str) -> Recorded:
+    tags, info = run.data.tags, run.info
+    state = tags.get("letheon.state", "unknown")
+    started = tags.get("letheon.started", "")
+    return Recorded(
+        run_id=info.run_id,
+        name=tags.get("letheon.sweep.run", "?"),
+        study=study,
+        started=int(started) if started.isdecimal() else info.start_time,
+        state=state,
+        detail=tags.get("letheon.detail"),
+        began=info.start_time / 1000,
+        ended=None if info.end_time is None else info.end_time / 1000,
+        stamp=(state, info.status, info.end_time, tags.get("letheon.registered"), *sorted(run.data.metrics.items())),
+    )
+
+
+def _epochs_only(content: object) -> Mapping[str, Any]:
+    """The parts of what models said that have the agreed shape; anything else in the file is dropped."""
+    epochs = content.get("epochs") if isinstance(content, dict) else None
+    if not isinstance(epochs, dict):
+        return {}
+    kept = {key: value for key, value in epochs.items() if key.isdecimal() and isinstance(value, list | dict)}
+    retain = content.get("retain") if isinstance(content, dict) else None
+    texts = [text for text in retain if isinstance(text, dict)] if isinstance(retain, list) else []
+    return {"epochs": kept, "retain": texts}

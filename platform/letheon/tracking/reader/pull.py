@@ -1,0 +1,246 @@
+"""Takes a front checkpoint out of MLflow into a local folder. The artifact store is treated as hostile.
+
+What is trusted: the registry's word on which run and which manifest digest belong to a point. Everything that comes
+from the artifact store must then match that digest. Nothing downloaded is ever loaded or unpickled here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from letheon.checkpoints.manifest import (
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    VerificationError,
+    check_name,
+    check_names,
+    is_digest,
+    parse_manifest,
+    verify,
+)
+from letheon.checkpoints.select import RULES, Bound, Selection, SelectionError, is_rule, select
+from letheon.common.errors import LetheonError
+from letheon.pareto.front import verdict_of
+from letheon.tracking.reader.partial import partial_folder, sweep_out
+from trainables.storage.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    from letheon.tracking.reader.sweeps import Found, Version
+    from letheon.tracking.store.artifact_readers import Shelf
+    from letheon.tracking.store.connection import Client
+
+_MODEL = "model/"
+_SPARE_BYTES = 64 * 2**20
+
+
+class NoRoomError(LetheonError):
+    """The disk has too little space for the checkpoint."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What was pulled, and where it is now. `path` holds the Hugging Face folder with `manifest.json` in it.
+
+    `verdict`: whether it has forgotten; `doubt`: why not, and whether another front point has.
+    """
+
+    sweep: str
+    study: str
+    trial: str
+    epoch: int
+    fraction: str
+    model: str
+    version: str
+    digest: str
+    bytes: int
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    path: Path
+    verdict: str = "cannot say"
+    doubt: str | None = None
+
+    def how_to_load(self) -> str:
+        """Python lines that load it."""
+        if _is_random_features(self.path):
+            return (
+                "from safetensors.torch import load_file\n"
+                f"tensors = load_file({str(self.path / 'model.safetensors')!r})"
+            )
+        return (
+            "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+            f"model = AutoModelForCausalLM.from_pretrained({str(self.path)!r})\n"
+            f"tokenizer = AutoTokenizer.from_pretrained({str(self.path)!r})"
+        )
+
+
+def _is_random_features(folder: Path) -> bool:
+    """Whether this is a model of the synthetic experiment, which transformers does not know."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return config.get("model_type") == "random_features"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The choice of a checkpoint as the command line gives it. `fraction` and `min_utility` are shares of 1.
+
+    `select`: a rule, TRIAL@EPOCH, or an alias of the registered model, such as `knee-05`.
+    `bounds`: limits on any metric, such as those of an audit. `require`: the verdict that it must have.
+    """
+
+    select: str = "knee"
+    fraction: float | None = None
+    min_utility: float | None = None
+    bounds: tuple[Bound, ...] = ()
+    require: str | None = None
+
+
+def pull(
+    sweep: str, to: Path, root: Path, request: Request | None = None, uri: str | None = None, study: str | None = None
+) -> Pulled:
+    """Select, download, verify, and only then move the model folder to `to`, which must not exist.
+
+    `sweep` is a name, or a model version by MLflow's address (`models:/study@knee-05`, `models:/study/3`). Nothing but
+    the tracking store is asked: it need not be known here. A pull that breaks off keeps the files that are whole beside
+    `to`, and the next one goes on from there.
+
+    Raises SelectionError (nothing or nothing unique selected, or `to` is taken), SweepNotFoundError (no such sweep, or
+    not finished), VerificationError (the store's files are not the registered ones), TrackingError (no connection),
+    PullInProgress, NoRoomError. Whatever goes wrong, `to` does not exist afterwards.
+    """
+    from letheon.tracking.reader import sweeps
+    from letheon.tracking.store import connection
+
+    request = request or Request()
+    if os.path.lexists(to):
+        raise SelectionError(f"{to}: exists already, and nothing is ever overwritten; choose another folder")
+    client = sweeps.open_store(root, uri)
+    with connection.explained(client.tracking_uri, "pulling"):
+        found = sweeps.find_sweep_or_version(client, sweep, study)
+        front = sweeps.read_front(client, found.sweep, found.parent)
+        named = found.version or _by_alias(client, found, request.select)
+        if found.version is not None and request.select != Request.select:
+            raise SelectionError(f"--select {request.select}: {sweep} is one checkpoint already; leave one of them out")
+        rule = request.select if named is None else _point_of(named)
+        chosen = select(front, rule, request.fraction, request.min_utility, request.bounds, request.require)
+        version = named or sweeps.find_version(client, found.study, found.parent, chosen.trial, chosen.epoch)
+        manifest = _download(client, version, chosen, to)
+    return Pulled(
+        sweep=found.sweep,
+        study=found.study,
+        trial=chosen.trial,
+        epoch=chosen.epoch,
+        fraction=chosen.fraction,
+        model=version.name,
+        version=str(version.version),
+        digest=manifest.digest,
+        bytes=manifest.bytes,
+        config=chosen.point.get("config", {}),
+        metrics=chosen.point["metrics"],
+        path=to,
+        verdict=verdict_of(chosen.point),
+        doubt=chosen.doubt,
+    )
+
+
+def _by_alias(client: Client, found: Found, rule: str) -> Version | None:
+    """The version that an alias of the sweep's model means; None for a rule or a point of the front."""
+    from letheon.tracking.reader import sweeps
+
+    if is_rule(rule):
+        return None
+    aliases = sweeps.aliases_of(client, found.study)
+    if rule not in aliases:
+        there = f" or an alias: {', '.join(sorted(aliases))}" if aliases else ""
+        raise SelectionError(f"--select {rule!r}: must be one of {', '.join(RULES)}, TRIAL@EPOCH{there}")
+    version = sweeps.version_by_alias(client, found.study, rule)
+    if version.tags.get("letheon.sweep_run") != found.parent.id:
+        owner = version.tags.get("letheon.sweep.run") or "none"
+        raise SelectionError(
+            f"--select {rule}: is a checkpoint of another sweep by now, {owner!r}; pull that one, or choose by a rule"
+        )
+    return version
+
+
+def _point_of(version: Version) -> str:
+    return f"{version.tags.get('letheon.trial', '')}@{version.tags.get('letheon.epoch', '')}"
+
+
+def _download(client: Client, version: Version, chosen: Selection, to: Path) -> Manifest:
+    from letheon.tracking.store.artifacts import checkpoint_path, fetch, shelf_of
+
+    digest = str(version.tags.get("letheon.manifest", ""))
+    if not is_digest(digest):
+        raise VerificationError(f"{version.name} version {version.version}: has no digest, so nothing can be verified")
+    prefix = checkpoint_path(chosen.epoch)
+    with partial_folder(to, digest) as folder:
+        shelf = shelf_of(client, str(version.run_id))
+        manifest = _checked_manifest(shelf, prefix, digest, folder)
+        if (manifest.trial, manifest.epoch) != (chosen.trial, chosen.epoch):
+            raise VerificationError(
+                f"{prefix}/{MANIFEST}: is of {manifest.trial}@{manifest.epoch}, not of {chosen.trial}@{chosen.epoch}"
+            )
+        sweep_out(folder, manifest)
+        _check_room(folder, manifest, to)
+        fetch(shelf, prefix, manifest, folder)
+        model = folder / "model"
+        verify(model, manifest)
+        os.replace(folder / MANIFEST, model / MANIFEST)
+        _move(model, to)
+    return manifest
+
+
+def _checked_manifest(shelf: Shelf, prefix: str, digest: str, folder: Path) -> Manifest:
+    """The manifest, whose digest is the version's tag, after the store's listing was found to agree with it."""
+    from letheon.tracking.store.artifacts import download, listing
+
+    sizes = listing(shelf, prefix)
+    if MANIFEST not in sizes:
+        raise VerificationError(f"{prefix}/{MANIFEST}: is missing, so nothing can be verified")
+    if (sizes[MANIFEST] or 0) > MAX_MANIFEST_BYTES:
+        raise VerificationError(f"{prefix}/{MANIFEST}: is larger than any manifest")
+    data = download(shelf, f"{prefix}/{MANIFEST}", folder / MANIFEST, MAX_MANIFEST_BYTES).read_bytes()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise VerificationError(f"{prefix}/{MANIFEST}: its SHA-256 is not the registered one; the store was changed")
+    manifest = parse_manifest(data, f"{prefix}/{MANIFEST}")
+    del sizes[MANIFEST]
+    _check_listing(sizes, manifest, prefix)
+    return manifest
+
+
+def _check_listing(sizes: Mapping[str, int | None], manifest: Manifest, prefix: str) -> None:
+    """Names and sizes as the store lists them, before a byte of them is fetched."""
+    for path, size in sizes.items():
+        name = path.removeprefix(_MODEL)
+        check_name(name)
+        if not path.startswith(_MODEL):
+            raise VerificationError(f"{prefix}: {path!r} is not in the manifest")
+        expected = manifest.files.get(name)
+        if expected is not None and size is not None and size != expected.bytes:
+            raise VerificationError(f"{prefix}/{path}: has {size} bytes, the manifest says {expected.bytes}")
+    check_names({path.removeprefix(_MODEL) for path in sizes}, manifest, prefix)
+
+
+def _check_room(folder: Path, manifest: Manifest, to: Path) -> None:
+    missing = sum(entry.bytes for name, entry in manifest.files.items() if not (folder / "model" / name).exists())
+    free = shutil.disk_usage(folder).free
+    if free < missing + _SPARE_BYTES:
+        raise NoRoomError(f"{to}: {missing:,} bytes are to come and the disk has {free:,}; make room or choose another")
+
+
+def _move(model: Path, to: Path) -> None:
+    """The last step, and a single one. A folder that appeared at `to` in the meantime is left as it is."""
+    if os.path.lexists(to):
+        raise SelectionError(f"{to}: was made by someone else in the meantime; choose another folder")
+    os.replace(model, to)

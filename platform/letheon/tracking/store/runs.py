@@ -1,0 +1,70 @@
+"""The runs of one sweep in MLflow: found by tag before they are made, written in batches, only what is missing.
+
+Knows MLflow's client and its limits; does not know the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, cast
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PARENT_TAG = "mlflow.parentRunId"
+_PAGE = 1000
+
+
+@dataclass
+class Handle:
+    """A run and what the store is known to hold of it. `epoch` is the last one written completely, -1 for none; of a
+    sweep's run the trial-epochs."""
+
+    id: str
+    status: Status
+    epoch: int = -1
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    artifact_uri: str = ""
+
+    @classmethod
+    def of(cls, run: Run) -> Handle:
+        return cls(
+            id=run.info.run_id,
+            status=cast("Status", run.info.status),
+            epoch=int(run.data.metrics.get("epoch", run.data.metrics.get(SPENT, -1))),
+            params=dict(run.data.params),
+            tags=dict(run.data.tags),
+            artifact_uri=run.info.artifact_uri or "",
+        )
+
+
+def search(client: MlflowClient, experiment_ids: Sequence[str], tags: Mapping[str, str]) -> list[Run]:
+    """All active runs with these tag values, oldest first. No quotes in values: MLflow's filters cannot escape."""
+    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    found: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            list(experiment_ids), wanted, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found
+
+
+def create(client: MlflowClient, experiment_id: str, name: str, started: int, tags: Mapping[str, str]) -> Handle:
+    """A new run with its identifying tags in the same request, so that no run is ever without them."""
+    return Handle.of(client.create_run(experiment_id, start_time=started, tags=dict(tags), run_name=name))
+
+
+Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
+
+
+AUDITED = "letheon.audited"  # tag: which audits of a run are recorded
+
+
+SPENT = "epochs"  # metric of the sweep's run: trial-epochs so far, the step of everything that grows with them

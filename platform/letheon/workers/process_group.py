@@ -1,0 +1,146 @@
+"""torch's process group for Ray Train workers, set up so that only the workers import torch.
+
+Ray's own `TorchConfig` imports torch wherever it is unpickled: in every run's controller as well, which takes a second
+of each start and 200 MB for as long as it lives. Where the workers meet, `meeting` knows.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.train.backend import Backend, BackendConfig
+
+from trainables.runtime.imports import collector_still
+
+LEAVE_SECONDS = 30.0
+
+
+@dataclass
+class TorchGroupConfig(BackendConfig):
+    """`backend`: gloo or nccl. `timeout_s`: of every collective. `log`: where the run's controller writes."""
+
+    backend: str
+    timeout_s: int
+    log: Path | None = None
+
+    @property
+    def backend_cls(self) -> type[TorchGroup]:
+        return TorchGroup
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"backend": self.backend, "timeout_s": self.timeout_s}
+
+
+class TorchGroup(Backend):
+    """What Ray's controller calls when a group of workers has started, and before it ends."""
+
+    share_cuda_visible_devices = True
+
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        """Returns once every worker has joined."""
+        if backend_config.log is not None:
+            _log_to(backend_config.log)
+        place, environment = file_to_meet(), {}
+        if place is None:
+            address, port = worker_group.execute_single(0, _free_address)
+            place, environment = "env://", {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
+        arguments = (backend_config, place, environment)
+        ranks = range(len(worker_group))
+        ray.get([worker_group.execute_single_async(rank, _join, *arguments) for rank in ranks])
+
+    def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
+        """A worker that is stuck does not hold up the others' end for ever."""
+        if len(worker_group) > 1:
+            ray.wait(worker_group.execute_async(_leave), num_returns=len(worker_group), timeout=LEAVE_SECONDS)
+
+
+def _free_address() -> tuple[str, int]:
+    """This node's address, and a port of it that nobody listens on now."""
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as free:
+        free.bind(("", 0))
+        return address, int(free.getsockname()[1])
+
+
+def _join(config: TorchGroupConfig, place: str, environment: Mapping[str, str]) -> None:
+    """Set what torch's own launcher would set, which DeepSpeed reads too, and join."""
+    with collector_still():
+        import ray.train
+        import ray.train.torch
+        import torch
+
+    context = ray.train.get_context()
+    rank, size = context.get_world_rank(), context.get_world_size()
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(context.get_local_rank()),
+        "LOCAL_WORLD_SIZE": str(context.get_local_world_size()),
+        "NODE_RANK": str(context.get_node_rank()),
+        **environment,
+    }
+    if torch.cuda.is_available():
+        torch.cuda.set_device(ray.train.torch.get_device())
+    timeout = timedelta(seconds=config.timeout_s)
+    torch.distributed.init_process_group(config.backend, init_method=place, rank=rank, world_size=size, timeout=timeout)
+
+
+def _leave() -> None:
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _log_to(file: Path) -> None:
+    """What Ray Train says in this process is kept in a sweep's logs: Ray's own logs go with its session."""
+    logger = logging.getLogger("ray.train")
+    if any(isinstance(handler, logging.FileHandler) for handler in logger.handlers):
+        return  # this controller has started an earlier group
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(file, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+
+
+TIMEOUT_SECONDS = 1800
+
+
+def torch_config(backend: str, timeout_s: int = TIMEOUT_SECONDS, log: Path | None = None) -> TorchGroupConfig:
+    """For Ray Train, of a process group of `backend`: gloo or nccl. `log`: where the run's controller writes."""
+    pass
+
+    return TorchGroupConfig(backend, timeout_s, log)
+
+
+def file_to_meet() -> str | None:
+    """The URL of a file where the workers of a group can meet, once; None if others may join the session.
+
+    To be called by a process of a Ray session. The file's folder is this user's alone, and goes with the session's.
+    """
+    import ray
+    from ray.util import get_node_ip_address
+
+    address: str = get_node_ip_address()  # type: ignore[no-untyped-call]
+    if not ipaddress.ip_address(address).is_loopback:
+        return None
+    context = ray.get_runtime_context()
+    session = Path(context.get_temp_dir(), context.get_session_name())
+    return f"file://{tempfile.mkdtemp(prefix='meeting-', dir=session)}/{uuid.uuid4().hex}"

@@ -1,0 +1,45 @@
+"""The Ray Train run of resident workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+
+from letheon.workers.process_group import torch_config
+from trainables.ray_train import serve
+
+if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
+
+    from letheon.workers.settings import ResidentSettings
+
+
+def trainer(name: str, settings: ResidentSettings) -> TorchTrainer:
+    """Its `fit()` lasts until the mailbox `name` is closed."""
+    from ray.train.torch import TorchTrainer  # which imports torch
+
+    workers = settings.workers
+    gpu = workers.gpus_per_worker > 0
+    resources = {"CPU": workers.cpus_per_worker}
+    if gpu:
+        resources["GPU"] = workers.gpus_per_worker
+    group: Any = torch_config("nccl" if gpu else "gloo", log=settings.logs / "train.log")
+    return TorchTrainer(
+        serve,
+        train_loop_config={
+            "mailbox": name,
+            "log": str(settings.logs / name),
+            "threads": max(1, int(workers.cpus_per_worker)),
+            "preload": settings.preload,
+            "watch": not settings.fixed_nodes,
+        },
+        torch_config=group,
+        scaling_config=ScalingConfig(num_workers=workers.workers, use_gpu=gpu, resources_per_worker=resources),
+        # Restarts are counted per job, by the mailbox: the run outlives many trials.
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(settings.storage),
+            failure_config=cast(Any, FailureConfig)(max_failures=-1, controller_failure_limit=3),
+        ),
+    )

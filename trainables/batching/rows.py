@@ -1,0 +1,73 @@
+"""Rows of token ids and padded batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One tokenised row. `input_ids` is prompt + answer + end of sequence; the answer starts at `answer_start`."""
+
+    input_ids: tuple[int, ...]
+    answer_start: int
+
+    @property
+    def answer_tokens(self) -> int:
+        """End of sequence included. The first token of a row has no context, so it is never one."""
+        return max(len(self.input_ids) - max(self.answer_start, 1), 0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded rows, tensors (rows, tokens) int64. `labels` is -100 outside answer and end of sequence.
+
+    `attention_mask`: None, since padding on the right changes nothing that is looked at; published code that looks at
+    padding too, or hides tokens inside rows, has one.
+    """
+
+    input_ids: Tensor
+    labels: Tensor
+    attention_mask: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        mask = None if self.attention_mask is None else self.attention_mask.to(device)
+        return Batch(self.input_ids.to(device), self.labels.to(device), mask)
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Rows start..stop, at the same width."""
+        mask = None if self.attention_mask is None else self.attention_mask[start:stop]
+        return Batch(self.input_ids[start:stop], self.labels[start:stop], mask)
+
+    @property
+    def first(self) -> int:
+        """The first position (of a next token) that is part of any answer."""
+        return int((self.labels[:, 1:] != IGNORED).any(0).to(torch.uint8).argmax())
+
+
+def collate(rows: Sequence[Encoded], pad_id: int, width: int = 0) -> Batch:
+    """Pad on the right to the longest row, or to `width` tokens if that is more."""
+    width = max(width, *(len(row.input_ids) for row in rows))
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    labels = torch.full((len(rows), width), IGNORED, dtype=torch.long)
+    for i, row in enumerate(rows):
+        n = len(row.input_ids)
+        ids[i, :n] = torch.tensor(row.input_ids)
+        labels[i, row.answer_start : n] = ids[i, row.answer_start : n]
+    return Batch(ids, labels)
+
+
+def hide(batch: Batch, token: int) -> Batch:
+    """The same rows, in which attention sees `token` nowhere."""
+    return replace(batch, attention_mask=(batch.input_ids != token).long())
+
+
+def hides(rows: Iterable[Encoded], token: int | None) -> bool:
+    """Whether hiding `token` changes what is predicted: nothing is predicted from the last token of a row."""
+    return token is not None and any(token in row.input_ids[:-1] for row in rows)

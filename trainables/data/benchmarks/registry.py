@@ -1,0 +1,83 @@
+"""The benchmarks: what is memorised, forgotten and evaluated. Each is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from trainables.config import BenchmarkConfig
+from trainables.data.objectives import default_objectives
+from trainables.data.options import option_problems
+from trainables.data.rows import Benchmark, EvalSet, Row, Split
+
+__all__ = [
+    "Benchmark",
+    "EvalSet",
+    "Row",
+    "Split",
+    "config_problem",
+    "config_problems",
+    "default_objectives",
+    "fraction_problem",
+    "load_benchmark",
+]
+
+
+def load_benchmark(config: BenchmarkConfig) -> Benchmark:
+    """The benchmark that `config` names. ValueError (value, rule, fix) if its data are missing or do not fit."""
+    if problem := config_problem(config):
+        raise ValueError(problem)
+    if config.name not in _MAKERS:
+        raise ValueError(f"name={config.name!r}: it has inputs and labels, no rows of text; use {', '.join(_MAKERS)}")
+    module, maker = _MAKERS[config.name]
+    benchmark: Benchmark = getattr(import_module(f"trainables.data.benchmarks.registry.{module}"), maker)(config)
+    return benchmark
+
+
+def config_problem(config: BenchmarkConfig) -> str | None:
+    """What is wrong with `config` itself first (value, rule, fix), or None; reads no data."""
+    return next(iter(config_problems(config)), None)
+
+
+def config_problems(config: BenchmarkConfig) -> list[str]:
+    """Everything that is wrong with `config` itself: one sentence each (value, rule, fix); reads no data."""
+    problems = list(option_problems(config))
+    if problems:
+        return problems
+    problem = None
+    if config.name == "tofu":
+        from trainables.data.benchmarks import tofu
+
+        problem = tofu.config_problem(config)
+    elif config.name == "fictional":
+        from trainables.data.fictional import generator
+
+        problem = generator.config_problem(config)
+    return [] if problem is None else [problem]
+
+
+def fraction_problem(config: BenchmarkConfig, fraction: float) -> str | None:
+    """`load_benchmark(config).check_fraction(fraction)` without reading data, as far as that can be told."""
+    if config.name == "tofu":
+        from trainables.data.benchmarks import tofu
+
+        people = config.people or tofu.OFFICIAL_PEOPLE
+        return tofu.tofu_fraction_problem(fraction, people, official=config.people is None)
+    if config.name == "fictional":
+        from trainables.data import splitting
+        from trainables.data.fictional import generator
+
+        return splitting.fraction_problem(fraction, generator.people_of(config))
+    from trainables.data import forget_retain
+
+    return forget_retain.share_problem(fraction)
+
+
+_MAKERS = {
+    "fictional": ("fictional", "make_benchmark"),
+    "tofu": ("tofu", "make_benchmark"),
+    "lume": ("lume", "make_benchmark"),
+    "muse": ("muse", "make_benchmark"),
+    "qa": ("own", "make_qa"),
+    "text": ("own", "make_text"),
+}
+"""Module and function that make each benchmark."""

@@ -1,0 +1,135 @@
+"""How a row becomes tokens: a question and an answer through a named template, raw text without any.
+
+A prompt has the same tokens in training, in teacher-forced metrics and in generation:
+`encode_row(...).input_ids[:answer_start] == row_prompt_ids(...)`. The answer's tokens are those that it has after its
+prompt; only where the tokenizer would merge the two are they tokenised apart. What a row is for is not known here.
+
+open-unlearning has rows of other tokens (`code`): prompt, answer and all that a chat format has behind an answer are
+tokenised together, end of sequence is added where the last token is another, and as many tokens are the prompt's as the
+prompt has by itself, even where the answer's first one has grown together with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainables.data.prompt_templates import TEMPLATES, Template, end_of_sequence, ids, start_ids
+from trainables.data.rows import Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from trainables.batching.rows import Encoded
+    from trainables.config import Compat
+
+__all__ = [
+    "AUTO",
+    "TEMPLATES",
+    "encode",
+    "encode_row",
+    "end_id",
+    "find_template",
+    "pick_template",
+    "prompt_ids",
+    "row_prompt_ids",
+]
+
+AUTO = "auto"
+
+
+def encode_row(template: str, tokenizer: PreTrainedTokenizerBase, row: Row, code: Compat = "none") -> Encoded:
+    """Prompt and answer of a row, as that code base has them. A raw row has no template around it and no end token
+    after it.
+
+    Nothing predicts the very first token of a text. A raw row that begins with its answer gives that token to the
+    prompt, unless the tokenizer begins texts with a start token.
+
+    Raises:
+        ValueError: a raw row has no token left that could be predicted.
+    """
+    if not row.raw:
+        return encode(template, tokenizer, row.question, row.answer, code)
+    from trainables.batching.rows import Encoded  # imports torch
+
+    tokens, start = _raw(tokenizer, row)
+    if start >= len(tokens):
+        raise ValueError(
+            f"text {row.question + row.answer!r}: must have a token with another before it; leave out so short a text"
+        )
+    return Encoded(tokens, start)
+
+
+def row_prompt_ids(template: str, tokenizer: PreTrainedTokenizerBase, row: Row) -> tuple[int, ...]:
+    """What generation of the row's answer starts from: at least one token."""
+    if not row.raw:
+        return prompt_ids(template, tokenizer, row.question)
+    tokens, start = _raw(tokenizer, row)
+    return tokens[:start]
+
+
+def encode(
+    template: str, tokenizer: PreTrainedTokenizerBase, question: str, answer: str, code: Compat = "none"
+) -> Encoded:
+    """Prompt, answer and end token of a question and its answer, as that code base has them."""
+    from trainables.batching.rows import Encoded  # imports torch
+
+    chosen = find_template(template, tokenizer)
+    if code == "open_unlearning":
+        whole = _start(chosen, tokenizer) + ids(tokenizer, chosen.whole(tokenizer, question, answer))
+        end = end_of_sequence(tokenizer)
+        asked = _prompt(chosen, tokenizer, question)
+        return Encoded((*whole, *([] if whole[-1] == end else [end])), len(asked))
+    before, after = chosen.prompt(tokenizer, question), chosen.answer(tokenizer, answer)
+    tokens, start = _joined(tokenizer, _start(chosen, tokenizer), before, after)
+    return Encoded((*tokens, chosen.end(tokenizer)), start)
+
+
+def prompt_ids(template: str, tokenizer: PreTrainedTokenizerBase, question: str) -> tuple[int, ...]:
+    """What generation of the answer starts from."""
+    return tuple(_prompt(find_template(template, tokenizer), tokenizer, question))
+
+
+def end_id(template: str, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The last token of rows that are not raw, where generation stops: end of sequence, or the chat's end of turn."""
+    return find_template(template, tokenizer).end(tokenizer)
+
+
+def pick_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """`chat` if the tokenizer has a chat template, else `plain`."""
+    return "chat" if tokenizer.chat_template else "plain"
+
+
+def find_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
+    """The template of that name; `auto` leaves the choice to the tokenizer."""
+    if name == AUTO:
+        return TEMPLATES[pick_template(tokenizer)]
+    if name not in TEMPLATES:
+        known = ", ".join(TEMPLATES)
+        raise ValueError(f"template={name!r}: must be one of {known}; leave it out to let the tokenizer decide")
+    return TEMPLATES[name]
+
+
+def _prompt(chosen: Template, tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
+    return _start(chosen, tokenizer) + ids(tokenizer, chosen.prompt(tokenizer, question))
+
+
+def _start(chosen: Template, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return start_ids(tokenizer) if chosen.starts else []
+
+
+def _raw(tokenizer: PreTrainedTokenizerBase, row: Row) -> tuple[tuple[int, ...], int]:
+    """All tokens of a raw row, and the index of the first that is predicted."""
+    tokens, start = _joined(tokenizer, start_ids(tokenizer), row.question, row.answer)
+    return tuple(tokens), max(1, start)
+
+
+def _joined(tokenizer: PreTrainedTokenizerBase, start: list[int], before: str, answer: str) -> tuple[list[int], int]:
+    """The tokens of prompt and answer, and how many are the prompt's.
+
+    A tokenizer that puts a space before every text of its own (SentencePiece's) would otherwise put one into the
+    middle of the sequence.
+    """
+    prompt = start + ids(tokenizer, before)
+    together = start + ids(tokenizer, before + answer)
+    consistent = together[: len(prompt)] == prompt
+    return (together if consistent else prompt + ids(tokenizer, answer)), len(prompt)

@@ -1,0 +1,142 @@
+"""What is evaluated, and how a pass over it is shared out: results by item number, the same on every rank.
+
+Knows how questions become tokens; not what is read off a forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from transformers import PreTrainedTokenizerBase
+
+from trainables.batching.rows import Encoded
+from trainables.config import EvaluationCompat, EvaluationConfig
+from trainables.data.rows import Row
+from trainables.data.tokenization import encode_row, end_id, row_prompt_ids
+from trainables.evaluation.scoring.queries import Pair, Prompt
+from trainables.runtime.ranks import Group
+
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=1 << 16)  # the rows of a benchmark are tokenised once in a process, not once an epoch
+def _encode(template: str, tokenizer: PreTrainedTokenizerBase, pair: Pair, code: EvaluationCompat) -> Encoded:
+    return encode_row(template, tokenizer, Row(pair.question, pair.answer, raw=pair.raw), code)
+
+
+@lru_cache(maxsize=1 << 14)
+def _prompt_ids(template: str, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[int, ...]:
+    return row_prompt_ids(template, tokenizer, Row(prompt.question, prompt.begins, raw=prompt.raw))
+
+
+def end_tokens(model: Any) -> frozenset[int]:
+    """The tokens at which transformers' `generate` stops for this model."""
+    found = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return frozenset() if found is None else frozenset([found] if isinstance(found, int) else found)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model (in evaluation mode) that reads and writes token ids, and the ranks that share the work.
+
+    `end`: id of the token that closes answers, padding too. `batch_tokens`: padded tokens of one forward pass.
+    `ends`: the tokens at which writing stops. `hidden`: a token that attention never sees.
+    """
+
+    model: Callable[..., Any]
+    end: int
+    batch_tokens: int
+    group: Group
+    ends: frozenset[int]
+    hidden: int | None = None
+
+    def hides(self, prompt: Sequence[int]) -> bool:
+        """Whether there is something in the prompt that attention does not see."""
+        return self.hidden is not None and self.hidden in prompt
+
+    def visible(self, prompt: tuple[int, ...]) -> tuple[int, ...]:
+        """What attention sees of a prompt when the model writes. transformers' `generate` counts positions of visible
+        tokens only, so a hidden one might as well not be there.
+        """
+        return tuple(token for token in prompt if token != self.hidden)
+
+    def everywhere(
+        self, hands: Sequence[Sequence[int]], one_batch: Callable[[Sequence[int]], Sequence[T]]
+    ) -> dict[int, T]:
+        """Results by item number, computed by the ranks in turn and gathered on all. `hands`: this rank's batches."""
+        mine: dict[int, T] = {}
+        for numbers in hands:
+            mine.update(zip(numbers, one_batch(numbers), strict=True))
+        return dict(self.group.gather(list(mine.items())))
+
+
+@dataclass(frozen=True)
+class Examinee:
+    """What is evaluated, and how: a model (in evaluation mode), its tokenizer and template, settings, and the ranks."""
+
+    model: Callable[..., Any]
+    tokenizer: PreTrainedTokenizerBase
+    template: str
+    settings: EvaluationConfig
+    group: Group
+
+    @property
+    def end(self) -> int:
+        """Id of the token that closes every answer; attention never sees it as padding."""
+        return end_id(self.template, self.tokenizer)
+
+    @property
+    def reader(self) -> Reader:
+        """The same without its texts."""
+        return Reader(self.model, self.end, self.settings.batch_tokens, self.group, self.ends, self.hidden)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens at which writing stops: the model's own (`generation_config.eos_token_id`), and the template's, which
+        open-unlearning does not ask for.
+        """
+        own = end_tokens(self.model)
+        return own if own and self._open_unlearning else own | {self.end}
+
+    @property
+    def hidden(self) -> int | None:
+        """The token that open-unlearning hides from attention: the padding, wherever it stands."""
+        pad_id: int | None = self.tokenizer.pad_token_id
+        return pad_id if self._open_unlearning else None
+
+    @property
+    def _open_unlearning(self) -> bool:
+        return self.settings.compat == "open_unlearning"
+
+    def encoded(self, pair: Pair) -> Encoded:
+        return _encode(self.template, self.tokenizer, pair, self.settings.compat)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Tokens that the model wrote, special ones left out."""
+        return self._tidied(str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)))
+
+    def reference(self, pair: Pair) -> str:
+        """The answer as ROUGE compares with it."""
+        return self._tidied(pair.answer)
+
+    def answer_text(self, pair: Pair) -> str:
+        """The answer as membership inference compresses it; in open-unlearning, what its tokens say."""
+        if not self._open_unlearning:
+            return pair.answer
+        row = self.encoded(pair)
+        decoded = str(self.tokenizer.decode(list(row.input_ids[row.answer_start :]), skip_special_tokens=True))
+        # transformers 5 no longer does what the tokenizer asks for.
+        return self._cleaned(decoded) if self.tokenizer.clean_up_tokenization_spaces else decoded
+
+    def _tidied(self, text: str) -> str:
+        """As open-unlearning has texts that are compared: no spaces before punctuation, nor around all."""
+        return self._cleaned(text).strip() if self._open_unlearning else text
+
+    def _cleaned(self, text: str) -> str:
+        return str(self.tokenizer.clean_up_tokenization(text))
+
+    def prompt(self, prompt: Prompt) -> tuple[int, ...]:
+        return _prompt_ids(self.template, self.tokenizer, prompt)

@@ -1,0 +1,166 @@
+"""Teacher-forced scores of questions with several answers each; a question's prompt is read once for all of them.
+
+One forward pass over the tree of all rows where the model's attention takes one (`score_branches`). Else two: the
+prompts without their last token, whose keys and values every answer of a question then attends to, and the answers,
+each after the last token of its prompt. The LM head runs on answer tokens only. Knows token ids; what the numbers are
+for is known elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+from trainables.batching.rows import IGNORED
+from trainables.batching.scores import Scores
+from trainables.evaluation.scoring.prefix_tree import grow
+from trainables.model.cpu.patch import keeps_rows
+from trainables.model.cpu.tree_attention import Branches
+from trainables.model.log_probs import by_chunks, exact
+from trainables.model.scoring import no_mask
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Forced:
+    """`scores`: (answers, tokens), with logits and targets. `likeliest`: (answers, tokens) int64, what the model would
+    have said in the target's place. `hits`: (answers, tokens) bool, where that is the target. `at`: None, or (answers,
+    tokens) int64: which of the logits, (places, vocabulary) then, belongs to a token; several may share one.
+    """
+
+    scores: Scores
+    likeliest: Tensor
+    hits: Tensor
+    at: Tensor | None = None
+
+
+class UnsharedError(ValueError):
+    """The model's layers do not keep plain keys and values, which rows of a batch could share."""
+
+
+@torch.no_grad()
+def score_answers(
+    model: Callable[..., Any],
+    prompts: Sequence[Tokens],
+    answers: Sequence[Sequence[Tokens]],
+    pad_id: int,
+    device: torch.device | str = "cpu",
+) -> Forced:
+    """Scores of all answers, question by question. Exactly two forward passes, whatever the lengths.
+
+    Softmax in float32. Raises UnsharedError for models with other caches (sliding windows, recurrent layers).
+    """
+    prefixes = [prompt[:-1] for prompt in prompts]
+    owners = [number for number, each in enumerate(answers) for _ in each]
+    texts = [text for each in answers for text in each]
+    targets = _pad([list(text) for text in texts], IGNORED)
+    ids = _pad([[prompts[owner][-1], *text[:-1]] for owner, text in zip(owners, texts, strict=True)], pad_id)
+    # Padding is on the right of the prefixes too: a causal model's earlier positions cannot see it, and the answers
+    # are kept from it by their mask.
+    width = max(1, *map(len, prefixes))
+    output = model(
+        input_ids=_pad([list(prefix) for prefix in prefixes], pad_id, width).to(device),
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    owner = torch.tensor(owners)
+    lengths = torch.tensor([len(prefix) for prefix in prefixes])[owner]
+    seen = torch.arange(width) < lengths.unsqueeze(-1)
+    output = model(
+        input_ids=ids.to(device),
+        attention_mask=torch.cat([seen, torch.ones_like(ids, dtype=torch.bool)], dim=-1).to(device),
+        position_ids=(lengths.unsqueeze(-1) + torch.arange(ids.shape[1])).to(device),
+        past_key_values=_shared(output.past_key_values, owner.to(device)),
+        use_cache=True,
+    )
+    return _forced(output.logits, targets.to(device))
+
+
+@torch.no_grad()
+def score_branches(
+    model: Callable[..., Any],
+    prompts: Sequence[Tokens],
+    answers: Sequence[Sequence[Tokens]],
+    device: torch.device | str = "cpu",
+) -> Forced:
+    """The same in one forward pass in which every different beginning is read once, without padding.
+
+    The model must say `reads_branches` of the longest row.
+    """
+    rows = [(prompt, text) for prompt, each in zip(prompts, answers, strict=True) for text in each]
+    tree = grow([(*prompt, *text)[:-1] for prompt, text in rows])
+    before = [path[len(prompt) - 1 :] for path, (prompt, _) in zip(tree.paths, rows, strict=True)]
+    kept, at = np.unique(np.concatenate(before), return_inverse=True)
+    counts = [len(text) for _, text in rows]
+    own = [len(tree.paths[i]) - start for i, start in tree.branches]
+    ids, positions, keep = (torch.from_numpy(each).to(device) for each in (tree.ids, tree.positions, kept))
+    logits = model(
+        input_ids=ids[None],
+        position_ids=positions[None],
+        attention_mask=no_mask(ids),
+        packing=Branches([tree.paths[i] for i, _ in tree.branches], own),
+        use_cache=False,
+        **({"kept": keep} if keeps_rows(model) else {"logits_to_keep": keep}),
+    ).logits[0]
+    places = _pad([part.tolist() for part in np.split(at, np.cumsum(counts)[:-1])], 0).to(device)
+    targets = _pad([list(text) for _, text in rows], IGNORED).to(device)
+    mask = targets != IGNORED
+    targets = targets.clamp(min=0)
+    totals, said = by_chunks(lambda some: (exact(some).logsumexp(-1), some.argmax(-1)), logits)
+    found = (exact(logits[places, targets]) - totals[places]).masked_fill(~mask, 0.0)
+    likeliest = said[places]
+    return Forced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
+
+
+def forced_from(scores: Scores) -> Forced:
+    """The same of rows that were scored whole, with their logits."""
+    if scores.logits is None or scores.targets is None:
+        raise ValueError("logits and targets None must be tensors: the likeliest tokens are read; score with LOGITS")
+    likeliest = scores.logits.argmax(-1)
+    return Forced(scores, likeliest, (likeliest == scores.targets) & scores.mask)
+
+
+def _pad(rows: Sequence[Sequence[int]], value: int, width: int = 0) -> Tensor:
+    width = max(width, *map(len, rows))
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+def _shared(cache: Any, owner: Tensor) -> Any:
+    """The cache with a row for every answer."""
+    if any(type(layer) is not DynamicLayer for layer in cache.layers):
+        kinds = sorted({type(layer).__name__ for layer in cache.layers})
+        raise UnsharedError(f"cache layers {kinds}: prompts are shared by plain ones only; score every row whole")
+    cache.batch_select_indices(owner)
+    return cache
+
+
+def _forced(logits: Tensor, targets: Tensor) -> Forced:
+    mask = targets != IGNORED
+    targets = targets.clamp(min=0)
+    log_probs, likeliest = read_logits(logits.flatten(0, 1), targets.flatten())
+    scores = Scores(log_probs.view_as(targets).masked_fill(~mask, 0.0), mask, logits, targets)
+    likeliest = likeliest.view_as(targets)
+    return Forced(scores, likeliest, (likeliest == targets) & mask)
+
+
+def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 log-probabilities of the targets, and the likeliest tokens, each (positions,), of logits (positions,
+    vocabulary).
+
+    Some at a time: neither float32 copies nor probabilities of all logits are ever there at once.
+    """
+    log_probs, likeliest = by_chunks(_read, logits, targets)
+    return log_probs, likeliest
+
+
+def _read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    logits = exact(logits)
+    chosen = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return chosen, logits.argmax(-1)

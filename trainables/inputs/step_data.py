@@ -1,0 +1,96 @@
+"""Gathers what a method's steps read, for one trial: tokenised rows, alternatives, reference tables, a frozen model.
+
+Everything comes from the resident cache, so the second trial of a method costs nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+
+from trainables.batching.rows import Encoded
+from trainables.config import TrialConfig
+from trainables.data.benchmarks.registry import Row
+from trainables.data.refusals import load_refusals
+from trainables.inputs.alternatives import refusal_choices
+from trainables.inputs.cache import Resident, Rows, encode_rows
+from trainables.inputs.generated_answers import generated_answers
+from trainables.inputs.micro_batches import StepData
+from trainables.methods.base import Method
+from trainables.methods.retain_terms import RETAIN_TERMS
+
+Alternatives = tuple[tuple[Encoded, ...], ...]
+
+
+def step_data(config: TrialConfig, method: Method, resident: Resident, device: str) -> StepData:
+    """What the method declares that it needs, and nothing else."""
+    rows = resident.rows(config)
+    alternatives = _of_forget(config, method, resident, rows, device)
+    table = method.needs_reference_table
+    flat = tuple(chain.from_iterable(alternatives))
+    tokenizer = resident.model(config.target).tokenizer
+    return StepData(
+        forget=rows.forget,
+        retain=rows.retain,
+        pad_id=int(tokenizer.pad_token_id),
+        end_id=tokenizer.eos_token_id,
+        seed=config.hyperparameters.seed,
+        alternatives=alternatives,
+        retain_alternatives=_of_retain(config, method, resident, rows),
+        reference=resident.reference_table(config, rows.forget, device) if table else None,
+        alternative_reference=resident.reference_table(config, flat, device) if table and flat else None,
+        frozen=(
+            resident.frozen_model(config.target, config.workers.precision, device)
+            if method.needs_reference_model
+            else None
+        ),
+    )
+
+
+def _of_forget(config: TrialConfig, method: Method, resident: Resident, rows: Rows, device: str) -> Alternatives:
+    if method.alternative == "none":
+        return ()
+    if method.alternative == "refusal":
+        return _refusals(config, resident, rows.split.forget, "forget")
+    key = (_key(config), config.target_digest)
+
+    def make() -> Alternatives:
+        answers = generated_answers(config, resident, rows.split.forget, device)
+        return _encoded(config, resident, rows.split.forget, answers)
+
+    found: Alternatives = resident.get("generated", key, make)
+    return found
+
+
+def _of_retain(config: TrialConfig, method: Method, resident: Resident, rows: Rows) -> Alternatives:
+    term = RETAIN_TERMS.get(method.retain)
+    if term is None or not term.needs_alternative:
+        return ()
+    return _refusals(config, resident, rows.retain_rows, "retain")
+
+
+def _refusals(config: TrialConfig, resident: Resident, rows: Sequence[Row], kind: str) -> Alternatives:
+    def make() -> Alternatives:
+        refusals = load_refusals(config.refusals)
+        choices = refusal_choices(len(rows), len(refusals))
+        answers = [[refusals[i] for i in of_row] for of_row in choices]
+        return _encoded(config, resident, rows, answers)
+
+    found: Alternatives = resident.get("refusals", (kind, config.refusals, _key(config)), make)
+    return found
+
+
+def _encoded(
+    config: TrialConfig, resident: Resident, rows: Sequence[Row], answers: Sequence[Sequence[str]]
+) -> Alternatives:
+    tokenizer = resident.model(config.target).tokenizer
+    return tuple(
+        encode_rows(config.template, tokenizer, [replace(row, answer=answer) for answer in of_row], config.compat)
+        for row, of_row in zip(rows, answers, strict=True)
+    )
+
+
+def _key(config: TrialConfig) -> tuple[object, ...]:
+    fraction = config.hyperparameters.forget_fraction
+    return config.benchmark.digest(), config.with_general, fraction, config.target, config.template, config.compat

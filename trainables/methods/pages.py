@@ -1,0 +1,196 @@
+"""One page a method, from the code: `python -m trainables.methods.pages [FOLDER]` writes docs/methods.
+
+Everything on a page is a declaration (`METHODS`), the docstring of the file that declares the method, or the
+description of a trial's field. Knows no method by name, and loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import trainables.methods
+from trainables.config import Compat, Hyperparameters
+from trainables.methods import METHODS, Hyperparameter, Method
+from trainables.methods.base import Published
+from trainables.methods.retain_terms import RETAIN_TERMS
+
+INDEX = "README.md"
+
+_READS = {
+    "none": "nothing",
+    "log_probs": "log-probabilities of the forget answers, computed once and kept as a table",
+    "logits": "logits of the forget rows: a second model in memory",
+}
+_ANSWERS = {
+    "none": "none",
+    "refusal": 'refusals ("I don\'t know.")',
+    "generated": "what the target model itself makes up, generated once",
+}
+_TERMS = {
+    "none": "none",
+    "nll": "cross-entropy of the retain answers (RT)",
+    "kl": "KL to the target model on the retain answers: a second model in memory",
+    "hidden": "distance of hidden states to those of the target model: a second model in memory",
+    "preference": "the retain answer is preferred to a refusal (AP)",
+}
+_DIVISORS = {
+    "rows": "the forget rows",
+    "tokens": "the answer tokens of the forget rows",
+    "tokens_but_first": "the answer tokens of the forget rows, the first of each answer left out",
+    "alternative_tokens": "the answer tokens of the other answers",
+}
+_COMMON = {
+    "beta": "the loss's inverse temperature, see the equation",
+    "retain_weight": "what the retain term is multiplied by",
+}
+
+
+def facts(method: Method) -> dict[str, str]:
+    """What a method declares, in words: label -> text."""
+    found = {
+        "Mean over": f"{_DIVISORS[method.reduction]} of the whole optimizer batch",
+        "Reads of the target model": _READS[method.reference],
+        "Other answers": _ANSWERS[method.alternative],
+        "Retain term": _TERMS[method.retain],
+    }
+    special = "; ".join(_special(method))
+    if special:
+        found["Special"] = special
+    if method.needs_whole_gradients:
+        found["ZeRO"] = "stages 0 to 2: every worker must hold whole weights and gradients"
+    found["Source"] = method.source
+    return found
+
+
+def _special(method: Method) -> Iterator[str]:
+    if method.statistic is not None:
+        yield "a statistic of the whole optimizer batch is computed before the step"
+    if method.needs_logits:
+        yield "keeps the logits of the forget answers"
+    if method.needs_hidden:
+        yield "keeps hidden states of one layer"
+    if method.combine is not None:
+        yield "forget and retain gradients are combined by their lengths and inner product"
+    if method.worst_nearby:
+        yield "the forget gradient is taken at the worst weights nearby: a second forward and backward pass"
+    if method.multiplier is not None:
+        yield "the retain weight moves after every step"
+    if method.task_vector:
+        yield "no unlearning loop: a vector of weights is fitted once, then subtracted"
+
+
+def compat_notes(method: Method) -> list[str]:
+    """What `compat` changes for this method, one sentence each."""
+    notes = [
+        "Means are taken over each micro-batch of each worker and then averaged, so they depend on both.",
+        "Norms and biases do not decay.",
+    ]
+    for what, ways in (("forget loss", method.published), ("retain term", _retain_ways(method))):
+        notes += [f"`{code}`: the {what} is {_way(way)}." for code, way in ways.items()]
+    if method.statistic is not None:
+        notes.append("The statistic is each micro-batch's own.")
+    if method.multiplier is not None:
+        notes.append("The retain weight moves after every micro-batch, on every worker by itself.")
+    if method.needs_reference_table:
+        notes.append("`open_unlearning`: the target model's log-probabilities are made with the same hidden tokens.")
+    if method.reduction == "alternative_tokens" and method.retain == "nll":
+        notes.append("`npo`: one mean over refusals and retain answers together.")
+    return notes
+
+
+def _retain_ways(method: Method) -> Mapping[Compat, Published]:
+    return {} if method.retain == "none" else RETAIN_TERMS[method.retain].published
+
+
+def _way(way: Published) -> str:
+    if way.everywhere:
+        return "a mean over prompt and padding too"
+    parts = ["read where the answer's tokens stand, one position later than here"] if way.later else []
+    parts += ["the mean of the rows' sums times the mean of 1 / tokens"] if way.reduction == "rows_by_length" else []
+    return ", and ".join(parts)
+
+
+def declared_in(method: Method) -> ModuleType:
+    """The file of the method. Raises LookupError when there is none."""
+    for info in pkgutil.iter_modules(trainables.methods.__path__):
+        module = importlib.import_module(f"trainables.methods.{info.name}")
+        if any(value is method for value in vars(module).values()):
+            return module
+    raise LookupError(f"method {method.name} must be declared in a file of trainables/methods; no file has it")
+
+
+def title(method: Method) -> str:
+    """The first line of the file's docstring."""
+    return _docstring(method)[0]
+
+
+def _docstring(method: Method) -> list[str]:
+    lines = (declared_in(method).__doc__ or "").strip().splitlines()
+    return [line if line.startswith("    ") else _literal(line) for line in lines]
+
+
+def _literal(line: str) -> str:
+    """Prose in which Markdown sees no tags and no emphasis; code in backticks stays as it is."""
+    parts = line.split("`")
+    return "`".join(part if i % 2 else re.sub(r"([<*])", r"\\\1", part) for i, part in enumerate(parts))
+
+
+def card(method: Method) -> str:
+    """The page of one method (Markdown)."""
+    first, *rest = _docstring(method)
+    lines = [f"# {method.name}", "", first, *rest, "", "## What it needs", ""]
+    lines += [f"- {label}: {text}" for label, text in facts(method).items()]
+    lines += ["", "## Hyper-parameters", "", *_hyperparameters(method)]
+    lines += ["", "## `trial.compat`", "", *(f"- {note}" for note in compat_notes(method)), ""]
+    return "\n".join(lines)
+
+
+def _hyperparameters(method: Method) -> list[str]:
+    if not method.hyperparameters:
+        return ["None of its own; learning rate, batch size and the like belong to every trial."]
+    rows = [
+        f"| `{name}` | {each.default:g} | {_range(each)} | {_meaning(name)} |"
+        for name, each in method.hyperparameters.items()
+    ]
+    return ["| name | default | range worth searching | meaning |", "|---|---|---|---|", *rows]
+
+
+def _range(each: Hyperparameter) -> str:
+    return f"{each.low:g} to {each.high:g}{', log' if each.log else ''}"
+
+
+def _meaning(name: str) -> str:
+    described = Hyperparameters.model_fields[name].description or _COMMON.get(name, "")
+    return described.partition(": ")[2] or described
+
+
+def index() -> str:
+    """The table of all methods (Markdown)."""
+    lines = ["# Methods", "", "Generated from the code by `python -m trainables.methods.pages`.", ""]
+    lines += ["| method | | retain term | hyper-parameters |", "|---|---|---|---|"]
+    for name, method in METHODS.items():
+        own = ", ".join(f"`{each}`" for each in method.hyperparameters)
+        lines.append(f"| [{name}]({name}.md) | {title(method).rstrip('.')} | {method.retain} | {own} |")
+    return "\n".join([*lines, ""])
+
+
+def pages() -> dict[str, str]:
+    """File name -> text of every page."""
+    return {INDEX: index(), **{f"{name}.md": card(method) for name, method in METHODS.items()}}
+
+
+def main(folder: Path) -> None:
+    """Write every page below `folder`; pages that are there already are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/methods"))

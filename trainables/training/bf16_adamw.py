@@ -1,0 +1,123 @@
+"""The optimizer step of weights in half precision that have masters in float32, without waiting for the device.
+
+DeepSpeed's own (ZeRO stage 0) asks the device about each gradient in turn, whether it is finite, and reads and writes
+all of them several times more. Here the norm is taken in one pass over the gradients, and what is done with it
+(clipping, no step at all if a gradient is not finite) is decided on the device: by the fused AdamW, which wants
+gradients in float32; or, where layers are compiled, by an update that reads and writes each number once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.model.compile import compiles, fused
+
+_TINY = 1e-6  # DeepSpeed's, added to the norm
+
+
+def take_over(optimizer: Any) -> bool:
+    """Give DeepSpeed's optimizer this step, if it is the one for half precision without sharding. Returns whether."""
+    from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
+
+    if not isinstance(optimizer, FP16_UnfusedOptimizer):
+        return False
+    optimizer.step = partial(_step, optimizer)
+    return True
+
+
+def from_the_first_step(optimizer: Any) -> None:
+    """Let a `torch.optim` optimizer that has taken no step count from 0.
+
+    To have its state DeepSpeed lets it take a step without gradients, which Adam would count: its first real update
+    would be a quarter smaller.
+    """
+    for state in optimizer.state.values():
+        if "step" in state:
+            state["step"].zero_()
+
+
+@torch.no_grad()
+def _step(wrapper: Any) -> None:
+    """`wrapper.optimizer` is a fused AdamW over the masters. A step with infinite or NaN gradients changes nothing."""
+    weights: list[Tensor] = list(chain.from_iterable(wrapper.fp16_groups))
+    masters: list[Tensor] = list(chain.from_iterable(wrapper.fp32_groups))
+    found = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+    length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(found, 2, torch.float32)))
+    scale = ((length + _TINY) / (wrapper.clip_grad or torch.inf)).clamp(min=1)
+    update = _by_compiled_code if compiles(length.device) else _by_fused_adamw
+    update(wrapper.optimizer, weights, masters, found, scale, length.isfinite())
+    for weight in weights:
+        weight.grad = None
+    wrapper._global_grad_norm = length
+
+
+def _by_fused_adamw(
+    adam: Any, weights: list[Tensor], masters: list[Tensor], gradients: list[Tensor], scale: Tensor, finite: Tensor
+) -> None:
+    wide = [torch.empty_like(master) for master in masters]
+    torch._foreach_copy_(wide, gradients)
+    for master, gradient in zip(masters, wide, strict=True):
+        master.grad = gradient
+    adam.grad_scale, adam.found_inf = scale, 1 - finite.float()
+    adam.step()
+    del adam.grad_scale, adam.found_inf
+    for master in masters:
+        master.grad = None
+    torch._foreach_copy_(weights, masters)
+
+
+def _by_compiled_code(
+    adam: Any, weights: list[Tensor], masters: list[Tensor], gradients: list[Tensor], scale: Tensor, finite: Tensor
+) -> None:
+    """For groups that differ in their decay alone, and a state that is there. Masters are in the groups' order."""
+    group, *_ = adam.param_groups
+    (beta1, beta2), rate = group["betas"], group["lr"]
+    decays = chain.from_iterable([each["weight_decay"]] * len(each["params"]) for each in adam.param_groups)
+    states = [adam.state[master] for master in masters]
+    steps = [state["step"] for state in states]
+    torch._foreach_add_(steps, finite.to(steps[0].dtype))
+    taken = steps[0].double().clamp(min=1)  # 0: nothing has been finite yet, and nothing changes
+    known = [1 - beta1, 1 - beta2, group["eps"]]
+    size, root = rate / (1 - beta1**taken), (1 - beta2**taken).rsqrt()
+    of_device = torch.stack([scale.double(), finite.double(), size, root]).float().unbind()
+    numbers = [torch.full_like(scale, number) for number in known]
+    kept = {each["weight_decay"]: torch.full_like(scale, 1 - rate * each["weight_decay"]) for each in adam.param_groups}
+    for weight, master, gradient, state, decay in zip(weights, masters, gradients, states, decays, strict=True):
+        whole = (weight, master, gradient, state["exp_avg"], state["exp_avg_sq"])
+        fused(_update)(*(each.detach().view(-1) for each in whole), *of_device, kept[decay], *numbers)
+
+
+def _update(  # noqa: PLR0913, PLR0917
+    weight: Tensor,
+    master: Tensor,
+    gradient: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    scale: Tensor,
+    finite: Tensor,
+    size: Tensor,
+    root: Tensor,
+    decay: Tensor,
+    rest1: Tensor,
+    rest2: Tensor,
+    eps: Tensor,
+) -> None:
+    """AdamW (arXiv 1711.05101, algorithm 2) on (numbers,) each, in place; nothing changes unless `finite`.
+
+    `rest1`, `rest2`: 1 - beta; `size`: rate / (1 - beta1^t); `root`: 1 / sqrt(1 - beta2^t); `decay`: 1 - rate * decay.
+    """
+    taken = finite > 0
+    exact = gradient.float() / scale
+    new_mean = mean + rest1 * (exact - mean)
+    new_square = square + rest2 * (exact * exact - square)
+    new = master * decay - size * new_mean / (new_square.sqrt() * root + eps)
+    kept = torch.where(taken, new, master)
+    mean.copy_(torch.where(taken, new_mean, mean))
+    square.copy_(torch.where(taken, new_square, square))
+    master.copy_(kept)
+    weight.copy_(kept)

@@ -1,0 +1,229 @@
+"""One DeepSpeed engine over a fresh copy of a model: optimizer steps, checkpoints, full weights out of any ZeRO stage.
+
+Knows neither losses nor data. The optimizer is a client `torch.optim.AdamW`: DeepSpeed's own are compiled at first use.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.batching.packing import Layout
+from trainables.config import LoraConfig, WorkersConfig
+from trainables.model.compile import as_it_is, compile_layers, tell_if_none_was, wanted
+from trainables.model.copies import DTYPES, borrowing_copy, fresh_copy
+from trainables.model.gpu_share import room
+from trainables.model.lora import add_adapters, merged, plain_state
+from trainables.model.memory import CPU_TOKENS, Shape, state_bytes, tokens_that_fit
+from trainables.model.packed_attention import takes_packed
+from trainables.runtime.ranks import Group
+from trainables.training.bf16_adamw import from_the_first_step, take_over
+
+STATE_TAG = "state"
+_MATRIX = 2  # dimensions
+SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
+
+
+def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, Any]:
+    """The user's DeepSpeed JSON with what the trial owns: batch sizes, precision, clipping.
+
+    Accumulation is ours (see `Engine.step`), so DeepSpeed is told of none.
+    """
+    config: dict[str, Any] = copy.deepcopy(workers.deepspeed)
+    config |= {
+        "train_micro_batch_size_per_gpu": workers.micro_batch_size or 1,  # it only checks that they fit each other
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": gradient_clip,
+        "steps_per_print": 10**9,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+    }
+    config.setdefault("timers", {"throughput": {"enabled": False}})  # else every forward pass waits for the device
+    if workers.precision == "bf16":
+        config["bf16"] = {"enabled": True}
+    if workers.zero_stage == SHARDED_WEIGHTS:
+        config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
+    return config
+
+
+def _import_deepspeed() -> Any:
+    """DeepSpeed without its just-in-time build of a shared-memory all-reduce (33 s, needs a compiler); gloo serves."""
+    import deepspeed
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__ = {**deepspeed.ops.__compatible_ops__, "deepspeed_shm_comm": False}
+    return deepspeed
+
+
+def _gathered(parameters: Sequence[Tensor]) -> AbstractContextManager[Any]:
+    """Whole parameters in place of ZeRO-3's shards; what rank 0 writes into them stays."""
+    context: AbstractContextManager[Any] = _import_deepspeed().zero.GatheredParameters(
+        list(parameters), modifier_rank=0
+    )
+    return context
+
+
+def _groups(trained: Sequence[Tensor], decay_norms: bool) -> list[dict[str, Any]]:
+    """Parameters as AdamW takes them; norms and biases, which have one dimension, apart if they must not decay."""
+    apart = [each for each in trained if not decay_norms and len(getattr(each, "ds_shape", each.shape)) < _MATRIX]
+    known = {id(each) for each in apart}
+    groups: list[dict[str, Any]] = [{"params": [each for each in trained if id(each) not in known]}]
+    return groups + ([{"params": apart, "weight_decay": 0.0}] if apart else [])
+
+
+class Engine:
+    """A model in training.
+
+    Args:
+        pristine: the model to start from, on the CPU; copied, never changed (a ZeRO-3 module cannot be loaded twice).
+        weights: the same model where its weights are copied from, perhaps on the device and already in the precision
+            of the workers; None: `pristine` itself.
+        beside: bytes of the device that this process needs for other things than the engine.
+        betas, weight_decay: of AdamW. decay_norms: whether norms and biases decay too; with Hugging Face's trainer, and
+            so in published code, they do not. gradient_clip: largest norm of the gradient.
+        lora: train adapters instead of the weights. seed: decides how the adapters start.
+    """
+
+    def __init__(  # noqa: PLR0913 (all but three by name)
+        self,
+        pristine: Any,
+        workers: WorkersConfig,
+        group: Group,
+        *,
+        weights: Any = None,
+        beside: int = 0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float,
+        decay_norms: bool = True,
+        gradient_clip: float = 1.0,
+        lora: LoraConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        weights = pristine if weights is None else weights
+        sharded = workers.zero_stage == SHARDED_WEIGHTS
+        if sharded:
+            module = borrowing_copy(pristine, weights, DTYPES[workers.precision], group.device)
+        else:
+            module = fresh_copy(pristine, weights, group.device)
+        if lora is not None:
+            add_adapters(module, lora, seed)
+        self.compiled = wanted(workers.compile, group.device, sharded)
+        if self.compiled:
+            compile_layers(module)
+        self._pristine, self._lora = weights, lora
+        self._group, self._workers, self._beside = group, workers, beside
+        self._stage, config = workers.zero_stage, deepspeed_config(workers, gradient_clip)
+        deepspeed = _import_deepspeed()
+        if sharded:
+            deepspeed.zero.Init(module=module, config_dict_or_path=config)
+        trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
+        groups = _groups(trained, decay_norms)
+        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
+        self.deepspeed, _, _, _ = deepspeed.initialize(
+            model=module, optimizer=optimizer, config=config, dist_init_required=False
+        )
+        from_the_first_step(optimizer)
+        take_over(self.deepspeed.optimizer)
+        if group.size == 1 and workers.zero_stage == 0:
+            self.deepspeed.enable_backward_allreduce = False  # it copies all gradients, and back, even for one worker
+
+    @property
+    def takes(self) -> Layout:
+        """How the model takes the rows of a batch."""
+        if not takes_packed(self.model):
+            return "padded"
+        # Matrix products in half precision are code that oneDNN makes for each size, on a CPU too.
+        half = next(self.model.parameters()).element_size() < torch.float32.itemsize
+        return "filled" if self.compiled or half else "packed"
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """Tokens of one forward pass that fit into the worker's share of the device, on every rank the same."""
+        device = torch.device(self._group.device)
+        if device.type != "cuda":
+            return CPU_TOKENS
+        total = torch.cuda.get_device_properties(device).total_memory
+        return min(self._group.gather([self._tokens(total)]))
+
+    def _tokens(self, total: int) -> int:
+        """Of a device of `total` bytes."""
+        parameters = list(self.model.parameters())
+        sizes = [getattr(each, "ds_numel", each.numel()) for each in parameters]  # ZeRO-3 leaves empty tensors behind
+        adapters = sum(size for each, size in zip(parameters, sizes, strict=True) if each.requires_grad)
+        trained = None if self._lora is None else adapters
+        shape, element = Shape.of(self.model.config, sum(sizes) - (trained or 0)), parameters[0].element_size()
+        states = state_bytes(shape, element, self._stage, self._group.size, frozen=False, trained=trained)
+        free = room(total, self._workers) - sum(states.values()) - self._beside
+        return tokens_that_fit(shape, free, element)
+
+    @property
+    def model(self) -> Any:
+        """The Hugging Face module. Under ZeRO-3 its weights are gathered by hooks during forward passes."""
+        return self.deepspeed.module
+
+    def step(self, losses: Iterable[Tensor], learning_rate: float, count: int) -> None:
+        """One optimizer step over `count` micro-batches.
+
+        The losses of all micro-batches of all workers must sum to the loss of the whole batch. DeepSpeed averages
+        gradients over workers, hence the factor. Losses are taken lazily: one graph is alive at a time.
+        """
+        for group in self.deepspeed.optimizer.param_groups:
+            group["lr"] = learning_rate
+        for i, loss in enumerate(losses):
+            self.deepspeed.set_gradient_accumulation_boundary(i == count - 1)
+            self.deepspeed.backward(loss * self._group.size)
+            self.deepspeed.step()
+        if self.compiled:
+            tell_if_none_was()
+
+    def save_state(self, folder: Path) -> None:
+        """Optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""
+        self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG, exclude_frozen_parameters=self._lora is not None)
+
+    def load_state(self, folder: Path) -> None:
+        """Raises FileNotFoundError when there is no usable state in the folder."""
+        path, _ = self.deepspeed.load_checkpoint(str(folder), tag=STATE_TAG, load_module_strict=self._lora is None)
+        if path is None:
+            raise FileNotFoundError(f"no DeepSpeed state in {folder}")
+
+    @contextmanager
+    def as_saved(self) -> Iterator[None]:
+        """Inside, `model` computes with the very weights that `weights` gives: adapters are merged. Every rank enters.
+
+        The rounding of bf16 can swallow a small adapter when it is merged, so measure this and not the adapters.
+        """
+        with as_it_is() if self.compiled else nullcontext():
+            if self._lora is None:
+                yield
+                return
+            sharded = self._stage == SHARDED_WEIGHTS
+            with merged(self.model, self._pristine, *([_gathered] if sharded else [])):
+                yield
+
+    def weights(self) -> Mapping[str, Tensor] | None:
+        """Full weights on rank 0 (None elsewhere), whatever the ZeRO stage, adapters merged. Every rank must call."""
+        with self.as_saved():
+            state = (
+                self.deepspeed._zero3_consolidated_16bit_state_dict()
+                if self._stage == SHARDED_WEIGHTS
+                else self.deepspeed.module.state_dict()
+            )
+            if self._group.rank != 0:
+                return None
+            return state if self._lora is None else plain_state(state)
+
+    def close(self) -> None:
+        """Free the engine's memory; the process group stays. Nothing can be asked of the engine afterwards."""
+        self.deepspeed.destroy()
+        del self.deepspeed
+        # DeepSpeed, the module and their hooks refer to each other, and stay until Python looks for such things. On a
+        # device there is no room for that; what is in the host's memory is looked for between two jobs.
+        if torch.device(self._group.device).type == "cuda":
+            gc.collect()

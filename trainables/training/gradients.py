@@ -1,0 +1,163 @@
+"""Methods that work on gradients instead of one loss: combinations of two gradients, and the worst nearby weights.
+
+Both need whole weights and gradients on every worker, which ZeRO stages 0 to 2 give. Knows no losses: it is handed a
+function that computes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from trainables.methods.base import Method, Products, Values
+from trainables.model.log_probs import exact
+from trainables.training.terms import Seen, Terms
+
+if TYPE_CHECKING:
+    from trainables.inputs.micro_batches import Part
+
+Gradients = list[Tensor]
+
+
+class ComputeTerms(Protocol):
+    """Both losses of a part, or one of them."""
+
+    def __call__(self, part: Part, forget: bool = True, retain: bool = True, *, for_engine: bool = True) -> Terms: ...
+
+
+def trainable(model: Any) -> list[Tensor]:
+    """The parameters that are trained: all of them, or the adapters."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def gradients_of(loss: Tensor, parameters: Sequence[Tensor], keep_graph: bool = False) -> Gradients:
+    """d loss / d parameters in float32 at least, without touching `.grad`; zeros where the loss depends on none."""
+    if not loss.requires_grad:
+        return [_zeros(parameter) for parameter in parameters]
+    found: tuple[Tensor | None, ...] = torch.autograd.grad(
+        loss, list(parameters), retain_graph=keep_graph, allow_unused=True
+    )
+    return [
+        _zeros(parameter) if gradient is None else exact(gradient)
+        for gradient, parameter in zip(found, parameters, strict=True)
+    ]
+
+
+def _zeros(parameter: Tensor) -> Tensor:
+    return exact(torch.zeros_like(parameter))
+
+
+def products(forget: Gradients, retain: Gradients) -> Products:
+    """Squared lengths and inner product, summed in float64."""
+
+    def inner(first: Gradients, second: Gradients) -> float:
+        return float(sum((a.double() * b.double()).sum() for a, b in zip(first, second, strict=True)))
+
+    return Products(inner(forget, forget), inner(retain, retain), inner(forget, retain))
+
+
+def over_workers(gradients: Gradients, size: int) -> Gradients:
+    """The sum over all workers, on each of them."""
+    if size == 1:
+        return gradients
+    whole = [gradient.clone() for gradient in gradients]
+    for gradient in whole:
+        torch.distributed.all_reduce(gradient)
+    return whole
+
+
+def combined(
+    model: Any,
+    method: Method,
+    values: Values,
+    workers: int,
+    parts: Sequence[Part],
+    terms: ComputeTerms,
+    seen: list[Seen],
+) -> Iterator[Tensor]:
+    """One loss whose gradient is a * forget gradient + b * retain gradient, with a and b from the whole batch.
+
+    Both gradients come from one forward pass. The loss that is yielded is linear in the weights: its gradient is the
+    combination, so the optimizer, its clipping and its averaging over workers need not know.
+    """
+    parameters = trainable(model)
+    forget = [_zeros(parameter) for parameter in parameters]
+    retain = [torch.zeros_like(gradient) for gradient in forget]
+    found: list[Terms] = []
+    for part in parts:
+        of_part = terms(part, for_engine=False)
+        if of_part.retain is None:
+            raise ValueError(f"{method.name} combines two gradients: it must declare a retain term")
+        _add(forget, gradients_of(of_part.forget, parameters, keep_graph=True))
+        _add(retain, gradients_of(of_part.retain, parameters))
+        found.append(of_part.detached())
+    assert method.combine is not None  # the caller asked
+    a, b = method.combine(products(over_workers(forget, workers), over_workers(retain, workers)), values)
+    for of_part in found:
+        assert of_part.retain is not None  # checked above
+        seen.append(Seen.of(a * of_part.forget + b * of_part.retain, of_part))
+    yield _linear(parameters, [a * f + b * r for f, r in zip(forget, retain, strict=True)])
+
+
+def _add(total: Gradients, more: Gradients) -> None:
+    for one, other in zip(total, more, strict=True):
+        one.add_(other)
+
+
+def _linear(parameters: Sequence[Tensor], gradients: Gradients) -> Tensor:
+    """A scalar whose gradient is `gradients`."""
+    parts = [(exact(p) * g).sum() for p, g in zip(parameters, gradients, strict=True)]
+    return torch.stack(parts).sum()
+
+
+def worst_nearby(
+    model: Any,
+    method: Method,
+    values: Values,
+    workers: int,
+    parts: Sequence[Part],
+    terms: ComputeTerms,
+    seen: list[Seen],
+) -> Iterator[Tensor]:
+    """The forget loss at theta + radius * g / |g|, then the retain term at theta; g is the whole batch's gradient."""
+    parameters = trainable(model)
+    gradients = [_zeros(parameter) for parameter in parameters]
+    for part in parts:
+        _add(gradients, gradients_of(terms(part, retain=False, for_engine=False).forget, parameters))
+    direction = over_workers(gradients, workers)
+    length = products(direction, direction).forget ** 0.5
+    step = values["radius"] / length if length > 0 else 0.0
+    forget: list[Terms] = []
+    with _moved(parameters, direction, step):
+        for part in parts:
+            of_forget = terms(part, retain=False)
+            forget.append(of_forget.detached())
+            yield of_forget.forget
+    for part, of_forget in zip(parts, forget, strict=True):
+        of_retain = terms(part, forget=False)
+        kept = of_retain.retain
+        if kept is None:
+            raise ValueError(f"{method.name} looks at nearby weights: it must declare a retain term")
+        loss = values["retain_weight"] * kept
+        whole = type(of_forget)(of_forget.forget, kept, of_forget.tokens + of_retain.tokens)
+        seen.append(Seen.of(of_forget.forget + loss, whole))
+        yield loss
+
+
+@contextmanager
+def _moved(parameters: Sequence[Tensor], direction: Gradients, step: float) -> Iterator[None]:
+    """The weights moved by step * direction, and put back bit by bit."""
+    before = [parameter.detach().clone() for parameter in parameters]
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, direction, strict=True):
+            parameter.add_((step * gradient).to(parameter.dtype))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, saved in zip(parameters, before, strict=True):
+                parameter.copy_(saved)

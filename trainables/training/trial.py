@@ -1,0 +1,251 @@
+"""The per-worker loop of one trial: train an epoch, evaluate, write the epoch's folder, report, wait for the verdict.
+
+All ranks run it in lockstep. It knows neither Ray nor schedulers: rank 0 alone asks and reports, through a `Channel`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.batching.schedule import StepRows, epoch_steps, learning_rate
+from trainables.config import TrialConfig
+from trainables.data.splitting import digest_rows
+from trainables.evaluation.candidates import is_candidate
+from trainables.evaluation.evaluate import Examination
+from trainables.evaluation.metrics.record import Evaluation
+from trainables.evaluation.metrics.summary import compare
+from trainables.evaluation.needs import Needs, needs_of
+from trainables.evaluation.two_stage import examined
+from trainables.evaluation.verdict import verdict
+from trainables.inputs.cache import Resident
+from trainables.inputs.micro_batches import Feed
+from trainables.inputs.step_data import step_data
+from trainables.methods import METHODS
+from trainables.model.compile import cache_compiled
+from trainables.model.load import save_model
+from trainables.runtime.channel import Channel, first
+from trainables.runtime.events import mark
+from trainables.runtime.ranks import Group
+from trainables.storage.model_card import CARD, Forgotten, Made, Measured, model_card
+from trainables.storage.trial_folder import TrialFolder
+from trainables.training.averages import Sums
+from trainables.training.engine import Engine
+from trainables.training.memory_usage import TrialMemory
+from trainables.training.step import Stepper
+from trainables.training.task_vector import TaskVector
+
+
+def run_trial(config: TrialConfig, resident: Resident, group: Group, channel: Channel) -> None:
+    """Run or continue a trial. Epochs that its folder has already are reported again, not trained again."""
+    folder = TrialFolder(Path(config.folder))
+    done = first(group, folder.recover)
+    trial: Trial | None = None
+    try:
+        for epoch in range(1, config.max_epochs + 1):
+            if not first(group, lambda epoch=epoch: channel.may_run(epoch)):
+                return
+            if epoch > done:
+                trial = trial or Trial(config, resident, group, done)
+                trial.run_epoch(epoch)
+            if group.rank == 0:
+                mark(f"{config.trial}: reports epoch {epoch}")
+                channel.report(epoch, (folder.record(epoch) or {})["metrics"])
+    finally:
+        if trial is not None:
+            trial.engine.close()
+
+
+class Trial:
+    """One trial in training on this rank, from `start_epoch` on."""
+
+    def __init__(self, config: TrialConfig, resident: Resident, group: Group, start_epoch: int) -> None:
+        self.config, self.hyper, self.group, self.resident = config, config.hyperparameters, group, resident
+        self.method = METHODS[self.hyper.method]
+        self.folder = TrialFolder(Path(config.folder))
+        self.memory = TrialMemory(config, self.method, resident, group)
+        self.loaded = resident.model(config.target)
+        self.rows = resident.rows(config)
+        data = step_data(config, self.method, resident, str(group.device))
+        cache_compiled(Path(config.reference_cache).with_name("compiled"))
+        self.engine = Engine(
+            self.loaded.model,
+            config.workers,
+            group,
+            weights=self.memory.weights(),
+            beside=self.memory.beside,
+            weight_decay=self.hyper.weight_decay,
+            decay_norms=config.compat == "none",
+            lora=config.lora,
+            seed=self.hyper.seed,
+        )
+        feed = Feed(
+            self.method,
+            data,
+            group,
+            config.workers.micro_batch_size,
+            config.compat,
+            layout=self.engine.takes,
+            micro_batch_tokens=self.engine.micro_batch_tokens,
+        )
+        self.memory.expect(feed, self._steps(1))
+        self.stepper = Stepper(self.engine, self.hyper, feed)
+        mark(f"{config.trial}: engine ready")
+        self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
+        if start_epoch and self.vector is None:
+            self.engine.load_state(self.folder.epoch(start_epoch) / "state")
+            recorded = (self.folder.record(start_epoch) or {})["metrics"]
+            mine = recorded.get(f"multiplier_{group.rank}", recorded.get("multiplier", self.stepper.weight))
+            self.stepper.weight = mine
+
+    def run_epoch(self, epoch: int) -> None:
+        """Train, evaluate, write the epoch's folder."""
+        started = time.monotonic()
+        metrics: dict[str, Any] = {"epoch": epoch, **self._train(epoch)}
+        metrics["train_seconds"] = time.monotonic() - started
+        metrics["tokens_per_second"] = metrics.pop("tokens") / metrics["train_seconds"]
+        found, samples = self._evaluate(epoch, finite=math.isfinite(metrics["loss"]))
+        metrics |= found
+        metrics |= self.memory.metrics()
+        self._write(epoch, {"metrics": metrics, "samples": samples})
+
+    def _train(self, epoch: int) -> dict[str, float]:
+        """Every forget row once. Returns means over the optimizer steps, and the number of tokens seen."""
+        torch.manual_seed(self.hyper.seed * 1_000_003 + epoch)
+        if self.vector is not None:
+            return self.vector.move(epoch, self.group)
+        steps = self._steps(epoch)
+        total, warmup = len(steps) * self.config.max_epochs, round(len(steps) * self.hyper.warmup_epochs)
+        sums = Sums()
+        self.engine.model.train()
+        for i, rows in enumerate(steps):
+            step = (epoch - 1) * len(steps) + i
+            rate = learning_rate(step, total, warmup, self.hyper.learning_rate)
+            sums.add(self.stepper.run(rows, epoch, rate))
+            if i == 0:
+                mark(f"{self.config.trial}: first step of epoch {epoch}")
+        means = sums.means(self.group, len(steps))
+        if self.method.multiplier is not None:
+            means |= self._multipliers()
+        return {"step": epoch * len(steps), "learning_rate": rate, **means}
+
+    def _multipliers(self) -> dict[str, float]:
+        """The first worker's, and those of others where they differ, as in published code."""
+        first_one, *others = self.group.gather([self.stepper.weight])
+        differing = {f"multiplier_{rank}": one for rank, one in enumerate(others, start=1) if one != first_one}
+        return {"multiplier": first_one, **differing}
+
+    def _steps(self, epoch: int) -> list[StepRows]:
+        retain_rows = 0 if self.method.retain == "none" else len(self.rows.retain)
+        return epoch_steps(len(self.rows.forget), retain_rows, self.hyper.batch_size, self.hyper.seed, epoch)
+
+    def _evaluate(self, epoch: int, finite: bool) -> tuple[dict[str, float], list[dict[str, str]]]:
+        """Metrics and samples of the model as it is. A loss that is not finite has no metrics worth the time."""
+        config, baseline = self.config, self.resident.baseline(self.config.baseline)
+        untouched = baseline["target"]["metrics"]
+        if not finite:
+            return dict.fromkeys(untouched, math.nan), []
+
+        def compared(evaluation: Evaluation) -> dict[str, float]:
+            return compare(evaluation, baseline["yardstick"], untouched["model_utility"], config.evaluation.guard)
+
+        self.engine.model.eval()
+        with self.engine.as_saved():
+            examination = Examination(
+                self.engine.model,
+                self.loaded.tokenizer,
+                config.template,
+                self.rows.split,
+                config.evaluation,
+                self.group,
+            )
+            needs = None if epoch == config.max_epochs else self._needs
+            return examined(examination, compared, needs, lambda metrics: self._is_candidate(epoch, metrics))
+
+    @cached_property
+    def _needs(self) -> Needs | None:
+        """Of the decision that follows an epoch; None where every epoch is evaluated whole."""
+        decision = self.config.decision
+        if decision is None:
+            return None
+        return needs_of(self.rows.split.evaluation, self.config.evaluation, decision.metrics)
+
+    def _is_candidate(self, epoch: int, metrics: dict[str, float]) -> bool:
+        """Whether the epoch may be on the front, as far as the epochs before it tell. The same on every rank."""
+        decision = self.config.decision
+
+        def judged() -> bool:
+            records = (self.folder.record(one) or {"metrics": {}} for one in range(1, epoch))
+            return decision is None or is_candidate(decision, (one["metrics"] for one in records), metrics)
+
+        return bool(first(self.group, judged))
+
+    def _write(self, epoch: int, record: dict[str, Any]) -> None:
+        partial = self.folder.partial(epoch)
+        if self.group.rank == 0:
+            self.folder.begin(epoch)
+        self.group.barrier()
+        self.engine.save_state(partial / "state")
+        weights = self.engine.weights()
+        if weights is not None:
+            save_model(partial / "model", self.engine.model, self.loaded.tokenizer, weights)
+            card = provenance(self.config, self.resident.baseline(self.config.baseline))
+            (partial / "model" / "letheon.json").write_text(json.dumps(card, indent=1, sort_keys=True))
+            (partial / "model" / CARD).write_text(self._card(epoch, record["metrics"]))
+        self.group.barrier()
+        if self.group.rank == 0:
+            self.folder.commit(epoch, record)
+        self.group.barrier()
+
+    def _card(self, epoch: int, metrics: dict[str, Any]) -> str:
+        config, baseline = self.config, self.resident.baseline(self.config.baseline)
+        rows, hyper = self.rows.split.forget, self.hyper
+        forgotten = Forgotten(
+            config.benchmark.model_dump(mode="json"), hyper.forget_fraction, len(rows), digest_rows([rows])
+        )
+        settings = {
+            "template": config.template,
+            "precision": config.workers.precision,
+            "workers": config.workers.workers,
+            "deepspeed": config.workers.deepspeed,
+            "compat": config.compat,
+            "lora": None if config.lora is None else config.lora.model_dump(mode="json"),
+            "max_epochs": config.max_epochs,
+            "target_digest": config.target_digest,
+        }
+        made = Made(hyper.model_dump(mode="json", exclude_none=True), settings)
+        target = baseline["target"]["metrics"]
+        found = verdict(metrics, target, config.verdict)
+        measured = Measured(metrics, target, baseline["retain"]["metrics"], str(found))
+        return model_card(config.trial, epoch, forgotten, made, measured)
+
+
+def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint must know about itself so that `evaluate` gives its recorded metrics again, anywhere.
+
+    `beside`: what the target and the retain model have, measured alike. `verdict`: the sweep's limits.
+    """
+    return {
+        "benchmark": config.benchmark.model_dump(mode="json"),
+        "forget_fraction": config.hyperparameters.forget_fraction,
+        "template": config.template,
+        "evaluation": config.evaluation.model_dump(mode="json"),
+        "precision": config.workers.precision,
+        "hyperparameters": config.hyperparameters.model_dump(mode="json", exclude_none=True),
+        "yardstick": baseline["yardstick"],
+        "target_utility": baseline["target"]["metrics"]["model_utility"],
+        "beside": {name: _finite(baseline[name]["metrics"]) for name in ("target", "retain")},
+        "verdict": config.verdict.model_dump(mode="json"),
+    }
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What JSON can hold."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
