@@ -33,7 +33,7 @@ test-all: environment browser ## all tests
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 # One after another: a job of a cluster takes the newest cluster of the machine for its own (`--address auto`).
 # `tests/trust` comes first, before another Ray holds a port that it asks.
-IN_CLUSTERS := tests/trust tests/faults tests/letheon/test_remote.py tests/letheon/test_two_nodes.py
+IN_CLUSTERS := tests/trust tests/faults tests/letheon/cluster/test_jobs.py tests/letheon/workers/test_two_nodes.py
 
 check: environment ## lint, format, types, import rules, known vulnerabilities; changes nothing
 	@$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from tests.faults.support import FaultySweep
 from tests.letheon.cluster_process import Nodes, nodes
 from tests.letheon.servers import free_port
 from tests.letheon.small_sweep import wait_for
-from tests.letheon.tracking_support import recorded_epochs
+from tests.letheon.tracking.tracking_support import recorded_epochs
 
 TRIALS, EPOCHS = 3, 4
 HELD = {"fault": "hold", "epoch": 3}

@@ -22,7 +22,7 @@ from letheon.spec.load import dump_spec, load_spec
 from letheon.spec.shipped import spaces
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.store.journal_artifact import Packer, unpack
-from tests.letheon.tracking_support import SPEC, audited_story, story
+from tests.letheon.tracking.tracking_support import SPEC, audited_story, story
 from tests.trainables.evaluation.small_logs import Model
 from trainables.evaluation.logs.compare import compare_logs
 from trainables.evaluation.logs.log import LogError

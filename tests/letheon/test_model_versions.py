@@ -7,7 +7,7 @@ from pathlib import Path
 from letheon.tracking.registry import Registration
 from letheon.tracking.store.connection import open_client
 from letheon.tracking.tracker import Tracker
-from tests.letheon.tracking_support import SPEC, Rows, audited_story, front, save_front, story
+from tests.letheon.tracking.tracking_support import SPEC, Rows, audited_story, front, save_front, story
 
 FULL = {**SPEC, "benchmark": {"name": "fictional"}}
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.letheon.dashboard.chromium import Window, served, start
 from tests.letheon.dashboard.support import LongStory, write_sweep
-from tests.letheon.tracking_support import Story, story
+from tests.letheon.tracking.tracking_support import Story, story
 
 
 @pytest.fixture(scope="module")

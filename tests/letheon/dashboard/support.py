@@ -11,7 +11,7 @@ from letheon.dashboard.snapshot import Record
 from letheon.journal import encode_rows
 from letheon.spec.load import dump_spec, load_spec
 from letheon.spec.model import SweepSpec
-from tests.letheon.tracking_support import START, Story, metrics
+from tests.letheon.tracking.tracking_support import START, Story, metrics
 
 Rows = list[dict[str, Any]]
 

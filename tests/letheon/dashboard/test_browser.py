@@ -13,7 +13,7 @@ from letheon.dashboard.html_report import html_report
 from letheon.journal import SweepLock
 from tests.letheon.dashboard.chromium import DRIVER, SLICES, WHY_SKIPPED, Window, served, trial_rows, visited
 from tests.letheon.dashboard.support import LongStory, add_rows, record, write_sweep
-from tests.letheon.tracking_support import Story, audited_story
+from tests.letheon.tracking.tracking_support import Story, audited_story
 
 pytestmark = [
     pytest.mark.slow,  # but for one page: `test_browser_page.py`

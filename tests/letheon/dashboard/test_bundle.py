@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from letheon.dashboard.bundle import STATIC, bundle, page
 from letheon.dashboard.html_report import html_report, write_report
 from tests.letheon.dashboard.support import LongStory, record
-from tests.letheon.tracking_support import story
+from tests.letheon.tracking.tracking_support import story
 
 SCRIPTS = sorted(STATIC.glob("*.js"))
 

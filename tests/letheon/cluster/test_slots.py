@@ -1,0 +1,59 @@
+"""How many trials may run now, as nodes join, leave, or could be started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from letheon.cluster import session
+from letheon.cluster import slots as module
+from letheon.cluster.capacity import DoesNotFit
+from letheon.cluster.slots import AUTOSCALER_VARIABLE, HEAD, Room
+from tests.letheon.cluster.test_capacity import AUTOSCALER
+from trainables.config import WorkersConfig
+
+GPU = WorkersConfig(gpus_per_worker=1)
+HEAD_NODE = {"CPU": 4.0, HEAD: 1.0}
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+    """What Ray says is there."""
+    there = [dict(HEAD_NODE)]
+    monkeypatch.setattr(session, "node_resources", lambda: there)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    return there
+
+
+def test_nodes_that_join_and_leave_are_counted(nodes: list[dict[str, float]]) -> None:
+    room = Room(WorkersConfig(cpus_per_worker=2), joined=True)
+    assert room() == 2
+    nodes.append({"CPU": 2.0})
+    assert room() == 3
+    del nodes[:]
+    assert room() == 1, "a trial waits for a node to come back"
+
+
+def test_nodes_that_the_autoscaler_would_start_count_at_once(
+    nodes: list[dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(yaml.safe_dump(AUTOSCALER))
+    monkeypatch.setenv(AUTOSCALER_VARIABLE, str(file))
+    assert Room(GPU, joined=True)() == 10
+    with pytest.raises(DoesNotFit, match="1 GPU"):
+        Room(GPU, joined=False)()
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "{", "\xff"])
+def test_a_file_that_is_no_configuration_promises_nothing(
+    text: str, nodes: list[dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_bytes(text.encode("latin-1"))
+    monkeypatch.setenv(AUTOSCALER_VARIABLE, str(file))
+    assert Room(WorkersConfig(), joined=True)() == 4
+    with pytest.raises(DoesNotFit):
+        Room(GPU, joined=True)()

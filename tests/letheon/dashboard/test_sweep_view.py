@@ -1,0 +1,190 @@
+"""What the pages are drawn from: the front's own numbers, whatever state a sweep is in."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from letheon.analysis.importance import importance
+from letheon.dashboard.growth import growth
+from letheon.dashboard.sweep_view import card, sweep_view
+from letheon.dashboard.trial_columns import front_ranks, trial_columns
+from letheon.dashboard.trial_view import trial_view
+from letheon.journal import UnknownTrial
+from letheon.pareto.front import front_of, share_of_box
+from letheon.pareto.objectives import Goals
+from letheon.spec.rules_objectives import axis_of
+from letheon.tracking.run_records import BEST, Book
+from tests.letheon.dashboard.support import LongStory, record
+from tests.letheon.tracking.tracking_support import Story, audited_story, story
+
+GOALS = Goals(x=axis_of("log10_forget_quality", "max"), y=axis_of("model_utility", "max"))
+
+
+def test_the_page_shows_the_front_s_own_numbers() -> None:
+    view = sweep_view(record(story()))
+    front = front_of(story())
+    for stratum in view["strata"]:
+        expected = front["strata"][stratum["key"]]
+        assert [(p["trial"], p["epoch"]) for p in stratum["points"]] == [
+            (p["trial"], p["epoch"]) for p in expected["points"]
+        ]
+        assert stratum["knee"] == [expected["knee"]["trial"], expected["knee"]["epoch"]]
+    assert view["counts"] == {"completed": 1, "pruned": 1, "collapsed": 1, "failed": 1}
+    assert [one["metric"] for one in view["objectives"]] == ["log10_forget_quality", "model_utility"]
+    assert view["strata"][0]["target"] == [-12.0, 0.6] and view["strata"][0]["retain"] == [0.0, 0.61]
+    assert {trial["id"]: trial["rank"] for trial in view["trials"]}["t000"] == 0
+    assert view["ranks"] == [trial["rank"] for trial in view["trials"]]
+
+
+def _preparing() -> Story:
+    tale = Story()
+    tale.add("sweep", state="preparing")
+    return tale
+
+
+def _no_report() -> Story:
+    tale = _preparing()
+    tale.add("sweep", state="running", info={"slots": 1})
+    tale.trial("t000", "0.05", "ga")
+    return tale
+
+
+def _not_finite() -> Story:
+    tale = _no_report()
+    tale.report("t000", 1, math.nan, 0.5)
+    tale.report("t000", 2, -3.0, math.inf)
+    return tale
+
+
+def _infeasible() -> Story:
+    tale = _no_report()
+    tale.report("t000", 1, -20.0, 0.0)
+    return tale
+
+
+@pytest.mark.parametrize("make", [Story, _preparing, _no_report, _not_finite, _infeasible])
+@pytest.mark.parametrize("more", [{}, {"spec": None}])
+def test_sweeps_with_little_to_show_have_pages(make: Any, more: dict[str, Any]) -> None:
+    known = record(make().rows, "running", **more)
+    for view in (sweep_view(known), card(known), importance(known.rows, known.goals)):
+        json.dumps(view, allow_nan=False)
+    for trial in trial_columns(known.rows, known.goals):
+        json.dumps(trial_view(known, trial["id"]), allow_nan=False)
+
+
+def test_what_was_not_measured_at_an_epoch_is_shown_as_nothing() -> None:
+    tale = _no_report()
+    for epoch in (1, 2, 3):
+        tale.report("t000", epoch, -3.0, 0.5)
+    tale.rows[-2]["metrics"]["forget_rouge"] = 0.25
+    known = record(tale.rows, "running")
+    (trial,) = trial_columns(known.rows, known.goals)
+    assert trial["metrics"]["forget_rouge"] == [None, None, 0.25, None]
+    assert trial_view(known, "t000")["metrics"]["values"]["forget_rouge"] == [None, None, 0.25, None]
+
+
+heights = st.tuples(st.integers(-6, 0).map(float), st.integers(48, 60).map(lambda y: y / 100))
+
+
+@given(st.lists(st.lists(heights, min_size=1, max_size=4), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_ranks_are_those_of_non_dominated_sorting(trials: list[list[tuple[float, float]]]) -> None:
+    tale = Story()
+    for number, points in enumerate(trials):
+        tale.trial(f"t{number:03d}", "0.1", "ga")
+        for epoch, (x, y) in enumerate(points, 1):
+            tale.report(f"t{number:03d}", epoch, x, y)
+    left = {point for points in trials for point in points}
+    rank_of: dict[tuple[float, float], int] = {}
+    rank = 0
+    while left:
+        front = {p for p in left if not any(o != p and o[0] >= p[0] and o[1] >= p[1] for o in left)}
+        rank_of.update(dict.fromkeys(front, rank))
+        left -= front
+        rank += 1
+    expected = {f"t{number:03d}": min(rank_of[p] for p in points) for number, points in enumerate(trials)}
+    assert front_ranks(tale.rows, GOALS) == expected
+
+
+@given(st.integers(0, 25))
+@settings(max_examples=12, deadline=None)
+def test_the_hypervolume_never_falls_and_ends_at_the_front_s(trials: int) -> None:
+    rows = LongStory(trials).rows
+    front = front_of(rows, goals=GOALS)
+    for stratum, steps in growth(rows, GOALS).items():
+        shares = [share for _, _, share in steps]
+        assert shares == sorted(shares)
+        assert [epochs for epochs, _, _ in steps] == sorted(epochs for epochs, _, _ in steps)
+        assert shares[-1] == pytest.approx(share_of_box(front["strata"][stratum]), rel=1e-4)
+        assert steps[-1][0] == sum(row["kind"] == "report" for row in rows)
+
+
+def _graded(count: int) -> Story:
+    """What is forgotten hangs on the learning rate alone; the batch size is drawn, the weight decay is constant."""
+    tale = Story()
+    for number in range(count):
+        rate = 10 ** (-5 + 2 * number / count)
+        config = {"method": "ga", "forget_fraction": 0.1, "learning_rate": rate, "batch_size": [4, 8, 16][number % 3]}
+        config |= {"weight_decay": 0.01, "beta": None if number % 2 else 0.1 * (1 + number % 5)}
+        tale.add("trial", trial=f"t{number:03d}", stratum="0.1", config=config, baseline={})
+        tale.report(f"t{number:03d}", 1, -12.0 + 12.0 * number / count, 0.59)
+    return tale
+
+
+def test_what_matters_comes_first() -> None:
+    [shares] = importance(_graded(60).rows, GOALS).values()
+    assert shares[0]["name"] == "learning_rate"
+    assert sum(one["share"] for one in shares) == pytest.approx(1.0, abs=0.01)
+    assert "weight_decay" not in {one["name"] for one in shares}
+    assert {one["name"]: one["trials"] for one in shares}["beta"] == 30
+
+
+def test_the_best_checkpoint_is_the_one_that_mlflow_has() -> None:
+    rows = LongStory(40).rows
+    book = Book(GOALS)
+    for row in rows:
+        book.absorb(row)
+    for trial in trial_columns(rows, GOALS):
+        points = {point.key: point.value for point in book.trials[trial["id"]].once[BEST]}
+        assert trial["best"] == points.get("best/epoch")
+        if trial["best"] is not None:
+            at = trial["epochs"].index(trial["best"])
+            for name in ("log10_forget_quality", "model_utility"):
+                assert trial["metrics"][name][at] == pytest.approx(points[f"best/{name}"], rel=1e-4)
+
+
+def test_what_is_searched_on_a_log_scale_is_drawn_on_one() -> None:
+    assert sweep_view(record(story()))["log_scaled"] == ["beta", "learning_rate", "retain_weight"]
+    assert sweep_view(record(story(), spec=None))["log_scaled"] is None
+
+
+def test_a_trial_says_how_to_take_it_home_or_why_not() -> None:
+    known = record(story(), options=" --root /data")
+    samples = {"epochs": {"0": [{"set": "forget", "prompt": "Who?", "answer": "A", "generated": "A"}]}}
+    home = trial_view(known, "t000", samples)
+    assert home["on_front"] == [1, 2, 3] and not home["why_not"]
+    assert home["pull"][0]["command"] == (
+        "letheon pull sweep --select t000@1 --fraction 0.05 --to ./sweep-t000-1 --root /data"
+    )
+    assert home["samples"]["0"][0]["prompt"] == "Who?"
+    assert home["metrics"]["epochs"] == [0, 1, 2, 3]
+    pruned = trial_view(known, "t001")
+    assert not pruned["pull"] and pruned["why_not"] and pruned["reason"] == "rank 2 of 2 at rung 1"
+    with pytest.raises(UnknownTrial):
+        trial_view(known, "t999")
+
+
+def test_audits_are_among_a_trial_s_metrics() -> None:
+    table = trial_view(record(audited_story()), "t000")["metrics"]
+    assert table["values"]["audit_worst_forget_rouge"] == [None, None, 0.4, None]
+
+
+def test_names_with_spaces_are_quoted() -> None:
+    [command, *_] = trial_view(record(story(), name="my sweep; rm -rf"), "t000")["pull"]
+    assert "'my sweep; rm -rf'" in command["command"] and "'./my sweep; rm -rf-t000-1'" in command["command"]

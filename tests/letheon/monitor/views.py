@@ -1,0 +1,69 @@
+"""Sweeps in every state that a view may meet, as views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from letheon.journal.state import ACTIVE
+from letheon.monitor.view import Asked, LiveFold, LiveView
+from tests.letheon.dashboard.support import LongStory
+from tests.letheon.tracking.tracking_support import START, Story, story
+
+Rows = list[dict[str, Any]]
+
+ASKED = Asked(planned=40, by_stratum={"0.05": 20, "0.1": 20}, strata=("0.05", "0.1"), max_epochs=10, gpus_per_trial=0.5)
+DEGRADED = {
+    "state": "degraded",
+    "since": START,
+    "cause": "http://records.example:5000 does not answer: connection refused",
+    "behind": 17,
+    "where": "http://records.example:5000",
+}
+
+
+def view_of(
+    rows: Rows, state: str | None = None, asked: Asked = ASKED, tracking: Mapping[str, Any] | None = None
+) -> LiveView:
+    """As of ten seconds after the last row, where a driver lives."""
+    fold, now = LiveFold(asked), (rows[-1]["time"] if rows else START) + 10.0
+    for row in rows:
+        fold.take(row)
+    seen = fold.state("study", now)
+    seen = replace(seen, state=state or seen.state, tracking=tracking)
+    return fold.view(seen, now if seen.state in ACTIVE else None)
+
+
+def running_rows() -> Rows:
+    """Many trials of two fractions, the last three still running."""
+    rows = LongStory(20).rows[:-1]
+    ended = {row["trial"] for row in rows if row["kind"] == "end"} - {"t017", "t018", "t019"}
+    kept = [row for row in rows if row["kind"] != "end" or row["trial"] in ended]
+    return [{**row, "seq": i} for i, row in enumerate(kept, start=1)]
+
+
+def failed_rows() -> Rows:
+    tale = Story()
+    tale.rows = story()
+    detail = "PreparationFailed: the target model was not made: \x1b[31mout of memory\x1b[0m\nsee logs/" + "x" * 200
+    tale.add("sweep", state="failed", detail=detail)
+    return tale.rows
+
+
+def preparing_rows() -> Rows:
+    return story()[:1]
+
+
+STATES: Mapping[str, LiveView] = {
+    "empty": view_of([]),
+    "preparing": view_of(preparing_rows()),
+    "without trials": view_of(story()[:2]),
+    "running": view_of(running_rows()),
+    "degraded": view_of(running_rows(), tracking=DEGRADED),
+    "interrupted": view_of(running_rows(), "interrupted"),
+    "failed": view_of(failed_rows()),
+    "finished": view_of(LongStory(20).rows),
+    "unknown file": view_of(running_rows(), asked=Asked()),
+    "hours": view_of(running_rows(), asked=replace(ASKED, planned=None, by_stratum={}, budget={"gpu_hours": 8.0})),
+}

@@ -1,0 +1,30 @@
+"""The pages of the methods: current, and made without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainables.methods.ga import GA
+from trainables.methods.pages import declared_in, main, pages
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_pages_are_current() -> None:
+    """After a change of a method: `python -m trainables.methods.pages`, and remove the page of a method that is gone."""
+    written = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "docs" / "methods").glob("*.md")}
+    expected = pages()
+    assert sorted(written) == sorted(expected)
+    assert [name for name, text in expected.items() if written[name] != text] == []
+
+
+def test_a_method_of_no_file_is_said() -> None:
+    with pytest.raises(LookupError, match="no file has it"):
+        declared_in(GA.with_retain("ga_new", "nll"))
+
+
+def test_the_command_writes_every_page(tmp_path: Path) -> None:
+    main(tmp_path / "cards")
+    assert {file.name for file in (tmp_path / "cards").iterdir()} == set(pages())

@@ -1,0 +1,91 @@
+"""A training step on a GPU: nothing in it waits for the device, and compiled layers take the plain one's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests import tiny
+from tests.tiny import rows
+from tests.trainables.model.test_packed_attention import SHAPE, gradients
+from trainables.batching.packing import pack
+from trainables.batching.rows import collate
+from trainables.batching.schedule import StepRows
+from trainables.config import Compilation, Hyperparameters, WorkersConfig
+from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.reference_log_probs import compute_reference
+from trainables.methods import METHODS
+from trainables.runtime.ranks import Group
+from trainables.training.engine import Engine
+from trainables.training.step import Stepper
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+ROWS = [(5 + i % 7, 6 + i % 11) for i in range(24)]
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    with tiny.joined(tmp_path_factory.mktemp("group"), device="cuda:0") as group:
+        yield group
+
+
+def model(**others: int) -> Any:
+    return tiny.llama(**SHAPE | {"tie_word_embeddings": True, "initializer_range": 0.1} | others)
+
+
+def stepper(group: Group, compilation: Compilation) -> Stepper:
+    workers = WorkersConfig(precision="bf16", compile=compilation, gpus_per_worker=1)
+    hyper = Hyperparameters(method="npo_rt", forget_fraction=0.1, learning_rate=1e-3, beta=0.1, retain_weight=1.0)
+    forget, retain = rows(ROWS), rows(ROWS[::-1])
+    frozen = model().to(group.device, torch.bfloat16)
+    table = compute_reference(frozen, forget, 0, 2048, group.device)
+    engine = Engine(model(), workers, group, weight_decay=0.01)
+    engine.model.train()
+    feed = Feed(METHODS["npo_rt"], StepData(forget, retain, 0, reference=table), group, None, layout=engine.takes)
+    return Stepper(engine, hyper, feed)
+
+
+def step_rows(number: int) -> StepRows:
+    chosen = tuple((8 * number + i) % len(ROWS) for i in range(8))
+    return StepRows(chosen, chosen)
+
+
+def test_the_kernel_gives_what_padded_rows_give() -> None:
+    trained = model(hidden_size=256, head_dim=64).to("cuda", torch.bfloat16)
+    found = gradients(trained, pack(rows(ROWS), "cuda", filled=True)).float()
+    expected = gradients(trained, collate(rows(ROWS), 0).to("cuda")).float()
+    assert float((found - expected).norm() / expected.norm()) < 0.05
+
+
+@pytest.mark.parametrize("compilation", ["off", "on"])
+def test_no_step_waits_for_the_device(group: Group, compilation: Compilation) -> None:
+    trained = stepper(group, compilation)
+    for number in range(4):  # kernels are loaded, sizes compiled, memory pinned
+        trained.run(step_rows(number % 3), 1, 1e-3)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for number in range(3):
+            trained.run(step_rows(number), 1, 1e-3)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    trained.engine.close()
+
+
+def test_compiled_steps_have_the_losses_of_plain_ones(group: Group) -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    losses = []
+    ways: tuple[Compilation, ...] = ("off", "on")
+    for compilation in ways:
+        trained = stepper(group, compilation)
+        losses.append([sum(float(part.loss) for part in trained.run(step_rows(i), 1, 1e-3)) for i in range(6)])
+        trained.engine.close()
+    assert losses[1] == pytest.approx(losses[0], rel=2e-2)
+    assert losses[0][-1] != losses[0][0]
+    assert 0 < counters["stats"]["unique_graphs"] <= 8
+    assert not counters["graph_break"]
