@@ -20,11 +20,11 @@ import pytest
 
 from letheon.cluster.security import TOKEN
 from letheon.common.scratch import PREFIX
+from tests.letheon.preparation.test_synthetic import SPACE
 from tests.letheon.servers import mlflow_server, postgres, s3_client, s3_server
 from tests.letheon.small_sweep import run
 from tests.letheon.tracking.store.test_connection import AUTH, add_user
 from tests.letheon.tracking.store.test_connection import PASSWORD as ACCOUNT
-from tests.letheon.preparation.test_synthetic import SPACE
 from tests.trust.canaries import Witness, forms
 from trainables.storage.manifest import list_files
 

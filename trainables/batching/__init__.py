@@ -1,1 +1,1 @@
-"""TODO."""
+"""Rows of tokens as batches: padded or packed, and in which order."""

@@ -1,7 +1,7 @@
 """Rows laid end to end, without padding, and where each lies. Knows token ids, no model and no loss.
 
-A row keeps its own positions and attends to nothing but itself (`trainables.model.packed_attention`), so it is scored as if alone.
-The last token of a row predicts nothing that is looked at and stays out.
+A row keeps its own positions and attends to nothing but itself (`trainables.model.packed_attention`), so it is
+scored as if alone. The last token of a row predicts nothing that is looked at and stays out.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Rows, splits, templates and files: what all benchmarks share."""

@@ -1,3 +1,1 @@
-"""What a model still knows: the metrics of every set of a benchmark, and their comparison with a retain model.
-
-Loads no torch; `evaluate` does when it is called."""
+"""Evaluates a model on a split, as deep as a decision needs. `evaluate` loads torch when it is called."""

@@ -1,7 +1,8 @@
 """What a method is: a forget loss, what it needs beside the model, its retain term and its hyper-parameters.
 
 Pure functions of log-probabilities (or logits, or hidden states). Knows nothing of models, batches over workers, or
-DeepSpeed: `trainables.methods.reduction` sums and divides. Nothing here imports torch; losses use methods of the tensors they get.
+DeepSpeed: `trainables.methods.reduction` sums and divides. Nothing here imports torch; losses use methods of
+the tensors they get.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The terms that hold on to what must stay, by name, and what each needs. `trainables.methods.reduction` divides by the counts."""
+"""The terms that hold on to what must stay, by name, and what each needs. `trainables.methods.reduction`
+divides by the counts."""
 
 from __future__ import annotations
 

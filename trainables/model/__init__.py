@@ -1,1 +1,1 @@
-"""TODO."""
+"""Models: loading, forward passes, adapters, memory."""

@@ -53,8 +53,8 @@ def batched(
 def score(model: Callable[..., Any], batch: Batch | Packed, keep: Keep = LOG_PROBS) -> Scores:
     """One forward pass; the LM head runs on answer tokens only, or, where rows are padded, from the first one on.
 
-    Softmax in float32 at least. Packed rows need a model that `trainables.model.packed_attention` made ready; their scores have the
-    first answer token of every row in the first position, so `first` and `last` do not apply.
+    Softmax in float32 at least. Packed rows need a model that `trainables.model.packed_attention` made ready;
+    their scores have the first answer token of every row in the first position, so `first` and `last` do not apply.
     """
     return _packed(model, batch, keep) if isinstance(batch, Packed) else _padded(model, batch, keep)
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The worker process: ranks, channel to the driver, imports, events."""

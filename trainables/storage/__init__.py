@@ -1,1 +1,1 @@
-"""TODO."""
+"""Folders of trials and checkpoints on disk: complete or absent."""

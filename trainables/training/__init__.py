@@ -1,1 +1,1 @@
-"""TODO."""
+"""The training loop of a trial: DeepSpeed engine, optimizer steps, epochs."""

@@ -1,1 +1,1 @@
-"""Select, verify and pull a checkpoint. Importing this loads neither MLflow nor torch."""
+"""Which checkpoints to keep, which one to select, and how one is verified. Loads neither MLflow nor torch."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from letheon.analysis.why_not import why_not
+from letheon.analysis.why_not_text import in_words
 from letheon.cli.options import (
     DEFAULT_ROOT,
     Fraction,
@@ -25,6 +27,9 @@ from letheon.cli.options import (
     share,
 )
 from letheon.cli.output import complain, console, print_json
+from letheon.common.errors import NotFound
+from letheon.journal import Row
+from letheon.pareto.objectives import Goals
 
 
 @app.command()
@@ -88,8 +93,6 @@ def front(
     if html is not None:
         _write_report(name, root, html)
     if why_not is not None:
-        from letheon.cli.why_not import print_why_not
-
         print_why_not(rows, why_not, find(name, root).goals, found["strata"], json)
         return
     if json:
@@ -156,7 +159,7 @@ def capacity(
     if json:
         print_json(to_json(found, kept))
         return
-    from letheon.cli.capacity import capacity_head, capacity_table
+    from letheon.cli.tables import capacity_head, capacity_table
 
     console().print(capacity_head(kept), capacity_table(found), sep="\n")
 
@@ -298,3 +301,16 @@ def schema() -> None:
     from letheon.spec.load import json_schema
 
     print_json(json_schema())
+
+
+def print_why_not(rows: Sequence[Row], asked: str, goals: Goals, strata: Collection[str], json: bool) -> None:
+    """The answer as sentences or JSON. `strata`: those that are asked about; NotFound for a trial of another one."""
+    answer = why_not(rows, asked, goals)
+    stratum = answer.trial["stratum"]
+    if stratum not in strata:
+        raise NotFound(f"--why-not {asked}: a trial of forget fraction {stratum}, not of {', '.join(strata)}")
+    if json:
+        print_json(answer.to_json())
+        return
+    for line in in_words(answer):
+        typer.echo(line)

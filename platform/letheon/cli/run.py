@@ -65,9 +65,10 @@ def plan(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, j
 @app.command()
 def prepare(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
     """Make target and retain models and their baseline evaluations, as far as they are missing."""
-    from letheon.cli.prepare import prepare_only
 
     out = console()
+    from letheon.preparation.builder import prepare_only
+
     prepare_only(checked_spec(space, overrides), root, address, say=out.print)
     out.print(f"everything is prepared; next: letheon sweep {space}")
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Ray sessions, jobs and resources: what is there, and what fits."""

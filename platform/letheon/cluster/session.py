@@ -131,8 +131,6 @@ def _import_trainer() -> None:
     with collector_still():
         import ray.train.torch  # noqa: F401 (to have been imported)
 
-        import letheon.workers.trainer  # noqa: F401
-
 
 @contextmanager
 def _same_sigterm() -> Iterator[None]:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Small tools that every package may use: errors, files, numbers, threads."""

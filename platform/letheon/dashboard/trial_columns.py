@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from letheon.checkpoints.best import Best
 from letheon.common.numbers import compact
 from letheon.journal import Row
-from letheon.pareto.best import Best
 from letheon.pareto.front import start_of, with_audits
 from letheon.pareto.objectives import Goals
 from letheon.pareto.sorting import Fronts
@@ -26,8 +26,8 @@ Column = list[float | None]
 def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
     """One mapping a trial, in the order in which they began; `seq` is the last row that says something about it.
 
-    `best`: the epoch of its best checkpoint by the rule of `letheon.pareto.best`, None where none is feasible. `verdict`: on
-    that checkpoint, without it on the last one.
+    `best`: the epoch of its best checkpoint by the rule of `letheon.checkpoints.best`, None where none is
+    feasible. `verdict`: on that checkpoint, without it on the last one.
     """
     told = with_audits(rows)
     trials = {str(row["trial"]): _begun(row) for row in told if row["kind"] == "trial"}

@@ -29,7 +29,8 @@ def trial_view(
 ) -> dict[str, Any]:
     """Configuration, every metric by epoch, decisions in words, what the models said, and how to download it.
 
-    `samples` and `audits` have the shapes of `letheon.analysis.samples`. `on_front`: epochs of the trial that are on the front,
+    `samples` and `audits` have the shapes of `letheon.analysis.samples`. `on_front`: epochs of the trial that
+    are on the front,
     where the caller knows them; then, for a page among many, why others are not there is left out. Raises UnknownTrial.
     """
     begun = trial_row(record.rows, trial)

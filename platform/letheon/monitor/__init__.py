@@ -1,1 +1,1 @@
-"""A sweep while it runs: folds that take each journal row once, and what terminals and gauges show of them."""
+"""A sweep while it runs: terminal screens, plain lines and Prometheus gauges."""

@@ -1,1 +1,1 @@
-"""The picture of a sweep's fronts as PNG. Importing this does not load matplotlib."""
+"""Figures of fronts and capacity as PNG. Importing this does not load matplotlib."""

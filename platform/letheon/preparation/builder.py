@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from letheon.common.errors import LetheonError
 from letheon.preparation.artifacts import Prepared
-from letheon.preparation.layout import layout
+from letheon.preparation.layout import layout, missing
 
 if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
@@ -43,3 +43,22 @@ def prepare(spec: SweepSpec, root: Path, pool: Pool, say: Say = print) -> Prepar
         seconds = f" in {report['seconds']:.0f} s (loss {report['loss']:.4f})" if "seconds" in report else ""
         say(f"prepared {artefact.kind}{of}{seconds}")
     return prepared
+
+
+def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Say) -> None:
+    """Make what is missing; Ray is started only if something is. Raises DoesNotFit, PreparationFailed, Stopped."""
+    root = root.resolve()
+    if not missing(spec, root):
+        return
+    from letheon.cluster.session import ray_session
+    from letheon.cluster.sizing import sized
+    from letheon.cluster.slots import Room
+    from letheon.common.stop_request import StopRequest
+    from letheon.workers.pool import pool_of
+
+    spec, stop = sized(spec, address, say), StopRequest(say=say)
+    with stop.listening(), ray_session(address, spec.trial.gpus):
+        stop.check()
+        slots = Room(spec.trial.workers_config, joined=address is not None)()
+        with pool_of(spec, slots, root / "prepare", address is not None, stop) as pool:
+            prepare(spec, root, pool, say)

@@ -1,3 +1,1 @@
-"""Which trials go on: pure decisions from reported metrics, and a thin adapter that lets Ray Tune ask for them.
-
-Only `letheon.tune.scheduler` imports Ray."""
+"""Which trials continue: pure decisions from reported metrics. `letheon.tune` connects them to Ray Tune."""

@@ -1,1 +1,1 @@
-"""Sweeps in virtual time: recorded trajectories in the place of training, the real conductor in charge. No Ray."""
+"""The decisions of one search, for real and simulated sweeps. No Ray."""

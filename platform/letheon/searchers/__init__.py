@@ -1,1 +1,1 @@
-"""What is tried next: searchers propose configurations from what was seen. Only `adapter` imports Ray."""
+"""Which configuration to try next. `letheon.tune` connects searchers to Ray Tune."""

@@ -16,10 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from letheon.common.errors import SpecErrors, close_to, did_you_mean
 from letheon.spec.model import NAMED_BASES, SweepSpec, local_folder
-from letheon.spec.rules_benchmark import benchmark_problems
+from letheon.spec.rules_benchmark import benchmark_problems, synthetic_problems
 from letheon.spec.rules_objectives import objective_problems
 from letheon.spec.rules_search import search_problems
-from letheon.spec.rules_synthetic import synthetic_problems
 from letheon.spec.rules_trial import trial_problems
 from letheon.spec.source import MISSING, KeyPath, Problem, Source, get, one_line, show
 from letheon.spec.words import rule_and_fix

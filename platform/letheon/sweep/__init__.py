@@ -1,1 +1,1 @@
-"""TODO."""
+"""Runs, resumes and audits a sweep: the only package that connects all the others."""

@@ -29,11 +29,11 @@ from letheon.preparation.layout import layout
 from letheon.spec.load import dump_spec, resolved
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
-from letheon.sweep.already import finished_already
 from letheon.sweep.finish import Outcome, finish, interrupted
 from letheon.sweep.recording import tracker_of
 from letheon.sweep.resume_checks import (
     begun_with,
+    finished_already,
     recorded,
     require_same_ground,
     require_same_spec,

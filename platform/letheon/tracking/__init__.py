@@ -1,1 +1,1 @@
-"""MLflow records of a sweep: the only package that imports mlflow, and only inside functions."""
+"""Writes a sweep's journal to MLflow. Imports mlflow only inside functions."""

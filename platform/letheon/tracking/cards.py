@@ -1,7 +1,7 @@
 """The description of a model version: what people read in MLflow before they pull it. Pure.
 
-A short form of the card beside the weights (`trainables.storage.model_card`), within MLflow's limit, with what came after the
-weights: audits, and how to download it.
+A short form of the card beside the weights (`trainables.storage.model_card`), within MLflow's limit, with what
+came after the weights: audits, and how to download it.
 """
 
 from __future__ import annotations

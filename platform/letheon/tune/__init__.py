@@ -1,1 +1,1 @@
-"""TODO."""
+"""Adapters between Ray Tune and Letheon's searcher, scheduler and workers."""

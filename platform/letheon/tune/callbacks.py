@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -34,3 +36,15 @@ class LostNodes(Callback):
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         if not any(node["Alive"] for node in nodes):
             raise NodesLost("no node of the cluster is alive any more; resume the sweep once there is one")
+
+
+KEPT = 2  # the one before may be what a slot is reading
+
+
+class OldPointers(Callback):
+    """Removes all but the newest of a trial whenever it has another one."""
+
+    def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
+        """`checkpoint`: what Tune has just stored, in a folder that ends in its number."""
+        for old in sorted(Path(checkpoint.path).parent.glob("checkpoint_*"))[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)

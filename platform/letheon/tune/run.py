@@ -50,9 +50,8 @@ def search(
         from ray import tune
 
         from letheon.common.disk import require_room
-        from letheon.tune.callbacks import LostNodes
+        from letheon.tune.callbacks import LostNodes, OldPointers
         from letheon.tune.credentials import HiddenCredentials
-        from letheon.tune.pointers import OldPointers
         from letheon.tune.scheduler import JournalScheduler
         from letheon.tune.searcher import JournalSearcher
         from letheon.tune.slot import Slot

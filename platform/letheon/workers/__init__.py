@@ -1,1 +1,1 @@
-"""TODO."""
+"""Long-lived Ray Train workers that run one job after another."""

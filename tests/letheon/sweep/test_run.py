@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from letheon.journal import Journal
-from letheon.sweep.already import finished_already
+from letheon.sweep.resume_checks import finished_already
 from letheon.sweep.sweep import find_sweep
 from tests.letheon.small_sweep import kill, letheon, processes_of, run, start, wait_for, write_space
 from tests.letheon.tracking.tracking_support import recorded_history, recorded_runs, recorded_trials

@@ -17,8 +17,8 @@ from letheon.preparation.layout import layout
 from letheon.schedulers.config import SchedulerConfig
 from letheon.spec.load import load_spec
 from letheon.sweep.trial_config import decision, decision_of, trial_config
-from tests.letheon.small_sweep import SPACE, sample, write_space
 from tests.letheon.analysis.test_why_not_properties import AUDITS, GOALS, METRICS, REPORTS, journal, names
+from tests.letheon.small_sweep import SPACE, sample, write_space
 from trainables.config import DecisionConfig, LimitConfig, TrialConfig
 from trainables.evaluation.candidates import is_candidate, place_of
 

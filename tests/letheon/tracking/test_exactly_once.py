@@ -26,7 +26,15 @@ from letheon.plots.summary import accounts
 from letheon.tracking.store.connection import local_folder, open_client
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.tracker import Tracker
-from tests.letheon.tracking.tracking_support import SPEC, Rows, audited_story, experiment_of, front, recorded_runs, save_front
+from tests.letheon.tracking.tracking_support import (
+    SPEC,
+    Rows,
+    audited_story,
+    experiment_of,
+    front,
+    recorded_runs,
+    save_front,
+)
 
 FULL = {**SPEC, "benchmark": {"name": "fictional"}}
 DATA = {"0.05": {"forget": {"digest": "a" * 64, "rows": 8}, "retain": {"digest": "b" * 64, "rows": 152}}}

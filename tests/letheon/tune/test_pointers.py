@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from letheon.tune.pointers import OldPointers
+from letheon.tune.callbacks import OldPointers
 
 
 def test_the_newest_two_stay_and_other_trials_are_left_alone(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_pages_are_current() -> None:
-    """After a change of a method: `python -m trainables.methods.pages`, and remove the page of a method that is gone."""
+    """After a change of a method: `python -m trainables.methods.pages`, and remove the page of a method that
+    is gone."""
     written = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "docs" / "methods").glob("*.md")}
     expected = pages()
     assert sorted(written) == sorted(expected)

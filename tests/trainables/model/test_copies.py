@@ -14,8 +14,8 @@ import torch
 
 from tests import tiny
 from tests.tiny import PRECISIONS, STAGES, Tensors, same
-from tests.trainables.training.engine_runs import model, step
 from tests.trainables.model.test_lora import LORA, log_probs
+from tests.trainables.training.engine_runs import model, step
 from trainables.config import Precision
 from trainables.inputs.cache import Loaded, Resident
 from trainables.model.copies import borrowing_copy, fresh_copy

@@ -28,6 +28,7 @@ from trainables.jobs.prepare import finetune, make_base, make_baseline
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.gpu_share import Place
 from trainables.runtime.ranks import Group
+from trainables.training import memory_usage
 from trainables.training.memory_usage import forget_peak, peak_bytes
 from trainables.training.trial import run_trial
 
@@ -73,7 +74,7 @@ def prepared_in(folder: Path) -> tuple[SweepSpec, Prepared]:
 @contextmanager
 def placed(place: Place) -> Iterator[None]:
     """As if a GPU had this place for the weights that trials start from."""
-    decides: Any = trial_memory
+    decides: Any = memory_usage
     decided = decides.place_of_weights
     decides.place_of_weights = lambda *_: place
     try:

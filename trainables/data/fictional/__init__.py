@@ -1,1 +1,1 @@
-"""TODO."""
+"""The embedded benchmark: people who never lived, generated from a seed."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a model answers: greedy and sampled decoding."""

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from trainables.evaluation.logs.adapt import Adapted, adapt
+from trainables.evaluation.logs.adapt import Adapted, adapt, wrongs
 from trainables.evaluation.logs.check import settle
-from trainables.evaluation.logs.extras import extras
-from trainables.evaluation.logs.log import LEGACY, OPEN_UNLEARNING, Log, LogError
+from trainables.evaluation.logs.log import LEGACY, OPEN_UNLEARNING, Log, LogError, SetRows
 from trainables.evaluation.logs.missing import absent_of_both, absent_of_one, has_nine_parts
-from trainables.evaluation.logs.names import COMPARISON, TOFU_METRICS, UTILITY_PARTS, keys_of
+from trainables.evaluation.logs.names import COMPARISON, TOFU_METRICS, UTILITY_PARTS, keys_of, prefix_of
 from trainables.evaluation.logs.open_unlearning import is_muse
 from trainables.evaluation.logs.pair import Pairs, pair_forget_rows
 from trainables.evaluation.metrics.details import Details
@@ -190,3 +189,29 @@ def _leak_of_aggregates(
     notes.append("privleak is of stored AUCs")
     leak = privleak(ours, theirs)
     return {"privleak": leak, "privleak_distance": abs(leak)}
+
+
+def extras(log: Log) -> dict[str, float]:
+    """By open-unlearning's keys: `<prefix>_Q_A_PARA_Prob`, `<prefix>_Q_A_PERT_Prob`; `<prefix>_Q_A_Prob` of choices."""
+    return {key: value for name, of_set in log.sets.items() for key, value in _extras(prefix_of(name), of_set)}
+
+
+def _extras(prefix: str, of_set: SetRows) -> Iterator[tuple[str, float]]:
+    chances = _chances(of_set, "paraphrase_probability", "paraphrase_loss")
+    if chances:
+        yield f"{prefix}_Q_A_PARA_Prob", float(np.mean(chances))
+    if of_set.multiple_choice and (chances := _chances(of_set, "probability", "loss")):
+        yield f"{prefix}_Q_A_Prob", float(np.mean(chances))
+    if wrong := _wrong(of_set):
+        yield f"{prefix}_Q_A_PERT_Prob", float(np.mean([np.mean(row) for row in wrong]))
+
+
+def _chances(of_set: SetRows, chance: str, loss: str) -> Sequence[float]:
+    stored = cast("Mapping[object, float]", of_set.columns.get(chance, {}))
+    losses = cast("Mapping[object, float]", of_set.columns.get(loss, {}))
+    return [float(value) for value in stored.values()] or [float(np.exp(-value)) for value in losses.values()]
+
+
+def _wrong(of_set: SetRows) -> Sequence[Sequence[float]]:
+    stored = cast("Mapping[object, tuple[float, ...]]", of_set.columns.get("perturbed_probabilities", {}))
+    return list(stored.values()) or [np.exp(-np.array(row)).tolist() for row in wrongs(of_set).values()]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Metrics as pure float64 functions, their catalog and their summary. Loads no torch."""

@@ -1,4 +1,4 @@
-"""docs/metrics.md, written from the catalog: `python -m trainables.evaluation.metrics.catalog_page > docs/metrics.md`."""
+"""Writes docs/metrics.md: `python -m trainables.evaluation.metrics.catalog_page > docs/metrics.md`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trainables.evaluation.metrics.catalog import CATALOG, FAMILIES, RECORDED, M
 
 _HEAD = """# Metrics
 
-<!-- Written by `python -m trainables.evaluation.metrics.catalog_page`; edit trainables/evaluation/metrics/catalog.py instead. -->
+<!-- Written by `python -m trainables.evaluation.metrics.catalog_page`; edit its catalog.py instead. -->
 
 What an evaluation reports, by name. A sweep's `objectives` and `constraints` may be any metric of the first two tables;
 *range* is what fronts and hypervolumes scale it to, worst end first. A metric that a benchmark's data cannot support is

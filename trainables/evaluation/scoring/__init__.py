@@ -1,1 +1,1 @@
-"""TODO."""
+"""Teacher-forced passes: what a model thinks about given answers."""

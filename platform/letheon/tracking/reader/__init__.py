@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reads sweeps back from MLflow and pulls their checkpoints."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The MLflow store: connection, runs and artifacts. Independent of sweeps."""

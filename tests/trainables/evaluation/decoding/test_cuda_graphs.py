@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainables.evaluation.small import fresh_model, small_model, small_tokenizer
-from tests.trainables.evaluation.decoding.test_static import NEVER, growing
 from tests.trainables.evaluation.decoding.test_greedy import prompts
+from tests.trainables.evaluation.decoding.test_static import NEVER, growing
+from tests.trainables.evaluation.small import fresh_model, small_model, small_tokenizer
 from trainables.config import LoraConfig
 from trainables.evaluation.decoding import cuda_graphs
 from trainables.evaluation.decoding.cuda_graphs import Keep, signature_of

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
-from tests.trainables.evaluation.small import fresh_model, small_model, small_tokenizer, windowed_model
 from tests.trainables.evaluation.decoding.test_greedy import Rows, Tokens, library, prompts
+from tests.trainables.evaluation.small import fresh_model, small_model, small_tokenizer, windowed_model
 from trainables.evaluation.decoding.dynamic import decode_growing
 from trainables.evaluation.decoding.static import decode_fixed, takes_fixed
 from trainables.evaluation.decoding.static_cache_pool import Rooms

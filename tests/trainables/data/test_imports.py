@@ -10,7 +10,8 @@ HEAVY = ("torch", "transformers", "datasets", "ray", "mlflow", "deepspeed", "num
 CODE = """
 import sys
 import trainables.methods, trainables.methods.pages
-import trainables.data.benchmarks.registry, trainables.data.fictional.generator, trainables.data.benchmarks.tofu, trainables.data.tokenization
+import trainables.data.benchmarks.registry, trainables.data.benchmarks.tofu
+import trainables.data.fictional.generator, trainables.data.tokenization
 from trainables.config import BenchmarkConfig
 trainables.data.benchmarks.registry.fraction_problem(BenchmarkConfig(name="tofu"), 0.1)
 trainables.data.benchmarks.registry.load_benchmark(BenchmarkConfig()).split(0.05)
