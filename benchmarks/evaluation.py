@@ -36,7 +36,7 @@ from trainables.data.benchmarks.registry import Split, load_benchmark
 from trainables.data.tokenization import encode_row
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.record import Evaluation
-from trainables.model.cpu.patch import make_plain
+from trainables.model.cpu.patch import unpatch
 from trainables.runtime.ranks import Group
 
 Metrics = Mapping[str, float]
@@ -114,7 +114,7 @@ def _take_turns(ways: Mapping[str, Way], model: Any, repeats: int) -> dict[str, 
     """Ways one after the other, the whole round `repeats` times; one round of the fast way first, unmeasured."""
     ways["letheon"](model)
     others = copy.deepcopy(model)
-    make_plain(others)  # layers as the library has them
+    unpatch(others)  # layers as the library has them
     found = {name: Measured([], [], {}) for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():

@@ -37,7 +37,7 @@ from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare, yardstick
 from trainables.evaluation.verdict import verdict
 from trainables.inputs.cache import encode_rows
-from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.micro_batches import MicroBatcher, StepData
 from trainables.jobs.prepare import finetune, make_base
 from trainables.jobs.specs import BaseJob, FinetuneJob
 from trainables.methods import METHODS
@@ -98,7 +98,7 @@ class Bench:
         engine = Engine(model, WorkersConfig(), self.group, weight_decay=0.0)
         data = StepData(forget=rows, retain=(), pad_id=int(tokenizer.pad_token_id))
         hyper = Hyperparameters(method="ga", forget_fraction=fraction, learning_rate=RATE)
-        stepper = Stepper(engine, hyper, Feed(METHODS["ga"], data, self.group, None, layout=engine.takes))
+        stepper = Stepper(engine, hyper, MicroBatcher(METHODS["ga"], data, self.group, None, layout=engine.takes))
         for epoch in range(1, ASCENT_EPOCHS + 1):
             steps = epoch_steps(len(rows), 0, BATCH, 0, epoch)
             for i, step in enumerate(steps, start=1):

@@ -199,7 +199,7 @@ class DecisionConfig(Frozen):
 
 
 class TrialConfig(Frozen):
-    """One trial: hyper-parameters, the prepared artefacts it reads and the folder it writes."""
+    """One trial: hyper-parameters, the prepared artifacts it reads and the folder it writes."""
 
     trial: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name within the sweep, e.g. t007")
     hyperparameters: Hyperparameters

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from trainables.jobs.dispatch import _resident, _run
 from trainables.jobs.preload import preload
 from trainables.runtime.events import mark
-from trainables.runtime.imports import collector_still
+from trainables.runtime.imports import gc_paused
 
 if TYPE_CHECKING:
     pass
@@ -76,12 +76,12 @@ def serve(settings: dict[str, Any]) -> None:
     if not ray.get(mailbox.is_open.remote()):
         return
     if rank == 0:
-        ray.get(mailbox.enlist.remote(ray.get_runtime_context().current_actor))
+        ray.get(mailbox.register_worker.remote(ray.get_runtime_context().current_actor))
     if settings["watch"]:
         threading.Thread(target=_watch, args=(mailbox, rank), name="notices", daemon=True).start()
     mark("worker joined its group")
     if settings["preload"]:
-        with collector_still():
+        with gc_paused():
             preload()
     # What was imported stays: who looks for garbage after every job need not look through it. Nor does it pay to look
     # now, for a quarter of a second: there are a few MB.
@@ -136,7 +136,7 @@ def _tell(error: Exception, mailbox: Any, generation: int, content: dict[str, An
         ray.get(mailbox.fail.remote(generation, _reason(error)))
         return False
     reason = f"{_reason(error)} (peak {_peak_gib():.1f} GiB)"
-    ray.get(mailbox.ran_out_of_memory.remote(generation, _overrun(content) or reason))
+    ray.get(mailbox.report_oom.remote(generation, _overrun(content) or reason))
     return True
 
 
@@ -145,12 +145,12 @@ def _overrun(content: dict[str, Any]) -> str | None:
     import torch
 
     from trainables.jobs.specs import JOB, workers_of
-    from trainables.model.gpu_share import overrun
+    from trainables.model.gpu_share import oom_message
 
     workers = workers_of(JOB.validate_python(content))
     if workers is None or not torch.cuda.is_available():
         return None
-    return overrun(workers, torch.cuda.get_device_properties(0).total_memory, torch.cuda.max_memory_allocated())
+    return oom_message(workers, torch.cuda.get_device_properties(0).total_memory, torch.cuda.max_memory_allocated())
 
 
 def _reason(error: Exception) -> str:

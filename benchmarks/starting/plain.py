@@ -36,13 +36,13 @@ def train(config: dict[str, Any]) -> None:
     import torch
 
     from trainables.config import TrialConfig
-    from trainables.inputs.cache import Resident
+    from trainables.inputs.cache import WorkerCache
     from trainables.runtime.ranks import Group
     from trainables.training.trial import run_trial
 
     torch.set_num_threads(1)
     trial = TrialConfig.model_validate(config)
-    run_trial(trial, Resident(), Group(0, 1, ray.train.torch.get_device()), _Reports())
+    run_trial(trial, WorkerCache(), Group(0, 1, ray.train.torch.get_device()), _Reports())
 
 
 def tune_function(config: dict[str, Any]) -> None:

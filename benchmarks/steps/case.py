@@ -17,7 +17,7 @@ from trainables.batching.schedule import StepRows, epoch_steps
 from trainables.config import BenchmarkConfig
 from trainables.data.benchmarks.registry import load_benchmark
 from trainables.inputs.cache import encode_rows
-from trainables.model.cpu.patch import make_plain
+from trainables.model.cpu.patch import unpatch
 from trainables.model.load import load_model, texts_of, tiny_model, tiny_tokenizer
 from trainables.model.packed_attention import use_packed_attention
 
@@ -71,7 +71,7 @@ def of_benchmark(config: BenchmarkConfig, model: str, fraction: float) -> tuple[
         use_packed_attention(loaded)
     else:
         loaded, tokenizer = load_model(str(Path(model)))
-        make_plain(loaded)
+        unpatch(loaded)
     split = benchmark.split(fraction)
     template = "auto" if tokenizer.chat_template else "plain"
     forget, retain = (list(encode_rows(template, tokenizer, rows)) for rows in (split.forget, split.retain))

@@ -9,10 +9,10 @@ import deepspeed  # noqa: F401 (so that its import is not counted as memory of a
 
 from trainables.batching.schedule import StepRows
 from trainables.config import Compilation, Hyperparameters, WorkersConfig
-from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.micro_batches import MicroBatcher, StepData
 from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS
-from trainables.model.cpu.patch import make_lean
+from trainables.model.cpu.patch import patch_for_cpu
 from trainables.runtime.ranks import Group
 from trainables.training.engine import Engine
 from trainables.training.step import Stepper
@@ -33,7 +33,7 @@ def letheon(case: Case, padded: bool = False, compilation: Compilation = "auto")
         batch_size=case.rows,
     )
     model = copy.deepcopy(case.model)
-    make_lean(model)
+    patch_for_cpu(model)
     frozen = copy.deepcopy(model).to(case.device, case.dtype)
     table = compute_reference(frozen, case.forget, case.pad_id, 2048, case.device)  # once a sweep: not part of a step
     del frozen
@@ -42,7 +42,9 @@ def letheon(case: Case, padded: bool = False, compilation: Compilation = "auto")
     del os.environ["LOCAL_RANK"]
     data = StepData(case.forget, case.retain, case.pad_id, reference=table)
     layout = "padded" if padded else engine.takes
-    feed = Feed(METHODS["npo_rt"], data, group, None, layout=layout, micro_batch_tokens=engine.micro_batch_tokens)
+    feed = MicroBatcher(
+        METHODS["npo_rt"], data, group, None, layout=layout, micro_batch_tokens=engine.micro_batch_tokens
+    )
     stepper = Stepper(engine, hyper, feed)
     engine.model.train()
 

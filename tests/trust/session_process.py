@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 
 from letheon.cluster.session import ray_session
-from letheon.workers.settings import ResidentSettings
-from letheon.workers.worker_group import ResidentWorkers
+from letheon.workers.settings import WorkerSettings
+from letheon.workers.worker_group import OwnedWorkerGroup
 from trainables.config import WorkersConfig
 
 WAIT_SECONDS = 120
@@ -28,12 +28,12 @@ WAIT_SECONDS = 120
 def main() -> None:
     """Until the input ends."""
     place = Path(sys.argv[1])
-    settings = ResidentSettings(workers=WorkersConfig(workers=2), storage=place / "train", logs=place / "logs")
+    settings = WorkerSettings(workers=WorkersConfig(workers=2), storage=place / "train", logs=place / "logs")
     with ray_session(None):
         import ray  # not before: it decides then where it listens
         from ray.util.state import list_nodes
 
-        resident = ResidentWorkers(settings)
+        resident = OwnedWorkerGroup(settings)
         deadline = time.monotonic() + WAIT_SECONDS
         while ray.get(resident.mailbox.worker.remote()) is None:  # it is known once the process group stands
             assert time.monotonic() < deadline and resident.error is None, resident.error

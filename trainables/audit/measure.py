@@ -18,7 +18,7 @@ from trainables.batching.rows import Encoded
 from trainables.evaluation.decoding.answers import Task, write
 from trainables.evaluation.metrics.rouge import rouge_l_recall
 from trainables.evaluation.scoring.batches import deal
-from trainables.evaluation.scoring.evaluator import Reader, end_tokens
+from trainables.evaluation.scoring.evaluator import ModelRunner, end_tokens
 from trainables.evaluation.scoring.queries import Reading
 from trainables.evaluation.scoring.read import Looks, read_rows
 from trainables.runtime.ranks import Group
@@ -91,7 +91,7 @@ def measure(subject: Subject, probes: Sequence[Probe]) -> Findings:
         raise ValueError("no probes: an attack needs one row at least; leave the attack out")
     rows = [probe.encoded for probe in probes]
     ends = end_tokens(subject.model) | {subject.end}
-    reader = Reader(subject.model, subject.end, subject.batch_tokens, subject.group, ends)
+    reader = ModelRunner(subject.model, subject.end, subject.batch_tokens, subject.group, ends)
     readings = read_rows(reader, rows, Looks(1.0, {i: probe.closed for i, probe in enumerate(probes)}))
     # A model without a distribution would only be waited for, token by token, to its longest answer.
     asked = [i for i, reading in enumerate(readings) if not math.isnan(reading.loss)]

@@ -15,13 +15,13 @@ from trainables.audit.config import ATTACKS
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import NO_ATTACK, headline, named
 from trainables.data.rows import Row, Split
-from trainables.inputs.cache import Resident
+from trainables.inputs.cache import WorkerCache
 from trainables.model.load import load_model
 from trainables.runtime.ranks import Group
 from trainables.storage.manifest import read_json, write_json
 
 
-def run_audit(job: AuditJob, resident: Resident, group: Group) -> dict[str, Any]:
+def run_audit(job: AuditJob, resident: WorkerCache, group: Group) -> dict[str, Any]:
     """Attack the job's model and write its file; the same result on every rank. A file that exists is the result."""
     file = Path(job.file)
     # Rank 0 looks for all: on shared storage another rank may not see the file yet.

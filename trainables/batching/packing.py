@@ -66,7 +66,7 @@ class Packing:
         """Rows of similar length as (rows, longest) int64 token numbers; short rows repeat their last token."""
         starts = [0, *accumulate(self.lengths)]
         found = []
-        for members in similar(self.lengths):
+        for members in group_by_length(self.lengths):
             steps = torch.arange(max(self.lengths[i] for i in members))
             last = torch.tensor([self.lengths[i] - 1 for i in members])
             first = torch.tensor([starts[i] for i in members])
@@ -78,7 +78,7 @@ class Packing:
         """(tokens,) int64: where each token is found in all groups, flattened and one after another."""
         starts, offset = [0, *accumulate(self.lengths)], 0
         places = torch.empty(starts[-1], dtype=torch.int64)
-        for members in similar(self.lengths):
+        for members in group_by_length(self.lengths):
             width = max(self.lengths[i] for i in members)
             for i in members:
                 places[starts[i] : starts[i + 1]] = torch.arange(offset, offset + self.lengths[i])
@@ -100,7 +100,7 @@ def rounded_up(size: int, fineness: int = 3) -> int:
     return -(-size // step) * step
 
 
-def filled_up(size: int) -> int:
+def pad_to_bucket(size: int) -> int:
     """Tokens of a batch of `size` tokens once it is filled up: they are computed with, so at most a sixteenth more."""
     return rounded_up(size, fineness=4)
 
@@ -122,7 +122,7 @@ def _runs(starts: Numbers, counts: Numbers) -> Numbers:
     return found
 
 
-def similar(lengths: Sequence[int]) -> list[list[int]]:
+def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
     """Row numbers in groups of similar length, longest first: little is padded where a kernel needs a rectangle."""
     groups: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -169,8 +169,8 @@ class Packed:
 
 
 def pack(rows: Sequence[Encoded], device: torch.device | str, filled: bool = False) -> Packed:
-    """The rows end to end. `filled`: up to a size that few batches have (`filled_up`), for code that is compiled for
-    sizes. Raises ValueError for none.
+    """The rows end to end. `filled`: up to a size that few batches have (`pad_to_bucket`), for code compiled for
+    fixed sizes. Raises ValueError without rows.
 
     All goes to the device in one copy that nobody waits for.
     """
@@ -200,5 +200,5 @@ def pack(rows: Sequence[Encoded], device: torch.device | str, filled: bool = Fal
 
 def _filling(have: int, most: int) -> list[int]:
     """Lengths of rows of padding that fill `have` tokens up; none is longer than `most`."""
-    more = filled_up(have) - have
+    more = pad_to_bucket(have) - have
     return [min(most, more - start) for start in range(0, more, most)]

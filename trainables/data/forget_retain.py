@@ -27,7 +27,7 @@ PLAIN_STYLE = EvalSet(())
 
 
 @dataclass(frozen=True)
-class GivenBenchmark:
+class ForgetRetainBenchmark:
     """`style`: how the forget, retain and holdout sets are evaluated. `utility`: questions that measure utility too.
 
     `kinds`: further forget sets by name, each the asked rows of one kind (`raw` or not).

@@ -17,7 +17,7 @@ from trainables.evaluation.harness import harness_key
 from trainables.evaluation.metrics.details import Details
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import summarise
-from trainables.evaluation.scoring.queries import KINDS, Asked, Pair, Part, Prompt, Reading
+from trainables.evaluation.scoring.queries import KINDS, EvalQueries, MicroBatch, Pair, Prompt, Reading
 from trainables.runtime.ranks import Group
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def evaluate(
     evaluation mode for the time. Raises ValueError for a set that is empty, or whose rows differ in the number of
     wrong answers; and for tasks of the lm-evaluation-harness where it is not installed.
     """
-    examination = Examination(model, tokenizer, template, split, settings, group)
+    examination = StagedEvaluation(model, tokenizer, template, split, settings, group)
     examination.measure(examination.parts)
     return examination.evaluation()
 
 
-class Examination:
+class StagedEvaluation:
     """An evaluation in steps: whatever was measured in one step need not be measured in the next. Otherwise `evaluate`.
 
     `parts`: everything that there is to measure. The weights must not change between the steps.
@@ -62,24 +62,24 @@ class Examination:
         settings: EvaluationConfig,
         group: Group,
     ) -> None:
-        from trainables.evaluation.scoring.evaluator import Examinee
+        from trainables.evaluation.scoring.evaluator import EvaluatedModel
 
         self.sets = dict(split.evaluation)
         for name, rows in self.sets.items():
             _check(name, rows)
         self.settings, self.group = settings, group
         self._model, self._tokenizer = model, tokenizer
-        self._examinee = Examinee(model, tokenizer, template, settings, group)
-        self._asked = Asked(self.sets, self._examinee.answer_text, self._examinee.reference)
+        self._examinee = EvaluatedModel(model, tokenizer, template, settings, group)
+        self._asked = EvalQueries(self.sets, self._examinee.answer_text, self._examinee.reference)
         self.parts = self._asked.parts(settings.gradient_norm, settings.harness)
-        self._measured: set[Part] = set()
+        self._measured: set[MicroBatch] = set()
         self._readings: dict[Pair, Reading] = {}
         self._norms: dict[Pair, float] = {}
         self._generated: dict[Prompt, str] = {}
         self._tasks: dict[str, float] = {}
         self._seconds = 0.0
 
-    def measure(self, parts: Collection[Part]) -> None:
+    def measure(self, parts: Collection[MicroBatch]) -> None:
         """Measure those of the parts that have not been measured. All ranks ask for the same."""
         start = time.perf_counter()
         new = [part for part in parts if part not in self._measured]

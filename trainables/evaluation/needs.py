@@ -17,10 +17,10 @@ from trainables.evaluation.harness import harness_key
 from trainables.evaluation.metrics.details import Details
 from trainables.evaluation.metrics.summary import compare, yardstick
 from trainables.evaluation.scoring.queries import (
-    Asked,
+    EvalQueries,
     Kind,
+    MicroBatch,
     Pair,
-    Part,
     Prompt,
     Reading,
     Tokens,
@@ -37,7 +37,7 @@ _AFTER_READING: tuple[Kind, ...] = ("written", "norms")
 class Needs:
     """`parts`: what must be measured. `lost`: metrics of a whole evaluation that these parts do not give truly."""
 
-    parts: frozenset[Part]
+    parts: frozenset[MicroBatch]
     lost: frozenset[str]
 
 
@@ -46,44 +46,44 @@ def needs_of(sets: Mapping[str, EvalSet], settings: EvaluationConfig, metrics: I
 
     Metrics that no evaluation of these sets has need nothing.
     """
-    parts = Asked(sets).parts(settings.gradient_norm, settings.harness)
+    parts = EvalQueries(sets).parts(settings.gradient_norm, settings.harness)
     sketch = Sketch(sets, parts)
     whole = sketch.metrics(parts)
     wanted = [name for name in metrics if name in whole]
     without = {part: sketch.metrics(_without(parts, part)) for part in parts}
     needed = frozenset(part for part in parts if any(without[part].get(name) != whole[name] for name in wanted))
-    needed |= {Part("read", part.name) for part in needed if part.kind in _AFTER_READING}
+    needed |= {MicroBatch("read", part.name) for part in needed if part.kind in _AFTER_READING}
     found = sketch.metrics(needed)
     lost = frozenset(name for name in whole if found.get(name) != whole[name])
     # Two parts could stand in for each other, each of them dispensable while the other is there.
     return Needs(parts, frozenset()) if lost & {*wanted} else Needs(needed, lost)
 
 
-def _without(parts: Collection[Part], part: Part) -> frozenset[Part]:
+def _without(parts: Collection[MicroBatch], part: MicroBatch) -> frozenset[MicroBatch]:
     """What is left when one part is not measured, and hence nothing that follows from it."""
-    after = (Part(kind, part.name) for kind in _AFTER_READING if part.kind == "read")
+    after = (MicroBatch(kind, part.name) for kind in _AFTER_READING if part.kind == "read")
     return frozenset(parts) - {part, *after}
 
 
 class Sketch:
     """Sets of the same form, and a model's made-up readings and answers; metrics of any parts of them."""
 
-    def __init__(self, sets: Mapping[str, EvalSet], parts: Collection[Part]) -> None:
+    def __init__(self, sets: Mapping[str, EvalSet], parts: Collection[MicroBatch]) -> None:
         self._sets = {name: _sketched(name, rows) for name, rows in sets.items()}
-        self._asked = Asked(self._sets)
+        self._asked = EvalQueries(self._sets)
         self._tasks = {part: 0.5 for part in parts if part.kind == "task"}
         self._ours, theirs = self._drawn(Random(1)), self._drawn(Random(2))
         self._yardstick = yardstick(self._details(parts, *theirs))
 
-    def metrics(self, parts: Collection[Part]) -> dict[str, float]:
+    def metrics(self, parts: Collection[MicroBatch]) -> dict[str, float]:
         """What these parts give, in the order of an evaluation."""
         tasks = {harness_key(part.name): value for part, value in self._tasks.items() if part in parts}
         return compare(self._details(parts, *self._ours), self._yardstick, 0.9) | tasks
 
     def _details(
-        self, parts: Collection[Part], readings: Mapping[Pair, Reading], norms: Mapping[Pair, float]
+        self, parts: Collection[MicroBatch], readings: Mapping[Pair, Reading], norms: Mapping[Pair, float]
     ) -> Details:
-        normed = {Part("norms", name) for name in self._sets} & {*parts}
+        normed = {MicroBatch("norms", name) for name in self._sets} & {*parts}
         known = {pair: norms[pair] for pair in self._asked.answers_of([part.name for part in normed])}
         texts = self._texts()
         return {name: self._asked.details(name, readings, known, texts, parts) for name in self._sets}

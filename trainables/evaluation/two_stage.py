@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trainables.evaluation.evaluate import Examination
+from trainables.evaluation.evaluate import StagedEvaluation
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.needs import Needs
 
 
 def examined(
-    examination: Examination,
+    examination: StagedEvaluation,
     compared: Callable[[Evaluation], dict[str, float]],
     needs: Needs | None,
     goes_on: Callable[[dict[str, float]], bool],

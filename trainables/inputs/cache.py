@@ -31,7 +31,7 @@ from trainables.inputs.reference_log_probs import (
     load_or_compute,
     rows_digest,
 )
-from trainables.model.copies import DTYPES, cast_parameters, page_locked
+from trainables.model.copies import DTYPES, cast_parameters, pin_memory
 from trainables.model.gpu_share import Place
 from trainables.model.load import load_model
 
@@ -77,7 +77,7 @@ class ReferenceSource(Protocol):
     def compat(self) -> Compat: ...
 
 
-class Resident:
+class WorkerCache:
     """A small cache; `keep` entries of each kind, the oldest goes first."""
 
     def __init__(self, keep: int = 8) -> None:
@@ -127,7 +127,7 @@ class Resident:
         def make() -> Any:
             loaded = self.model(folder).model
             same = DTYPES[precision] == next(loaded.parameters()).dtype
-            return page_locked(loaded if same else cast_parameters(copy.deepcopy(loaded), DTYPES[precision]))
+            return pin_memory(loaded if same else cast_parameters(copy.deepcopy(loaded), DTYPES[precision]))
 
         return self.get("pinned", (folder, precision), make)
 

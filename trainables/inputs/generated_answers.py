@@ -21,7 +21,7 @@ from trainables.data.tokenization import end_id, row_prompt_ids
 from trainables.evaluation.decoding.sampling import sample, uniforms
 from trainables.evaluation.metrics.rouge import rouge_l_recall
 from trainables.inputs.alternatives import PER_ROW
-from trainables.inputs.cache import Resident
+from trainables.inputs.cache import WorkerCache
 from trainables.inputs.reference_log_probs import token_batches
 from trainables.storage.manifest import write_json
 
@@ -49,7 +49,7 @@ class GeneratedKey(Frozen):
     code_version: int = CODE_VERSION
 
 
-def generated_answers(config: TrialConfig, resident: Resident, rows: Sequence[Row], device: str) -> list[list[str]]:
+def generated_answers(config: TrialConfig, resident: WorkerCache, rows: Sequence[Row], device: str) -> list[list[str]]:
     """`PER_ROW` answers a row. The same for all trials: it does not depend on their seeds."""
     key = GeneratedKey(
         model=config.target_digest,
@@ -66,7 +66,7 @@ def generated_answers(config: TrialConfig, resident: Resident, rows: Sequence[Ro
     return answers
 
 
-def _make(config: TrialConfig, resident: Resident, rows: Sequence[Row], device: str) -> list[list[str]]:
+def _make(config: TrialConfig, resident: WorkerCache, rows: Sequence[Row], device: str) -> list[list[str]]:
     answers: list[list[str]] = [[] for _ in rows]
     for attempt, temperature in enumerate(TEMPERATURES):
         open_rows = [i for i, found in enumerate(answers) if len(found) < PER_ROW]
@@ -78,7 +78,7 @@ def _make(config: TrialConfig, resident: Resident, rows: Sequence[Row], device: 
 
 
 def _sampled(
-    config: TrialConfig, resident: Resident, rows: dict[int, Row], temperature: float, attempt: int, device: str
+    config: TrialConfig, resident: WorkerCache, rows: dict[int, Row], temperature: float, attempt: int, device: str
 ) -> list[tuple[int, list[str]]]:
     """(row, texts) of every row; what is drawn for a row depends on nothing but the row and the attempt."""
     tokenizer = resident.model(config.target).tokenizer

@@ -48,7 +48,7 @@ class StepData:
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatch:
     """The rows of one micro-batch of this rank, by number; `epoch` decides on their alternatives."""
 
     forget: tuple[int, ...]
@@ -57,7 +57,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class PartRows:
+class MicroBatchRows:
     """Their tokens; the alternatives are of forget and of retain rows."""
 
     forget: list[Encoded]
@@ -75,7 +75,7 @@ class PartRows:
 
 
 @dataclass(frozen=True)
-class Feed:
+class MicroBatcher:
     """Deals the rows of steps out to this worker.
 
     `micro_batch_size`: forget rows of a micro-batch; None: as many as have `micro_batch_tokens` with all that belongs
@@ -91,12 +91,12 @@ class Feed:
     layout: Layout = "padded"
     micro_batch_tokens: int = CPU_TOKENS
 
-    def parts(self, rows: StepRows, epoch: int) -> list[Part]:
+    def parts(self, rows: StepRows, epoch: int) -> list[MicroBatch]:
         """This rank's micro-batches; every rank has equally many, some empty."""
         rank, size, together = self.group.rank, self.group.size, self._together(rows)
         forget = micro_batches(rows.forget, rank, size, together)
         retain = micro_batches(rows.retain, rank, size, together) if rows.retain else [()] * len(forget)
-        return [Part(f, r, epoch) for f, r in zip(forget, retain, strict=True)]
+        return [MicroBatch(f, r, epoch) for f, r in zip(forget, retain, strict=True)]
 
     def _together(self, rows: StepRows) -> int:
         """Forget rows of a micro-batch of this step."""
@@ -111,23 +111,23 @@ class Feed:
             tokens[place] += len(data.retain[i].input_ids) + _longest(data.retain_alternatives, i)
         return rows_at_a_time(tokens, self.group.size, self.micro_batch_tokens)
 
-    def rows(self, part: Part, forget: bool = True, retain: bool = True) -> PartRows:
+    def rows(self, part: MicroBatch, forget: bool = True, retain: bool = True) -> MicroBatchRows:
         """Without `forget` or `retain` that side stays out."""
         data = self.data
         f, r = part.forget if forget else (), part.retain if retain else ()
-        return PartRows(
+        return MicroBatchRows(
             [data.forget[i] for i in f],
             [data.retain[i] for i in r],
             [data.alternatives[i][self.turn(i, part)] for i in f] if data.alternatives else [],
             [data.retain_alternatives[i][self.turn(i, part)] for i in r] if data.retain_alternatives else [],
         )
 
-    def turn(self, row: int, part: Part) -> int:
+    def turn(self, row: int, part: MicroBatch) -> int:
         """Which of its alternatives a row has in this part's epoch. Forget and retain rows have equally many."""
         each = len((self.data.alternatives or self.data.retain_alternatives)[0])
         return turn(row, part.epoch, self.data.seed, each)
 
-    def batch(self, rows: PartRows) -> Batch | Packed:
+    def batch(self, rows: MicroBatchRows) -> Batch | Packed:
         # A rank without rows still takes part in the collectives: it scores one row and counts none.
         encoded = rows.all or [self.data.forget[0]]
         if self.compat == "none":
@@ -162,12 +162,12 @@ class Feed:
         longest = max((len(row.input_ids) for row in rows), default=1)
         return max(NPO_WIDTH, longest) if self.compat == "npo" else longest
 
-    def divisors(self, part: Part, step: StepRows) -> Divisors:
+    def divisors(self, part: MicroBatch, step: StepRows) -> Divisors:
         """What the sums over the rows of `part` are divided by: sizes of the whole step, or as a published code does.
 
         Those average over the micro-batches of all workers: sizes of this micro-batch, times the micro-batches.
         """
-        whole = Part(step.forget, step.retain, part.epoch)
+        whole = MicroBatch(step.forget, step.retain, part.epoch)
         rows = self.rows(whole if self.compat == "none" else part)
         retain_width = self.width(rows.retain)
         forget = Size.of(rows.forget, self.width(rows.forget) - 1)

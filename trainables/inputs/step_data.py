@@ -14,7 +14,7 @@ from trainables.config import TrialConfig
 from trainables.data.benchmarks.registry import Row
 from trainables.data.refusals import load_refusals
 from trainables.inputs.alternatives import refusal_choices
-from trainables.inputs.cache import Resident, Rows, encode_rows
+from trainables.inputs.cache import Rows, WorkerCache, encode_rows
 from trainables.inputs.generated_answers import generated_answers
 from trainables.inputs.micro_batches import StepData
 from trainables.methods.base import Method
@@ -23,7 +23,7 @@ from trainables.methods.retain_terms import RETAIN_TERMS
 Alternatives = tuple[tuple[Encoded, ...], ...]
 
 
-def step_data(config: TrialConfig, method: Method, resident: Resident, device: str) -> StepData:
+def step_data(config: TrialConfig, method: Method, resident: WorkerCache, device: str) -> StepData:
     """What the method declares that it needs, and nothing else."""
     rows = resident.rows(config)
     alternatives = _of_forget(config, method, resident, rows, device)
@@ -48,7 +48,7 @@ def step_data(config: TrialConfig, method: Method, resident: Resident, device: s
     )
 
 
-def _of_forget(config: TrialConfig, method: Method, resident: Resident, rows: Rows, device: str) -> Alternatives:
+def _of_forget(config: TrialConfig, method: Method, resident: WorkerCache, rows: Rows, device: str) -> Alternatives:
     if method.alternative == "none":
         return ()
     if method.alternative == "refusal":
@@ -63,14 +63,14 @@ def _of_forget(config: TrialConfig, method: Method, resident: Resident, rows: Ro
     return found
 
 
-def _of_retain(config: TrialConfig, method: Method, resident: Resident, rows: Rows) -> Alternatives:
+def _of_retain(config: TrialConfig, method: Method, resident: WorkerCache, rows: Rows) -> Alternatives:
     term = RETAIN_TERMS.get(method.retain)
     if term is None or not term.needs_alternative:
         return ()
     return _refusals(config, resident, rows.retain_rows, "retain")
 
 
-def _refusals(config: TrialConfig, resident: Resident, rows: Sequence[Row], kind: str) -> Alternatives:
+def _refusals(config: TrialConfig, resident: WorkerCache, rows: Sequence[Row], kind: str) -> Alternatives:
     def make() -> Alternatives:
         refusals = load_refusals(config.refusals)
         choices = refusal_choices(len(rows), len(refusals))
@@ -82,7 +82,7 @@ def _refusals(config: TrialConfig, resident: Resident, rows: Sequence[Row], kind
 
 
 def _encoded(
-    config: TrialConfig, resident: Resident, rows: Sequence[Row], answers: Sequence[Sequence[str]]
+    config: TrialConfig, resident: WorkerCache, rows: Sequence[Row], answers: Sequence[Sequence[str]]
 ) -> Alternatives:
     tokenizer = resident.model(config.target).tokenizer
     return tuple(

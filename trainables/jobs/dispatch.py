@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def _resident() -> Any:
-    from trainables.inputs.cache import Resident
+    from trainables.inputs.cache import WorkerCache
 
-    return Resident()
+    return WorkerCache()
 
 
 def _run(content: dict[str, Any], resident: Callable[[], Any], group: Any, channel: Channel) -> None:
@@ -29,12 +29,12 @@ def _run_on_models(job: Any, resident: Any, group: Any, channel: Channel) -> Non
     from trainables.audit.job import AuditJob
     from trainables.jobs.prepare import finetune, make_base, make_baseline
     from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob, workers_of
-    from trainables.model.gpu_share import keep_to_share
+    from trainables.model.gpu_share import cap_process_memory
     from trainables.training.trial import run_trial
 
     workers = workers_of(job)
     if workers is not None:
-        keep_to_share(workers, str(group.device))
+        cap_process_memory(workers, str(group.device))
     facts: dict[str, Any] = {}
     if isinstance(job, BaseJob):
         if group.rank == 0:

@@ -22,7 +22,7 @@ from trainables.data.benchmarks.registry import load_benchmark
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare, yardstick
-from trainables.inputs.cache import Resident, encode_rows
+from trainables.inputs.cache import WorkerCache, encode_rows
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.load import (
     load_model,
@@ -111,7 +111,7 @@ def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Gro
     return math.fsum(group.gather(losses)) / per_epoch
 
 
-def make_baseline(job: BaselineJob, resident: Resident, group: Group) -> None:
+def make_baseline(job: BaselineJob, resident: WorkerCache, group: Group) -> None:
     """Evaluate both models on the fraction's sets, cache the reference table, and write one JSON file last."""
     file = Path(job.file)
     if first(group, file.exists):

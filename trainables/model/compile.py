@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from trainables.config import Compilation
-from trainables.model.cpu.patch import make_plain
+from trainables.model.cpu.patch import unpatch
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def compile_layers(model: Any, backend: str = "inductor") -> int:
     _compiling.add(True)
     torch._dynamo.config.recompile_limit = _LIMIT
     torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
-    make_plain(model)
+    unpatch(model)
     layers = list(_layers(model))
     for layer in layers:
         layer.compile(dynamic=False, backend=backend)
@@ -49,7 +49,7 @@ def compile_layers(model: Any, backend: str = "inductor") -> int:
 
 
 @cache
-def tell_if_none_was() -> None:
+def warn_if_uncompiled() -> None:
     """After a step: a line in the log if no layer could be compiled, once a process. Steps are the same, but slower."""
     from torch._dynamo.utils import counters
 
@@ -66,7 +66,7 @@ def compiles(device: torch.device) -> bool:
 
 
 def fused(function: Callable[..., T]) -> Callable[..., T]:
-    """The function compiled, once for all lengths of the tensors' first dimension. Inside `as_it_is` it is itself."""
+    """The function compiled, once for all lengths of the tensors' first dimension. Inside `eager_mode` it is itself."""
 
     def call(*tensors: Tensor) -> T:
         for tensor in tensors:
@@ -89,7 +89,7 @@ def _layers(model: Any) -> Iterator[Any]:
     return (module for module in model.modules() if type(module).__name__ in names)
 
 
-def as_it_is() -> AbstractContextManager[Any]:
+def eager_mode() -> AbstractContextManager[Any]:
     """Inside, compiled layers run uncompiled: evaluation has too many sizes."""
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance

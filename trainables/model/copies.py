@@ -24,7 +24,7 @@ def cast_parameters(model: Any, dtype: torch.dtype) -> Any:
     return model
 
 
-def page_locked(model: Any) -> Any:
+def pin_memory(model: Any) -> Any:
     """In place, where there is a device to copy to; elsewhere nothing would be faster for it."""
     if torch.cuda.is_available():
         for parameter in model.parameters():
@@ -32,7 +32,7 @@ def page_locked(model: Any) -> Any:
     return model
 
 
-def fresh_copy(module: Any, weights: Any, device: torch.device | str) -> Any:
+def copy_to_device(module: Any, weights: Any, device: torch.device | str) -> Any:
     """A copy of `module` on the device with the weights of `weights`, tensor by tensor; both stay as they are.
 
     `weights` is the same model, perhaps in another precision and elsewhere. Tied weights stay tied. Copies are queued
@@ -45,7 +45,7 @@ def fresh_copy(module: Any, weights: Any, device: torch.device | str) -> Any:
     return _copied(module, weights, fresh, fresh)
 
 
-def borrowing_copy(module: Any, weights: Any, dtype: torch.dtype, device: torch.device | str) -> Any:
+def share_weights(module: Any, weights: Any, dtype: torch.dtype, device: torch.device | str) -> Any:
     """A copy of `module` whose parameters are those of `weights` themselves where these have the dtype.
 
     For who only reads them: ZeRO-3 moves one parameter after the other to the device, keeps its shard and lets go of

@@ -15,7 +15,7 @@ from trainables.methods.base import Method
 from trainables.model.memory import (
     FLOAT32,
     USEFUL_TOKENS,
-    Need,
+    MemoryEstimate,
     Shape,
     activation_bytes,
     adapter_parameters,
@@ -43,7 +43,7 @@ def room(total: int, workers: WorkersConfig) -> int:
     return max(0, int(share_of(workers) * total) - CUDA_CONTEXT)
 
 
-def keep_to_share(workers: WorkersConfig, device: str) -> None:
+def cap_process_memory(workers: WorkersConfig, device: str) -> None:
     """Let this process run out of memory at the end of its share, so that it alone is hurt, not its neighbours.
 
     Nothing is done for whole GPUs and on processors.
@@ -55,7 +55,7 @@ def keep_to_share(workers: WorkersConfig, device: str) -> None:
         torch.cuda.set_per_process_memory_fraction(room(total, workers) / total, device)
 
 
-def overrun(workers: WorkersConfig, total: int, peak: int) -> str | None:
+def oom_message(workers: WorkersConfig, total: int, peak: int) -> str | None:
     """Why a worker with a part of a GPU ran out of memory, and what helps; None for whole GPUs."""
     if share_of(workers) == 1:
         return None
@@ -85,7 +85,9 @@ class Settings:
         return any(method.needs_reference_model for method in self.methods)
 
 
-def trial_need(shape: Shape, settings: Settings, tokens: int, answers: int | None = None, kept: bool = False) -> Need:
+def estimate_memory(
+    shape: Shape, settings: Settings, tokens: int, answers: int | None = None, kept: bool = False
+) -> MemoryEstimate:
     """Of the settings' hungriest method.
 
     `tokens`: of the largest micro-batch; `answers` of them (None: all). `kept`: the weights that trials start from stay
@@ -97,7 +99,7 @@ def trial_need(shape: Shape, settings: Settings, tokens: int, answers: int | Non
     states = dict(state_bytes(shape, element, workers.zero_stage, workers.workers, frozen, trained))
     if any(method.needs_whole_gradients for method in settings.methods):
         states["method"] = 2 * FLOAT32 * (shape.parameters if trained is None else trained)  # two gradients, or a line
-    return Need(
+    return MemoryEstimate(
         states,
         activation_bytes(shape, tokens, tokens if answers is None else answers, element),
         evaluation_bytes(shape, element, settings.evaluation.batch_tokens),
@@ -114,4 +116,4 @@ def place_of_weights(shape: Shape, settings: Settings, on_gpu: bool, space: int)
         return "host"  # which is the device
     if settings.frozen:
         return "device"
-    return "device" if trial_need(shape, settings, USEFUL_TOKENS, kept=True).fits(space) else "pinned"
+    return "device" if estimate_memory(shape, settings, USEFUL_TOKENS, kept=True).fits(space) else "pinned"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from trainables.model.cpu.patch import make_lean
+from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.packed_attention import use_packed_attention
 from trainables.model.presets import TINY
 
@@ -87,7 +87,7 @@ def load_smollm2() -> tuple[Any, Any]:
         use_safetensors=True,
     )
     use_packed_attention(model)
-    make_lean(model)
+    patch_for_cpu(model)
     return model, tokenizer
 
 
@@ -106,7 +106,7 @@ def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dt
         name_or_folder, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True
     )
     use_packed_attention(model)
-    make_lean(model)
+    patch_for_cpu(model)
     return model, tokenizer
 
 

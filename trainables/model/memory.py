@@ -119,7 +119,7 @@ def evaluation_bytes(shape: Shape, element: int, batch_tokens: int) -> int:
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryEstimate:
     """What one worker's part of a trial takes, in bytes. `states` last as long as the trial; of the others one at a
     time is there.
     """

@@ -16,7 +16,7 @@ from torch.nn import functional
 from trainables.batching.packing import Layout, Packed, pack
 from trainables.batching.rows import IGNORED, Batch, Encoded, collate, hide, hides
 from trainables.batching.scores import Scores
-from trainables.model.cpu.patch import keeps_rows
+from trainables.model.cpu.patch import trims_last_layer
 from trainables.model.hidden_states import states_of
 from trainables.model.log_probs import exact, log_probs_of
 
@@ -61,7 +61,7 @@ def score(model: Callable[..., Any], batch: Batch | Packed, keep: Keep = LOG_PRO
 
 def _packed(model: Callable[..., Any], batch: Packed, keep: Keep) -> Scores:
     extra: dict[str, Any] = {"logits_to_keep": batch.kept}
-    if keep.layer is None and keeps_rows(model):
+    if keep.layer is None and trims_last_layer(model):
         extra = {"kept": batch.kept}  # the last layer hands on nothing else
     output, hidden = states_of(
         model,

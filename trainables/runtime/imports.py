@@ -25,7 +25,7 @@ def hidden(*names: str) -> Iterator[None]:
 
 
 @contextmanager
-def collector_still() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Within the block Python does not look for garbage: imports make hardly any, and a quarter of their time would go
     into looking through everything that they have made, again and again. In all threads."""
     was = gc.isenabled()

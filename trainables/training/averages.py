@@ -12,7 +12,7 @@ from trainables.runtime.ranks import Group
 from trainables.training.terms import Seen
 
 
-class Sums:
+class RunningMeans:
     """Running sums of one epoch, kept as tensors so that no step waits for the device."""
 
     def __init__(self) -> None:

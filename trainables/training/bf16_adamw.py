@@ -20,7 +20,7 @@ from trainables.model.compile import compiles, fused
 _TINY = 1e-6  # DeepSpeed's, added to the norm
 
 
-def take_over(optimizer: Any) -> bool:
+def install_fused_step(optimizer: Any) -> bool:
     """Give DeepSpeed's optimizer this step, if it is the one for half precision without sharding. Returns whether."""
     from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 
@@ -30,7 +30,7 @@ def take_over(optimizer: Any) -> bool:
     return True
 
 
-def from_the_first_step(optimizer: Any) -> None:
+def reset_step_count(optimizer: Any) -> None:
     """Let a `torch.optim` optimizer that has taken no step count from 0.
 
     To have its state DeepSpeed lets it take a step without gradients, which Adam would count: its first real update

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from trainables.batching.packing import Layout
 from trainables.config import LoraConfig, WorkersConfig
-from trainables.model.compile import as_it_is, compile_layers, tell_if_none_was, wanted
-from trainables.model.copies import DTYPES, borrowing_copy, fresh_copy
+from trainables.model.compile import compile_layers, eager_mode, wanted, warn_if_uncompiled
+from trainables.model.copies import DTYPES, copy_to_device, share_weights
 from trainables.model.gpu_share import room
 from trainables.model.lora import add_adapters, merged, plain_state
 from trainables.model.memory import CPU_TOKENS, Shape, state_bytes, tokens_that_fit
 from trainables.model.packed_attention import takes_packed
 from trainables.runtime.ranks import Group
-from trainables.training.bf16_adamw import from_the_first_step, take_over
+from trainables.training.bf16_adamw import install_fused_step, reset_step_count
 
 STATE_TAG = "state"
 _MATRIX = 2  # dimensions
@@ -109,9 +109,9 @@ class Engine:
         weights = pristine if weights is None else weights
         sharded = workers.zero_stage == SHARDED_WEIGHTS
         if sharded:
-            module = borrowing_copy(pristine, weights, DTYPES[workers.precision], group.device)
+            module = share_weights(pristine, weights, DTYPES[workers.precision], group.device)
         else:
-            module = fresh_copy(pristine, weights, group.device)
+            module = copy_to_device(pristine, weights, group.device)
         if lora is not None:
             add_adapters(module, lora, seed)
         self.compiled = wanted(workers.compile, group.device, sharded)
@@ -129,8 +129,8 @@ class Engine:
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
-        from_the_first_step(optimizer)
-        take_over(self.deepspeed.optimizer)
+        reset_step_count(optimizer)
+        install_fused_step(self.deepspeed.optimizer)
         if group.size == 1 and workers.zero_stage == 0:
             self.deepspeed.enable_backward_allreduce = False  # it copies all gradients, and back, even for one worker
 
@@ -181,7 +181,7 @@ class Engine:
             self.deepspeed.backward(loss * self._group.size)
             self.deepspeed.step()
         if self.compiled:
-            tell_if_none_was()
+            warn_if_uncompiled()
 
     def save_state(self, folder: Path) -> None:
         """Optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""
@@ -199,7 +199,7 @@ class Engine:
 
         The rounding of bf16 can swallow a small adapter when it is merged, so measure this and not the adapters.
         """
-        with as_it_is() if self.compiled else nullcontext():
+        with eager_mode() if self.compiled else nullcontext():
             if self._lora is None:
                 yield
                 return

@@ -18,7 +18,7 @@ from trainables.model.log_probs import exact
 from trainables.training.terms import Seen, Terms
 
 if TYPE_CHECKING:
-    from trainables.inputs.micro_batches import Part
+    from trainables.inputs.micro_batches import MicroBatch
 
 Gradients = list[Tensor]
 
@@ -26,7 +26,9 @@ Gradients = list[Tensor]
 class ComputeTerms(Protocol):
     """Both losses of a part, or one of them."""
 
-    def __call__(self, part: Part, forget: bool = True, retain: bool = True, *, for_engine: bool = True) -> Terms: ...
+    def __call__(
+        self, part: MicroBatch, forget: bool = True, retain: bool = True, *, for_engine: bool = True
+    ) -> Terms: ...
 
 
 def trainable(model: Any) -> list[Tensor]:
@@ -75,7 +77,7 @@ def combined(
     method: Method,
     values: Values,
     workers: int,
-    parts: Sequence[Part],
+    parts: Sequence[MicroBatch],
     terms: ComputeTerms,
     seen: list[Seen],
 ) -> Iterator[Tensor]:
@@ -119,7 +121,7 @@ def worst_nearby(
     method: Method,
     values: Values,
     workers: int,
-    parts: Sequence[Part],
+    parts: Sequence[MicroBatch],
     terms: ComputeTerms,
     seen: list[Seen],
 ) -> Iterator[Tensor]:

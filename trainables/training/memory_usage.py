@@ -14,11 +14,11 @@ import torch
 
 from trainables.batching.schedule import StepRows
 from trainables.config import TrialConfig
-from trainables.inputs.cache import Resident
-from trainables.inputs.micro_batches import Feed
+from trainables.inputs.cache import WorkerCache
+from trainables.inputs.micro_batches import MicroBatcher
 from trainables.methods.base import Method
-from trainables.model.gpu_share import Place, Settings, place_of_weights, room, trial_need
-from trainables.model.memory import Need, Shape
+from trainables.model.gpu_share import Place, Settings, estimate_memory, place_of_weights, room
+from trainables.model.memory import MemoryEstimate, Shape
 from trainables.runtime.ranks import Group
 
 _RESET_PEAK = "5"
@@ -28,7 +28,7 @@ _RESET_PEAK = "5"
 class TrialMemory:
     """Made before anything of the trial is: peaks are counted from then on."""
 
-    def __init__(self, config: TrialConfig, method: Method, resident: Resident, group: Group) -> None:
+    def __init__(self, config: TrialConfig, method: Method, resident: WorkerCache, group: Group) -> None:
         forget_peak(group.device)
         self._config, self._resident, self._group, self._expected = config, resident, group, 0
         self._settings = Settings(config.workers, config.evaluation, (method,), config.lora)
@@ -51,7 +51,7 @@ class TrialMemory:
         states = self._need(0, 0).states
         return states["frozen"] + states.get("method", 0)
 
-    def expect(self, feed: Feed, steps: Iterable[StepRows]) -> None:
+    def expect(self, feed: MicroBatcher, steps: Iterable[StepRows]) -> None:
         """Predict what these steps will take."""
         parts = [feed.rows(part) for rows in steps for part in feed.parts(rows, 1)]
         largest = max(parts, key=lambda rows: rows.tokens)
@@ -63,8 +63,8 @@ class TrialMemory:
         peaks, expected = zip(*self._group.gather([(peak_bytes(self._group.device), self._expected)]), strict=True)
         return {"peak_memory_bytes": max(peaks), "predicted_memory_bytes": max(expected)}
 
-    def _need(self, tokens: int, answers: int) -> Need:
-        return trial_need(self._shape, self._settings, tokens, answers, kept=self.place == "device")
+    def _need(self, tokens: int, answers: int) -> MemoryEstimate:
+        return estimate_memory(self._shape, self._settings, tokens, answers, kept=self.place == "device")
 
 
 def forget_peak(device: torch.device | str) -> None:

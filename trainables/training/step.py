@@ -18,7 +18,7 @@ from trainables.batching.rows import Batch
 from trainables.batching.schedule import StepRows
 from trainables.batching.scores import Scores
 from trainables.config import Hyperparameters
-from trainables.inputs.micro_batches import Feed, Part, PartRows
+from trainables.inputs.micro_batches import MicroBatch, MicroBatcher, MicroBatchRows
 from trainables.methods.base import Forget, Published, Retain
 from trainables.methods.reduction import Divisors, forget_term, retain_term
 from trainables.methods.retain_terms import RETAIN_TERMS
@@ -31,7 +31,7 @@ from trainables.training.terms import Seen, Terms
 class Stepper:
     """Takes optimizer steps for one trial on this rank. `weight`: the retain weight, which some methods move."""
 
-    def __init__(self, engine: Engine, hyper: Hyperparameters, feed: Feed) -> None:
+    def __init__(self, engine: Engine, hyper: Hyperparameters, feed: MicroBatcher) -> None:
         self.engine, self.feed, self.method = engine, feed, feed.method
         self.values = feed.method.values(hyper)
         self.weight = self.values.get("retain_weight", 1.0)
@@ -62,7 +62,7 @@ class Stepper:
             self.weight = self.method.multiplier(self.weight, retain_loss, self.values)
 
     def _plain(
-        self, step: StepRows, parts: Sequence[Part], terms: partial[Terms], seen: list[Seen]
+        self, step: StepRows, parts: Sequence[MicroBatch], terms: partial[Terms], seen: list[Seen]
     ) -> Iterator[Tensor]:
         for part in parts:
             found = terms(part)
@@ -74,13 +74,13 @@ class Stepper:
 
     def terms(
         self,
-        part: Part,
+        part: MicroBatch,
         forget: bool = True,
         retain: bool = True,
         *,
         for_engine: bool = True,
         step: StepRows,
-        statistics: Mapping[Part, Tensor],
+        statistics: Mapping[MicroBatch, Tensor],
     ) -> Terms:
         """Both losses of a part from one forward pass; without `forget` or `retain` that side's rows stay out.
 
@@ -102,7 +102,7 @@ class Stepper:
             kept = self._retain_term(rows, scores, frozen, divisors)
         return Terms(loss, kept, rows.tokens)
 
-    def _retain_term(self, rows: PartRows, scores: _Split, frozen: _Frozen, divisors: Divisors) -> Tensor:
+    def _retain_term(self, rows: MicroBatchRows, scores: _Split, frozen: _Frozen, divisors: Divisors) -> Tensor:
         _, way = self.feed.published
         width = self.feed.width(rows.retain)
         retain = Retain(
@@ -112,7 +112,9 @@ class Stepper:
         )
         return retain_term(self.method, retain, self.values, divisors)
 
-    def _forget(self, part: Part, rows: PartRows, scores: _Split, frozen: _Frozen, statistic: Tensor | None) -> Forget:
+    def _forget(
+        self, part: MicroBatch, rows: MicroBatchRows, scores: _Split, frozen: _Frozen, statistic: Tensor | None
+    ) -> Forget:
         data = self.feed.data
         way, _ = self.feed.published
         width = self.feed.width(rows.forget) - 1
@@ -144,7 +146,7 @@ class Stepper:
         )
 
     @torch.no_grad()
-    def _frozen(self, batch: Batch | Packed, keep: Keep, rows: PartRows, scores: _Split) -> _Frozen:
+    def _frozen(self, batch: Batch | Packed, keep: Keep, rows: MicroBatchRows, scores: _Split) -> _Frozen:
         """The target model's scores of forget and retain rows, as far as they are read; other rows are not run."""
         model, method = self.feed.data.frozen, self.method
         forget = len(rows.forget)
@@ -161,7 +163,7 @@ class Stepper:
         )
 
     @torch.no_grad()
-    def _statistics(self, parts: Sequence[Part], rows: int) -> Mapping[Part, Tensor]:
+    def _statistics(self, parts: Sequence[MicroBatch], rows: int) -> Mapping[MicroBatch, Tensor]:
         """The mean of the method's statistic over the forget rows of the whole optimizer batch, for every part;
         published code takes each micro-batch's own.
         """
@@ -195,7 +197,7 @@ class _Split:
     retain_alternatives: Scores
 
     @classmethod
-    def of(cls, scores: Scores, rows: PartRows) -> _Split:
+    def of(cls, scores: Scores, rows: MicroBatchRows) -> _Split:
         start, found = 0, []
         for group in (rows.forget, rows.retain, rows.alternatives, rows.retain_alternatives):
             found.append(scores.rows(start, start + len(group)))

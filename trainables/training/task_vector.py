@@ -14,7 +14,7 @@ from torch import Tensor
 from trainables.batching.schedule import StepRows, learning_rate, shuffled
 from trainables.config import Hyperparameters
 from trainables.runtime.ranks import Group
-from trainables.training.averages import Sums
+from trainables.training.averages import RunningMeans
 from trainables.training.gradients import trainable
 from trainables.training.step import Stepper
 
@@ -48,11 +48,11 @@ class TaskVector:
         hyper, rows = self._hyper, len(self._stepper.feed.data.forget)
         epochs = int(self._stepper.values["overfit_epochs"])
         steps = 0
-        sums = Sums()
+        sums = RunningMeans()
         self._stepper.engine.model.train()
         for epoch in range(1, epochs + 1):
             batches = shuffled(rows, hyper.batch_size, hyper.seed, epoch)
-            sums = Sums()
+            sums = RunningMeans()
             for batch in batches:
                 rate = learning_rate(steps, epochs * len(batches), 0, hyper.learning_rate)
                 sums.add(self._stepper.run(StepRows(batch, ()), epoch, rate))

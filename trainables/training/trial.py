@@ -19,14 +19,14 @@ from trainables.batching.schedule import StepRows, epoch_steps, learning_rate
 from trainables.config import TrialConfig
 from trainables.data.splitting import digest_rows
 from trainables.evaluation.candidates import is_candidate
-from trainables.evaluation.evaluate import Examination
+from trainables.evaluation.evaluate import StagedEvaluation
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare
 from trainables.evaluation.needs import Needs, needs_of
 from trainables.evaluation.two_stage import examined
 from trainables.evaluation.verdict import verdict
-from trainables.inputs.cache import Resident
-from trainables.inputs.micro_batches import Feed
+from trainables.inputs.cache import WorkerCache
+from trainables.inputs.micro_batches import MicroBatcher
 from trainables.inputs.step_data import step_data
 from trainables.methods import METHODS
 from trainables.model.compile import cache_compiled
@@ -36,14 +36,14 @@ from trainables.runtime.events import mark
 from trainables.runtime.ranks import Group
 from trainables.storage.model_card import CARD, Forgotten, Made, Measured, model_card
 from trainables.storage.trial_folder import TrialFolder
-from trainables.training.averages import Sums
+from trainables.training.averages import RunningMeans
 from trainables.training.engine import Engine
 from trainables.training.memory_usage import TrialMemory
 from trainables.training.step import Stepper
 from trainables.training.task_vector import TaskVector
 
 
-def run_trial(config: TrialConfig, resident: Resident, group: Group, channel: Channel) -> None:
+def run_trial(config: TrialConfig, resident: WorkerCache, group: Group, channel: Channel) -> None:
     """Run or continue a trial. Epochs that its folder has already are reported again, not trained again."""
     folder = TrialFolder(Path(config.folder))
     done = first(group, folder.recover)
@@ -66,7 +66,7 @@ def run_trial(config: TrialConfig, resident: Resident, group: Group, channel: Ch
 class Trial:
     """One trial in training on this rank, from `start_epoch` on."""
 
-    def __init__(self, config: TrialConfig, resident: Resident, group: Group, start_epoch: int) -> None:
+    def __init__(self, config: TrialConfig, resident: WorkerCache, group: Group, start_epoch: int) -> None:
         self.config, self.hyper, self.group, self.resident = config, config.hyperparameters, group, resident
         self.method = METHODS[self.hyper.method]
         self.folder = TrialFolder(Path(config.folder))
@@ -86,7 +86,7 @@ class Trial:
             lora=config.lora,
             seed=self.hyper.seed,
         )
-        feed = Feed(
+        feed = MicroBatcher(
             self.method,
             data,
             group,
@@ -123,7 +123,7 @@ class Trial:
             return self.vector.move(epoch, self.group)
         steps = self._steps(epoch)
         total, warmup = len(steps) * self.config.max_epochs, round(len(steps) * self.hyper.warmup_epochs)
-        sums = Sums()
+        sums = RunningMeans()
         self.engine.model.train()
         for i, rows in enumerate(steps):
             step = (epoch - 1) * len(steps) + i
@@ -158,7 +158,7 @@ class Trial:
 
         self.engine.model.eval()
         with self.engine.as_saved():
-            examination = Examination(
+            examination = StagedEvaluation(
                 self.engine.model,
                 self.loaded.tokenizer,
                 config.template,

@@ -21,7 +21,7 @@ UTILITY_KEPT = 0.95
 
 
 @dataclass(frozen=True)
-class Reach:
+class MethodResult:
     """One method at one fraction: the checkpoint with the best forget quality among those that keep the utility.
 
     One that has forgotten is better than any that has not. `trials`: how many the method had there. Everything else is
@@ -42,9 +42,9 @@ class Reach:
         return self.verdict == "forgotten"
 
 
-def reaches(
+def best_per_method(
     rows: Sequence[Row], utility_kept: float = UTILITY_KEPT, limits: VerdictConfig | None = None
-) -> list[Reach]:
+) -> list[MethodResult]:
     """Every searched (method, fraction) of a sweep's journal, by method in order of appearance, then fraction."""
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
     groups: dict[str, dict[float, set[str]]] = {}
@@ -66,10 +66,10 @@ def reaches(
     ]
 
 
-def _best(method: str, fraction: float, names: set[str], judged: Sequence[tuple[Row, str]]) -> Reach:
+def _best(method: str, fraction: float, names: set[str], judged: Sequence[tuple[Row, str]]) -> MethodResult:
     known = [(row, name) for row, name in judged if math.isfinite(number(row["metrics"], "forget_quality"))]
     if not known:
-        return Reach(method, fraction, len(names))
+        return MethodResult(method, fraction, len(names))
 
     def goodness(one: tuple[Row, str]) -> tuple[bool, float, int, str]:
         row, name = one
@@ -77,10 +77,10 @@ def _best(method: str, fraction: float, names: set[str], judged: Sequence[tuple[
 
     best, name = max(known, key=goodness)
     quality, utility = number(best["metrics"], "forget_quality"), number(best["metrics"], "utility_ratio")
-    return Reach(method, fraction, len(names), best["trial"], best["epoch"], quality, utility, name)
+    return MethodResult(method, fraction, len(names), best["trial"], best["epoch"], quality, utility, name)
 
 
-def capacities(found: Sequence[Reach]) -> dict[str, float]:
+def capacities(found: Sequence[MethodResult]) -> dict[str, float]:
     """By method the largest fraction that it can forget and keep the utility; 0 if there is none. A smaller fraction
     may not have been reached all the same: few trials, or too few steps an epoch.
     """
@@ -91,7 +91,7 @@ def capacities(found: Sequence[Reach]) -> dict[str, float]:
     return largest
 
 
-def to_json(found: Sequence[Reach], utility_kept: float) -> dict[str, Any]:
+def to_json(found: Sequence[MethodResult], utility_kept: float) -> dict[str, Any]:
     """The shape of `capacity --json`."""
     by_method = capacities(found)
     return {

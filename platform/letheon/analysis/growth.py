@@ -25,7 +25,7 @@ class Step:
     points: int
 
 
-class Growth:
+class HypervolumeHistory:
     """A fold over rows in the journal's order. `goals`: what the search itself can see (`Goals.before_audit`)."""
 
     def __init__(self, goals: Goals) -> None:

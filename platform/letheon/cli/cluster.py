@@ -25,7 +25,7 @@ from letheon.cli.options import (
     find,
     require_folder,
 )
-from letheon.cli.output import FAILED, OK, complain, print_json
+from letheon.cli.output import FAILED, OK, print_error, print_json
 
 if TYPE_CHECKING:
     from letheon.doctor.finding import Finding
@@ -84,7 +84,7 @@ def follow(address: str, sweep: str | None) -> NoReturn:
         typer.echo(f"\nthe sweep continues; stop it: letheon stop {sweep} --address {address}")
         raise typer.Exit(OK) from None
     if status != "SUCCEEDED":
-        complain(f"job {job} ended as {status}; continue it: letheon submit {sweep} --resume --address {address}")
+        print_error(f"job {job} ended as {status}; continue it: letheon submit {sweep} --resume --address {address}")
         raise typer.Exit(FAILED)
     raise typer.Exit(OK)
 
@@ -128,7 +128,7 @@ def _waiting(quiet: bool) -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True, highlight=False, markup=False)
     if quiet or not console.is_terminal:
-        yield lambda text: None if quiet else complain(f"… {text}")
+        yield lambda text: None if quiet else print_error(f"… {text}")
         return
     with console.status("") as status:
         yield status.update
@@ -148,13 +148,15 @@ def _stop_here(folder: Path, name: str) -> None:
         typer.echo(f"{name} is not running")
         return
     if not holder.local:
-        complain(f"sweep {name!r} is driven by process {holder.pid} on {holder.host}; stop it there, or give --address")
+        print_error(
+            f"sweep {name!r} is driven by process {holder.pid} on {holder.host}; stop it there, or give --address"
+        )
         raise typer.Exit(FAILED)
     os.kill(holder.pid, signal.SIGTERM)  # not SIGINT, which Ray's jobs do not hear
     end = time.monotonic() + STOP_SECONDS
     while (now := owner(folder)) is not None and now.pid == holder.pid:
         if time.monotonic() > end:
-            complain(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
+            print_error(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
             raise typer.Exit(FAILED)
         time.sleep(POLL_SECONDS)
     typer.echo(f"{name} is stopped; continue: letheon resume {name}")

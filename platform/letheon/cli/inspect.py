@@ -21,12 +21,12 @@ from letheon.cli.options import (
     Server,
     TrackingUri,
     app,
-    asked_elsewhere,
     checked_spec,
+    delegate_to_cluster,
     find,
     share,
 )
-from letheon.cli.output import complain, console, print_json
+from letheon.cli.output import console, print_error, print_json
 from letheon.common.errors import NotFound
 from letheon.journal import Row
 from letheon.pareto.objectives import Goals
@@ -47,7 +47,7 @@ def status(
         from letheon.cli.cluster import follow
 
         follow(address, name)
-    asked_elsewhere(address, root, "status", name, "--json" if json else None)
+    delegate_to_cluster(address, root, "status", name, "--json" if json else None)
     if name is None:
         show_sweeps(root, watch, json)
         return
@@ -67,7 +67,7 @@ def explain(
     from letheon.analysis.explain import in_words
     from letheon.journal import Journal
 
-    asked_elsewhere(address, root, "explain", name, trial, "--json" if json else None)
+    delegate_to_cluster(address, root, "explain", name, trial, "--json" if json else None)
     found = find(name, root)
     rows = Journal.read(found.journal)
     if json:
@@ -147,11 +147,11 @@ def capacity(
     json: Json = False,
 ) -> None:
     """How much each method can forget: its best checkpoint per forget fraction among those that keep the utility."""
-    from letheon.analysis.capacity import reaches, to_json
+    from letheon.analysis.capacity import best_per_method, to_json
     from letheon.journal import Journal
 
     sweep = find(name, root)
-    found = reaches(Journal.read(sweep.journal), kept, sweep.goals.verdict)
+    found = best_per_method(Journal.read(sweep.journal), kept, sweep.goals.verdict)
     if png is not None:
         from letheon.plots.capacity import plot_capacity
 
@@ -208,7 +208,7 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
     with _saying_what_is_kept(to):
         pulled = fetch(name, to, root, request, tracking_uri, study)
     if pulled.doubt is not None:
-        complain(f"warning: {pulled.doubt}")
+        print_error(f"warning: {pulled.doubt}")
     if json:
         print_json({**asdict(pulled), "path": str(pulled.path)})
         return
@@ -228,7 +228,7 @@ def _saying_what_is_kept(to: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, TrackingError, NoRoomError):
         if partial_path(to).exists():
-            complain(f"what has come so far is kept in {partial_path(to)}; the same command continues from there")
+            print_error(f"what has come so far is kept in {partial_path(to)}; the same command continues from there")
         raise
 
 
@@ -249,7 +249,7 @@ def evaluate(
     from letheon.cli.evaluate import evaluate_model, metrics_table, verdict_line
 
     spec = None if benchmark is None else checked_spec(benchmark, overrides)
-    result = evaluate_model(model, spec, fraction, out, complain)
+    result = evaluate_model(model, spec, fraction, out, print_error)
     if json:
         print_json(result)
         return
@@ -258,7 +258,7 @@ def evaluate(
     if (said := verdict_line(result)) is not None:
         screen.print("", said, sep="\n", soft_wrap=True)
     if "seconds" in result:
-        complain(f"evaluated in {result['seconds']:.1f} s")
+        print_error(f"evaluated in {result['seconds']:.1f} s")
 
 
 @app.command("compare-logs")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import letheon
-from letheon.cli.output import OK, Verbs
+from letheon.cli.output import OK, ErrorHandlingGroup
 from letheon.common.errors import LetheonError
 from letheon.common.redaction import redact
 from letheon.spec.shipped import spaces
@@ -42,7 +42,7 @@ class NotAShare(LetheonError):
 _PERCENT = 100
 
 app = typer.Typer(
-    cls=Verbs,
+    cls=ErrorHandlingGroup,
     help="How much can a language model be made to forget before it breaks?",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -120,7 +120,7 @@ def checked_spec(space: str, overrides: list[str] | None) -> SweepSpec:
     return spec
 
 
-def asked_elsewhere(address: str | None, root: Path, *arguments: str | None) -> None:
+def delegate_to_cluster(address: str | None, root: Path, *arguments: str | None) -> None:
     """Where an address is given, let the cluster's head answer instead of this machine, and end with its exit code."""
     if address is None:
         return

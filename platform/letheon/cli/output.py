@@ -20,7 +20,7 @@ OK, BAD_INPUT, FAILED, NOT_FOUND, UNVERIFIED, INTERRUPTED = 0, 2, 3, 4, 5, EXIT_
 MAX_WIDTH = 120
 
 
-class Verbs(TyperGroup):
+class ErrorHandlingGroup(TyperGroup):
     """Expected errors become lines on stderr and an exit code; defects keep their traceback."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # Typer's context is what Typer passes
@@ -28,19 +28,19 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except LetheonError as error:
-            complain(*error.lines)
+            print_error(*error.lines)
             raise typer.Exit(error.exit_code) from None
         except BrokenPipeError:  # who read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(OK) from None
         except ConnectionError as error:
-            complain(f"no connection: {error}")
+            print_error(f"no connection: {error}")
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
 
 
-def complain(*lines: str) -> None:
+def print_error(*lines: str) -> None:
     """To stderr, one line each."""
     for line in lines:
         typer.echo(line, err=True)

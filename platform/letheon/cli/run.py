@@ -26,8 +26,8 @@ from letheon.cli.output import (
     FAILED,
     INTERRUPTED,
     OK,
-    complain,
     console,
+    print_error,
     print_json,
     wide_console,
 )
@@ -55,7 +55,7 @@ def plan(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, j
         from letheon.cli.plan import plan_lines, plan_table
 
         out = console()
-        complain(*made.errors)
+        print_error(*made.errors)
         out.print(plan_table(made))
         for line in plan_lines(made):
             out.print(line, soft_wrap=True)
@@ -85,7 +85,7 @@ def sweep(
     address: Address = None,
 ) -> None:
     """Prepare and search; Ctrl-C stops, `resume` goes on."""
-    from letheon.cluster.sizing import sized
+    from letheon.cluster.sizing import resolve_auto_gpus
     from letheon.monitor.progress import progress
     from letheon.spec.validate import require_name
     from letheon.sweep.run import run_sweep
@@ -95,7 +95,7 @@ def sweep(
     spec = checked_spec(space, [*(overrides or ()), *earlier])
     if name is not None:
         require_name(name)
-    spec = sized(spec, address, console().print)  # what is shown counts GPUs
+    spec = resolve_auto_gpus(spec, address, console().print)  # what is shown counts GPUs
     chosen = name or free_name(root.resolve(), spec.name)
     with progress(wide_console(), Sweep(spec, chosen, root.resolve()).folder, spec) as (show, say):
         outcome = run_sweep(spec, root, chosen, address, show=show, say=say)
@@ -125,13 +125,13 @@ def _end(outcome: Outcome, root: Path) -> None:
         out.print(line, soft_wrap=True)
     if outcome.state == "interrupted":
         if outcome.problem is not None:
-            complain(outcome.problem)
+            print_error(outcome.problem)
         raise typer.Exit(INTERRUPTED)
     if outcome.problem is not None:
-        complain(outcome.problem)
+        print_error(outcome.problem)
         raise typer.Exit(FAILED)
     if not any(stratum["points"] for stratum in outcome.front["strata"].values()):
-        complain(
+        print_error(
             "no feasible point: every checkpoint lost its utility, forgot too much or forgot nothing; "
             "`letheon front` shows the nearest ones with their verdicts"
         )
@@ -145,7 +145,7 @@ def audit(name: Name, root: Root = DEFAULT_ROOT, address: Address = None, json: 
     from letheon.sweep.audit import audit_facts, audit_sweep
 
     out, found = console(), find(name, root)
-    outcome = audit_sweep(found, address, say=complain if json else out.print)
+    outcome = audit_sweep(found, address, say=print_error if json else out.print)
     facts = audit_facts(found, Journal.read(found.journal))
     if json:
         print_json(facts)

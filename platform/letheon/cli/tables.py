@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from letheon.analysis.answer import answers
-from letheon.analysis.capacity import Reach, capacities
+from letheon.analysis.capacity import MethodResult, capacities
 from letheon.analysis.time_left import duration
 from letheon.pareto.front import share_of_box, verdict_of
 from letheon.pareto.labels import COMMON, Columns, columns, short_label
@@ -211,7 +211,7 @@ def capacity_head(utility_kept: float) -> str:
     )
 
 
-def capacity_table(found: Sequence[Reach]) -> Table:
+def capacity_table(found: Sequence[MethodResult]) -> Table:
     """Best forget quality p per method and fraction; `-` where no checkpoint keeps the utility."""
     fractions = sorted({reach.fraction for reach in found})
     table = plain_table("method", *(f"{fraction:g}" for fraction in fractions), "capacity", right=True)
@@ -222,7 +222,7 @@ def capacity_table(found: Sequence[Reach]) -> Table:
     return table
 
 
-def _cell(reach: Reach | None) -> Text:
+def _cell(reach: MethodResult | None) -> Text:
     """The p-value, and in a word whether that is forgotten: not every terminal shows bold type."""
     if reach is None:
         return Text()

@@ -37,7 +37,7 @@ class AlreadySubmitted(LetheonError):
     """A job of the cluster works on the sweep, or has."""
 
 
-class Refused(LetheonError):
+class JobRejected(LetheonError):
     """The cluster does not take a job."""
 
     exit_code = 3
@@ -49,7 +49,7 @@ class UnknownJob(LetheonError):
     exit_code = 4
 
 
-class NoAnswer(LetheonError):
+class RemoteTimeout(LetheonError):
     """The cluster did not say what it was asked in time, or what it said was cut off."""
 
     exit_code = 3
@@ -101,7 +101,7 @@ class Jobs:
             except RuntimeError as error:
                 if NOT_READY not in str(error) or time.monotonic() > end:
                     cause = " ".join(str(error).split())[:300]
-                    raise Refused(
+                    raise JobRejected(
                         f"the cluster does not take the job: {cause}; look at it with `ray status`"
                     ) from error
             time.sleep(1.0)
@@ -142,7 +142,7 @@ class Jobs:
         return self._ended(job, STOP_SECONDS + ASK_SECONDS)
 
     def ask(self, arguments: Sequence[str]) -> tuple[int, str]:
-        """Exit code and output of a `letheon` command on the head. Raises NoAnswer."""
+        """Exit code and output of a `letheon` command on the head. Raises RemoteTimeout."""
         mark = uuid.uuid4().hex
         script = f"out=$(letheon {shlex.join(arguments)} 2>&1); code=$?; {SAY.format(mark[:16], mark[16:])}"
         job = self._begin(entrypoint=f"bash -c {shlex.quote(script)}", submission_id=f"ask-{mark[:12]}")
@@ -158,7 +158,7 @@ class Jobs:
             if status.is_terminal():
                 return str(status)
             time.sleep(POLL_SECONDS)
-        raise NoAnswer(f"job {job!r} has not ended after {seconds:.0f} s; look at it with `ray job logs {job}`")
+        raise RemoteTimeout(f"job {job!r} has not ended after {seconds:.0f} s; look at it with `ray job logs {job}`")
 
 
 def _send_the_token() -> None:
@@ -172,7 +172,7 @@ def answer_in(log: str, mark: str) -> tuple[int, str]:
     """Exit code and output behind the mark, out of a log that Ray writes into as well, at any place."""
     found = re.search(rf"{mark} (\d+) (\S*)\n", log)
     if found is None:
-        raise NoAnswer(f"the cluster's answer was cut off: {' '.join(log.split())[-200:]!r}; ask again")
+        raise RemoteTimeout(f"the cluster's answer was cut off: {' '.join(log.split())[-200:]!r}; ask again")
     return int(found[1]), base64.b64decode(found[2]).decode(errors="replace")
 
 

@@ -29,7 +29,7 @@ def ray_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def closed(folder: Path) -> Iterator[None]:
+def loopback_only(folder: Path) -> Iterator[None]:
     """A Ray that is started within the block is closed to others. `folder`: of mode 0700, with room for the token. Its
     path is short, for the paths of sockets below it have 107 characters at most.
 

@@ -1,7 +1,7 @@
 """Ray for the length of one command: started quietly (or joined), and gone without a trace afterwards.
 
 Ray's own logs live in its temporary folder, which is removed with it; what workers print is in the sweep's `logs/`.
-Who may reach a Ray that was started here is in `closed`.
+Who may reach a Ray that was started here is in `loopback_only`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from letheon.cluster.security import closed, ray_folder, warn_if_open
+from letheon.cluster.security import loopback_only, ray_folder, warn_if_open
 from letheon.common import scratch
 from trainables.ray_train import NAMESPACE
-from trainables.runtime.imports import collector_still
+from trainables.runtime.imports import gc_paused
 
 DISCOVERY = "prom_metrics_service_discovery.json"
 """Where Ray says, in a file of its temporary folder, which addresses Prometheus shall ask."""
@@ -86,7 +86,7 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[str
             "configure_logging": True,
         }
         if address:
-            with collector_still():
+            with gc_paused():
                 import ray
 
             with _same_sigterm():
@@ -102,8 +102,8 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[str
             # Prometheus finds files by a pattern in the last part of their path only: this one is beside the folder.
             found.symlink_to(ray_folder(folder) / DISCOVERY)
             # The dashboard serves the State API, without which Ray Train leaks placement groups.
-            with closed(folder):
-                with collector_still():
+            with loopback_only(folder):
+                with gc_paused():
                     import ray
 
                 importing = threading.Thread(target=_import_trainer, name="import-ray-train")
@@ -128,7 +128,7 @@ def ray_session(address: str | None, gpus_per_worker: float = 0) -> Iterator[str
 
 def _import_trainer() -> None:
     """What the first workers need of this process: two seconds of imports."""
-    with collector_still():
+    with gc_paused():
         import ray.train.torch  # noqa: F401 (to have been imported)
 
 

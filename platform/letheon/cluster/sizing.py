@@ -16,8 +16,8 @@ from letheon.cluster.capacity import DoesNotFit, machine
 from letheon.cluster.gpus import card_bytes, cluster_card_bytes
 from letheon.common.errors import LetheonError, SpecErrors
 from letheon.spec.model import SweepSpec, local_folder, values_of
-from trainables.model.gpu_share import CUDA_CONTEXT, GIB, Settings, trial_need
-from trainables.model.memory import USEFUL_TOKENS, Need, Shape
+from trainables.model.gpu_share import CUDA_CONTEXT, GIB, Settings, estimate_memory
+from trainables.model.memory import USEFUL_TOKENS, MemoryEstimate, Shape
 from trainables.model.presets import KNOWN
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class UnknownModel(LetheonError):
 class Sizing:
     """`need`: of one worker, the hungriest of what it will do. `share`: None where no part of a GPU holds it."""
 
-    need: Need
+    need: MemoryEstimate
     card: int | None
     share: float | None
     workers: int
@@ -94,7 +94,7 @@ def _part(share: float) -> str:
     return "all" if share == 1 else f"1/{1 / share:.0f}"
 
 
-def sized(spec: SweepSpec, address: str | None, say: Callable[[str], None]) -> SweepSpec:
+def resolve_auto_gpus(spec: SweepSpec, address: str | None, say: Callable[[str], None]) -> SweepSpec:
     """The sweep file with a number for `auto`; as it is without. Asks the machines that have the GPUs.
 
     Raises DoesNotFit, UnknownModel, UnknownGpu, SpecErrors.
@@ -104,7 +104,7 @@ def sized(spec: SweepSpec, address: str | None, say: Callable[[str], None]) -> S
     card = local_card() if address is None else cluster_card_bytes(address)
     sizing = size(spec, shape_of(spec), card)
     say(f"trial.gpus_per_worker auto: {sizing.gpus:g}, for {sizing.predicted / GIB:.1f} GiB a worker: {sizing.why}")
-    return with_share(spec, sizing.gpus)
+    return with_gpus(spec, sizing.gpus)
 
 
 def local_card() -> int | None:
@@ -112,7 +112,7 @@ def local_card() -> int | None:
     return card_bytes() if machine()["GPU"] else None
 
 
-def with_share(spec: SweepSpec, gpus: float) -> SweepSpec:
+def with_gpus(spec: SweepSpec, gpus: float) -> SweepSpec:
     """Raises SpecErrors where the budget counts hours of GPUs that there are not."""
     if not gpus and spec.budget.gpu_hours is not None:
         raise SpecErrors(["budget.gpu_hours: is never used up: there is no GPU for trials; give wall_hours"])
@@ -129,20 +129,20 @@ def size(spec: SweepSpec, shape: Shape, card: int | None) -> Sizing:
     return Sizing(need, card, next(holding, None), workers, trains_all)
 
 
-def _needs(spec: SweepSpec, shape: Shape) -> Iterator[Need]:
+def _needs(spec: SweepSpec, shape: Shape) -> Iterator[MemoryEstimate]:
     """Of a trial, and of the fine-tuning before it, which always trains whole models."""
     from trainables.methods import METHODS
 
     names = values_of(spec.search["method"])
     methods = tuple(METHODS[str(name)] for name in names)
     workers, tokens = _workers(spec), min(USEFUL_TOKENS, _step_tokens(spec))
-    yield trial_need(shape, Settings(workers, spec.evaluation, methods, spec.trial.lora), tokens)
+    yield estimate_memory(shape, Settings(workers, spec.evaluation, methods, spec.trial.lora), tokens)
     if _makes_models(spec):
-        yield trial_need(shape, Settings(workers, spec.evaluation, ()), tokens)
+        yield estimate_memory(shape, Settings(workers, spec.evaluation, ()), tokens)
 
 
 def _workers(spec: SweepSpec) -> WorkersConfig:
-    return with_share(spec.model_copy(update={"budget": type(spec.budget)()}), 0.0).trial.workers_config
+    return with_gpus(spec.model_copy(update={"budget": type(spec.budget)()}), 0.0).trial.workers_config
 
 
 def _makes_models(spec: SweepSpec) -> bool:

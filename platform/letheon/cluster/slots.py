@@ -21,7 +21,7 @@ LOOK_SECONDS = 2.0
 
 
 @dataclass
-class Room:
+class SlotCounter:
     """Called: how many trials may run at once.
 
     Nodes that the autoscaler would start for them count as if they were there, for they start when something waits for

@@ -37,7 +37,7 @@ class NotFound(LetheonError):
     exit_code = 4
 
 
-class SpaceNotFound(SpecErrors):
+class SweepFileNotFound(SpecErrors):
     """There is no sweep file of this name."""
 
     exit_code = 4

@@ -10,7 +10,7 @@ from contextlib import suppress
 LOWEST_PRIORITY = 19
 
 
-def at_leisure(work: Callable[[], object]) -> None:
+def run_at_low_priority(work: Callable[[], object]) -> None:
     """Do it in a thread of the lowest priority, and wait for it. Raises what it raises."""
     problems: list[BaseException] = []
 

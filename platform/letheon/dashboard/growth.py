@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from letheon.analysis.growth import Growth, Step
+from letheon.analysis.growth import HypervolumeHistory, Step
 from letheon.common.numbers import compact
 from letheon.journal import Row
 from letheon.pareto.front import reports_by_stratum
@@ -16,7 +16,7 @@ def growth(rows: Sequence[Row], goals: Goals) -> dict[str, list[list[float]]]:
 
     Shares lie in [0, 1] (see `Step`), so strata can be read side by side.
     """
-    fold = Growth(goals)
+    fold = HypervolumeHistory(goals)
     steps: dict[str, list[list[float]]] = {stratum: [] for stratum in reports_by_stratum(rows)}
     for row in rows:
         step = fold.take(row)

@@ -14,9 +14,9 @@ from letheon.dashboard.snapshot import Record
 from letheon.journal import (
     Follower,
     owner,
-    seen_from_outside,
     summary,
     tracking_health,
+    with_liveness,
 )
 from letheon.journal.state import ACTIVE
 from letheon.spec.load import load_spec
@@ -40,7 +40,7 @@ class LocalSweep:
         rows = self._follower.rows()
         driver = owner(self.folder)
         now = time.time() if driver else None
-        state = seen_from_outside(summary(rows, self.folder.name, now), driver, tracking_health(self.folder))
+        state = with_liveness(summary(rows, self.folder.name, now), driver, tracking_health(self.folder))
         spec = self._read_spec()
         return Record(
             key=self.key,

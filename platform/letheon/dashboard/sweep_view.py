@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from letheon.analysis.answer import answers
-from letheon.analysis.capacity import UTILITY_KEPT, reaches
+from letheon.analysis.capacity import UTILITY_KEPT, best_per_method
 from letheon.analysis.capacity import to_json as capacity_json
 from letheon.analysis.cost import cost_of
 from letheon.analysis.explain import decision_in_words
@@ -61,7 +61,7 @@ def sweep_view(record: Record) -> dict[str, Any]:
         "trials": trials,
         "ranks": [trial["rank"] for trial in trials],
         "growth": growth(rows, goals.before_audit),
-        "capacity": capacity_json(reaches(rows, limits=goals.verdict), UTILITY_KEPT),
+        "capacity": capacity_json(best_per_method(rows, limits=goals.verdict), UTILITY_KEPT),
         "cost": cost_of(rows, goals, _max_epochs(record), record.now).to_json(),
         "decisions": _last_decisions(rows),
     }

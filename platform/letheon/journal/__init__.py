@@ -14,7 +14,7 @@ from letheon.journal.journal import (
 )
 from letheon.journal.lock import LockHeld, Owner, SweepLock, owner
 from letheon.journal.reader import Folded, Follower
-from letheon.journal.state import SweepState, TrialState, seen_from_outside
+from letheon.journal.state import SweepState, TrialState, with_liveness
 from letheon.journal.store_status import TrackingHealth, tracking_health
 
 __all__ = [
@@ -36,10 +36,10 @@ __all__ = [
     "encode_rows",
     "jsonable",
     "owner",
-    "seen_from_outside",
     "status_of",
     "stratum_of",
     "summary",
     "tracking_health",
     "trial_row",
+    "with_liveness",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 
 from letheon.journal.journal import Journal, Row
 from letheon.journal.lock import owner
-from letheon.journal.state import ACTIVE, SweepState, TrialState, at_rest, seen_from_outside
+from letheon.journal.state import ACTIVE, SweepState, TrialState, at_rest, with_liveness
 from letheon.journal.store_status import tracking_health
 
 
@@ -178,7 +178,7 @@ def status_of(folder: str | os.PathLike[str]) -> SweepState:
     """The state of the sweep in `folder`; one whose driver is dead is `interrupted`, whatever its last row says."""
     folder, driver = Path(folder), owner(folder)
     state = summary(Journal.read(folder / "journal.jsonl"), folder.name, time.time() if driver else None)
-    return seen_from_outside(state, driver, tracking_health(folder))
+    return with_liveness(state, driver, tracking_health(folder))
 
 
 def _seconds(report: Row, name: str) -> float:

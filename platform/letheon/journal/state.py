@@ -66,7 +66,7 @@ class SweepState:
         }
 
 
-def seen_from_outside(state: SweepState, driver: Owner | None, tracking: Mapping[str, Any] | None) -> SweepState:
+def with_liveness(state: SweepState, driver: Owner | None, tracking: Mapping[str, Any] | None) -> SweepState:
     """What the journal says, put right by what its folder shows: a sweep at work without a driver is interrupted."""
     if state.state in ACTIVE and driver is None:
         return at_rest(replace(state, state="interrupted", detail="its driver is gone", tracking=tracking))

@@ -19,7 +19,7 @@ from letheon.journal.folders import local_folders
 from letheon.journal.state import ACTIVE
 from letheon.monitor.sections import STYLES, counted
 from letheon.monitor.terminal import Column, grid
-from letheon.monitor.view import Asked, LiveView
+from letheon.monitor.view import EvalQueries, LiveView
 from letheon.monitor.watch import LiveSweep, asked_of
 from letheon.spec.load import load_spec
 
@@ -95,12 +95,12 @@ class Overview:
             return Entry(folder.name, None, age, str(error))
 
 
-def _asked(folder: Path) -> Asked:
+def _asked(folder: Path) -> EvalQueries:
     """What the sweep file asks for; what most sweeps do where it is missing or from another version."""
     try:
         return asked_of(load_spec(folder / "spec.yaml"))
     except (OSError, LetheonError):
-        return Asked()
+        return EvalQueries()
 
 
 def _changed(folder: Path) -> float:

@@ -23,7 +23,7 @@ ENDED_LAST = 12
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvalQueries:
     """What the sweep file asks for, as far as a view needs it. `planned`: the most trials; `by_stratum`: how many of
     each fraction, where that is known before the search. Without a sweep file, what most sweeps are after."""
 
@@ -82,7 +82,7 @@ class LiveView:
     last said something. `ended_last`: trials in the order in which they ended, the newest last."""
 
     state: SweepState
-    asked: Asked
+    asked: EvalQueries
     strata: Mapping[str, StratumView]
     cost: Cost
     left: TimeLeft
@@ -108,7 +108,7 @@ class LiveView:
 class LiveFold:
     """Everything that a view needs, row by row."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: EvalQueries) -> None:
         self._asked, self._fronts = asked, FrontFold(asked.goals)
         self._sweep = self._fronts.sweep
 

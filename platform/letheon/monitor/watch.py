@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from letheon.journal import Folded, owner, seen_from_outside, tracking_health
+from letheon.journal import Folded, owner, tracking_health, with_liveness
 from letheon.journal.state import ACTIVE
-from letheon.monitor.view import Asked, LiveFold, LiveView
+from letheon.monitor.view import EvalQueries, LiveFold, LiveView
 from letheon.search.preview import first_trials
 from letheon.spec.model import LEARNING, SweepSpec
 from letheon.spec.rules_objectives import goals_of
@@ -18,11 +18,11 @@ COUNTED = 2000
 """Of more planned trials than these it is not found out beforehand how many each fraction gets."""
 
 
-def asked_of(spec: SweepSpec) -> Asked:
+def asked_of(spec: SweepSpec) -> EvalQueries:
     """What a view needs of a sweep file."""
     planned = trial_count(spec)
     known = planned is not None and planned <= COUNTED and spec.searcher.name not in LEARNING
-    return Asked(
+    return EvalQueries(
         goals=goals_of(spec),
         planned=planned,
         by_stratum=Counter(row["stratum"] for row in first_trials(spec, planned)) if planned and known else {},
@@ -36,7 +36,7 @@ def asked_of(spec: SweepSpec) -> Asked:
 class LiveSweep:
     """One sweep's folder."""
 
-    def __init__(self, folder: Path, asked: Asked) -> None:
+    def __init__(self, folder: Path, asked: EvalQueries) -> None:
         self.folder = folder
         self._folded = Folded(folder / "journal.jsonl", lambda: LiveFold(asked))
 
@@ -45,5 +45,5 @@ class LiveSweep:
         driver = owner(self.folder)
         now = time.time() if driver else None
         fold = self._folded.now()
-        state = seen_from_outside(fold.state(self.folder.name, now), driver, tracking_health(self.folder))
+        state = with_liveness(fold.state(self.folder.name, now), driver, tracking_health(self.folder))
         return fold.view(state, now if state.state in ACTIVE else None)

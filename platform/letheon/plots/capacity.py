@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 
-from letheon.analysis.capacity import Reach
+from letheon.analysis.capacity import MethodResult
 from letheon.plots.marks import mark_of
 from letheon.plots.theme import THEMES, ThemeName
 from trainables.evaluation.verdict import FORGOTTEN
@@ -14,7 +14,9 @@ from trainables.evaluation.verdict import FORGOTTEN
 _FLOOR = -20.0
 
 
-def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName = "light", dpi: int = 160) -> bytes:
+def plot_capacity(
+    found: Sequence[MethodResult], utility_kept: float, theme: ThemeName = "light", dpi: int = 160
+) -> bytes:
     """PNG: a line a method through its fractions; a gap where nothing was tried, or nothing keeps the utility."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -53,7 +55,7 @@ def plot_capacity(found: Sequence[Reach], utility_kept: float, theme: ThemeName 
     return picture.getvalue()
 
 
-def _height(reach: Reach | None) -> float:
+def _height(reach: MethodResult | None) -> float:
     if reach is None or reach.forget_quality is None:
         return math.nan
     return max(_FLOOR, math.log10(max(reach.forget_quality, 1e-300)))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from letheon.analysis.capacity import UTILITY_KEPT, reaches, to_json
+from letheon.analysis.capacity import UTILITY_KEPT, best_per_method, to_json
 from letheon.analysis.cost import cost_of
 from letheon.journal import Row, jsonable
 from letheon.pareto.objectives import Goals
@@ -17,7 +17,7 @@ _WORK = ("report", "audit", "end")
 
 
 @dataclass(frozen=True)
-class Accounts:
+class SweepSummary:
     """`numbers`: metrics of the sweep's run. `step`: reports and audits so far, `time`: of the last one, in seconds.
 
     With equal rows all are equal.
@@ -29,14 +29,14 @@ class Accounts:
     time: float
 
 
-def accounts(rows: Sequence[Row], goals: Goals | None = None, max_epochs: int | None = None) -> Accounts:
+def sweep_summary(rows: Sequence[Row], goals: Goals | None = None, max_epochs: int | None = None) -> SweepSummary:
     """Up to the last row of any trial: what a driver did afterwards (ended, resumed, registered) changes nothing.
 
     `goals` decide what was wasted; `max_epochs` is the scheduler's.
     """
     last = max((i for i, row in enumerate(rows) if row["kind"] in _WORK), default=-1)
     done = rows[: last + 1]
-    cost, found = cost_of(done, goals, max_epochs), reaches(done, limits=goals.verdict if goals else None)
+    cost, found = cost_of(done, goals, max_epochs), best_per_method(done, limits=goals.verdict if goals else None)
     capacity = jsonable(to_json(found, UTILITY_KEPT))
     total = cost.total
     numbers = {
@@ -56,7 +56,7 @@ def accounts(rows: Sequence[Row], goals: Goals | None = None, max_epochs: int | 
     if any(reach.forget_quality is not None for reach in found):
         files[CURVE] = plot_capacity(found, UTILITY_KEPT)
     step = sum(row["kind"] in ("report", "audit") for row in done)
-    return Accounts(files, numbers, step, float(done[-1]["time"]) if done else 0.0)
+    return SweepSummary(files, numbers, step, float(done[-1]["time"]) if done else 0.0)
 
 
 def _text(content: Mapping[str, object]) -> str:

@@ -22,7 +22,7 @@ EVALUATION_VERSION = 3
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Artifact:
     """Something that must exist. `job` is None for what the user brought."""
 
     kind: str
@@ -41,24 +41,24 @@ class Prepared:
     """Where everything lies; `data` is the benchmark's digest. Made by `layout`; complete when `missing` is empty."""
 
     data: str
-    base: Artefact | None
-    target: Artefact
-    retain: Mapping[float, Artefact]
-    baseline: Mapping[float, Artefact]
+    base: Artifact | None
+    target: Artifact
+    retain: Mapping[float, Artifact]
+    baseline: Mapping[float, Artifact]
     template: str
     reference_cache: Path
 
     @property
-    def missing(self) -> list[Artefact]:
+    def missing(self) -> list[Artifact]:
         """In an order in which they can be made. Longest first: the target model has most rows."""
         models = (*((self.base,) if self.base else ()), self.target, *self.retain.values())
-        return [artefact for artefact in (*models, *self.baseline.values()) if artefact.job and not artefact.exists]
+        return [artifact for artifact in (*models, *self.baseline.values()) if artifact.job and not artifact.exists]
 
-    def needs(self, artefact: Artefact) -> tuple[Artefact, ...]:
+    def needs(self, artifact: Artifact) -> tuple[Artifact, ...]:
         """What it is made of, which must be there first."""
-        if artefact.kind == "baseline" and artefact.fraction is not None:
-            return self.target, self.retain[artefact.fraction]
-        return (self.base,) if self.base and artefact.kind != "base" else ()
+        if artifact.kind == "baseline" and artifact.fraction is not None:
+            return self.target, self.retain[artifact.fraction]
+        return (self.base,) if self.base and artifact.kind != "base" else ()
 
 
 def content_key(*facts: Any) -> str:

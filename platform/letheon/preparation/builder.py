@@ -30,18 +30,18 @@ def prepare(spec: SweepSpec, root: Path, pool: Pool, say: Say = print) -> Prepar
         PreparationFailed: with the reason and where the log is.
     """
     prepared = layout(spec, root)
-    todo = {artefact.key: artefact for artefact in prepared.missing}
-    jobs = {key: artefact.job for key, artefact in todo.items() if artefact.job}
-    needs = {key: [other.key for other in prepared.needs(artefact)] for key, artefact in todo.items()}
+    todo = {artifact.key: artifact for artifact in prepared.missing}
+    jobs = {key: artifact.job for key, artifact in todo.items() if artifact.job}
+    needs = {key: [other.key for other in prepared.needs(artifact)] for key, artifact in todo.items()}
     for key, report in pool.run(jobs, needs):
-        artefact = todo[key]
-        of = "" if artefact.fraction is None else f" of fraction {artefact.fraction:g}"
+        artifact = todo[key]
+        of = "" if artifact.fraction is None else f" of fraction {artifact.fraction:g}"
         if "failed" in report:
             raise PreparationFailed(
-                f"{artefact.kind}{of} could not be made: {report['failed']}; see {pool.settings.logs}"
+                f"{artifact.kind}{of} could not be made: {report['failed']}; see {pool.settings.logs}"
             )
         seconds = f" in {report['seconds']:.0f} s (loss {report['loss']:.4f})" if "seconds" in report else ""
-        say(f"prepared {artefact.kind}{of}{seconds}")
+        say(f"prepared {artifact.kind}{of}{seconds}")
     return prepared
 
 
@@ -51,14 +51,14 @@ def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Say) -> 
     if not missing(spec, root):
         return
     from letheon.cluster.session import ray_session
-    from letheon.cluster.sizing import sized
-    from letheon.cluster.slots import Room
+    from letheon.cluster.sizing import resolve_auto_gpus
+    from letheon.cluster.slots import SlotCounter
     from letheon.common.stop_request import StopRequest
     from letheon.workers.pool import pool_of
 
-    spec, stop = sized(spec, address, say), StopRequest(say=say)
+    spec, stop = resolve_auto_gpus(spec, address, say), StopRequest(say=say)
     with stop.listening(), ray_session(address, spec.trial.gpus):
         stop.check()
-        slots = Room(spec.trial.workers_config, joined=address is not None)()
+        slots = SlotCounter(spec.trial.workers_config, joined=address is not None)()
         with pool_of(spec, slots, root / "prepare", address is not None, stop) as pool:
             prepare(spec, root, pool, say)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.preparation.artifacts import EVALUATION_VERSION, Artefact, Prepared, content_key
+from letheon.preparation.artifacts import EVALUATION_VERSION, Artifact, Prepared, content_key
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
 
 @dataclass(frozen=True)
 class _Named:
-    """Makes artefacts with names that hold everything they depend on."""
+    """Makes artifacts with names that hold everything they depend on."""
 
     spec: SweepSpec
     models: Path
@@ -56,11 +56,11 @@ class _Named:
     base_key: str
     template: str
 
-    def model(self, fraction: float | None, given: str | None) -> Artefact:
+    def model(self, fraction: float | None, given: str | None) -> Artifact:
         """The target model (fraction None) or a retain model; `given` is the user's own."""
         kind = "target" if fraction is None else "retain"
         if given is not None:
-            return Artefact(kind, fraction, _source_key(given, None), Path(given).resolve(), None)
+            return Artifact(kind, fraction, _source_key(given, None), Path(given).resolve(), None)
         spec, workers = self.spec, self.spec.trial.workers_config
         recipe = spec.model.recipe
         facts = (self.base_key, self.data, recipe.model_dump(mode="json"), self.template, workers.precision)
@@ -79,9 +79,9 @@ class _Named:
             workers=workers,
             folder=str(folder),
         )
-        return Artefact(kind, fraction, key, folder, job)
+        return Artifact(kind, fraction, key, folder, job)
 
-    def baseline(self, target: Artefact, retain: Artefact, fraction: float) -> Artefact:
+    def baseline(self, target: Artifact, retain: Artifact, fraction: float) -> Artifact:
         """The evaluations of both models on the fraction's sets."""
         spec, workers = self.spec, self.spec.trial.workers_config
         settings = (spec.evaluation.model_dump(mode="json"), spec.benchmark.model_dump(mode="json"))
@@ -101,7 +101,7 @@ class _Named:
             reference_cache=str(self.reference_cache),
             file=str(file),
         )
-        return Artefact("baseline", fraction, key, file, job)
+        return Artifact("baseline", fraction, key, file, job)
 
 
 def from_scratch(spec: SweepSpec) -> bool:
@@ -109,7 +109,7 @@ def from_scratch(spec: SweepSpec) -> bool:
     return spec.model.base == "tiny" and spec.model.target is None
 
 
-def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artefact | None, str]:
+def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artifact | None, str]:
     """The base that must be made here (None for a hub id or a folder), and what fine-tuning starts from."""
     name = spec.model.base
     if name not in MADE_BASES:
@@ -118,7 +118,7 @@ def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artefact | None, st
     key = content_key("base", name, *([data, seed] if name == "tiny" else []))
     folder = models / f"base-{name}-{key}"
     job = BaseJob.model_validate({"base": name, "benchmark": spec.benchmark, "seed": seed, "folder": str(folder)})
-    return Artefact("base", None, key, folder, job), str(folder)
+    return Artifact("base", None, key, folder, job), str(folder)
 
 
 def _source_key(source: str, revision: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from letheon.preparation.artifacts import Artefact, Prepared, content_key
+from letheon.preparation.artifacts import Artifact, Prepared, content_key
 from letheon.spec.model import SweepSpec
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
 from trainables.synthetic.name import SYNTHETIC
@@ -24,13 +24,13 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
     alpha, seeds = alpha_of(spec.benchmark), tuple(sorted(spec.seeds))
     facts = (SYNTHETIC, CODE_VERSION, alpha, seeds)
 
-    def trained(kind: str, fraction: float | None) -> Artefact:
+    def trained(kind: str, fraction: float | None) -> Artifact:
         key = content_key(kind, fraction, *facts)
         folder = models / f"{SYNTHETIC}-{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
         job = SyntheticModelsJob(alpha=alpha, seeds=seeds, fraction=fraction, folder=str(folder))
-        return Artefact(kind, fraction, key, folder, job)
+        return Artifact(kind, fraction, key, folder, job)
 
-    def measured(fraction: float) -> Artefact:
+    def measured(fraction: float) -> Artifact:
         key = content_key("baseline", target.key, retain[fraction].key)
         file = models / f"{SYNTHETIC}-baseline-{fraction:g}-{key}.json"
         job = SyntheticBaselineJob(
@@ -41,7 +41,7 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
             retain=str(retain[fraction].path),
             file=str(file),
         )
-        return Artefact("baseline", fraction, key, file, job)
+        return Artifact("baseline", fraction, key, file, job)
 
     target = trained("target", None)
     retain = {fraction: trained("retain", fraction) for fraction in spec.fractions}

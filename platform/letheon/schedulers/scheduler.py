@@ -133,7 +133,7 @@ class SweepScheduler:
         decision = pareto_asha.decide(records, self._standing(track, epoch, metrics), rung, epoch, self.config)
         if decision.outcome == "pruned":
             heading = trajectory.heading(track.up_to(epoch, metrics), self.goals)
-            if trajectory.beyond(heading, self._shown[track.stratum]):
+            if trajectory.outside_front(heading, self._shown[track.stratum]):
                 why = f"{decision.reason}, but it heads where no checkpoint has been yet"
                 return replace(decision, action="continue", reason=why, outcome=None)
         return decision

@@ -18,7 +18,7 @@ FAR = 1e9
 """The violation of a limit on a metric that was not measured: behind all others, but no reason to stop at once."""
 STRIDE = 2
 """Epochs over which the pace of forgetting is taken, and for which it is carried on."""
-LOST = 0.85
+UNRECOVERABLE = 0.85
 """A dip below the floor by this share of it is no dip any more: the model is destroyed."""
 
 
@@ -43,12 +43,12 @@ def heading(reports: Sequence[Metrics], goals: Goals) -> Standing:
     ideal = goals.x.sign * goals.x.best
     x = min(now.x + max(now.x - before.x, 0.0), ideal) if now.x < ideal else now.x
     dip = max(goals.floor - goals.ratio(reports[-1]), 0.0)
-    if goals.y.ratio is None or dip > LOST * goals.floor:
+    if goals.y.ratio is None or dip > UNRECOVERABLE * goals.floor:
         return Standing(x, now.y, now.violation)
     limits = sum(limit.violation(reports[-1]) for limit in goals.all_limits)
     return Standing(x, max(now.y, goals.floor), min(limits, FAR))
 
 
-def beyond(heading: Standing, shown: ParetoSet) -> bool:
+def outside_front(heading: Standing, shown: ParetoSet) -> bool:
     """Whether the heading lies outside of what the stratum's checkpoints have shown: the front may still move there."""
     return heading.feasible and not shown.covers(heading.point)

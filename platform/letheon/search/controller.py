@@ -41,7 +41,7 @@ class Ledger(Protocol):
     def append(self, kind: str, **fields: object) -> Row: ...
 
 
-class Conductor:
+class SweepController:
     """`baselines`: the untouched target model's metrics by stratum."""
 
     def __init__(self, spec: SweepSpec, ledger: Ledger, baselines: Mapping[str, Metrics] | None = None) -> None:
@@ -192,7 +192,7 @@ class Conductor:
                 self._end(trial, decision)
 
 
-class SharedConductor:
+class SharedController:
     """The conductor of a journal, opened on first use: Tune's scheduler and Tune's searcher ask the same one.
 
     Pickled, it is what it was made of; a copy within the process is the same object.
@@ -200,15 +200,15 @@ class SharedConductor:
 
     def __init__(self, spec: SweepSpec, path: str | os.PathLike[str], baselines: Mapping[str, Metrics]) -> None:
         self._spec, self._path, self._baselines = spec, Path(path).absolute(), dict(baselines)
-        self._live: Conductor | None = None
+        self._live: SweepController | None = None
 
-    def __call__(self) -> Conductor:
+    def __call__(self) -> SweepController:
         if self._live is None:
-            self._live = Conductor(self._spec, Journal(self._path), self._baselines)
+            self._live = SweepController(self._spec, Journal(self._path), self._baselines)
         return self._live
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_live": None}
 
-    def __deepcopy__(self, memo: object) -> SharedConductor:
+    def __deepcopy__(self, memo: object) -> SharedController:
         return self

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from letheon.journal import Row
-from letheon.search.controller import Conductor
+from letheon.search.controller import SweepController
 from letheon.search.memory_journal import MemoryLedger
 from letheon.spec.model import SweepSpec
 
 
 def first_trials(spec: SweepSpec, count: int) -> list[Row]:
     """The trials that the sweep starts first, before any of them has reported."""
-    conductor = Conductor(spec, MemoryLedger())
+    conductor = SweepController(spec, MemoryLedger())
     found = (conductor.next_trial() for _ in range(count))
     return [row for row in found if row is not None]

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from letheon.journal import Row
 from letheon.schedulers.decision import Decision
-from letheon.search.controller import Conductor
+from letheon.search.controller import SweepController
 from letheon.search.memory_journal import Enough, Killed, MemoryLedger
 from letheon.search.trajectories import Table, Trajectory
 from letheon.spec.model import SweepSpec
@@ -35,7 +35,7 @@ class _Running:
 
 
 class Mind(Protocol):
-    """What a simulated sweep asks: see `Conductor`, which is one."""
+    """What a simulated sweep asks: see `SweepController`, which is one."""
 
     over: str | None
 
@@ -61,7 +61,7 @@ def simulate(
     Raises TableError when the search space has what the table has not.
     """
     ledger = MemoryLedger(kills, enough)
-    decides = mind or (lambda ledger: Conductor(spec, ledger, table.baselines))
+    decides = mind or (lambda ledger: SweepController(spec, ledger, table.baselines))
     return _Simulator(table, ledger, decides).run(slots)
 
 

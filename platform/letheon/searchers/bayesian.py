@@ -19,7 +19,7 @@ from letheon.searchers.encoding import Encoding
 from letheon.searchers.gaussian_process import Array, Inputs, Surrogate, fit, scalarised
 from letheon.searchers.history import NOTHING, History, Progress, Trial
 from letheon.searchers.static import QuasiSearcher
-from letheon.searchers.strata import price, starving, strata_in_turn
+from letheon.searchers.strata import price, strata_by_priority, underserved
 from letheon.spec.model import SearcherSpec
 from letheon.spec.search_space import Identity, Space, Values, between, is_whole
 
@@ -36,7 +36,7 @@ ANGLES = NARROW + (math.pi / 2 - 2 * NARROW) * (np.arange(7) + 0.5) / 7
 DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 
 
-class ModelSearcher:
+class BayesianSearcher:
     """Begins with a few configurations in each stratum, spread over the space, then asks its model."""
 
     def __init__(self, space: Space, settings: SearcherSpec) -> None:
@@ -47,7 +47,7 @@ class ModelSearcher:
     def propose(self, number: int, history: History) -> Proposal | None:
         tried = {self._space.identity(trial.config) for trial in history.trials.values()}
         candidates = self._candidates(number, history, tried)
-        order = [stratum for stratum in strata_in_turn(history, self._space.spec) if candidates.get(stratum)]
+        order = [stratum for stratum in strata_by_priority(history, self._space.spec) if candidates.get(stratum)]
         if not order:
             return None
         here = [trial for trial in history.trials.values() if trial.stratum == order[0]]
@@ -55,7 +55,7 @@ class ModelSearcher:
         if not known or (len(here) < self._settings.startup_trials and len(known) < self._startup):
             chosen = int(np.random.default_rng([self._settings.seed, number]).integers(len(candidates[order[0]])))
             return Proposal(candidates[order[0]][chosen], "start-up: anywhere in the space")
-        behind = starving(history, self._space.spec)
+        behind = underserved(history, self._space.spec)
         among = [stratum for stratum in order if stratum in behind] or order
         return self._best({stratum: candidates[stratum] for stratum in among}, known, history)
 
@@ -83,7 +83,7 @@ class ModelSearcher:
         learnt = {trial.name for trial in ended}
         running = [trial for trial in history.open_trials if trial.name not in learnt][-MOST_TRIALS:]
         surrogate = fit(self._inputs(ended[-MOST_TRIALS:]), _worths(ended[-MOST_TRIALS:]))
-        return surrogate.believing(self._inputs(running), _worths(running)) if running else surrogate
+        return surrogate.with_pending(self._inputs(running), _worths(running)) if running else surrogate
 
     def _inputs(self, trials: Sequence[Trial]) -> Inputs:
         return self._encoding.inputs([trial.config for trial in trials])

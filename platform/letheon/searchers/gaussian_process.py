@@ -126,7 +126,7 @@ class Surrogate:
         spread = np.sqrt(np.maximum(square - mean**2, 1e-9))
         return self.mean + self.deviation * mean, self.deviation * spread
 
-    def believing(self, inputs: Inputs, shown: Array) -> Surrogate:
+    def with_pending(self, inputs: Inputs, shown: Array) -> Surrogate:
         """With p more inputs that are still being tried: each is taken for what is expected of it, or for the (p, d)
         values that it has `shown` where those are higher. What is next will then keep away from them."""
         known, floor = joined(self.inputs, inputs), (shown - self.mean) / self.deviation

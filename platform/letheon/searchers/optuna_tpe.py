@@ -22,7 +22,7 @@ from letheon.searchers.base import Proposal
 from letheon.searchers.encoding import Encoding
 from letheon.searchers.history import History, Seen, Trial
 from letheon.searchers.static import QuasiSearcher
-from letheon.searchers.strata import strata_in_turn
+from letheon.searchers.strata import strata_by_priority
 from letheon.spec.model import (
     Domain,
     LogUniform,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
-    from optuna.trial import Trial as Asked
+    from optuna.trial import Trial as EvalQueries
 
 MOST_TOLD = 300
 """The newest trials are told: the cost of a proposal grows with their number, and TPE lets old ones fade anyway."""
@@ -71,7 +71,7 @@ class OptunaSearcher:
 
     def propose(self, number: int, history: History) -> Proposal | None:
         tried = {self._space.identity(trial.config) for trial in history.trials.values()}
-        for stratum in strata_in_turn(history, self._space.spec):
+        for stratum in strata_by_priority(history, self._space.spec):
             if not self._space.finite or any(self._untried(stratum, tried)):
                 return self._choose(number, stratum, history, tried)
         return None
@@ -169,7 +169,7 @@ class OptunaSearcher:
                 break
         return self._untried_near(values, stratum, tried)
 
-    def _suggested(self, asked: Asked) -> Values:
+    def _suggested(self, asked: EvalQueries) -> Values:
         method = str(self._dimensions["method"].suggested(asked, "method"))
         values: Values = {"method": method}
         for name, listed in self._space.lists(method).items():
@@ -241,7 +241,7 @@ class _Dimension:
         named = isinstance(self.distribution, CategoricalDistribution)
         return value if named else self.listed.index(value)
 
-    def suggested(self, asked: Asked, name: str) -> Scalar:
+    def suggested(self, asked: EvalQueries, name: str) -> Scalar:
         """What Optuna suggests, in the domain's own terms."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

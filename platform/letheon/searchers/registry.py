@@ -24,6 +24,6 @@ def searcher_of(spec: SweepSpec) -> Searcher:
             from letheon.searchers.optuna_tpe import OptunaSearcher
 
             return OptunaSearcher(space, settings)
-    from letheon.searchers.bayesian import ModelSearcher
+    from letheon.searchers.bayesian import BayesianSearcher
 
-    return ModelSearcher(space, settings)
+    return BayesianSearcher(space, settings)

@@ -46,7 +46,7 @@ def next_stratum(shares: Mapping[str, Share], window: float) -> str:
 WINDOW_TRIALS = 5
 
 
-def strata_in_turn(history: History, spec: SweepSpec) -> Iterator[str]:
+def strata_by_priority(history: History, spec: SweepSpec) -> Iterator[str]:
     """All strata of the sweep, the one that is next first: who has nothing left to try asks for the one behind.
 
     Costs are epochs, or seconds where the budget counts hours: an epoch of a large fraction takes longer.
@@ -60,7 +60,7 @@ def strata_in_turn(history: History, spec: SweepSpec) -> Iterator[str]:
         del shares[following]
 
 
-def starving(history: History, spec: SweepSpec) -> Sequence[str]:
+def underserved(history: History, spec: SweepSpec) -> Sequence[str]:
     """Strata that have had less than a third of an equal share of the cost: whatever is expected of them, they go
     first."""
     costs = {name: _share(name, history, spec)[0].cost for name in map(stratum_of, spec.fractions)}

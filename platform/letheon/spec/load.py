@@ -10,7 +10,7 @@ from typing import Any
 
 from letheon.common.errors import SpecErrors
 from letheon.spec.model import _NAMED, NAMED_BASES, SweepSpec, local_folder
-from letheon.spec.shipped import find_space
+from letheon.spec.shipped import find_sweep_file
 from letheon.spec.source import override, read_source, to_yaml
 
 
@@ -22,7 +22,7 @@ def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     """
     from letheon.spec.validate import validate
 
-    source = read_source(find_space(space))
+    source = read_source(find_sweep_file(space))
     for text in overrides:
         override(source, text, _NAMED)
     spec = validate(source)

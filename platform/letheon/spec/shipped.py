@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from letheon.common.errors import SpaceNotFound, did_you_mean
+from letheon.common.errors import SweepFileNotFound, did_you_mean
 
 _SOME_FILES = 12
 
@@ -21,8 +21,8 @@ def spaces() -> dict[str, Path]:
     return {path.stem: path for path in sorted(space_folder().glob("*.yaml"))}
 
 
-def find_space(space: str | Path) -> Path:
-    """A path as it is, or the shipped file of that name. Raises SpaceNotFound naming the nearest."""
+def find_sweep_file(space: str | Path) -> Path:
+    """A path as it is, or the shipped file of that name. Raises SweepFileNotFound naming the nearest."""
     path = Path(space)
     if path.is_file():
         return path
@@ -33,7 +33,7 @@ def find_space(space: str | Path) -> Path:
     if path.is_dir():
         files = ", ".join(sorted(file.name for file in path.glob("*.yaml"))[:_SOME_FILES])
         fix = f"name one of its sweep files: {files}" if files else "name a sweep file"
-        raise SpaceNotFound([f"{name}: is a folder, not a sweep file; {fix}"])
-    raise SpaceNotFound(
+        raise SweepFileNotFound([f"{name}: is a folder, not a sweep file; {fix}"])
+    raise SweepFileNotFound(
         [f"{name}: no such file, and no shipped sweep of this name; {did_you_mean(path.stem, shipped)}"]
     )

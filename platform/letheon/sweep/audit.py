@@ -62,7 +62,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
         Stopped: it was asked to stop; what was done is kept.
     """
     from letheon.cluster.session import ray_session
-    from letheon.cluster.slots import Room
+    from letheon.cluster.slots import SlotCounter
     from letheon.preparation.builder import prepare
     from letheon.sweep.finish import finish
     from letheon.sweep.mirror import Mirror
@@ -80,7 +80,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
             try:
                 with stop.listening(), ray_session(address, sweep.spec.trial.gpus):
                     stop.check()
-                    slots = Room(sweep.spec.trial.workers_config, joined=address is not None)()
+                    slots = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)()
                     with pool_of(sweep.spec, slots, sweep.folder, address is not None, stop) as pool:
                         prepared = prepare(sweep.spec, sweep.root, pool, say)
                         audit_front(sweep, prepared, journal, pool, say)

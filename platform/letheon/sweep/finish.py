@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from letheon.analysis.seeds import front_with_means
 from letheon.common.files import write_atomically
 from letheon.journal import Journal, Row, summary
-from letheon.plots.summary import accounts
+from letheon.plots.summary import sweep_summary
 
 if TYPE_CHECKING:
     from letheon.sweep.mirror import Mirror
@@ -77,7 +77,7 @@ def finish(
     rows = journal.rows
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     files = _pictures(sweep, front, rows, over)
-    books = accounts(rows, sweep.goals, sweep.spec.scheduler.max_epochs)
+    books = sweep_summary(rows, sweep.goals, sweep.spec.scheduler.max_epochs)
     try:
         registration = mirror.tracker.finish(front, rows, sweep.trials, files, books)
     except TrackingError as error:

@@ -20,7 +20,7 @@ from letheon.cluster.sizing import (
     local_card,
     shape_of,
     size,
-    with_share,
+    with_gpus,
 )
 from letheon.common.counting import several
 from letheon.search.preview import first_trials
@@ -119,7 +119,7 @@ def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, 
         gpus = sizing.gpus if auto else gpus
     except (DoesNotFit, UnknownModel, UnknownGpu) as error:
         problems = [str(error)]
-    return (with_share(spec, gpus) if auto else spec), sizing, problems
+    return (with_gpus(spec, gpus) if auto else spec), sizing, problems
 
 
 def _searched(spec: SweepSpec) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from letheon.analysis.seeds import front_with_means
 from letheon.journal import Journal, Row, summary
-from letheon.search.controller import Conductor
+from letheon.search.controller import SweepController
 from letheon.search.memory_journal import MemoryLedger
 from letheon.sweep.finish import REPORT, Outcome
 
@@ -25,10 +25,10 @@ from letheon.common.errors import LetheonError
 from letheon.common.redaction import redact
 from letheon.journal import jsonable
 
-FREE = ("budget", "trial.max_failures", "trial.epoch_minutes", "scheduler.evaluate")
+MUTABLE_FIELDS = ("budget", "trial.max_failures", "trial.epoch_minutes", "scheduler.evaluate")
 """What may be changed in the file of a sweep that has begun, by the beginning of its path."""
 
-GROUND = ("benchmark_digest", "target_digest", "retain_digest")
+INPUT_DIGESTS = ("benchmark_digest", "target_digest", "retain_digest")
 _ABSENT = "nothing"
 _SHOWN_CHARACTERS = 80
 
@@ -62,7 +62,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
     """`scheduler.max_epochs: 10 when the sweep began, 20 now` for every field that differs, FREE ones left out."""
     for key in dict.fromkeys((*before, *now)):
         place, old, new = f"{path}{key}", before.get(key, _ABSENT), now.get(key, _ABSENT)
-        if old == new or place in FREE:
+        if old == new or place in MUTABLE_FIELDS:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from differences(old, new, f"{place}.")
@@ -89,13 +89,13 @@ def require_same_spec(rows: Sequence[Row], spec: Mapping[str, Any], sweep: str) 
         raise SweepChanged([*found, f"{fix}: letheon sweep FILE --name NEW --warm-start {sweep}"])
 
 
-def require_same_ground(rows: Sequence[Row], ground: Callable[[], Mapping[str, Any]], sweep: str) -> None:
+def require_same_inputs(rows: Sequence[Row], ground: Callable[[], Mapping[str, Any]], sweep: str) -> None:
     """Raises SweepChanged if data, target or retain models have other digests than when trials first ran.
 
     `ground` gives today's digests; it is asked only if there are earlier ones.
     """
     begun: Mapping[str, Any] = next((row["info"] for row in rows if row["kind"] == "sweep" and row.get("info")), {})
-    known = {name: begun[name] for name in GROUND if name in begun}
+    known = {name: begun[name] for name in INPUT_DIGESTS if name in begun}
     if not known:
         return
     today = ground()
@@ -130,7 +130,7 @@ def _searched(spec: SweepSpec, rows: list[Row]) -> bool:
     """Whether nothing is open and nothing is to come, by the sweep file as it is now: its budget may have grown."""
     ledger = MemoryLedger()
     ledger.rows, ledger.time = list(rows), float(rows[-1]["time"])
-    return Conductor(spec, ledger).finished
+    return SweepController(spec, ledger).finished
 
 
 def _recorded(sweep: Sweep) -> str | None:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage
-from letheon.cluster.sizing import sized
-from letheon.cluster.slots import Room
+from letheon.cluster.sizing import resolve_auto_gpus
+from letheon.cluster.slots import SlotCounter
 from letheon.common.counting import several
 from letheon.common.disk import disk_of
 from letheon.common.files import write_atomically
 from letheon.common.paths import SPEC
 from letheon.common.stop_request import StopRequest
-from letheon.common.threads import at_leisure
+from letheon.common.threads import run_at_low_priority
 from letheon.journal import Journal, Row, SweepLock
 from letheon.preparation.builder import prepare
 from letheon.preparation.layout import layout
@@ -35,7 +35,7 @@ from letheon.sweep.resume_checks import (
     begun_with,
     finished_already,
     recorded,
-    require_same_ground,
+    require_same_inputs,
     require_same_spec,
 )
 from letheon.sweep.setup import (
@@ -48,11 +48,11 @@ from letheon.sweep.setup import (
 from letheon.sweep.sweep import Say, Show, Sweep, SweepExists, find_sweep, free_name
 from letheon.tune.run import search
 from trainables.runtime.events import mark
-from trainables.runtime.imports import collector_still
+from trainables.runtime.imports import gc_paused
 
 if TYPE_CHECKING:
     from letheon.preparation.artifacts import Prepared
-    from letheon.search.controller import Conductor
+    from letheon.search.controller import SweepController
     from letheon.sweep.mirror import Mirror
     from letheon.tracking.tracker import Tracker
     from letheon.workers.pool import Pool
@@ -71,7 +71,7 @@ def run_sweep(
     Raises:
         SweepExists, DoesNotFit, PreparationFailed, TrackingError, LockHeld, and what `sizing.sized` raises.
     """
-    root, spec = root.resolve(), sized(spec, address, say)
+    root, spec = root.resolve(), resolve_auto_gpus(spec, address, say)
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
@@ -153,12 +153,12 @@ def _work(
     with ray_session(address, sweep.spec.trial.gpus):
         mark("Ray is up", sweep.logs)
         stop.check()
-        room = Room(sweep.spec.trial.workers_config, joined=address is not None)
+        room = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)
         with pool_of(sweep.spec, room(), sweep.folder, room.joined, stop) as pool:
             if not any(row["kind"] == "trial" for row in journal.rows):
                 pool.grow(_slots(sweep, room))  # a sweep that goes on may have nothing to do; this one has
-            with collector_still():
-                at_leisure(mirror.tracker.finish_check)  # while the workers start
+            with gc_paused():
+                run_at_low_priority(mirror.tracker.finish_check)  # while the workers start
             mark("records are open", sweep.logs)
             with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
                 prepared, searched = _prepare_and_search(sweep, room, pool, journal, say, stop)
@@ -166,11 +166,11 @@ def _work(
 
 
 def _prepare_and_search(
-    sweep: Sweep, room: Room, pool: Pool, journal: Journal, say: Say, stop: StopRequest
-) -> tuple[Prepared, Conductor]:
+    sweep: Sweep, room: SlotCounter, pool: Pool, journal: Journal, say: Say, stop: StopRequest
+) -> tuple[Prepared, SweepController]:
     """What was prepared, and the conductor, which knows why the search is over. Raises Stopped."""
     most, slots = trial_count(sweep.spec), _slots(sweep, room)
-    require_same_ground(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
+    require_same_inputs(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
     prepared = prepare(sweep.spec, sweep.root, pool, say)
     require_objectives(sweep, prepared)
     _warm_up(sweep, prepared, journal, say)
@@ -187,7 +187,7 @@ def _prepare_and_search(
     return prepared, conductor()
 
 
-def _slots(sweep: Sweep, room: Room) -> int:
+def _slots(sweep: Sweep, room: SlotCounter) -> int:
     """How many trials run at once, as the cluster is now."""
     most = trial_count(sweep.spec)
     return room() if most is None else min(room(), most)

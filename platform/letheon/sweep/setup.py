@@ -15,7 +15,7 @@ from letheon.sweep.trial_config import trial_config
 from trainables.evaluation.metrics.catalog import metric_info
 
 if TYPE_CHECKING:
-    from letheon.search.controller import SharedConductor
+    from letheon.search.controller import SharedController
     from letheon.sweep.sweep import Sweep
 
 
@@ -29,11 +29,11 @@ _TOLD = (
 )
 
 
-def conductor_of(sweep: Sweep, prepared: Prepared) -> SharedConductor:
+def conductor_of(sweep: Sweep, prepared: Prepared) -> SharedController:
     """The sweep's mind, opened from its journal when it is first asked."""
-    from letheon.search.controller import SharedConductor
+    from letheon.search.controller import SharedController
 
-    return SharedConductor(sweep.spec, sweep.journal, baselines(prepared, "target"))
+    return SharedController(sweep.spec, sweep.journal, baselines(prepared, "target"))
 
 
 def tune_config(sweep: Sweep, prepared: Prepared, slot: Mapping[str, Any], row: Row) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def tune_config(sweep: Sweep, prepared: Prepared, slot: Mapping[str, Any], row: 
 def baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
     """Metrics of the `target` (epoch 0 of every trial) or `retain` model by stratum."""
     return {
-        stratum(fraction): json.loads(artefact.path.read_text())[model]["metrics"]
-        for fraction, artefact in prepared.baseline.items()
+        stratum(fraction): json.loads(artifact.path.read_text())[model]["metrics"]
+        for fraction, artifact in prepared.baseline.items()
     }
 
 
@@ -59,7 +59,7 @@ def digests(prepared: Prepared) -> dict[str, Any]:
     return {
         "benchmark_digest": prepared.data,
         "target_digest": prepared.target.key,
-        "retain_digest": {stratum(fraction): artefact.key for fraction, artefact in prepared.retain.items()},
+        "retain_digest": {stratum(fraction): artifact.key for fraction, artifact in prepared.retain.items()},
     }
 
 
@@ -69,7 +69,7 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
     told = dict.fromkeys((*_TOLD, goals.x.metric, goals.y.metric))
     return {
         **digests(prepared),
-        "baseline": {stratum(fraction): artefact.path.name for fraction, artefact in prepared.baseline.items()},
+        "baseline": {stratum(fraction): artifact.path.name for fraction, artifact in prepared.baseline.items()},
         "world_size": workers.workers,
         "gpus_per_trial": workers.workers * workers.gpus,
         "seeds": list(sweep.spec.seeds),

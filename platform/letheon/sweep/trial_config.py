@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trainables.config import DecisionConfig, LimitConfig
 
 
-def decision_of(spec: SweepSpec) -> DecisionConfig | None:
+def decision_config(spec: SweepSpec) -> DecisionConfig | None:
     """None where every epoch is evaluated whole.
 
     So it is, whatever the file says, with several seeds: the means of their metrics have a front of their own, whose
@@ -90,5 +90,5 @@ def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters
         refusals=spec.trial.refusals,
         folder=str(folder),
         verdict=spec.verdict,
-        decision=decision_of(spec),
+        decision=decision_config(spec),
     )

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from letheon.analysis.growth import Growth, Step
+from letheon.analysis.growth import HypervolumeHistory, Step
 from letheon.checkpoints.best import Best
 from letheon.common.numbers import as_number, milliseconds
 from letheon.common.redaction import redact
@@ -84,9 +84,9 @@ class Book:
         self.changed: dict[str, Record] = {}
         self.data: Mapping[str, Any] = {}
         self._goals = (goals or Goals()).before_audit
-        self._growth, self._best = Growth(self._goals), Best(self._goals)
+        self._growth, self._best = HypervolumeHistory(self._goals), Best(self._goals)
 
-    def absorb(self, row: Mapping[str, Any]) -> None:
+    def apply(self, row: Mapping[str, Any]) -> None:
         """Take the next journal row. Rows of an unknown kind are left to later versions."""
         moment = milliseconds(row["time"])
         if self.sweep is None:

@@ -16,7 +16,7 @@ from trainables.storage.manifest import sha256
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from letheon.plots.summary import Accounts
+    from letheon.plots.summary import SweepSummary
     from letheon.tracking.store.runs import Handle
 
 FRONT = "front.json"
@@ -75,7 +75,7 @@ def front_table(front: Mapping[str, Any]) -> dict[str, Any]:
     return {"columns": ["forget_fraction", "trial", "epoch", *metrics, *hyper, "checkpoint"], "data": data}
 
 
-def log_numbers(client: MlflowClient, run: Handle, books: Accounts) -> None:
+def log_numbers(client: MlflowClient, run: Handle, books: SweepSummary) -> None:
     """The books' numbers as metrics, once a state of the sweep: the tag that says so comes with them."""
     from mlflow.entities import Metric, RunTag
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from letheon.pareto.objectives import Goals
-    from letheon.plots.summary import Accounts
+    from letheon.plots.summary import SweepSummary
     from letheon.tracking.system_metrics import SystemMetrics
 
 FRONT_TAG = "letheon.pareto.front"  # of a trial: whether a checkpoint of it is on its stratum's front
@@ -163,7 +163,7 @@ class Tracker:
         """
         fresh = rows[bisect_right(rows, self._cursor, key=lambda row: int(row["seq"])) :]
         for row in fresh:
-            self._book.absorb(row)
+            self._book.apply(row)
             self._cursor = int(row["seq"])
         self._rows = rows
         if self._system and self._book.sweep:
@@ -197,7 +197,7 @@ class Tracker:
         rows: Sequence[Row],
         trials: Path,
         files: Mapping[str, bytes | str] | None = None,
-        books: Accounts | None = None,
+        books: SweepSummary | None = None,
     ) -> Registration:
         """Register every front point and log the front, the decisions, `files` (name -> content) and `books` on the
         parent.

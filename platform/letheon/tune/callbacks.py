@@ -41,7 +41,7 @@ class LostNodes(Callback):
 KEPT = 2  # the one before may be what a slot is reading
 
 
-class OldPointers(Callback):
+class PruneTuneCheckpoints(Callback):
     """Removes all but the newest of a trial whenever it has another one."""
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:

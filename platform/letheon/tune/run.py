@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from letheon.common.stop_request import StopRequest
 from letheon.journal import Row
 from letheon.workers.pool import Pool, Ready
-from trainables.runtime.imports import collector_still
+from trainables.runtime.imports import gc_paused
 
 if TYPE_CHECKING:
-    from letheon.search.controller import SharedConductor
+    from letheon.search.controller import SharedController
 
 
 @dataclass
-class Places:
+class FreeSlots:
     """Called: how many trials may run at once now. Those whose workers are still starting would only wait in a slot."""
 
     room: Callable[[], int]
@@ -32,7 +32,7 @@ class Places:
 
 def search(
     folder: Path,
-    conductor: SharedConductor,
+    conductor: SharedController,
     configure: Callable[[Mapping[str, Any], Row], dict[str, Any]],
     room: Callable[[], int],
     pool: Pool,
@@ -46,11 +46,11 @@ def search(
     Raises:
         Stopped: there is a request to stop. Trials are left as they are, for whoever closes the pool and Ray.
     """
-    with collector_still():
+    with gc_paused():
         from ray import tune
 
         from letheon.common.disk import require_room
-        from letheon.tune.callbacks import LostNodes, OldPointers
+        from letheon.tune.callbacks import LostNodes, PruneTuneCheckpoints
         from letheon.tune.credentials import HiddenCredentials
         from letheon.tune.scheduler import JournalScheduler
         from letheon.tune.searcher import JournalSearcher
@@ -64,7 +64,7 @@ def search(
     tuner = tune.Tuner(
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
-            search_alg=JournalSearcher(conductor, partial(configure, slot), Places(room, pool.ready)),
+            search_alg=JournalSearcher(conductor, partial(configure, slot), FreeSlots(room, pool.ready)),
             scheduler=JournalScheduler(conductor, partial(require_room, folder)),
             num_samples=-1,
             reuse_actors=True,
@@ -78,7 +78,7 @@ def search(
             stop=SearchStopper(stop),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
             failure_config=tune.FailureConfig(max_failures=max_failures),
-            callbacks=[LostNodes(), OldPointers(), credentials],
+            callbacks=[LostNodes(), PruneTuneCheckpoints(), credentials],
         ),
     )
     try:

@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from letheon.search.controller import SharedConductor
+from letheon.search.controller import SharedController
 
 NOT_METRICS = {*AUTO_RESULT_KEYS, "epoch", "failed", "done", "trial_id", "experiment_tag", "should_checkpoint"}
 
@@ -31,7 +31,7 @@ class JournalScheduler(FIFOScheduler):
     it must be picklable.
     """
 
-    def __init__(self, conductor: SharedConductor, excuse: Callable[[str], None] | None = None) -> None:
+    def __init__(self, conductor: SharedController, excuse: Callable[[str], None] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._conductor, self._excuse = conductor, excuse
 

@@ -12,7 +12,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from letheon.journal import Row
-from letheon.search.controller import SharedConductor
+from letheon.search.controller import SharedController
 
 
 class JournalSearcher(Searcher):
@@ -20,7 +20,7 @@ class JournalSearcher(Searcher):
     nodes come and go. Both must be picklable."""
 
     def __init__(
-        self, conductor: SharedConductor, configure: Callable[[Row], dict[str, Any]], room: Callable[[], int]
+        self, conductor: SharedController, configure: Callable[[Row], dict[str, Any]], room: Callable[[], int]
     ) -> None:
         super().__init__()
         self._conductor, self._configure, self._room = conductor, configure, room

@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from letheon.workers.settings import ResidentSettings
-from letheon.workers.worker_group import ResidentWorkers, Workers, claimed
+from letheon.workers.settings import WorkerSettings
+from letheon.workers.worker_group import OwnedWorkerGroup, WorkerGroup, claimed
 from trainables.config import WorkersConfig
 from trainables.jobs.specs import TrialJob
 from trainables.runtime.events import mark
-from trainables.runtime.imports import collector_still
+from trainables.runtime.imports import gc_paused
 
-with collector_still():
+with gc_paused():
     from ray import tune
 
 POINTER = "epoch.json"
@@ -41,9 +41,9 @@ class Slot(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         workers = WorkersConfig.model_validate(config["workers"])
         self._epoch_minutes = workers.epoch_minutes
-        self._settings = ResidentSettings.from_json(workers, config["slot"])
+        self._settings = WorkerSettings.from_json(workers, config["slot"])
         self._names: list[str] = config["slot"]["residents"]
-        self._resident: Workers | None = None
+        self._resident: WorkerGroup | None = None
         self._lock, self._turn, self._idle = threading.Lock(), 0, threading.Timer(0, self._rest)
         self._begin(config, epoch=0)
 
@@ -84,9 +84,9 @@ class Slot(tune.Trainable):
         self._idle.cancel()
         self._rest(self._turn)
 
-    def _workers(self) -> Workers:
+    def _workers(self) -> WorkerGroup:
         if self._resident is None:
-            self._resident = claimed(self._names, self._settings.fixed_nodes) or ResidentWorkers(self._settings)
+            self._resident = claimed(self._names, self._settings.fixed_nodes) or OwnedWorkerGroup(self._settings)
             mark(f"slot with {self._resident.name} is up", self._settings.logs)
         return self._resident
 
@@ -105,7 +105,7 @@ class Slot(tune.Trainable):
     def _rest(self, turn: int) -> None:
         with self._lock:
             if turn == self._turn and self._resident is not None:
-                if self._only_lent() or isinstance(self._resident, ResidentWorkers):
+                if self._only_lent() or isinstance(self._resident, OwnedWorkerGroup):
                     self._resident.close()
                 else:
                     self._resident.free()
@@ -113,4 +113,4 @@ class Slot(tune.Trainable):
 
     def _only_lent(self) -> bool:
         """Whether nobody gains by the end of these workers: there are no others that could take their place."""
-        return self._settings.fixed_nodes and not isinstance(self._resident, ResidentWorkers)
+        return self._settings.fixed_nodes and not isinstance(self._resident, OwnedWorkerGroup)

@@ -127,9 +127,9 @@ class Mailbox:
         self._closed = True
         await self._notify()
 
-    # -- the workers' side (rank 0, but for `fail` and `ran_out_of_memory`)
+    # -- the workers' side (rank 0, but for `fail` and `report_oom`)
 
-    async def enlist(self, worker: Any) -> None:
+    async def register_worker(self, worker: Any) -> None:
         """This actor is rank 0 from now on."""
         self._worker = worker
 
@@ -190,7 +190,7 @@ class Mailbox:
             self._failure = reason
             await self._notify()
 
-    async def ran_out_of_memory(self, generation: int, reason: str) -> None:
+    async def report_oom(self, generation: int, reason: str) -> None:
         """The job may be started once more, in memory that was freed; a second time it has failed.
 
         Several ranks may say so of one start, which counts once.

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.common.stop_request import StopRequest
-from letheon.workers.settings import ResidentSettings
-from letheon.workers.worker_group import CLOSE_SECONDS, ResidentWorkers
+from letheon.workers.settings import WorkerSettings
+from letheon.workers.worker_group import CLOSE_SECONDS, OwnedWorkerGroup
 
 if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
@@ -31,12 +31,12 @@ CPUS_TO_START = 2.0
 """What a group of workers keeps busy while it starts: its own imports, and those of the processes around it."""
 
 
-def resident_settings(spec: SweepSpec, folder: Path, joined: bool) -> ResidentSettings:
+def resident_settings(spec: SweepSpec, folder: Path, joined: bool) -> WorkerSettings:
     """Of the workers of a command that keeps its logs below `folder`."""
     from trainables.synthetic.name import SYNTHETIC
 
     workers, preload = spec.trial.workers_config, spec.benchmark.name != SYNTHETIC
-    return ResidentSettings(workers, folder / "train", folder / "logs", preload, fixed_nodes=not joined)
+    return WorkerSettings(workers, folder / "train", folder / "logs", preload, fixed_nodes=not joined)
 
 
 @dataclass
@@ -57,10 +57,10 @@ class Ready:
 class Pool:
     """Starts workers when it is asked for them, never more than `most` groups."""
 
-    def __init__(self, settings: ResidentSettings, most: int, at_once: int, stop: StopRequest | None = None) -> None:
+    def __init__(self, settings: WorkerSettings, most: int, at_once: int, stop: StopRequest | None = None) -> None:
         """`at_once`: how many groups may be starting at the same time. `stop`: ends `run` when it is requested."""
         self._settings, self._most, self._at_once, self._stop = settings, most, at_once, stop or StopRequest()
-        self._groups: list[ResidentWorkers] = []
+        self._groups: list[OwnedWorkerGroup] = []
 
     @property
     def names(self) -> list[str]:
@@ -68,7 +68,7 @@ class Pool:
         return [group.name for group in self._groups]
 
     @property
-    def settings(self) -> ResidentSettings:
+    def settings(self) -> WorkerSettings:
         return self._settings
 
     @property
@@ -81,7 +81,7 @@ class Pool:
         while len(self._groups) < min(count, self._most):
             started = len(self._groups)
             after = self._groups[started - self._at_once] if started >= self._at_once else None
-            self._groups.append(ResidentWorkers(self._settings, after))
+            self._groups.append(OwnedWorkerGroup(self._settings, after))
 
     def run(
         self, jobs: Mapping[str, Frozen], needs: Mapping[str, Collection[str]] | None = None
@@ -97,7 +97,7 @@ class Pool:
 
         self._drop_closed()
         self.grow(len(jobs))
-        waiting, free, running = dict(jobs), list(self._groups), dict[Any, tuple[str, ResidentWorkers]]()
+        waiting, free, running = dict(jobs), list(self._groups), dict[Any, tuple[str, OwnedWorkerGroup]]()
         while waiting or running:
             self._stop.check()
             for key in _ready(waiting, running, needs or {})[: len(free)]:

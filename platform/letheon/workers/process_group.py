@@ -26,7 +26,7 @@ from typing import Any
 import ray
 from ray.train.backend import Backend, BackendConfig
 
-from trainables.runtime.imports import collector_still
+from trainables.runtime.imports import gc_paused
 
 LEAVE_SECONDS = 30.0
 
@@ -56,7 +56,7 @@ class TorchGroup(Backend):
         """Returns once every worker has joined."""
         if backend_config.log is not None:
             _log_to(backend_config.log)
-        place, environment = file_to_meet(), {}
+        place, environment = rendezvous_file(), {}
         if place is None:
             address, port = worker_group.execute_single(0, _free_address)
             place, environment = "env://", {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
@@ -80,7 +80,7 @@ def _free_address() -> tuple[str, int]:
 
 def _join(config: TorchGroupConfig, place: str, environment: Mapping[str, str]) -> None:
     """Set what torch's own launcher would set, which DeepSpeed reads too, and join."""
-    with collector_still():
+    with gc_paused():
         import ray.train
         import ray.train.torch
         import torch
@@ -129,7 +129,7 @@ def torch_config(backend: str, timeout_s: int = TIMEOUT_SECONDS, log: Path | Non
     return TorchGroupConfig(backend, timeout_s, log)
 
 
-def file_to_meet() -> str | None:
+def rendezvous_file() -> str | None:
     """The URL of a file where the workers of a group can meet, once; None if others may join the session.
 
     To be called by a process of a Ray session. The file's folder is this user's alone, and goes with the session's.

@@ -11,7 +11,7 @@ from trainables.config import WorkersConfig
 
 
 @dataclass(frozen=True)
-class ResidentSettings:
+class WorkerSettings:
     """What all resident workers of a sweep have in common. `storage` is shared by all nodes.
 
     `preload`: import what jobs on models need before the first job is there. `fixed_nodes`: no node will be added.
@@ -29,7 +29,7 @@ class ResidentSettings:
         return {**plain, "preload": self.preload, "fixed_nodes": self.fixed_nodes}
 
     @staticmethod
-    def from_json(workers: WorkersConfig, values: Mapping[str, Any]) -> ResidentSettings:
+    def from_json(workers: WorkersConfig, values: Mapping[str, Any]) -> WorkerSettings:
         """Of what `to_json` gave."""
         paths = Path(values["storage"]), Path(values["logs"])
-        return ResidentSettings(workers, *paths, values["preload"], values["fixed_nodes"])
+        return WorkerSettings(workers, *paths, values["preload"], values["fixed_nodes"])

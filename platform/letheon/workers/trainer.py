@@ -12,10 +12,10 @@ from trainables.ray_train import serve
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
 
-    from letheon.workers.settings import ResidentSettings
+    from letheon.workers.settings import WorkerSettings
 
 
-def trainer(name: str, settings: ResidentSettings) -> TorchTrainer:
+def trainer(name: str, settings: WorkerSettings) -> TorchTrainer:
     """Its `fit()` lasts until the mailbox `name` is closed."""
     from ray.train.torch import TorchTrainer  # which imports torch
 

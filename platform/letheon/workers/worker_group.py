@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from letheon.workers.mailbox import Mailbox, Report
-from letheon.workers.settings import ResidentSettings
+from letheon.workers.settings import WorkerSettings
 from trainables.ray_train import NAMESPACE
 
 POLL_SECONDS = 1.0
@@ -23,7 +23,7 @@ CLAIM_SECONDS = 5.0
 """How long it may take until Ray knows that a holder of workers has died."""
 
 
-class Workers:
+class WorkerGroup:
     """Resident workers as whoever gives them jobs sees them."""
 
     def __init__(self, name: str, mailbox: Any) -> None:
@@ -86,10 +86,10 @@ class Workers:
         ray.get(self.mailbox.close.remote())
 
 
-class ResidentWorkers(Workers):
+class OwnedWorkerGroup(WorkerGroup):
     """Workers that this process has started, and ends. `submit` hands them jobs from the first moment on."""
 
-    def __init__(self, settings: ResidentSettings, after: ResidentWorkers | None = None) -> None:
+    def __init__(self, settings: WorkerSettings, after: OwnedWorkerGroup | None = None) -> None:
         """`after`: begin only when these are ready; imports of several at a time would only slow each other down."""
         import ray
 
@@ -105,7 +105,7 @@ class ResidentWorkers(Workers):
         self._thread = threading.Thread(target=self._fit, args=(settings, after), name=name, daemon=True)
         self._thread.start()
 
-    def _fit(self, settings: ResidentSettings, after: ResidentWorkers | None) -> None:
+    def _fit(self, settings: WorkerSettings, after: OwnedWorkerGroup | None) -> None:
         import ray
 
         reason = "the Train run was closed"
@@ -142,7 +142,7 @@ class ResidentWorkers(Workers):
             ray.kill(worker)
 
 
-def claimed(names: Sequence[str], wait: bool = False) -> Workers | None:
+def claimed(names: Sequence[str], wait: bool = False) -> WorkerGroup | None:
     """The first of these workers that nobody else has, or whose holder is dead; None if there are none.
 
     `wait`: until others give some back, while there are any that have not ended. They hold all that there is.
@@ -155,7 +155,7 @@ def claimed(names: Sequence[str], wait: bool = False) -> Workers | None:
         time.sleep(POLL_SECONDS)
 
 
-def _claim_once(names: Sequence[str]) -> tuple[Workers | None, bool]:
+def _claim_once(names: Sequence[str]) -> tuple[WorkerGroup | None, bool]:
     """Workers, and if there are none whether others have any."""
     import ray
 
@@ -167,12 +167,12 @@ def _claim_once(names: Sequence[str]) -> tuple[Workers | None, bool]:
         except (ValueError, ray.exceptions.RayActorError):
             continue  # ended
         if holder == me:
-            return Workers(name, mailbox), True
+            return WorkerGroup(name, mailbox), True
         if holder is not None:
             held.append((name, mailbox, holder))
     for name, mailbox, holder in held:
         if _is_dead(holder) and ray.get(mailbox.claim.remote(me, holder)) == me:
-            return Workers(name, mailbox), True
+            return WorkerGroup(name, mailbox), True
     return None, bool(held)
 
 

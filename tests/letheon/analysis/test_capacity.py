@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.analysis.capacity import capacities, reaches, to_json
+from letheon.analysis.capacity import best_per_method, capacities, to_json
 
 Row = dict[str, Any]
 
@@ -40,7 +40,7 @@ ROWS = [
 
 
 def test_each_methods_best_among_those_that_keep_the_utility() -> None:
-    found = {(reach.method, reach.fraction): reach for reach in reaches(ROWS)}
+    found = {(reach.method, reach.fraction): reach for reach in best_per_method(ROWS)}
     assert (found["ga", 0.1].trial, found["ga", 0.1].epoch, found["ga", 0.1].forgotten) == ("t0", 2, False)
     assert (found["npo_rt", 0.5].trial, found["npo_rt", 0.5].forget_quality) == ("t3", 0.3)
     assert found["npo_rt", 0.5].trials == 2
@@ -48,19 +48,22 @@ def test_each_methods_best_among_those_that_keep_the_utility() -> None:
 
 
 def test_capacity_is_the_largest_fraction_that_is_forgotten() -> None:
-    assert capacities(reaches(ROWS)) == {"ga": 0.0, "npo_rt": 0.5}
-    assert capacities(reaches(ROWS, utility_kept=0.4)) == {"ga": 0.0, "npo_rt": 0.5}  # destroyed is not forgotten
-    assert to_json(reaches(ROWS), 0.95)["capacity"] == 0.5
+    assert capacities(best_per_method(ROWS)) == {"ga": 0.0, "npo_rt": 0.5}
+    assert capacities(best_per_method(ROWS, utility_kept=0.4)) == {
+        "ga": 0.0,
+        "npo_rt": 0.5,
+    }  # destroyed is not forgotten
+    assert to_json(best_per_method(ROWS), 0.95)["capacity"] == 0.5
     assert to_json([], 0.95)["capacity"] == 0.0
 
 
 def test_a_model_that_repeats_one_word_has_not_forgotten() -> None:
     shouting = report("t3", 2, 0.9, 0.99)
     shouting["metrics"]["stammer_excess"] = 0.96
-    found = {(reach.method, reach.fraction): reach for reach in reaches([*ROWS, shouting])}
+    found = {(reach.method, reach.fraction): reach for reach in best_per_method([*ROWS, shouting])}
     assert (found["npo_rt", 0.5].epoch, found["npo_rt", 0.5].verdict) == (1, "forgotten")
 
 
 @given(st.permutations(ROWS[5:]))
 def test_the_order_of_reports_does_not_matter(reports: list[Row]) -> None:
-    assert reaches([*ROWS[:5], *reports]) == reaches(ROWS)
+    assert best_per_method([*ROWS[:5], *reports]) == best_per_method(ROWS)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from letheon.analysis.cost import Work, cost_of
 from letheon.dashboard.sweep_view import sweep_view
 from letheon.monitor.plain_text import plain_lines
-from letheon.plots.summary import accounts
+from letheon.plots.summary import sweep_summary
 from tests.letheon.dashboard.support import record
 from tests.letheon.monitor.views import view_of
 
@@ -63,7 +63,7 @@ def test_one_wasted_share_for_screen_page_and_records() -> None:
     assert cost_of(rows).wasted_share == share
     view = sweep_view(record(rows, spec=None))["cost"]
     assert view["wasted_share"] == share and view["slot_seconds"] == 40.0
-    assert accounts(rows).numbers["cost/wasted_share"] == share
+    assert sweep_summary(rows).numbers["cost/wasted_share"] == share
     assert any("wasted 30%" in line for line in plain_lines(view_of(rows)))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import ray
 
-from letheon.cluster.jobs import SAY, Jobs, NoAnswer, answer_in, sweep_job
+from letheon.cluster.jobs import SAY, Jobs, RemoteTimeout, answer_in, sweep_job
 from letheon.common.errors import SpecErrors
 from letheon.journal import Journal
 from tests.letheon.cluster_process import Nodes, nodes
@@ -36,7 +36,7 @@ def test_the_answer_is_found_wherever_ray_writes_its_own_lines() -> None:
     asked = "Running entrypoint for job x: " + SAY.format(mark[:8], mark[8:]) + "\n"
     for log in (asked + said, said + asked, f"INFO y\n{asked}INFO z\n{said}"):
         assert answer_in(log, mark) == (4, text)
-    with pytest.raises(NoAnswer, match="cut off"):
+    with pytest.raises(RemoteTimeout, match="cut off"):
         answer_in(asked, mark)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from letheon.cluster.security import TOKEN, closed
+from letheon.cluster.security import TOKEN, loopback_only
 from letheon.cluster.session import _same_sigterm
 from letheon.common.stop_request import StopRequest
 
@@ -25,7 +25,7 @@ def test_a_closed_session_has_the_token_of_its_process_and_leaves_the_environmen
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir(mode=0o700)
-        with closed(folder):
+        with loopback_only(folder):
             assert "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_MODE" not in os.environ
             assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(folder / TOKEN)
             assert os.environ["RAY_TMPDIR"] == str(folder)

@@ -15,10 +15,10 @@ from letheon.cluster.sizing import (
     SHARES,
     UnknownModel,
     local_card,
+    resolve_auto_gpus,
     shape_of,
     size,
-    sized,
-    with_share,
+    with_gpus,
 )
 from letheon.common.errors import SpecErrors
 from letheon.spec.load import dump_spec, load_spec
@@ -45,7 +45,7 @@ def test_auto_survives_writing_and_is_no_number_before_it_is_computed(tmp_path: 
     assert load_spec(tmp_path / "written.yaml") == spec
     with pytest.raises(ValueError, match=r"gpus_per_worker auto.*not computed"):
         _ = spec.trial.workers_config
-    assert with_share(spec, 0.25).trial.workers_config.gpus_per_worker == 0.25
+    assert with_gpus(spec, 0.25).trial.workers_config.gpus_per_worker == 0.25
 
 
 def test_other_words_are_refused_with_a_place() -> None:
@@ -98,12 +98,12 @@ def test_a_frozen_model_counts_where_a_method_reads_it_and_fine_tuning_where_it_
 def test_without_a_gpu_it_is_0_and_hours_of_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     said: list[str] = []
-    assert sized(auto(), None, said.append).trial.gpus == 0
+    assert resolve_auto_gpus(auto(), None, said.append).trial.gpus == 0
     assert len(said) == 1 and said[0].startswith("trial.gpus_per_worker auto: 0, for ")
     number = load_spec("quickstart", ["trial.gpus_per_worker=0.5"])
-    assert sized(number, None, said.append) is number
+    assert resolve_auto_gpus(number, None, said.append) is number
     with pytest.raises(SpecErrors, match="never used up"):
-        sized(auto("budget.gpu_hours=1"), None, said.append)
+        resolve_auto_gpus(auto("budget.gpu_hours=1"), None, said.append)
 
 
 def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:

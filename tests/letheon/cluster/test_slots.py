@@ -10,7 +10,7 @@ import yaml
 from letheon.cluster import session
 from letheon.cluster import slots as module
 from letheon.cluster.capacity import DoesNotFit
-from letheon.cluster.slots import AUTOSCALER_VARIABLE, HEAD, Room
+from letheon.cluster.slots import AUTOSCALER_VARIABLE, HEAD, SlotCounter
 from tests.letheon.cluster.test_capacity import AUTOSCALER
 from trainables.config import WorkersConfig
 
@@ -28,7 +28,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
 
 
 def test_nodes_that_join_and_leave_are_counted(nodes: list[dict[str, float]]) -> None:
-    room = Room(WorkersConfig(cpus_per_worker=2), joined=True)
+    room = SlotCounter(WorkersConfig(cpus_per_worker=2), joined=True)
     assert room() == 2
     nodes.append({"CPU": 2.0})
     assert room() == 3
@@ -42,9 +42,9 @@ def test_nodes_that_the_autoscaler_would_start_count_at_once(
     file = tmp_path / "cluster.yaml"
     file.write_text(yaml.safe_dump(AUTOSCALER))
     monkeypatch.setenv(AUTOSCALER_VARIABLE, str(file))
-    assert Room(GPU, joined=True)() == 10
+    assert SlotCounter(GPU, joined=True)() == 10
     with pytest.raises(DoesNotFit, match="1 GPU"):
-        Room(GPU, joined=False)()
+        SlotCounter(GPU, joined=False)()
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "{", "\xff"])
@@ -54,6 +54,6 @@ def test_a_file_that_is_no_configuration_promises_nothing(
     file = tmp_path / "cluster.yaml"
     file.write_bytes(text.encode("latin-1"))
     monkeypatch.setenv(AUTOSCALER_VARIABLE, str(file))
-    assert Room(WorkersConfig(), joined=True)() == 4
+    assert SlotCounter(WorkersConfig(), joined=True)() == 4
     with pytest.raises(DoesNotFit):
-        Room(GPU, joined=True)()
+        SlotCounter(GPU, joined=True)()

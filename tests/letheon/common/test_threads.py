@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from letheon.common.threads import LOWEST_PRIORITY, at_leisure
+from letheon.common.threads import LOWEST_PRIORITY, run_at_low_priority
 
 
 def refuse() -> None:
@@ -17,12 +17,12 @@ def refuse() -> None:
 
 def test_what_it_raises_is_raised_here() -> None:
     with pytest.raises(LookupError, match="nothing there"):
-        at_leisure(refuse)
+        run_at_low_priority(refuse)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
 def test_it_is_done_at_the_lowest_priority_and_this_thread_keeps_its_own() -> None:
     before, seen = os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), list[int]()
-    at_leisure(lambda: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    run_at_low_priority(lambda: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
     assert seen == [LOWEST_PRIORITY]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

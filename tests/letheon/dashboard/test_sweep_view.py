@@ -149,7 +149,7 @@ def test_the_best_checkpoint_is_the_one_that_mlflow_has() -> None:
     rows = LongStory(40).rows
     book = Book(GOALS)
     for row in rows:
-        book.absorb(row)
+        book.apply(row)
     for trial in trial_columns(rows, GOALS):
         points = {point.key: point.value for point in book.trials[trial["id"]].once[BEST]}
         assert trial["best"] == points.get("best/epoch")

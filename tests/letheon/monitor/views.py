@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from letheon.journal.state import ACTIVE
-from letheon.monitor.view import Asked, LiveFold, LiveView
+from letheon.monitor.view import EvalQueries, LiveFold, LiveView
 from tests.letheon.dashboard.support import LongStory
 from tests.letheon.tracking.tracking_support import START, Story, story
 
 Rows = list[dict[str, Any]]
 
-ASKED = Asked(planned=40, by_stratum={"0.05": 20, "0.1": 20}, strata=("0.05", "0.1"), max_epochs=10, gpus_per_trial=0.5)
+ASKED = EvalQueries(
+    planned=40, by_stratum={"0.05": 20, "0.1": 20}, strata=("0.05", "0.1"), max_epochs=10, gpus_per_trial=0.5
+)
 DEGRADED = {
     "state": "degraded",
     "since": START,
@@ -24,7 +26,7 @@ DEGRADED = {
 
 
 def view_of(
-    rows: Rows, state: str | None = None, asked: Asked = ASKED, tracking: Mapping[str, Any] | None = None
+    rows: Rows, state: str | None = None, asked: EvalQueries = ASKED, tracking: Mapping[str, Any] | None = None
 ) -> LiveView:
     """As of ten seconds after the last row, where a driver lives."""
     fold, now = LiveFold(asked), (rows[-1]["time"] if rows else START) + 10.0
@@ -64,6 +66,6 @@ STATES: Mapping[str, LiveView] = {
     "interrupted": view_of(running_rows(), "interrupted"),
     "failed": view_of(failed_rows()),
     "finished": view_of(LongStory(20).rows),
-    "unknown file": view_of(running_rows(), asked=Asked()),
+    "unknown file": view_of(running_rows(), asked=EvalQueries()),
     "hours": view_of(running_rows(), asked=replace(ASKED, planned=None, by_stratum={}, budget={"gpu_hours": 8.0})),
 }

@@ -1,4 +1,4 @@
-"""The synthetic experiment as a sweep: its rules, its artefacts, and a small one through the command and MLflow."""
+"""The synthetic experiment as a sweep: its rules, its artifacts, and a small one through the command and MLflow."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_artefacts_are_named_by_all_that_they_depend_on(space: Path, tmp_path: P
 def test_jobs_and_trials_point_to_each_other(space: Path, tmp_path: Path) -> None:
     spec = load_spec(space, ["search.forget_fraction={choice: [0.5, 1.0]}"])
     prepared = layout(spec, tmp_path)
-    assert [artefact.kind for artefact in prepared.missing] == ["target", "retain", "retain", "baseline", "baseline"]
+    assert [artifact.kind for artifact in prepared.missing] == ["target", "retain", "retain", "baseline", "baseline"]
     target, baseline = prepared.target.job, prepared.baseline[0.5].job
     assert isinstance(target, SyntheticModelsJob)
     assert isinstance(baseline, SyntheticBaselineJob)

@@ -7,7 +7,7 @@ import pytest
 from letheon.pareto.geometry import ParetoSet, Point
 from letheon.pareto.objectives import Axis, Goals, Limit
 from letheon.schedulers.rung import Standing
-from letheon.schedulers.trajectory import FAR, best, beyond, heading, standing
+from letheon.schedulers.trajectory import FAR, best, heading, outside_front, standing
 
 GOALS = Goals()
 
@@ -61,11 +61,11 @@ def test_without_a_floor_the_second_objective_is_taken_as_it_is() -> None:
 
 def test_beyond_is_what_no_checkpoint_covers() -> None:
     shown = ParetoSet([(-5.0, 0.9), (-2.0, 0.8)])
-    assert beyond(Standing(-4, 0.85), shown)
-    assert beyond(Standing(-9, 0.1), ParetoSet())
-    assert not beyond(Standing(-5, 0.9), shown)
-    assert not beyond(Standing(-3, 0.8), shown)
-    assert not beyond(Standing(0, 1, 0.2), shown)
+    assert outside_front(Standing(-4, 0.85), shown)
+    assert outside_front(Standing(-9, 0.1), ParetoSet())
+    assert not outside_front(Standing(-5, 0.9), shown)
+    assert not outside_front(Standing(-3, 0.8), shown)
+    assert not outside_front(Standing(0, 1, 0.2), shown)
 
 
 def test_a_dip_is_forgiven_but_a_limit_is_not() -> None:

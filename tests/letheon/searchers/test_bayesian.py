@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from letheon.searchers.bayesian import ModelSearcher
-from letheon.searchers.strata import starving
+from letheon.searchers.bayesian import BayesianSearcher
+from letheon.searchers.strata import underserved
 from tests.letheon.searchers.searcher_contract import EPOCHS, LISTS, Sweep, spec_of
 
 
 def proposed(sweep: Sweep, count: int) -> list[dict[str, Any]]:
     """That many proposals, each run to its end before the next."""
-    searcher, found = ModelSearcher(sweep.space, sweep.spec.searcher), []
+    searcher, found = BayesianSearcher(sweep.space, sweep.spec.searcher), []
     for _ in range(count):
         proposal = searcher.propose(sweep.number, sweep.history)
         assert proposal is not None
@@ -35,11 +35,11 @@ def test_a_front_that_has_everything_gives_way() -> None:
 
 def test_who_has_had_less_than_a_third_of_an_equal_share_goes_first() -> None:
     sweep = Sweep(spec_of(LISTS))
-    assert starving(sweep.history, sweep.spec) == []
+    assert underserved(sweep.history, sweep.spec) == []
     for rate in (1e-5, 1e-4, 1e-3):
         [name] = sweep.start({"method": "ga", "forget_fraction": 0.25, "learning_rate": rate})
         sweep.complete(name)
-    assert starving(sweep.history, sweep.spec) == ["0.1"]
+    assert underserved(sweep.history, sweep.spec) == ["0.1"]
 
 
 def test_a_large_listed_space_is_sampled_and_still_comes_to_an_end(monkeypatch: Any) -> None:
@@ -48,4 +48,4 @@ def test_a_large_listed_space_is_sampled_and_still_comes_to_an_end(monkeypatch: 
     count = len(sweep.space.combinations)
     found = {tuple(sorted(values.items())) for values in proposed(sweep, count)}
     assert len(found) == count
-    assert ModelSearcher(sweep.space, sweep.spec.searcher).propose(sweep.number, sweep.history) is None
+    assert BayesianSearcher(sweep.space, sweep.spec.searcher).propose(sweep.number, sweep.history) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from letheon.searchers.base import Searcher
-from letheon.searchers.bayesian import ModelSearcher
+from letheon.searchers.bayesian import BayesianSearcher
 from letheon.searchers.optuna_tpe import OptunaSearcher
 from letheon.searchers.static import GridSearcher, QuasiSearcher, RandomSearcher
 from letheon.spec.model import SweepSpec
@@ -34,7 +34,7 @@ class TestQuasi(SearcherContract):
 
 class TestModel(SearcherContract):
     def searcher(self, spec: SweepSpec) -> Searcher:
-        return ModelSearcher(Space(spec), spec.searcher)
+        return BayesianSearcher(Space(spec), spec.searcher)
 
 
 class TestOptuna(SearcherContract):

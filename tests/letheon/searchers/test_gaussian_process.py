@@ -130,8 +130,8 @@ def test_what_is_being_tried_is_not_tried_again(seed: int, count: int) -> None:
     surrogate, running = fit(random_inputs(seed, count), values), random_inputs(seed + 1, 3)
     best = values.max(axis=0)[None, :]
     nothing = np.full((3, 2), -9.0)
-    believing = surrogate.believing(running, nothing)
-    assert (believing.improvement(running, best) <= surrogate.improvement(running, best) + 1e-9).all()
-    assert np.allclose(believing.predict(running)[0], surrogate.predict(running)[0], atol=0.02)
+    with_pending = surrogate.with_pending(running, nothing)
+    assert (with_pending.improvement(running, best) <= surrogate.improvement(running, best) + 1e-9).all()
+    assert np.allclose(with_pending.predict(running)[0], surrogate.predict(running)[0], atol=0.02)
     shown = np.full((3, 2), 2.0)
-    assert (surrogate.believing(running, shown).predict(running)[0] > surrogate.predict(running)[0]).all()
+    assert (surrogate.with_pending(running, shown).predict(running)[0] > surrogate.predict(running)[0]).all()

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.common.errors import SpaceNotFound, SpecErrors
+from letheon.common.errors import SpecErrors, SweepFileNotFound
 from letheon.spec.load import dump_spec, json_schema, load_spec
 from letheon.spec.model import SweepSpec
-from letheon.spec.shipped import find_space, spaces
+from letheon.spec.shipped import find_sweep_file, spaces
 from tests.fuzz.targets import LONGEST_PROBLEM
 from trainables.config import TINY_RECIPE, Hyperparameters, TrainingRecipe
 from trainables.methods import METHODS
@@ -346,12 +346,12 @@ def test_shipped_files_are_found_by_name_and_load(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     assert {"quickstart", "tofu-tiny", "lume", "muse", "qa", "text"} <= set(spaces())
     for name, path in spaces().items():
-        assert find_space(name) == path
+        assert find_sweep_file(name) == path
         assert load_spec(name).name == name
 
 
 def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
-    with pytest.raises(SpaceNotFound, match="did you mean 'quickstart'"):
+    with pytest.raises(SweepFileNotFound, match="did you mean 'quickstart'"):
         load_spec("quikstart")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letheon.pareto.objectives import Goals
-from letheon.search.controller import Conductor
+from letheon.search.controller import SweepController
 from letheon.search.memory_journal import MemoryLedger
 from letheon.searchers.history import History
 from letheon.searchers.static import GridSearcher
@@ -38,7 +38,7 @@ def spec_of(search: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:  
 
 def all_trials(spec: SweepSpec) -> list[Hyperparameters]:
     """What the sweep itself starts, to its end."""
-    conductor = Conductor(spec, MemoryLedger())
+    conductor = SweepController(spec, MemoryLedger())
     return [Hyperparameters.model_validate(row["config"]) for row in iter(conductor.next_trial, None)]
 
 

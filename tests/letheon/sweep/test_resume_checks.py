@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from letheon.journal import Journal
 from letheon.spec.load import load_spec, resolved
 from letheon.sweep.resume_checks import (
-    FREE,
+    MUTABLE_FIELDS,
     SweepChanged,
     differences,
     recorded,
-    require_same_ground,
+    require_same_inputs,
     require_same_spec,
 )
 from letheon.sweep.run import resume_sweep
 from letheon.sweep.sweep import SweepNotFound, find_sweep
 from tests.letheon.small_sweep import write_space
 
-GROUND = {"benchmark_digest": "a1", "target_digest": "b2", "retain_digest": {"0.1": "c3", "0.2": "d4"}}
+INPUT_DIGESTS = {"benchmark_digest": "a1", "target_digest": "b2", "retain_digest": {"0.1": "c3", "0.2": "d4"}}
 KEYS = st.sampled_from(["a", "b", "budget", "c"])
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["x", "y"]),
@@ -37,7 +37,7 @@ TREES = st.recursive(
 def test_no_difference_means_equal_but_for_what_is_free(before: dict[str, Any], now: dict[str, Any]) -> None:
     assert list(differences(before, before)) == []
     found = list(differences(before, now))
-    held = [{key: value for key, value in tree.items() if key not in FREE} for tree in (before, now)]
+    held = [{key: value for key, value in tree.items() if key not in MUTABLE_FIELDS} for tree in (before, now)]
     assert bool(found) == (held[0] != held[1])
     assert len({line.partition(":")[0] for line in found}) == len(found)
 
@@ -49,7 +49,7 @@ def spec(folder: Path, *overrides: str) -> dict[str, Any]:
 def begun(folder: Path) -> list[dict[str, Any]]:
     journal = Journal(folder / "journal.jsonl")
     journal.append("sweep", state="preparing", spec=recorded(spec(folder)))
-    journal.append("sweep", state="running", info={"slots": 2, **GROUND})
+    journal.append("sweep", state="running", info={"slots": 2, **INPUT_DIGESTS})
     return Journal.read(journal.path)
 
 
@@ -75,10 +75,10 @@ def test_every_changed_field_is_told_with_both_values(tmp_path: Path) -> None:
 
 def test_another_ground_is_refused_by_its_digest(tmp_path: Path) -> None:
     rows = begun(tmp_path)
-    require_same_ground(rows, lambda: GROUND, "small")
-    other = {**GROUND, "target_digest": "ff", "retain_digest": {"0.1": "c3", "0.2": "ee"}}
+    require_same_inputs(rows, lambda: INPUT_DIGESTS, "small")
+    other = {**INPUT_DIGESTS, "target_digest": "ff", "retain_digest": {"0.1": "c3", "0.2": "ee"}}
     with pytest.raises(SweepChanged, match=r"target_digest: b2 when the sweep began, ff now") as caught:
-        require_same_ground(rows, lambda: other, "small")
+        require_same_inputs(rows, lambda: other, "small")
     assert [line.partition(":")[0] for line in caught.value.lines[:-1]] == ["target_digest", "retain_digest.0.2"]
 
 
@@ -86,7 +86,7 @@ def test_before_trials_ran_no_digest_is_computed() -> None:
     def never() -> dict[str, Any]:
         raise AssertionError("it reads the benchmark")
 
-    require_same_ground([{"kind": "sweep", "state": "preparing"}], never, "small")
+    require_same_inputs([{"kind": "sweep", "state": "preparing"}], never, "small")
 
 
 def test_no_password_is_kept(tmp_path: Path) -> None:

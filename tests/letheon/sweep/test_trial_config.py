@@ -16,7 +16,7 @@ from letheon.pareto.objectives import Axis, Goals, Limit
 from letheon.preparation.layout import layout
 from letheon.schedulers.config import SchedulerConfig
 from letheon.spec.load import load_spec
-from letheon.sweep.trial_config import decision, decision_of, trial_config
+from letheon.sweep.trial_config import decision, decision_config, trial_config
 from tests.letheon.analysis.test_why_not_properties import AUDITS, GOALS, METRICS, REPORTS, journal, names
 from tests.letheon.small_sweep import SPACE, sample, write_space
 from trainables.config import DecisionConfig, LimitConfig, TrialConfig
@@ -124,14 +124,14 @@ def test_what_is_told_is_the_schedulers_and_the_goals() -> None:
 def test_a_sweep_file_says_how_deep(tmp_path: Path, overrides: list[str], whole: bool) -> None:
     spec = load_spec(write_space(tmp_path), overrides)
     config = trial_config(spec, layout(spec, tmp_path), "t000", sample(spec, 0), tmp_path / "t000")
-    assert (config.decision is None) == (decision_of(spec) is None) == whole
+    assert (config.decision is None) == (decision_config(spec) is None) == whole
     assert ("decision" not in config.model_dump(mode="json")) == whole, "as configurations have always been"
     assert TrialConfig.model_validate(config.model_dump(mode="json")) == config
 
 
 def test_the_synthetic_experiment_is_evaluated_whole(tmp_path: Path) -> None:
     spec = load_spec("npo_synthetic", ["scheduler.evaluate=decision"])
-    assert decision_of(spec) is None
+    assert decision_config(spec) is None
 
 
 def test_baselines_are_the_same_whatever_the_depth(tmp_path: Path) -> None:
@@ -140,5 +140,5 @@ def test_baselines_are_the_same_whatever_the_depth(tmp_path: Path) -> None:
     for depth in ("full", "decision"):
         content["scheduler"]["evaluate"] = depth
         spec = load_spec(write_space(tmp_path, yaml.safe_dump(content)))
-        keys.append([artefact.key for artefact in layout(spec, tmp_path).baseline.values()])
+        keys.append([artifact.key for artifact in layout(spec, tmp_path).baseline.values()])
     assert keys[0] == keys[1]

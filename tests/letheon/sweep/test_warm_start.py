@@ -10,7 +10,7 @@ import pytest
 
 from letheon.journal import Journal
 from letheon.preparation.artifacts import Prepared
-from letheon.search.controller import Conductor
+from letheon.search.controller import SweepController
 from letheon.spec.load import dump_spec, load_spec
 from letheon.spec.model import SweepSpec
 from letheon.sweep.sweep import Sweep, SweepNotFound
@@ -77,7 +77,7 @@ def test_the_searcher_learns_from_them_and_nobody_else_counts_them(root: Path) -
     journal = Journal(warm.journal)
     for fields in warm_rows(warm, prepared()):
         journal.append("warm", **fields)
-    conductor = Conductor(warm.spec, journal, {"0.1": BASELINE, "0.2": BASELINE})
+    conductor = SweepController(warm.spec, journal, {"0.1": BASELINE, "0.2": BASELINE})
     assert [trial.name for trial in conductor.history.earlier] == ["one/t000"]
     best = conductor.history.earlier[0].best
     assert best is not None
@@ -89,5 +89,5 @@ def test_the_searcher_learns_from_them_and_nobody_else_counts_them(root: Path) -
     first = conductor.next_trial()
     assert first is not None
     assert first["trial"] == "t000"
-    reopened = Conductor(warm.spec, Journal(warm.journal), {})
+    reopened = SweepController(warm.spec, Journal(warm.journal), {})
     assert [trial.name for trial in reopened.history.earlier] == ["one/t000"]

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from letheon.pareto.objectives import Goals
-from letheon.plots.summary import accounts
+from letheon.plots.summary import sweep_summary
 from letheon.tracking.store.connection import local_folder, open_client
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.tracker import Tracker
@@ -86,7 +86,7 @@ def rows() -> Rows:
 
 
 ROWS = rows()
-BOOKS = {len(known): accounts(known, Goals(), 3) for known in (ROWS[:-4], ROWS)}
+BOOKS = {len(known): sweep_summary(known, Goals(), 3) for known in (ROWS[:-4], ROWS)}
 AUDITS = 4  # rows that come after the first registration: three audits and the sweep's end
 
 

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from letheon.dashboard.growth import growth
 from letheon.pareto.objectives import Goals
-from letheon.plots.summary import Accounts, accounts
+from letheon.plots.summary import SweepSummary, sweep_summary
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.system_metrics import SystemMetrics
 from letheon.tracking.tracker import Beside, Tracker
@@ -94,22 +94,22 @@ def test_the_best_checkpoint_of_a_trial_is_one_number(fresh_store: str, tmp_path
     assert "utility_ratio 0.17 below 0.8" in runs["t003"].data.tags["mlflow.note.content"]
 
 
-def finish(uri: str, tmp_path: Path, rows: Rows, books: Accounts) -> None:
+def finish(uri: str, tmp_path: Path, rows: Rows, books: SweepSummary) -> None:
     Tracker(tmp_path, "study", "sweep", FULL, uri).finish(front(rows), rows, tmp_path / "trials", None, books)
 
 
 def test_cost_and_capacity_are_logged_once_a_state(fresh_store: str, tmp_path: Path) -> None:
     rows, audited = story(), audited_story()
     save_front(tmp_path / "trials", front(rows))
-    books = accounts(rows, Goals(), 3)
+    books = sweep_summary(rows, Goals(), 3)
     finish(fresh_store, tmp_path, rows, books)
     later = {"kind": "sweep", "seq": len(rows) + 1, "time": rows[-1]["time"] + 5, "state": "finished"}
-    again = accounts([*rows, later], Goals(), 3)
+    again = sweep_summary([*rows, later], Goals(), 3)
     assert (again.numbers, again.step, again.time) == (books.numbers, books.step, books.time)
     finish(fresh_store, tmp_path, [*rows, later], again)
     [run] = recorded_runs(fresh_store, where=SWEEP)
     assert [step for step, _ in recorded_history(fresh_store, run, "cost/train_seconds")] == [6]
-    finish(fresh_store, tmp_path, audited, accounts(audited, Goals(), 3))
+    finish(fresh_store, tmp_path, audited, sweep_summary(audited, Goals(), 3))
     assert [step for step, _ in recorded_history(fresh_store, run, "cost/train_seconds")] == [6, 9]
     assert artifact(run, "cost.json")["total"]["epochs"] == 6
     assert artifact(run, "capacity.json")["reaches"][0]["method"] == "npo_rt"

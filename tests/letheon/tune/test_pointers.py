@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from letheon.tune.callbacks import OldPointers
+from letheon.tune.callbacks import PruneTuneCheckpoints
 
 
 def test_the_newest_two_stay_and_other_trials_are_left_alone(tmp_path: Path) -> None:
-    callback, other = OldPointers(), tmp_path / "t001" / "checkpoint_000000"
+    callback, other = PruneTuneCheckpoints(), tmp_path / "t001" / "checkpoint_000000"
     other.mkdir(parents=True)
     for number in range(12):
         folder = tmp_path / "t000" / f"checkpoint_{number:06d}"

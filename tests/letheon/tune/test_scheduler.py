@@ -15,7 +15,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from letheon.journal import Journal, Row, summary
-from letheon.search.controller import SharedConductor
+from letheon.search.controller import SharedController
 from letheon.spec.model import SweepSpec
 from letheon.tune.scheduler import JournalScheduler
 from letheon.tune.searcher import JournalSearcher
@@ -99,8 +99,8 @@ def configure(folder: str, row: Row) -> dict[str, Any]:
     return {"config": {"trial": row["trial"], **row["config"], **CASES[row["trial"]]}, "folder": folder}
 
 
-def shared(folder: Path) -> SharedConductor:
-    return SharedConductor(SPEC, folder / "journal.jsonl", BASELINES)
+def shared(folder: Path) -> SharedController:
+    return SharedController(SPEC, folder / "journal.jsonl", BASELINES)
 
 
 def run(folder: Path, name: str) -> None:

@@ -99,17 +99,17 @@ def test_out_of_memory_is_tried_once_more_whatever_max_failures_is() -> None:
         box = Mailbox(max_failures=0)
         generation = await box.submit({"name": "a"})
         assert await box.next_job(generation - 1) is not None
-        await box.ran_out_of_memory(generation, "tried to allocate 20 GiB")
-        await box.ran_out_of_memory(generation, "so says another rank of the same start")
+        await box.report_oom(generation, "tried to allocate 20 GiB")
+        await box.report_oom(generation, "so says another rank of the same start")
         assert await box.next_job(generation - 1) == (generation, {"name": "a"})
         await box.post(generation, 1, {"loss": 1.0})
         assert await box.take(generation, 1) == {"loss": 1.0, "restarts": 1}
-        await box.ran_out_of_memory(generation, "tried to allocate 30 GiB")
+        await box.report_oom(generation, "tried to allocate 30 GiB")
         failed = (await box.take(generation, 2))["failed"]
         assert "again" in failed
         assert "30 GiB" in failed
         await box.submit({"name": "b"})
-        await box.ran_out_of_memory(generation, "of a job that is over")
+        await box.report_oom(generation, "of a job that is over")
         assert await box.next_job(generation) is not None
 
     run(scenario())

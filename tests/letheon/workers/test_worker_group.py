@@ -20,8 +20,8 @@ from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
 from letheon.sweep.trial_config import trial_config
 from letheon.workers.pool import Pool, pool_of
-from letheon.workers.settings import ResidentSettings
-from letheon.workers.worker_group import ResidentWorkers, claimed
+from letheon.workers.settings import WorkerSettings
+from letheon.workers.worker_group import OwnedWorkerGroup, claimed
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters
 from trainables.jobs.specs import TrialJob
@@ -61,18 +61,20 @@ class Trials:
     def __init__(self, spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
         self._spec, self._prepared, self._folder = spec, prepared, folder
 
-    def settings(self, fixed_nodes: bool = True, **changes: Any) -> ResidentSettings:
+    def settings(self, fixed_nodes: bool = True, **changes: Any) -> WorkerSettings:
         workers = self._spec.trial.workers_config.model_copy(update=changes)
-        return ResidentSettings(workers, self._folder / "train", self._folder / "logs", fixed_nodes=fixed_nodes)
+        return WorkerSettings(workers, self._folder / "train", self._folder / "logs", fixed_nodes=fixed_nodes)
 
     def job(self, name: str, hyper: dict[str, Any]) -> TrialJob:
         parameters = Hyperparameters(forget_fraction=0.25, batch_size=8, **hyper)
         return TrialJob(config=trial_config(self._spec, self._prepared, name, parameters, self._folder / name))
 
-    def submit(self, resident: ResidentWorkers, name: str, hyper: dict[str, Any]) -> int:
+    def submit(self, resident: OwnedWorkerGroup, name: str, hyper: dict[str, Any]) -> int:
         return resident.submit(self.job(name, hyper).model_dump(mode="json"))
 
-    def run(self, resident: ResidentWorkers, name: str, hyper: dict[str, Any], epochs: int = 2) -> list[dict[str, Any]]:
+    def run(
+        self, resident: OwnedWorkerGroup, name: str, hyper: dict[str, Any], epochs: int = 2
+    ) -> list[dict[str, Any]]:
         generation = self.submit(resident, name, hyper)
         return [kept(resident.run_epoch(generation, epoch)) for epoch in range(1, epochs + 1)]
 
@@ -90,19 +92,19 @@ def trials(spec: SweepSpec, prepared: Prepared, tmp_path: Path) -> Trials:
 
 
 @pytest.fixture
-def resident(trials: Trials, request: pytest.FixtureRequest) -> Iterator[ResidentWorkers]:
+def resident(trials: Trials, request: pytest.FixtureRequest) -> Iterator[OwnedWorkerGroup]:
     """Of a Ray that this process has started; with the parameter False of one that nodes may join."""
-    workers = ResidentWorkers(trials.settings(getattr(request, "param", True)))
+    workers = OwnedWorkerGroup(trials.settings(getattr(request, "param", True)))
     yield workers
     workers.close()
 
 
-def test_a_used_slot_gives_bit_equal_trials_to_a_fresh_one(trials: Trials, resident: ResidentWorkers) -> None:
+def test_a_used_slot_gives_bit_equal_trials_to_a_fresh_one(trials: Trials, resident: OwnedWorkerGroup) -> None:
     first = trials.run(resident, "first", NPO_RT)
     trials.run(resident, "collapsing", {**GA, "learning_rate": 0.5})  # leaves NaN or nonsense behind
     trials.run(resident, "abandoned", NPO_KL, epochs=1)
     again = trials.run(resident, "again", NPO_RT)
-    fresh_workers = ResidentWorkers(trials.settings())
+    fresh_workers = OwnedWorkerGroup(trials.settings())
     fresh = trials.run(fresh_workers, "fresh", NPO_RT)
     fresh_workers.close()
     assert first == again
@@ -112,7 +114,7 @@ def test_a_used_slot_gives_bit_equal_trials_to_a_fresh_one(trials: Trials, resid
 
 
 def test_workers_that_prepared_the_models_give_bit_equal_trials_to_fresh_ones(
-    trials: Trials, pool: Pool, resident: ResidentWorkers
+    trials: Trials, pool: Pool, resident: OwnedWorkerGroup
 ) -> None:
     ((_, handed_over),) = pool.run({"handed over": trials.job("handed-over", NPO_RT)})
     assert [kept(handed_over)] == trials.run(resident, "cold", NPO_RT, epochs=1)
@@ -134,7 +136,7 @@ def test_workers_have_one_holder_at_a_time_and_outlive_it(prepared: Prepared, po
 
 
 @pytest.mark.parametrize("resident", [False], indirect=True)
-def test_only_the_workers_import_torch(trials: Trials, resident: ResidentWorkers) -> None:
+def test_only_the_workers_import_torch(trials: Trials, resident: OwnedWorkerGroup) -> None:
     trials.run(resident, "only", GA, epochs=1)
     assert has_torch(pid_of_worker(resident))
     others = [actor["pid"] for name, actor in alive_actors().items() if not name.startswith("RayTrainWorker")]
@@ -142,14 +144,14 @@ def test_only_the_workers_import_torch(trials: Trials, resident: ResidentWorkers
     assert not any(has_torch(pid) for pid in others)
 
 
-def test_a_worker_looks_for_garbage_but_not_in_what_it_imported(trials: Trials, resident: ResidentWorkers) -> None:
+def test_a_worker_looks_for_garbage_but_not_in_what_it_imported(trials: Trials, resident: OwnedWorkerGroup) -> None:
     trials.run(resident, "only", GA, epochs=1)
     worker = ray.get(resident.mailbox.worker.remote())
     assert ray.get(worker.execute.remote(gc.isenabled))
     assert ray.get(worker.execute.remote(gc.get_freeze_count)) > 100_000
 
 
-def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resident: ResidentWorkers) -> None:
+def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resident: OwnedWorkerGroup) -> None:
     undisturbed = trials.run(resident, "undisturbed", NPO_RT, epochs=3)
     generation = trials.submit(resident, "killed", NPO_RT)
     reports = [kept(resident.run_epoch(generation, 1))]
@@ -160,7 +162,7 @@ def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resi
 
 
 def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
-    trials: Trials, resident: ResidentWorkers
+    trials: Trials, resident: OwnedWorkerGroup
 ) -> None:
     pid = pid_of_worker(resident)
     generation = trials.submit(resident, "broken", {**GA, "method": "no_such_method"})
@@ -169,7 +171,7 @@ def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
     assert worker_pid(resident) == pid
 
 
-def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, resident: ResidentWorkers) -> None:
+def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, resident: OwnedWorkerGroup) -> None:
     generation = trials.submit(resident, "doomed", GA)
     resident.run_epoch(generation, 1)
     for starts in (1, 2):  # max_failures is 1
@@ -179,7 +181,7 @@ def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, resi
     assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
 
 
-def test_a_worker_that_hangs_fails_its_trial_only(trials: Trials, resident: ResidentWorkers) -> None:
+def test_a_worker_that_hangs_fails_its_trial_only(trials: Trials, resident: OwnedWorkerGroup) -> None:
     generation = trials.submit(resident, "hung", GA)
     resident.run_epoch(generation, 1)
     pid = pid_of_worker(resident)
@@ -193,12 +195,12 @@ def test_a_worker_that_hangs_fails_its_trial_only(trials: Trials, resident: Resi
 
 
 def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
-    trials: Trials, resident: ResidentWorkers, spec: SweepSpec
+    trials: Trials, resident: OwnedWorkerGroup, spec: SweepSpec
 ) -> None:
     alone = trials.run(resident, "alone", NPO_RT, epochs=1)[0]
     sharded: dict[str, Any] = {"workers": 2, "deepspeed": {"zero_optimization": {"stage": 3}}}
     trials._spec = spec.model_copy(update={"trial": spec.trial.model_copy(update=sharded)})
-    pair = ResidentWorkers(trials.settings(**sharded))
+    pair = OwnedWorkerGroup(trials.settings(**sharded))
     generation = trials.submit(pair, "together", NPO_RT)
     together = kept(pair.run_epoch(generation, 1))
     os.kill(pid_of_worker(pair, rank=1), signal.SIGKILL)  # rank 0 sees no more than a broken connection
@@ -212,7 +214,7 @@ def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
 @pytest.mark.parametrize("fixed_nodes", [True, False])
 def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trials, fixed_nodes: bool) -> None:
     groups = open_placement_groups()
-    workers = ResidentWorkers(trials.settings(fixed_nodes))
+    workers = OwnedWorkerGroup(trials.settings(fixed_nodes))
     trials.run(workers, "only", GA, epochs=1)
     pid = worker_pid(workers)
     assert pid is not None
@@ -230,7 +232,7 @@ def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trial
 def test_workers_that_cannot_leave_are_ended(trials: Trials, at: str) -> None:
     """`at`: whether they have just been started, or are stuck in a job."""
     groups = open_placement_groups()
-    workers, pid = ResidentWorkers(trials.settings()), None
+    workers, pid = OwnedWorkerGroup(trials.settings()), None
     wait_until(lambda: open_placement_groups() == groups + 1)
     if at == "work":
         generation = trials.submit(workers, "stuck", GA)
@@ -284,13 +286,13 @@ def process_exists(pid: int) -> bool:
     return Path("/proc", str(pid)).exists()
 
 
-def pid_of_worker(resident: ResidentWorkers, rank: int = 0) -> int:
+def pid_of_worker(resident: OwnedWorkerGroup, rank: int = 0) -> int:
     """The process of a rank, once it is there."""
     wait_until(lambda: worker_pid(resident, rank) is not None)
     return worker_pid(resident, rank) or 0
 
 
-def worker_pid(resident: ResidentWorkers, rank: int = 0) -> int | None:
+def worker_pid(resident: OwnedWorkerGroup, rank: int = 0) -> int | None:
     """The process of a rank now, known by its log file."""
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -32,7 +32,7 @@ from trainables.config import (
 )
 from trainables.data.benchmarks.registry import Row, Split
 from trainables.data.tokenization import encode_row
-from trainables.inputs.cache import Resident
+from trainables.inputs.cache import WorkerCache
 from trainables.model.load import save_model
 from trainables.runtime.ranks import Group
 
@@ -106,7 +106,7 @@ def _relearned(folder: Path, group: Group, name: str) -> None:
 
 def work(cases: tuple[Case, ...], group: Group, folder: Path) -> None:
     """The audits of this group's size, and a relearning."""
-    resident = Resident()
+    resident = WorkerCache()
     for case in cases:
         if case.size == group.size:
             on = workers(group.size, case.stage, case.precision)
@@ -241,7 +241,7 @@ def test_relearning_is_adamw_on_token_means(folder: Path, size: int) -> None:
 
 def test_the_model_given_is_left_alone_and_a_file_is_the_result(folder: Path, tmp_path: Path) -> None:
     of = job(folder, "again", workers(1, 0), attacks=("nf4", "rtn4", "few_shot"))
-    resident = Resident()
+    resident = WorkerCache()
     kept = resident.get("frozen", "what an earlier trial left on the device", object)
     first = run_audit(of, resident, Group())
     assert resident.get("frozen", "what an earlier trial left on the device", object) is not kept

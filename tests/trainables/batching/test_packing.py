@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import Gemma2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from tests import tiny
-from trainables.batching.packing import Packing, filled_up, pack, rounded_up, similar
+from trainables.batching.packing import Packing, group_by_length, pack, pad_to_bucket, rounded_up
 from trainables.batching.rows import collate
 from trainables.model.packed_attention import takes_packed
 from trainables.model.scoring import Keep, score
@@ -79,7 +79,7 @@ def test_a_range_of_rows(lengths: list[tuple[int, int]], cut: tuple[float, float
 @settings(max_examples=30)
 def test_filling_up_changes_nothing(lengths: list[tuple[int, int]]) -> None:
     packed, filled = (pack(tiny.rows(lengths), "cpu", filled=filled) for filled in (False, True))
-    assert filled.input_ids.shape[1] == filled_up(packed.input_ids.shape[1]) == sum(filled.packing.lengths)
+    assert filled.input_ids.shape[1] == pad_to_bucket(packed.input_ids.shape[1]) == sum(filled.packing.lengths)
     assert max(filled.packing.lengths) <= filled.packing.longest == packed.packing.longest
     with torch.no_grad():
         one, other = score(MODELS["llama"], filled), score(MODELS["llama"], packed)
@@ -105,7 +105,7 @@ def test_bounds_are_where_rows_lie(lengths: list[int]) -> None:
 
 @given(lengths=st.lists(st.integers(1, 300), max_size=60))
 def test_groups_of_similar_length_have_every_row_once_and_little_padding(lengths: list[int]) -> None:
-    groups = similar(lengths)
+    groups = group_by_length(lengths)
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     for group in groups:
         longest = max(lengths[i] for i in group)

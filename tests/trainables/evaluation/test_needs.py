@@ -23,13 +23,13 @@ from tests.trainables.evaluation.small import (
 )
 from trainables.data.benchmarks.registry import EvalSet, Row
 from trainables.evaluation.decoding import answers
-from trainables.evaluation.evaluate import Examination
+from trainables.evaluation.evaluate import StagedEvaluation
 from trainables.evaluation.metrics.catalog import metric_info
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare, yardstick
 from trainables.evaluation.needs import Needs, needs_of
 from trainables.evaluation.scoring import gradient_norms, read
-from trainables.evaluation.scoring.queries import Part
+from trainables.evaluation.scoring.queries import MicroBatch
 from trainables.evaluation.two_stage import examined
 from trainables.runtime.ranks import Group
 
@@ -38,9 +38,9 @@ SEARCHED = ("forget", "retain", "real_authors", "world_facts")
 RULER_SEED = 5
 
 
-def parts_of(**names: Collection[str]) -> set[Part]:
+def parts_of(**names: Collection[str]) -> set[MicroBatch]:
     """`read`, `written`, `norms`, `task`: names of sets."""
-    return {Part(kind, name) for kind, each in names.items() for name in each}  # type: ignore[arg-type]
+    return {MicroBatch(kind, name) for kind, each in names.items() for name in each}  # type: ignore[arg-type]
 
 
 @cache
@@ -62,12 +62,12 @@ def needs(*metrics: str) -> Needs:
     return needs_of(small_split().evaluation, ALL_SETTINGS, metrics)
 
 
-def examination(model: CountedCalls | None = None) -> Examination:
-    return Examination(model or small_model(), small_tokenizer(), TEMPLATE, small_split(), ALL_SETTINGS, Group())
+def examination(model: CountedCalls | None = None) -> StagedEvaluation:
+    return StagedEvaluation(model or small_model(), small_tokenizer(), TEMPLATE, small_split(), ALL_SETTINGS, Group())
 
 
 @cache
-def measured(parts: frozenset[Part]) -> dict[str, float]:
+def measured(parts: frozenset[MicroBatch]) -> dict[str, float]:
     some = examination()
     some.measure(parts)
     return compared(some.evaluation())
@@ -119,7 +119,7 @@ def test_sets_of_raw_text_with_members_of_their_own() -> None:
         "holdout": EvalSet((Row("", "another text", raw=True),), role="holdout", generate=False),
     }
 
-    def parts(*metrics: str) -> frozenset[Part]:
+    def parts(*metrics: str) -> frozenset[MicroBatch]:
         return needs_of(sets, SETTINGS, metrics).parts
 
     assert parts("log10_loss_quality") == parts_of(read=["forget"])
@@ -182,6 +182,6 @@ def test_two_parts_that_stand_in_for_each_other_are_both_kept(monkeypatch: pytes
     assert needs_of(sets, SETTINGS, ["either"]) == Needs(examination_parts(sets), frozenset())
 
 
-def examination_parts(sets: object) -> frozenset[Part]:
+def examination_parts(sets: object) -> frozenset[MicroBatch]:
     split = replace(small_split(), evaluation=sets)  # type: ignore[arg-type]
-    return Examination(small_model(), small_tokenizer(), TEMPLATE, split, SETTINGS, Group()).parts
+    return StagedEvaluation(small_model(), small_tokenizer(), TEMPLATE, split, SETTINGS, Group()).parts

@@ -15,7 +15,7 @@ from torch._dynamo.utils import counters
 from tests import tiny
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
-from trainables.model.compile import as_it_is, cache_compiled, compile_layers, wanted
+from trainables.model.compile import cache_compiled, compile_layers, eager_mode, wanted
 from trainables.model.scoring import score
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
@@ -67,7 +67,7 @@ def test_evaluation_runs_uncompiled() -> None:
     counters.clear()
     trained = copy.deepcopy(model())
     compile_layers(trained)
-    with as_it_is(), torch.no_grad():
+    with eager_mode(), torch.no_grad():
         score(trained, pack(rows(0), "cpu"))
     assert counters["stats"]["unique_graphs"] == 0
 

@@ -17,8 +17,8 @@ from tests.tiny import PRECISIONS, STAGES, Tensors, same
 from tests.trainables.model.test_lora import LORA, log_probs
 from tests.trainables.training.engine_runs import model, step
 from trainables.config import Precision
-from trainables.inputs.cache import Loaded, Resident
-from trainables.model.copies import borrowing_copy, fresh_copy
+from trainables.inputs.cache import Loaded, WorkerCache
+from trainables.model.copies import copy_to_device, share_weights
 from trainables.model.gpu_share import Place
 from trainables.runtime.ranks import Group
 from trainables.training.engine import SHARDED_WEIGHTS, Engine
@@ -47,14 +47,14 @@ def on(size: int, cases: list[Case]) -> list[Case]:
     return [case for case in cases if size == 1 or case.stage == SHARDED_WEIGHTS]
 
 
-def resident_of(folder: str = FOLDER) -> Resident:
+def resident_of(folder: str = FOLDER) -> WorkerCache:
     """One that has the model as if it had been loaded from the folder."""
-    resident = Resident()
+    resident = WorkerCache()
     resident.get("model", folder, lambda: Loaded(model(), None))
     return resident
 
 
-def trial(resident: Resident, place: Place, case: Case, group: Group) -> Tensors:
+def trial(resident: WorkerCache, place: Place, case: Case, group: Group) -> Tensors:
     """What one trial comes to; no weights on other ranks than 0."""
     weights = resident.weights(FOLDER, case.precision, place, str(group.device))
     config, lora = tiny.workers(case.stage, case.precision, size=group.size), LORA if case.adapters else None
@@ -95,7 +95,7 @@ def test_no_bit_depends_on_where_the_weights_stay_or_on_earlier_trials(cases: li
 
 def test_a_copy_keeps_ties_and_buffers_and_shares_nothing() -> None:
     source = model()
-    made = fresh_copy(source, source, "cpu")
+    made = copy_to_device(source, source, "cpu")
     assert made.lm_head.weight is made.model.embed_tokens.weight
     assert torch.equal(made.model.rotary_emb.inv_freq, source.model.rotary_emb.inv_freq)
     theirs = {tensor.data_ptr() for tensor in (*source.parameters(), *source.buffers())}
@@ -106,9 +106,9 @@ def test_a_copy_keeps_ties_and_buffers_and_shares_nothing() -> None:
 def test_a_borrowing_copy_copies_only_what_is_in_another_precision() -> None:
     source = model()
     pointers = [parameter.data_ptr() for parameter in source.parameters()]
-    borrowed = borrowing_copy(source, source, torch.float32, "cpu")
+    borrowed = share_weights(source, source, torch.float32, "cpu")
     assert [parameter.data_ptr() for parameter in borrowed.parameters()] == pointers
-    rounded = borrowing_copy(source, source, torch.bfloat16, "cpu")
+    rounded = share_weights(source, source, torch.bfloat16, "cpu")
     assert {parameter.dtype for parameter in rounded.parameters()} == {torch.bfloat16}
     assert rounded.model.rotary_emb.inv_freq.dtype == torch.float32
     assert {parameter.dtype for parameter in source.parameters()} == {torch.float32}

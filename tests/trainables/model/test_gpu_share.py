@@ -13,10 +13,10 @@ from trainables.model.gpu_share import (
     CUDA_CONTEXT,
     GIB,
     Settings,
+    estimate_memory,
     place_of_weights,
     room,
     share_of,
-    trial_need,
 )
 from trainables.model.memory import USABLE, Shape, tokens_that_fit
 
@@ -43,16 +43,16 @@ def test_neighbours_leave_each_other_room() -> None:
 
 
 def test_the_need_follows_from_what_methods_declare() -> None:
-    weights, plain = 2 * LLAMA.parameters, trial_need(LLAMA, settings("npo_rt"), 8192)
+    weights, plain = 2 * LLAMA.parameters, estimate_memory(LLAMA, settings("npo_rt"), 8192)
     assert sum(plain.states.values()) == LLAMA.parameters * (2 + 6 + 12)
-    frozen = trial_need(LLAMA, settings("npo_rt", "npo_kl"), 8192)
+    frozen = estimate_memory(LLAMA, settings("npo_rt", "npo_kl"), 8192)
     assert frozen.total - plain.total == weights
-    two_gradients = trial_need(LLAMA, settings("ngdiff"), 8192)
+    two_gradients = estimate_memory(LLAMA, settings("ngdiff"), 8192)
     assert two_gradients.total - plain.total == 8 * LLAMA.parameters
-    adapters = trial_need(LLAMA, settings("npo_rt", lora=LoraConfig(rank=8)), 8192)
+    adapters = estimate_memory(LLAMA, settings("npo_rt", lora=LoraConfig(rank=8)), 8192)
     assert adapters.states["weights"] == pytest.approx(weights, rel=0.01)
     assert adapters.states["gradients"] + adapters.states["optimizer"] < 0.02 * weights * 9
-    sharded = trial_need(LLAMA, settings("npo_rt", workers=4, deepspeed={"zero_optimization": {"stage": 3}}), 8192)
+    sharded = estimate_memory(LLAMA, settings("npo_rt", workers=4, deepspeed={"zero_optimization": {"stage": 3}}), 8192)
     assert sum(sharded.states.values()) == sum(plain.states.values()) // 4
     assert plain.total == sum(plain.states.values()) + max(plain.activations, plain.evaluation)
 
@@ -61,7 +61,7 @@ def test_weights_stay_on_the_device_only_where_they_leave_room_for_useful_micro_
     def place(space: int, *methods: str) -> str:
         return place_of_weights(LLAMA, settings(*methods), on_gpu=True, space=space)
 
-    need = trial_need(LLAMA, settings("npo_rt"), 8192, kept=True)
+    need = estimate_memory(LLAMA, settings("npo_rt"), 8192, kept=True)
     enough = sum(need.states.values()) + int(max(need.activations, need.evaluation) / USABLE) + 1
     assert place(enough, "npo_rt") == "device"
     assert place(enough - 100, "npo_rt") == "pinned"
@@ -70,7 +70,7 @@ def test_weights_stay_on_the_device_only_where_they_leave_room_for_useful_micro_
 
 
 def test_what_is_kept_takes_tokens_away() -> None:
-    need, kept = (trial_need(LLAMA, settings("npo_rt"), 8192, kept=kept) for kept in (False, True))
+    need, kept = (estimate_memory(LLAMA, settings("npo_rt"), 8192, kept=kept) for kept in (False, True))
     space = room(CARD, WorkersConfig(gpus_per_worker=0.5))
     tokens, fewer = (tokens_that_fit(LLAMA, space - sum(each.states.values()), 2) for each in (need, kept))
     assert 0 < fewer < tokens
@@ -78,11 +78,11 @@ def test_what_is_kept_takes_tokens_away() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_a_process_ends_at_its_share() -> None:
-    from trainables.model.gpu_share import keep_to_share
+    from trainables.model.gpu_share import cap_process_memory
 
     workers = WorkersConfig(gpus_per_worker=0.25)
     total = torch.cuda.get_device_properties(0).total_memory
-    keep_to_share(workers, "cuda:0")
+    cap_process_memory(workers, "cuda:0")
     try:
         with pytest.raises(torch.OutOfMemoryError):
             torch.empty(room(total, workers) + GIB, dtype=torch.uint8, device="cuda:0")

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, MistralConfig
 
 from tests import tiny
 from tests.tiny import rows
-from tests.trainables import varlen_on_cpu
+from tests.trainables.model import varlen_on_cpu
 from trainables.batching.packing import Packed, pack
 from trainables.batching.rows import collate
 from trainables.config import LoraConfig

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from trainables.runtime.imports import collector_still, hidden
+from trainables.runtime.imports import gc_paused, hidden
 
 SCRIPT = """
 import sys
@@ -39,9 +39,9 @@ def test_what_is_hidden_cannot_be_imported_and_what_is_there_stays() -> None:
 
 def test_the_collector_is_still_within_the_block_and_then_as_it_was() -> None:
     assert gc.isenabled()
-    with pytest.raises(KeyError), collector_still():
+    with pytest.raises(KeyError), gc_paused():
         assert not gc.isenabled()
-        with collector_still():
+        with gc_paused():
             pass
         assert not gc.isenabled()
         raise KeyError

@@ -1,4 +1,4 @@
-"""Synthetic jobs as a worker takes them: each artefact is made once, trials resume, checkpoints can be measured."""
+"""Synthetic jobs as a worker takes them: each artifact is made once, trials resume, checkpoints can be measured."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from trainables.batching.packing import Layout
 from trainables.batching.rows import Encoded
 from trainables.batching.schedule import StepRows, micro_batches
 from trainables.config import Compat, Hyperparameters
-from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.micro_batches import MicroBatcher, StepData
 from trainables.inputs.reference_log_probs import ReferenceTable, compute_reference
 from trainables.methods.base import Method
 from trainables.model.packed_attention import use_packed_attention
@@ -125,7 +125,7 @@ def _of_worker(way: Way, rows: str, step: StepRows, group: Group, micro: int) ->
                 total[name] += gradient
 
     engine.step = run
-    feed = Feed(way.method, data(way, rows, group.rank), group, micro, way.compat, way.layout)
+    feed = MicroBatcher(way.method, data(way, rows, group.rank), group, micro, way.compat, way.layout)
     given = {"method": way.method.name, "forget_fraction": 0.1, "learning_rate": 1e-5, "seed": way.seed, **way.values}
     stepper = Stepper(engine, Hyperparameters.model_validate(given), feed)
     seen = stepper.run(step, epoch=1, learning_rate=1e-5)

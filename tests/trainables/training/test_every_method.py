@@ -20,7 +20,7 @@ from tests.tiny import Tensors
 from tests.trainables.training.engine_runs import ROWS, VOCABULARY, model
 from trainables.batching.schedule import StepRows
 from trainables.config import Hyperparameters
-from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.micro_batches import MicroBatcher, StepData
 from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS, Method
 from trainables.runtime.ranks import Group
@@ -109,7 +109,7 @@ def update(method: Method, way: Dealt, group: Group, data: StepData) -> Tensors:
         method=method.name, forget_fraction=0.1, learning_rate=LEARNING_RATE, batch_size=WHOLE, overfit_epochs=1
     )
     layout: Any = "packed" if way.packed else "padded"
-    stepper = Stepper(engine, hyper, Feed(method, needed(method, data), group, way.micro, layout=layout))
+    stepper = Stepper(engine, hyper, MicroBatcher(method, needed(method, data), group, way.micro, layout=layout))
     if method.task_vector:
         loss = TaskVector(stepper, hyper, max_epochs=2).move(1, group)["loss"]
     else:

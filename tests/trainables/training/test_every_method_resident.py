@@ -23,8 +23,8 @@ from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
 from letheon.sweep.trial_config import trial_config
 from letheon.workers.pool import pool_of
-from letheon.workers.settings import ResidentSettings
-from letheon.workers.worker_group import ResidentWorkers
+from letheon.workers.settings import WorkerSettings
+from letheon.workers.worker_group import OwnedWorkerGroup
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters, LoraConfig
 from trainables.jobs.specs import TrialJob
@@ -61,9 +61,9 @@ def prepared(ray_session: None, spec: SweepSpec, folder: Path) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def workers(prepared: Prepared, spec: SweepSpec, folder: Path) -> Iterator[ResidentWorkers]:
-    settings = ResidentSettings(workers=spec.trial.workers_config, storage=folder / "train", logs=folder / "logs")
-    resident = ResidentWorkers(settings)
+def workers(prepared: Prepared, spec: SweepSpec, folder: Path) -> Iterator[OwnedWorkerGroup]:
+    settings = WorkerSettings(workers=spec.trial.workers_config, storage=folder / "train", logs=folder / "logs")
+    resident = OwnedWorkerGroup(settings)
     yield resident
     resident.close()
 
@@ -79,7 +79,7 @@ class Trial:
         config = trial_config(spec, prepared, folder.name.replace("_", "-"), hyper, folder)
         self._job = TrialJob(config=config.model_copy(update={"lora": lora})).model_dump(mode="json")
 
-    def run(self, workers: ResidentWorkers, epochs: int) -> list[Report]:
+    def run(self, workers: OwnedWorkerGroup, epochs: int) -> list[Report]:
         """Reports of the first epochs, NaN as None (it equals itself), without what depends on the machine's mood.
 
         Then the trial is abandoned.
@@ -110,7 +110,7 @@ def names_of_baseline(prepared: Prepared) -> set[str]:
     ("method", "adapters"), [pytest.param(*each, marks=() if each in FAST else pytest.mark.slow) for each in TRIALS]
 )
 def test_two_epochs_and_a_resumption(
-    workers: ResidentWorkers, prepared: Prepared, spec: SweepSpec, folder: Path, method: str, adapters: bool
+    workers: OwnedWorkerGroup, prepared: Prepared, spec: SweepSpec, folder: Path, method: str, adapters: bool
 ) -> None:
     lora = LoraConfig(rank=4, alpha=32) if adapters else None
     name = f"{method}-adapters" if adapters else method

@@ -30,8 +30,8 @@ from trainables.config import (
     TrialConfig,
     WorkersConfig,
 )
-from trainables.inputs.cache import Resident
-from trainables.inputs.micro_batches import Feed
+from trainables.inputs.cache import WorkerCache
+from trainables.inputs.micro_batches import MicroBatcher
 from trainables.inputs.step_data import step_data
 from trainables.jobs.evaluate_folder import evaluate_folder
 from trainables.methods import METHODS
@@ -82,14 +82,14 @@ def trial_config(folder: Path) -> TrialConfig:
     )
 
 
-def train(folder: Path, decay: str, resident: Resident) -> dict[str, Any]:
+def train(folder: Path, decay: str, resident: WorkerCache) -> dict[str, Any]:
     """`decay`: "ours" for all weights, "theirs" for all but the norms', as the trainer of transformers has it.
 
     Losses of every step's micro-batches, and of every weight in the end what the golden says of it."""
     config, group, method = trial_config(folder), Group(), METHODS[HYPER.method]
     data, loaded = step_data(config, method, resident, "cpu"), resident.model(config.target)
     engine = Engine(loaded.model, config.workers, group, weight_decay=HYPER.weight_decay, decay_norms=decay != "theirs")
-    feed = Feed(method, data, group, config.workers.micro_batch_size, config.compat, layout=engine.takes)
+    feed = MicroBatcher(method, data, group, config.workers.micro_batch_size, config.compat, layout=engine.takes)
     stepper = Stepper(engine, HYPER, feed)
     engine.model.train()
     losses = []
@@ -110,7 +110,7 @@ def train(folder: Path, decay: str, resident: Resident) -> dict[str, Any]:
 
 def work(decay: str, _: Group, folder: Path) -> None:
     """Train and evaluate."""
-    resident = Resident()
+    resident = WorkerCache()
     card = {
         "benchmark": BENCHMARK.model_dump(mode="json"),
         "forget_fraction": HYPER.forget_fraction,

@@ -19,7 +19,7 @@ from torch import Tensor
 from tests import tiny
 from trainables.batching.schedule import StepRows
 from trainables.config import Hyperparameters
-from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.micro_batches import MicroBatcher, StepData
 from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS
 from trainables.methods.base import Products
@@ -65,7 +65,7 @@ def stepper(name: str, micro: int = MICRO, **values: float) -> Stepper:
         alternatives=all_data.alternatives if method.alternative != "none" else (),
         retain_alternatives=all_data.retain_alternatives if method.retain == "preference" else (),
     )
-    feed = Feed(method, needed, Group(0, 1, torch.device("cpu")), micro)
+    feed = MicroBatcher(method, needed, Group(0, 1, torch.device("cpu")), micro)
     engine: Any = SimpleNamespace(model=trained, deepspeed=trained, step=lambda losses, rate, count: None)
     return Stepper(engine, hyper, feed)
 

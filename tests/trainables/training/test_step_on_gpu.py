@@ -16,7 +16,7 @@ from trainables.batching.packing import pack
 from trainables.batching.rows import collate
 from trainables.batching.schedule import StepRows
 from trainables.config import Compilation, Hyperparameters, WorkersConfig
-from trainables.inputs.micro_batches import Feed, StepData
+from trainables.inputs.micro_batches import MicroBatcher, StepData
 from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS
 from trainables.runtime.ranks import Group
@@ -45,7 +45,9 @@ def stepper(group: Group, compilation: Compilation) -> Stepper:
     table = compute_reference(frozen, forget, 0, 2048, group.device)
     engine = Engine(model(), workers, group, weight_decay=0.01)
     engine.model.train()
-    feed = Feed(METHODS["npo_rt"], StepData(forget, retain, 0, reference=table), group, None, layout=engine.takes)
+    feed = MicroBatcher(
+        METHODS["npo_rt"], StepData(forget, retain, 0, reference=table), group, None, layout=engine.takes
+    )
     return Stepper(engine, hyper, feed)
 
 

@@ -23,7 +23,7 @@ from tests import tiny
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters
 from trainables.evaluation.metrics.catalog import RECORDED, metric_info
-from trainables.inputs.cache import Resident
+from trainables.inputs.cache import WorkerCache
 from trainables.jobs.prepare import finetune, make_base, make_baseline
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.gpu_share import Place
@@ -60,14 +60,14 @@ def prepared_in(folder: Path) -> tuple[SweepSpec, Prepared]:
     content["search"]["forget_fraction"] = {"choice": [FRACTION]}
     spec = load_spec(write_space(folder, yaml.safe_dump(content)))
     prepared, group = layout(spec, folder / "root"), Group()
-    for artefact in prepared.missing:
-        job = artefact.job
+    for artifact in prepared.missing:
+        job = artifact.job
         if isinstance(job, BaseJob):
             make_base(job)
         elif isinstance(job, FinetuneJob):
             finetune(job, group)
         elif isinstance(job, BaselineJob):
-            make_baseline(job, Resident(), group)
+            make_baseline(job, WorkerCache(), group)
     return spec, prepared
 
 
@@ -87,7 +87,7 @@ def work(_: Group, folder: Path) -> None:
     """Prepare a small model, then trials in fresh and in used workers."""
     spec, prepared = prepared_in(folder)
 
-    def run(name: str, method: str, resident: Resident) -> None:
+    def run(name: str, method: str, resident: WorkerCache) -> None:
         hyper = Hyperparameters(
             method=method, forget_fraction=FRACTION, learning_rate=3e-4, batch_size=8, warmup_epochs=0
         )
@@ -96,10 +96,10 @@ def work(_: Group, folder: Path) -> None:
         (folder / f"{name}.json").write_text(json.dumps(reports.found))
 
     for method in METHODS:
-        run(f"{method}-cold".replace("_", "-"), method, Resident())
+        run(f"{method}-cold".replace("_", "-"), method, WorkerCache())
     places: tuple[Place, ...] = ("device", "pinned")
     for place in places:
-        used = Resident()
+        used = WorkerCache()
         with placed(place):
             for method in METHODS:
                 run(f"{method}-{place}".replace("_", "-"), method, used)
@@ -109,7 +109,7 @@ def work_at_both_depths(_: Group, folder: Path) -> None:
     """A trial that gets worse by the epoch, evaluated whole, as deep as the decision needs, and so in two attempts."""
     spec, prepared = prepared_in(folder)
     hyper = Hyperparameters(method="ga", forget_fraction=FRACTION, learning_rate=2e-3, batch_size=8, warmup_epochs=0)
-    resident = Resident()
+    resident = WorkerCache()
     for name, depth, attempts in (
         ("whole", "full", (4,)),
         ("deciding", "decision", (4,)),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from trainables.config import BenchmarkConfig
-from trainables.data.forget_retain import GivenBenchmark, Group, by_group
+from trainables.data.forget_retain import ForgetRetainBenchmark, Group, by_group
 from trainables.data.hub import read_hub
 from trainables.data.jsonl import BadField, DataErrors, Record, read_records, text_field
 from trainables.data.rows import Row
@@ -25,7 +25,7 @@ KINDS = {"forget_completion": True, "forget_questions": False}
 _ID = re.compile(r"(?P<document>.+?)(?P<kind>sc|qa)\d*", re.DOTALL)
 
 
-def make_benchmark(config: BenchmarkConfig) -> GivenBenchmark:
+def make_benchmark(config: BenchmarkConfig) -> ForgetRetainBenchmark:
     """Reads and checks the files. DataErrors has every problem of both."""
     problems: list[str] = []
     tasks = config.tasks or TASKS
@@ -35,7 +35,7 @@ def make_benchmark(config: BenchmarkConfig) -> GivenBenchmark:
     }
     if problems:
         raise DataErrors(problems)
-    return GivenBenchmark(
+    return ForgetRetainBenchmark(
         name="lume",
         forget=groups["forget"],
         retain=groups["retain"],

@@ -12,7 +12,7 @@ from typing import Any
 
 from trainables.config import BenchmarkConfig
 from trainables.data.chunks import chunks, halves
-from trainables.data.forget_retain import GivenBenchmark, Group, by_group
+from trainables.data.forget_retain import ForgetRetainBenchmark, Group, by_group
 from trainables.data.jsonl import (
     BadField,
     DataErrors,
@@ -46,11 +46,11 @@ class _Item:
     content: Row | str
 
 
-def make_qa(config: BenchmarkConfig) -> GivenBenchmark:
+def make_qa(config: BenchmarkConfig) -> ForgetRetainBenchmark:
     """Reads and checks the files. DataErrors has every problem of every file."""
     items = _read(config, dict.fromkeys(FILES, _question))
     grouped = {name: by_group((item.group, _row(item)) for item in items[name]) for name in ("forget", "retain")}
-    return GivenBenchmark(
+    return ForgetRetainBenchmark(
         name="qa",
         forget=grouped["forget"],
         retain=grouped["retain"],
@@ -60,11 +60,11 @@ def make_qa(config: BenchmarkConfig) -> GivenBenchmark:
     )
 
 
-def make_text(config: BenchmarkConfig) -> GivenBenchmark:
+def make_text(config: BenchmarkConfig) -> ForgetRetainBenchmark:
     """Documents are trained on in chunks; asked are the second halves of chunks, given the first."""
     items = _read(config, {**dict.fromkeys(FILES, _text), "utility": _question})
     texts = {name: tuple(str(item.content) for item in items[name]) for name in ("forget", "retain", "holdout")}
-    return GivenBenchmark(
+    return ForgetRetainBenchmark(
         name="text",
         forget=tuple(map(document, texts["forget"])),
         retain=tuple(map(document, texts["retain"])),

@@ -14,7 +14,7 @@ from trainables.evaluation.decoding.cuda_graphs import let_go
 from trainables.evaluation.decoding.dynamic import before
 from trainables.evaluation.decoding.greedy import generate
 from trainables.evaluation.scoring.batches import deal
-from trainables.evaluation.scoring.evaluator import Examinee, Reader
+from trainables.evaluation.scoring.evaluator import EvaluatedModel, ModelRunner
 from trainables.evaluation.scoring.queries import Pair, Prompt, Reading
 
 _KEPT = 8
@@ -32,7 +32,7 @@ class Task(NamedTuple):
 
 
 def answers(
-    examinee: Examinee, prompts: Iterable[Prompt], readings: Mapping[Pair, Reading] | None = None
+    examinee: EvaluatedModel, prompts: Iterable[Prompt], readings: Mapping[Pair, Reading] | None = None
 ) -> dict[Prompt, str]:
     """The greedily generated answer to every prompt, special tokens left out. Each prompt is asked once.
 
@@ -71,7 +71,9 @@ def beginnings(prompts: Iterable[Tokens], read: Iterable[tuple[Encoded, Reading]
     return known
 
 
-def write(reader: Reader, tasks: Sequence[Task], read: Iterable[tuple[Encoded, Reading]] = ()) -> dict[Task, Tokens]:
+def write(
+    reader: ModelRunner, tasks: Sequence[Task], read: Iterable[tuple[Encoded, Reading]] = ()
+) -> dict[Task, Tokens]:
     """The tokens that greedy decoding writes for every task, the end left out.
 
     `read`: rows that have been read, which may begin with the same prompts.

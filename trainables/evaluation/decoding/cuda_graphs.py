@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from trainables.evaluation.decoding.static_cache_pool import Replay, Rooms
+from trainables.evaluation.decoding.static_cache_pool import Replay, StaticCachePool
 
 _LOG = logging.getLogger(__name__)
 _KEPT_SHARE = 32
@@ -70,7 +70,7 @@ class _Kept(NamedTuple):
 
     model: weakref.ref[Any]
     signature: object
-    rooms: Rooms
+    rooms: StaticCachePool
 
 
 class Keep:
@@ -84,7 +84,7 @@ class Keep:
         """Of keys and values that are kept."""
         return 0 if self._kept is None else self._kept.rooms.bytes
 
-    def rooms(self, model: Any, make: Callable[[], Rooms]) -> Rooms:
+    def rooms(self, model: Any, make: Callable[[], StaticCachePool]) -> StaticCachePool:
         """The model's rooms, made where it has none or has changed so that recordings are void."""
         signature, kept = signature_of(model), self._kept
         if kept is not None and kept.model() is model and kept.signature == signature:
@@ -115,10 +115,10 @@ def signature_of(model: Any) -> object:
     return tuple(tensor.data_ptr() for tensor in tensors), merged, implementation, model.training
 
 
-def cuda_rooms(model: Any, device: torch.device | str) -> Rooms:
+def cuda_rooms(model: Any, device: torch.device | str) -> StaticCachePool:
     """For decoding on a CUDA device. Where hooks gather sharded weights (ZeRO-3), steps are run as they are."""
     sharded = any(hasattr(parameter, "ds_id") for parameter in model.parameters())
-    return keep.rooms(model, lambda: Rooms(None if sharded else CudaRecorder(device)))
+    return keep.rooms(model, lambda: StaticCachePool(None if sharded else CudaRecorder(device)))
 
 
 def let_go(device: torch.device | str) -> None:

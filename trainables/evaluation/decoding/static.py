@@ -16,7 +16,7 @@ from transformers.cache_utils import DynamicLayer
 from trainables.batching.packing import rounded_up
 from trainables.evaluation.decoding.dynamic import before
 from trainables.evaluation.decoding.static_cache import Pairs, Room, Size
-from trainables.evaluation.decoding.static_cache_pool import Rooms
+from trainables.evaluation.decoding.static_cache_pool import StaticCachePool
 from trainables.model.packed_attention import NAME
 
 _STEPS = 16  # between two looks
@@ -39,7 +39,7 @@ def decode_fixed(
     ends: Collection[int],
     all_done: Callable[[bool], bool],
     device: torch.device | str,
-    rooms: Rooms,
+    rooms: StaticCachePool,
 ) -> list[Tokens] | None:
     """As `generate`, with a limit for each prompt; None if a layer of the model keeps no plain keys and values.
 
@@ -91,7 +91,7 @@ class _Batch:
     """The rows of one batch on their way through rooms. The host's picture of them is as old as the last look."""
 
     def __init__(
-        self, prompts: Sequence[Tokens], limits: Sequence[int], device: torch.device | str, rooms: Rooms
+        self, prompts: Sequence[Tokens], limits: Sequence[int], device: torch.device | str, rooms: StaticCachePool
     ) -> None:
         self._prompts, self._device, self._rooms = prompts, device, rooms
         self._here = list(range(len(prompts)))  # whose row is in which place of the room

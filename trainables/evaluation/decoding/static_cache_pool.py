@@ -30,7 +30,7 @@ class Recorder(Protocol):
         """Runs the step once, and returns what runs it again on the same addresses; None where that cannot be."""
 
 
-class Rooms:
+class StaticCachePool:
     """Made for one model. Without a `recorder` all steps are run as they are."""
 
     def __init__(self, recorder: Recorder | None = None) -> None:

@@ -39,7 +39,7 @@ def end_tokens(model: Any) -> frozenset[int]:
 
 
 @dataclass(frozen=True)
-class Reader:
+class ModelRunner:
     """A model (in evaluation mode) that reads and writes token ids, and the ranks that share the work.
 
     `end`: id of the token that closes answers, padding too. `batch_tokens`: padded tokens of one forward pass.
@@ -74,7 +74,7 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class Examinee:
+class EvaluatedModel:
     """What is evaluated, and how: a model (in evaluation mode), its tokenizer and template, settings, and the ranks."""
 
     model: Callable[..., Any]
@@ -89,9 +89,9 @@ class Examinee:
         return end_id(self.template, self.tokenizer)
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> ModelRunner:
         """The same without its texts."""
-        return Reader(self.model, self.end, self.settings.batch_tokens, self.group, self.ends, self.hidden)
+        return ModelRunner(self.model, self.end, self.settings.batch_tokens, self.group, self.ends, self.hidden)
 
     @property
     def ends(self) -> frozenset[int]:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from trainables.evaluation.scoring.batches import deal
-from trainables.evaluation.scoring.evaluator import Examinee
+from trainables.evaluation.scoring.evaluator import EvaluatedModel
 from trainables.evaluation.scoring.queries import Pair
 from trainables.model.log_probs import exact
 from trainables.model.scoring import batched, score
 
 
-def gradient_norms(examinee: Examinee, pairs: Iterable[Pair]) -> dict[Pair, float]:
+def gradient_norms(examinee: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair, float]:
     """Of every pair: the mean over parameter tensors of the L2 norm of the gradient of the mean loss over answer
     tokens, end of sequence left out (arXiv 2402.17012 as open-unlearning has it). One backward pass a pair.
 
@@ -43,7 +43,7 @@ def gradient_norms(examinee: Examinee, pairs: Iterable[Pair]) -> dict[Pair, floa
     return {pair: norms[i] for i, pair in enumerate(unique)}
 
 
-def _gradient_norm(examinee: Examinee, parameters: Sequence[torch.nn.Parameter], pair: Pair) -> float:
+def _gradient_norm(examinee: EvaluatedModel, parameters: Sequence[torch.nn.Parameter], pair: Pair) -> float:
     rows, device = [examinee.encoded(pair)], examinee.group.device
     batch = batched(rows, examinee.end, device, "padded", examinee.hidden)
     with torch.enable_grad():

@@ -64,7 +64,7 @@ Kind: TypeAlias = Literal["read", "written", "norms", "task"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-class Part(NamedTuple):
+class MicroBatch(NamedTuple):
     """What can be left out of an evaluation: teacher-forced answers of a set (`read`; what follows needs them), its
     own answers (`written`), gradient norms of its answers (`norms`); or (`task`) a task of the harness.
     """
@@ -83,7 +83,7 @@ def prompt_of(row: Row, max_new_tokens: int | None = None, stop: str | None = No
     return Prompt(row.question, row.raw, row.answer if row.raw and not row.question else "", max_new_tokens, stop)
 
 
-class Asked:
+class EvalQueries:
     """The questions of all sets. The set called `forget` is what must go, whatever its role says.
 
     `text`: of an answer, as membership inference compresses it; `reference`: as ROUGE compares with it.
@@ -103,12 +103,12 @@ class Asked:
         self.closely = self.answers_of(close)
         self.compared = self.answers_of(self._compared_sets)
 
-    def parts(self, gradient_norm: bool = False, tasks: Sequence[str] = ()) -> frozenset[Part]:
+    def parts(self, gradient_norm: bool = False, tasks: Sequence[str] = ()) -> frozenset[MicroBatch]:
         """Everything that a whole evaluation has."""
-        read = {Part("read", name) for name in self._sets}
-        written = {Part("written", name) for name, rows in self._sets.items() if rows.generate}
-        norms = {Part("norms", name) for name in self._compared_sets if gradient_norm}
-        return frozenset(read | written | norms | {Part("task", task) for task in tasks})
+        read = {MicroBatch("read", name) for name in self._sets}
+        written = {MicroBatch("written", name) for name, rows in self._sets.items() if rows.generate}
+        norms = {MicroBatch("norms", name) for name in self._compared_sets if gradient_norm}
+        return frozenset(read | written | norms | {MicroBatch("task", task) for task in tasks})
 
     def pairs_of(self, names: Collection[str]) -> list[Pair]:
         """Questions and all their answers, in the order of the sets."""
@@ -143,14 +143,14 @@ class Asked:
         readings: Mapping[Pair, Reading],
         norms: Mapping[Pair, float],
         generated: Mapping[Prompt, str],
-        parts: Collection[Part] | None = None,
+        parts: Collection[MicroBatch] | None = None,
     ) -> SetDetails:
         """The set of that name, row by row; of `parts` only, if they are given."""
         rows, role = self._sets[name], self.roles[name]
-        if parts is not None and Part("read", name) not in parts:
+        if parts is not None and MicroBatch("read", name) not in parts:
             return SetDetails(role=role, multiple_choice=rows.multiple_choice, rouge=rows.rouge)
         read = [readings[pair_of(row)] for row in rows.rows]
-        written = rows.generate and (parts is None or Part("written", name) in parts)
+        written = rows.generate and (parts is None or MicroBatch("written", name) in parts)
         prompts = [prompt_of(row, rows.max_new_tokens, rows.stop) for row in rows.rows] if written else []
         texts = [generated.get(prompt, "") for prompt in prompts]
         return SetDetails(

@@ -17,15 +17,15 @@ from trainables.batching.rows import Encoded, hides
 from trainables.batching.scores import Scores
 from trainables.evaluation.metrics.memorisation import extraction_strength, open_unlearning_extraction_strength
 from trainables.evaluation.scoring.batches import Shape, deal, deal_questions
-from trainables.evaluation.scoring.evaluator import Examinee, Reader
+from trainables.evaluation.scoring.evaluator import EvaluatedModel, ModelRunner
 from trainables.evaluation.scoring.prefix_tree import size
 from trainables.evaluation.scoring.queries import Pair, Reading, Tokens
 from trainables.evaluation.scoring.teacher_forced import (
-    Forced,
+    TeacherForced,
     UnsharedError,
     forced_from,
     score_answers,
-    score_branches,
+    score_prefix_tree,
 )
 from trainables.evaluation.scoring.token_stats import read_tokens
 from trainables.model.cpu.patch import reads_branches
@@ -37,7 +37,7 @@ _CPU_TOKENS = 1024
 
 
 def read_answers(
-    examinee: Examinee,
+    examinee: EvaluatedModel,
     pairs: Iterable[Pair],
     closely: Collection[Pair] = frozenset(),
     min_k_plus_plus: Collection[Pair] = frozenset(),
@@ -61,7 +61,7 @@ def read_answers(
     return dict(zip(unique, readings, strict=True))
 
 
-def answer_losses(examinee: Examinee, pairs: Iterable[Pair]) -> dict[Pair, float]:
+def answer_losses(examinee: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair, float]:
     """Mean negative log-likelihood per answer token (nats, end of sequence included) of every pair."""
     return {pair: reading.loss for pair, reading in read_answers(examinee, pairs).items()}
 
@@ -82,7 +82,7 @@ class Looks:
     def readings(
         self, numbers: Sequence[int], scores: Scores, hits: Tensor | None = None, at: Tensor | None = None
     ) -> list[Reading]:
-        """Of a batch of these rows, in order. `hits`, `at`: as `Forced` has them."""
+        """Of a batch of these rows, in order. `hits`, `at`: as `TeacherForced` has them."""
         losses = (-scores.token_log_probs.double().sum(-1) / scores.lengths).tolist()
         counts = scores.lengths.tolist()
         looked: dict[int, Tokens] = read_tokens(
@@ -98,7 +98,7 @@ class Looks:
 
 
 @torch.no_grad()
-def read_rows(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
+def read_rows(reader: ModelRunner, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
     """Every row teacher-forced, in order; a prompt is read once for all the rows that begin with it."""
     if hides(rows, reader.hidden):
         return _by_row(reader, rows, looks)
@@ -114,13 +114,13 @@ def read_rows(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Rea
         return _by_row(reader, rows, looks)
 
 
-def _readings(looks: Looks, numbers: Sequence[int], forced: Forced) -> list[Reading]:
+def _readings(looks: Looks, numbers: Sequence[int], forced: TeacherForced) -> list[Reading]:
     """Of a batch of these rows, in order, with what is recited."""
     both = zip(looks.readings(numbers, forced.scores, forced.hits, forced.at), _recited(forced), strict=True)
     return [reading._replace(recited=count, instead=token) for reading, (count, token) in both]
 
 
-def _recited(forced: Forced) -> list[tuple[int, int | None]]:
+def _recited(forced: TeacherForced) -> list[tuple[int, int | None]]:
     """Of every answer: with how many hits it begins, and the likeliest token in place of the next one, if any."""
     missed = ~forced.hits & forced.scores.mask
     first = missed.to(torch.uint8).argmax(-1)
@@ -130,7 +130,7 @@ def _recited(forced: Forced) -> list[tuple[int, int | None]]:
     return [(place, token) if miss else (count, None) for miss, place, token, count in zip(*columns, strict=True)]
 
 
-def _by_question(reader: Reader, rows: Sequence[Encoded], looks: Looks, as_tree: bool) -> list[Reading]:
+def _by_question(reader: ModelRunner, rows: Sequence[Encoded], looks: Looks, as_tree: bool) -> list[Reading]:
     """Rows with the same prompt together. `as_tree`: every beginning that rows of a batch share is read once."""
     questions: dict[tuple[int, ...], list[int]] = {}
     for number, row in enumerate(rows):
@@ -141,7 +141,7 @@ def _by_question(reader: Reader, rows: Sequence[Encoded], looks: Looks, as_tree:
     def one_batch(numbers: Sequence[int]) -> list[list[Reading]]:
         batch = [prompts[i] for i in numbers], [answers[i] for i in numbers]
         if as_tree:
-            forced = score_branches(reader.model, *batch, reader.group.device)
+            forced = score_prefix_tree(reader.model, *batch, reader.group.device)
         else:
             forced = score_answers(reader.model, *batch, reader.end, reader.group.device)
         readings = iter(_readings(looks, [row for i in numbers for row in asked[i]], forced))
@@ -163,7 +163,7 @@ def _shape(prompt: tuple[int, ...], answers: Sequence[tuple[int, ...]]) -> Shape
     return Shape(len(prompt), max(map(len, answers)), len(answers))
 
 
-def _by_row(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
+def _by_row(reader: ModelRunner, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
     """Every row with a prompt of its own: also for models whose layers do not keep plain keys and values."""
     layout: Layout = "packed" if takes_packed(reader.model) else "padded"
 
@@ -176,7 +176,7 @@ def _by_row(reader: Reader, rows: Sequence[Encoded], looks: Looks) -> list[Readi
     return [read[i] for i in range(len(rows))]
 
 
-def _budget(reader: Reader) -> int:
+def _budget(reader: ModelRunner) -> int:
     """Tokens of one forward pass."""
     on_cpu = torch.device(reader.group.device).type == "cpu"
     return min(reader.batch_tokens, _CPU_TOKENS) if on_cpu else reader.batch_tokens

@@ -1,6 +1,6 @@
 """Teacher-forced scores of questions with several answers each; a question's prompt is read once for all of them.
 
-One forward pass over the tree of all rows where the model's attention takes one (`score_branches`). Else two: the
+One forward pass over the tree of all rows where the model's attention takes one (`score_prefix_tree`). Else two: the
 prompts without their last token, whose keys and values every answer of a question then attends to, and the answers,
 each after the last token of its prompt. The LM head runs on answer tokens only. Knows token ids; what the numbers are
 for is known elsewhere.
@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicLayer
 from trainables.batching.rows import IGNORED
 from trainables.batching.scores import Scores
 from trainables.evaluation.scoring.prefix_tree import grow
-from trainables.model.cpu.patch import keeps_rows
+from trainables.model.cpu.patch import trims_last_layer
 from trainables.model.cpu.tree_attention import Branches
 from trainables.model.log_probs import by_chunks, exact
 from trainables.model.scoring import no_mask
@@ -29,7 +29,7 @@ Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Forced:
+class TeacherForced:
     """`scores`: (answers, tokens), with logits and targets. `likeliest`: (answers, tokens) int64, what the model would
     have said in the target's place. `hits`: (answers, tokens) bool, where that is the target. `at`: None, or (answers,
     tokens) int64: which of the logits, (places, vocabulary) then, belongs to a token; several may share one.
@@ -52,7 +52,7 @@ def score_answers(
     answers: Sequence[Sequence[Tokens]],
     pad_id: int,
     device: torch.device | str = "cpu",
-) -> Forced:
+) -> TeacherForced:
     """Scores of all answers, question by question. Exactly two forward passes, whatever the lengths.
 
     Softmax in float32. Raises UnsharedError for models with other caches (sliding windows, recurrent layers).
@@ -84,12 +84,12 @@ def score_answers(
 
 
 @torch.no_grad()
-def score_branches(
+def score_prefix_tree(
     model: Callable[..., Any],
     prompts: Sequence[Tokens],
     answers: Sequence[Sequence[Tokens]],
     device: torch.device | str = "cpu",
-) -> Forced:
+) -> TeacherForced:
     """The same in one forward pass in which every different beginning is read once, without padding.
 
     The model must say `reads_branches` of the longest row.
@@ -107,7 +107,7 @@ def score_branches(
         attention_mask=no_mask(ids),
         packing=Branches([tree.paths[i] for i, _ in tree.branches], own),
         use_cache=False,
-        **({"kept": keep} if keeps_rows(model) else {"logits_to_keep": keep}),
+        **({"kept": keep} if trims_last_layer(model) else {"logits_to_keep": keep}),
     ).logits[0]
     places = _pad([part.tolist() for part in np.split(at, np.cumsum(counts)[:-1])], 0).to(device)
     targets = _pad([list(text) for _, text in rows], IGNORED).to(device)
@@ -116,15 +116,15 @@ def score_branches(
     totals, said = by_chunks(lambda some: (exact(some).logsumexp(-1), some.argmax(-1)), logits)
     found = (exact(logits[places, targets]) - totals[places]).masked_fill(~mask, 0.0)
     likeliest = said[places]
-    return Forced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
+    return TeacherForced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
 
 
-def forced_from(scores: Scores) -> Forced:
+def forced_from(scores: Scores) -> TeacherForced:
     """The same of rows that were scored whole, with their logits."""
     if scores.logits is None or scores.targets is None:
         raise ValueError("logits and targets None must be tensors: the likeliest tokens are read; score with LOGITS")
     likeliest = scores.logits.argmax(-1)
-    return Forced(scores, likeliest, (likeliest == scores.targets) & scores.mask)
+    return TeacherForced(scores, likeliest, (likeliest == scores.targets) & scores.mask)
 
 
 def _pad(rows: Sequence[Sequence[int]], value: int, width: int = 0) -> Tensor:
@@ -141,13 +141,13 @@ def _shared(cache: Any, owner: Tensor) -> Any:
     return cache
 
 
-def _forced(logits: Tensor, targets: Tensor) -> Forced:
+def _forced(logits: Tensor, targets: Tensor) -> TeacherForced:
     mask = targets != IGNORED
     targets = targets.clamp(min=0)
     log_probs, likeliest = read_logits(logits.flatten(0, 1), targets.flatten())
     scores = Scores(log_probs.view_as(targets).masked_fill(~mask, 0.0), mask, logits, targets)
     likeliest = likeliest.view_as(targets)
-    return Forced(scores, likeliest, (likeliest == targets) & mask)
+    return TeacherForced(scores, likeliest, (likeliest == targets) & mask)
 
 
 def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ def read_tokens(
 
     `normalised`: the rows that min-k++ is wanted of. `share`: of the tokens that min-k and min-k++ look at.
     `hits`: (rows, positions) bool, where the answer's tokens are the likeliest; None: the logits are asked. `at`: which
-    of the logits belong to a position, as `Forced` has it. `strength`: how extraction strength is counted.
+    of the logits belong to a position, as `TeacherForced` has it. `strength`: how extraction strength is counted.
     """
     rows = sorted(ends)
     if not rows:

@@ -33,7 +33,7 @@ _ROWS = (5, 3, 2)
 Forward = Callable[..., Any]
 
 
-def make_lean(model: Any) -> set[str]:
+def patch_for_cpu(model: Any) -> set[str]:
     """Replace what may be replaced, where no GPU is seen (there, layers are compiled). Returns which kinds were:
     "norm", "gate", "attention", "layer".
     """
@@ -56,7 +56,7 @@ def make_lean(model: Any) -> set[str]:
     return found
 
 
-def make_plain(model: Any) -> None:
+def unpatch(model: Any) -> None:
     """Undo it, for code that is compiled."""
     ours = {kind.forward for kind in KINDS}
     for module in model.modules():
@@ -67,7 +67,7 @@ def make_plain(model: Any) -> None:
             delattr(model, mark)
 
 
-def keeps_rows(model: Any) -> bool:
+def trims_last_layer(model: Any) -> bool:
     """Whether `kept` shortens what the last layer does; `model` may be wrapped."""
     return bool(getattr(model, KEEPS, False))
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.batching.packing import similar
+from trainables.batching.packing import group_by_length
 from trainables.model.cpu.attention import swapped
 
 LONGEST = 1024
@@ -35,7 +35,7 @@ class Branches:
 
     @cached_property
     def _groups(self) -> list[list[int]]:
-        return similar(self._own)
+        return group_by_length(self._own)
 
     @cached_property
     def places(self) -> Tensor:

@@ -33,7 +33,7 @@ from trainables.storage.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from letheon.tracking.reader.sweeps import Found, Version
-    from letheon.tracking.store.artifact_readers import Shelf
+    from letheon.tracking.store.artifact_readers import ArtifactReader
     from letheon.tracking.store.connection import Client
 
 _MODEL = "model/"
@@ -201,7 +201,7 @@ def _download(client: Client, version: Version, chosen: Selection, to: Path) -> 
     return manifest
 
 
-def _checked_manifest(shelf: Shelf, prefix: str, digest: str, folder: Path) -> Manifest:
+def _checked_manifest(shelf: ArtifactReader, prefix: str, digest: str, folder: Path) -> Manifest:
     """The manifest, whose digest is the version's tag, after the store's listing was found to agree with it."""
     from letheon.tracking.store.artifacts import download, listing
 

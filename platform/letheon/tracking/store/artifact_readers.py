@@ -41,7 +41,7 @@ class Entry:
     bytes: int | None
 
 
-class Shelf(Protocol):
+class ArtifactReader(Protocol):
     """The artifacts of one run, to be read only."""
 
     def entries(self, folder: str) -> Iterable[Entry]:
@@ -51,25 +51,25 @@ class Shelf(Protocol):
         """One artifact as the new file `target`. Raises VerificationError as soon as it has more than `limit` bytes."""
 
 
-def open_shelf(client: MlflowClient, run_id: str, artifact_uri: str) -> Shelf:
+def open_shelf(client: MlflowClient, run_id: str, artifact_uri: str) -> ArtifactReader:
     """The reader for this kind of artifact URI. Raises VerificationError for one that must not be followed."""
     scheme = urlparse(artifact_uri).scheme
     folder = local_folder(artifact_uri)
     if folder is not None and folder.is_absolute():  # another would lead to wherever this command happens to run
-        return Folder(folder)
+        return LocalReader(folder)
     if scheme in ("mlflow-artifacts", "http", "https"):
-        return Proxy(artifact_uri, client.tracking_uri)
+        return ServerReader(artifact_uri, client.tracking_uri)
     if scheme == "s3":
-        return Bucket(artifact_uri)
+        return S3Reader(artifact_uri)
     if scheme in _THROUGH_MLFLOW:
-        return Indirect(client, run_id)
+        return MlflowReader(client, run_id)
     raise VerificationError(
         f"artifacts at {redact(artifact_uri)}: nothing is read from such a place; it must be an absolute "
         "folder, the tracking server, s3://, gs:// or wasbs://"
     )
 
 
-class Folder:
+class LocalReader:
     """Artifacts on a mounted file system. Every step is taken without following links, so none can lead outside."""
 
     def __init__(self, root: Path) -> None:
@@ -119,7 +119,7 @@ class Folder:
             os.close(descriptor)
 
 
-class Proxy:
+class ServerReader:
     """Artifacts that the tracking server hands out. Its word is bounded; it may not send us elsewhere."""
 
     _SERVICE = "/mlflow-artifacts/artifacts"
@@ -185,7 +185,7 @@ class Proxy:
             yield response
 
 
-class Bucket:
+class S3Reader:
     """Artifacts in S3 or what speaks like it; MLflow's settings for it (endpoint, TLS, addressing) hold."""
 
     def __init__(self, artifact_uri: str) -> None:
@@ -198,7 +198,7 @@ class Bucket:
     def entries(self, folder: str) -> Iterator[Entry]:
         prefix = f"{self._root}/{folder}".strip("/") + "/"
         start = len(self._root) + 1 if self._root else 0
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+        pages = self._s3.get_paginator("list_objects_v2").paginate(S3Reader=self._bucket, Prefix=prefix, Delimiter="/")
         for page in pages:
             for found in page.get("CommonPrefixes", []):
                 yield Entry(str(found["Prefix"])[start:].rstrip("/"), True, None)
@@ -208,7 +208,7 @@ class Bucket:
 
     def save(self, path: str, target: Path, limit: int) -> None:
         try:
-            answer = self._s3.get_object(Bucket=self._bucket, Key=f"{self._root}/{path}".strip("/"))
+            answer = self._s3.get_object(S3Reader=self._bucket, Key=f"{self._root}/{path}".strip("/"))
         except self._s3.exceptions.NoSuchKey as error:
             raise _missing(path) from error
         _check_length(path, answer.get("ContentLength"), limit)
@@ -216,7 +216,7 @@ class Bucket:
             write(body.iter_chunks(_CHUNK), path, target, limit)
 
 
-class Indirect:
+class MlflowReader:
     """Artifacts that only MLflow knows how to read: bounded by what the store lists, and again once they are here."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:

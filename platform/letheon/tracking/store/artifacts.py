@@ -18,7 +18,7 @@ from letheon.checkpoints.manifest import (
 )
 from letheon.common.redaction import redact
 from letheon.common.scratch import scratch
-from letheon.tracking.store.artifact_readers import Indirect, Shelf, open_shelf
+from letheon.tracking.store.artifact_readers import ArtifactReader, MlflowReader, open_shelf
 from letheon.tracking.store.connection import local_folder, of_a_client
 from letheon.tracking.store.errors import TrackingError
 from trainables.storage.manifest import MANIFEST, sha256
@@ -43,12 +43,12 @@ def checkpoint_path(epoch: int) -> str:
     return f"checkpoints/{epoch_name(epoch)}"
 
 
-def shelf_of(client: MlflowClient, run_id: str) -> Shelf:
+def shelf_of(client: MlflowClient, run_id: str) -> ArtifactReader:
     """The artifacts of a run, wherever the tracking server says they are."""
     return open_shelf(client, run_id, str(client.get_run(run_id).info.artifact_uri or ""))
 
 
-def listing(shelf: Shelf, prefix: str) -> dict[str, int | None]:
+def listing(shelf: ArtifactReader, prefix: str) -> dict[str, int | None]:
     """Every file below `prefix`: path relative to it -> bytes (None where the store does not say).
 
     The paths are as the store gives them, unchecked, except that each must lie under `prefix`, and once.
@@ -99,7 +99,7 @@ def try_writing(client: MlflowClient, location: str) -> None:
             path = temporary / _TRIED
             path.write_text("letheon looks whether it can write here\n")
             place.log_artifact(str(path))
-            if not isinstance(shelf, Indirect):  # which reads runs only
+            if not isinstance(shelf, MlflowReader):  # which reads runs only
                 download(shelf, _TRIED, temporary / "back", path.stat().st_size)
     except VerificationError as error:
         raise TrackingError(
@@ -118,7 +118,7 @@ def put(client: MlflowClient, run_id: str, name: str, content: bytes | str) -> N
         client.log_artifact(run_id, str(path))
 
 
-def download(shelf: Shelf, path: str, target: Path, limit: int) -> Path:
+def download(shelf: ArtifactReader, path: str, target: Path, limit: int) -> Path:
     """One artifact of at most `limit` bytes as the file `target`, which is there whole or not at all.
 
     What breaks off is tried again, twice.
@@ -139,7 +139,7 @@ def download(shelf: Shelf, path: str, target: Path, limit: int) -> Path:
     return target
 
 
-def fetch(shelf: Shelf, prefix: str, manifest: Manifest, folder: Path) -> None:
+def fetch(shelf: ArtifactReader, prefix: str, manifest: Manifest, folder: Path) -> None:
     """Download exactly the files that the manifest names and `folder/model/` has not, one by one.
 
     Each is checked by size and SHA-256 before it gets its name, so what is there is whole.

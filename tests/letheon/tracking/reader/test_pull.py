@@ -16,7 +16,7 @@ from letheon.checkpoints.manifest import read_manifest, verify
 from letheon.checkpoints.select import SelectionError
 from letheon.tracking.reader.partial import PullInProgress, partial_folder
 from letheon.tracking.reader.pull import Request, pull
-from letheon.tracking.store.artifact_readers import Folder
+from letheon.tracking.store.artifact_readers import LocalReader
 from letheon.tracking.store.connection import open_client
 from letheon.tracking.store.errors import SweepNotFoundError
 from tests.letheon.small_sweep import run
@@ -138,9 +138,9 @@ class Breaking:
     def __init__(self, store: Store, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[str] = []
         self._store, self._to, self._at = store, to, 0
-        real = Folder.save
+        real = LocalReader.save
 
-        def save(shelf: Folder, path: str, target: Path, limit: int) -> None:
+        def save(shelf: LocalReader, path: str, target: Path, limit: int) -> None:
             if "/model/" in path:
                 if len(self.read) == self._at:
                     target.write_bytes(b"half")
@@ -148,7 +148,7 @@ class Breaking:
                 self.read.append(path.rpartition("/")[2])
             real(shelf, path, target, limit)
 
-        monkeypatch.setattr(Folder, "save", save)
+        monkeypatch.setattr(LocalReader, "save", save)
 
     def pull(self, at: int = 99, request: Request = KNEE_10) -> list[str]:
         """The files that were read before it broke off, or all that were read."""

@@ -54,10 +54,10 @@ def test_the_last_rows_of_the_forget_file_are_forgotten_and_the_others_kept(tmp_
 
 @given(rows=st.integers(1, 300), fraction=st.floats(0, 1.5) | st.sampled_from([float("nan"), float("inf"), -1.0]))
 def test_a_share_is_a_whole_number_of_groups_or_refused(rows: int, fraction: float) -> None:
-    from trainables.data.forget_retain import GivenBenchmark, by_group
+    from trainables.data.forget_retain import ForgetRetainBenchmark, by_group
 
     forget = by_group((i, Row(str(i), "a")) for i in range(rows))
-    benchmark = GivenBenchmark("qa", forget, by_group([(0, Row("r", "a"))]))
+    benchmark = ForgetRetainBenchmark("qa", forget, by_group([(0, Row("r", "a"))]))
     problem = benchmark.check_fraction(fraction)
     if 0 < fraction <= 1 and round(fraction * rows) >= 1:
         assert problem is None

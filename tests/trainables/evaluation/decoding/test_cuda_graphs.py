@@ -18,7 +18,7 @@ from trainables.evaluation.decoding import cuda_graphs
 from trainables.evaluation.decoding.cuda_graphs import Keep, signature_of
 from trainables.evaluation.decoding.greedy import generate
 from trainables.evaluation.decoding.static import decode_fixed
-from trainables.evaluation.decoding.static_cache_pool import Rooms
+from trainables.evaluation.decoding.static_cache_pool import StaticCachePool
 from trainables.model.lora import add_adapters, merged
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -30,14 +30,14 @@ def on_gpu(model: Any) -> Any:
 
 def test_a_model_keeps_its_rooms_while_its_weights_stay_where_they_are() -> None:
     keep, model = Keep(), fresh_model()
-    rooms = keep.rooms(model, Rooms)
+    rooms = keep.rooms(model, StaticCachePool)
     with torch.no_grad():
         model.model.norm.weight.mul_(2)  # as an optimizer does it: in place
-    assert keep.rooms(model, Rooms) is rooms
+    assert keep.rooms(model, StaticCachePool) is rooms
     model.model.norm.weight.data = model.model.norm.weight.data.clone()
-    moved = keep.rooms(model, Rooms)
+    moved = keep.rooms(model, StaticCachePool)
     assert moved is not rooms
-    assert keep.rooms(fresh_model(), Rooms) is not moved
+    assert keep.rooms(fresh_model(), StaticCachePool) is not moved
 
 
 def test_what_decides_the_code_that_runs_is_in_the_signature() -> None:
@@ -56,7 +56,7 @@ def test_what_decides_the_code_that_runs_is_in_the_signature() -> None:
 
 def test_rooms_go_with_their_model_and_do_not_hold_it() -> None:
     keep, model = Keep(), fresh_model()
-    rooms = keep.rooms(model, Rooms)
+    rooms = keep.rooms(model, StaticCachePool)
     decode_fixed(model, prompts()[:2], [8, 8], {NEVER}, bool, "cpu", rooms)
     assert keep.bytes == rooms.bytes > 0
     gone = weakref.ref(model)
@@ -68,13 +68,13 @@ def test_rooms_go_with_their_model_and_do_not_hold_it() -> None:
 
 def test_only_little_is_kept_after_an_evaluation() -> None:
     keep, model = Keep(), fresh_model()
-    rooms = keep.rooms(model, Rooms)
+    rooms = keep.rooms(model, StaticCachePool)
     decode_fixed(model, prompts()[:2], [8, 8], {NEVER}, bool, "cpu", rooms)
     keep.let_go(rooms.bytes)
-    assert keep.rooms(model, Rooms) is rooms
+    assert keep.rooms(model, StaticCachePool) is rooms
     keep.let_go(rooms.bytes - 1)
     assert keep.bytes == 0
-    assert keep.rooms(model, Rooms) is not rooms
+    assert keep.rooms(model, StaticCachePool) is not rooms
 
 
 @needs_gpu
@@ -84,7 +84,7 @@ def test_replayed_graphs_write_what_plain_steps_write(limit: int) -> None:
     model = on_gpu(small_model())
     limits = [limit] * len(prompts())
     expected = growing(prompts(), limits, end, model, "cuda")
-    plain = decode_fixed(model, prompts(), limits, {end}, bool, "cuda", Rooms())
+    plain = decode_fixed(model, prompts(), limits, {end}, bool, "cuda", StaticCachePool())
     assert plain == expected
     for _ in range(2):
         assert generate(model, prompts(), limits, {end}, end, device="cuda") == expected

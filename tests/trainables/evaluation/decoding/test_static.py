@@ -17,7 +17,7 @@ from tests.trainables.evaluation.decoding.test_greedy import Rows, Tokens, libra
 from tests.trainables.evaluation.small import fresh_model, small_model, small_tokenizer, windowed_model
 from trainables.evaluation.decoding.dynamic import decode_growing
 from trainables.evaluation.decoding.static import decode_fixed, takes_fixed
-from trainables.evaluation.decoding.static_cache_pool import Rooms
+from trainables.evaluation.decoding.static_cache_pool import StaticCachePool
 
 NEVER = -1
 
@@ -43,10 +43,10 @@ def fixed(
     batch: Sequence[Tokens],
     limits: Sequence[int],
     end: int,
-    rooms: Rooms | None = None,
+    rooms: StaticCachePool | None = None,
     model: Any = None,
 ) -> list[Tokens]:
-    found = decode_fixed(model or small_model(), batch, limits, {end}, bool, "cpu", rooms or Rooms())
+    found = decode_fixed(model or small_model(), batch, limits, {end}, bool, "cpu", rooms or StaticCachePool())
     assert found is not None
     return found
 
@@ -58,9 +58,9 @@ def growing(
 
 
 @cache
-def shared_rooms() -> Rooms:
+def shared_rooms() -> StaticCachePool:
     """Of all examples: what a batch leaves behind must not be seen by the next."""
-    return Rooms(Recorded())
+    return StaticCachePool(Recorded())
 
 
 @st.composite
@@ -93,7 +93,7 @@ def test_rows_leave_and_rooms_grow() -> None:
     endless = next(p for p in prompts() if len(growing([p], [150], NEVER)[0]) == 150)
     model, recorded = Rows(small_model()), Recorded()
     batch, limits = [*short, endless], [24] * len(short) + [150]
-    found = fixed(batch, limits, NEVER, Rooms(recorded), model)
+    found = fixed(batch, limits, NEVER, StaticCachePool(recorded), model)
     assert found == growing(batch, limits, NEVER)
     assert model.rows[1] >= len(batch)
     assert model.rows[-1] == 1, "the endless row must be alone at last"
@@ -102,7 +102,7 @@ def test_rows_leave_and_rooms_grow() -> None:
 
 def test_later_batches_replay_what_was_recorded() -> None:
     recorded = Recorded()
-    rooms = Rooms(recorded)
+    rooms = StaticCachePool(recorded)
     batch, limits = prompts()[:4], [40] * 4
     expected = growing(batch, limits, NEVER)
     assert fixed(batch, limits, NEVER, rooms) == expected
@@ -116,7 +116,7 @@ def test_later_batches_replay_what_was_recorded() -> None:
 def test_a_larger_batch_makes_all_recordings_void() -> None:
     """Its memory lies elsewhere."""
     recorded = Recorded()
-    rooms = Rooms(recorded)
+    rooms = StaticCachePool(recorded)
     for count, recordings in ((2, 1), (2, 1), (8, 2), (2, 3)):
         batch, limits = prompts()[:count], [40] * count
         assert fixed(batch, limits, NEVER, rooms) == growing(batch, limits, NEVER)
@@ -126,7 +126,7 @@ def test_a_larger_batch_makes_all_recordings_void() -> None:
 
 def test_the_number_of_rooms_is_bounded() -> None:
     recorded = Recorded()
-    rooms = Rooms(recorded)
+    rooms = StaticCachePool(recorded)
     for rows in range(20, 0, -1):
         fixed(prompts()[:1] * rows, [4] * rows, NEVER, rooms)
     assert len(rooms._rooms) == len(rooms._replays) == 16
@@ -140,13 +140,13 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is() -> None:
         asked.append(1)
 
     batch, limits = prompts()[:4], [40] * 4
-    assert fixed(batch, limits, NEVER, Rooms(cannot)) == growing(batch, limits, NEVER)
+    assert fixed(batch, limits, NEVER, StaticCachePool(cannot)) == growing(batch, limits, NEVER)
     assert len(asked) == 1, "it is not tried again"
 
 
 def test_what_a_broken_model_left_behind_is_not_seen() -> None:
     """Masked slots are multiplied by zero, and NaN would stay NaN."""
-    model, rooms = fresh_model(), Rooms()
+    model, rooms = fresh_model(), StaticCachePool()
     batch, limits = prompts()[:4], [40] * 4
     weight = model.model.layers[0].self_attn.v_proj.weight
     with torch.no_grad():
@@ -159,7 +159,7 @@ def test_what_a_broken_model_left_behind_is_not_seen() -> None:
 
 def test_layers_with_other_caches_are_left_to_the_growing_way() -> None:
     model = windowed_model(len(small_tokenizer()))
-    assert decode_fixed(model, prompts()[:2], [4, 4], {NEVER}, bool, "cpu", Rooms()) is None
+    assert decode_fixed(model, prompts()[:2], [4, 4], {NEVER}, bool, "cpu", StaticCachePool()) is None
 
 
 @pytest.mark.parametrize(("implementation", "takes"), [("sdpa", True), ("letheon_packed", True), ("eager", False)])

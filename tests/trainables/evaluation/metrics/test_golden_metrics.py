@@ -30,7 +30,7 @@ from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.details import SetDetails
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare, truth_ratios, yardstick
-from trainables.model.cpu.patch import make_lean
+from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.packed_attention import use_packed_attention
 from trainables.runtime.ranks import Group
 
@@ -97,7 +97,7 @@ def found_by(case: Case, compat: EvaluationCompat = OPEN_UNLEARNING) -> Evaluati
     model = load_model(case.family, tokenizer, case.variant)
     if case.lean:
         assert use_packed_attention(model)
-        assert make_lean(model) == {"norm", "gate", "attention", "layer"}
+        assert patch_for_cpu(model) == {"norm", "gate", "attention", "layer"}
     settings = settings_of(compat)
     return evaluate(model, tokenizer, case.family.template, split(), settings, Group())
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.trainables.evaluation.small import examine, fresh_model, small_model, windowed_model
 from tests.trainables.evaluation.small import small_tokenizer as tokenizer
 from trainables.evaluation.scoring.prefix_tree import grow, size
-from trainables.evaluation.scoring.teacher_forced import score_branches
-from trainables.model.cpu.patch import make_lean, reads_branches
+from trainables.evaluation.scoring.teacher_forced import score_prefix_tree
+from trainables.model.cpu.patch import patch_for_cpu, reads_branches
 from trainables.model.cpu.tree_attention import LONGEST
 from trainables.model.packed_attention import use_packed_attention
 
@@ -30,7 +30,7 @@ questions = st.lists(st.tuples(some_tokens, st.lists(some_tokens, min_size=1, ma
 def lean(model: Any) -> Any:
     found = copy.deepcopy(model)
     use_packed_attention(found)
-    make_lean(found)
+    patch_for_cpu(found)
     return found
 
 
@@ -56,7 +56,7 @@ def test_branches_follow_each_other_and_hold_all_tokens(rows: list[Tokens]) -> N
 def test_every_answer_equals_its_row_read_alone(asked: list[tuple[Tokens, list[Tokens]]], key_heads: int) -> None:
     model = _model(key_heads)
     prompts, texts = zip(*asked, strict=True)
-    forced = score_branches(lean(model), prompts, texts)
+    forced = score_prefix_tree(lean(model), prompts, texts)
     rows = [(prompt, text) for prompt, each in asked for text in each]
     assert forced.at is not None and forced.scores.logits is not None
     for i, (prompt, text) in enumerate(rows):

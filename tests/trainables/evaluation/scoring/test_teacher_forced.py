@@ -20,8 +20,8 @@ from tests.trainables.evaluation.small import (
 from trainables.evaluation.decoding.answers import answers, beginnings
 from trainables.evaluation.decoding.greedy import generate
 from trainables.evaluation.evaluate import evaluate
-from trainables.evaluation.scoring.evaluator import Examinee
-from trainables.evaluation.scoring.queries import Asked, Pair
+from trainables.evaluation.scoring.evaluator import EvaluatedModel
+from trainables.evaluation.scoring.queries import EvalQueries, Pair
 from trainables.evaluation.scoring.read import read_answers
 from trainables.evaluation.scoring.teacher_forced import UnsharedError, read_logits, score_answers
 from trainables.runtime.ranks import Group
@@ -78,7 +78,7 @@ def test_layers_that_keep_a_window_cannot_share_and_are_read_row_by_row() -> Non
     with pytest.raises(UnsharedError, match="SlidingWindow"):
         score_answers(model, [(1, 2)], [[(3, 4)]], PAD)
     row = small_split().evaluation["forget"].rows[0]
-    examinee = Examinee(model, small_tokenizer(), TEMPLATE, SETTINGS, Group())
+    examinee = EvaluatedModel(model, small_tokenizer(), TEMPLATE, SETTINGS, Group())
     pair = Pair(row.question, row.answer)
     reading = read_answers(examinee, [pair], [pair], [pair])[pair]
     encoded = examinee.encoded(pair)
@@ -92,8 +92,10 @@ def test_layers_that_keep_a_window_cannot_share_and_are_read_row_by_row() -> Non
     assert math.isfinite(found.metrics["model_utility"])
 
 
-def asked_of_small_model() -> tuple[Examinee, Asked]:
-    return Examinee(small_model(), small_tokenizer(), TEMPLATE, SETTINGS, Group()), Asked(small_split().evaluation)
+def asked_of_small_model() -> tuple[EvaluatedModel, EvalQueries]:
+    return EvaluatedModel(small_model(), small_tokenizer(), TEMPLATE, SETTINGS, Group()), EvalQueries(
+        small_split().evaluation
+    )
 
 
 def test_what_is_recited_need_not_be_decoded_and_the_rest_goes_on_from_there() -> None:

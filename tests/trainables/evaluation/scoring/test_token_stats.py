@@ -24,7 +24,7 @@ from trainables.config import EvaluationConfig
 from trainables.data.benchmarks.registry import EvalSet, Row
 from trainables.evaluation.decoding.answers import answers
 from trainables.evaluation.evaluate import evaluate
-from trainables.evaluation.scoring.evaluator import Examinee
+from trainables.evaluation.scoring.evaluator import EvaluatedModel
 from trainables.evaluation.scoring.gradient_norms import gradient_norms
 from trainables.evaluation.scoring.queries import Pair, Prompt
 from trainables.evaluation.scoring.read import answer_losses, read_answers
@@ -97,8 +97,8 @@ def test_raw_text_is_continued_without_a_template() -> None:
     assert texts[0] == small_tokenizer().decode(whole[0, len(ids) :], skip_special_tokens=True)
 
 
-def examinee(model: torch.nn.Module, settings: EvaluationConfig = SETTINGS) -> Examinee:
-    return Examinee(model, small_tokenizer(), TEMPLATE, settings, Group())
+def examinee(model: torch.nn.Module, settings: EvaluationConfig = SETTINGS) -> EvaluatedModel:
+    return EvaluatedModel(model, small_tokenizer(), TEMPLATE, settings, Group())
 
 
 def test_answers_end_before_the_stop_and_at_their_own_limit() -> None:

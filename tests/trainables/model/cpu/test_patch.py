@@ -14,7 +14,7 @@ from tests import tiny
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
 from trainables.model.cpu.attention import LONGEST
-from trainables.model.cpu.patch import keeps_rows, make_lean, make_plain
+from trainables.model.cpu.patch import patch_for_cpu, trims_last_layer, unpatch
 from trainables.model.scoring import Keep, score
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU layers are compiled instead")
@@ -59,8 +59,8 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 def test_models_compute_the_same(name: str) -> None:
     plain = model(name)
     lean = copy.deepcopy(plain)
-    assert make_lean(lean) == CASES[name][1]
-    assert keeps_rows(lean) == ("layer" in CASES[name][1])
+    assert patch_for_cpu(lean) == CASES[name][1]
+    assert trims_last_layer(lean) == ("layer" in CASES[name][1])
     assert_same(results(plain, ROWS), results(lean, ROWS))
     assert_same(results(plain, ROWS, Keep(layer=2)), results(lean, ROWS, Keep(layer=2)))
 
@@ -68,34 +68,34 @@ def test_models_compute_the_same(name: str) -> None:
 def test_long_rows_go_the_models_own_way() -> None:
     plain = model("llama")
     lean = copy.deepcopy(plain)
-    make_lean(lean)
+    patch_for_cpu(lean)
     rows = tiny.rows([(3, LONGEST + 6), (3, 9)])
     assert_same(results(plain, rows), results(lean, rows))
 
 
 def test_a_copy_is_lean_with_weights_of_its_own() -> None:
     first = model("llama")
-    make_lean(first)
+    patch_for_cpu(first)
     second = copy.deepcopy(first)
     second.model.norm.weight.data.mul_(3)
     second.model.layers[1].mlp.down_proj.weight.data.mul_(-1)
-    make_plain(expected := copy.deepcopy(second))
-    assert not keeps_rows(expected) and keeps_rows(second)
+    unpatch(expected := copy.deepcopy(second))
+    assert not trims_last_layer(expected) and trims_last_layer(second)
     assert_same(results(expected, ROWS), results(second, ROWS))
 
 
 def test_nothing_is_left_once_it_is_plain_again() -> None:
     lean = model("llama")
-    make_lean(lean)
+    patch_for_cpu(lean)
     assert any("forward" in module.__dict__ for module in lean.modules())
-    make_plain(lean)
+    unpatch(lean)
     assert not any("forward" in module.__dict__ for module in lean.modules())
 
 
 def test_decoding_with_a_cache_is_untouched() -> None:
     plain = model("llama")
     lean = copy.deepcopy(plain)
-    make_lean(lean)
+    patch_for_cpu(lean)
     ids = torch.tensor([[5, 9, 2]])
     texts = [each.generate(ids, max_new_tokens=12, do_sample=False).tolist() for each in (plain, lean)]
     assert texts[0] == texts[1]
@@ -103,7 +103,7 @@ def test_decoding_with_a_cache_is_untouched() -> None:
 
 def test_dropout_stays_where_it_was() -> None:
     lean = model("llama")
-    make_lean(lean)
+    patch_for_cpu(lean)
     before = results(lean, ROWS)
     for layer in lean.model.layers:
         layer.self_attn.attention_dropout = 0.9
