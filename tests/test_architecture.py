@@ -176,7 +176,7 @@ def test_trainables_know_nothing_of_the_platform() -> None:
 
 
 def test_ray_is_in_one_file_of_trainables() -> None:
-    assert {one.file.name for one in imports(TRAINABLES) if one.inside("ray")} == {"worker.py"}
+    assert {one.file.name for one in imports(TRAINABLES) if one.inside("ray")} == {"ray_train.py"}
 
 
 def test_the_platform_imports_no_heavy_package_at_module_level() -> None:

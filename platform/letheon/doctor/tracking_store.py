@@ -34,13 +34,11 @@ def round_trip(root: Path, uri: str | None = None) -> Finding:
 
 
 def _write_and_read(uri: str, root: Path, text: str) -> str:
-    from mlflow.entities import LifecycleStage
-
     client = connection.open_client(uri)
     known = client.get_experiment_by_name(EXPERIMENT)
     folder = (root / "artifacts" / EXPERIMENT).resolve().as_uri() if connection.is_database(uri) else None
     experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT, artifact_location=folder)
-    if known and known.lifecycle_stage == LifecycleStage.DELETED:  # by the last look; a name is never free again
+    if known and known.lifecycle_stage == "deleted":  # by the last look; a name is never free again
         client.restore_experiment(experiment)
     run = client.create_run(experiment).info.run_id
     try:
