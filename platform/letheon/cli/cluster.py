@@ -1,4 +1,4 @@
-"""The verbs for a cluster: submit a sweep to it as a job, stop one, and find out what is wrong with it."""
+"""The verbs for a cluster: submit a sweep as a job, stop one, and check what is wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 JobServer = Annotated[
     str,
-    typer.Option("--address", envvar="RAY_API_SERVER_ADDRESS", help="The cluster's job server, http://host:8265."),
+    typer.Option("--address", envvar="RAY_API_SERVER_ADDRESS", help="The cluster's job server (http://host:8265)."),
 ]
 DEFAULT_SERVER = "http://127.0.0.1:8265"
 STOP_SECONDS, POLL_SECONDS = 180.0, 0.3
@@ -40,25 +40,30 @@ STOP_SECONDS, POLL_SECONDS = 180.0, 0.3
 
 @app.command()
 def submit(
-    space: Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships; with --resume, a sweep.")],
-    name: Annotated[str | None, typer.Option(help="Name of the sweep and of the job; none: the file's name.")] = None,
+    file: Annotated[
+        str, typer.Argument(help="A sweep file, or the name of a shipped one; with --resume, the name of a sweep.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the sweep and of the job; default: the file's name.")
+    ] = None,
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with this sweep of the cluster.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a sweep of the cluster.")] = False,
     address: JobServer = DEFAULT_SERVER,
     root: Annotated[
-        str | None, typer.Option(callback=require_folder, help="On the cluster; none: its own LETHEON_ROOT.")
+        str | None,
+        typer.Option(callback=require_folder, help="Root folder on the cluster; default: its LETHEON_ROOT."),
     ] = None,
-    wait: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
+    wait: Annotated[bool, typer.Option(help="Show the job's output until it ends.")] = True,
 ) -> None:
-    """Run a sweep as a job of a cluster; it continues when this machine goes away."""
+    """Run a sweep as a job on a cluster. It keeps running when this machine disconnects."""
     from letheon.cluster.jobs import Jobs, resume_job, sweep_job
     from letheon.spec.load import dump_spec, load_spec
     from letheon.spec.validate import require_name
 
     if resume:
-        sweep, entrypoint = space, resume_job(space, root)
+        sweep, entrypoint = file, resume_job(file, root)
     else:
-        spec = load_spec(space, overrides or ())
+        spec = load_spec(file, overrides or ())
         sweep = name or spec.name
         entrypoint = sweep_job(dump_spec(spec), sweep, root)
     require_name(sweep)
@@ -71,11 +76,14 @@ def submit(
 
 
 def follow(address: str, sweep: str | None) -> NoReturn:
-    """Show what the sweep's job has printed and prints until it ends, or the user does not want to see more."""
+    """Show the output of the sweep's job until the job ends or the user presses Ctrl-C, then exit.
+
+    Raises UnknownJob without a sweep, or if the cluster has no job for it.
+    """
     from letheon.cluster.jobs import Jobs, UnknownJob
 
     if sweep is None:
-        raise UnknownJob("status --watch --address: one sweep is followed at a time; name it")
+        raise UnknownJob("status --watch --address: follows one sweep at a time; give its name")
     jobs = Jobs(address)
     job = str(jobs.newest(sweep).submission_id)
     try:
@@ -90,18 +98,14 @@ def follow(address: str, sweep: str | None) -> NoReturn:
 
 
 @app.command()
-def stop(
-    name: Name,
-    address: Server = None,
-    root: Root = DEFAULT_ROOT,
-) -> None:
-    """Stop a running sweep as Ctrl-C would; `resume` goes on."""
+def stop(name: Name, address: Server = None, root: Root = DEFAULT_ROOT) -> None:
+    """Interrupt a running sweep, as Ctrl-C does; `resume` continues."""
     if address is not None:
         from letheon.cluster.jobs import Jobs
 
         typer.echo(f"{name} ended as {Jobs(address).stop(name)}; continue: letheon submit {name} --resume")
         return
-    _stop_here(find(name, root).folder, name)
+    _stop_local(find(name, root).folder, name)
 
 
 @app.command()
@@ -111,19 +115,19 @@ def doctor(root: Root = DEFAULT_ROOT, address: Address = None, json: Json = Fals
     from letheon.doctor.finding import worst
 
     findings = []
-    with _waiting(quiet=json) as say:
+    with _progress_line(quiet=json) as say:
         for finding in checkup(root, address, say):
             findings.append(finding)
             if not json:
-                _tell(finding)
+                _print_finding(finding)
     if json:
         print_json([finding.to_json() for finding in findings])
     raise typer.Exit(FAILED if worst(findings) == "failed" else OK)
 
 
 @contextmanager
-def _waiting(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Shows what is waited for: on a terminal in place, elsewhere as lines; on stderr, for it is no finding."""
+def _progress_line(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows the current check on stderr: in place on a terminal, else as lines."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, markup=False)
@@ -134,13 +138,13 @@ def _waiting(quiet: bool) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def _tell(finding: Finding) -> None:
+def _print_finding(finding: Finding) -> None:
     typer.echo(f"{finding.state:<9}{finding.check:<12}{finding.found}")
     if finding.fix:
         typer.echo(f"{'':<21}-> {finding.fix}")
 
 
-def _stop_here(folder: Path, name: str) -> None:
+def _stop_local(folder: Path, name: str) -> None:
     from letheon.journal.lock import owner
 
     holder = owner(folder)
@@ -148,18 +152,16 @@ def _stop_here(folder: Path, name: str) -> None:
         typer.echo(f"{name} is not running")
         return
     if not holder.local:
-        print_error(
-            f"sweep {name!r} is driven by process {holder.pid} on {holder.host}; stop it there, or give --address"
-        )
+        print_error(f"sweep {name!r}: process {holder.pid} on {holder.host} runs it; stop it there, or give --address")
         raise typer.Exit(FAILED)
-    os.kill(holder.pid, signal.SIGTERM)  # not SIGINT, which Ray's jobs do not hear
+    os.kill(holder.pid, signal.SIGTERM)  # Ray's jobs ignore SIGINT
     end = time.monotonic() + STOP_SECONDS
     while (now := owner(folder)) is not None and now.pid == holder.pid:
         if time.monotonic() > end:
             print_error(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
             raise typer.Exit(FAILED)
         time.sleep(POLL_SECONDS)
-    typer.echo(f"{name} is stopped; continue: letheon resume {name}")
+    typer.echo(f"{name} has stopped; continue: letheon resume {name}")
 
 
 def _write(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`letheon compare-logs`: two evaluation logs side by side as tables. Reading and numbers are elsewhere."""
+"""`letheon compare-logs`: prints two evaluation logs side by side. `trainables.evaluation.logs` reads and compares."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from letheon.common.counting import several
 from letheon.common.errors import LetheonError, NotFound
 from trainables.evaluation.verdict import FORGOTTEN
 
-_KNOWN, _MUCH = 0.5, 0.2
-"""Of ROUGE and probability: what no model reaches that never saw the rows, and a difference that is no accident."""
+_KNOWN, _MARGIN = 0.5, 0.2
+"""ROUGE or probability that no model reaches without having seen the rows, and a difference that is not chance."""
 
 
 def compare(retain: Path, unlearned: Path) -> dict[str, Any]:
-    """The report of both, in the shape that `--json` prints.
+    """The comparison in the shape that `--json` prints.
 
-    Raises NotFound (no such file), LetheonError (it is no log, or the two are not of the same rows).
+    Raises NotFound (no such file), LetheonError (not a log, or the two logs have different rows).
     """
     for path in (retain, unlearned):
         if not path.exists():
-            raise NotFound(f"{path}: there is no such file; give an evaluation log of open-unlearning or TOFU")
+            raise NotFound(f"{path}: no such file; give an evaluation log of open-unlearning or TOFU")
     from trainables.evaluation.logs.compare import compare_logs
     from trainables.evaluation.logs.log import LogError
     from trainables.evaluation.logs.read import read_log
@@ -36,16 +36,16 @@ def compare(retain: Path, unlearned: Path) -> dict[str, Any]:
         raise LetheonError(str(error)) from None
 
 
-def check_out(file: Path) -> None:
-    """An evaluation takes long, so that it can be written is found out before. Raises LetheonError."""
+def require_writable(file: Path) -> None:
+    """Raises LetheonError unless `file` can be a file in an existing folder. Call before a long evaluation."""
     if file.is_dir() or not file.parent.is_dir():
-        what = "is a folder" if file.is_dir() else f"there is no folder {file.parent}"
-        raise LetheonError(f"--out {file}: {what}; name a file in a folder that exists")
+        problem = "is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise LetheonError(f"--out {file}: {problem}; name a file in a folder that exists")
 
 
 def report_parts(report: Mapping[str, Any]) -> Iterator[Table | str]:
-    """What a person reads: both models' metrics, what they say together, what is missing and what to know."""
-    yield from _heads(report)
+    """The report for people: both models' metrics, the comparison, what is missing, notes, and a conclusion."""
+    yield from _headings(report)
     yield ""
     yield _metrics_table(report)
     yield ""
@@ -55,30 +55,30 @@ def report_parts(report: Mapping[str, Any]) -> Iterator[Table | str]:
     for note in (*notes, *report["notes"], *_remarks(report)):
         yield f"note        {note}"
     yield ""
-    yield _sentence(report["comparison"])
+    yield _conclusion(report["comparison"])
 
 
-def _sentence(found: Mapping[str, Any]) -> str:
-    """What the numbers come to. A test alone proves no forgetting: a broken model may pass it."""
+def _conclusion(found: Mapping[str, Any]) -> str:
+    """One sentence. The test alone does not prove forgetting, because a broken model may pass it."""
     name = next((name for name in ("forget_quality", "loss_quality") if name in found), None)
     if name is None or math.isnan(found[name]):
-        return "The two cannot be compared by forget quality: see what is absent."
+        return "The logs cannot be compared by forget quality: see the lines marked absent."
     p = f"{name.replace('_', ' ')} p = {found[name]:.2g}"
     if found[name] > FORGOTTEN:
         return (
-            f"The unlearned model cannot be told from the retain model ({p} > {FORGOTTEN:g}): by this test it has "
-            "forgotten; look at its utility, and at what it answers."
+            f"The test finds no difference between the unlearned and the retain model ({p} > {FORGOTTEN:g}): by this "
+            "test it has forgotten; check its utility and its answers."
         )
-    return f"The unlearned model can be told from the retain model ({p}, needs > {FORGOTTEN:g}): not forgotten."
+    return f"The unlearned model differs from the retain model ({p}, needs > {FORGOTTEN:g}): not forgotten."
 
 
 def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
     sides = report["retain"], report["unlearned"]
     if any(side["differs"] or set(side["stored"]) - set(side["metrics"]) for side in sides):
-        yield "`stored` is what the file itself gives; all else is computed here from the values of its rows"
+        yield "`stored` values are from the file itself; all others are computed here from its rows"
     for name in ("forget_rouge", "forget_probability"):
         retain, unlearned = (float(side["metrics"].get(name, math.nan)) for side in sides)
-        if retain > _KNOWN and retain > unlearned + _MUCH:
+        if retain > _KNOWN and retain > unlearned + _MARGIN:
             yield (
                 f"the retain model knows the forget rows better than the unlearned one ({name.replace('_', ' ')} "
                 f"{retain:.2g} against {unlearned:.2g}): are the two files swapped? The retain model's comes first"
@@ -86,14 +86,14 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
             return
 
 
-def _heads(report: Mapping[str, Any]) -> Iterator[str]:
+def _headings(report: Mapping[str, Any]) -> Iterator[str]:
     for side in ("retain", "unlearned"):
         rows = ", ".join(f"{name} {count}" for name, count in report[side]["rows"].items()) or "none"
         yield f"{side:11} {report[side]['file']} ({report[side]['format']}; rows: {rows})"
 
 
 def _metrics_table(report: Mapping[str, Any]) -> Table:
-    """A stored aggregate is shown if it says otherwise, or if it is all there is."""
+    """One row per metric. A stored aggregate is shown only if it differs or nothing could be computed."""
     table = plain_table("metric", "retain", "unlearned", right=True)
     sides = [report["retain"], report["unlearned"]]
     names = list(dict.fromkeys(name for side in sides for part in ("metrics", "stored") for name in side[part]))
@@ -137,7 +137,7 @@ def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _absent(report: Mapping[str, Any]) -> Iterator[str]:
-    """One line a reason, since one reason takes many metrics away."""
+    """One line per reason, because one reason often affects many metrics."""
     for where, absent in (("retain", report["retain"]["absent"]), ("unlearned", report["unlearned"]["absent"])):
         reasons: dict[str, list[str]] = {}
         for name, reason in absent.items():

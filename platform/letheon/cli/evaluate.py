@@ -1,4 +1,4 @@
-"""`letheon evaluate`: the benchmark, fraction and template of an evaluation, and its table. Computes no metric."""
+"""`letheon evaluate`: chooses the benchmark, fraction and template of an evaluation, and prints its table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 from rich.table import Table
 
-from letheon.cli.compare_logs import check_out
+from letheon.cli.compare_logs import require_writable
 from letheon.cli.tables import plain_table
 from letheon.common.counting import several
 from letheon.common.errors import LetheonError, NotFound
 from letheon.spec.model import SweepSpec
 
 CARD = "letheon.json"
-_CHOICE = ("benchmark", "forget_fraction", "evaluation")
-"""What two evaluations must share to be comparable, besides the template."""
+_COMPARABLE = ("benchmark", "forget_fraction", "evaluation")
+"""Settings that two evaluations must share to be comparable, besides the template."""
 
 
 def evaluate_model(
@@ -28,52 +28,55 @@ def evaluate_model(
     out: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """As the folder's own `letheon.json` says, or with the benchmark of `spec` at `fraction` (its largest if None).
+    """Evaluate as the folder's `letheon.json` says, or on the benchmark of `spec` at `fraction` (None: its largest).
 
-    `out`: a file for the evaluation's log, row by row. Forget quality needs the retain model's truth ratios, so it is
-    there only where the two agree.
-    Raises NotFound (no model), LetheonError (nothing names a benchmark).
+    `out`: where to write the evaluation's rows. Forget quality needs the retain model's truth ratios, so the result
+    has it only if the folder records them for the same evaluation.
+    Raises NotFound (no model), LetheonError (no benchmark is known, or `out` cannot be written).
     """
     if not (folder / "config.json").is_file():
-        raise NotFound(f"{folder}: is not a folder of a Hugging Face model; give one with a config.json")
+        raise NotFound(f"{folder}: is not a Hugging Face model folder; give one with a config.json")
     if out is not None:
-        check_out(out)
-    if _own_card(folder).get("benchmark", {}).get("name") == "synthetic":
-        return _measured(folder, spec is not None or fraction is not None or out is not None)
+        require_writable(out)
+    if _recorded_card(folder).get("benchmark", {}).get("name") == "synthetic":
+        return _measure_synthetic(folder, spec is not None or fraction is not None or out is not None)
     card = card_of(folder, spec, fraction)
-    _silence()
+    _silence_transformers()
     import torch
 
-    threads = threads_to_use()
+    threads = _idle_cpus()
     torch.set_num_threads(threads)
-    name, of = card["benchmark"]["name"], f"forget fraction {card['forget_fraction']:g}"
-    say(f"evaluating {folder} on {name}, {of}, with {several(threads, 'thread')} …")
+    name, forget = card["benchmark"]["name"], f"forget fraction {card['forget_fraction']:g}"
+    say(f"evaluating {folder} on {name}, {forget}, with {several(threads, 'thread')} …")
     from trainables.jobs.evaluate_folder import evaluate_folder
 
     result: dict[str, Any] = evaluate_folder(folder, card, out)
     return result
 
 
-def threads_to_use() -> int:
-    """As many as the environment says, else as many as there are CPUs that nobody uses now: PyTorch's threads wait for
-    each other, so those without a CPU of their own hold up all others (84 s in place of 2 beside other work)."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given):
-        return int(given)
+def _idle_cpus() -> int:
+    """OMP_NUM_THREADS if set, else the number of idle CPUs, at least 1.
+
+    PyTorch's threads wait for each other, so one without a CPU of its own delays all: 84 s instead of 2 s on a busy
+    machine.
+    """
+    preset = os.environ.get("OMP_NUM_THREADS", "")
+    if preset.isdecimal() and int(preset):
+        return int(preset)
     return max(1, len(os.sched_getaffinity(0)) - round(os.getloadavg()[0]))
 
 
 def metrics_table(result: Mapping[str, Any]) -> Table:
-    """One line per metric; beside the model's own value those of the target and the retain model, as far as known."""
-    beside = {name: of for name, of in (result.get("beside") or {}).items() if of}
-    table = plain_table("metric", "this model", *(f"{name} model" for name in beside), right=True)
+    """One row per metric: the value of this model, and of the target and retain models where known."""
+    others = {name: metrics for name, metrics in (result.get("beside") or {}).items() if metrics}
+    table = plain_table("metric", "this model", *(f"{name} model" for name in others), right=True)
     for name, value in result["metrics"].items():
-        table.add_row(name, *(_figure(one) for one in (value, *(of.get(name) for of in beside.values()))))
+        table.add_row(name, *map(_figure, (value, *(metrics.get(name) for metrics in others.values()))))
     return table
 
 
 def verdict_line(result: Mapping[str, Any]) -> str | None:
-    """What the metrics come to; None where nothing says how the target model does on the same rows."""
+    """The verdict and its reasons; None if the target model's metrics on the same rows are unknown."""
     found = result.get("verdict")
     return found and f"verdict: {found['name']}: {'; '.join(found['reasons'])}"
 
@@ -82,11 +85,11 @@ def _figure(value: object) -> str:
     return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _measured(folder: Path, has_options: bool) -> dict[str, Any]:
-    """Of a checkpoint of the synthetic experiment, which is no language model."""
+def _measure_synthetic(folder: Path, has_options: bool) -> dict[str, Any]:
+    """Measure a checkpoint of the synthetic experiment, which is not a language model."""
     if has_options:
         raise LetheonError(
-            f"{folder}: is of the synthetic experiment, with no other benchmark, fraction or log; "
+            f"{folder}: is from the synthetic experiment, which has one benchmark and no log; "
             "leave out --benchmark, --fraction and --out"
         )
     from trainables.synthetic.files import measure_folder
@@ -94,19 +97,19 @@ def _measured(folder: Path, has_options: bool) -> dict[str, Any]:
     return measure_folder(folder)
 
 
-def _own_card(folder: Path) -> dict[str, Any]:
+def _recorded_card(folder: Path) -> dict[str, Any]:
     file = folder / CARD
     card: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
     return card
 
 
 def card_of(folder: Path, spec: SweepSpec | None, fraction: float | None) -> dict[str, Any]:
-    """What `trainables.jobs.evaluate_folder.evaluate_folder` must know of the evaluation."""
-    own = _own_card(folder)
+    """The settings for `trainables.jobs.evaluate_folder.evaluate_folder`. Raises LetheonError without a benchmark."""
+    own = _recorded_card(folder)
     if spec is None:
         if not own:
-            raise LetheonError(f"{folder}: has no {CARD} that names its benchmark; give --benchmark SPACE")
-        return own if fraction is None else _comparable(own, {**own, "forget_fraction": fraction})
+            raise LetheonError(f"{folder}: has no {CARD} that names its benchmark; give --benchmark FILE")
+        return own if fraction is None else _without_other_models(own, {**own, "forget_fraction": fraction})
     wanted = {
         "benchmark": spec.benchmark.model_dump(mode="json"),
         "forget_fraction": fraction or max(spec.fractions),
@@ -115,12 +118,12 @@ def card_of(folder: Path, spec: SweepSpec | None, fraction: float | None) -> dic
         "template": spec.model.template or own.get("template") or _template_of(folder),
         "verdict": spec.verdict.model_dump(mode="json"),
     }
-    return _comparable(own, {**own, **wanted})
+    return _without_other_models(own, {**own, **wanted})
 
 
-def _comparable(own: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """Without the numbers of other models if they belong to another evaluation."""
-    if all(own.get(key) == wanted[key] for key in _CHOICE):
+def _without_other_models(own: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """`wanted`, without the recorded numbers of other models if those are from a different evaluation."""
+    if all(own.get(key) == wanted[key] for key in _COMPARABLE):
         return wanted
     return {key: value for key, value in wanted.items() if key not in ("yardstick", "target_utility", "beside")}
 
@@ -133,8 +136,8 @@ def _template_of(folder: Path) -> str:
     return pick_template(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False))
 
 
-def _silence() -> None:
-    """Transformers' progress bars and advice are not the command's output."""
+def _silence_transformers() -> None:
+    """Turn off its progress bars and advice, which would mix with the command's output."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]

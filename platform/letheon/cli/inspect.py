@@ -1,4 +1,4 @@
-"""The verbs that look: status, explain, front, capacity, pull, evaluate, compare-logs, methods, schema."""
+"""The verbs that read: status, explain, front, capacity, pull, evaluate, compare-logs, methods, schema."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from letheon.analysis.why_not import why_not
-from letheon.analysis.why_not_text import in_words
 from letheon.cli.options import (
     DEFAULT_ROOT,
     Fraction,
@@ -24,7 +22,7 @@ from letheon.cli.options import (
     checked_spec,
     delegate_to_cluster,
     find,
-    share,
+    require_share,
 )
 from letheon.cli.output import console, print_error, print_json
 from letheon.common.errors import NotFound
@@ -34,13 +32,15 @@ from letheon.pareto.objectives import Goals
 
 @app.command()
 def status(
-    name: Annotated[str | None, typer.Argument(help="Name of a sweep under the root; none: all of them.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Until nothing runs any more, or Ctrl-C.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Name of a sweep under the root; default: all sweeps.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Update every second until nothing runs, or until Ctrl-C.")
+    ] = False,
     address: Server = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """How a sweep stands: its trials, its fronts so far, what it costs and when it ends. Without a name: all sweeps."""
+    """Show a sweep's trials, fronts so far, cost and time left. Without a name: list all sweeps."""
     from letheon.cli.watch import show_sweep, show_sweeps
 
     if watch and address is not None:
@@ -57,12 +57,12 @@ def status(
 @app.command()
 def explain(
     name: Name,
-    trial: Annotated[str, typer.Argument(help="For example t007.")],
+    trial: Annotated[str, typer.Argument(help="Name of a trial, such as t007.")],
     address: Server = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """Why a trial continued or was stopped, rung by rung."""
+    """Explain why a trial continued or was stopped, rung by rung."""
     from letheon.analysis.explain import explain as facts
     from letheon.analysis.explain import in_words
     from letheon.journal import Journal
@@ -82,18 +82,19 @@ def front(
     name: Name,
     fraction: Fraction = None,
     why_not: Annotated[
-        str | None, typer.Option(metavar="TRIAL[@EPOCH]", help="Say why this trial or checkpoint is not on the front.")
+        str | None,
+        typer.Option(metavar="TRIAL[@EPOCH]", help="Explain why this trial or checkpoint is not on the front."),
     ] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report, one HTML file.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report, as one HTML file.")] = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """The checkpoints that no other beats in both forgetting and utility, per forget fraction."""
+    """List the best checkpoints per forget fraction: no other has both more forgetting and more utility."""
     found, rows = _front(name, root, fraction)
     if html is not None:
         _write_report(name, root, html)
     if why_not is not None:
-        print_why_not(rows, why_not, find(name, root).goals, found["strata"], json)
+        _print_why_not(rows, why_not, find(name, root).goals, found["strata"], json)
         return
     if json:
         from letheon.analysis.seeds import configurations
@@ -108,9 +109,8 @@ def front(
 
 
 def _front(name: str, root: Path, fraction: float | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The front now, of one fraction if it is given, and the journal behind it."""
+    """The current front and the journal's rows. Raises NotFound for a fraction that the sweep does not have."""
     from letheon.analysis.seeds import front_with_means
-    from letheon.common.errors import NotFound
     from letheon.journal import Journal, stratum_of
 
     found = find(name, root)
@@ -119,8 +119,8 @@ def _front(name: str, root: Path, fraction: float | None) -> tuple[dict[str, Any
     if fraction is not None:
         strata = result["strata"]
         if stratum_of(fraction) not in strata:
-            there = ", ".join(strata) or "none yet"
-            raise NotFound(f"--fraction {fraction:g}: not in sweep {name!r}; its fractions: {there}")
+            known = ", ".join(strata) or "none yet"
+            raise NotFound(f"--fraction {fraction:g}: not in sweep {name!r}; its fractions: {known}")
         for part in (result, result["means"]) if result["means"] else (result,):
             part["strata"] = {stratum_of(fraction): part["strata"][stratum_of(fraction)]}
     return result, rows
@@ -131,8 +131,8 @@ def _write_report(name: str, root: Path, file: Path) -> None:
     from letheon.dashboard.local import LocalSweep
 
     local = LocalSweep(find(name, root).folder)
-    record = local.record()
-    write_report(file, record, lambda trial: local.said(record, trial))
+    snapshot = local.snapshot()
+    write_report(file, snapshot, lambda trial: local.generations(snapshot, trial))
 
 
 @app.command()
@@ -140,13 +140,13 @@ def capacity(
     name: Name,
     kept: Annotated[
         float,
-        typer.Option("--utility", callback=share, help="Share of the target's utility that must be kept, 0 to 1."),
+        typer.Option("--utility", callback=require_share, help="Share of the target model's utility to keep, 0 to 1."),
     ] = 0.95,
-    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it.")] = None,
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it as a PNG.")] = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """How much each method can forget: its best checkpoint per forget fraction among those that keep the utility."""
+    """Show how much each method can forget: its best checkpoint per fraction that keeps the utility."""
     from letheon.analysis.capacity import best_per_method, to_json
     from letheon.journal import Journal
 
@@ -165,61 +165,65 @@ def capacity(
 
 
 @app.command()
-def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
+def pull(  # noqa: PLR0913, PLR0917 (one argument per option)
     name: Annotated[str, typer.Argument(help="A sweep in the tracking store, or models:/STUDY@ALIAS.")],
-    to: Annotated[Path, typer.Option(metavar="DIR", help="A folder that does not exist yet.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to create; must not exist yet.")],
     select: Annotated[
-        str, typer.Option(help="knee, max-utility, max-forget, TRIAL@EPOCH or an alias: knee-05.")
+        str, typer.Option(help="Which checkpoint: knee, max-utility, max-forget, TRIAL@EPOCH, or an alias (knee-05).")
     ] = "knee",
     fraction: Fraction = None,
     min_utility: Annotated[
-        float | None, typer.Option(callback=share, help="At least this share of the target's utility, 0 to 1.")
+        float | None,
+        typer.Option(callback=require_share, help="Lowest share of the target model's utility, 0 to 1."),
     ] = None,
     at_most: Annotated[
-        list[str] | None, typer.Option("--max", metavar="METRIC=V", help="At most this much; may be repeated.")
+        list[str] | None,
+        typer.Option("--max", metavar="METRIC=V", help="Upper bound on a metric. May be repeated."),
     ] = None,
     at_least: Annotated[
-        list[str] | None, typer.Option("--min", metavar="METRIC=V", help="At least this much; may be repeated.")
+        list[str] | None,
+        typer.Option("--min", metavar="METRIC=V", help="Lower bound on a metric. May be repeated."),
     ] = None,
     max_relearn: Annotated[
-        float | None, typer.Option(help="At most this forget ROUGE after relearning; needs an audit.")
+        float | None, typer.Option(help="Highest forget ROUGE after relearning; needs an audited sweep.")
     ] = None,
     require: Annotated[
-        str | None, typer.Option(metavar="VERDICT", help="Refuse a checkpoint with another verdict: forgotten.")
+        str | None, typer.Option(metavar="VERDICT", help="Fail unless the verdict is this one (forgotten).")
     ] = None,
     tracking_uri: TrackingUri = None,
-    study: Annotated[str | None, typer.Option(help="Its study, where several have a sweep of this name.")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Study of the sweep, if several studies have one of this name.")
+    ] = None,
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> None:
-    """Download a front checkpoint, verify its files, and move it into place last. A broken download continues."""
+    """Download and verify a front checkpoint. An interrupted download resumes."""
     from dataclasses import asdict
 
     from letheon.checkpoints.select import Bound, checked_verdict, parse_bound
     from letheon.tracking.reader.pull import Request
     from letheon.tracking.reader.pull import pull as fetch
 
-    bounds = [parse_bound("max", text) for text in at_most or ()] + [
-        parse_bound("min", text) for text in at_least or ()
-    ]
+    bounds = [parse_bound("max", text) for text in at_most or ()]
+    bounds += [parse_bound("min", text) for text in at_least or ()]
     if max_relearn is not None:
         bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn, "--max-relearn"))
     request = Request(select, fraction, min_utility, tuple(bounds), checked_verdict(require))
-    with _saying_what_is_kept(to):
+    with _hint_on_interrupt(to):
         pulled = fetch(name, to, root, request, tracking_uri, study)
     if pulled.doubt is not None:
         print_error(f"warning: {pulled.doubt}")
     if json:
         print_json({**asdict(pulled), "path": str(pulled.path)})
         return
-    what = f"{pulled.trial}@{pulled.epoch} of {pulled.sweep} (fraction {pulled.fraction})"
-    typer.echo(f"{what}, {pulled.verdict}, is in {pulled.path}; its files are verified")
+    checkpoint = f"{pulled.trial}@{pulled.epoch} of {pulled.sweep} (fraction {pulled.fraction})"
+    typer.echo(f"{checkpoint}, {pulled.verdict}, is in {pulled.path}; its files are verified")
     typer.echo(pulled.how_to_load())
 
 
 @contextmanager
-def _saying_what_is_kept(to: Path) -> Iterator[None]:
-    """Of a pull that breaks off."""
+def _hint_on_interrupt(to: Path) -> Iterator[None]:
+    """If the download breaks off, print where its files are kept."""
     from letheon.tracking.reader.partial import partial_path
     from letheon.tracking.reader.pull import NoRoomError
     from letheon.tracking.store.errors import TrackingError
@@ -228,24 +232,31 @@ def _saying_what_is_kept(to: Path) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, TrackingError, NoRoomError):
         if partial_path(to).exists():
-            print_error(f"what has come so far is kept in {partial_path(to)}; the same command continues from there")
+            print_error(f"the partial download is kept in {partial_path(to)}; the same command continues it")
         raise
 
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model folder, such as `pull` makes.")],
+    model: Annotated[Path, typer.Argument(help="A model folder, such as one from `pull`.")],
     benchmark: Annotated[
-        str | None, typer.Option(metavar="SPACE", help="Benchmark of this sweep file; none: the folder's own.")
+        str | None,
+        typer.Option(metavar="FILE", help="Use this sweep file's benchmark; default: the one the folder records."),
     ] = None,
     overrides: Overrides = None,
-    fraction: Fraction = None,
+    fraction: Annotated[
+        float | None,
+        typer.Option(
+            callback=require_share, help="Forget fraction; default: the folder's, with --benchmark the file's largest."
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the rows, as open-unlearning's TOFU_EVAL.json.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write every row, in the format of open-unlearning's TOFU_EVAL.json."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Metrics of a model folder, beside those of its target and retain model where they are known."""
+    """Evaluate a model folder, next to its target and retain models if their metrics are known."""
     from letheon.cli.evaluate import evaluate_model, metrics_table, verdict_line
 
     spec = None if benchmark is None else checked_spec(benchmark, overrides)
@@ -255,8 +266,8 @@ def evaluate(
         return
     screen = console()
     screen.print(metrics_table(result))
-    if (said := verdict_line(result)) is not None:
-        screen.print("", said, sep="\n", soft_wrap=True)
+    if (verdict := verdict_line(result)) is not None:
+        screen.print("", verdict, sep="\n", soft_wrap=True)
     if "seconds" in result:
         print_error(f"evaluated in {result['seconds']:.1f} s")
 
@@ -267,7 +278,7 @@ def compare_logs(
     unlearned: Annotated[Path, typer.Argument(help="Evaluation log of the unlearned model.")],
     json: Json = False,
 ) -> None:
-    """Forget quality and all that can be had from two evaluation logs of open-unlearning or TOFU."""
+    """Compute forget quality and other metrics from two evaluation logs of open-unlearning or TOFU."""
     from letheon.cli.compare_logs import compare, report_parts
 
     report = compare(retain, unlearned)
@@ -281,10 +292,10 @@ def compare_logs(
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="For example npo_rt; none: all of them.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A method, such as npo_rt; default: all methods.")] = None,
     json: Json = False,
 ) -> None:
-    """The unlearning methods: what each needs, and its hyper-parameters with the ranges worth searching."""
+    """List the unlearning methods: what each needs, and its hyper-parameters with ranges worth searching."""
     from letheon.cli.methods import method_parts, methods_json
 
     if json:
@@ -297,18 +308,21 @@ def methods(
 
 @app.command()
 def schema() -> None:
-    """JSON Schema of a sweep file, for editors."""
+    """Print the JSON Schema of sweep files, for editors."""
     from letheon.spec.load import json_schema
 
     print_json(json_schema())
 
 
-def print_why_not(rows: Sequence[Row], asked: str, goals: Goals, strata: Collection[str], json: bool) -> None:
-    """The answer as sentences or JSON. `strata`: those that are asked about; NotFound for a trial of another one."""
-    answer = why_not(rows, asked, goals)
+def _print_why_not(rows: Sequence[Row], checkpoint: str, goals: Goals, strata: Collection[str], json: bool) -> None:
+    """Print why `checkpoint` (TRIAL or TRIAL@EPOCH) is not on the front. Raises NotFound if it is not in `strata`."""
+    from letheon.analysis.why_not import why_not
+    from letheon.analysis.why_not_text import in_words
+
+    answer = why_not(rows, checkpoint, goals)
     stratum = answer.trial["stratum"]
     if stratum not in strata:
-        raise NotFound(f"--why-not {asked}: a trial of forget fraction {stratum}, not of {', '.join(strata)}")
+        raise NotFound(f"--why-not {checkpoint}: a trial of forget fraction {stratum}, not of {', '.join(strata)}")
     if json:
         print_json(answer.to_json())
         return

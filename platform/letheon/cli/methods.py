@@ -1,4 +1,4 @@
-"""`letheon methods`: what the unlearning methods declare, as a table, in words, and as JSON."""
+"""`letheon methods`: the declarations of the unlearning methods as a table, in words, and as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from letheon.cli.tables import plain_table, uncut
+from letheon.cli.tables import plain_table, without_cuts
 from letheon.common.errors import NotFound, did_you_mean
 from trainables.methods import METHODS, Method
 from trainables.methods.pages import facts, title
@@ -25,27 +25,27 @@ _WEIGHT = "retain_weight"
 
 
 def _name(method: Method) -> str:
-    """`Negative preference optimization`: the title without its explanation and its source."""
+    """`Negative preference optimization`: the title without explanation and source."""
     return re.split(r"[:(]| with | on ", title(method))[0].strip().rstrip(".")
 
 
 def _year(method: Method) -> str:
-    """The year of its first source."""
+    """The year of the method's first source, `-` without one."""
     found = re.search(r"\b(19|20)\d\d\b", method.source)
     return found.group() if found else "-"
 
 
 def _chosen(name: str | None) -> Mapping[str, Method]:
-    """Raises NotFound with the nearest name."""
+    """The method of that name, or all if None. Raises NotFound, which suggests the closest name."""
     if name is None:
         return METHODS
     if name not in METHODS:
-        raise NotFound(f"method {name!r}: there is none of this name; {did_you_mean(name, METHODS)}")
+        raise NotFound(f"method {name!r}: unknown method; {did_you_mean(name, METHODS)}")
     return {name: METHODS[name]}
 
 
 def methods_json(name: str | None) -> dict[str, Any]:
-    """By name: `title`, what it `needs` in words, and its `hyperparameters` with range, scale and default."""
+    """Name -> `title`, `needs` in words, and `hyperparameters` with range, scale and default."""
     return {
         each: {
             "title": title(method),
@@ -57,7 +57,7 @@ def methods_json(name: str | None) -> dict[str, Any]:
 
 
 def method_parts(name: str | None) -> Iterator[Table | str]:
-    """One line per method; of one method everything."""
+    """One row per method; given a name, everything about that method."""
     chosen = _chosen(name)
     if name is None:
         table = plain_table("method", "what it is", "year", "retain term", "hyper-parameters")
@@ -65,9 +65,9 @@ def method_parts(name: str | None) -> Iterator[Table | str]:
             own = ", ".join(name for name in method.hyperparameters if name != _WEIGHT) or "-"
             table.add_row(each, _name(method), _year(method), _TERMS[method.retain], own)
         table.columns[1].no_wrap = True
-        yield uncut(table, "what it is")
+        yield without_cuts(table, "what it is")
         yield ""
-        yield f"Most methods with a retain term have a {_WEIGHT} too. `letheon methods NAME` tells more about one."
+        yield f"Most methods with a retain term have a {_WEIGHT} too. `letheon methods NAME` shows one in detail."
         return
     method = chosen[name]
     yield f"{name}: {title(method)}"

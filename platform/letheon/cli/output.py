@@ -1,9 +1,10 @@
-"""What the command prints and how it ends: JSON, clean error lines, exit codes. Knows no verb."""
+"""What the command prints and how it ends: JSON, error lines, exit codes. Independent of the verbs."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ MAX_WIDTH = 120
 
 
 class ErrorHandlingGroup(TyperGroup):
-    """Expected errors become lines on stderr and an exit code; defects keep their traceback."""
+    """Prints expected errors as lines on stderr and exits with their code; defects keep their traceback."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # Typer's context is what Typer passes
         """Run the verb."""
@@ -30,7 +31,7 @@ class ErrorHandlingGroup(TyperGroup):
         except LetheonError as error:
             print_error(*error.lines)
             raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:  # who read the output has seen enough
+        except BrokenPipeError:  # the reader of the pipe closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(OK) from None
         except ConnectionError as error:
@@ -41,13 +42,13 @@ class ErrorHandlingGroup(TyperGroup):
 
 
 def print_error(*lines: str) -> None:
-    """To stderr, one line each."""
+    """Print to stderr, one line each."""
     for line in lines:
         typer.echo(line, err=True)
 
 
 def print_json(data: object, indent: int | None = 2) -> None:
-    """One JSON value to stdout; numbers that are not finite are null."""
+    """Print one JSON value to stdout; numbers that are not finite become null."""
     from letheon.journal import jsonable
 
     plain = jsonable({"": data})[""]
@@ -55,19 +56,25 @@ def print_json(data: object, indent: int | None = 2) -> None:
 
 
 def console() -> Console:
-    """Standard output, at most 120 columns wide; 120 where there is no terminal."""
+    """Standard output, at most 120 columns wide; 120 without a terminal."""
     out = wide_console()
     out.width = min(out.width, MAX_WIDTH) if out.is_terminal else MAX_WIDTH
     return out
 
 
 def wide_console() -> Console:
-    """Standard output as wide as the terminal is, for pictures that know how to use it."""
+    """Standard output as wide as the terminal, for layouts that use the full width."""
     from rich.console import Console
 
     class Screen(Console):
         def on_broken_pipe(self) -> None:
-            """Rich exits with 1; who read the output has seen enough."""
+            """Rich would exit with 1; the group above exits with 0."""
             raise BrokenPipeError
 
     return Screen(highlight=False, markup=False)
+
+
+def program() -> str:
+    """How to call this program: by name if the shell finds it, else by the path it was started with."""
+    started = sys.argv[0]
+    return "letheon" if shutil.which("letheon") or not started.endswith("letheon") else os.path.relpath(started)

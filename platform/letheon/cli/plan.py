@@ -1,4 +1,4 @@
-"""What `letheon plan` prints. Computes nothing."""
+"""What `letheon plan` prints, from a finished plan."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _LIBRARIES = "PyTorch and other libraries take about 700 MiB more"
 
 def plan_table(plan: Plan) -> Table:
     """The first trials, with the hyper-parameters that the file searches."""
-    there = [name for name in plan.searched if any(name in trial["config"] for trial in plan.trials)]
-    names = sorted(there, key=lambda name: name not in ("method", "forget_fraction"))
+    present = [name for name in plan.searched if any(name in trial["config"] for trial in plan.trials)]
+    names = sorted(present, key=lambda name: name not in ("method", "forget_fraction"))
     table = plain_table("trial", *(_plain(name) for name in names))
     for trial in plan.trials[:_SHOWN_TRIALS]:
         table.add_row(trial["trial"], *(short(trial["config"].get(name)) for name in names))
@@ -33,7 +33,7 @@ def plan_table(plan: Plan) -> Table:
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """What a plan says beside its trials."""
+    """The rest of a plan, below its trials."""
     if len(plan.trials) > _SHOWN_TRIALS:
         yield f"… and {len(plan.trials) - _SHOWN_TRIALS} more trials (--json lists all)"
     if plan.chosen == "first":
@@ -50,7 +50,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     at_most = f", at most {several(most, 'epoch')} in all" if most else ""
     yield "trials", f"{plan.count or 'as many as the budget gives'}{at_most}"
     limits = [several(limit, _LIMITS[name]) for name, limit in plan.budget.items()]
-    yield "budget", ", ".join(limits) or "none: the sweep ends when all combinations were tried"
+    yield "budget", ", ".join(limits) or "none: the sweep ends when it has tried all combinations"
     yield "searcher", plan.searcher
     yield (
         "fractions",
@@ -64,8 +64,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.resources["memory"] is not None:
         yield "memory", _memory(plan.resources["memory"])
     yield "time", _time(plan)
-    lacking = (f"{it['kind']}{'' if it['fraction'] is None else ' ' + short(it['fraction'])}" for it in plan.to_prepare)
-    yield "to prepare", ", ".join(lacking) or "nothing"
+    missing = (f"{it['kind']}{'' if it['fraction'] is None else ' ' + short(it['fraction'])}" for it in plan.to_prepare)
+    yield "to prepare", ", ".join(missing) or "nothing"
     if plan.audit:
         yield (
             "audit",
@@ -87,27 +87,26 @@ def _slots(resources: Mapping[str, Any]) -> str:
 
 
 def _memory(memory: Mapping[str, Any]) -> str:
-    """What is predicted of a worker as a sum, and the part of a GPU that it needs."""
+    """A worker's predicted memory as a sum, and the share of a GPU it needs."""
     unit, name = (2**30, "GiB") if memory["predicted_bytes"] >= 2**30 else (2**20, "MiB")
     parts = dict(memory["parts"])
     step, evaluation = parts.pop("activations", 0), parts.pop("evaluation", 0)
     states, largest = sum(parts.values()), max(step, evaluation)
     context = memory["predicted_bytes"] - states - largest
-    told = {"weights and optimizer": states, "a training step" if step >= evaluation else "evaluation": largest}
-    told |= {"CUDA": context} if context else {}
-    each = " + ".join(f"{what} {size / unit:.1f}" for what, size in told.items())
+    terms = {"weights and optimizer": states, "a training step" if step >= evaluation else "evaluation": largest}
+    terms |= {"CUDA": context} if context else {}
+    total = " + ".join(f"{what} {size / unit:.1f}" for what, size in terms.items())
     why = memory["why"] if memory["card_bytes"] else _LIBRARIES
-    return f"{memory['predicted_bytes'] / unit:.1f} {name} a worker = {each}; {why}"
+    return f"{memory['predicted_bytes'] / unit:.1f} {name} per worker = {total}; {why}"
 
 
 def _time(plan: Plan) -> str:
     time = plan.time
-    cost = "" if time["sweep"] is None else f"{time['seconds_per_epoch']:.2g} s an epoch in sweep {time['sweep']}"
+    cost = "" if time["sweep"] is None else f"{time['seconds_per_epoch']:.2g} s per epoch in sweep {time['sweep']}"
     if time["seconds"] is None:
         why = cost or "no earlier sweep here has unlearned from this model"
         return f"not known: {why}; `letheon status` estimates it while the sweep runs"
     by = cost if time["limit"] == "epochs" else time["limit"]
-    more = [word for word, there in (("preparation", plan.to_prepare), ("the audit", plan.audit)) if there]
-    return f"at most {duration(math.ceil(time['seconds']))} of search ({by})" + (
-        f", besides {' and '.join(more)}" if more else ""
-    )
+    more = [word for word, steps in (("preparation", plan.to_prepare), ("the audit", plan.audit)) if steps]
+    extra = f", plus {' and '.join(more)}" if more else ""
+    return f"at most {duration(math.ceil(time['seconds']))} of search ({by}){extra}"

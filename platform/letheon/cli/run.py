@@ -1,4 +1,4 @@
-"""The verbs that run something: plan, prepare, sweep, resume, audit. Each calls one module and prints what it says."""
+"""The verbs that run something: plan, prepare, sweep, resume, audit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from letheon.cli.options import (
     Name,
     Overrides,
     Root,
-    Space,
+    SweepFile,
     app,
     checked_spec,
     find,
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 @app.command()
-def plan(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, json: Json = False) -> None:
-    """Validate a sweep file and say what it would do. Starts nothing."""
+def plan(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT, json: Json = False) -> None:
+    """Check a sweep file; list the trials, rungs and models it needs. Starts nothing."""
     from letheon.common.errors import SpecErrors
     from letheon.sweep.plan import Plan, make_plan
 
     try:
-        made = make_plan(checked_spec(space, overrides), root)
+        made = make_plan(checked_spec(file, overrides), root)
     except SpecErrors as error:
         if not json:
             raise
@@ -63,28 +63,29 @@ def plan(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, j
 
 
 @app.command()
-def prepare(space: Space, overrides: Overrides = None, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
-    """Make target and retain models and their baseline evaluations, as far as they are missing."""
-
-    out = console()
+def prepare(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
+    """Train the target and retain models a sweep needs, and evaluate them. Keeps those that exist."""
     from letheon.preparation.builder import prepare_only
 
-    prepare_only(checked_spec(space, overrides), root, address, say=out.print)
-    out.print(f"everything is prepared; next: letheon sweep {space}")
+    out = console()
+    prepare_only(checked_spec(file, overrides), root, address, say=out.print)
+    out.print(f"everything is prepared; next: letheon sweep {file}")
 
 
 @app.command()
 def sweep(
-    space: Space,
-    name: Annotated[str | None, typer.Option(help="Name of the sweep; none: the file's name, numbered.")] = None,
+    file: SweepFile,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the sweep; default: the file's name, with a number if taken.")
+    ] = None,
     overrides: Overrides = None,
     warm_start: Annotated[
-        list[str] | None, typer.Option(metavar="SWEEP", help="Learn from this earlier sweep too; may be repeated.")
+        list[str] | None, typer.Option(metavar="SWEEP", help="Also learn from this earlier sweep. May be repeated.")
     ] = None,
     root: Root = DEFAULT_ROOT,
     address: Address = None,
 ) -> None:
-    """Prepare and search; Ctrl-C stops, `resume` goes on."""
+    """Run a sweep: prepare models, then search. Ctrl-C interrupts; `resume` continues."""
     from letheon.cluster.sizing import resolve_auto_gpus
     from letheon.monitor.progress import progress
     from letheon.spec.validate import require_name
@@ -92,10 +93,10 @@ def sweep(
     from letheon.sweep.sweep import Sweep, free_name
 
     earlier = [f"searcher.warm_start={json_text(list(warm_start))}"] if warm_start else []
-    spec = checked_spec(space, [*(overrides or ()), *earlier])
+    spec = checked_spec(file, [*(overrides or ()), *earlier])
     if name is not None:
         require_name(name)
-    spec = resolve_auto_gpus(spec, address, console().print)  # what is shown counts GPUs
+    spec = resolve_auto_gpus(spec, address, console().print)  # the progress view counts GPUs
     chosen = name or free_name(root.resolve(), spec.name)
     with progress(wide_console(), Sweep(spec, chosen, root.resolve()).folder, spec) as (show, say):
         outcome = run_sweep(spec, root, chosen, address, show=show, say=say)
@@ -104,7 +105,7 @@ def sweep(
 
 @app.command()
 def resume(name: Name, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
-    """Go on with a sweep that was interrupted, after any kind of crash."""
+    """Continue a sweep after an interrupt or a crash. Finished epochs are not run again."""
     from letheon.monitor.progress import progress
     from letheon.sweep.run import resume_sweep
 
@@ -115,7 +116,7 @@ def resume(name: Name, root: Root = DEFAULT_ROOT, address: Address = None) -> No
 
 
 def _end(outcome: Outcome, root: Path) -> None:
-    """What a sweep prints last, and its exit code."""
+    """Print the fronts and what to do next. Raises typer.Exit unless the sweep finished with a feasible point."""
     from letheon.cli.tables import front_tables, outcome_lines
 
     out = console()
@@ -123,24 +124,23 @@ def _end(outcome: Outcome, root: Path) -> None:
         out.print(part)
     for line in outcome_lines(outcome, root_option(root)):
         out.print(line, soft_wrap=True)
-    if outcome.state == "interrupted":
-        if outcome.problem is not None:
-            print_error(outcome.problem)
-        raise typer.Exit(INTERRUPTED)
     if outcome.problem is not None:
         print_error(outcome.problem)
+    if outcome.state == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+    if outcome.problem is not None:
         raise typer.Exit(FAILED)
     if not any(stratum["points"] for stratum in outcome.front["strata"].values()):
         print_error(
             "no feasible point: every checkpoint lost its utility, forgot too much or forgot nothing; "
-            "`letheon front` shows the nearest ones with their verdicts"
+            "`letheon front` shows the closest ones with their verdicts"
         )
         raise typer.Exit(FAILED)
 
 
 @app.command()
 def audit(name: Name, root: Root = DEFAULT_ROOT, address: Address = None, json: Json = False) -> None:
-    """Attack every front checkpoint of a finished sweep, and the retain models beside them; what is done is kept."""
+    """Attack each front checkpoint of a finished sweep, and the retain models to compare. Skips finished attacks."""
     from letheon.journal import Journal
     from letheon.sweep.audit import audit_facts, audit_sweep
 

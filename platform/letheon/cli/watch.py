@@ -1,4 +1,4 @@
-"""`letheon status`: one look at a sweep, or at all of them; with `--watch` one a second while anything runs."""
+"""`letheon status`: shows one sweep or all of them, once or (`--watch`) every second while anything runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from letheon.journal.state import ACTIVE
 from letheon.monitor.plain_text import head_line, plain_lines
 from letheon.monitor.screen import Screen
 from letheon.monitor.sweep_list import Entry, Overview, table
-from letheon.monitor.watch import LiveSweep, asked_of
+from letheon.monitor.watch import LiveSweep, spec_facts
 
 if TYPE_CHECKING:
     from letheon.monitor.view import LiveView
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 _PERIOD_SECONDS = 1.0
 CLOCKS = ("seconds", "age", "left", "cost", "budget")
-"""What changes by itself while nothing happens."""
+"""JSON keys that change with time alone, without a new journal row."""
 
-Seen = TypeVar("Seen")
+V = TypeVar("V")
 
 
 def show_sweep(sweep: Sweep, root: Path, watch: bool, as_json: bool) -> None:
-    """One sweep. `root`: as the command was given it."""
+    """Show one sweep. `root`: as given on the command line, for the resume command."""
     resume = resume_command(sweep.name, root)
 
-    def over(view: LiveView) -> bool:
+    def ended(view: LiveView) -> bool:
         return view.state.state not in ACTIVE
 
     def lines(view: LiveView) -> Iterable[str]:
         return [head_line(view)] if watch else plain_lines(view)
 
-    watched = LiveSweep(sweep.folder, asked_of(sweep.spec))
-    watcher = _Watcher(watched.look, over, lambda view: view.to_json())
+    watched = LiveSweep(sweep.folder, spec_facts(sweep.spec))
+    watcher = _Watcher(watched.look, ended, lambda view: view.to_json())
     if as_json:
         watcher.print_json(watch)
     elif not console().is_terminal:
@@ -52,9 +52,9 @@ def show_sweep(sweep: Sweep, root: Path, watch: bool, as_json: bool) -> None:
 
 
 def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
-    """All sweeps under the root."""
+    """Show all sweeps under the root."""
 
-    def over(entries: list[Entry]) -> bool:
+    def ended(entries: list[Entry]) -> bool:
         return not any(entry.state in ACTIVE for entry in entries)
 
     def lines(entries: list[Entry]) -> list[str]:
@@ -62,11 +62,11 @@ def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
 
     def picture(entries: list[Entry]) -> RenderableType:
         size = wide_console().size
-        shown = entries[: size.height - 2] if watch else entries  # the heading and the cursor have lines of their own
+        shown = entries[: size.height - 2] if watch else entries  # less the lines of the heading and the cursor
         return table(shown, size.width) if entries else Group(*lines(entries))
 
     overview = Overview(root)
-    watcher = _Watcher(overview.look, over, lambda entries: {"sweeps": [entry.to_json() for entry in entries]})
+    watcher = _Watcher(overview.look, ended, lambda entries: {"sweeps": [entry.to_json() for entry in entries]})
     if as_json:
         watcher.print_json(watch)
     elif not console().is_terminal:
@@ -77,58 +77,57 @@ def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
         wide_console().print(picture(overview.look()))
 
 
-class _Watcher(Generic[Seen]):
-    """Looks once or again and again, until what it sees is `over`; `document`: all of it as JSON."""
+class _Watcher(Generic[V]):
+    """Shows the view that `look` returns once, or every second until `ended(view)`. `to_json`: the view as JSON."""
 
     def __init__(
-        self, look: Callable[[], Seen], over: Callable[[Seen], bool], document: Callable[[Seen], dict[str, Any]]
+        self, look: Callable[[], V], ended: Callable[[V], bool], to_json: Callable[[V], dict[str, Any]]
     ) -> None:
-        self._look, self._over, self._document = look, over, document
+        self._look, self._ended, self._to_json = look, ended, to_json
 
     def print_json(self, watch: bool) -> None:
-        """One document; watching, a line whenever something has happened."""
-        self._follow(watch, lambda seen: print_json(self._document(seen), indent=None if watch else 2))
+        """Print one document; while watching, one line per change."""
+        self._show(watch, lambda view: print_json(self._to_json(view), indent=None if watch else 2))
 
-    def print_lines(self, watch: bool, lines: Callable[[Seen], Iterable[str]]) -> None:
-        def show(seen: Seen) -> None:
-            for line in lines(seen):
+    def print_lines(self, watch: bool, lines: Callable[[V], Iterable[str]]) -> None:
+        def show(view: V) -> None:
+            for line in lines(view):
                 console().print(line, soft_wrap=True)
 
-        self._follow(watch, show)
+        self._show(watch, show)
 
-    def draw(self, picture: Callable[[Seen], RenderableType]) -> None:
-        """On the terminal, in place."""
+    def draw(self, picture: Callable[[V], RenderableType]) -> None:
+        """Redraw in place on the terminal."""
         from rich.live import Live
 
         with Live(console=wide_console(), auto_refresh=False) as live:
-            self._each(lambda seen: live.update(picture(seen), refresh=True))
+            self._repeat(lambda view: live.update(picture(view), refresh=True))
 
-    def _follow(self, watch: bool, show: Callable[[Seen], None]) -> None:
+    def _show(self, watch: bool, show: Callable[[V], None]) -> None:
         if not watch:
             show(self._look())
             return
-        told = ""
+        last = ""
 
-        def show_news(seen: Seen) -> None:
-            nonlocal told
-            news = json.dumps(_still(self._document(seen)))
-            if news != told:
-                told = news
-                show(seen)
+        def show_change(view: V) -> None:
+            nonlocal last
+            now = json.dumps(_without_clocks(self._to_json(view)))
+            if now != last:
+                last = now
+                show(view)
 
-        self._each(show_news)
+        self._repeat(show_change)
 
-    def _each(self, show: Callable[[Seen], None]) -> None:
+    def _repeat(self, show: Callable[[V], None]) -> None:
         while True:
-            seen = self._look()
-            show(seen)
-            if self._over(seen):
+            view = self._look()
+            show(view)
+            if self._ended(view):
                 return
             time.sleep(_PERIOD_SECONDS)
 
 
-def _still(value: object) -> object:
-    """All but the clocks."""
+def _without_clocks(value: object) -> object:
     if isinstance(value, Mapping):
-        return {key: _still(one) for key, one in value.items() if key not in CLOCKS}
-    return [_still(one) for one in value] if isinstance(value, list) else value
+        return {key: _without_clocks(one) for key, one in value.items() if key not in CLOCKS}
+    return [_without_clocks(one) for one in value] if isinstance(value, list) else value

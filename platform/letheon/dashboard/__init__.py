@@ -1,1 +1,1 @@
-"""Web pages of sweeps: a live server, and the same pages as one HTML file."""
+"""Web pages of sweeps: a live server, and the same pages as a single HTML file."""

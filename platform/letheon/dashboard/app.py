@@ -1,7 +1,7 @@
-"""The dashboard over HTTP: static files and views as JSON. Read-only.
+"""The dashboard over HTTP: static files, and views as JSON.
 
-Nothing here writes, starts or stops anything, and only GET is answered. Pages load scripts and data from this server
-alone (the content security policy says so to the browser), and texts of a sweep never become markup.
+Read-only: only GET is answered. The content security policy lets pages load scripts and data from this server only,
+and texts of a sweep never become markup.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from letheon.common.errors import LetheonError
-from letheon.dashboard.catalog import Library
+from letheon.dashboard.catalog import Catalog
 
 STATIC = Path(__file__).parent / "static"
 COOKIE = "letheon_token"
-LOOK_SECONDS = 1.0
-PATIENCE = 5.0  # of one core's time, views of a live sweep take at most a fifth
+POLL_SECONDS = 1.0
+REST = 5.0
+"""Poll intervals are at least this many times the view's build time, so building takes at most a fifth of a core."""
 NOT_FOUND = 4
 
 HEADERS = {
@@ -46,19 +47,19 @@ HEADERS = {
 
 
 class Json(JSONResponse):
-    """Compact; views have no numbers that are not finite."""
+    """Compact JSON. Raises ValueError for non-finite numbers, which views do not have."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def create_app(library: Library, token: str | None = None, hosts: Sequence[str] = ("*",)) -> Starlette:
-    """`token`: who does not bring it sees nothing; None: everybody who can connect.
+def create_app(catalog: Catalog, token: str | None = None, hosts: Sequence[str] = ("*",)) -> Starlette:
+    """The dashboard's application.
 
-    `hosts`: names by which the server may be addressed, so that no foreign page can reach it through a name of its own
-    (DNS rebinding).
+    `token`: required from every visitor; None: open to all who can connect. `hosts`: allowed host names, so that
+    foreign pages cannot reach the server through a name of their own (DNS rebinding).
     """
-    pages = _Pages(library)
+    pages = _Pages(catalog)
     routes = [
         Route("/", pages.index),
         Route("/api/sweeps", pages.sweeps),
@@ -77,37 +78,35 @@ def create_app(library: Library, token: str | None = None, hosts: Sequence[str] 
 
 
 class _Pages:
-    """One method a route. The synchronous ones run in threads, so a slow store stops nobody else."""
+    """One method per route. They run in threads, so a slow store does not block other requests."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
 
     def index(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")
 
     def sweeps(self, _: Request) -> Response:
-        return Json(self._library.sweeps())
+        return Json(self._catalog.sweeps())
 
     def sweep(self, request: Request) -> Response:
-        """`?since=N`: only the trials of which something was written after row N."""
-        view = self._library.view(request.path_params["key"])
-        since = _number(request.query_params.get("since"))
-        if since:
+        """`?since=N`: only the trials with rows after row N."""
+        view = self._catalog.view(request.path_params["key"])
+        if since := _number(request.query_params.get("since")):
             view = {**view, "trials": [trial for trial in view["trials"] if trial["seq"] > since], "since": since}
         return Json(view)
 
     def importance(self, request: Request) -> Response:
-        return Json(self._library.importance(request.path_params["key"]))
+        return Json(self._catalog.importance(request.path_params["key"]))
 
     def trial(self, request: Request) -> Response:
-        return Json(self._library.trial(request.path_params["key"], request.path_params["trial"]))
+        return Json(self._catalog.trial(request.path_params["key"], request.path_params["trial"]))
 
     def stamp(self, request: Request) -> Response:
-        """What a page asks again and again: `stamp` is another when the sweep has changed, `pause` how many seconds to
-        wait before the next question."""
+        """For polling: `stamp` differs after every change of the sweep; `pause`: seconds until the next poll."""
         key = request.path_params["key"]
-        stamp = hashlib.sha256(repr(self._library.stamp(key)).encode()).hexdigest()[:16]
-        return Json({"stamp": stamp, "pause": round(max(LOOK_SECONDS, PATIENCE * self._library.seconds(key)), 2)})
+        stamp = hashlib.sha256(repr(self._catalog.stamp(key)).encode()).hexdigest()[:16]
+        return Json({"stamp": stamp, "pause": round(max(POLL_SECONDS, REST * self._catalog.build_seconds(key)), 2)})
 
 
 def _number(text: str | None) -> int:
@@ -115,13 +114,13 @@ def _number(text: str | None) -> int:
 
 
 async def _explain(_: Request, error: Exception) -> Response:
-    """Expected errors as one sentence."""
+    """An expected error as one sentence, with status 404 or 503."""
     code = getattr(error, "exit_code", 0)
     return Json({"error": str(error)}, status_code=404 if code == NOT_FOUND else 503)
 
 
 class Guard:
-    """Lets in who brings the token, where there is one, and puts the headers on every answer."""
+    """Refuses requests without the token, if there is one, and adds the security headers to every response."""
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app, self._token = app, token
@@ -139,7 +138,7 @@ class Guard:
 
 
 def _refusal(request: Request, token: str | None) -> Response | None:
-    """What is answered instead of the page, None to whoever may see it."""
+    """The response to send instead of the page; None if the request may see it."""
     if token is None:
         return None
     given = request.query_params.get("token")

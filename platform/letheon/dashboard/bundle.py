@@ -1,8 +1,8 @@
-"""The page's scripts, styles and data as one file that fetches nothing. Pure but for reading `static/`.
+"""The page's scripts, styles and data as one file that fetches nothing. Pure except for reading `static/`.
 
-The scripts are plain modules that the live dashboard loads one by one; here each becomes a function that is called,
-in the order of their imports. They keep to two forms, which a test holds: `import { a, b } from "./x.js";` on one line,
-and `export` in front of a function or a constant.
+The live dashboard loads the scripts as modules; here each module becomes a function, called in the order of imports.
+That needs two forms, which a test enforces: `import { a, b } from "./x.js";` on one line, and `export` in front of a
+function or a constant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _EXPORT = re.compile(r"^export (?P<what>(?:async )?function|const|class) (?P<nam
 
 
 def page(title: str, data: Mapping[str, Any]) -> str:
-    """The whole page; `data` is what the server would have answered. No text in it can become markup."""
+    """The whole page. `data`: the server's answers. No text in it can become markup."""
     return (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
@@ -39,7 +39,7 @@ def page(title: str, data: Mapping[str, Any]) -> str:
 
 @cache
 def bundle() -> str:
-    """All modules that `app.js` needs, each as a function, called in order."""
+    """`app.js` and all modules it imports, each as a function, called in order."""
     done: dict[str, str] = {}
     _collect("app.js", done, ())
     return "const modules = {};\n" + "".join(done.values())
@@ -60,7 +60,7 @@ def _collect(name: str, done: dict[str, str], above: tuple[str, ...]) -> None:
 
 
 def _embedded(data: Mapping[str, Any]) -> str:
-    """JSON in which no character can end the script that holds it."""
+    """JSON without characters that could end the enclosing script element."""
     text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 

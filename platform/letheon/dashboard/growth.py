@@ -1,4 +1,4 @@
-"""How the fronts grew, as the dashboard draws it: steps over trial-epochs and slot-seconds. Pure."""
+"""Growth of the fronts' hypervolume over trial-epochs and slot-seconds, as the dashboard draws it. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from letheon.pareto.objectives import Goals
 
 
 def growth(rows: Sequence[Row], goals: Goals) -> dict[str, list[list[float]]]:
-    """Stratum -> steps of [trial-epochs of the whole sweep, slot-seconds, share of the box], the last one at the end.
-
-    Shares lie in [0, 1] (see `Step`), so strata can be read side by side.
+    """Stratum -> steps of [trial-epochs of the whole sweep, slot-seconds, share of the box in [0, 1]], and a last step
+    for the sweep's current state.
     """
     fold = HypervolumeHistory(goals)
     steps: dict[str, list[list[float]]] = {stratum: [] for stratum in reports_by_stratum(rows)}

@@ -1,30 +1,22 @@
-"""Sweeps whose folders lie under the root: read as they grow, never written."""
+"""Sweeps with a folder under the root, read as they grow. Never writes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from letheon.analysis.samples import audits_of, samples_of
 from letheon.common.errors import LetheonError
 from letheon.common.paths import JOURNAL, SPEC
-from letheon.dashboard.snapshot import Record
-from letheon.journal import (
-    Follower,
-    owner,
-    summary,
-    tracking_health,
-    with_liveness,
-)
+from letheon.dashboard.snapshot import Generations, SweepSnapshot
+from letheon.journal import Follower, owner, summary, tracking_health, with_liveness
 from letheon.journal.state import ACTIVE
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
 
 
 class LocalSweep:
-    """One sweep's folder. `record()` costs what was added since the last call."""
+    """One sweep's folder. `snapshot()` reads only the rows added since the last call."""
 
     def __init__(self, folder: Path, options: str = "") -> None:
         self.folder, self._options = folder, options
@@ -35,14 +27,14 @@ class LocalSweep:
     def key(self) -> str:
         return self.folder.name
 
-    def record(self) -> Record:
-        """As the sweep is now. Raises JournalError for a damaged journal."""
+    def snapshot(self) -> SweepSnapshot:
+        """The sweep now. Raises JournalError for a damaged journal."""
         rows = self._follower.rows()
         driver = owner(self.folder)
         now = time.time() if driver else None
         state = with_liveness(summary(rows, self.folder.name, now), driver, tracking_health(self.folder))
         spec = self._read_spec()
-        return Record(
+        return SweepSnapshot(
             key=self.key,
             name=self.folder.name,
             place="here",
@@ -58,7 +50,7 @@ class LocalSweep:
         )
 
     def stamp(self) -> tuple[object, ...]:
-        """Changes whenever the record would: cheap to ask for, again and again."""
+        """A cheap value that changes whenever the snapshot does."""
         health = str(tracking_health(self.folder))
         try:
             found = (self.folder / JOURNAL).stat()
@@ -66,12 +58,12 @@ class LocalSweep:
             return (None, owner(self.folder) is None, health)
         return (found.st_ino, found.st_size, owner(self.folder) is None, health)
 
-    def said(self, record: Record, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """What the trial's models said, and said under attack. Raises UnknownTrial."""
-        return samples_of(self.folder, record.rows, trial), audits_of(record.rows, trial)
+    def generations(self, snapshot: SweepSnapshot, trial: str) -> Generations:
+        """The trial's samples and audits. Raises UnknownTrial."""
+        return samples_of(self.folder, snapshot.rows, trial), audits_of(snapshot.rows, trial)
 
     def _read_spec(self) -> SweepSpec | None:
-        """None for a file that is not there yet, or that an older version wrote and this one refuses."""
+        """The sweep file; None if it does not exist yet, or if another version wrote it and this one refuses it."""
         file = self.folder / SPEC
         try:
             changed = file.stat().st_mtime

@@ -1,16 +1,15 @@
-"""Sweeps of any machine, read from the tracking store; kept until the store says that they have changed."""
+"""Sweeps of any machine, read from the tracking store and cached until the store reports a change."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from letheon.common.errors import LetheonError
 from letheon.common.paths import SPEC
 from letheon.common.scratch import scratch
-from letheon.dashboard.snapshot import Record
+from letheon.dashboard.snapshot import Generations, SweepSnapshot
 from letheon.journal import summary
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
@@ -23,13 +22,13 @@ PREFIX = "run-"
 
 
 class RecordedSweeps:
-    """The store's sweeps. `problem` says why the last look at it failed, None if it did not."""
+    """The store's sweeps. `problem`: why the last listing failed; None if it succeeded."""
 
     def __init__(self, browser: Browser, options: str = "") -> None:
         self._browser, self._options = browser, options
         self._lock = threading.Lock()
         self._listed: tuple[float, list[Recorded]] = (-LIST_SECONDS, [])
-        self._records: dict[str, tuple[tuple[object, ...], Record]] = {}
+        self._snapshots: dict[str, tuple[tuple[object, ...], SweepSnapshot]] = {}
         self.problem: str | None = None
 
     @property
@@ -37,7 +36,7 @@ class RecordedSweeps:
         return self._browser.where
 
     def list(self) -> list[Recorded]:
-        """Newest first; while the store does not answer, what it said last."""
+        """The sweeps, newest first; the last known ones while the store does not answer."""
         with self._lock:
             if time.monotonic() - self._listed[0] >= LIST_SECONDS and self._browser.exists():
                 try:
@@ -49,24 +48,25 @@ class RecordedSweeps:
             return self._listed[1]
 
     def find(self, key: str) -> Recorded | None:
-        """By the key that `key_of` gave it."""
+        """The sweep with this `key_of`; None if the store does not have it."""
         return next((one for one in self.list() if key_of(one) == key), None)
 
-    def record(self, sweep: Recorded) -> Record:
+    def snapshot(self, sweep: Recorded) -> SweepSnapshot:
         """Everything the store has of the sweep. Raises TrackingError."""
-        known = self._records.get(sweep.run_id)
+        known = self._snapshots.get(sweep.run_id)
         if known is None or known[0] != sweep.stamp:
             known = sweep.stamp, self._read(sweep)
-            self._records[sweep.run_id] = known
+            self._snapshots[sweep.run_id] = known
         return known[1]
 
-    def said(self, sweep: Recorded, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    def generations(self, sweep: Recorded, trial: str) -> Generations:
+        """The trial's samples and audits, each empty if not recorded. Raises TrackingError."""
         return self._browser.said(sweep, trial)
 
-    def _read(self, sweep: Recorded) -> Record:
+    def _read(self, sweep: Recorded) -> SweepSnapshot:
         rows, spec = self._browser.rows(sweep), _spec_of(self._browser.spec(sweep))
         web = self._browser.web
-        return Record(
+        return SweepSnapshot(
             key=key_of(sweep),
             name=sweep.name,
             place="mlflow",
@@ -82,7 +82,7 @@ class RecordedSweeps:
 
 
 def key_of(sweep: Recorded) -> str:
-    """Names the sweep in addresses: several machines may have sweeps of one name."""
+    """The sweep's key in addresses; unique even if several machines have sweeps of the same name."""
     return f"{PREFIX}{sweep.run_id}"
 
 

@@ -18,44 +18,42 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class CannotServe(LetheonError):
-    """The address is taken or not this machine's, or the token is too weak."""
+    """The address is taken or not this machine's, or the token is too short."""
 
 
-def serve(root: Path, host: str, port: int, say: Callable[[str], None], opened: Callable[[str], None]) -> None:
-    """Serve the sweeps under `root` and in its tracking store. `opened` gets the address, with its token, once it
-    answers.
+def serve(root: Path, host: str, port: int, say: Callable[[str], None], on_ready: Callable[[str], object]) -> None:
+    """Serve the sweeps under `root` and in its tracking store until Ctrl-C.
 
-    Raises:
-        CannotServe.
+    `on_ready` gets the address, including the token, once the port is open. Raises CannotServe.
     """
     import uvicorn
 
     from letheon.dashboard.app import create_app
-    from letheon.dashboard.catalog import Library
+    from letheon.dashboard.catalog import Catalog
     from letheon.dashboard.recorded import RecordedSweeps
     from letheon.tracking.reader.browse import Browser
 
     local = is_local(host)
-    token = None if local else _token()
+    token = None if local else _make_token()
     options = "" if root == Path(".letheon") else f" --root {root}"
-    library = Library(root.resolve(), RecordedSweeps(Browser(root.resolve()), options), options)
+    catalog = Catalog(root.resolve(), RecordedSweeps(Browser(root.resolve()), options), options)
     listener = _listen(host, port)
-    address = f"http://{'localhost' if local else _shown(host)}:{listener.getsockname()[1]}/"
-    app = create_app(library, token, LOCAL_NAMES if local else ("*",))
+    address = f"http://{'localhost' if local else _public_name(host)}:{listener.getsockname()[1]}/"
+    app = create_app(catalog, token, LOCAL_NAMES if local else ("*",))
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     link = address if token is None else f"{address}?token={token}"
     say(f"dashboard   {link}")
     if token is not None:
-        say("anybody with this address can look; put TLS in front of it on a network that you do not trust")
-    say("Ctrl-C ends it; sweeps go on")
-    opened(link)
-    with listener, suppress(KeyboardInterrupt):  # the way to end it
+        say("anyone with this address can read all sweeps; on an untrusted network put TLS in front of it")
+    say("Ctrl-C ends the dashboard; sweeps continue")
+    on_ready(link)
+    with listener, suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
 
 
 def is_local(host: str) -> bool:
-    """Whether only this machine can connect."""
+    """Whether only this machine can connect to that address."""
     if host == "localhost":
         return True
     try:
@@ -64,13 +62,13 @@ def is_local(host: str) -> bool:
         return False
 
 
-def _token() -> str:
-    """From the environment, never from an argument, which every user of the machine could read; else a new one."""
+def _make_token() -> str:
+    """The token from the environment, else a new one. Not an option, because all users can read the command line."""
     token = os.environ.get(TOKEN_VARIABLE)
     if token is not None and len(token) < MIN_TOKEN:
         raise CannotServe(
-            f"{TOKEN_VARIABLE}: has {len(token)} characters, a token needs at least {MIN_TOKEN}; "
-            "leave it unset to have one made"
+            f"{TOKEN_VARIABLE}: has {len(token)} characters, needs at least {MIN_TOKEN}; "
+            "leave it unset for a generated one"
         )
     return token or secrets.token_urlsafe(24)
 
@@ -81,16 +79,16 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen()  # whoever comes before the server is ready waits for it
+        listener.listen()  # connections wait here until the server is ready
     except (OSError, OverflowError) as error:
         listener.close()
         fix = "choose another --port (0: any free one) or another --host"
-        raise CannotServe(f"{host}:{port}: cannot be listened on ({error}); {fix}") from error
+        raise CannotServe(f"{host}:{port}: cannot listen there ({error}); {fix}") from error
     return listener
 
 
-def _shown(host: str) -> str:
-    """A name that a browser elsewhere can use."""
+def _public_name(host: str) -> str:
+    """The name under which a browser on another machine reaches this one."""
     if host in ("0.0.0.0", "::"):
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""All that is known of one sweep, wherever it was found: its rows and the file that asked for it. Pure."""
+"""One sweep at one moment, local or from the tracking store: its rows and its sweep file. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from letheon.spec.model import SweepSpec
 from letheon.spec.rules_objectives import axis_of, goals_of
 
 Place = Literal["here", "mlflow"]
+Generations = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""A trial's samples and audits, in the shapes of `letheon.analysis.samples`."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """`key` names the sweep in addresses. `state` and `detail`: as `status` says them. `seconds`: without times it was
-    down. `spec` is None where it is missing or of a version that this one cannot read; the rows still tell most.
-    `now` (unix seconds) is given while a driver lives. `tracking`: the recorder's word on the tracking store.
-    `options`: what a command needs to find the sweep again, such as ` --root …`."""
+class SweepSnapshot:
+    """`key`: the sweep in addresses. `state`, `detail`: as `status` has them. `seconds`: running time, without pauses.
+    `spec`: None if the file is missing or this version cannot read it. `now` (unix seconds): set while a driver is
+    alive. `tracking`: health of the tracking store. `options`: ` --root …` for printed commands, if needed."""
 
     key: str
     name: str
@@ -38,7 +39,7 @@ class Record:
 
     @property
     def goals(self) -> Goals:
-        """What the front is made of; without a spec, what most sweeps are after."""
+        """The objectives of the front; without a spec, forget quality and utility."""
         if self.spec is not None:
             return goals_of(self.spec)
         return Goals(x=axis_of("log10_forget_quality", "max"), y=axis_of("model_utility", "max"))
@@ -49,5 +50,5 @@ class Record:
 
     @property
     def version(self) -> int:
-        """Rises with every row."""
+        """The number of rows; rises with each."""
         return len(self.rows)

@@ -1,4 +1,4 @@
-"""A sweep as the plain data that its page is drawn from. Pure: rows in, JSON out, nothing is read or written."""
+"""The data of a sweep's page. Pure: rows in, JSON out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from letheon.analysis.explain import decision_in_words
 from letheon.analysis.seeds import front_with_means
 from letheon.common.numbers import compact
 from letheon.dashboard.growth import growth
-from letheon.dashboard.snapshot import Record
+from letheon.dashboard.snapshot import SweepSnapshot
 from letheon.dashboard.trial_columns import metric_names, trial_columns
 from letheon.journal import Row, SweepHistory, jsonable
 from letheon.journal.usage import spent
@@ -30,49 +30,50 @@ LAST_DECISIONS = 12
 _LABELS = {"utility_ratio": "utility, share of the target model's"}
 
 
-def sweep_view(record: Record) -> dict[str, Any]:
-    """All of a sweep's page but its hyper-parameters' importance, which costs more and changes less.
+def sweep_view(snapshot: SweepSnapshot) -> dict[str, Any]:
+    """Everything on a sweep's page except importance, which is slower and changes less often.
 
-    `trials` as `trial_columns` has them; `strata` as `front --json`, points by trial and epoch only, with an
-    `answer` in a sentence; `growth`, `capacity`, `cost` as their modules say; `rules`: rungs and collapse floor;
-    `budget`: limits and what is used; `marks`: the colour and the shape of each method; `log_scaled`: hyper-parameters
-    that are searched on a log scale.
+    `trials`: see `trial_columns`. `strata`: as in `front --json`, with points by trial and epoch and an `answer` in one
+    sentence. `growth`, `capacity`, `cost`: see their modules. `rules`: rungs and collapse floor. `budget`: limits and
+    usage. `marks`: colour and shape per method. `log_scaled`: hyper-parameters searched on a log scale.
     """
-    rows, goals = record.rows, record.goals
-    seeds = 1 if record.spec is None else len(record.spec.seeds)
-    front = front_with_means(rows, seeds, record.name, goals)
+    rows, goals = snapshot.rows, snapshot.goals
+    seeds = 1 if snapshot.spec is None else len(snapshot.spec.seeds)
+    front = front_with_means(rows, seeds, snapshot.name, goals)
     trials = trial_columns(rows, goals)
-    metrics, said = metric_names(rows, goals), answers(front)
+    metrics, sentences = metric_names(rows, goals), answers(front)
     view = {
-        "key": record.key,
-        "version": record.version,
-        **_head(record, trials),
+        "key": snapshot.key,
+        "version": snapshot.version,
+        **_head(snapshot, trials),
         "objectives": [_axis(axis.metric, axis.better) for axis in goals.axes],
         "metrics": [
             {"name": name, "label": _LABELS.get(name) or label(name), "short": short_label(name)} for name in metrics
         ],
         "floor": goals.floor,
         "marks": marks_of(str(trial["config"].get("method", "")) for trial in trials),
-        "log_scaled": _log_scaled(record),
+        "log_scaled": _log_scaled(snapshot),
         "constraints": {one.metric: one.to_json() for one in goals.limits},
-        "rules": _rules(record),
-        "strata": [{**_stratum(key, one, rows, goals), "answer": said[key]} for key, one in front["strata"].items()],
+        "rules": _rules(snapshot),
+        "strata": [
+            {**_stratum(key, one, rows, goals), "answer": sentences[key]} for key, one in front["strata"].items()
+        ],
         "means": _means(front),
         "trials": trials,
         "ranks": [trial["rank"] for trial in trials],
         "growth": growth(rows, goals.before_audit),
         "capacity": capacity_json(best_per_method(rows, limits=goals.verdict), UTILITY_KEPT),
-        "cost": cost_of(rows, goals, _max_epochs(record), record.now).to_json(),
+        "cost": cost_of(rows, goals, _max_epochs(snapshot), snapshot.now).to_json(),
         "decisions": _last_decisions(rows),
     }
     return jsonable(view)
 
 
-def card(record: Record) -> dict[str, Any]:
-    """A sweep as a line of the list of sweeps: state, progress, and how far each stratum came."""
-    front = front_with_means(record.rows, 1, record.name, record.goals)
-    trials = [{"outcome": None, **row} for row in record.rows if row["kind"] == "trial"]
-    ends = Counter(row["outcome"] for row in record.rows if row["kind"] == "end")
+def card(snapshot: SweepSnapshot) -> dict[str, Any]:
+    """A sweep's entry in the list of sweeps: state, progress, and the front of each stratum."""
+    front = front_with_means(snapshot.rows, 1, snapshot.name, snapshot.goals)
+    trials = [{"outcome": None, **row} for row in snapshot.rows if row["kind"] == "trial"]
+    ends = Counter(row["outcome"] for row in snapshot.rows if row["kind"] == "end")
     running = len(trials) - sum(ends.values())
     strata = [
         {
@@ -85,42 +86,42 @@ def card(record: Record) -> dict[str, Any]:
         for key, one in front["strata"].items()
     ]
     counts = {**({"running": running} if running else {}), **ends}
-    facts = {**_facts(record), "counts": counts, "done": len(trials), "strata": strata}
+    facts = {**_facts(snapshot), "counts": counts, "done": len(trials), "strata": strata}
     return jsonable(facts)
 
 
-def _log_scaled(record: Record) -> list[str] | None:
-    """Hyper-parameters that the sweep file searches on a log scale; None where the file cannot be read."""
-    if record.spec is None:
+def _log_scaled(snapshot: SweepSnapshot) -> list[str] | None:
+    """Hyper-parameters that the sweep file searches on a log scale; None if the file cannot be read."""
+    if snapshot.spec is None:
         return None
-    return sorted(name for name, domain in record.spec.search.items() if isinstance(domain, LogUniform))
+    return sorted(name for name, domain in snapshot.spec.search.items() if isinstance(domain, LogUniform))
 
 
-def _head(record: Record, trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _head(snapshot: SweepSnapshot, trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     counts = Counter(trial["outcome"] or "running" for trial in trials)
-    return {**_facts(record), "counts": dict(counts), "done": len(trials), "epochs": _epochs(record.rows)}
+    return {**_facts(snapshot), "counts": dict(counts), "done": len(trials), "epochs": _epochs(snapshot.rows)}
 
 
-def _facts(record: Record) -> dict[str, Any]:
-    spec = record.spec
+def _facts(snapshot: SweepSnapshot) -> dict[str, Any]:
+    spec = snapshot.spec
     return {
-        "key": record.key,
-        "name": record.name,
-        "study": record.study,
-        "place": record.place,
-        "state": record.state,
-        "detail": record.detail,
-        "seconds": round(record.seconds, 1),
-        "began": record.rows[0]["time"] if record.rows else None,
+        "key": snapshot.key,
+        "name": snapshot.name,
+        "study": snapshot.study,
+        "place": snapshot.place,
+        "state": snapshot.state,
+        "detail": snapshot.detail,
+        "seconds": round(snapshot.seconds, 1),
+        "began": snapshot.rows[0]["time"] if snapshot.rows else None,
         "planned": None if spec is None else trial_count(spec),
-        "budget": _budget(record),
+        "budget": _budget(snapshot),
         "benchmark": None if spec is None else spec.benchmark.name,
         "model": None if spec is None else spec.model.base,
         "searcher": None if spec is None else spec.searcher.name,
         "scheduler": None if spec is None else spec.scheduler.name,
-        "tracking": record.tracking,
-        "options": record.options,
-        "links": dict(record.links),
+        "tracking": snapshot.tracking,
+        "options": snapshot.options,
+        "links": dict(snapshot.links),
     }
 
 
@@ -128,23 +129,23 @@ def _epochs(rows: Sequence[Row]) -> int:
     return sum(row["kind"] == "report" for row in rows)
 
 
-def _max_epochs(record: Record) -> int | None:
-    return None if record.scheduler is None else record.scheduler.max_epochs
+def _max_epochs(snapshot: SweepSnapshot) -> int | None:
+    return None if snapshot.scheduler is None else snapshot.scheduler.max_epochs
 
 
-def _budget(record: Record) -> list[dict[str, Any]]:
-    """Each limit that the sweep has, and how much of it is used."""
-    if record.spec is None:
+def _budget(snapshot: SweepSnapshot) -> list[dict[str, Any]]:
+    """Each limit of the budget and how much of it is used."""
+    if snapshot.spec is None:
         return []
-    used = spent(SweepHistory(record.rows), record.spec.trial.workers * record.spec.trial.gpus, record.now)
+    used = spent(SweepHistory(snapshot.rows), snapshot.spec.trial.workers * snapshot.spec.trial.gpus, snapshot.now)
     return [
         {"name": name, "limit": limit, "used": compact(float(getattr(used, name)))}
-        for name, limit in record.spec.budget.limits.items()
+        for name, limit in snapshot.spec.budget.limits.items()
     ]
 
 
-def _rules(record: Record) -> dict[str, Any]:
-    scheduler = record.scheduler
+def _rules(snapshot: SweepSnapshot) -> dict[str, Any]:
+    scheduler = snapshot.scheduler
     if scheduler is None:
         return {"rungs": [], "max_epochs": None, "collapse": None}
     collapse = scheduler.collapse
@@ -180,7 +181,7 @@ def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: G
 
 
 def _values(spot: Spot | None, goals: Goals) -> list[float] | None:
-    """Heights back in the metrics' own units."""
+    """A point of the plane in the metrics' own units."""
     return None if spot is None else [compact(axis.sign * it) for axis, it in zip(goals.axes, spot, strict=True)]
 
 
@@ -194,19 +195,19 @@ def _place(point: Mapping[str, Any] | None) -> list[Any] | None:
 
 
 def _means(front: Mapping[str, Any]) -> dict[str, Any]:
-    """Stratum -> the front of means over seeds, where there are several."""
+    """Stratum -> the front of means over seeds; empty without several seeds."""
     strata = (front.get("means") or {}).get("strata") or {}
     names = ("trials", "epoch", "seeds", "metrics", "interval", "config")
     return {key: [{name: point[name] for name in names} for point in one["points"]] for key, one in strata.items()}
 
 
 def _last_decisions(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The newest decisions of a rung or a rule, in words."""
+    """The newest decisions made at a rung or to stop a trial, in words, newest first."""
     strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
-    told = [
+    decided = [
         row
         for row in rows
-        if row["kind"] == "report" and row["trial"] in strata and _says_something(row.get("decision") or {})
+        if row["kind"] == "report" and row["trial"] in strata and _is_notable(row.get("decision") or {})
     ]
     return [
         {
@@ -217,9 +218,9 @@ def _last_decisions(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "action": row["decision"]["action"],
             "text": decision_in_words(row["decision"]),
         }
-        for row in told[-LAST_DECISIONS:][::-1]
+        for row in decided[-LAST_DECISIONS:][::-1]
     ]
 
 
-def _says_something(decision: Mapping[str, Any]) -> bool:
+def _is_notable(decision: Mapping[str, Any]) -> bool:
     return decision.get("rung") is not None or decision.get("action") == "stop"

@@ -1,7 +1,7 @@
-"""The trials of a sweep as compact columns: configuration, trajectory, outcome, front rank. Pure.
+"""The trials of a sweep in compact form: configuration, trajectory, outcome, front rank. Pure.
 
-One entry a trial, its metrics as lists over its epochs (0 is the untouched target model), so that a thousand trials
-travel as a few hundred kilobytes. Numbers have five significant digits; what is not finite is null.
+One entry per trial, with metrics as lists over its epochs (0 is the untouched target model), so that a thousand trials
+take a few hundred kilobytes. Numbers have five significant digits; non-finite ones are null.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from letheon.pareto.sorting import Fronts
 from trainables.evaluation.verdict import verdict
 
 HEADLINES = ("forget_rouge", "forget_probability", "forget_truth_ratio", "retain_rouge", "extraction_strength", "loss")
-"""Shown as curves beside the objectives, where the benchmark has them."""
+"""Metrics shown as curves in addition to the objectives, if the benchmark has them."""
 
 Column = list[float | None]
 
 
 def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
-    """One mapping a trial, in the order in which they began; `seq` is the last row that says something about it.
+    """One mapping per trial, in order of their start. `seq`: the last row about it.
 
-    `best`: the epoch of its best checkpoint by the rule of `letheon.checkpoints.best`, None where none is
-    feasible. `verdict`: on that checkpoint, without it on the last one.
+    `best`: epoch of the best checkpoint by the rule of `letheon.checkpoints.best`, None without a feasible one.
+    `verdict`: of that checkpoint, else of the last one.
     """
-    told = with_audits(rows)
-    trials = {str(row["trial"]): _begun(row) for row in told if row["kind"] == "trial"}
-    names, best = metric_names(told, goals), Best(goals)
-    for row in told:
+    rows = with_audits(rows)
+    trials = {str(row["trial"]): _new_entry(row) for row in rows if row["kind"] == "trial"}
+    names, best = metric_names(rows, goals), Best(goals)
+    for row in rows:
         trial = trials.get(str(row.get("trial")))
         if trial is None:
             continue
         trial["seq"] = max(trial["seq"], row["seq"])
         if row["kind"] == "trial":
-            _reach(trial, 0, row.get("baseline") or {}, names)
+            _add_epoch(trial, 0, row.get("baseline") or {}, names)
         elif row["kind"] == "report":
-            _reach(trial, int(row["epoch"]), row["metrics"], names)
+            _add_epoch(trial, int(row["epoch"]), row["metrics"], names)
             best.take(row)
             trial["rung"] = (row.get("decision") or {}).get("rung") or trial["rung"]
         elif row["kind"] == "end":
             trial["outcome"], trial["reason"] = row["outcome"], row["reason"]
         trial["seconds"] = round(row["time"] - trial["began"], 1)
-    ranks = front_ranks(told, goals)
-    verdicts = verdicts_of(told, goals)
+    ranks = front_ranks(rows, goals)
+    verdicts = verdicts_of(rows, goals)
     for name, trial in trials.items():
         found = best.of(name)
         trial["rank"] = ranks.get(name)
@@ -57,27 +57,27 @@ def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
 
 
 def verdicts_of(rows: Sequence[Row], goals: Goals) -> dict[tuple[str, int], dict[str, Any]]:
-    """(trial, epoch) -> {"name", "reasons"}: whether that checkpoint has forgotten, and why one may say so."""
+    """(trial, epoch) -> {"name", "reasons"}: the checkpoint's verdict on forgetting."""
     targets = {row["trial"]: row.get("baseline") or {} for row in rows if row["kind"] == "trial"}
     found: dict[tuple[str, int], dict[str, Any]] = {}
     for row in rows:
         if row["kind"] == "report" and row["trial"] in targets:
-            said = verdict(row["metrics"], targets[row["trial"]], goals.verdict)
-            found[row["trial"], int(row["epoch"])] = {"name": said.name, "reasons": list(said.reasons)}
+            judged = verdict(row["metrics"], targets[row["trial"]], goals.verdict)
+            found[row["trial"], int(row["epoch"])] = {"name": judged.name, "reasons": list(judged.reasons)}
     return found
 
 
 def metric_names(rows: Sequence[Row], goals: Goals) -> list[str]:
-    """The objectives, the utility's share of the target's, and those headlines that any report has."""
-    told = {name for row in rows if row["kind"] == "report" for name in row["metrics"]}
-    wanted = (goals.x.metric, goals.y.metric, "utility_ratio", *HEADLINES)
-    return list(dict.fromkeys(name for name in wanted if name in wanted[:3] or name in told))
+    """The objectives, the utility's share of the target's, and the headlines that any report has."""
+    reported = {name for row in rows if row["kind"] == "report" for name in row["metrics"]}
+    always = (goals.x.metric, goals.y.metric, "utility_ratio")
+    return list(dict.fromkeys([*always, *(name for name in HEADLINES if name in reported)]))
 
 
 def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
-    """Trial -> the best non-dominated front (0, 1, …) that any of its feasible checkpoints is on, within its stratum.
+    """Trial -> the best non-dominated front (0, 1, …) of its feasible checkpoints, within its stratum.
 
-    Trials without a feasible checkpoint that forgot more than the target model have none. Non-dominated sorting: Deb
+    Trials without a feasible checkpoint that forgot more than the target model are left out. Non-dominated sorting: Deb
     et al. 2002.
     """
     strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
@@ -95,7 +95,8 @@ def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
         and goals.x.height(row["metrics"]) > starts[strata[row["trial"]]]
     ]
     fronts = {stratum: Fronts() for stratum in strata.values()}
-    for trial, heights in sorted(points, key=lambda point: point[1], reverse=True):  # none pushes an earlier one back
+    # In descending order no point pushes an earlier one to a later front.
+    for trial, heights in sorted(points, key=lambda point: point[1], reverse=True):
         fronts[strata[trial]].add(heights)
     ranks: dict[str, int] = {}
     for trial, heights in points:
@@ -104,7 +105,7 @@ def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
     return ranks
 
 
-def _begun(row: Row) -> dict[str, Any]:
+def _new_entry(row: Row) -> dict[str, Any]:
     own = {name: compact(value) for name, value in row["config"].items() if value is not None}
     return {
         "id": str(row["trial"]),
@@ -122,7 +123,7 @@ def _begun(row: Row) -> dict[str, Any]:
     }
 
 
-def _reach(trial: dict[str, Any], epoch: int, metrics: Mapping[str, Any], names: Sequence[str]) -> None:
+def _add_epoch(trial: dict[str, Any], epoch: int, metrics: Mapping[str, Any], names: Sequence[str]) -> None:
     trial["epochs"].append(epoch)
     for name in names:
         trial["metrics"].setdefault(name, []).append(compact(metrics.get(name)))

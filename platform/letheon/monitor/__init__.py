@@ -1,1 +1,1 @@
-"""A sweep while it runs: terminal screens, plain lines and Prometheus gauges."""
+"""Views of a running sweep: terminal screens, plain lines and Prometheus gauges."""

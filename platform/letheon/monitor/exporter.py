@@ -1,4 +1,4 @@
-"""Gives a sweep's gauges to Ray, which serves them to Prometheus from every node. Never disturbs the sweep."""
+"""Hands a sweep's gauges to Ray, which serves them to Prometheus from every node. Never disturbs the sweep."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from letheon.monitor.gauges import GAUGES, Reading, readings
-from letheon.monitor.watch import LiveSweep, asked_of
+from letheon.monitor.watch import LiveSweep, spec_facts
 from letheon.spec.model import SweepSpec
 
 log = logging.getLogger(__name__)
 
 
 class Exporter:
-    """`export()` sets every gauge to what `read` says; after the first failure, whatever it is, it does nothing more.
+    """`export()` sets every gauge to its value from `read`. After the first failure of any kind it does nothing.
 
-    To be used inside a Ray session, by one thread.
+    For use inside a Ray session, by one thread.
     """
 
     def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
         self._read = read
         self._gauges: dict[str, Any] = {}
         self.problem: str | None = None
-        """Why nothing is exported any more; None while all is well."""
+        """Why exporting stopped; None while it works."""
 
     def export(self) -> None:
         if self.problem is not None:
@@ -34,18 +34,18 @@ class Exporter:
                 self._gauge(reading.gauge).set(reading.value, tags=dict(reading.tags))
         except Exception as error:
             self.problem = f"{type(error).__name__}: {error}"
-            log.warning("no metrics for Prometheus from here on: %s", self.problem)
+            log.warning("stopped exporting metrics to Prometheus: %s", self.problem)
 
     def _gauge(self, name: str) -> Any:
         if name not in self._gauges:
             from ray.util.metrics import Gauge
 
-            about = GAUGES[name]
-            self._gauges[name] = Gauge(name, description=about.about, tag_keys=about.tag_keys)
+            declared = GAUGES[name]
+            self._gauges[name] = Gauge(name, description=declared.about, tag_keys=declared.tag_keys)
         return self._gauges[name]
 
 
 def exporter_of(folder: Path, spec: SweepSpec) -> Exporter:
-    """Of the sweep in `folder`."""
-    sweep = LiveSweep(folder, asked_of(spec))
+    """The exporter for the sweep in `folder`."""
+    sweep = LiveSweep(folder, spec_facts(spec))
     return Exporter(lambda: readings(sweep.look()))

@@ -1,4 +1,4 @@
-"""A view of a sweep as numbers with labels, for monitoring. Pure: who exports them, and where, is elsewhere."""
+"""A view of a sweep as numbers with labels, for monitoring. Pure; `exporter` exports them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from letheon.monitor.view import LiveView
 STATES = ("preparing", "running", "interrupted", "finished", "failed")
 TRIAL_STATES = ("running", "interrupted", "completed", "pruned", "collapsed", "stopped", "failed")
 REASONS: Mapping[str, str] = {"pruned": "rung", "collapsed": "collapse", "stopped": "budget"}
-"""Outcome of a trial that was stopped -> what stopped it."""
+"""Outcome of a stopped trial -> what stopped it."""
 USES = ("train", "evaluation", "startup", "idle")
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """What a number means, and the labels that it has beside `sweep`."""
+    """The meaning of a number, and its labels in addition to `sweep`."""
 
     about: str
     labels: tuple[str, ...] = ()
@@ -28,32 +28,28 @@ class Gauge:
 
 
 GAUGES: Mapping[str, Gauge] = {
-    "letheon_sweep_state": Gauge("1 for the state that the sweep is in, 0 for the others", ("state",)),
+    "letheon_sweep_state": Gauge("1 for the sweep's current state, 0 for the others", ("state",)),
     "letheon_trials": Gauge("trials of a forget fraction by state", ("stratum", "state")),
-    "letheon_planned_trials": Gauge("the most trials that the sweep starts; NaN where only epochs or hours limit it"),
-    "letheon_pruned_trials": Gauge(
-        "trials that were stopped before their last epoch, by what stopped them", ("reason",)
-    ),
+    "letheon_planned_trials": Gauge("most trials the sweep starts; NaN if only epochs or hours limit it"),
+    "letheon_pruned_trials": Gauge("trials stopped before their last epoch, by what stopped them", ("reason",)),
     "letheon_trial_epochs": Gauge("epochs of all trials of a forget fraction", ("stratum",)),
     "letheon_saved_trial_epochs": Gauge("epochs not run by trials that the scheduler stopped", ("stratum",)),
     "letheon_front_points": Gauge("checkpoints on the front of a forget fraction", ("stratum",)),
     "letheon_hypervolume": Gauge("hypervolume of a front, in the metrics' own units", ("stratum",)),
-    "letheon_hypervolume_share": Gauge(
-        "share of the possible hypervolume that a front has; NaN if unknown", ("stratum",)
-    ),
-    "letheon_slot_seconds": Gauge("what the seconds of all slots went into", ("use",)),
-    "letheon_gpu_seconds": Gauge("what the GPU-seconds of all slots went into", ("use",)),
-    "letheon_wasted_slot_seconds": Gauge("of these, in trials that were stopped or failed and gave no front point"),
-    "letheon_saved_slot_seconds": Gauge("what the saved epochs would have cost at their fraction's mean"),
-    "letheon_budget_used": Gauge("share of a limit of the budget that is used", ("limit",)),
+    "letheon_hypervolume_share": Gauge("share of the possible hypervolume of a front; NaN if unknown", ("stratum",)),
+    "letheon_slot_seconds": Gauge("seconds of all slots by use", ("use",)),
+    "letheon_gpu_seconds": Gauge("GPU-seconds of all slots by use", ("use",)),
+    "letheon_wasted_slot_seconds": Gauge("slot-seconds of stopped or failed trials without a front point"),
+    "letheon_saved_slot_seconds": Gauge("estimated cost of the saved epochs, at the mean of their forget fraction"),
+    "letheon_budget_used": Gauge("used share of a budget limit", ("limit",)),
     "letheon_seconds_left": Gauge("estimated seconds until the search ends; NaN if unknown"),
-    "letheon_tracking_rows_behind": Gauge("journal rows that the tracking store does not have yet, while it refuses"),
+    "letheon_tracking_rows_behind": Gauge("journal rows that a failing tracking store does not have yet"),
 }
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One number. `tags` has every label of its gauge."""
+    """One number. `tags` has a value for every label of its gauge."""
 
     gauge: str
     tags: Mapping[str, str]
@@ -61,7 +57,7 @@ class Reading:
 
 
 def readings(view: LiveView) -> Iterator[Reading]:
-    """Every number that the view gives; a count that fell to zero is there as zero."""
+    """Every number of the view. Counts of zero are included."""
     sweep = view.state.sweep
 
     def read(gauge: str, value: float | None, **labels: str) -> Reading:
@@ -69,7 +65,7 @@ def readings(view: LiveView) -> Iterator[Reading]:
 
     for state in STATES:
         yield read("letheon_sweep_state", state == view.state.state, state=state)
-    yield read("letheon_planned_trials", view.asked.planned)
+    yield read("letheon_planned_trials", view.spec.planned)
     for key, stratum in view.strata.items():
         for state in TRIAL_STATES:
             yield read("letheon_trials", stratum.counts.get(state, 0), stratum=key, state=state)

@@ -1,7 +1,7 @@
-"""One picture of a sweep for terminals: what `sweep` shows while it runs and `status --watch` beside it.
+"""One screen of a sweep for terminals, shown by `sweep` while it runs and by `status --watch`.
 
-Words and signs say everything; colours only help. On short terminals sections shrink, the less important ones
-first, and the header stays.
+Colour never carries information alone. On short terminals the sections shrink, the least important first; the header
+always stays.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from letheon.monitor import sections
 from letheon.monitor.terminal import ascii_only, share_lines
 from letheon.monitor.view import LiveView
 
-AIRY = 24
-"""From so many lines on, an empty line parts the sections."""
+SPACED_FROM = 24
+"""Lines of a terminal from which on the sections are separated by an empty line."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """`draw(lines)` gives about so many; what is longer is cut. `rank`: 0 gets its lines first."""
+    """`draw(lines)` returns about that many lines; longer output is cut. `rank`: 0 gets its lines first."""
 
     rank: int
     least: int
@@ -31,9 +31,9 @@ class Section:
 
 
 class Screen:
-    """A renderable as wide as the terminal, and never longer. `resume`: the command that goes on with the sweep.
+    """A renderable that fits the terminal's width and height. `resume`: the command that continues the sweep.
 
-    `full`: as many lines as it takes, with all trials in place of those that run and that ended last.
+    `full`: unlimited height, with all trials instead of only the running and last ended ones.
     """
 
     def __init__(self, view: LiveView, full: bool = False, resume: str | None = None) -> None:
@@ -48,19 +48,19 @@ class Screen:
         height = None if self._full else console.size.height - 1  # the cursor's own line
         lines = lines_of(sections.header(self._view))[:height]
         parts = list(self._sections(lines_of, options.max_width))
-        gap = int(height is None or height >= AIRY)
+        gap = int(height is None or height >= SPACED_FROM)
         order = sorted(range(len(parts)), key=lambda i: parts[i].rank)
-        wants = [(parts[i].least + gap, parts[i].most + gap) for i in order]
-        given = dict(zip(order, share_lines(None if height is None else height - len(lines), wants), strict=True))
+        wanted = [(parts[i].least + gap, parts[i].most + gap) for i in order]
+        shares = dict(zip(order, share_lines(None if height is None else height - len(lines), wanted), strict=True))
         for i, part in enumerate(parts):
-            if room := max(0, given[i] - gap):
-                lines += [[]] * gap + lines_of(part.draw(room))[:room]
+            if share := max(0, shares[i] - gap):
+                lines += [[]] * gap + lines_of(part.draw(share))[:share]
         for line in lines:
             yield from (Segment(ascii_only(it.text), it.style) for it in line) if options.ascii_only else line
             yield Segment.line()
 
     def _sections(self, lines_of: Callable[[RenderableType], list[list[Segment]]], width: int) -> Iterator[Section]:
-        """The sections that have anything to say, from top to bottom."""
+        """The sections that are not empty, from top to bottom."""
         view = self._view
         if notes := sections.notes(view, self._resume):
             yield Section(0, 1, len(lines_of(notes)), lambda _: notes)

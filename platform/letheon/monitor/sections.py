@@ -1,4 +1,4 @@
-"""The parts of a sweep's picture, each drawn from the view alone."""
+"""The sections of a sweep's screen, each drawn from the view alone."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ STYLES = {
     "failed": "bold red",
 }
 BAR_WIDTHS = (8, 40)
-BESIDE_BARS = 3
-"""Columns of strata up to this rank keep their place before bars grow."""
+BEFORE_BARS = 3
+"""Columns up to this rank get their width before the bars do."""
 FRONT_WIDTH = 66
 KNEE_LINES, FRONT_LINES = 2, 4
-"""Lines of a front: its heading and the knee; with both ends."""
+"""Lines of a front: heading and knee; heading, knee and both ends."""
 SETTINGS = {"learning_rate": "lr", "beta": "beta", "retain_weight": "retain"}
 
 HOUR = 3600.0
 
-_PLAIN = {"log10_forget_quality": "forget_quality", "log10_loss_quality": "loss_quality"}  # people read p-values
+_P_VALUES = {"log10_forget_quality": "forget_quality", "log10_loss_quality": "loss_quality"}
+"""Metrics that are shown as the p-value instead of its logarithm."""
 
 
 def number(value: Any) -> str:
-    """Three significant digits; `-` for what is missing or no number."""
+    """Three significant digits; `-` for a missing or non-finite value."""
     return f"{value:.3g}" if isinstance(value, int | float) and math.isfinite(value) else "-"
 
 
@@ -64,9 +65,9 @@ def counted(count: int, planned: int | None) -> str:
 
 
 def header(view: LiveView) -> RenderableType:
-    """Name, state, how far, how long; then how many trials are in which state."""
+    """Name, state, progress and time; then the number of trials in each state."""
     state = view.state
-    trials, epochs = several_of(len(state.trials), view.asked.planned, "trial"), several(view.epochs, "epoch")
+    trials, epochs = several_of(len(state.trials), view.spec.planned, "trial"), several(view.epochs, "epoch")
     words = [(state.sweep, "bold"), (state.state, f"bold {STYLES.get(state.state, '')}")]
     words += [(fact, "") for fact in (trials, epochs, duration(state.seconds))]
     if state.state in ACTIVE:
@@ -78,7 +79,7 @@ def header(view: LiveView) -> RenderableType:
 
 
 def notes(view: LiveView, resume: str | None) -> RenderableType | None:
-    """What a reader must know before anything else: a failure, an interruption, records that are behind."""
+    """What a reader must know first: a failure, an interruption, tracking that is behind. None if there is nothing."""
     state, lines = view.state, []
     if state.detail and state.state != "running":
         lines.append(cut_text(state.detail, STYLES.get(state.state, "")))
@@ -93,16 +94,16 @@ def notes(view: LiveView, resume: str | None) -> RenderableType | None:
 
 
 def strata(view: LiveView, width: int, lines: int) -> Table:
-    """A bar for each fraction, and one for all; those with trials running are shown first where not all fit."""
+    """A progress bar per fraction and one for all. If not all fit, fractions with running trials come first."""
     names = list(view.strata)
     if len(names) + 2 > lines:
         names = sorted(names, key=lambda name: (not view.strata[name].running, float(name)))[: max(0, lines - 2)]
     chosen, hidden = [view.strata[name] for name in names], len(view.strata) - len(names)
     rows = [*map(_stratum_cells, chosen), _total_cells(view)]
-    heads = {"trials": 0, "running": 3, "epochs": 2, "hypervolume": 0, "points": 5, "knee": 4}  # and when they give way
+    ranks = {"trials": 0, "running": 3, "epochs": 2, "hypervolume": 0, "points": 5, "knee": 4}
     first = Column("fraction", [*names, f"all ({hidden} not shown)" if hidden else "all"])
-    others = [Column(head, [row[i] for row in rows], True, rank) for i, (head, rank) in enumerate(heads.items())]
-    needed = sum(column.width + GAP for column in (first, *others) if column.rank <= BESIDE_BARS)
+    others = [Column(head, [row[i] for row in rows], True, rank) for i, (head, rank) in enumerate(ranks.items())]
+    needed = sum(column.width + GAP for column in (first, *others) if column.rank <= BEFORE_BARS)
     bar_width = min(max(width - needed, BAR_WIDTHS[0]), BAR_WIDTHS[1])
     done = [*(_done(view, stratum) for stratum in chosen), _all_done(view)]
     bars = [
@@ -127,39 +128,38 @@ def _stratum_cells(stratum: StratumView) -> list[str]:
 def _total_cells(view: LiveView) -> list[str]:
     ended = sum(stratum.ended for stratum in view.strata.values())
     running = sum(stratum.running for stratum in view.strata.values())
-    return [counted(ended, view.asked.planned), str(running), str(view.epochs), "", "", ""]
+    return [counted(ended, view.spec.planned), str(running), str(view.epochs), "", "", ""]
 
 
 def _done(view: LiveView, stratum: StratumView) -> float:
-    """The share of its own plan that has ended; without one, of the stratum that has most trials."""
-    whole = stratum.planned or max((one.started for one in view.strata.values()), default=0) or 1
-    return stratum.ended / whole
+    """Ended trials as a share of the stratum's planned ones; without a plan, of the largest stratum's trials."""
+    planned = stratum.planned or max((one.started for one in view.strata.values()), default=0) or 1
+    return stratum.ended / planned
 
 
 def _all_done(view: LiveView) -> float:
-    """The share of the planned trials; without a plan, of the budget's limit that is used most."""
-    if view.asked.planned:
-        return sum(stratum.ended for stratum in view.strata.values()) / view.asked.planned
+    """Ended trials as a share of the planned ones; without a plan, the used share of the tightest budget limit."""
+    if view.spec.planned:
+        return sum(stratum.ended for stratum in view.strata.values()) / view.spec.planned
     return max((used / limit for _, limit, used in view.budget if limit), default=0.0)
 
 
 def running(view: LiveView, width: int, lines: int) -> Table:
-    """The trials that run, the longest first where not all fit."""
+    """The running trials; if not all fit, those with the most epochs."""
     trials = [trial for trial in view.state.trials if trial.outcome is None]
     if len(trials) >= lines:
         trials = sorted(trials, key=lambda trial: -trial.epoch)[: max(0, lines - 1)]
     columns = [
-        *_which("running", trials),
+        *_identity("running", trials),
         *_settings(trials),
-        Column("epoch", [counted(trial.epoch, view.asked.max_epochs) for trial in trials], True),
+        Column("epoch", [counted(trial.epoch, view.spec.max_epochs) for trial in trials], True),
         *_metrics(view, [trial.metrics for trial in trials]),
         Column("since", [duration(view.since.get(trial.trial, 0.0)) for trial in trials], True, 6),
     ]
     return grid(columns, width)
 
 
-def _which(head: str, trials: Sequence[TrialState]) -> list[Column]:
-    """Which trials they are."""
+def _identity(head: str, trials: Sequence[TrialState]) -> list[Column]:
     return [
         Column(head, [Text(trial.trial, STYLES["running"] if trial.outcome is None else "") for trial in trials]),
         Column("fraction", [trial.stratum for trial in trials], True, 1),
@@ -168,7 +168,7 @@ def _which(head: str, trials: Sequence[TrialState]) -> list[Column]:
 
 
 def _settings(trials: Sequence[TrialState]) -> list[Column]:
-    """Hyper-parameters that any of the trials has."""
+    """The hyper-parameters in SETTINGS that any of the trials has."""
     found = []
     for i, (name, head) in enumerate(SETTINGS.items()):
         values = [trial.config.get(name) for trial in trials]
@@ -178,43 +178,43 @@ def _settings(trials: Sequence[TrialState]) -> list[Column]:
 
 
 def _metrics(view: LiveView, metrics: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """Both objectives, forget quality as the p-value that people read, and the utility's share of the target's."""
-    names = [_PLAIN.get(axis.metric, axis.metric) for axis in view.asked.goals.before_audit.axes]
+    """Both objectives, with forget quality as a p-value, and the utility's share of the target model's."""
+    names = [_P_VALUES.get(axis.metric, axis.metric) for axis in view.spec.goals.before_audit.axes]
     more = [name for axis in names for name in COMPANIONS.get(axis, ())]
     columns = [Column(short_label(name), [number(one.get(name)) for one in metrics], True) for name in names]
     return columns + [Column(short_label(name), [number(one.get(name)) for one in metrics], True, 2) for name in more]
 
 
 Fronts = list[list[tuple[str, Mapping[str, Any]]]]
-"""Fronts with their fractions; those of an inner list are drawn side by side."""
+"""(fraction, front) pairs; those of an inner list are drawn side by side."""
 
 
 def known_fronts(view: LiveView, width: int) -> Fronts:
     """The fronts that have points, as many side by side as fit."""
     known = [(key, stratum.front) for key, stratum in view.strata.items() if stratum.front.get("points")]
-    beside = max(1, min(len(known), width // FRONT_WIDTH))
-    return [known[i : i + beside] for i in range(0, len(known), beside)]
+    per_row = max(1, min(len(known), width // FRONT_WIDTH))
+    return [known[i : i + per_row] for i in range(0, len(known), per_row)]
 
 
 def front_lines(groups: Fronts) -> list[int]:
-    """How many lines each group of fronts takes with all of its points."""
+    """The lines that each group of fronts needs to show all of its points."""
     return [1 + max(len(front["points"]) for _, front in group) for group in groups]
 
 
 def fronts(view: LiveView, groups: Fronts, width: int, lines: int) -> RenderableType:
-    """The best points of every front, the knee marked."""
-    beside = max(map(len, groups))
+    """The best points of every front, with the knee marked."""
+    per_row = max(map(len, groups))
     least = FRONT_LINES if lines >= FRONT_LINES * len(groups) else KNEE_LINES
-    given = share_lines(lines, [(min(least, most), most) for most in front_lines(groups)])
-    each = width // beside - (GAP if beside > 1 else 0)
+    shares = share_lines(lines, [(min(least, most), most) for most in front_lines(groups)])
+    each = width // per_row - (GAP if per_row > 1 else 0)
     drawn = []
-    for group, rest in zip(groups, given, strict=True):
-        if not rest:
+    for group, share in zip(groups, shares, strict=True):
+        if not share:
             continue
         row = Table.grid(padding=(0, GAP, 0, 0))
         for _ in group:
             row.add_column(width=each)
-        row.add_row(*(_front(view, key, front, each, rest - 1) for key, front in group))
+        row.add_row(*(_front(view, key, front, each, share - 1) for key, front in group))
         drawn.append(row)
     return Group(*drawn)
 
@@ -222,11 +222,11 @@ def fronts(view: LiveView, groups: Fronts, width: int, lines: int) -> Renderable
 def _front(view: LiveView, key: str, front: Mapping[str, Any], width: int, most: int) -> Table:
     points, knee = front["points"], front["knee"]
     shown = ends_and_knee(points, knee, most)
-    best = [knee is not None and place(point) == place(knee) for point in shown]
-    some = "" if len(shown) == len(points) else f" ({len(shown)} of {len(points)})"
+    knees = [knee is not None and place(point) == place(knee) for point in shown]
+    count = "" if len(shown) == len(points) else f" ({len(shown)} of {len(points)})"
     columns = [
-        Column("", ["*" if one else " " for one in best]),
-        Column(f"front {key}{some}", [Text(place(it), "bold" * one) for it, one in zip(shown, best, strict=True)]),
+        Column("", ["*" if is_knee else " " for is_knee in knees]),
+        Column(f"front {key}{count}", [Text(place(it), "bold" * bold) for it, bold in zip(shown, knees, strict=True)]),
         Column("method", [str(point["config"].get("method", "")) for point in shown]),
         Column("verdict", [verdict_of(point) for point in shown], rank=1),
         Column("lr", [number(point["config"].get("learning_rate")) for point in shown], True, 3),
@@ -238,8 +238,8 @@ def _front(view: LiveView, key: str, front: Mapping[str, Any], width: int, most:
 def ends_and_knee(
     points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, most: int
 ) -> list[Mapping[str, Any]]:
-    """At most so many points of a front, in its order: the knee, the end that forgot most, the other end, and then
-    what is nearest to the knee.
+    """At most `most` points of a front, in its order: the knee, the end that forgot most, the other end, then the
+    points closest to the knee.
     """
     places = [place(point) for point in points]
     middle = places.index(place(knee)) if knee is not None and place(knee) in places else 0
@@ -249,11 +249,11 @@ def ends_and_knee(
 
 
 def ended(view: LiveView, width: int, lines: int) -> Table:
-    """The trials that ended last, the newest first, and why."""
+    """The trials that ended last, newest first, with the reason."""
     by_name = {trial.trial: trial for trial in view.state.trials}
     trials = [by_name[name] for name in view.ended_last[::-1][: max(0, lines - 1)] if name in by_name]
     columns = [
-        *_which("ended", trials),
+        *_identity("ended", trials),
         Column("epoch", [str(trial.epoch) for trial in trials], True),
         Column("how", [Text(str(trial.outcome), STYLES[str(trial.outcome)]) for trial in trials]),
         Column("why", [cut_text(trial.reason or "", "dim") for trial in trials], stretch=True),
@@ -262,10 +262,10 @@ def ended(view: LiveView, width: int, lines: int) -> Table:
 
 
 def trials(view: LiveView, width: int) -> Table:
-    """All trials, nothing left out: where it is narrow, the reasons take more lines."""
+    """All trials with all columns; on a narrow terminal the reasons wrap."""
     every = view.state.trials
     columns = [
-        *_which("trial", every),
+        *_identity("trial", every),
         Column("state", [trial.outcome or trial.state for trial in every]),
         Column("epoch", [str(trial.epoch) for trial in every], True),
         *_metrics(view, [trial.metrics for trial in every]),
@@ -275,13 +275,13 @@ def trials(view: LiveView, width: int) -> Table:
 
 
 def cost_facts(view: LiveView) -> Iterator[tuple[str, str]]:
-    """What the slots' time went into, what stopping early has saved, what is used of the budget: (label, words)."""
+    """(label, text) pairs: how the slots' time was spent, what early stopping saved, how much budget is used."""
     work, cost, counts = view.cost.total, view.cost, view.state.counts
-    if (whole := cost.slot_seconds) > 0:
-        shares = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": cost.idle}
-        parts = ", ".join(f"{name} {percent(part / whole)}" for name, part in shares.items())
+    if (total := cost.slot_seconds) > 0:
+        uses = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": cost.idle}
+        parts = ", ".join(f"{name} {percent(seconds / total)}" for name, seconds in uses.items())
         gpus = f"; {cost.gpu_seconds / HOUR:.3g} GPU-hours" if cost.gpus else ""
-        yield "cost", f"{duration(whole)} of slots: {parts}; wasted {percent(cost.wasted_share)}{gpus}"
+        yield "cost", f"{duration(total)} of slots: {parts}; wasted {percent(cost.wasted_share)}{gpus}"
     if work.epochs_saved:
         saved = f"{several(work.epochs_saved, 'epoch')} ({duration(work.seconds_saved)})"
         early = counts.get("pruned", 0) + counts.get("collapsed", 0)
@@ -292,7 +292,7 @@ def cost_facts(view: LiveView) -> Iterator[tuple[str, str]]:
 
 
 def cost(view: LiveView) -> Table | None:
-    """What the slots' time went into, what stopping early has saved, and what is left of the budget."""
+    """`cost_facts` as a table; None if there are none yet."""
     table = Table.grid(padding=(0, GAP, 0, 0))
     for label, fact in cost_facts(view):
         table.add_row(label, fact)

@@ -1,4 +1,4 @@
-"""All sweeps under a root as a list: how each stands, looked at again and again like a single one. Never writes."""
+"""All sweeps under a root as a list with their state and progress. Reads each journal incrementally, never writes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from letheon.journal.folders import local_folders
 from letheon.journal.state import ACTIVE
 from letheon.monitor.sections import STYLES, counted
 from letheon.monitor.terminal import Column, grid
-from letheon.monitor.view import EvalQueries, LiveView
-from letheon.monitor.watch import LiveSweep, asked_of
+from letheon.monitor.view import LiveView, SpecFacts
+from letheon.monitor.watch import LiveSweep, spec_facts
 from letheon.spec.load import load_spec
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One sweep of the list. `view` is None, and `problem` says why, where its journal is damaged. `age`: seconds since
+    """One sweep of the list. `view`: None if its journal is damaged, with the error in `problem`. `age`: seconds since
     its folder last changed."""
 
     name: str
@@ -54,7 +54,7 @@ class Entry:
             **known,
             "detail": view.state.detail,
             "trials": len(view.state.trials),
-            "planned": view.asked.planned,
+            "planned": view.spec.planned,
             "counts": view.state.counts,
             "epochs": view.epochs,
             "points": self.points,
@@ -64,43 +64,43 @@ class Entry:
         }
 
     def line(self) -> str:
-        """For pipes and logs."""
+        """The entry as one line of text."""
         if self.view is None:
             return f"{self.name}: damaged: {self.problem}"
         state = self.view.state
         left = f", {in_words(self.view.left)}" if state.state == "running" else ""
-        trials = several_of(len(state.trials), self.view.asked.planned, "trial")
+        trials = several_of(len(state.trials), self.view.spec.planned, "trial")
         front = f"{several(sum(self.points.values()), 'point')} on fronts"
         return f"{self.name}: {state.state}, {trials}, {front}{left}, changed {duration(self.age)} ago"
 
 
 class Overview:
-    """The sweeps of one root, the last changed first."""
+    """The sweeps of one root, last changed first."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._sweeps: dict[Path, LiveSweep] = {}
 
     def look(self) -> list[Entry]:
-        """As they are now; a sweep that is new since the last look is in it."""
+        """The sweeps now, including those created since the last call."""
         return [self._entry(folder) for folder in local_folders(self._root)]
 
     def _entry(self, folder: Path) -> Entry:
         age = max(0.0, time.time() - _changed(folder))
         try:
             if folder not in self._sweeps:
-                self._sweeps[folder] = LiveSweep(folder, _asked(folder))
+                self._sweeps[folder] = LiveSweep(folder, _facts_of(folder))
             return Entry(folder.name, self._sweeps[folder].look(), age)
         except JournalError as error:
             return Entry(folder.name, None, age, str(error))
 
 
-def _asked(folder: Path) -> EvalQueries:
-    """What the sweep file asks for; what most sweeps do where it is missing or from another version."""
+def _facts_of(folder: Path) -> SpecFacts:
+    """The facts of its sweep file; the defaults if the file is missing or from another version."""
     try:
-        return asked_of(load_spec(folder / "spec.yaml"))
+        return spec_facts(load_spec(folder / "spec.yaml"))
     except (OSError, LetheonError):
-        return EvalQueries()
+        return SpecFacts()
 
 
 def _changed(folder: Path) -> float:
@@ -109,7 +109,7 @@ def _changed(folder: Path) -> float:
 
 
 def table(entries: Sequence[Entry], width: int) -> Table:
-    """One line per sweep, in a terminal so many cells wide."""
+    """One row per sweep, for a terminal of `width` cells."""
     states = [entry.state for entry in entries]
     columns = [
         Column("sweep", [Text(entry.name, "bold") for entry in entries]),
@@ -126,7 +126,7 @@ def table(entries: Sequence[Entry], width: int) -> Table:
 
 
 def _trials(view: LiveView | None) -> str:
-    return "" if view is None else counted(len(view.state.trials), view.asked.planned)
+    return "" if view is None else counted(len(view.state.trials), view.spec.planned)
 
 
 def _running(view: LiveView | None) -> int:

@@ -1,6 +1,6 @@
-"""Tables and lines for a terminal of any size, by Rich. Does not know what a sweep is.
+"""Tables and lines for a terminal of any size, drawn by Rich. Independent of sweeps.
 
-Where a table is too wide, whole columns are left out first; what is still too long is cut by Rich.
+A table that is too wide first loses whole columns; Rich then cuts cells that are still too long.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from rich.table import Table
 from rich.text import Text
 
 GAP, STRETCHED = 2, 20
-"""Between columns; and what a column that stretches needs at most."""
+"""Cells between columns, and the most cells that a stretching column requires."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 ASCII = str.maketrans({"…": "~", "₁": "1", "₀": "0", "·": "-"})
 
 
 def clean(text: str) -> str:
-    """The text on one line, without anything that would steer a terminal."""
+    """The text on one line, without control characters and escape sequences."""
     return "".join(it if it.isprintable() else " " for it in ESCAPES.sub("", text))
 
 
 def ascii_only(text: str) -> str:
-    """For terminals that show nothing else."""
+    """The text for terminals that show ASCII only."""
     return text.translate(ASCII).encode("ascii", "replace").decode()
 
 
 def cut_text(text: str, style: str = "") -> Text:
-    """A text that ends in … where there is no room for all of it."""
+    """One line of text that Rich cuts with … if it is too long."""
     return Text(clean(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
 @dataclass(frozen=True)
 class Column:
-    """`rank`: columns of the highest rank are left out first; those of 0 never. `stretch`: shrinks before others do."""
+    """`rank`: columns of the highest rank are dropped first, rank 0 never. `stretch`: shrinks before others."""
 
     head: str
     cells: Sequence[RenderableType]
@@ -47,13 +47,13 @@ class Column:
 
     @property
     def width(self) -> int:
-        """What the column needs, in terminal cells."""
+        """The terminal cells that the column requires."""
         longest = max((cell_len(str(it)) for it in self.cells if isinstance(it, str | Text)), default=0)
         return max(cell_len(self.head), min(longest, STRETCHED) if self.stretch else longest)
 
 
 def grid(columns: Sequence[Column], width: int) -> Table:
-    """A heading and a line for each row, in a terminal so many cells wide."""
+    """A heading and one line per row, for a terminal of `width` cells."""
     kept = [column for column in columns if column.head or any(map(str, column.cells))]
     while sum(column.width + GAP for column in kept) - GAP > width and any(column.rank for column in kept):
         last = max(column.rank for column in kept)
@@ -67,19 +67,20 @@ def grid(columns: Sequence[Column], width: int) -> Table:
     return table
 
 
-def share_lines(available: int | None, wants: Sequence[tuple[int, int]]) -> list[int]:
-    """How many lines each section gets, of (least, most) that it wants, the more important sections first.
+def share_lines(available: int | None, wanted: Sequence[tuple[int, int]]) -> list[int]:
+    """The lines that each section gets. `wanted`: (least, most) per section, most important first.
 
-    Every section first gets its least or nothing, then the first ones what is left, up to their most.
+    Each section gets `least` lines or none; the remaining lines then go to the first sections, up to `most`.
+    `available` None: no limit.
     """
     if available is None:
-        return [most for _, most in wants]
-    given, rest = [], available
-    for least, most in wants:
-        given.append(least if least <= min(rest, most) else 0)
-        rest -= given[-1]
-    for i, (_, most) in enumerate(wants):
-        more = min(rest, most - given[i]) if given[i] else 0
-        given[i] += more
+        return [most for _, most in wanted]
+    shares, rest = [], available
+    for least, most in wanted:
+        shares.append(least if least <= min(rest, most) else 0)
+        rest -= shares[-1]
+    for i, (_, most) in enumerate(wanted):
+        more = min(rest, most - shares[i]) if shares[i] else 0
+        shares[i] += more
         rest -= more
-    return given
+    return shares

@@ -1,6 +1,6 @@
-"""What is shown of a sweep while it runs, as plain data: `LiveFold` takes the rows, `LiveView` is what they say now.
+"""A running sweep as plain data: `LiveFold` folds the journal's rows into a `LiveView`.
 
-Pure. Terminals, `status --json` and the gauges read the same view.
+Pure. Terminals, `status --json` and the gauges show the same view.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ ENDED_LAST = 12
 
 
 @dataclass(frozen=True)
-class EvalQueries:
-    """What the sweep file asks for, as far as a view needs it. `planned`: the most trials; `by_stratum`: how many of
-    each fraction, where that is known before the search. Without a sweep file, what most sweeps are after."""
+class SpecFacts:
+    """The parts of a sweep file that a view shows; the defaults stand for a missing file.
+
+    `planned`: most trials, None without such a limit. `by_stratum`: planned trials per fraction, empty if they are not
+    known before the search. `budget`: limit by name, in its own unit.
+    """
 
     goals: Goals = field(default_factory=Goals)
     planned: int | None = None
@@ -38,8 +41,8 @@ class EvalQueries:
 
 @dataclass(frozen=True)
 class StratumView:
-    """One forget fraction. `planned` is None where the searcher chooses fractions as it goes. `front`: the stratum of
-    `front_of`. `share`: its hypervolume as a share of the possible one; None where that is not known."""
+    """One forget fraction. `planned`: None if the searcher chooses fractions during the search. `front`: its stratum
+    in `front_of`. `share`: hypervolume as a share of the possible one, None if unknown."""
 
     planned: int | None
     counts: Mapping[str, int]
@@ -78,11 +81,11 @@ class StratumView:
 
 @dataclass(frozen=True)
 class LiveView:
-    """`state`: as `status` has it. `budget`: (name, limit, used). `since`: of each running trial, seconds since it
-    last said something. `ended_last`: trials in the order in which they ended, the newest last."""
+    """A sweep at one moment. `budget`: (name, limit, used). `since`: seconds since each running trial's last row.
+    `ended_last`: the trials that ended last, newest last."""
 
     state: SweepState
-    asked: EvalQueries
+    spec: SpecFacts
     strata: Mapping[str, StratumView]
     cost: Cost
     left: TimeLeft
@@ -92,42 +95,42 @@ class LiveView:
     ended_last: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """What `status --json` prints; docs/watching.md says what each key means."""
-        said = {
+        """The output of `status --json`; docs/watching.md explains each key."""
+        found = {
             **self.state.to_json(),
-            "planned": self.asked.planned,
+            "planned": self.spec.planned,
             "epochs": self.epochs,
             "strata": {key: stratum.to_json() for key, stratum in self.strata.items()},
             "left": {"seconds": self.left.seconds, "bound": self.left.bound, "how": self.left.how},
             "budget": [{"name": name, "limit": limit, "used": used} for name, limit, used in self.budget],
             "cost": self.cost.to_json(),
         }
-        return jsonable(said)
+        return jsonable(found)
 
 
 class LiveFold:
-    """Everything that a view needs, row by row."""
+    """Collects what a view needs, row by row."""
 
-    def __init__(self, asked: EvalQueries) -> None:
-        self._asked, self._fronts = asked, FrontFold(asked.goals)
+    def __init__(self, spec: SpecFacts) -> None:
+        self._spec, self._fronts = spec, FrontFold(spec.goals)
         self._sweep = self._fronts.sweep
 
     def take(self, row: Row) -> None:
-        """One more row, in the journal's order."""
+        """Add one row, in the journal's order."""
         self._fronts.take(row)
 
     def state(self, sweep: str = "", now: float | None = None) -> SweepState:
-        """As `SweepHistory` has it."""
+        """The sweep's state according to the journal; see `SweepHistory.state`."""
         return self._sweep.state(sweep, now)
 
     def view(self, state: SweepState, now: float | None = None) -> LiveView:
-        """All of it; `state` may know more than the journal does. `now` (unix seconds): while a driver lives."""
-        cost = cost_so_far(self._sweep, self._fronts.on_front, self._asked.max_epochs, now)
-        used = spent(self._sweep, self._asked.gpus_per_trial, now)
-        budget = tuple((name, limit, float(getattr(used, name))) for name, limit in self._asked.budget.items())
+        """The view. `state`: may have facts beyond the journal. `now` (unix seconds): given while a driver is alive."""
+        cost = cost_so_far(self._sweep, self._fronts.on_front, self._spec.max_epochs, now)
+        used = spent(self._sweep, self._spec.gpus_per_trial, now)
+        budget = tuple((name, limit, float(getattr(used, name))) for name, limit in self._spec.budget.items())
         return LiveView(
             state=state,
-            asked=self._asked,
+            spec=self._spec,
             strata=self._strata(state, cost),
             cost=cost,
             left=self._left(state, cost.slots, budget, now),
@@ -139,19 +142,19 @@ class LiveFold:
 
     def _strata(self, state: SweepState, cost: Cost) -> dict[str, StratumView]:
         fronts, counts = self._fronts.front()["strata"], _counts(state)
-        names = sorted({*self._asked.strata, *counts}, key=float)
-        made = {}
+        names = sorted({*self._spec.strata, *counts}, key=float)
+        found = {}
         for name in names:
             work, front = cost.strata.get(name), fronts.get(name, {})
-            made[name] = StratumView(
-                planned=self._asked.by_stratum.get(name),
+            found[name] = StratumView(
+                planned=self._spec.by_stratum.get(name),
                 counts=counts.get(name, {}),
                 epochs=work.epochs if work else 0,
                 epochs_saved=work.epochs_saved if work else 0,
                 front=front,
                 share=share_of_box(front),
             )
-        return made
+        return found
 
     def _left(
         self, state: SweepState, slots: int, budget: tuple[tuple[str, float, float], ...], now: float | None
@@ -163,36 +166,36 @@ class LiveFold:
         live = [trial for trial in state.trials if trial.outcome is None]
         to_start = self._to_start(state)
         if state.trials and not live and to_start is not None and not any(to_start.values()):
-            return unknown("the search is over; what follows it is not estimated")
+            return unknown("the search is over; the steps after it are not estimated")
         since = self._sweep.waiting(now)
         longest = max((trial.epoch for trial in state.trials), default=1)
         strata = {trial.stratum for trial in state.trials}
         known = {key: self._sweep.seconds_per_epoch(key) for key in strata}
         work = Work(
             slots=slots,
-            max_epochs=self._asked.max_epochs or max(longest, 1),
+            max_epochs=self._spec.max_epochs or max(longest, 1),
             running=[Running(trial.stratum, trial.epoch, since.get(trial.trial, 0.0)) for trial in live],
             ended=[trial.epoch for trial in state.trials if trial.outcome is not None],
             to_start=to_start,
             seconds_per_epoch=self._sweep.seconds_per_epoch(),
             by_stratum={key: seconds for key, seconds in known.items() if seconds is not None},
             left={name: limit - used for name, limit, used in budget},
-            gpus_per_trial=self._asked.gpus_per_trial,
+            gpus_per_trial=self._spec.gpus_per_trial,
         )
         return time_left(work)
 
     def _to_start(self, state: SweepState) -> dict[str, int] | None:
-        planned = self._asked.planned
+        planned = self._spec.planned
         if planned is None:
             return None
-        if not self._asked.by_stratum:
+        if not self._spec.by_stratum:
             return {"": max(0, planned - len(state.trials))}
-        begun = Counter(trial.stratum for trial in state.trials)
-        return {key: max(0, count - begun[key]) for key, count in self._asked.by_stratum.items()}
+        started = Counter(trial.stratum for trial in state.trials)
+        return {key: max(0, count - started[key]) for key, count in self._spec.by_stratum.items()}
 
 
 def _counts(state: SweepState) -> dict[str, dict[str, int]]:
-    """Stratum -> how many of its trials are running and how many ended in each outcome."""
+    """Stratum -> trials by outcome, or by state while they have none."""
     found: dict[str, Counter[str]] = {}
     for trial in state.trials:
         found.setdefault(trial.stratum, Counter())[trial.outcome or trial.state] += 1
@@ -200,5 +203,5 @@ def _counts(state: SweepState) -> dict[str, dict[str, int]]:
 
 
 def place(point: Mapping[str, Any]) -> str:
-    """`t007@12`: the trial and the epoch of a checkpoint."""
+    """`t007@12`: trial and epoch of a checkpoint."""
     return f"{point['trial']}@{point['epoch']}"

@@ -1,4 +1,4 @@
-"""Sweeps under a root, looked at again and again: a look costs what was written since the last one. Never writes."""
+"""Live views of a sweep's folder. Each look reads only the rows written since the last one. Never writes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 from letheon.journal import Folded, owner, tracking_health, with_liveness
 from letheon.journal.state import ACTIVE
-from letheon.monitor.view import EvalQueries, LiveFold, LiveView
+from letheon.monitor.view import LiveFold, LiveView, SpecFacts
 from letheon.search.preview import first_trials
 from letheon.spec.model import LEARNING, SweepSpec
 from letheon.spec.rules_objectives import goals_of
 from letheon.spec.search_space import stratum, trial_count
 
-COUNTED = 2000
-"""Of more planned trials than these it is not found out beforehand how many each fraction gets."""
+MOST_COUNTED = 2000
+"""Most planned trials for which the trials per fraction are counted in advance."""
 
 
-def asked_of(spec: SweepSpec) -> EvalQueries:
-    """What a view needs of a sweep file."""
+def spec_facts(spec: SweepSpec) -> SpecFacts:
+    """The facts of a sweep file that a view needs."""
     planned = trial_count(spec)
-    known = planned is not None and planned <= COUNTED and spec.searcher.name not in LEARNING
-    return EvalQueries(
+    known = planned is not None and planned <= MOST_COUNTED and spec.searcher.name not in LEARNING
+    return SpecFacts(
         goals=goals_of(spec),
         planned=planned,
         by_stratum=Counter(row["stratum"] for row in first_trials(spec, planned)) if planned and known else {},
@@ -34,14 +34,14 @@ def asked_of(spec: SweepSpec) -> EvalQueries:
 
 
 class LiveSweep:
-    """One sweep's folder."""
+    """A sweep's folder, read incrementally."""
 
-    def __init__(self, folder: Path, asked: EvalQueries) -> None:
+    def __init__(self, folder: Path, spec: SpecFacts) -> None:
         self.folder = folder
-        self._folded = Folded(folder / "journal.jsonl", lambda: LiveFold(asked))
+        self._folded = Folded(folder / "journal.jsonl", lambda: LiveFold(spec))
 
     def look(self) -> LiveView:
-        """The sweep as it is now. Raises JournalError for a damaged journal."""
+        """The sweep's view now. Raises JournalError for a damaged journal."""
         driver = owner(self.folder)
         now = time.time() if driver else None
         fold = self._folded.now()

@@ -48,10 +48,10 @@ def _pictures(sweep: Sweep, front: Mapping[str, Any], rows: Sequence[Row], over:
     from letheon.plots.front import plot_front
 
     local = LocalSweep(sweep.folder)
-    record = replace(local.record(), state="finished", detail=over, now=None)  # which it is once this is registered
+    snapshot = replace(local.snapshot(), state="finished", detail=over, now=None)  # its state once this is registered
     picture = plot_front(front, rows)
     write_atomically(sweep.folder / PICTURE, picture)
-    page = write_report(sweep.folder / REPORT, record, lambda trial: local.said(record, trial))
+    page = write_report(sweep.folder / REPORT, snapshot, lambda trial: local.generations(snapshot, trial))
     return {PICTURE: picture, REPORT: page}
 
 

@@ -21,7 +21,7 @@ from letheon.analysis.time_left import (
     time_left,
 )
 from letheon.monitor.view import LiveFold
-from letheon.monitor.watch import asked_of
+from letheon.monitor.watch import spec_facts
 from letheon.search.simulator import simulate
 from letheon.search.trajectories import Table
 from letheon.spec.model import SweepSpec
@@ -143,7 +143,7 @@ def _looks(rows: list[dict[str, object]]) -> list[tuple[float, float]]:
 
 
 def _estimate(rows: list[dict[str, object]], spec: SweepSpec, now: float) -> float:
-    fold = LiveFold(asked_of(spec))
+    fold = LiveFold(spec_facts(spec))
     for row in rows:
         if float(str(row["time"])) <= now:
             fold.take(row)

@@ -21,7 +21,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from letheon.dashboard.app import create_app
-from letheon.dashboard.catalog import Library
+from letheon.dashboard.catalog import Catalog
 from letheon.dashboard.recorded import RecordedSweeps
 from letheon.dashboard.serve import LOCAL_NAMES
 from letheon.tracking.reader.browse import Browser
@@ -46,7 +46,7 @@ def start() -> Chrome:
 @contextmanager
 def served(root: Path, uri: str | None = None, port: int = 0) -> Iterator[str]:
     """The address of a dashboard over `root`, gone afterwards."""
-    app = create_app(Library(root, RecordedSweeps(Browser(root, uri))), None, LOCAL_NAMES)
+    app = create_app(Catalog(root, RecordedSweeps(Browser(root, uri))), None, LOCAL_NAMES)
     listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from letheon.dashboard.snapshot import Record
+from letheon.dashboard.snapshot import SweepSnapshot
 from letheon.journal import encode_rows
 from letheon.spec.load import dump_spec, load_spec
 from letheon.spec.model import SweepSpec
@@ -22,9 +22,9 @@ def small_spec(*changes: str) -> SweepSpec:
     return load_spec("quickstart", [*SPEC_CHANGES, *changes])
 
 
-def record(rows: Sequence[Mapping[str, Any]], state: str = "finished", **more: Any) -> Record:
+def record(rows: Sequence[Mapping[str, Any]], state: str = "finished", **more: Any) -> SweepSnapshot:
     facts: dict[str, Any] = {"key": "sweep", "name": "sweep", "place": "here", "spec": small_spec(), **more}
-    return Record(rows=[dict(row) for row in rows], state=state, **facts)
+    return SweepSnapshot(rows=[dict(row) for row in rows], state=state, **facts)
 
 
 def write_sweep(root: Path, name: str, rows: Iterable[Mapping[str, Any]], *changes: str) -> Path:

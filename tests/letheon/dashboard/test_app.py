@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from letheon.dashboard.app import LOOK_SECONDS, create_app
-from letheon.dashboard.catalog import Library
+from letheon.dashboard.app import POLL_SECONDS, create_app
+from letheon.dashboard.catalog import Catalog
 from letheon.dashboard.recorded import RecordedSweeps
 from letheon.dashboard.serve import LOCAL_NAMES, TOKEN_VARIABLE, CannotServe, is_local, serve
 from letheon.tracking.reader.browse import Browser
@@ -35,8 +35,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def client(root: Path, token: str | None = None) -> TestClient:
-    library = Library(root, RecordedSweeps(Browser(root)))
-    app = create_app(library, token, LOCAL_NAMES)
+    catalog = Catalog(root, RecordedSweeps(Browser(root)))
+    app = create_app(catalog, token, LOCAL_NAMES)
     return TestClient(app, base_url="http://localhost", follow_redirects=False)
 
 
@@ -57,7 +57,7 @@ def test_pages_and_data_are_served(root: Path) -> None:
 def test_the_stamp_tells_that_a_sweep_has_changed(root: Path) -> None:
     at = client(root)
     first = at.get("/api/sweeps/done/stamp").json()
-    assert first["pause"] >= LOOK_SECONDS and at.get("/api/sweeps/done/stamp").json()["stamp"] == first["stamp"]
+    assert first["pause"] >= POLL_SECONDS and at.get("/api/sweeps/done/stamp").json()["stamp"] == first["stamp"]
     add_rows(root / "sweeps" / "done", [{**story()[-1], "seq": len(story()) + 1}])
     assert at.get("/api/sweeps/done/stamp").json()["stamp"] != first["stamp"]
 

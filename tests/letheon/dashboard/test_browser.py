@@ -56,10 +56,10 @@ def test_forget_fractions_are_chosen_by_keyboard(window: Window, address: str) -
     window.open(f"{address}#/sweeps/sixty")
     window.until_text("Trials")
     chosen = window.one('[role=tab][aria-selected="true"]')
-    assert "10 %" in chosen.text
+    assert "10%" in chosen.text
     before = window.one("table tbody").text
     chosen.send_keys(Keys.ARROW_LEFT)
-    window.until(lambda: "5 %" in window.one('[role=tab][aria-selected="true"]').text, "the other fraction")
+    window.until(lambda: "5%" in window.one('[role=tab][aria-selected="true"]').text, "the other fraction")
     assert window.run("return document.activeElement.getAttribute('aria-selected')") == "true"
     assert window.one("table tbody").text != before
 
@@ -181,7 +181,7 @@ def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, "live", tale.rows)
     with SweepLock(folder), visited(window, tmp_path) as address:
         window.open(f"{address}#/sweeps/live")
-        window.until_text("The target model and the retain models are being made")
+        window.until_text("The target and retain models are being prepared")
         tale.add("sweep", state="running", info={"slots": 2})
         tale.trial("t000", "0.05", "npo_rt")
         tale.report("t000", 1, -4.0, 0.58, rung=1)
@@ -220,7 +220,7 @@ def test_a_server_that_goes_away_and_comes_back(window: Window, root: Path) -> N
     ("name", "texts"),
     [
         ("fresh", ("interrupted", "It was interrupted before its first trial", "letheon resume fresh")),
-        ("broken", ("failed", "the target model did not fit", "It failed before its first trial")),
+        ("broken", ("failed", "the target model did not fit", "The sweep failed before its first trial")),
         ("stopped", ("interrupted", "letheon resume stopped", "Forgetting against utility")),
     ],
 )
@@ -262,7 +262,7 @@ def test_a_phone_needs_no_sideways_scrolling(page: str, window: Window, address:
     window.emulate(width=390, height=844)
     window.open(address + page)
     window.until(lambda: window.all(".card"), "the page")
-    window.until_text("Every metric" if "trials" in page else "All other metrics" if "compare" in page else "10 %")
+    window.until_text("Every metric" if "trials" in page else "All other metrics" if "compare" in page else "10%")
     assert window.run("return document.documentElement.scrollWidth") <= 390
     window.picture(Path("/dev/null"))
 

@@ -45,12 +45,12 @@ class Page(HTMLParser):
             self.data += data
 
 
-def nothing_said(_: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def no_generations(_: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return {}, {}
 
 
 def test_the_report_stands_alone() -> None:
-    found = Page(html_report(record(story()), nothing_said))
+    found = Page(html_report(record(story()), no_generations))
     assert found.fetched == []
     assert "link" not in found.tags and found.tags.count("script") == 3
     data = json.loads(found.data)
@@ -61,7 +61,7 @@ def test_the_report_stands_alone() -> None:
 
 def test_of_many_trials_those_near_the_front_have_pages() -> None:
     known = record(LongStory(150, epochs=2).rows)
-    data = json.loads(Page(html_report(known, nothing_said)).data)
+    data = json.loads(Page(html_report(known, no_generations)).data)
     on_front = {point["trial"] for stratum in data["sweep"]["strata"] for point in stratum["points"]}
     assert on_front and on_front <= set(data["trials"]) and len(data["trials"]) == 100
 
@@ -75,7 +75,7 @@ def test_no_text_becomes_markup(text: str) -> None:
 
 
 def test_it_is_written_whole_and_returned(tmp_path: Path) -> None:
-    text = write_report(tmp_path / "new" / "report.html", record(story()), nothing_said)
+    text = write_report(tmp_path / "new" / "report.html", record(story()), no_generations)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
     assert (tmp_path / "new" / "report.html").read_text() == text
 

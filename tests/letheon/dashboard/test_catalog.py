@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from letheon.common.redaction import redact
-from letheon.dashboard.catalog import Library, NoSuchSweep
+from letheon.dashboard.catalog import Catalog, NoSuchSweep
 from letheon.dashboard.recorded import RecordedSweeps
 from letheon.journal import UnknownTrial
 from letheon.spec.load import resolved
@@ -19,8 +19,8 @@ from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.tracking.tracking_support import Story, front, save_front, story
 
 
-def library(root: Path, uri: str | None = None) -> Library:
-    return Library(root, RecordedSweeps(Browser(root, uri)))
+def catalog(root: Path, uri: str | None = None) -> Catalog:
+    return Catalog(root, RecordedSweeps(Browser(root, uri)))
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +37,17 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_sweep_that_is_here_and_in_mlflow_is_listed_once(recorded: Path) -> None:
-    listed = library(recorded).sweeps()
+    listed = catalog(recorded).sweeps()
     assert [(one["name"], one["place"]) for one in listed["sweeps"]] == [("done", "here")]
     assert listed["problem"] is None
 
 
 def test_another_machine_sees_the_same_page_from_the_store_alone(recorded: Path, tmp_path: Path) -> None:
-    there = library(tmp_path, f"sqlite:///{recorded / 'mlflow.db'}")
+    there = catalog(tmp_path, f"sqlite:///{recorded / 'mlflow.db'}")
     [listed] = there.sweeps()["sweeps"]
     assert listed["name"] == "done" and listed["place"] == "mlflow"
     far = there.view(listed["key"])
-    near = json.loads(redact(json.dumps(library(recorded).view("done"))))  # what is recorded has no secrets
+    near = json.loads(redact(json.dumps(catalog(recorded).view("done"))))  # what is recorded has no secrets
     own = ("key", "place", "state", "detail", "seconds", "study", "budget", "tracking")
     assert {name: far[name] for name in far if name not in own} == {
         name: near[name] for name in near if name not in own
@@ -60,27 +60,27 @@ def test_another_machine_sees_the_same_page_from_the_store_alone(recorded: Path,
 
 def test_a_sweep_whose_journal_is_not_recorded_yet_has_an_empty_page(tmp_path: Path) -> None:
     Tracker(tmp_path, "quickstart", "new", resolved(small_spec())).sync(story()[:1])
-    there = library(tmp_path)
+    there = catalog(tmp_path)
     [listed] = there.sweeps()["sweeps"]
     assert there.view(listed["key"])["trials"] == []
 
 
 def test_a_store_that_does_not_answer_is_said_so_and_hides_nothing(tmp_path: Path) -> None:
     write_sweep(tmp_path, "done", story())
-    listed = library(tmp_path, "http://127.0.0.1:9").sweeps()
+    listed = catalog(tmp_path, "http://127.0.0.1:9").sweeps()
     assert [one["name"] for one in listed["sweeps"]] == ["done"]
     assert "127.0.0.1:9" in listed["problem"]
 
 
 def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
-    assert library(tmp_path).sweeps()["sweeps"] == []
+    assert catalog(tmp_path).sweeps()["sweeps"] == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_is_followed_while_it_grows(tmp_path: Path) -> None:
     rows = story()
     folder = write_sweep(tmp_path, "live", rows[:8])
-    shown = library(tmp_path)
+    shown = catalog(tmp_path)
     before, stamp = shown.view("live"), shown.stamp("live")
     assert shown.view("live") is before  # made once for every state of the sweep
     add_rows(folder, rows[8:])
@@ -95,7 +95,7 @@ def test_a_damaged_journal_spoils_no_other_sweep(tmp_path: Path) -> None:
     write_sweep(tmp_path, "good", story())
     bad = write_sweep(tmp_path, "bad", story())
     (bad / "journal.jsonl").write_bytes(b"what?\n" + (bad / "journal.jsonl").read_bytes())
-    states = {one["name"]: one["state"] for one in library(tmp_path).sweeps()["sweeps"]}
+    states = {one["name"]: one["state"] for one in catalog(tmp_path).sweeps()["sweeps"]}
     assert states == {"good": "interrupted", "bad": "damaged"}  # its story ends without a last word, and nobody drives
 
 
@@ -103,11 +103,11 @@ def test_a_damaged_journal_spoils_no_other_sweep(tmp_path: Path) -> None:
 def test_only_what_is_listed_can_be_asked_for(key: str, tmp_path: Path) -> None:
     write_sweep(tmp_path, "done", Story().rows)
     with pytest.raises(NoSuchSweep):
-        library(tmp_path).view(key)
+        catalog(tmp_path).view(key)
 
 
 def test_a_spec_of_another_version_is_done_without(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, "old", story())
     (folder / "spec.yaml").write_text("name: old\nnonsense: 1\n")
-    view: dict[str, Any] = library(tmp_path).view("old")
+    view: dict[str, Any] = catalog(tmp_path).view("old")
     assert view["planned"] is None and len(view["trials"]) == 4

@@ -19,7 +19,7 @@ from letheon.common.scratch import PREFIX
 from letheon.journal import SweepLock
 from letheon.monitor.exporter import Exporter, exporter_of
 from letheon.monitor.gauges import readings
-from letheon.monitor.watch import LiveSweep, asked_of
+from letheon.monitor.watch import LiveSweep, spec_facts
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.monitor.test_gauges import RAY_PREFIX
 from tests.letheon.monitor.views import running_rows
@@ -79,7 +79,7 @@ def served(target: str) -> str:
 
 
 def expected(folder: Path) -> Series:
-    view = LiveSweep(folder, asked_of(small_spec("budget.epochs=400"))).look()
+    view = LiveSweep(folder, spec_facts(small_spec("budget.epochs=400"))).look()
     return {(RAY_PREFIX + one.gauge, frozenset(one.tags.items())): one.value for one in readings(view)}
 
 

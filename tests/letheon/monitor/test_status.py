@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from letheon.cli import app
 from letheon.journal import SweepLock, encode_rows
-from letheon.monitor.watch import LiveSweep, asked_of
+from letheon.monitor.watch import LiveSweep, spec_facts
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.monitor.views import failed_rows, running_rows
 from tests.letheon.small_sweep import command
@@ -194,7 +194,7 @@ def test_on_a_terminal_a_look_shows_every_trial(tmp_path: Path) -> None:
 
 def test_looking_again_costs_what_was_written_since(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, "study", running_rows())
-    sweep = LiveSweep(folder, asked_of(small_spec()))
+    sweep = LiveSweep(folder, spec_facts(small_spec()))
     first = sweep.look()
     assert sweep.look().strata == first.strata
     (folder / "journal.jsonl").write_bytes(encode_rows(story()))

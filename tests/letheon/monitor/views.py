@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from letheon.journal.state import ACTIVE
-from letheon.monitor.view import EvalQueries, LiveFold, LiveView
+from letheon.monitor.view import LiveFold, LiveView, SpecFacts
 from tests.letheon.dashboard.support import LongStory
 from tests.letheon.tracking.tracking_support import START, Story, story
 
 Rows = list[dict[str, Any]]
 
-ASKED = EvalQueries(
+SPEC = SpecFacts(
     planned=40, by_stratum={"0.05": 20, "0.1": 20}, strata=("0.05", "0.1"), max_epochs=10, gpus_per_trial=0.5
 )
 DEGRADED = {
@@ -26,10 +26,10 @@ DEGRADED = {
 
 
 def view_of(
-    rows: Rows, state: str | None = None, asked: EvalQueries = ASKED, tracking: Mapping[str, Any] | None = None
+    rows: Rows, state: str | None = None, spec: SpecFacts = SPEC, tracking: Mapping[str, Any] | None = None
 ) -> LiveView:
     """As of ten seconds after the last row, where a driver lives."""
-    fold, now = LiveFold(asked), (rows[-1]["time"] if rows else START) + 10.0
+    fold, now = LiveFold(spec), (rows[-1]["time"] if rows else START) + 10.0
     for row in rows:
         fold.take(row)
     seen = fold.state("study", now)
@@ -66,6 +66,6 @@ STATES: Mapping[str, LiveView] = {
     "interrupted": view_of(running_rows(), "interrupted"),
     "failed": view_of(failed_rows()),
     "finished": view_of(LongStory(20).rows),
-    "unknown file": view_of(running_rows(), asked=EvalQueries()),
-    "hours": view_of(running_rows(), asked=replace(ASKED, planned=None, by_stratum={}, budget={"gpu_hours": 8.0})),
+    "unknown file": view_of(running_rows(), spec=SpecFacts()),
+    "hours": view_of(running_rows(), spec=replace(SPEC, planned=None, by_stratum={}, budget={"gpu_hours": 8.0})),
 }

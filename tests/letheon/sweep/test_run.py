@@ -171,7 +171,7 @@ def test_to_resume_a_finished_sweep_changes_nothing(root: Path) -> None:
     }
     done = letheon("resume", "small", root=root)
     assert done.returncode == 0, done.stderr
-    assert "sweep small was finished before" in done.stdout and "nothing was left to do" in done.stdout
+    assert "sweep small had already finished" in done.stdout and "nothing left to do" in done.stdout
     assert {path: path.read_bytes() for path in before} == before
 
 

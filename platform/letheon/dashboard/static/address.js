@@ -1,7 +1,7 @@
-// What is shown is in the address after #, so that reloading, going back and sending a link keep it:
+// The address after # holds the current view, so reloading, going back and sharing a link keep it:
 // "#/", "#/sweeps/KEY/FRACTION?…", "#/sweeps/KEY/trials/TRIAL", "#/sweeps/KEY/compare/TRIAL/TRIAL".
 
-// `home`: the sweep of a report, which has only one.
+// `home`: the only sweep of a report; null in the live dashboard.
 export function readAddress(home) {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [, key, third, ...rest] = path.split("/").map(decoded);
@@ -15,7 +15,7 @@ function decoded(part) {
   try {
     return decodeURIComponent(part);
   } catch {
-    return part; // typed by hand
+    return part; // typed by hand, with a stray %
   }
 }
 
@@ -36,7 +36,7 @@ export function compareAddress(key, one, other) {
   return at(key, "compare", one, other);
 }
 
-// The same page, shown differently: no step for the Back button.
+// Replace the address without adding a step for the Back button.
 export function settle(address) {
   if (location.hash === address) return;
   try {

@@ -1,4 +1,4 @@
-// Which page is shown: the address after # says it, in the live dashboard as in a report.
+// Shows the page that the address after # names, in the live dashboard and in reports.
 
 import { readAddress } from "./address.js";
 import { disposeAll, redrawAll } from "./chart.js";

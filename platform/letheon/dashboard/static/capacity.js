@@ -1,4 +1,4 @@
-// The capacity curve: how well each method forgets at every fraction, among checkpoints that keep the utility.
+// The capacity curve: each method's best forget quality per fraction, among checkpoints that keep the utility.
 
 import { axis, chart, GRID, guide, guides, tip } from "./chart.js";
 import { fraction, number, percent } from "./format.js";
@@ -13,8 +13,9 @@ export function capacity() {
     host: el("div", {}, answer, picture.host),
     update(state) {
       const { capacity: most, utility_kept: kept } = state.view.capacity;
-      fill(answer, most ? [el("b", {}, fraction(most)), ` can be forgotten while ${percent(kept)} of the utility stays.`] : `At no fraction was forgetting reached with ${percent(kept)} of the utility kept.`);
-      picture.describe(most ? `${fraction(most)} can be forgotten while ${percent(kept)} of the utility stays` : "No fraction was forgotten with the utility kept");
+      const sentence = most ? " can be forgotten with at least " : "No fraction is forgotten with at least ";
+      fill(answer, most && el("b", {}, fraction(most)), `${sentence}${percent(kept)} of the utility kept.`);
+      picture.describe(answer.textContent);
       picture.draw(() => options(state.view));
     },
   };
@@ -36,16 +37,16 @@ function options(view) {
   };
 }
 
-function reachOf(reaches, method, key) {
-  return reaches.find((one) => one.method === method && one.fraction === key);
+function resultOf(results, method, key) {
+  return results.find((one) => one.method === method && one.fraction === key);
 }
 
-function point(reaches, method, key) {
-  const quality = reachOf(reaches, method, key)?.forget_quality;
+function point(results, method, key) {
+  const quality = resultOf(results, method, key)?.forget_quality;
   return typeof quality === "number" ? Math.max(LOWEST, Math.log10(Math.max(quality, 1e-300))) : null;
 }
 
-function facts(reaches, method, key) {
-  const reach = reachOf(reaches, method, key);
-  return [["checkpoint", `${reach.trial}@${reach.epoch}`], ["forget quality p", number(reach.forget_quality)], ["of the target's utility", percent(reach.utility_ratio, 1)], ["trials", String(reach.trials)]];
+function facts(results, method, key) {
+  const result = resultOf(results, method, key);
+  return [["checkpoint", `${result.trial}@${result.epoch}`], ["forget quality p", number(result.forget_quality)], ["of the target's utility", percent(result.utility_ratio, 1)], ["trials", String(result.trials)]];
 }

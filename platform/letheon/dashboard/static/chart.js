@@ -1,14 +1,14 @@
-// What all pictures share: axes, tooltips, resizing, redrawing when the colours change.
+// What all charts share: axes, tooltips, resizing, redrawing when the colours change.
 
 import { el } from "./dom.js";
 import { download, fileName } from "./download.js";
 import { words } from "./format.js";
 import { colour } from "./palette.js";
 
-const living = new Set();
+const charts = new Set();
 const EDGE = 4;
 
-// A picture in a box of class `size`. `name`: of the file it is saved as; `describe`: its text for those who do not see it.
+// A chart in a box of class `size`. `name`: for the file it is saved as; `describe`: its text for screen readers.
 export function chart(size, name, describe) {
   const canvas = el("div", { class: `chart ${size}`, role: "img", "aria-label": describe });
   const save = el("button", { type: "button", class: "save", title: "Save picture", "aria-label": `Save picture: ${words(name)}`, onclick: () => self.save() }, "↓ PNG");
@@ -19,7 +19,7 @@ export function chart(size, name, describe) {
     host,
     draw(make) {
       options = make;
-      if (!canvas.isConnected || !canvas.clientWidth) return; // drawn when it gets a size
+      if (!canvas.isConnected || !canvas.clientWidth) return; // the observer draws it once it has a size
       if (!drawn) {
         drawn = window.echarts.init(canvas, null, { renderer: "canvas" });
         handlers.forEach(([event, handler]) => drawn.on(event, handler));
@@ -28,7 +28,7 @@ export function chart(size, name, describe) {
     },
     merge(part) { if (drawn) drawn.setOption(part); },
     on(event, handler) { handlers.push([event, handler]); if (drawn) drawn.on(event, handler); },
-    // Who points at something of a trial hears of the trial. `events`: {hover(trial id or null), open(trial id)}.
+    // Reports pointing at and clicking on a trial. `events`: {hover(trial id or null), open(trial id)}.
     follow(events) {
       self.on("mouseover", (event) => { if (event.data?.trial) events.hover(event.data.trial); });
       self.on("globalout", () => events.hover(null));
@@ -41,17 +41,17 @@ export function chart(size, name, describe) {
   };
   const watcher = new ResizeObserver(() => { if (drawn) drawn.resize(); else self.redraw(); });
   watcher.observe(canvas);
-  living.add(self);
-  self.dispose = () => { watcher.disconnect(); living.delete(self); if (drawn) drawn.dispose(); drawn = null; };
+  charts.add(self);
+  self.dispose = () => { watcher.disconnect(); charts.delete(self); if (drawn) drawn.dispose(); drawn = null; };
   return self;
 }
 
 export function redrawAll() {
-  living.forEach((one) => one.redraw());
+  charts.forEach((one) => one.redraw());
 }
 
 export function disposeAll() {
-  [...living].forEach((one) => one.dispose());
+  [...charts].forEach((one) => one.dispose());
 }
 
 function base() {
@@ -81,7 +81,7 @@ export function axis(name, more = {}) {
 
 export const GRID = { left: 58, right: 18, top: 16, bottom: 46 };
 
-// A dashed line across a picture, at x or y, for `guides`.
+// A dashed line across a chart, at x or y, for `guides`.
 export function guide(place, text, tone = "muted", position = "insideEndTop") {
   return {
     ...place, name: text,
@@ -90,8 +90,8 @@ export function guide(place, text, tone = "muted", position = "insideEndTop") {
   };
 }
 
-// For the layout of a label above its point: inside the picture, and left out where it would lie over one that matters more.
-// It is asked again at every redraw, when the label's own place has been moved already: only the point's is looked at.
+// Label layout above a point: inside the chart, and hidden where it would cover a more important label. ECharts calls it
+// again at every redraw, with the label already moved, so it uses only the point's position.
 export function insideOf(picture) {
   return ({ rect: point, labelRect: { width, height } }) => {
     const left = point.x + point.width / 2 - width / 2, most = (picture.echarts?.getWidth() ?? Infinity) - width - EDGE;
@@ -99,12 +99,12 @@ export function insideOf(picture) {
   };
 }
 
-// Lines and areas that belong to no data.
+// Lines and areas without data.
 export function guides(lines, areas = []) {
   return { id: "guides", type: "scatter", data: [], silent: true, markLine: { silent: true, symbol: "none", data: lines }, markArea: { silent: true, data: areas } };
 }
 
-// Facts as an element; tooltips are never made of markup.
+// A tooltip as an element, never as markup. `facts`: [[name, value], …].
 export function tip(title, facts) {
   return el("div", { class: "tip" }, el("b", {}, title),
     el("dl", {}, facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));

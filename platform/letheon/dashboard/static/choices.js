@@ -1,4 +1,4 @@
-// What a reader has chosen on a sweep's page, as the options of its address.
+// A reader's choices on a sweep's page, kept as query options of its address.
 
 const DEFAULTS = { metric: "utility_ratio", unit: "epochs", slice: null };
 
@@ -13,7 +13,7 @@ export function readChoices(stratum, options) {
   };
 }
 
-// Only what differs from how a page begins.
+// The options that differ from a new page's.
 export function writeChoices(state) {
   const options = new URLSearchParams();
   const set = (name, value, differs) => { if (differs) options.append(name, value); };

@@ -1,4 +1,4 @@
-// Two trials side by side: configuration, metrics at the best epoch, curves, and what the models say.
+// Two trials side by side: configuration, metrics at the best epoch, curves, and generations.
 
 import { compareAddress, sweepAddress, trialAddress } from "./address.js";
 import { curves } from "./curves.js";
@@ -10,23 +10,23 @@ import { answers, askedEpochs, references } from "./samples.js";
 import { outcome } from "./trials.js";
 import { verdict } from "./verdict.js";
 
-// `place`: {main, crumbs}; `pair`: two names of trials.
+// `place`: {main, crumbs}; `pair`: two trial ids.
 export function comparePage(source, key, pair, place) {
-  let over = false, metric = "utility_ratio";
+  let closed = false, metric = "utility_ratio";
   async function look() {
     try {
       const [view, ...details] = await Promise.all([source.sweep(key), ...pair.map((id) => source.trial(key, id))]);
-      if (over) return;
+      if (closed) return;
       const trials = details.map((detail) => ({ ...view.trials.find((one) => one.id === detail.id), detail }));
       fill(place.crumbs, el("a", { href: sweepAddress(key, trials[0].stratum, new URLSearchParams({ compare: pair.join(",") })) }, view.name), el("span", {}, "›"), el("span", {}, "compare"));
       document.title = `${pair.join(" and ")} · ${view.name} · Letheon`;
       draw(place.main, view, trials, metric, (chosen) => { metric = chosen; });
     } catch (error) {
-      if (!over) fill(place.main, el("div", { class: "banner fail", role: "alert" }, error.message));
+      if (!closed) fill(place.main, el("div", { class: "banner fail", role: "alert" }, error.message));
     }
   }
   const stop = source.watch(key, look);
-  return () => { over = true; stop(); };
+  return () => { closed = true; stop(); };
 }
 
 function draw(main, view, trials, metric, pick) {
@@ -38,7 +38,7 @@ function draw(main, view, trials, metric, pick) {
     view.metrics.map((one) => el("option", { value: one.name, selected: one.name === metric }, one.label)));
   fill(main, el("div", { class: "head" }, el("h1", {}, "Two trials")), el("div", { class: "pair" }, trials.map((trial, i) => heading(view, trials, trial, i, tones))),
     el("div", { class: "grid" },
-      titled("w6", "Trajectories", null, same ? paths.host : el("p", { class: "empty" }, "They forget different fractions, so they cannot be compared in one plane.")),
+      titled("w6", "Trajectories", null, same ? paths.host : el("p", { class: "empty" }, "These trials have different forget fractions, so one plane cannot show both.")),
       titled("w6", "Learning curves", metrics, lines.host),
       titled("w5", "Configuration", null, configurations(trials)), titled("w7", "Metrics at the best epoch", null, measured(view, trials)),
       titled("w12", "What the models say", null, said(trials, tones))));
@@ -56,7 +56,7 @@ function heading(view, trials, trial, i, tones) {
     el("p", { class: "small muted" }, trial.detail.summary));
 }
 
-// What differs is marked.
+// A table whose differing rows are marked.
 function compared(name, heads, rows) {
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, el("table", {}, el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text)))),
     el("tbody", {}, rows.map(([label, ...cells]) => el("tr", { class: cells[0] === cells[1] ? "same" : "differs" }, el("td", {}, label), cells.map((cell) => el("td", {}, cell)))))));
@@ -82,9 +82,9 @@ function measured(view, trials) {
 
 function said(trials, tones) {
   const found = trials.map((trial) => askedEpochs(trial.detail, trial.best).first);
-  if (found.some((epoch) => epoch === undefined)) return el("p", { class: "muted" }, "No generations were recorded for one of them.");
+  if (found.some((epoch) => epoch === undefined)) return el("p", { class: "muted" }, "No generations were recorded for one of the trials.");
   const texts = trials.map((trial, i) => trial.detail.samples[String(found[i])]), other = new Set(texts[1].map((one) => `${one.set} ${one.prompt}`));
   const asked = texts[0].filter((one) => other.has(`${one.set} ${one.prompt}`));
-  if (!asked.length) return el("p", { class: "muted" }, "They were asked no question in common.");
+  if (!asked.length) return el("p", { class: "muted" }, "The trials have no question in common.");
   return el("ul", { class: "said" }, answers(asked, [...references(trials[0].detail), ...trials.map((trial, i) => ({ name: [`${trial.id} after epoch ${found[i]} `, verdict(trial.detail.verdicts[found[i]])], texts: texts[i], after: true, tone: tones.get(trial.id) }))]));
 }

@@ -1,4 +1,4 @@
-// How much each hyper-parameter matters and what the sweep has cost, as bars of plain elements.
+// How much each hyper-parameter matters, and what the sweep has cost, as bars of plain elements.
 
 import { el, fill } from "./dom.js";
 import { duration, fraction, percent, plural, words } from "./format.js";
@@ -9,14 +9,14 @@ export function importance() {
   const host = el("div", {});
   return {
     host,
-    // `found`: what the server says by stratum, null while it is asked
+    // `found`: importance per stratum, null while it is loading
     update(found, stratum) {
       const shares = found?.[stratum];
       if (!found) return fill(host, el("p", { class: "empty" }, "…"));
-      if (!shares?.length) return fill(host, el("p", { class: "empty" }, "Too few trials to say: twelve of a fraction are needed."));
+      if (!shares?.length) return fill(host, el("p", { class: "empty" }, "Too few trials: importance needs at least twelve per fraction."));
       return fill(host, el("div", { class: "bars" }, shares.slice(0, SHOWN).flatMap((one) => [
         el("span", { title: plural(one.trials, "trial") }, words(one.name)), bar([[one.share, "accent"]]), el("span", { class: "numbers muted" }, percent(one.share)),
-      ])), el("p", { class: "small muted" }, "Share of the variation between the best trials and all (PED-ANOVA)."));
+      ])), el("p", { class: "small muted" }, "Share of the variation between the best trials and all trials (PED-ANOVA)."));
     },
   };
 }
@@ -37,10 +37,10 @@ export function cost() {
         el("dl", {},
           el("dt", {}, "slot time"), el("dd", {}, `${duration(all)}${slots ? ` in ${plural(slots, "slot")}` : ""}, ${plural(total.epochs, "epoch")}`),
           gpus > 0 && [el("dt", {}, "GPU time"), el("dd", {}, duration(gpus))],
-          el("dt", {}, "preparation"), el("dd", {}, `${duration(preparation)} before that`),
+          el("dt", {}, "preparation"), el("dd", {}, `${duration(preparation)}, in addition`),
           el("dt", {}, "saved by stopping"), el("dd", {}, saved(total, busy)),
           el("dt", {}, "wasted"), el("dd", {}, `${duration(total.wasted)} (${percent(view.cost.wasted_share)} of slot time) on stopped or failed trials without a front point`),
-          el("dt", {}, "an epoch costs"), el("dd", {}, Object.entries(strata).map(([key, work]) => `${fraction(key)}: ${duration(perEpoch(work))}`).join(", "))));
+          el("dt", {}, "cost per epoch"), el("dd", {}, Object.entries(strata).map(([key, work]) => `${fraction(key)}: ${duration(perEpoch(work))}`).join(", "))));
     },
   };
 }
@@ -52,7 +52,7 @@ function perEpoch(work) {
 function saved(total, busy) {
   if (!total.epochs_saved) return "nothing yet";
   const share = total.seconds_saved / (busy + total.seconds_saved);
-  return `${plural(total.epochs_saved, "epoch")}, about ${duration(total.seconds_saved)} (${percent(share)} of all)`;
+  return `${plural(total.epochs_saved, "epoch")}, about ${duration(total.seconds_saved)} (${percent(share)} of the total)`;
 }
 
 export function bar(parts, more = "") {

@@ -1,4 +1,4 @@
-// Learning curves: one metric over the epochs of the trials, with the rungs and the collapse floor.
+// Learning curves: one metric over the trials' epochs, with the rungs and the collapse floor.
 
 import { axis, chart, GRID, guide, guides, tip } from "./chart.js";
 import { number } from "./format.js";
@@ -13,7 +13,7 @@ export function curves(events) {
   picture.follow(events);
   return {
     host: picture.host,
-    // `state`: as for the plane, and `metric`: which one; `trials` instead of the chosen ones, where they are given
+    // `state`: as for the plane, plus `metric`, and optionally `trials` to show instead of the chosen ones
     update(state) {
       const trials = state.trials ?? chosen(state), marks = marksOf(state.view);
       const look = (trial) => ({ ...marks.get(trial.config.method ?? ""), ...(state.tones && { colour: state.tones.get(trial.id), dash: "solid" }) });
@@ -45,7 +45,7 @@ function options(shown, name) {
   };
 }
 
-// The axis of a chart does not look at lines of type "lines": these points, which nobody sees, are as far as any of them goes.
+// ECharts ignores series of type "lines" when it scales an axis: these invisible points span the curves' range.
 function extent(shown) {
   const values = shown.trials.flatMap((trial) => points(trial, shown.metric).map((point) => point[1]));
   const ends = values.length ? [Math.min, Math.max].map((most) => values.reduce((a, b) => most(a, b))) : [];
@@ -60,7 +60,7 @@ function lines(shown) {
     lineStyle: { width: 1.2, opacity: shown.tones ? 1 : Math.max(0.12, Math.min(0.6, 25 / Math.max(1, data.length))) } };
 }
 
-// The last point of every curve is what the pointer catches.
+// The last point of each curve, which reacts to the pointer.
 function tips(shown) {
   const data = shown.trials.flatMap((trial) => {
     const last = points(trial, shown.metric).at(-1);

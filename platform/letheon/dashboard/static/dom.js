@@ -1,4 +1,4 @@
-// Elements from plain calls. Text is only ever set as text, so nothing a sweep is named can become markup.
+// Builds elements from plain calls. Text is only ever set as text, so no name in a sweep can become markup.
 
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -41,7 +41,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return false; // no permission: the text can still be selected
+    return false; // no permission; the text can still be selected
   }
 }
 
@@ -49,7 +49,7 @@ export function card(title, ...children) {
   return el("section", { class: "card" }, title && el("h2", {}, title), ...children);
 }
 
-// Buttons of which one is on; `options`: [[value, label], …].
+// Buttons of which exactly one is pressed. `options`: [[value, label], …].
 export function choice(label, options, chosen, pick) {
   const buttons = options.map(([value, text]) =>
     el("button", { type: "button", "aria-pressed": String(value === chosen), onclick: () => choose(value) }, text));

@@ -1,9 +1,9 @@
-// Files that the page makes itself. Nothing is sent anywhere.
+// Saves files that the page creates itself. Nothing is sent anywhere.
 
-// `part`: what of the page it is; the page's title says of which sweep and trial.
+// `part`: which part of the page; the page's title names the sweep and the trial.
 export function fileName(part, ending) {
-  const of = document.title.split(" · ").slice(0, -1).reverse();
-  return `${[...of, part].join("-").replaceAll(/[^\w.-]+/g, "-")}.${ending}`;
+  const title = document.title.split(" · ").slice(0, -1).reverse();
+  return `${[...title, part].join("-").replaceAll(/[^\w.-]+/g, "-")}.${ending}`;
 }
 
 export function download(name, address) {

@@ -1,4 +1,4 @@
-// All trials of a sweep as CSV: a line a trial, with what was measured at its best epoch.
+// All trials of a sweep as CSV: one line per trial, with the metrics at its best epoch.
 
 import { downloadText, fileName } from "./download.js";
 import { outcome } from "./trials.js";
@@ -19,7 +19,7 @@ export function trialsCsv(view) {
   return [head, ...lines].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 
-// Text that a spreadsheet would take for a formula begins with a quote.
+// Text that a spreadsheet would read as a formula gets a leading quote.
 function cell(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") return String(value);

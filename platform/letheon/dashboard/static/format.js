@@ -1,4 +1,4 @@
-// Numbers, times and names as people read them.
+// Numbers, times and names for people.
 
 const DASH = "–";
 
@@ -15,12 +15,12 @@ function exponential(value, digits) {
 }
 
 export function percent(value, digits = 0) {
-  return typeof value === "number" && Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : DASH;
+  return typeof value === "number" && Number.isFinite(value) ? `${(100 * value).toFixed(digits)}%` : DASH;
 }
 
-// A forget fraction, which is named as the journal names it: "0.05".
+// A forget fraction as a percentage. `key`: as the journal has it, "0.05".
 export function fraction(key) {
-  return `${Number((100 * Number(key)).toPrecision(6))} %`;
+  return `${Number((100 * Number(key)).toPrecision(6))}%`;
 }
 
 export function duration(seconds) {
@@ -44,7 +44,7 @@ export function plural(count, word) {
   return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
 
-// Any value in a table's cell.
+// Any value as the text of a table cell.
 export function shown(value) {
   if (value === null || value === undefined) return DASH;
   return typeof value === "number" ? number(value) : String(value);

@@ -1,4 +1,4 @@
-// The hypervolume of every forget fraction over what the sweep has spent.
+// The hypervolume of each forget fraction over the compute spent.
 
 import { axis, chart, GRID, tip } from "./chart.js";
 import { fraction, percent } from "./format.js";
@@ -13,7 +13,7 @@ export function growth() {
     // `state`: {view, stratum, unit: "epochs" or "hours"}
     update(state) {
       const ends = Object.entries(state.view.growth).map(([key, steps]) => `${fraction(key)}: ${percent(steps.at(-1)?.[2])}`);
-      picture.describe(`Share of the possible hypervolume that the fronts reach: ${ends.join(", ") || "nothing yet"}`);
+      picture.describe(`The fronts' shares of the possible hypervolume: ${ends.join(", ") || "none yet"}`);
       picture.draw(() => options(state));
     },
   };
@@ -25,7 +25,7 @@ function options(state) {
   return {
     grid: { ...GRID, right: 60 },
     xAxis: axis(hours ? "slot-hours" : "trial-epochs of the sweep", { min: 0, scale: false, splitLine: { show: false } }),
-    yAxis: axis("of the possible hypervolume", { min: 0, max: 1, nameGap: 40, axisLabel: { formatter: (value) => percent(value), color: colour("muted") } }),
+    yAxis: axis("share of possible hypervolume", { min: 0, max: 1, nameGap: 40, axisLabel: { formatter: (value) => percent(value), color: colour("muted") } }),
     series: keys.map((key, i) => series(state, key, i, hours)),
   };
 }
@@ -40,6 +40,6 @@ function series(state, key, i, hours) {
     areaStyle: on ? { color: tone, opacity: 0.07 } : null,
     labelLayout: { moveOverlap: "shiftY" },
     endLabel: { show: true, padding: [3, 0], formatter: fraction(key), color: tone, fontWeight: on ? 650 : 400 },
-    tooltip: { formatter: (item) => tip(`forget ${fraction(key)}`, [[hours ? "slot-hours" : "trial-epochs", String(Number(item.value[0].toFixed(2)))], ["of the possible hypervolume", percent(item.value[1], 1)]]) },
+    tooltip: { formatter: (item) => tip(`forget ${fraction(key)}`, [[hours ? "slot-hours" : "trial-epochs", String(Number(item.value[0].toFixed(2)))], ["share of possible hypervolume", percent(item.value[1], 1)]]) },
   };
 }

@@ -1,4 +1,4 @@
-// The card of the front: its knee, what to type to get it, and every point.
+// The front's card: its knee, the command that downloads it, and every point.
 
 import { sweepAddress, trialAddress } from "./address.js";
 import { command, el, fill } from "./dom.js";
@@ -13,7 +13,7 @@ export function kneeCard(node, view, key) {
 }
 
 function nearest(stratum) {
-  return [el("h2", {}, "The front"), el("p", { class: "muted" }, "No checkpoint kept enough of the target model's utility yet. Nearest:"),
+  return [el("h2", {}, "The front"), el("p", { class: "muted" }, "No checkpoint has kept enough of the target model's utility yet. Closest:"),
     el("ul", { class: "verdicts" }, stratum.nearest.map((one) => el("li", {}, el("span", {}, `${one.trial}@${one.epoch}`), el("span", {}, percent(one.metrics.utility_ratio, 1), " of the target's utility"))))];
 }
 
@@ -28,7 +28,7 @@ function best(view, stratum) {
       el("dt", {}, x.short), el("dd", {}, number(point.metrics[x.metric])),
       el("dt", {}, y.short), el("dd", {}, `${number(point.metrics[y.metric])} (${percent(point.metrics.utility_ratio, 1)} of the target's)`),
       limits.map((name) => [el("dt", {}, words(name)), el("dd", {}, number(point.metrics[name]))])),
-    view.state === "finished" ? command(`letheon pull ${quoted(view.name)} --select knee --fraction ${stratum.key} --to ${to}${view.options}`) : el("p", { class: "small muted" }, "It can be pulled when the sweep has ended.")];
+    view.state === "finished" ? command(`letheon pull ${quoted(view.name)} --select knee --fraction ${stratum.key} --to ${to}${view.options}`) : el("p", { class: "small muted" }, "The checkpoint can be pulled after the sweep has ended.")];
 }
 
 function quoted(name) {
@@ -51,10 +51,10 @@ function meanTable(view, key) {
   if (!points.length) return null;
   const columns = [{ head: "trials", show: (one) => `${one.trials.join(", ")} @${one.epoch}` }, { head: "method", text: true, show: (one) => one.config.method ?? "" },
     ...view.objectives.map((goal) => ({ head: goal.short, title: goal.label, show: (one) => spread(one, goal.metric) }))];
-  return [el("h3", {}, `Means over ${points[0].seeds} seeds, with 95 % intervals`), listing("Means over seeds", columns, points)];
+  return [el("h3", {}, `Means over ${points[0].seeds} seeds, with 95% intervals`), listing("Means over seeds", columns, points)];
 }
 
-// `columns`: [{head, title, text: to the left, show(item)}].
+// `columns`: [{head, title, text: true to align left, show(item)}].
 function listing(name, columns, items) {
   const side = (one) => (one.text ? "text" : null);
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, el("table", {}, el("thead", {}, el("tr", {}, columns.map((one) => el("th", { scope: "col", class: side(one), title: one.title }, one.head)))),

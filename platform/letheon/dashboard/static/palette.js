@@ -1,6 +1,6 @@
-// Colours, taken from the style sheet so that pictures and page agree in light and dark.
+// Colours from the style sheet, so that charts and page agree in light and dark.
 
-// By the names that the server gives them: the symbol of a point, how a line is dashed, and the symbol's outline in a legend.
+// The server's shape names -> a point's symbol, a line's dashes, and the symbol's outline in a legend.
 const SHAPES = {
   circle: shape("M0-9A9 9 0 0 1 0 9A9 9 0 0 1 0-9Z", "solid", "circle"),
   square: shape("M-8-8H8V8H-8Z", "dashed", "rect"),
@@ -26,7 +26,7 @@ function resolved(value) {
   return getComputedStyle(probe).color;
 }
 
-// Method -> {colour, symbol, dash, outline}: the server's table of marks, so that a method looks the same everywhere.
+// Method -> {colour, symbol, dash, outline}, from the server's marks, so that a method looks the same everywhere.
 export function marksOf(view) {
   return new Map(Object.entries(view.marks).map(([method, mark]) => [method, { colour: resolved(mark.tone), ...SHAPES[mark.shape] }]));
 }

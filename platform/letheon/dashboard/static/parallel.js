@@ -1,4 +1,4 @@
-// Parallel coordinates: a line a trial through its hyper-parameters and its best checkpoint, coloured by front rank.
+// Parallel coordinates: one line per trial through its hyper-parameters and best checkpoint, coloured by front rank.
 
 import { chart, tip } from "./chart.js";
 import { number, words } from "./format.js";
@@ -8,18 +8,18 @@ import { best, byStratum, inShort, rankInWords, varied } from "./trials.js";
 
 const AXIS = "axis-";
 
-// `events.brush(ids or null, ranges)`: the trials inside the ranges that were marked on the axes.
+// `events.brush(ids or null, ranges)`: the trials inside the ranges marked on the axes; null without any range.
 export function parallel(events) {
   const picture = chart("wide", "parallel-coordinates", "Parallel coordinates of the trials");
-  let told = "";
+  let last = "";
   picture.on("axisareaselected", () => {
     const model = picture.echarts.getModel(), ranges = {};
     model.eachComponent("parallelAxis", (axis) => { if (axis.activeIntervals?.length) ranges[axis.option.key] = axis.activeIntervals[0]; });
     const open = !Object.keys(ranges).length;
     const kept = model.getSeries().flatMap((series) => series.getRawIndicesByActiveState("active").map((i) => series.option.data[i].trial)).sort();
     const now = JSON.stringify([open, ranges, kept]);
-    if (now === told) return; // a redraw marks the same ranges again
-    told = now;
+    if (now === last) return; // a redraw marks the same ranges again
+    last = now;
     events.brush(open ? null : new Set(kept), ranges);
   });
   picture.follow(events);
@@ -37,7 +37,7 @@ export function parallel(events) {
   };
 }
 
-// One entry an axis: where it puts each trial, and the names of its places.
+// One entry per axis: its name, where it places each trial, and its ticks.
 function axesOf(view, trials) {
   const spots = new Map(trials.map((trial) => [trial.id, best(view, trial)]));
   const settings = varied(trials).map((name) => hyper(view, name, trials));
@@ -80,7 +80,7 @@ function look() {
   };
 }
 
-// Readable where lines run across them.
+// Labels that stay readable where lines cross them.
 function label() {
   return { color: colour("ink"), fontSize: 11, textBorderColor: colour("surface"), textBorderWidth: 3, hideOverlap: true };
 }
@@ -90,7 +90,7 @@ function line(axes, trial) {
   return {
     value: axes.map((axis) => axis.place(axis.value(trial))), trial: trial.id, order,
     lineStyle: { color: rankColour(trial.rank), opacity: order === 0 ? 0.95 : order <= 2 ? 0.6 : 0.4, width: order === 0 ? 2.2 : 1.2 },
-    facts: [["method", trial.config.method ?? ""], ["with", inShort(trial.config)], ["best at epoch", trial.best === null ? "none is feasible" : String(trial.best)],
+    facts: [["method", trial.config.method ?? ""], ["with", inShort(trial.config)], ["best at epoch", trial.best === null ? "none feasible" : String(trial.best)],
       ["front", rankInWords(trial.rank)], ...axes.slice(-2).map((axis) => [axis.name, number(axis.value(trial))])],
   };
 }

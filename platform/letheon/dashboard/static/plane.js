@@ -1,4 +1,4 @@
-// The plane of forgetting and utility: every checkpoint, every trial's path, the front, the target and retain models.
+// The plane of forgetting and utility: all checkpoints and trial paths, the front, the target and retain models.
 
 import { axis, chart, GRID, guide, guides, insideOf, tip } from "./chart.js";
 import { number, percent } from "./format.js";
@@ -18,8 +18,8 @@ export function plane(events) {
   picture.follow(events);
   return {
     host: picture.host,
-    // `state`: {view, stratum key, hidden methods, kept trial ids or null, paths: bool, near: bool, focus}, and `tones`, a colour
-    // by trial, where methods are not what must be told apart
+    // `state`: {view, stratum key, hidden methods, kept trial ids or null, paths: bool, near: bool, focus}, and optionally
+    // `tones`: a colour per trial, instead of one per method
     update(state) {
       shown = { ...prepare(state), label: insideOf(picture) };
       picture.describe(sentence(shown));
@@ -64,7 +64,7 @@ function options(shown) {
   };
 }
 
-// From somewhat below the utility floor to the top: collapsed checkpoints would squeeze the front into a line.
+// From slightly below the utility floor to the top, because collapsed checkpoints would squeeze the front into a line.
 function near(shown) {
   const floor = shown.stratum?.utility_floor, y = shown.view.objectives[1];
   if (!Number.isFinite(floor) || y.better === "min") return {};
@@ -84,7 +84,7 @@ function paths(shown) {
   return { id: "paths", type: "lines", coordinateSystem: "cartesian2d", polyline: true, silent: true, z: 1, data, lineStyle: { width: 1.1, opacity } };
 }
 
-// A series a method: what is not on the front, small and pale.
+// One series per method: the checkpoints that are not on the front, small and pale.
 function checkpoints(shown) {
   const front = new Set(shown.stratum.points.map((point) => `${point.trial}@${point.epoch}`));
   const size = shown.trials.length > MANY ? 4 : 6;
@@ -108,7 +108,7 @@ function ends(shown) {
     tooltip: { formatter: (item) => describe(shown, item.data) } };
 }
 
-// Where a checkpoint has forgotten as well as retraining, and below which utility it does not count.
+// The region where a checkpoint has forgotten, and the utility floor.
 function regions(shown) {
   const [x] = shown.view.objectives, floor = shown.stratum.utility_floor;
   const lines = [], areas = [];
@@ -120,7 +120,7 @@ function regions(shown) {
   return guides(lines, areas);
 }
 
-// What the sweep has reached: everything to the left of and below this line.
+// The front's staircase: the checkpoints so far dominate everything to the left of and below this line.
 function staircase(shown) {
   const points = sorted(shown);
   if (!points.length) return { id: "staircase", type: "line", data: [] };
@@ -137,7 +137,7 @@ function sorted(shown) {
   return shown.stratum.points.map((point) => [point.metrics[x.metric], point.metrics[y.metric]]).sort((a, b) => sign * (a[0] - b[0]));
 }
 
-// The label of the knee has a series of its own: being larger it comes first, and others give way.
+// The knee's label has its own series: its larger symbol is placed first, and other labels avoid it.
 function fronts(shown) {
   const [x, y] = shown.view.objectives, [trial, epoch] = shown.stratum.knee ?? [];
   const data = shown.stratum.points.map((point) => {
@@ -189,7 +189,7 @@ function models(shown) {
   return [mark("target", shown.stratum.target, "diamond", 19, "target model"), mark("retain", shown.stratum.retain, STAR, 24, "retain model")];
 }
 
-// The path of the trial that the pointer is on, here or in the table.
+// The path of the trial under the pointer, here or in the table.
 function focused(shown) {
   const trial = shown.trials.find((one) => one.id === shown.focus);
   const tone = trial ? shown.look(trial.id).colour : "transparent";

@@ -1,11 +1,12 @@
-// What models say: a question, the answer of each model beside the others, the true answer.
+// Generations: a question, each model's answer side by side, and the true answer.
 
 import { el } from "./dom.js";
 import { words } from "./format.js";
 
 const keyOf = (one) => `${one.set} ${one.prompt}`;
 
-// `asked`: [{set, prompt, answer}]; `columns`: [{name: [text or element, …], texts, after, tone}], of which those marked `after` are the models in question.
+// `asked`: [{set, prompt, answer}]; `columns`: [{name: [text or element, …], texts, after, tone}], one per model.
+// `after`: true for the unlearned models.
 export function answers(asked, columns) {
   const known = columns.map((column) => ({ ...column, texts: new Map(column.texts.map((one) => [keyOf(one), one.generated])) }));
   return asked.map((one) => el("li", { style: { "--models": columns.length } },
@@ -18,13 +19,13 @@ function said(text) {
   return text === undefined ? "–" : text || "(nothing)";
 }
 
-// The columns that every trial of a fraction has.
+// The columns of the target and retain models, shared by all trials of a fraction.
 export function references(trial) {
   const retain = trial.retain_samples;
   return [{ name: ["target model"], texts: trial.samples["0"] ?? [] }, ...(retain.length ? [{ name: ["retain model"], texts: retain }] : [])];
 }
 
-// Epochs after which the trial was asked, and the one to show first: its best, its last on the front, or its last.
+// The epochs with generations, and the one to show first: the best, else the last on the front, else the last.
 export function askedEpochs(trial, best) {
   const epochs = Object.keys(trial.samples).map(Number).filter((epoch) => epoch > 0).sort((a, b) => a - b);
   return { epochs, first: epochs.includes(best) ? best : trial.on_front.filter((epoch) => epochs.includes(epoch)).at(-1) ?? epochs.at(-1) };

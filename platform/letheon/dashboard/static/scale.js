@@ -1,18 +1,18 @@
-// Where values lie on an axis from 0 to 1, linear or logarithmic; what has no value lies below it, at NONE.
+// Places values on an axis from 0 to 1, linear or logarithmic; missing values lie below it, at NONE.
 
 export const NONE = -0.14;
 
 const LOG_SPREAD = 20, MOST_TICKS = 6;
 const STEPS = [1, 2, 3, 5, 10];
 
-// As the sweep file searches it; without the file, by how far the values spread.
+// Whether the sweep file searches it on a log scale; without the file, whether the values spread widely.
 export function isLog(view, name, values) {
   const known = values.filter((value) => Number.isFinite(value));
   if (!known.length || Math.min(...known) <= 0) return false;
   return view.log_scaled ? view.log_scaled.includes(name) : Math.max(...known) / Math.min(...known) > LOG_SPREAD;
 }
 
-// {place(value), missing: whether any has no value, ticks: [{at, value, text}, …]}. `down`: smaller is better, and above.
+// {place(value), missing: whether any value is missing, ticks: [{at, value, text}, …]}. `down`: smaller values go up.
 export function scale(values, log, down = false) {
   const known = values.filter((value) => Number.isFinite(value));
   const marks = !known.length ? [0, 1] : log ? logMarks(Math.min(...known), Math.max(...known)) : linearMarks(Math.min(...known), Math.max(...known));

@@ -1,4 +1,4 @@
-// Slices: an objective at the best checkpoint of each trial, against one hyper-parameter at a time.
+// Slices: an objective at each trial's best checkpoint, against one hyper-parameter per chart.
 
 import { axis, chart, tip } from "./chart.js";
 import { el, fill } from "./dom.js";
@@ -21,7 +21,7 @@ export function slices(events) {
 
   return {
     host,
-    // `state`: as for the plane, and `slice`: the metric of the objective, the first one if null
+    // `state`: as for the plane, plus `slice`: the objective's metric, null for the first objective
     update(state) {
       const { view } = state, goal = view.objectives.find((one) => one.metric === state.slice) ?? view.objectives[0];
       const all = chosen(state), found = all.map((trial) => ({ trial, value: best(view, trial)?.[goal === view.objectives[0] ? "x" : "y"] })).filter((one) => Number.isFinite(one.value));

@@ -1,4 +1,4 @@
-// Where pages get their data: from the server that sent them, or, in a report, from the page itself.
+// The pages' data: from the server, or in a report from the page itself.
 
 const FAILED_SECONDS = 3;
 
@@ -31,35 +31,35 @@ function fromPage(data) {
     sweep: async () => data.sweep,
     importance: async () => data.importance,
     async trial(_, trial) {
-      if (!data.trials[trial]) throw new Error(`${trial}: this report has no such trial`);
+      if (!data.trials[trial]) throw new Error(`${trial}: this report has no page for this trial`);
       return data.trials[trial];
     },
     watch(_, changed) { changed(); return () => {}; },
   };
 }
 
-// Calls `changed` at once, and again whenever the sweep has or the server comes or goes; returns how to end that. It asks
-// instead of being told: a stream would hold a connection, of which a browser has six, and the seventh page would hang.
+// Calls `changed` now and whenever the sweep changes or the server comes or goes; returns a function that ends this.
+// Polls, because a stream would hold one of a browser's six connections, and the seventh open page would hang.
 function watch(stamp, changed) {
-  let told, timer, turn = 0, over = false;
-  async function ask() {
-    if (document.hidden) return; // who comes back to the page asks again
+  let last, timer, turn = 0, closed = false;
+  async function poll() {
+    if (document.hidden) return; // polls again when the page is visible
     const mine = ++turn;
     const { stamp: now, pause } = await stamp().catch(() => ({ stamp: null, pause: FAILED_SECONDS }));
-    if (over || mine !== turn) return;
-    if (now !== told) changed();
-    told = now;
-    timer = setTimeout(ask, 1000 * pause);
+    if (closed || mine !== turn) return;
+    if (now !== last) changed();
+    last = now;
+    timer = setTimeout(poll, 1000 * pause);
   }
-  const back = () => { clearTimeout(timer); ask(); };
-  document.addEventListener("visibilitychange", back);
-  ask();
-  return () => { over = true; clearTimeout(timer); document.removeEventListener("visibilitychange", back); };
+  const restart = () => { clearTimeout(timer); poll(); };
+  document.addEventListener("visibilitychange", restart);
+  poll();
+  return () => { closed = true; clearTimeout(timer); document.removeEventListener("visibilitychange", restart); };
 }
 
 async function get(address) {
   const answer = await fetch(address, { headers: { Accept: "application/json" } }).catch(() => {
-    throw new Error("the dashboard's server does not answer; is `letheon dashboard` still running?");
+    throw new Error("The dashboard's server does not answer; is `letheon dashboard` still running?");
   });
   const type = answer.headers.get("Content-Type") ?? "";
   const body = type.includes("json") ? await answer.json() : { error: (await answer.text()).trim() };
@@ -67,7 +67,7 @@ async function get(address) {
   return body;
 }
 
-// The trials that changed, put among those that did not. A journal that was replaced is taken as it is.
+// The previous view updated with the changed trials; the new view itself if the journal was replaced.
 export function merged(before, after) {
   if (!after.since || after.version < before.version) return after;
   const fresh = new Map(after.trials.map((trial) => [trial.id, trial]));
@@ -79,7 +79,7 @@ export function merged(before, after) {
   return { ...after, trials: reranked([...kept, ...fresh.values()], after.ranks) };
 }
 
-// A new front point pushes others back without a word about them.
+// A new front point changes the ranks of other trials, which the server does not send again.
 function reranked(trials, ranks) {
   return trials.map((trial, i) => (trial.rank === ranks[i] ? trial : { ...trial, rank: ranks[i] }));
 }

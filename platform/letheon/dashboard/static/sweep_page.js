@@ -1,4 +1,4 @@
-// One sweep, live: the front, how it came about, what it cost, and every trial.
+// One sweep, live: its front, learning curves, cost, and trials.
 
 import { settle, sweepAddress, trialAddress } from "./address.js";
 import { capacity } from "./capacity.js";
@@ -19,12 +19,12 @@ import { verdict } from "./verdict.js";
 
 const IMPORTANCE_EVERY = 15000;
 
-// `place`: {main, crumbs}; `asked`: {key, stratum, options} of the address.
-export function sweepPage(source, asked, place) {
-  const { key } = asked;
-  const parts = layout(), state = { view: null, kept: null, focus: null, ...readChoices(asked.stratum, asked.options) };
-  let over = false, asking = false, again = false, weighed = 0, shares = null;
-  const changed = () => { if (!over && state.stratum) settle(sweepAddress(key, state.stratum, writeChoices(state))); };
+// `place`: {main, crumbs}; `address`: {key, stratum, options}.
+export function sweepPage(source, address, place) {
+  const { key } = address;
+  const parts = layout(), state = { view: null, kept: null, focus: null, ...readChoices(address.stratum, address.options) };
+  let closed = false, loading = false, again = false, loaded = 0, shares = null; // `loaded`: when importance was; -1: failed
+  const changed = () => { if (!closed && state.stratum) settle(sweepAddress(key, state.stratum, writeChoices(state))); };
   const filtered = () => [views.plane, views.curves, views.slices, views.table];
   const events = {
     changed,
@@ -59,38 +59,38 @@ export function sweepPage(source, asked, place) {
       else one.update(state);
     });
     changed();
-    weigh();
+    loadImportance();
   }
 
-  async function weigh() {
-    const busy = state.view.state === "running" && Date.now() - weighed < IMPORTANCE_EVERY;
-    if (busy || weighed === -1 || shares?.version === state.view.version) return;
-    weighed = Date.now();
+  async function loadImportance() {
+    const recent = state.view.state === "running" && Date.now() - loaded < IMPORTANCE_EVERY;
+    if (recent || loaded === -1 || shares?.version === state.view.version) return;
+    loaded = Date.now();
     try {
       shares = { ...await source.importance(key), version: state.view.version };
-      if (!over) views.importance.update(shares, state.stratum);
-    } catch { weighed = -1; /* the rest of the page does without */ }
+      if (!closed) views.importance.update(shares, state.stratum);
+    } catch { loaded = -1; /* the rest of the page works without it */ }
   }
 
-  async function look() {
-    if (asking) { again = true; return; }
-    asking = true;
+  async function load() {
+    if (loading) { again = true; return; }
+    loading = true;
     try {
       const view = await source.sweep(key, state.view);
-      if (over) return;
+      if (closed) return;
       state.view = view;
       fill(place.crumbs, el("span", {}, view.name));
       document.title = `${view.name} · Letheon`;
       redraw();
     } catch (error) {
-      if (!over) failed(place.main, parts, state.view, error);
+      if (!closed) failed(place.main, parts, state.view, error);
     } finally {
-      asking = false;
-      if (again && !over) { again = false; look(); }
+      loading = false;
+      if (again && !closed) { again = false; load(); }
     }
   }
-  const stop = source.watch(key, look);
-  return () => { over = true; stop(); };
+  const stop = source.watch(key, load);
+  return () => { closed = true; stop(); };
 }
 
 function layout() {
@@ -99,11 +99,11 @@ function layout() {
 
 function failed(place, parts, view, error) {
   const banner = el("div", { class: "banner fail", role: "alert" }, error.message);
-  if (view) parts.head.prepend(banner); // what was there stays readable
+  if (view) parts.head.prepend(banner); // the last view stays readable
   else fill(place, banner);
 }
 
-// -- the head: what it is, how it is, how far
+// -- the head: name, state, progress
 
 function head(node, view, live) {
   const counts = Object.entries(view.counts).map(([name, count]) => `${count} ${name}`).join(", ");
@@ -113,22 +113,21 @@ function head(node, view, live) {
       view.links.mlflow && el("a", { href: view.links.mlflow, rel: "noreferrer" }, "in MLflow")),
     el("p", { class: "facts" },
       fact(view.planned ? `${view.done} of ${view.planned}` : view.done, (view.planned ?? view.done) === 1 ? "trial" : "trials", counts && ` (${counts})`), fact(view.epochs, view.epochs === 1 ? "epoch" : "epochs"),
-      fact(duration(view.seconds), view.cost.preparation > 0 && `in all, ${duration(view.cost.preparation)} of it preparation`), view.benchmark && el("span", {}, `${view.benchmark}, ${view.model}`),
+      fact(duration(view.seconds), view.cost.preparation > 0 && `in total, ${duration(view.cost.preparation)} of it preparation`), view.benchmark && el("span", {}, `${view.benchmark}, ${view.model}`),
       view.searcher && el("span", {}, `${view.searcher} search, ${view.scheduler}`), view.began && el("span", {}, moment(view.began))),
     banners(view), live && ["running", "preparing"].includes(view.state) && progress(view));
 }
 
 function banners(view) {
   const found = [];
-  if (view.state === "interrupted") found.push(el("div", { class: "banner" }, el("span", {}, `Interrupted: ${view.detail ?? "its driver is gone"}. Nothing finished is lost; continue with`), command(`letheon resume ${view.name}${view.options}`)));
+  if (view.state === "interrupted") found.push(el("div", { class: "banner" }, el("span", {}, `Interrupted: ${view.detail ?? "its driver process is gone"}. No finished epoch is lost; continue with`), command(`letheon resume ${view.name}${view.options}`)));
   if (view.state === "failed") found.push(el("div", { class: "banner fail", role: "alert" }, `Failed: ${view.detail ?? "no reason was recorded"}`));
-  if (view.tracking?.state === "degraded") found.push(el("div", { class: "banner" }, `Tracking is degraded since ${moment(view.tracking.since)}: ${view.tracking.cause ?? ""} Training continues; ${plural(view.tracking.behind, "row")} waiting in the journal.`));
+  if (view.tracking?.state === "degraded") found.push(el("div", { class: "banner" }, `Tracking has been degraded since ${moment(view.tracking.since)}: ${view.tracking.cause ?? ""} Training continues; ${plural(view.tracking.behind, "row")} waiting in the journal.`));
   return found;
 }
 
 function progress(view) {
-  const limits = view.budget.length ? view.budget : [];
-  return el("div", { class: "progress" }, limits.flatMap((limit) => [
+  return el("div", { class: "progress" }, view.budget.flatMap((limit) => [
     el("span", {}, limit.name.replaceAll("_", " ")), bar([[limit.used / limit.limit, "accent"]]), el("span", { class: "numbers" }, `${number(limit.used)} of ${number(limit.limit)}`)]));
 }
 
@@ -148,9 +147,9 @@ function step(event, node) {
 
 function waiting(view) {
   const text = {
-    preparing: "The target model and the retain models are being made. The first trials appear here when the search begins.",
-    running: "The first trial has not begun yet.", failed: "It failed before its first trial.", interrupted: "It was interrupted before its first trial.",
-  }[view.state] ?? "It has no trials.";
+    preparing: "The target and retain models are being prepared. Trials appear here once the search starts.",
+    running: "No trial has started yet.", failed: "The sweep failed before its first trial.", interrupted: "The sweep was interrupted before its first trial.",
+  }[view.state] ?? "The sweep has no trials.";
   return el("div", { class: "card empty" }, el("p", {}, text));
 }
 
@@ -158,7 +157,7 @@ function waiting(view) {
 
 const ids = { chips: "chips", knee: "knee", decisions: "decisions", brush: "brush" };
 
-// `changed`: the reader has chosen something that the address keeps.
+// `changed()`: a choice that the address keeps has changed.
 function build(state, views, changed) {
   const picked = (name, view) => (value) => { state[name] = value; view.update(state); changed(); };
   const select = (label, name, options, chosen, view) => el("select", { "aria-label": label, onchange: (event) => picked(name, view)(event.target.value) },
@@ -180,7 +179,7 @@ function build(state, views, changed) {
 }
 
 function ranks() {
-  return el("p", { class: "small muted" }, "Drag along an axis to keep only the trials inside a range, everywhere on this page; click the axis to let all back in. Blue is on the front; “none” is for trials that have no such value.");
+  return el("p", { class: "small muted" }, "Drag along an axis to keep only the trials inside a range, on the whole page; click the axis to show all again. Blue lines are on the front; “none” marks trials without that value.");
 }
 
 function symbol(outline, fill = "currentColor", line = "none") {
@@ -195,7 +194,7 @@ function symbol(outline, fill = "currentColor", line = "none") {
 function marks() {
   const mark = (text, ...drawing) => el("span", {}, symbol(...drawing), text);
   return el("div", { class: "legend" }, mark("target model, untouched", "M0-9L9 0 0 9-9 0Z", "none", "currentColor"),
-    mark("retain model, never saw it", "M0,-10 L2.6,-3.4 9.5,-3.1 4.1,1.3 5.9,8.1 0,4.2 -5.9,8.1 -4.1,1.3 -9.5,-3.1 -2.6,-3.4Z", "none", "currentColor"),
+    mark("retain model, never saw the forget set", "M0,-10 L2.6,-3.4 9.5,-3.1 4.1,1.3 5.9,8.1 0,4.2 -5.9,8.1 -4.1,1.3 -9.5,-3.1 -2.6,-3.4Z", "none", "currentColor"),
     mark("stopped early", "M-7,-5 L-5,-7 0,-2 5,-7 7,-5 2,0 7,5 5,7 0,2 -5,7 -7,5 -2,0Z"), mark("front", "M-9-1.2H9V1.2H-9Z"), el("span", { class: "mouse" }, "Ctrl + wheel zooms"));
 }
 

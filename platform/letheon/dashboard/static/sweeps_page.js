@@ -1,4 +1,4 @@
-// The list of sweeps: what runs, what ended, how far each forget fraction came.
+// The list of sweeps, with state, progress, and the front of each forget fraction.
 
 import { command, el, fill } from "./dom.js";
 import { sweepAddress } from "./address.js";
@@ -12,29 +12,29 @@ export function sweepsPage(source, place) {
   const list = el("ul", { class: "sweeps" }), problem = el("div", {}), facts = el("p", { class: "facts" });
   const search = el("input", { type: "search", placeholder: "Search", "aria-label": "Search sweeps", oninput: () => draw() });
   fill(place, el("div", { class: "head" }, el("h1", {}, "Sweeps"), el("span", { style: { flex: 1 } }), search), facts, problem, list);
-  let found = null, told = "", timer = null, over = false;
+  let found = null, last = "", timer = null, closed = false;
 
   function draw() {
     const wanted = search.value.toLowerCase();
     const shown = found.sweeps.filter((one) => `${one.name} ${one.study ?? ""} ${one.state}`.toLowerCase().includes(wanted));
     fill(facts, el("span", {}, plural(found.sweeps.length, "sweep")), el("span", {}, `records in ${found.store}`));
-    fill(problem, found.problem && el("div", { class: "banner" }, el("span", {}, `MLflow cannot be read now, only sweeps of this machine are complete. ${found.problem}`)));
+    fill(problem, found.problem && el("div", { class: "banner" }, el("span", {}, `MLflow cannot be read, so only the sweeps of this machine are up to date. ${found.problem}`)));
     fill(list, shown.length ? shown.map((one) => el("li", {}, line(one))) : el("li", {}, nothing(found.sweeps.length > 0)));
   }
 
-  async function look() {
+  async function load() {
     try {
       found = await source.sweeps();
       const text = JSON.stringify(found);
-      if (!over && text !== told) draw();
-      told = text;
+      if (!closed && text !== last) draw();
+      last = text;
     } catch (error) {
-      if (!over) fill(problem, el("div", { class: "banner fail", role: "alert" }, error.message));
+      if (!closed) fill(problem, el("div", { class: "banner fail", role: "alert" }, error.message));
     }
-    if (!over) timer = setTimeout(look, PERIOD);
+    if (!closed) timer = setTimeout(load, PERIOD);
   }
-  look();
-  return () => { over = true; clearTimeout(timer); };
+  load();
+  return () => { closed = true; clearTimeout(timer); };
 }
 
 function line(one) {
@@ -64,5 +64,5 @@ function front(stratum) {
 }
 
 function nothing(any) {
-  return el("div", { class: "card empty" }, any ? el("p", {}, "No sweep of that name.") : el("div", {}, el("p", {}, "No sweeps yet. Start one, and it appears here:"), command("letheon sweep quickstart")));
+  return el("div", { class: "card empty" }, any ? el("p", {}, "No sweep matches.") : el("div", {}, el("p", {}, "No sweeps yet. Start one, and it appears here:"), command("letheon sweep quickstart")));
 }

@@ -1,4 +1,4 @@
-// The trials as a table: searched, sorted, ticked to be compared, and a page at a time.
+// The table of trials: search, sorting, selection for comparison, and pages.
 
 import { compareAddress } from "./address.js";
 import { el, fill } from "./dom.js";
@@ -8,7 +8,7 @@ import { hasVerdicts, verdict } from "./verdict.js";
 
 const PAGE = 40;
 
-// `events`: {hover, href(trial id), changed(): the reader has chosen something that the address keeps}
+// `events`: {hover(trial id or null), href(trial id), changed(): a choice that the address keeps has changed}
 export function trialTable(events) {
   const body = el("tbody", {}), head = el("thead", {}), pager = el("div", { class: "pager" }), count = el("span", { class: "muted small", role: "status" });
   const compare = el("span", { class: "small muted" });
@@ -16,7 +16,7 @@ export function trialTable(events) {
   const host = el("div", {}, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Trials" }, el("table", {}, head, body)), pager);
   let state = null, page = 0, rows = [], columns = [];
 
-  // Without words to search for, the trials of the chosen fraction; with them, those of all fractions.
+  // A search covers the trials of all fractions; without one, the table has those of the chosen fraction.
   function list() {
     const wanted = state.search.toLowerCase().split(/\s+/).filter(Boolean), all = wanted.length > 0;
     const trials = all ? state.view.strata.flatMap((one) => chosen({ ...state, stratum: one.key })) : chosen(state);
@@ -51,7 +51,7 @@ export function trialTable(events) {
       columns.map((one) => el("td", { class: one.text ? "text" : null }, special[one.name]?.(row) ?? one.show?.(row.cells[one.name]))));
   }
 
-  // Two at most: a third takes the place of the first.
+  // At most two: a third replaces the first.
   function tick(id, on) {
     state.picked = [...state.picked.filter((one) => one !== id), ...(on ? [id] : [])].slice(-2);
     draw();
@@ -85,12 +85,12 @@ function columnsOf(view, trials, all) {
     { name: "id", label: "trial", text: true },
     ...(all ? [{ name: "stratum", label: "forget", show: fraction }] : []),
     ...varied(trials).map((name) => ({ name: `config.${name}`, label: words(name), text: name === "method", show: shown })),
-    { name: "best", label: "best epoch", title: "The feasible epoch that dominates the largest area of the plane, as MLflow's best/epoch" },
+    { name: "best", label: "best epoch", title: "The feasible epoch that dominates the largest area of the plane (MLflow's best/epoch)" },
     { name: "x", label: x.short, title: at(x), show: number, down: x.better === "max" },
     { name: "y", label: y.short, title: at(y), show: number, down: y.better === "max" },
     { name: "ratio", label: "of target", title: "share of the target model's utility, at the best epoch", show: (value) => percent(value, 1), down: true },
-    ...(hasVerdicts(trials) ? [{ name: "verdict", label: "verdict", title: "at the best epoch, without one at the last", text: true }] : []),
-    { name: "rank", label: "front", title: "1: on the front; 2: on the front of the rest; and so on", show: shown },
+    ...(hasVerdicts(trials) ? [{ name: "verdict", label: "verdict", title: "at the best epoch, else at the last", text: true }] : []),
+    { name: "rank", label: "front", title: "1: on the front; 2: on the front without those; and so on", show: shown },
     { name: "outcome", label: "outcome", text: true },
     { name: "seconds", label: "time", show: duration, down: true },
   ];
@@ -106,7 +106,7 @@ function rowOf(view, trial) {
   return { id: trial.id, cells, verdict: trial.verdict, text: [trial.id, fraction(trial.stratum), ...Object.values(trial.config), cells.outcome, trial.verdict?.name ?? "", trial.origin ?? "", trial.reason ?? "", trial.rank === 0 ? "front" : ""].join(" ").toLowerCase() };
 }
 
-// What is missing comes last, whichever way the column is sorted.
+// Missing values come last in both sort directions.
 function compared(a, b, down) {
   const none = (value) => value === null || value === undefined;
   if (none(a) || none(b)) return none(a) - none(b);

@@ -1,4 +1,4 @@
-// One trial: its trajectory, why it continued or was stopped, what its models say, and how to download a checkpoint.
+// One trial: its trajectory, the decisions about it, its generations, and how to download a checkpoint.
 
 import { sweepAddress } from "./address.js";
 import { chart, axis, GRID } from "./chart.js";
@@ -13,20 +13,20 @@ const SHARES = ["utility_ratio", "forget_rouge", "retain_rouge", "forget_probabi
 
 // `place`: {main, crumbs}.
 export function trialPage(source, key, id, place) {
-  let over = false;
+  let closed = false;
   async function look() {
     try {
       const [view, trial] = await Promise.all([source.sweep(key), source.trial(key, id)]);
-      if (over) return;
+      if (closed) return;
       fill(place.crumbs, el("a", { href: sweepAddress(key, trial.stratum) }, view.name), el("span", {}, "›"), el("span", {}, id));
       document.title = `${id} · ${view.name} · Letheon`;
       draw(place.main, view, trial);
     } catch (error) {
-      if (!over) fill(place.main, el("div", { class: "banner fail", role: "alert" }, error.message));
+      if (!closed) fill(place.main, el("div", { class: "banner fail", role: "alert" }, error.message));
     }
   }
   const stop = source.watch(key, look);
-  return () => { over = true; stop(); };
+  return () => { closed = true; stop(); };
 }
 
 function draw(place, view, trial) {
@@ -50,8 +50,8 @@ function draw(place, view, trial) {
 }
 
 function home(view, trial) {
-  if (!trial.pull.length) return el("div", {}, el("p", { class: "small muted" }, "Only checkpoints on the front are kept, so none of this trial can be pulled."), command(trial.explain));
-  const when = view.state === "finished" ? null : el("p", { class: "small muted" }, "Can be pulled when the sweep has ended:");
+  if (!trial.pull.length) return el("div", {}, el("p", { class: "small muted" }, "Only front checkpoints are kept, so this trial has none to pull."), command(trial.explain));
+  const when = view.state === "finished" ? null : el("p", { class: "small muted" }, "Can be pulled after the sweep has ended:");
   return el("div", {}, el("h3", {}, "Download"), when, trial.pull.map((one) => command(one.command)));
 }
 
@@ -80,18 +80,18 @@ function said(trial, best) {
     fill(list, answers(asked, [...references(trial), { name: ["after epoch ", epoch, " ", verdict(trial.verdicts[epoch])], texts: asked, after: true }]));
   };
   show(first);
-  return el("div", {}, choice("Epoch", epochs.map((epoch) => [epoch, String(epoch)]), first, show), el("p", { class: "small muted" }, "Questions about what must be forgotten, and about what must be kept: the target model before unlearning, the retain model, which never saw what must be forgotten, and this trial after the chosen epoch."), list);
+  return el("div", {}, choice("Epoch", epochs.map((epoch) => [epoch, String(epoch)]), first, show), el("p", { class: "small muted" }, "Questions about facts to forget and facts to keep, answered by the target model before unlearning, the retain model (never trained on the forget set), and this trial after the chosen epoch."), list);
 }
 
 function audits(view, trial) {
   const retain = view.strata.find((one) => one.key === trial.stratum)?.retain_audit ?? {};
   const epochs = Object.keys(trial.audits), names = [...new Set(epochs.flatMap((epoch) => Object.keys(trial.audits[epoch].metrics ?? {})))].filter((name) => name.endsWith("_forget_rouge")).sort();
   const label = (name) => words(name.replace(/^audit_/, "").replace(/_forget_rouge$/, ""));
-  const table = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What attacks got back" }, el("table", {},
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "attack: forget ROUGE of what came back"), epochs.map((epoch) => el("th", { scope: "col" }, `epoch ${epoch}`)), el("th", { scope: "col" }, "retain model"))),
+  const table = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What attacks recovered" }, el("table", {},
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "attack: recovered forget ROUGE"), epochs.map((epoch) => el("th", { scope: "col" }, `epoch ${epoch}`)), el("th", { scope: "col" }, "retain model"))),
     el("tbody", {}, names.map((name) => el("tr", {}, el("td", {}, label(name)), epochs.map((epoch) => el("td", {}, number(trial.audits[epoch].metrics[name]))), el("td", {}, number(retain[name])))))));
   const texts = Object.entries(trial.audits[epochs.at(-1)].samples ?? {}).filter(([, all]) => all.length);
-  return [table, texts.length > 0 && el("details", {}, el("summary", {}, "What it said under attack"), texts.map(([attack, all]) => [el("h3", {}, words(attack)), el("ul", { class: "said" }, all.map((one) => el("li", {},
+  return [table, texts.length > 0 && el("details", {}, el("summary", {}, "Answers under attack"), texts.map(([attack, all]) => [el("h3", {}, words(attack)), el("ul", { class: "said" }, all.map((one) => el("li", {},
     el("div", { class: "ask" }, one.prompt), el("blockquote", { class: "after" }, el("small", {}, "under attack"), one.generated || "(nothing)"), el("blockquote", {}, el("small", {}, "true answer"), one.answer))))]))];
 }
 

@@ -1,12 +1,12 @@
-// Whether a checkpoint has forgotten, in a word, and why one may say so: data of points, trials and fractions.
+// The verdict of a point, trial or fraction on forgetting, as a label with its reasons.
 
 import { el } from "./dom.js";
 
 const TONES = { forgotten: "finished", "not forgotten": "failed", "over-forgotten": "interrupted", damaged: "failed" };
 
-// `said`: {name, reasons}; nothing where there is none.
-export function verdict(said) {
-  return said ? el("span", { class: `pill ${TONES[said.name] ?? ""}`, title: said.reasons.join("; ") } , said.name) : null;
+// `judged`: {name, reasons} or null.
+export function verdict(judged) {
+  return judged ? el("span", { class: `pill ${TONES[judged.name] ?? ""}`, title: judged.reasons.join("; ") }, judged.name) : null;
 }
 
 export function hasVerdicts(items) {
