@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from letheon.cli import app
+from tests.letheon.cli.command import run
 from tests.trainables.evaluation.small import SETTINGS, TEMPLATE, fresh_model, small_model, small_tokenizer
 from tests.trainables.evaluation.small_logs import Model
 from trainables.config import BenchmarkConfig
@@ -17,10 +16,6 @@ from trainables.evaluation.logs.adapt import adapt
 from trainables.evaluation.logs.read import read_log
 from trainables.evaluation.metrics.summary import yardstick
 from trainables.model.load import save_model
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

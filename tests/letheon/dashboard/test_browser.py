@@ -202,7 +202,7 @@ def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:
             "where": "http://x",
         }
         (folder / "tracking.json").write_text(json.dumps(degraded))
-        window.until_text("Tracking is degraded", "connection refused", "7 rows waiting in the journal")
+        window.until_text("Tracking has been degraded", "connection refused", "7 rows waiting in the journal")
 
 
 def test_a_server_that_goes_away_and_comes_back(window: Window, root: Path) -> None:

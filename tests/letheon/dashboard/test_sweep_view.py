@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from letheon.analysis.importance import importance
 from letheon.dashboard.growth import growth
 from letheon.dashboard.sweep_view import card, sweep_view
-from letheon.dashboard.trial_columns import front_ranks, trial_columns
+from letheon.dashboard.trial_columns import trial_columns
 from letheon.dashboard.trial_view import trial_view
 from letheon.journal import UnknownTrial
 from letheon.pareto.front import front_of, share_of_box
 from letheon.pareto.objectives import Goals
 from letheon.spec.rules_objectives import axis_of
-from letheon.tracking.run_records import BEST, Book
 from tests.letheon.dashboard.support import LongStory, record
 from tests.letheon.tracking.tracking_support import Story, audited_story, story
 
@@ -78,40 +77,6 @@ def test_sweeps_with_little_to_show_have_pages(make: Any, more: dict[str, Any]) 
         json.dumps(trial_view(known, trial["id"]), allow_nan=False)
 
 
-def test_what_was_not_measured_at_an_epoch_is_shown_as_nothing() -> None:
-    tale = _no_report()
-    for epoch in (1, 2, 3):
-        tale.report("t000", epoch, -3.0, 0.5)
-    tale.rows[-2]["metrics"]["forget_rouge"] = 0.25
-    known = record(tale.rows, "running")
-    (trial,) = trial_columns(known.rows, known.goals)
-    assert trial["metrics"]["forget_rouge"] == [None, None, 0.25, None]
-    assert trial_view(known, "t000")["metrics"]["values"]["forget_rouge"] == [None, None, 0.25, None]
-
-
-heights = st.tuples(st.integers(-6, 0).map(float), st.integers(48, 60).map(lambda y: y / 100))
-
-
-@given(st.lists(st.lists(heights, min_size=1, max_size=4), max_size=12))
-@settings(max_examples=60, deadline=None)
-def test_ranks_are_those_of_non_dominated_sorting(trials: list[list[tuple[float, float]]]) -> None:
-    tale = Story()
-    for number, points in enumerate(trials):
-        tale.trial(f"t{number:03d}", "0.1", "ga")
-        for epoch, (x, y) in enumerate(points, 1):
-            tale.report(f"t{number:03d}", epoch, x, y)
-    left = {point for points in trials for point in points}
-    rank_of: dict[tuple[float, float], int] = {}
-    rank = 0
-    while left:
-        front = {p for p in left if not any(o != p and o[0] >= p[0] and o[1] >= p[1] for o in left)}
-        rank_of.update(dict.fromkeys(front, rank))
-        left -= front
-        rank += 1
-    expected = {f"t{number:03d}": min(rank_of[p] for p in points) for number, points in enumerate(trials)}
-    assert front_ranks(tale.rows, GOALS) == expected
-
-
 @given(st.integers(0, 25))
 @settings(max_examples=12, deadline=None)
 def test_the_hypervolume_never_falls_and_ends_at_the_front_s(trials: int) -> None:
@@ -143,20 +108,6 @@ def test_what_matters_comes_first() -> None:
     assert sum(one["share"] for one in shares) == pytest.approx(1.0, abs=0.01)
     assert "weight_decay" not in {one["name"] for one in shares}
     assert {one["name"]: one["trials"] for one in shares}["beta"] == 30
-
-
-def test_the_best_checkpoint_is_the_one_that_mlflow_has() -> None:
-    rows = LongStory(40).rows
-    book = Book(GOALS)
-    for row in rows:
-        book.apply(row)
-    for trial in trial_columns(rows, GOALS):
-        points = {point.key: point.value for point in book.trials[trial["id"]].once[BEST]}
-        assert trial["best"] == points.get("best/epoch")
-        if trial["best"] is not None:
-            at = trial["epochs"].index(trial["best"])
-            for name in ("log10_forget_quality", "model_utility"):
-                assert trial["metrics"][name][at] == pytest.approx(points[f"best/{name}"], rel=1e-4)
 
 
 def test_what_is_searched_on_a_log_scale_is_drawn_on_one() -> None:

@@ -13,7 +13,7 @@ import { verdict } from "./verdict.js";
 // `place`: {main, crumbs}; `pair`: two trial ids.
 export function comparePage(source, key, pair, place) {
   let closed = false, metric = "utility_ratio";
-  async function look() {
+  async function load() {
     try {
       const [view, ...details] = await Promise.all([source.sweep(key), ...pair.map((id) => source.trial(key, id))]);
       if (closed) return;
@@ -25,7 +25,7 @@ export function comparePage(source, key, pair, place) {
       if (!closed) fill(place.main, el("div", { class: "banner fail", role: "alert" }, error.message));
     }
   }
-  const stop = source.watch(key, look);
+  const stop = source.watch(key, load);
   return () => { closed = true; stop(); };
 }
 

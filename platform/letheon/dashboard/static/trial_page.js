@@ -14,7 +14,7 @@ const SHARES = ["utility_ratio", "forget_rouge", "retain_rouge", "forget_probabi
 // `place`: {main, crumbs}.
 export function trialPage(source, key, id, place) {
   let closed = false;
-  async function look() {
+  async function load() {
     try {
       const [view, trial] = await Promise.all([source.sweep(key), source.trial(key, id)]);
       if (closed) return;
@@ -25,7 +25,7 @@ export function trialPage(source, key, id, place) {
       if (!closed) fill(place.main, el("div", { class: "banner fail", role: "alert" }, error.message));
     }
   }
-  const stop = source.watch(key, look);
+  const stop = source.watch(key, load);
   return () => { closed = true; stop(); };
 }
 

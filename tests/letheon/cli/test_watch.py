@@ -16,21 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from letheon.cli import app
-from letheon.journal import SweepLock, encode_rows
-from letheon.monitor.watch import LiveSweep, spec_facts
-from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
+from letheon.journal import SweepLock
+from tests.letheon.cli.command import run
+from tests.letheon.dashboard.support import add_rows, write_sweep
 from tests.letheon.monitor.views import failed_rows, running_rows
 from tests.letheon.small_sweep import command
 from tests.letheon.tracking.tracking_support import Story, story
 
 INTERRUPTED = 130
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "200"})
 
 
 def test_one_document_has_what_the_docs_say(tmp_path: Path) -> None:
@@ -190,12 +184,3 @@ def test_on_a_terminal_a_look_shows_every_trial(tmp_path: Path) -> None:
     listing = Terminal("status", "--root", tmp_path, size=(80, 10))
     assert listing.end() == 0
     assert re.search(r"study +interrupted +20 of 4", plain(listing.text))
-
-
-def test_looking_again_costs_what_was_written_since(tmp_path: Path) -> None:
-    folder = write_sweep(tmp_path, "study", running_rows())
-    sweep = LiveSweep(folder, spec_facts(small_spec()))
-    first = sweep.look()
-    assert sweep.look().strata == first.strata
-    (folder / "journal.jsonl").write_bytes(encode_rows(story()))
-    assert len(sweep.look().state.trials) == 4

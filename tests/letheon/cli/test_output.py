@@ -1,0 +1,43 @@
+"""How a command ends: errors as lines with an exit code of their kind, and readers that go away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.letheon.cli.command import run
+
+
+def test_a_table_whose_reader_went_away_is_no_error(root: Path) -> None:
+    code = "import sys; from letheon.cli import app; app(sys.argv[1:])"
+    arguments = [sys.executable, "-c", code, "front", "done", "--root", str(root)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout is not None and command.stderr is not None
+        command.stdout.close()
+        assert (command.wait(), command.stderr.read()) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("plan", "quikstart"), 4),
+        (("status", "nope"), 4),
+        (("resume", "nope"), 4),
+        (("explain", "done", "t999"), 4),
+        (("front", "done", "--fraction", "0.5"), 4),
+        (("sweep", "quickstart", "--name", "a/b"), 2),
+        (("sweep", "quickstart", "--name", "done"), 2),
+        (("evaluate",), 2),
+        (("plan", "quickstart", "--nope"), 2),
+    ],
+)
+def test_errors_are_lines_with_an_exit_code_of_their_kind(arguments: tuple[str, ...], code: int, root: Path) -> None:
+    rooted = [] if arguments[0] == "evaluate" else ["--root", str(root)]
+    result = run(*arguments, *rooted)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr
+    assert "Traceback" not in result.stderr
