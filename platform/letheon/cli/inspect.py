@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,9 @@ from letheon.cli.output import console, print_error, print_json
 from letheon.common.errors import NotFound
 from letheon.journal import Row
 from letheon.pareto.objectives import Goals
+
+if TYPE_CHECKING:
+    from letheon.sweep.sweep import Sweep
 
 
 @app.command()
@@ -90,11 +93,15 @@ def front(
     json: Json = False,
 ) -> None:
     """List the best checkpoints per forget fraction: no other has both more forgetting and more utility."""
-    found, rows = _front(name, root, fraction)
+    from letheon.journal import Journal
+
+    sweep = find(name, root)
+    rows = Journal.read(sweep.journal)
+    found = _front(sweep, rows, fraction)
     if html is not None:
-        _write_report(name, root, html)
+        _write_report(sweep, html)
     if why_not is not None:
-        _print_why_not(rows, why_not, find(name, root).goals, found["strata"], json)
+        _print_why_not(rows, why_not, sweep.goals, found["strata"], json)
         return
     if json:
         from letheon.analysis.seeds import configurations
@@ -108,29 +115,27 @@ def front(
         out.print(part)
 
 
-def _front(name: str, root: Path, fraction: float | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The current front and the journal's rows. Raises NotFound for a fraction that the sweep does not have."""
+def _front(sweep: Sweep, rows: Sequence[Row], fraction: float | None) -> dict[str, Any]:
+    """The current front, of one fraction unless that is None. Raises NotFound for a fraction that is not there."""
     from letheon.analysis.seeds import front_with_means
-    from letheon.journal import Journal, stratum_of
+    from letheon.journal import stratum_of
 
-    found = find(name, root)
-    rows = Journal.read(found.journal)
-    result = front_with_means(rows, len(found.spec.seeds), name, found.goals)
+    found = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     if fraction is not None:
-        strata = result["strata"]
-        if stratum_of(fraction) not in strata:
-            known = ", ".join(strata) or "none yet"
-            raise NotFound(f"--fraction {fraction:g}: not in sweep {name!r}; its fractions: {known}")
-        for part in (result, result["means"]) if result["means"] else (result,):
-            part["strata"] = {stratum_of(fraction): part["strata"][stratum_of(fraction)]}
-    return result, rows
+        key = stratum_of(fraction)
+        if key not in found["strata"]:
+            known = ", ".join(found["strata"]) or "none yet"
+            raise NotFound(f"--fraction {fraction:g}: not in sweep {sweep.name!r}; its fractions: {known}")
+        for part in filter(None, (found, found["means"])):
+            part["strata"] = {key: part["strata"][key]}
+    return found
 
 
-def _write_report(name: str, root: Path, file: Path) -> None:
+def _write_report(sweep: Sweep, file: Path) -> None:
     from letheon.dashboard.html_report import write_report
     from letheon.dashboard.local import LocalSweep
 
-    local = LocalSweep(find(name, root).folder)
+    local = LocalSweep(sweep.folder)
     snapshot = local.snapshot()
     write_report(file, snapshot, lambda trial: local.generations(snapshot, trial))
 

@@ -20,26 +20,6 @@ if TYPE_CHECKING:
     from letheon.sweep.sweep import Sweep
 
 
-class NotAFolder(LetheonError):
-    """The root is the address of an object store or a server."""
-
-    def __init__(self, scheme: str, rest: str) -> None:
-        address = redact(f"{scheme}://{rest}")
-        super().__init__(
-            f"root {address}: must be a folder, because journals are appended to, locked and synced to disk; use one "
-            "that every node mounts (NFS, EFS, Lustre); for artifacts in a bucket set "
-            "MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://bucket"
-        )
-
-
-class NotAShare(LetheonError):
-    """A value outside 0 to 1 for an option that takes a share, most often a percentage."""
-
-    def __init__(self, option: str, value: float) -> None:
-        example = value / 100 if 1 < value <= 100 else 0.95  # noqa: PLR2004 (percent)
-        super().__init__(f"{option} {value:g}: must be a share, 0 to 1; write {example:g} for {100 * example:g}%")
-
-
 _HELP = "How much can a language model be made to forget before it breaks? Start with `letheon sweep quickstart`."
 
 app = typer.Typer(
@@ -63,16 +43,23 @@ Overrides = Annotated[
 
 
 def require_folder(root: Path | str | None) -> Path | str | None:
-    """Return the root unchanged. Raises NotAFolder for an address, which as a path would be a folder named `s3:`."""
+    """Return the root unchanged. Raises LetheonError for an address, which as a path would be a folder named `s3:`."""
     if root is not None and (found := re.match(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+(?P<rest>.*)", str(root))):
-        raise NotAFolder(found["scheme"], found["rest"])
+        raise LetheonError(
+            f"root {redact('{scheme}://{rest}'.format(**found.groupdict()))}: must be a folder, because journals are "
+            "appended to, locked and synced to disk; use one that every node mounts (NFS, EFS, Lustre); for artifacts "
+            "in a bucket set MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://bucket"
+        )
     return root
 
 
 def require_share(param: typer.CallbackParam, value: float | None) -> float | None:
-    """Return the share unchanged. Raises NotAShare outside 0 to 1."""
+    """Return the share unchanged. Raises LetheonError outside 0 to 1, for example for a percentage."""
     if value is not None and not 0 <= value <= 1:
-        raise NotAShare(param.opts[0], value)
+        example = value / 100 if 1 < value <= 100 else 0.95  # noqa: PLR2004 (percent)
+        raise LetheonError(
+            f"{param.opts[0]} {value:g}: must be a share, 0 to 1; write {example:g} for {100 * example:g}%"
+        )
     return value
 
 

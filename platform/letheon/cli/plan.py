@@ -11,7 +11,7 @@ from rich.table import Table
 
 from letheon.analysis.time_left import duration
 from letheon.cli.output import MAX_WIDTH
-from letheon.cli.tables import plain_table, short
+from letheon.cli.tables import plain_table, short, words
 from letheon.common.counting import several
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def plan_table(plan: Plan) -> Table:
     """The first trials, with the hyper-parameters that the file searches."""
     present = [name for name in plan.searched if any(name in trial["config"] for trial in plan.trials)]
     names = sorted(present, key=lambda name: name not in ("method", "forget_fraction"))
-    table = plain_table("trial", *(_plain(name) for name in names))
+    table = plain_table("trial", *(words(name) for name in names))
     for trial in plan.trials[:_SHOWN_TRIALS]:
         table.add_row(trial["trial"], *(short(trial["config"].get(name)) for name in names))
     return table
@@ -46,7 +46,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     most = plan.resources["epochs_at_most"]
-    yield "fixed", ", ".join(f"{_plain(name)} {short(value)}" for name, value in plan.fixed.items()) or "nothing"
+    yield "fixed", ", ".join(f"{words(name)} {short(value)}" for name, value in plan.fixed.items()) or "nothing"
     at_most = f", at most {several(most, 'epoch')} in all" if most else ""
     yield "trials", f"{plan.count or 'as many as the budget gives'}{at_most}"
     limits = [several(limit, _LIMITS[name]) for name, limit in plan.budget.items()]
@@ -73,10 +73,6 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         )
     for note in plan.notes:
         yield "note", note
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _slots(resources: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +25,17 @@ _LEAK = "_forget_rouge"
 
 def short(value: object) -> str:
     """A value as the text of a table cell."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return "nan" if math.isnan(value) else f"{value:.3g}"
-    return str(value)
+    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def long(value: object) -> str:
+    """A value as the text of a table cell, with six digits."""
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def words(name: str) -> str:
+    """`learning_rate` as `learning rate`."""
+    return name.replace("_", " ")
 
 
 def plain_table(*headers: str, right: bool = False) -> Table:
@@ -79,7 +84,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:
     names = _hyperparameters(points)
     method, *rest = names if "method" in names else ["method", *names]
-    table = plain_table("", "checkpoint", "verdict", method, *map(short_label, metrics), *map(_head, rest))
+    table = plain_table("", "checkpoint", "verdict", method, *map(short_label, metrics), *map(words, rest))
     for point in points:
         is_knee = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
@@ -90,12 +95,12 @@ def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | 
             *(short(point["metrics"].get(name)) for name in metrics),
             *(short(point["config"].get(name)) for name in rest),
         )
-    return without_cuts(table, *map(_head, rest))
+    return without_cuts(table, *map(words, rest))
 
 
 def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
     names = _hyperparameters(points)
-    table = plain_table("trials", *map(_head, names), *map(short_label, metrics))
+    table = plain_table("trials", *map(words, names), *map(short_label, metrics))
     for point in points:
         intervals = [point["interval"].get(name, (None, None)) for name in metrics]
         means = [short(point["metrics"].get(name)) for name in metrics]
@@ -104,7 +109,7 @@ def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> 
             *(short(point["config"].get(name)) for name in names),
             *(f"{mean} ({short(low)}…{short(high)})" for mean, (low, high) in zip(means, intervals, strict=True)),
         )
-    return without_cuts(table, "trials", *map(_head, names))
+    return without_cuts(table, "trials", *map(words, names))
 
 
 def _hyperparameters(points: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -112,10 +117,6 @@ def _hyperparameters(points: Sequence[Mapping[str, Any]]) -> list[str]:
     present = {name for point in points for name, value in point["config"].items() if value is not None}
     own = [name for name in Hyperparameters.model_fields if name in present and name not in COMMON]
     return sorted(own, key=lambda name: name == "learning_rate")
-
-
-def _head(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
@@ -127,7 +128,7 @@ def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
         attacks = [name for name in attacks if any(name in metrics for _, metrics in models)]
         yield ""
         yield f"forget fraction {key}: forget ROUGE that each attack recovers"
-        table = plain_table("model", *(_head(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
+        table = plain_table("model", *(words(name.removeprefix("audit_").removesuffix(_LEAK)) for name in attacks))
         for name, metrics in models:
             table.add_row(name, *(short(metrics.get(attack)) for attack in attacks))
         yield without_cuts(table)
@@ -189,7 +190,7 @@ def _registered(outcome: Outcome) -> Iterator[str]:
     yield from (f"aliases     {line}" for line in outcome.registration.said)
 
 
-def capacity_head(utility_kept: float) -> str:
+def capacitywords(utility_kept: float) -> str:
     """The line above the capacity table."""
     return (
         f"best forget quality p of checkpoints that keep {utility_kept:.0%} of the utility; "

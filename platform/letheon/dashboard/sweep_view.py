@@ -37,7 +37,7 @@ def sweep_view(snapshot: SweepSnapshot) -> dict[str, Any]:
     sentence. `growth`, `capacity`, `cost`: see their modules. `rules`: rungs and collapse floor. `budget`: limits and
     usage. `marks`: colour and shape per method. `log_scaled`: hyper-parameters searched on a log scale.
     """
-    rows, goals = snapshot.rows, snapshot.goals
+    rows, goals, rules = snapshot.rows, snapshot.goals, _rules(snapshot)
     seeds = 1 if snapshot.spec is None else len(snapshot.spec.seeds)
     front = front_with_means(rows, seeds, snapshot.name, goals)
     trials = trial_columns(rows, goals)
@@ -54,7 +54,7 @@ def sweep_view(snapshot: SweepSnapshot) -> dict[str, Any]:
         "marks": marks_of(str(trial["config"].get("method", "")) for trial in trials),
         "log_scaled": _log_scaled(snapshot),
         "constraints": {one.metric: one.to_json() for one in goals.limits},
-        "rules": _rules(snapshot),
+        "rules": rules,
         "strata": [
             {**_stratum(key, one, rows, goals), "answer": sentences[key]} for key, one in front["strata"].items()
         ],
@@ -63,7 +63,7 @@ def sweep_view(snapshot: SweepSnapshot) -> dict[str, Any]:
         "ranks": [trial["rank"] for trial in trials],
         "growth": growth(rows, goals.before_audit),
         "capacity": capacity_json(best_per_method(rows, limits=goals.verdict), UTILITY_KEPT),
-        "cost": cost_of(rows, goals, _max_epochs(snapshot), snapshot.now).to_json(),
+        "cost": cost_of(rows, goals, rules["max_epochs"], snapshot.now).to_json(),
         "decisions": _last_decisions(rows),
     }
     return jsonable(view)
@@ -99,7 +99,8 @@ def _log_scaled(snapshot: SweepSnapshot) -> list[str] | None:
 
 def _head(snapshot: SweepSnapshot, trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     counts = Counter(trial["outcome"] or "running" for trial in trials)
-    return {**_facts(snapshot), "counts": dict(counts), "done": len(trials), "epochs": _epochs(snapshot.rows)}
+    epochs = sum(row["kind"] == "report" for row in snapshot.rows)
+    return {**_facts(snapshot), "counts": dict(counts), "done": len(trials), "epochs": epochs}
 
 
 def _facts(snapshot: SweepSnapshot) -> dict[str, Any]:
@@ -123,14 +124,6 @@ def _facts(snapshot: SweepSnapshot) -> dict[str, Any]:
         "options": snapshot.options,
         "links": dict(snapshot.links),
     }
-
-
-def _epochs(rows: Sequence[Row]) -> int:
-    return sum(row["kind"] == "report" for row in rows)
-
-
-def _max_epochs(snapshot: SweepSnapshot) -> int | None:
-    return None if snapshot.scheduler is None else snapshot.scheduler.max_epochs
 
 
 def _budget(snapshot: SweepSnapshot) -> list[dict[str, Any]]:

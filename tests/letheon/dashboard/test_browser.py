@@ -172,7 +172,7 @@ def test_a_trial_s_page(window: Window, tmp_path: Path) -> None:
         window.until_text("In Nice.")
         window.until_painted(2)
         window.open(f"{address}#/sweeps/done/trials/t001")
-        window.until_text("none of this trial can be pulled", "rank 2 of 2 at rung 1")
+        window.until_text("this trial has none to pull", "rank 2 of 2 at rung 1")
 
 
 def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:

@@ -45,10 +45,6 @@ async function copy(text) {
   }
 }
 
-export function card(title, ...children) {
-  return el("section", { class: "card" }, title && el("h2", {}, title), ...children);
-}
-
 // Buttons of which exactly one is pressed. `options`: [[value, label], …].
 export function choice(label, options, chosen, pick) {
   const buttons = options.map(([value, text]) =>
