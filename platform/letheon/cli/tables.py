@@ -190,7 +190,7 @@ def _registered(outcome: Outcome) -> Iterator[str]:
     yield from (f"aliases     {line}" for line in outcome.registration.said)
 
 
-def capacitywords(utility_kept: float) -> str:
+def capacity_head(utility_kept: float) -> str:
     """The line above the capacity table."""
     return (
         f"best forget quality p of checkpoints that keep {utility_kept:.0%} of the utility; "

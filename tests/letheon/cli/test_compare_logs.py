@@ -1,4 +1,4 @@
-"""`compare-logs` and `evaluate --out` as a user calls them: tables, JSON, exit codes, the way from one to the other."""
+"""`compare-logs` and `evaluate --out` as a user runs them: tables, JSON, exit codes, and one after the other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainables.model.load import save_model
 
 @pytest.fixture
 def logs(tmp_path: Path) -> tuple[Path, Path]:
-    """A retain model's log in the one format, an unlearned model's in the other."""
+    """The retain model's log in TOFU's format, the unlearned model's in open-unlearning's."""
     retain, unlearned = tmp_path / "eval_log_aggregated.json", tmp_path / "TOFU_EVAL.json"
     retain.write_text(json.dumps(Model(1, 0.1).legacy()))
     unlearned.write_text(json.dumps(Model(2, 0.9).open_unlearning()))
@@ -28,7 +28,7 @@ def logs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"forget_Q_A_Prob": 7, "retain_Q_A_Prob": "x"}'])
-def test_what_is_no_log_is_one_line_and_exit_2(logs: tuple[Path, Path], tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_log_is_one_line_and_exit_2(logs: tuple[Path, Path], tmp_path: Path, content: str) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text(content)
     for pair in ((bad, logs[1]), (logs[0], bad)):
@@ -39,7 +39,7 @@ def test_what_is_no_log_is_one_line_and_exit_2(logs: tuple[Path, Path], tmp_path
         assert str(bad) in result.stderr
 
 
-def test_a_file_that_is_not_there(logs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_missing_file(logs: tuple[Path, Path], tmp_path: Path) -> None:
     result = run("compare-logs", logs[0], tmp_path / "absent.json")
     assert result.exit_code == 4
     assert "no such file" in result.stderr
@@ -61,7 +61,7 @@ def folder_of(path: Path, model: Any, **more: Any) -> Path:
 
 
 def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
-    """The forget quality that `evaluate` prints is the one that comes of the two files it wrote."""
+    """The forget quality that `evaluate` prints is the one that `compare-logs` computes from the files it wrote."""
     retain, unlearned = tmp_path / "retain.json", tmp_path / "unlearned.json"
     assert run("evaluate", folder_of(tmp_path / "a", fresh_model()), "--out", retain).exit_code == 0
     ruler = yardstick(adapt(read_log(retain)).details)
@@ -81,7 +81,7 @@ def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
     assert compared["unlearned"]["metrics"]["model_utility"] == pytest.approx(recorded["model_utility"], rel=1e-9)
 
 
-def test_evaluate_tells_beside_what_and_how_long(tmp_path: Path) -> None:
+def test_evaluate_prints_the_other_models_and_its_duration(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "a", small_model(), beside={"target": {"forget_rouge": 0.75}, "retain": {}})
     result = run("evaluate", folder)
     assert result.exit_code == 0, result.output

@@ -10,7 +10,7 @@ from tests.letheon.dashboard.support import add_rows, write_sweep
 from tests.letheon.tracking.tracking_support import Story
 
 
-def test_the_read_commands_on_a_finished_sweep(root: Path) -> None:
+def test_status_and_explain_of_a_finished_sweep(root: Path) -> None:
     at = ("--root", str(root))
     status = json.loads(run("status", "done", "--json", *at).stdout)
     assert (status["sweep"], status["state"], len(status["trials"])) == ("done", "finished", 2)
@@ -59,7 +59,7 @@ def test_a_sweep_that_was_interrupted_before_its_first_report(root: Path) -> Non
     assert (found["counts"], found["trials"][0]["state"]) == ({"interrupted": 1}, "interrupted")
 
 
-def test_methods_are_told_from_their_declarations() -> None:
+def test_methods_prints_what_the_methods_declare() -> None:
     from trainables.methods import METHODS
 
     assert set(json.loads(run("methods", "--json").stdout)) == set(METHODS)
@@ -89,3 +89,11 @@ def test_several_seeds_have_means(root: Path) -> None:
     assert [one["epoch"] for one in front["configurations"]] == [1]
     assert "t000+t001@1" in run("front", "seeds", *at).stdout
     assert json.loads(run("front", "done", "--json", *at).stdout)["means"] is None
+
+
+def test_capacity_lists_each_method(root: Path) -> None:
+    at = ("--root", str(root))
+    heading, columns, *rows = run("capacity", "done", *at).stdout.splitlines()
+    assert "keep 95% of the utility" in heading and columns.split() == ["method", "0.1", "0.25", "capacity"]
+    assert [row.split()[0] for row in rows] == ["npo"]
+    assert json.loads(run("capacity", "done", "--json", *at).stdout)["utility_kept"] == 0.95

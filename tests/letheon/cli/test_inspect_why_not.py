@@ -1,4 +1,4 @@
-"""`front --why-not` and `explain`: what the command prints, as sentences and as JSON, and how it refuses."""
+"""`front --why-not` and `explain`: output as sentences and as JSON, and refusals."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_together_with_the_other_options(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (("t999",), 4, "not a trial that this sweep has started"),
         (("t01@5",), 4, "did you mean"),
@@ -83,14 +83,14 @@ def test_together_with_the_other_options(root: Path) -> None:
         (("t001", "--fraction", "0.25"), 4, "a trial of forget fraction 0.1, not of 0.25"),
     ],
 )
-def test_refusals_are_one_line(arguments: tuple[str, ...], code: int, told: str, root: Path) -> None:
+def test_refusals_are_one_line(arguments: tuple[str, ...], code: int, expected: str, root: Path) -> None:
     result = run(root, "front", "done", "--why-not", *arguments)
     assert (result.exit_code, result.stdout) == (code, "")
     [line] = result.stderr.splitlines()
-    assert told in line
+    assert expected in line
 
 
-def test_explain_knows_the_sweeps_rule(root: Path) -> None:
+def test_explain_states_the_sweeps_rule(root: Path) -> None:
     lines = run(root, "explain", "done", "t001").stdout.splitlines()
     assert lines[1] == "chosen by: random"
     assert lines[-1].endswith(

@@ -14,7 +14,7 @@ from tests.letheon.cli.command import run
 
 @pytest.mark.parametrize("address", ["s3://bucket/x", "gs://bucket", "s3://key:hunter2@bucket/x", "file:///srv"])
 @pytest.mark.parametrize("verb", ["plan", "sweep", "prepare", "submit"])
-def test_a_root_that_is_no_folder_is_refused_in_one_sentence(verb: str, address: str) -> None:
+def test_a_root_that_is_an_address_is_refused_in_one_sentence(verb: str, address: str) -> None:
     result = run(verb, "quickstart", "--root", address)
     assert result.exit_code == 2 and result.stdout == "" and "hunter2" not in result.stderr
     assert "must be a folder" in result.stderr and "MLFLOW_DEFAULT_ARTIFACT_ROOT" in result.stderr

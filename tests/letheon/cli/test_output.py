@@ -1,4 +1,4 @@
-"""How a command ends: errors as lines with an exit code of their kind, and readers that go away."""
+"""How a command ends: error lines, exit codes, closed pipes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.letheon.cli.command import run
 
 
-def test_a_table_whose_reader_went_away_is_no_error(root: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(root: Path) -> None:
     code = "import sys; from letheon.cli import app; app(sys.argv[1:])"
     arguments = [sys.executable, "-c", code, "front", "done", "--root", str(root)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:

@@ -1,4 +1,4 @@
-"""The verbs that run something refuse what they cannot run."""
+"""What the verbs that run something refuse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from letheon.journal import Journal
 from tests.letheon.cli.command import run
 
 
-def test_a_bad_file_gives_its_errors_alone(tmp_path: Path) -> None:
+def test_a_bad_file_prints_only_its_errors(tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text("name: A\nsearch: {method: nop}\n")
     for verb in ("plan", "prepare", "sweep"):
@@ -22,7 +22,7 @@ def test_a_bad_file_gives_its_errors_alone(tmp_path: Path) -> None:
     assert len(json.loads(planned.stdout)["errors"]) == 5
 
 
-def test_data_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+def test_unreadable_data_are_one_line(tmp_path: Path) -> None:
     result = run("sweep", "tofu-tiny", "--set", f"benchmark.path={tmp_path}", "--root", str(tmp_path / "root"))
     assert (result.exit_code, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1

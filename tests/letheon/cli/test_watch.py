@@ -1,4 +1,4 @@
-"""`letheon status`: JSON, plain lines and the live picture, of one sweep and of all, as a shell gets them."""
+"""`letheon status`: JSON, plain lines and the live screen, for one sweep and for all, as a shell gets them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.letheon.tracking.tracking_support import Story, story
 INTERRUPTED = 130
 
 
-def test_one_document_has_what_the_docs_say(tmp_path: Path) -> None:
+def test_the_json_has_the_keys_that_the_docs_list(tmp_path: Path) -> None:
     write_sweep(tmp_path, "study", story())
     said = json.loads(run("status", "study", "--json", "--root", tmp_path).stdout)
     keys = re.findall(r"^\| `(\w+)`", _docs("## `letheon status NAME --json`"), re.M)
@@ -47,7 +47,7 @@ def _docs(heading: str) -> str:
     return text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
 
 
-def test_the_list_has_sweeps_in_every_state(tmp_path: Path) -> None:
+def test_the_list_shows_sweeps_in_every_state(tmp_path: Path) -> None:
     assert run("status", "--root", tmp_path).stdout == f"no sweeps under {tmp_path}\n"
     assert json.loads(run("status", "--json", "--root", tmp_path).stdout) == {"sweeps": []}
     write_sweep(tmp_path, "broken", failed_rows())
@@ -78,7 +78,7 @@ def test_exit_codes(tmp_path: Path) -> None:
 
 
 def _later(tale: Story) -> Story:
-    """What the driver writes after `story()`."""
+    """The rows that the driver writes after `story()`."""
     tale.trial("t004", "0.1", "npo")
     tale.report("t004", 1, -0.5, 0.6)
     tale.end("t004", "completed", 1)
@@ -87,7 +87,7 @@ def _later(tale: Story) -> Story:
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_watching_tells_each_change_once_and_ends_with_the_sweep(tmp_path: Path, as_json: bool) -> None:
+def test_watching_prints_each_change_once_and_ends_with_the_sweep(tmp_path: Path, as_json: bool) -> None:
     tale = Story()
     tale.rows = story()
     folder = write_sweep(tmp_path, "study", tale.rows)
@@ -115,7 +115,7 @@ def _add_slowly(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 class Terminal:
-    """A real pseudo-terminal with the command in it; `text` is all that it has written."""
+    """The command in a real pseudo-terminal; `text` is its output so far."""
 
     def __init__(self, *arguments: str | Path, size: tuple[int, int], **environment: str) -> None:
         master, slave = pty.openpty()
@@ -128,9 +128,9 @@ class Terminal:
         os.close(slave)
         self._master, self.text = master, ""
 
-    def read_until(self, told: Callable[[str], bool], seconds: float = 60) -> str:
+    def read_until(self, found: Callable[[str], bool], seconds: float = 60) -> str:
         deadline = time.monotonic() + seconds
-        while not told(self.text):
+        while not found(self.text):
             assert time.monotonic() < deadline, self.text[-3000:]
             if not self._read():
                 break
@@ -157,7 +157,7 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 
 
-def test_on_a_terminal_the_picture_follows_and_ctrl_c_leaves_it(tmp_path: Path) -> None:
+def test_on_a_terminal_the_screen_updates_until_ctrl_c(tmp_path: Path) -> None:
     tale = Story()
     tale.rows = running_rows()
     folder = write_sweep(tmp_path, "study", tale.rows)
@@ -173,7 +173,7 @@ def test_on_a_terminal_the_picture_follows_and_ctrl_c_leaves_it(tmp_path: Path) 
     assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l")  # the cursor is back
 
 
-def test_on_a_terminal_a_look_shows_every_trial(tmp_path: Path) -> None:
+def test_on_a_terminal_one_look_shows_every_trial(tmp_path: Path) -> None:
     write_sweep(tmp_path, "study", running_rows())
     terminal = Terminal("status", "study", "--root", tmp_path, size=(80, 10), NO_COLOR="1")
     assert terminal.end() == 0

@@ -1,4 +1,4 @@
-"""A real Chromium, and the dashboard's server beside it, for the tests of what people see."""
+"""A real Chromium and a dashboard server, for tests of the rendered pages."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ def served(root: Path, uri: str | None = None, port: int = 0) -> Iterator[str]:
 
 
 class Window:
-    """What a test does with a page: open, wait, look, point."""
+    """A test's actions on a page: open, wait, read, point."""
 
     def __init__(self, chrome: Chrome) -> None:
         self.chrome = chrome
 
     def open(self, address: str) -> None:
-        self.chrome.get("about:blank")  # a new address that differs after # only would not be loaded anew
+        self.chrome.get("about:blank")  # an address that differs only after # would not be reloaded
         self.chrome.get(address)
 
     def until(self, holds: Callable[[], Any], what: str) -> Any:
-        """Wait until it holds; returns what it gave."""
+        """Wait until `holds()` is true and return its result."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -93,7 +93,7 @@ class Window:
         return text in self.text
 
     def until_painted(self, count: int) -> None:
-        """So many pictures are on the page, and none is blank."""
+        """Wait until the page has `count` charts and none is blank."""
         self.until(lambda: len(self.all(".chart:has(canvas)")) == count, f"{count} pictures")
         for host in self.all(".chart"):
             self.until(partial(self._is_painted, host), "a painted picture")
@@ -102,7 +102,7 @@ class Window:
         return max(map(self.colours, host.find_elements(By.TAG_NAME, "canvas"))) > FEW_COLOURS
 
     def click(self, element: WebElement) -> None:
-        """Where nothing lies over it."""
+        """Scroll the element into the middle, where nothing covers it, and click it."""
         self.run("arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
 
@@ -123,11 +123,11 @@ class Window:
         return self.chrome.execute_script(script, *arguments)
 
     def complaints(self) -> list[str]:
-        """What the browser logged since the last call: errors of scripts, refused loads, warnings."""
+        """Script errors, refused loads and warnings that the browser logged since the last call."""
         return [str(entry["message"]) for entry in self.chrome.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def colours(self, canvas: WebElement) -> int:
-        """How many different colours the canvas has; a blank one has one."""
+        """The number of different colours on the canvas; a blank one has one."""
         script = """
             const { width, height } = arguments[0], seen = new Set(), copy = new OffscreenCanvas(width, height);
             const context = copy.getContext("2d", { willReadFrequently: true });
@@ -139,7 +139,7 @@ class Window:
         return int(self.run(script, canvas))
 
     def emulate(self, width: int = 1440, height: int = 1000, scheme: str = "light") -> None:
-        """The size of the screen and what the system asks for in colours."""
+        """Set the screen size and the system's colour scheme."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -153,7 +153,7 @@ class Window:
 
 @contextmanager
 def visited(window: Window, root: Path) -> Iterator[str]:
-    """As `served`, but the window leaves before the server does: a page complains of questions without an answer."""
+    """As `served`, but the window leaves first: a page without its server logs errors."""
     with served(root) as address:
         try:
             yield address

@@ -1,4 +1,4 @@
-"""Fixtures of the tests in a real browser; other tests of this folder start none."""
+"""Fixtures for the tests in a real browser."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from letheon.dashboard.snapshot import SweepSnapshot
 from letheon.journal import encode_rows
 from letheon.spec.load import dump_spec, load_spec
 from letheon.spec.model import SweepSpec
-from tests.letheon.tracking.tracking_support import START, Story, metrics
+from tests.letheon.tracking.tracking_support import Story, metrics
 
 Rows = list[dict[str, Any]]
 
@@ -37,13 +37,13 @@ def write_sweep(root: Path, name: str, rows: Iterable[Mapping[str, Any]], *chang
 
 
 def add_rows(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """What the driver writes next."""
+    """Append rows to the journal, as the driver does."""
     with (folder / "journal.jsonl").open("ab") as file:
         file.write(encode_rows([dict(row) for row in rows]))
 
 
 class LongStory(Story):
-    """A sweep of many trials, the same ones every time."""
+    """A sweep of many trials from a fixed seed."""
 
     def __init__(self, trials: int, epochs: int = 10) -> None:
         super().__init__()
@@ -68,7 +68,3 @@ class LongStory(Story):
             kept = max(0.05, kept - draw.uniform(-0.005, 0.03 if method.endswith("_rt") else 0.08))
             self.report(name, epoch, forgotten, kept, rung=epoch if epoch in (1, 3) else None)
         self.end(name, "completed" if last == epochs else draw.choice(["pruned", "collapsed"]), last)
-
-
-def moment(row: Mapping[str, Any]) -> float:
-    return float(row["time"]) - START

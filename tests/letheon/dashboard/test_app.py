@@ -1,4 +1,4 @@
-"""Over HTTP: who is let in, what may be asked, and what a browser is told about it."""
+"""The dashboard over HTTP: access, routes, and security headers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_pages_and_data_are_served(root: Path) -> None:
     assert at.get("/api/sweeps/done/trials/t000").json()["id"] == "t000"
 
 
-def test_the_stamp_tells_that_a_sweep_has_changed(root: Path) -> None:
+def test_the_stamp_changes_with_the_sweep(root: Path) -> None:
     at = client(root)
     first = at.get("/api/sweeps/done/stamp").json()
     assert first["pause"] >= POLL_SECONDS and at.get("/api/sweeps/done/stamp").json()["stamp"] == first["stamp"]
@@ -63,19 +63,19 @@ def test_the_stamp_tells_that_a_sweep_has_changed(root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/sweeps/nope", "/api/sweeps/done/trials/t9", "/api/sweeps/nope/stamp"])
-def test_what_is_not_there_is_said_in_a_sentence(path: str, root: Path) -> None:
+def test_a_missing_sweep_or_trial_is_one_sentence(path: str, root: Path) -> None:
     answer = client(root).get(path)
     assert answer.status_code == 404 and "error" in answer.json()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_it_only_looks(method: str, root: Path) -> None:
+def test_only_get_is_answered(method: str, root: Path) -> None:
     for path in ("/", "/api/sweeps", "/api/sweeps/done", "/api/sweeps/done/trials/t000"):
         assert client(root).request(method, path).status_code == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/api/sweeps", "/api/sweeps/nope", "/static/style.css"])
-def test_a_browser_is_told_to_load_nothing_from_elsewhere(path: str, root: Path) -> None:
+def test_the_headers_forbid_loading_from_elsewhere(path: str, root: Path) -> None:
     headers = client(root).get(path).headers
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "script-src 'self';" in headers["content-security-policy"]
@@ -155,7 +155,7 @@ paths = st.lists(pieces, max_size=7).map(lambda parts: "/" + "/".join(parts).lst
 
 @pytest.fixture(scope="module")
 def at(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
-    """A dashboard over a root with a file beside it that nobody may read."""
+    """A dashboard over a root next to a file that must stay unreadable."""
     folder = tmp_path_factory.mktemp("paths")
     (folder / "outside").write_text(SECRET)
     write_sweep(folder / "root", "done", story())

@@ -94,7 +94,7 @@ def test_methods_are_hidden_and_shown_everywhere(window: Window, address: str) -
     window.until(lambda: len(trial_rows(window)) == count, "all of them again")
 
 
-def test_pointing_at_a_checkpoint_tells_of_it_and_marks_its_trial(window: Window, address: str) -> None:
+def test_pointing_at_a_checkpoint_shows_its_facts_and_marks_its_trial(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/sixty")
     window.until_text("Trials")
     host = window.one(".chart.tall")
@@ -149,13 +149,16 @@ def test_a_range_on_an_axis_filters_the_whole_page(window: Window, address: str)
     window.until_text("inside the marked ranges")
 
 
-def test_a_trial_s_page(window: Window, tmp_path: Path) -> None:
+def test_the_page_of_a_trial(window: Window, tmp_path: Path) -> None:
     rows = audited_story()
     rows[1]["info"]["baseline"] = {"0.05": "baseline.json"}
     folder = write_sweep(tmp_path, "done", rows)
     (tmp_path / "models").mkdir()
-    asked = [{"set": one["set"], "question": one["prompt"], "answer": one["answer"]} for one in SAID]
-    said = {"target": {"samples": asked}, "retain": {"samples": [{**one, "generated": "In Nice."} for one in asked]}}
+    questions = [{"set": one["set"], "question": one["prompt"], "answer": one["answer"]} for one in SAID]
+    said = {
+        "target": {"samples": questions},
+        "retain": {"samples": [{**one, "generated": "In Nice."} for one in questions]},
+    }
     (tmp_path / "models" / "baseline.json").write_text(json.dumps(said))
     for epoch, generated in ((1, "In Paris."), (2, "")):
         place = folder / "trials" / "t000" / f"epoch-{epoch:03d}"
@@ -175,7 +178,7 @@ def test_a_trial_s_page(window: Window, tmp_path: Path) -> None:
         window.until_text("this trial has none to pull", "rank 2 of 2 at rung 1")
 
 
-def test_what_happens_arrives_by_itself(window: Window, tmp_path: Path) -> None:
+def test_changes_arrive_without_reloading(window: Window, tmp_path: Path) -> None:
     tale = Story()
     tale.add("sweep", state="preparing")
     folder = write_sweep(tmp_path, "live", tale.rows)
@@ -224,12 +227,14 @@ def test_a_server_that_goes_away_and_comes_back(window: Window, root: Path) -> N
         ("stopped", ("interrupted", "letheon resume stopped", "Forgetting against utility")),
     ],
 )
-def test_sweeps_that_went_wrong_say_so(name: str, texts: tuple[str, ...], window: Window, address: str) -> None:
+def test_failed_and_interrupted_sweeps_show_why(
+    name: str, texts: tuple[str, ...], window: Window, address: str
+) -> None:
     window.open(f"{address}#/sweeps/{name}")
     window.until_text(*texts)
 
 
-def test_a_sweep_that_is_not_there(window: Window, address: str) -> None:
+def test_a_missing_sweep(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/nope")
     window.until_text("is neither under")
     assert all("404" in complaint for complaint in window.complaints())  # which a browser logs for every 404

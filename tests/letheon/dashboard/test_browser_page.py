@@ -1,4 +1,4 @@
-"""One page in a real Chromium, which every run of the tests opens: all its views are drawn, without a complaint."""
+"""One page in a real Chromium, opened by every test run: all its views are drawn without errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader does with the charts and the table: links that keep the view, comparing, saving, honest axes."""
+"""Charts and table in a real Chromium: links that keep the view, comparison, downloads, axes."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_trials_are_searched_in_all_fractions(window: Window, address: str) -> N
 
 
 def _options(window: Window, selector: str, script: str) -> Any:
-    """What the script says of the chart, `chart`, once it is drawn."""
+    """The result of the script, which sees the drawn chart as `chart`."""
     host = window.one(selector)
     return window.until(
         lambda: window.run(f"const chart = echarts.getInstanceByDom(arguments[0]); {script}", host), "it"
     )
 
 
-def test_what_a_method_has_not_is_drawn_as_none(window: Window, address: str) -> None:
+def test_missing_hyper_parameters_are_drawn_as_none(window: Window, address: str) -> None:
     window.open(f"{address}#/sweeps/sixty/0.1")
     window.until_text("Trials")
     line = _options(window, ".chart.wide", "return chart.getOption().series[0];")
@@ -94,7 +94,7 @@ def test_a_log_range_has_a_log_axis(window: Window, address: str) -> None:
 
 
 def test_learning_curves_show_every_point(window: Window, address: str) -> None:
-    """Those of the untouched target model too, which are the lowest."""
+    """Including those of the untouched target model, which are the lowest."""
     window.open(f"{address}#/sweeps/sixty/0.1?metric=log10_forget_quality")
     window.until_text("Trials")
     window.until_painted(5 + SLICES)
@@ -105,7 +105,7 @@ def test_learning_curves_show_every_point(window: Window, address: str) -> None:
 
 
 def _labels(window: Window, text: str) -> Any:
-    """[left, right] of the labels in the plane that have this text, and how wide the picture is."""
+    """The width of the plane's chart, then [left, right] of each label that contains this text."""
     script = f"""
         const found = chart.getZr().storage.getDisplayList(true).filter((one) => one.style?.text?.includes("{text}"));
         return [chart.getWidth(), ...found.map((one) => {{

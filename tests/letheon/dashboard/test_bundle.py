@@ -1,4 +1,4 @@
-"""The report: the pages' own scripts in one file, which fetches nothing and is broken by no text."""
+"""The report: the pages' scripts in one file that fetches nothing and that no text can break."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_report_stands_alone() -> None:
     assert data["sweep"]["strata"][0]["knee"] is not None
 
 
-def test_of_many_trials_those_near_the_front_have_pages() -> None:
+def test_in_a_large_sweep_the_trials_near_the_front_have_pages() -> None:
     known = record(LongStory(150, epochs=2).rows)
     data = json.loads(Page(html_report(known, no_generations)).data)
     on_front = {point["trial"] for stratum in data["sweep"]["strata"] for point in stratum["points"]}
@@ -74,7 +74,7 @@ def test_no_text_becomes_markup(text: str) -> None:
     assert json.loads(found.data)["name"] == text
 
 
-def test_it_is_written_whole_and_returned(tmp_path: Path) -> None:
+def test_the_report_is_written_atomically_and_returned(tmp_path: Path) -> None:
     text = write_report(tmp_path / "new" / "report.html", record(story()), no_generations)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
     assert (tmp_path / "new" / "report.html").read_text() == text
@@ -87,7 +87,7 @@ def test_every_script_is_in_the_bundle() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_scripts_keep_to_the_forms_that_can_be_bundled(script: Path) -> None:
+def test_scripts_use_only_forms_that_can_be_bundled(script: Path) -> None:
     text = script.read_text()
     for line in text.splitlines():
         if line.startswith("import"):

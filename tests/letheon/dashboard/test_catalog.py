@@ -1,4 +1,4 @@
-"""Sweeps of this root and of the tracking store: the same pages from either, and no sweep twice."""
+"""Sweeps of this root and of the tracking store: the same pages from both, and no sweep twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def catalog(root: Path, uri: str | None = None) -> Catalog:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with a sweep that MLflow has too."""
+    """A root with a sweep that is also in MLflow."""
     root = tmp_path_factory.mktemp("recorded")
     folder = write_sweep(root, "done", story())
     tracker = Tracker(root, "quickstart", "done", resolved(small_spec()))
@@ -65,14 +65,14 @@ def test_a_sweep_whose_journal_is_not_recorded_yet_has_an_empty_page(tmp_path: P
     assert there.view(listed["key"])["trials"] == []
 
 
-def test_a_store_that_does_not_answer_is_said_so_and_hides_nothing(tmp_path: Path) -> None:
+def test_a_store_that_does_not_answer_is_reported_and_hides_nothing(tmp_path: Path) -> None:
     write_sweep(tmp_path, "done", story())
     listed = catalog(tmp_path, "http://127.0.0.1:9").sweeps()
     assert [one["name"] for one in listed["sweeps"]] == ["done"]
     assert "127.0.0.1:9" in listed["problem"]
 
 
-def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
+def test_looking_creates_no_files(tmp_path: Path) -> None:
     assert catalog(tmp_path).sweeps()["sweeps"] == []
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +91,7 @@ def test_a_sweep_is_followed_while_it_grows(tmp_path: Path) -> None:
     assert fresh == {str(row["trial"]) for row in rows[8:] if "trial" in row}
 
 
-def test_a_damaged_journal_spoils_no_other_sweep(tmp_path: Path) -> None:
+def test_a_damaged_journal_affects_no_other_sweep(tmp_path: Path) -> None:
     write_sweep(tmp_path, "good", story())
     bad = write_sweep(tmp_path, "bad", story())
     (bad / "journal.jsonl").write_bytes(b"what?\n" + (bad / "journal.jsonl").read_bytes())
@@ -100,13 +100,13 @@ def test_a_damaged_journal_spoils_no_other_sweep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "..", "../done", "/etc", "done/../done", "run-x", "done\x00"])
-def test_only_what_is_listed_can_be_asked_for(key: str, tmp_path: Path) -> None:
+def test_only_listed_sweeps_can_be_opened(key: str, tmp_path: Path) -> None:
     write_sweep(tmp_path, "done", Story().rows)
     with pytest.raises(NoSuchSweep):
         catalog(tmp_path).view(key)
 
 
-def test_a_spec_of_another_version_is_done_without(tmp_path: Path) -> None:
+def test_a_sweep_works_without_a_readable_spec(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, "old", story())
     (folder / "spec.yaml").write_text("name: old\nnonsense: 1\n")
     view: dict[str, Any] = catalog(tmp_path).view("old")

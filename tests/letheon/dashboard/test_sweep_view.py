@@ -1,4 +1,4 @@
-"""What the pages are drawn from: the front's own numbers, whatever state a sweep is in."""
+"""The data of the pages: the numbers of the front, in every state of a sweep."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.letheon.tracking.tracking_support import Story, audited_story, story
 GOALS = Goals(x=axis_of("log10_forget_quality", "max"), y=axis_of("model_utility", "max"))
 
 
-def test_the_page_shows_the_front_s_own_numbers() -> None:
+def test_the_page_shows_the_numbers_of_the_front() -> None:
     view = sweep_view(record(story()))
     front = front_of(story())
     for stratum in view["strata"]:
@@ -79,7 +79,7 @@ def test_sweeps_with_little_to_show_have_pages(make: Any, more: dict[str, Any]) 
 
 @given(st.integers(0, 25))
 @settings(max_examples=12, deadline=None)
-def test_the_hypervolume_never_falls_and_ends_at_the_front_s(trials: int) -> None:
+def test_the_hypervolume_never_falls_and_ends_at_that_of_the_front(trials: int) -> None:
     rows = LongStory(trials).rows
     front = front_of(rows, goals=GOALS)
     for stratum, steps in growth(rows, GOALS).items():
@@ -91,7 +91,7 @@ def test_the_hypervolume_never_falls_and_ends_at_the_front_s(trials: int) -> Non
 
 
 def _graded(count: int) -> Story:
-    """What is forgotten hangs on the learning rate alone; the batch size is drawn, the weight decay is constant."""
+    """Trials whose forget quality depends on the learning rate only."""
     tale = Story()
     for number in range(count):
         rate = 10 ** (-5 + 2 * number / count)
@@ -102,7 +102,7 @@ def _graded(count: int) -> Story:
     return tale
 
 
-def test_what_matters_comes_first() -> None:
+def test_the_most_important_hyper_parameter_comes_first() -> None:
     [shares] = importance(_graded(60).rows, GOALS).values()
     assert shares[0]["name"] == "learning_rate"
     assert sum(one["share"] for one in shares) == pytest.approx(1.0, abs=0.01)
@@ -110,12 +110,12 @@ def test_what_matters_comes_first() -> None:
     assert {one["name"]: one["trials"] for one in shares}["beta"] == 30
 
 
-def test_what_is_searched_on_a_log_scale_is_drawn_on_one() -> None:
+def test_hyper_parameters_searched_on_a_log_scale_are_drawn_on_one() -> None:
     assert sweep_view(record(story()))["log_scaled"] == ["beta", "learning_rate", "retain_weight"]
     assert sweep_view(record(story(), spec=None))["log_scaled"] is None
 
 
-def test_a_trial_says_how_to_take_it_home_or_why_not() -> None:
+def test_a_trial_has_its_pull_command_or_why_it_has_none() -> None:
     known = record(story(), options=" --root /data")
     samples = {"epochs": {"0": [{"set": "forget", "prompt": "Who?", "answer": "A", "generated": "A"}]}}
     home = trial_view(known, "t000", samples)
@@ -131,7 +131,7 @@ def test_a_trial_says_how_to_take_it_home_or_why_not() -> None:
         trial_view(known, "t999")
 
 
-def test_audits_are_among_a_trial_s_metrics() -> None:
+def test_audits_are_among_the_metrics_of_a_trial() -> None:
     table = trial_view(record(audited_story()), "t000")["metrics"]
     assert table["values"]["audit_worst_forget_rouge"] == [None, None, 0.4, None]
 

@@ -17,7 +17,7 @@ from tests.letheon.tracking.tracking_support import Story
 GOALS = Goals(x=axis_of("log10_forget_quality", "max"), y=axis_of("model_utility", "max"))
 
 
-def test_what_was_not_measured_at_an_epoch_is_shown_as_nothing() -> None:
+def test_metrics_missing_at_an_epoch_are_null() -> None:
     tale = Story()
     tale.trial("t000", "0.05", "ga")
     for epoch in (1, 2, 3):
@@ -52,7 +52,7 @@ def test_ranks_are_those_of_non_dominated_sorting(trials: list[list[tuple[float,
     assert front_ranks(tale.rows, GOALS) == expected
 
 
-def test_the_best_checkpoint_is_the_one_that_mlflow_has() -> None:
+def test_the_best_checkpoint_is_the_one_in_mlflow() -> None:
     rows = LongStory(40).rows
     book = Book(GOALS)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Any journal that a sweep may write, for properties."""
+"""Random journals that a sweep could write, for property tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBERS = st.sampled_from([0.0, 0.25, 0.5, 0.5, 0.75, 1.0, math.nan, math.inf, -
 
 
 class Tale:
-    """Rows with rising epochs; a trial is introduced once, ends at most once and reports no more after that."""
+    """Rows with rising epochs; a trial starts once, ends at most once, and reports nothing after its end."""
 
     def __init__(self) -> None:
         self.rows: Rows = []

@@ -1,4 +1,4 @@
-"""What monitoring gets: every number of the view, nothing that the dashboard asks for missing, and never an error."""
+"""The gauges have every number of the view and everything that the Grafana dashboard queries, and never fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def by_tags(name: str, *labels: str, view: str = "running") -> dict[tuple[str, .
 
 @given(tales())
 @settings(max_examples=40)
-def test_every_reading_is_declared_and_there_is_one_a_series(rows: Rows) -> None:
+def test_every_reading_is_declared_and_each_series_has_one(rows: Rows) -> None:
     found = list(readings(view_of(rows)))
     series = [(one.gauge, tuple(sorted(one.tags.items()))) for one in found]
     assert len(series) == len(set(series))
@@ -43,7 +43,7 @@ def test_every_reading_is_declared_and_there_is_one_a_series(rows: Rows) -> None
     assert {one.gauge for one in readings(VIEWS["hours"])} == set(GAUGES)
 
 
-def test_the_numbers_are_the_view_s() -> None:
+def test_the_numbers_are_those_of_the_view() -> None:
     trials = by_tags("letheon_trials", "stratum", "state")
     for key, stratum in RUNNING.strata.items():
         assert sum(trials[key, state] for state in TRIAL_STATES) == stratum.started
@@ -60,7 +60,7 @@ def test_the_numbers_are_the_view_s() -> None:
     assert by_tags("letheon_tracking_rows_behind", view="degraded")[()] == 17
 
 
-def test_a_state_that_is_over_is_zero_and_what_is_unknown_is_no_number() -> None:
+def test_past_states_are_zero_and_unknown_values_are_nan() -> None:
     states = by_tags("letheon_sweep_state", "state", view="interrupted")
     assert states == {(state,): float(state == "interrupted") for state in STATES}
     assert by_tags("letheon_trials", "stratum", "state", view="finished")["0.05", "running"] == 0.0
@@ -68,24 +68,24 @@ def test_a_state_that_is_over_is_zero_and_what_is_unknown_is_no_number() -> None
     assert math.isnan(by_tags("letheon_planned_trials", view="hours")[()])
 
 
-def test_a_failure_ends_the_export_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
-    asked = []
+def test_a_failure_ends_only_the_export(caplog: pytest.LogCaptureFixture) -> None:
+    calls = []
 
     def read() -> Iterator[Reading]:
-        asked.append(1)
+        calls.append(1)
         raise OSError("the disk is gone")
 
     exporter = Exporter(read)
     exporter.export()
     exporter.export()
-    assert (len(asked), exporter.problem) == (1, "OSError: the disk is gone")
+    assert (len(calls), exporter.problem) == (1, "OSError: the disk is gone")
     assert [one.levelname for one in caplog.records] == ["WARNING"]
     unknown = Exporter(lambda: [Reading("letheon_nothing", {}, 1.0)])
     unknown.export()
     assert unknown.problem is not None
 
 
-def test_ray_takes_every_reading_even_without_a_session() -> None:
+def test_ray_accepts_every_reading_even_without_a_session() -> None:
     for view in VIEWS.values():
         exporter = Exporter(lambda view=view: readings(view))  # type: ignore[misc]  # mypy cannot infer the default's type
         exporter.export()
@@ -120,7 +120,7 @@ def expressions() -> list[str]:
 
 
 def queries() -> list[str]:
-    """Those of panels and of variables."""
+    """The queries of panels and variables."""
     variables = [one["definition"] for one in dashboard()["templating"]["list"] if one["type"] == "query"]
     return [*expressions(), *variables]
 

@@ -1,4 +1,4 @@
-"""What `sweep` prints while it runs: the picture on a terminal, lines elsewhere."""
+"""The output of a running `sweep`: a screen on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.letheon.monitor.views import running_rows
 ERASE = "\x1b[2K"
 
 
-def test_on_a_terminal_the_picture_goes_with_the_rows_and_is_gone_at_the_end(tmp_path: Path) -> None:
+def test_on_a_terminal_the_screen_updates_with_the_rows_and_is_erased_at_the_end(tmp_path: Path) -> None:
     rows, out = running_rows(), io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24, highlight=False)
     folder = write_sweep(tmp_path, "study", rows[:-40])
@@ -32,7 +32,7 @@ def test_on_a_terminal_the_picture_goes_with_the_rows_and_is_gone_at_the_end(tmp
     assert out.getvalue().rindex(ERASE) > out.getvalue().rindex("running")
 
 
-def test_before_the_folder_is_there_it_prepares(tmp_path: Path) -> None:
+def test_progress_starts_before_the_folder_exists(tmp_path: Path) -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24, highlight=False)
     with progress(console, tmp_path / "sweeps" / "new", small_spec()) as (show, _):
@@ -40,7 +40,7 @@ def test_before_the_folder_is_there_it_prepares(tmp_path: Path) -> None:
     assert "new" in out.getvalue()
 
 
-def test_into_a_pipe_each_row_is_a_line_once_and_a_resumed_sweep_begins_with_what_is_new(tmp_path: Path) -> None:
+def test_into_a_pipe_each_new_row_is_one_line_and_a_resumed_sweep_prints_new_rows_only(tmp_path: Path) -> None:
     rows, out = running_rows(), io.StringIO()
     folder = write_sweep(tmp_path, "study", rows)
     with progress(Console(file=out, width=40), folder, small_spec()) as (show, say):
@@ -50,8 +50,8 @@ def test_into_a_pipe_each_row_is_a_line_once_and_a_resumed_sweep_begins_with_wha
         show(rows)
     lines = out.getvalue().splitlines()
     assert lines[0] == "prepared: 你好 " + "x" * 60
-    told = [row for row in Journal.read(folder / "journal.jsonl")[-3:] if row["kind"] in ("trial", "report", "end")]
-    assert len(lines) == 1 + len(told) > 1
-    for line, row in zip(lines[1:], told, strict=True):
+    expected = [row for row in Journal.read(folder / "journal.jsonl")[-3:] if row["kind"] in ("trial", "report", "end")]
+    assert len(lines) == 1 + len(expected) > 1
+    for line, row in zip(lines[1:], expected, strict=True):
         assert line.startswith(row["trial"])
         assert row["kind"] != "report" or re.search(rf"epoch {row['epoch']}: utility .* forget quality p = ", line)

@@ -1,4 +1,4 @@
-"""The gauges of a sweep as they come out of a real Ray session."""
+"""The gauges of a sweep as a real Ray session serves them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tests.letheon.tracking.tracking_support import Story
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 NAME = "scraped"
-"""Of the sweep; other tests of this process may have set gauges of others."""
+"""The sweep's name; other tests in this process may have set gauges of other sweeps."""
 SECONDS = 60.0
-"""Ray renews its values every ten."""
+"""How long to wait; Ray updates its values every ten seconds."""
 CLOCKS = {"letheon_seconds_left", "letheon_slot_seconds", "letheon_gpu_seconds"}
 OF_RAY = {"Component", "JobId", "NodeAddress", "SessionName", "Version", "WorkerId"} | {
     f"otel_scope_{name}" for name in ("name", "schema_url", "version")
@@ -53,7 +53,7 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 
 def targets() -> list[str]:
-    """Addresses that the session of this process has told Prometheus, through the link beside its folder."""
+    """Addresses that this process's session announces to Prometheus, through the link next to its folder."""
     [link] = Path(tempfile.gettempdir()).glob(f"{PREFIX}{os.getpid()}-*.json")
     return [address for group in json.loads(link.read_text()) for address in group["targets"]] if link.exists() else []
 
@@ -70,7 +70,7 @@ def scraped() -> Series:
 
 
 def served(target: str) -> str:
-    """Nothing by one that is announced but does not listen yet."""
+    """The page of metrics; empty while the announced address does not listen yet."""
     try:
         with urllib.request.urlopen(f"http://{target}/metrics", timeout=10) as answer:
             return str(answer.read().decode())
@@ -97,10 +97,10 @@ def equal(left: float, right: float) -> bool:
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_ray_serves_every_number_and_renews_it(sweep: Path) -> None:
-    exporter, told = exporting(sweep), expected(sweep)
-    seen: Series = wait_for(lambda: (found := scraped()).keys() >= told.keys() and found)
-    assert seen.keys() == told.keys()
-    for (name, labels), value in told.items():
+    exporter, wanted = exporting(sweep), expected(sweep)
+    seen: Series = wait_for(lambda: (found := scraped()).keys() >= wanted.keys() and found)
+    assert seen.keys() == wanted.keys()
+    for (name, labels), value in wanted.items():
         if name.removeprefix(RAY_PREFIX) not in CLOCKS:
             assert equal(seen[name, labels], value), (name, labels)
     tale = Story()
@@ -109,5 +109,5 @@ def test_ray_serves_every_number_and_renews_it(sweep: Path) -> None:
     add_rows(sweep, tale.rows[-1:])
     exporter.export()
     key = ("ray_letheon_pruned_trials", frozenset({("sweep", NAME), ("reason", "rung")}))
-    assert expected(sweep)[key] == told[key] + 1
-    wait_for(lambda: scraped().get(key) == told[key] + 1)
+    assert expected(sweep)[key] == wanted[key] + 1
+    wait_for(lambda: scraped().get(key) == wanted[key] + 1)

@@ -1,4 +1,4 @@
-"""The picture on terminals of any size: every line fits, nothing is longer than the screen, and words say it all."""
+"""The screen on terminals of any size: it always fits, and every fact is there without colour."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def picture(name: str, width: int, height: int, encoding: str = "utf-8") -> list
 @pytest.mark.parametrize("name", STATES)
 @given(st.integers(1, 200), st.integers(0, 60), st.sampled_from(["ascii", "utf-8"]))
 @settings(max_examples=25, deadline=None)
-def test_it_fits_whatever_the_terminal(name: str, width: int, height: int, encoding: str) -> None:
+def test_it_fits_every_terminal(name: str, width: int, height: int, encoding: str) -> None:
     lines = picture(name, width, height, encoding)
     assert len(lines) <= height
     assert all(cell_len(line) <= width and line.isprintable() for line in lines)
@@ -46,13 +46,13 @@ def test_it_fits_whatever_the_terminal(name: str, width: int, height: int, encod
 
 @pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("size", [(80, 23), (80, 11), (140, 39), (100, 3)])
-def test_name_and_state_are_always_there(name: str, size: tuple[int, int]) -> None:
+def test_name_and_state_are_always_shown(name: str, size: tuple[int, int]) -> None:
     first = picture(name, *size)[0]
     assert first.startswith(f"study  {STATES[name].state.state}")
 
 
 @pytest.mark.parametrize("width", [80, 140])
-def test_a_running_sweep_says_it_all(width: int) -> None:
+def test_a_running_sweep_shows_progress_fronts_and_cost(width: int) -> None:
     text = "\n".join(picture("running", width, 39))
     view = STATES["running"]
     assert "20 of 40 trials" in text
@@ -67,7 +67,7 @@ def test_a_running_sweep_says_it_all(width: int) -> None:
     assert "train" in text and "wasted" in text and "saved" in text
 
 
-def test_states_are_told_in_words() -> None:
+def test_states_are_shown_in_words() -> None:
     assert "models are being prepared" in "\n".join(picture("preparing", 80, 23))
     assert "no trial has started yet" in "\n".join(picture("without trials", 80, 23))
     assert RESUME in "\n".join(picture("interrupted", 80, 23))
@@ -79,7 +79,7 @@ def test_states_are_told_in_words() -> None:
         assert " left" not in "\n".join(picture(name, 80, 39))
 
 
-def test_what_is_lost_first_on_a_short_terminal() -> None:
+def test_a_short_terminal_drops_the_least_important_sections() -> None:
     tall, short = picture("running", 80, 39), picture("running", 80, 14)
     assert any(line.startswith("ended") for line in tall)
     assert not any(line.startswith("ended") for line in short)
@@ -89,7 +89,7 @@ def test_what_is_lost_first_on_a_short_terminal() -> None:
     assert picture("running", 80, 2) == tall[:2]
 
 
-def test_without_colour_no_escape_sequence_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_prints_no_escape_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
     def printed() -> str:
         file = io.StringIO()
         console = Console(file=file, force_terminal=True, width=80, height=24, highlight=False)
@@ -104,7 +104,7 @@ def test_without_colour_no_escape_sequence_is_left(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_plain_lines_say_the_same(name: str) -> None:
+def test_plain_lines_have_the_same_facts(name: str) -> None:
     view, lines = STATES[name], list(plain_lines(STATES[name]))
     assert lines[0].startswith(f"study: {view.state.state}")
     assert sum(line.startswith("t0") for line in lines) == len(view.state.trials)
@@ -118,7 +118,7 @@ def test_plain_lines_say_the_same(name: str) -> None:
 
 
 @given(st.integers(0, 30) | st.none(), st.lists(st.tuples(st.integers(1, 6), st.integers(1, 12)), max_size=6))
-def test_lines_are_given_by_importance(available: int | None, wants: list[tuple[int, int]]) -> None:
+def test_lines_are_shared_by_importance(available: int | None, wants: list[tuple[int, int]]) -> None:
     given_ = share_lines(available, wants)
     for lines, (least, most) in zip(given_, wants, strict=True):
         assert lines == 0 or min(least, most) <= lines <= most
@@ -129,7 +129,7 @@ def test_lines_are_given_by_importance(available: int | None, wants: list[tuple[
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.data())
-def test_the_knee_and_both_ends_are_among_the_points_that_are_shown(count: int, most: int, data: st.DataObject) -> None:
+def test_the_points_shown_include_the_knee_and_both_ends(count: int, most: int, data: st.DataObject) -> None:
     points: list[Mapping[str, Any]] = [{"trial": f"t{i}", "epoch": 1} for i in range(count)]
     knee = data.draw(st.sampled_from(points))
     shown = ends_and_knee(points, knee, most)

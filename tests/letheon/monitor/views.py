@@ -1,4 +1,4 @@
-"""Sweeps in every state that a view may meet, as views."""
+"""Views of sweeps in every state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEGRADED = {
 def view_of(
     rows: Rows, state: str | None = None, spec: SpecFacts = SPEC, tracking: Mapping[str, Any] | None = None
 ) -> LiveView:
-    """As of ten seconds after the last row, where a driver lives."""
+    """The view ten seconds after the last row, with a living driver."""
     fold, now = LiveFold(spec), (rows[-1]["time"] if rows else START) + 10.0
     for row in rows:
         fold.take(row)
@@ -38,7 +38,7 @@ def view_of(
 
 
 def running_rows() -> Rows:
-    """Many trials of two fractions, the last three still running."""
+    """Twenty trials of two fractions, the last three still running."""
     rows = LongStory(20).rows[:-1]
     ended = {row["trial"] for row in rows if row["kind"] == "end"} - {"t017", "t018", "t019"}
     kept = [row for row in rows if row["kind"] != "end" or row["trial"] in ended]
