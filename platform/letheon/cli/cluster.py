@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -87,7 +87,7 @@ def follow(address: str, sweep: str | None) -> NoReturn:
     jobs = Jobs(address)
     job = str(jobs.newest(sweep).submission_id)
     try:
-        status = jobs.follow(job, _write)
+        status = jobs.follow(job, partial(typer.echo, nl=False))
     except KeyboardInterrupt:
         typer.echo(f"\nthe sweep continues; stop it: letheon stop {sweep} --address {address}")
         raise typer.Exit(OK) from None
@@ -162,8 +162,3 @@ def _stop_local(folder: Path, name: str) -> None:
             raise typer.Exit(FAILED)
         time.sleep(POLL_SECONDS)
     typer.echo(f"{name} has stopped; continue: letheon resume {name}")
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

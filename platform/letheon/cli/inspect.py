@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -206,16 +205,22 @@ def pull(  # noqa: PLR0913, PLR0917 (one argument per option)
     from dataclasses import asdict
 
     from letheon.checkpoints.select import Bound, checked_verdict, parse_bound
-    from letheon.tracking.reader.pull import Request
+    from letheon.tracking.reader.partial import partial_path
+    from letheon.tracking.reader.pull import NoRoomError, Request
     from letheon.tracking.reader.pull import pull as fetch
+    from letheon.tracking.store.errors import TrackingError
 
     bounds = [parse_bound("max", text) for text in at_most or ()]
     bounds += [parse_bound("min", text) for text in at_least or ()]
     if max_relearn is not None:
         bounds.append(Bound("audit_relearn_forget_rouge", "max", max_relearn, "--max-relearn"))
     request = Request(select, fraction, min_utility, tuple(bounds), checked_verdict(require))
-    with _hint_on_interrupt(to):
+    try:
         pulled = fetch(name, to, root, request, tracking_uri, study)
+    except (KeyboardInterrupt, TrackingError, NoRoomError):
+        if partial_path(to).exists():
+            print_error(f"the partial download is kept in {partial_path(to)}; the same command continues it")
+        raise
     if pulled.doubt is not None:
         print_error(f"warning: {pulled.doubt}")
     if json:
@@ -224,21 +229,6 @@ def pull(  # noqa: PLR0913, PLR0917 (one argument per option)
     checkpoint = f"{pulled.trial}@{pulled.epoch} of {pulled.sweep} (fraction {pulled.fraction})"
     typer.echo(f"{checkpoint}, {pulled.verdict}, is in {pulled.path}; its files are verified")
     typer.echo(pulled.how_to_load())
-
-
-@contextmanager
-def _hint_on_interrupt(to: Path) -> Iterator[None]:
-    """If the download breaks off, print where its files are kept."""
-    from letheon.tracking.reader.partial import partial_path
-    from letheon.tracking.reader.pull import NoRoomError
-    from letheon.tracking.store.errors import TrackingError
-
-    try:
-        yield
-    except (KeyboardInterrupt, TrackingError, NoRoomError):
-        if partial_path(to).exists():
-            print_error(f"the partial download is kept in {partial_path(to)}; the same command continues it")
-        raise
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -19,7 +20,6 @@ from letheon.monitor.sweep_list import Entry, Overview, table
 from letheon.monitor.watch import LiveSweep, spec_facts
 
 if TYPE_CHECKING:
-    from letheon.monitor.view import LiveView
     from letheon.sweep.sweep import Sweep
 
 _PERIOD_SECONDS = 1.0
@@ -32,30 +32,17 @@ V = TypeVar("V")
 def show_sweep(sweep: Sweep, root: Path, watch: bool, as_json: bool) -> None:
     """Show one sweep. `root`: as given on the command line, for the resume command."""
     resume = resume_command(sweep.name, root)
-
-    def ended(view: LiveView) -> bool:
-        return view.state.state not in ACTIVE
-
-    def lines(view: LiveView) -> Iterable[str]:
-        return [head_line(view)] if watch else plain_lines(view)
-
-    watched = LiveSweep(sweep.folder, spec_facts(sweep.spec))
-    watcher = _Watcher(watched.look, ended, lambda view: view.to_json())
-    if as_json:
-        watcher.print_json(watch)
-    elif not console().is_terminal:
-        watcher.print_lines(watch, lines)
-    elif watch:
-        watcher.draw(lambda view: Screen(view, resume=resume))
-    else:
-        wide_console().print(Screen(watched.look(), full=True, resume=resume))
+    _Shown(
+        look=LiveSweep(sweep.folder, spec_facts(sweep.spec)).look,
+        ended=lambda view: view.state.state not in ACTIVE,
+        to_json=lambda view: view.to_json(),
+        lines=lambda view: [head_line(view)] if watch else plain_lines(view),
+        picture=lambda view: Screen(view, full=not watch, resume=resume),
+    ).show(watch, as_json)
 
 
 def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
     """Show all sweeps under the root."""
-
-    def ended(entries: list[Entry]) -> bool:
-        return not any(entry.state in ACTIVE for entry in entries)
 
     def lines(entries: list[Entry]) -> list[str]:
         return [entry.line() for entry in entries] or [f"no sweeps under {root}"]
@@ -65,53 +52,52 @@ def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
         shown = entries[: size.height - 2] if watch else entries  # less the lines of the heading and the cursor
         return table(shown, size.width) if entries else Group(*lines(entries))
 
-    overview = Overview(root)
-    watcher = _Watcher(overview.look, ended, lambda entries: {"sweeps": [entry.to_json() for entry in entries]})
-    if as_json:
-        watcher.print_json(watch)
-    elif not console().is_terminal:
-        watcher.print_lines(watch, lines)
-    elif watch:
-        watcher.draw(picture)
-    else:
-        wide_console().print(picture(overview.look()))
+    _Shown(
+        look=Overview(root).look,
+        ended=lambda entries: not any(entry.state in ACTIVE for entry in entries),
+        to_json=lambda entries: {"sweeps": [entry.to_json() for entry in entries]},
+        lines=lines,
+        picture=picture,
+    ).show(watch, as_json)
 
 
-class _Watcher(Generic[V]):
-    """Shows the view that `look` returns once, or every second until `ended(view)`. `to_json`: the view as JSON."""
+@dataclass(frozen=True)
+class _Shown(Generic[V]):
+    """A view that `look` reads, and its forms: JSON, plain lines, and a picture for terminals."""
 
-    def __init__(
-        self, look: Callable[[], V], ended: Callable[[V], bool], to_json: Callable[[V], dict[str, Any]]
-    ) -> None:
-        self._look, self._ended, self._to_json = look, ended, to_json
+    look: Callable[[], V]
+    ended: Callable[[V], bool]
+    to_json: Callable[[V], dict[str, Any]]
+    lines: Callable[[V], Iterable[str]]
+    picture: Callable[[V], RenderableType]
 
-    def print_json(self, watch: bool) -> None:
-        """Print one document; while watching, one line per change."""
-        self._show(watch, lambda view: print_json(self._to_json(view), indent=None if watch else 2))
+    def show(self, watch: bool, as_json: bool) -> None:
+        """Show the view once; with `watch` at every change until it has ended."""
+        if as_json:
+            self._print(watch, lambda view: print_json(self.to_json(view), indent=None if watch else 2))
+        elif not console().is_terminal:
+            self._print(watch, self._print_lines)
+        elif watch:
+            from rich.live import Live
 
-    def print_lines(self, watch: bool, lines: Callable[[V], Iterable[str]]) -> None:
-        def show(view: V) -> None:
-            for line in lines(view):
-                console().print(line, soft_wrap=True)
+            with Live(console=wide_console(), auto_refresh=False) as live:
+                self._repeat(lambda view: live.update(self.picture(view), refresh=True))
+        else:
+            wide_console().print(self.picture(self.look()))
 
-        self._show(watch, show)
+    def _print_lines(self, view: V) -> None:
+        for line in self.lines(view):
+            console().print(line, soft_wrap=True)
 
-    def draw(self, picture: Callable[[V], RenderableType]) -> None:
-        """Redraw in place on the terminal."""
-        from rich.live import Live
-
-        with Live(console=wide_console(), auto_refresh=False) as live:
-            self._repeat(lambda view: live.update(picture(view), refresh=True))
-
-    def _show(self, watch: bool, show: Callable[[V], None]) -> None:
+    def _print(self, watch: bool, show: Callable[[V], None]) -> None:
         if not watch:
-            show(self._look())
+            show(self.look())
             return
         last = ""
 
         def show_change(view: V) -> None:
             nonlocal last
-            now = json.dumps(_without_clocks(self._to_json(view)))
+            now = json.dumps(_without_clocks(self.to_json(view)))
             if now != last:
                 last = now
                 show(view)
@@ -120,9 +106,9 @@ class _Watcher(Generic[V]):
 
     def _repeat(self, show: Callable[[V], None]) -> None:
         while True:
-            view = self._look()
+            view = self.look()
             show(view)
-            if self._ended(view):
+            if self.ended(view):
                 return
             time.sleep(_PERIOD_SECONDS)
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -44,13 +42,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-
-
-class Json(JSONResponse):
-    """Compact JSON. Raises ValueError for non-finite numbers, which views do not have."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def create_app(catalog: Catalog, token: str | None = None, hosts: Sequence[str] = ("*",)) -> Starlette:
@@ -87,26 +78,28 @@ class _Pages:
         return FileResponse(STATIC / "index.html")
 
     def sweeps(self, _: Request) -> Response:
-        return Json(self._catalog.sweeps())
+        return JSONResponse(self._catalog.sweeps())
 
     def sweep(self, request: Request) -> Response:
         """`?since=N`: only the trials with rows after row N."""
         view = self._catalog.view(request.path_params["key"])
         if since := _number(request.query_params.get("since")):
             view = {**view, "trials": [trial for trial in view["trials"] if trial["seq"] > since], "since": since}
-        return Json(view)
+        return JSONResponse(view)
 
     def importance(self, request: Request) -> Response:
-        return Json(self._catalog.importance(request.path_params["key"]))
+        return JSONResponse(self._catalog.importance(request.path_params["key"]))
 
     def trial(self, request: Request) -> Response:
-        return Json(self._catalog.trial(request.path_params["key"], request.path_params["trial"]))
+        return JSONResponse(self._catalog.trial(request.path_params["key"], request.path_params["trial"]))
 
     def stamp(self, request: Request) -> Response:
         """For polling: `stamp` differs after every change of the sweep; `pause`: seconds until the next poll."""
         key = request.path_params["key"]
         stamp = hashlib.sha256(repr(self._catalog.stamp(key)).encode()).hexdigest()[:16]
-        return Json({"stamp": stamp, "pause": round(max(POLL_SECONDS, REST * self._catalog.build_seconds(key)), 2)})
+        return JSONResponse(
+            {"stamp": stamp, "pause": round(max(POLL_SECONDS, REST * self._catalog.build_seconds(key)), 2)}
+        )
 
 
 def _number(text: str | None) -> int:
@@ -116,7 +109,7 @@ def _number(text: str | None) -> int:
 async def _explain(_: Request, error: Exception) -> Response:
     """An expected error as one sentence, with status 404 or 503."""
     code = getattr(error, "exit_code", 0)
-    return Json({"error": str(error)}, status_code=404 if code == NOT_FOUND else 503)
+    return JSONResponse({"error": str(error)}, status_code=404 if code == NOT_FOUND else 503)
 
 
 class Guard:

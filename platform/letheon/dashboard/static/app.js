@@ -36,15 +36,15 @@ function mark() {
 function show() {
   leave();
   disposeAll();
-  const asked = readAddress(source.home), where = { main: place, crumbs };
+  const address = readAddress(source.home), where = { main: place, crumbs };
   fill(crumbs);
   scrollTo(0, 0);
-  if (!asked.key) {
+  if (!address.key) {
     document.title = "Letheon";
     leave = sweepsPage(source, place);
-  } else if (asked.trial) leave = trialPage(source, asked.key, asked.trial, where);
-  else if (asked.pair) leave = comparePage(source, asked.key, asked.pair, where);
-  else leave = sweepPage(source, asked, where);
+  } else if (address.trial) leave = trialPage(source, address.key, address.trial, where);
+  else if (address.pair) leave = comparePage(source, address.key, address.pair, where);
+  else leave = sweepPage(source, address, where);
 }
 
 addEventListener("hashchange", show);

@@ -6,7 +6,7 @@ import { el, fill } from "./dom.js";
 import { fraction, number, percent, shown, words } from "./format.js";
 import { colour } from "./palette.js";
 import { plane } from "./plane.js";
-import { answers, askedEpochs, references } from "./samples.js";
+import { answers, sampledEpochs, references } from "./samples.js";
 import { outcome } from "./trials.js";
 import { verdict } from "./verdict.js";
 
@@ -41,7 +41,7 @@ function draw(main, view, trials, metric, pick) {
       titled("w6", "Trajectories", null, same ? paths.host : el("p", { class: "empty" }, "These trials have different forget fractions, so one plane cannot show both.")),
       titled("w6", "Learning curves", metrics, lines.host),
       titled("w5", "Configuration", null, configurations(trials)), titled("w7", "Metrics at the best epoch", null, measured(view, trials)),
-      titled("w12", "What the models say", null, said(trials, tones))));
+      titled("w12", "What the models say", null, generations(trials, tones))));
   if (same) paths.update(state);
   lines.update(state);
 }
@@ -80,11 +80,11 @@ function measured(view, trials) {
     el("details", {}, el("summary", {}, "All other metrics"), compared("All other metrics", heads, names.filter((name) => !first.includes(name)).map(row)))];
 }
 
-function said(trials, tones) {
-  const found = trials.map((trial) => askedEpochs(trial.detail, trial.best).first);
+function generations(trials, tones) {
+  const found = trials.map((trial) => sampledEpochs(trial.detail, trial.best).first);
   if (found.some((epoch) => epoch === undefined)) return el("p", { class: "muted" }, "No generations were recorded for one of the trials.");
   const texts = trials.map((trial, i) => trial.detail.samples[String(found[i])]), other = new Set(texts[1].map((one) => `${one.set} ${one.prompt}`));
-  const asked = texts[0].filter((one) => other.has(`${one.set} ${one.prompt}`));
-  if (!asked.length) return el("p", { class: "muted" }, "The trials have no question in common.");
-  return el("ul", { class: "said" }, answers(asked, [...references(trials[0].detail), ...trials.map((trial, i) => ({ name: [`${trial.id} after epoch ${found[i]} `, verdict(trial.detail.verdicts[found[i]])], texts: texts[i], after: true, tone: tones.get(trial.id) }))]));
+  const questions = texts[0].filter((one) => other.has(`${one.set} ${one.prompt}`));
+  if (!questions.length) return el("p", { class: "muted" }, "The trials have no question in common.");
+  return el("ul", { class: "said" }, answers(questions, [...references(trials[0].detail), ...trials.map((trial, i) => ({ name: [`${trial.id} after epoch ${found[i]} `, verdict(trial.detail.verdicts[found[i]])], texts: texts[i], after: true, tone: tones.get(trial.id) }))]));
 }

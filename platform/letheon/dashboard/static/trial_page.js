@@ -6,7 +6,7 @@ import { choice, command, el, fill } from "./dom.js";
 import { fraction, number, percent, plural, shown, words } from "./format.js";
 import { colour } from "./palette.js";
 import { plane } from "./plane.js";
-import { answers, askedEpochs, references } from "./samples.js";
+import { answers, sampledEpochs, references } from "./samples.js";
 import { verdict } from "./verdict.js";
 
 const SHARES = ["utility_ratio", "forget_rouge", "retain_rouge", "forget_probability", "extraction_strength"];
@@ -41,7 +41,7 @@ function draw(place, view, trial) {
       titled("w8", "Trajectory", picture.host),
       titled("w4", "Summary", el("p", {}, trial.summary), trial.why_not.map((line) => el("p", { class: "small" }, line)), home(view, trial)),
       titled("w6", "Over the epochs", lines.host), titled("w6", "Decisions", decisions(trial)),
-      titled("w12", "What the model says", said(trial, best?.best)),
+      titled("w12", "What the model says", generations(trial, best?.best)),
       Object.keys(trial.audits).length > 0 && titled("w12", "Under attack", audits(view, trial)),
       titled("w4", "Configuration", el("dl", {}, Object.entries(trial.config).flatMap(([name, value]) => [el("dt", {}, words(name)), el("dd", {}, shown(value))]))),
       titled("w8", "Every metric", el("details", { open: Object.keys(trial.metrics.values).length < 16 }, el("summary", {}, `${plural(Object.keys(trial.metrics.values).length, "metric")} by epoch`), metricTable(trial)))));
@@ -71,13 +71,13 @@ function decisions(trial) {
   return el("ol", { class: "verdicts" }, trial.decisions.map((one) => el("li", {}, el("span", {}, `epoch ${one.epoch}`), el("span", {}, verdict(trial.verdicts[one.epoch]), " ", one.text))));
 }
 
-function said(trial, best) {
-  const { epochs, first } = askedEpochs(trial, best);
+function generations(trial, best) {
+  const { epochs, first } = sampledEpochs(trial, best);
   if (!epochs.length) return el("p", { class: "muted" }, "No generations were recorded for this trial.");
   const list = el("ul", { class: "said" });
   const show = (epoch) => {
-    const asked = trial.samples[String(epoch)] ?? [];
-    fill(list, answers(asked, [...references(trial), { name: ["after epoch ", epoch, " ", verdict(trial.verdicts[epoch])], texts: asked, after: true }]));
+    const texts = trial.samples[String(epoch)] ?? [];
+    fill(list, answers(texts, [...references(trial), { name: ["after epoch ", epoch, " ", verdict(trial.verdicts[epoch])], texts, after: true }]));
   };
   show(first);
   return el("div", {}, choice("Epoch", epochs.map((epoch) => [epoch, String(epoch)]), first, show), el("p", { class: "small muted" }, "Questions about facts to forget and facts to keep, answered by the target model before unlearning, the retain model (never trained on the forget set), and this trial after the chosen epoch."), list);
