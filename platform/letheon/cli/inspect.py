@@ -219,7 +219,7 @@ def pull(  # noqa: PLR0913, PLR0917 (one argument per option)
         pulled = fetch(name, to, root, request, tracking_uri, study)
     except (KeyboardInterrupt, TrackingError, NoRoomError):
         if partial_path(to).exists():
-            print_error(f"the partial download is kept in {partial_path(to)}; the same command continues it")
+            print_error(f"the partial download is kept in {partial_path(to)}; the same command continues from there")
         raise
     if pulled.doubt is not None:
         print_error(f"warning: {pulled.doubt}")

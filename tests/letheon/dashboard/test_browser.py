@@ -222,7 +222,7 @@ def test_a_server_that_goes_away_and_comes_back(window: Window, root: Path) -> N
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
-        ("fresh", ("interrupted", "It was interrupted before its first trial", "letheon resume fresh")),
+        ("fresh", ("interrupted", "The sweep was interrupted before its first trial", "letheon resume fresh")),
         ("broken", ("failed", "the target model did not fit", "The sweep failed before its first trial")),
         ("stopped", ("interrupted", "letheon resume stopped", "Forgetting against utility")),
     ],
