@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from letheon.cli.tables import long, plain_table
+from letheon.cli.tables import plain_table, six_digits
 from letheon.common.counting import several
 from letheon.common.errors import LetheonError, NotFound
 from trainables.evaluation.verdict import FORGOTTEN
@@ -105,9 +105,9 @@ def _metrics_table(report: Mapping[str, Any]) -> Table:
 def _cell(side: Mapping[str, Any], name: str) -> str:
     stored = side["stored"].get(name)
     if name not in side["metrics"]:
-        return "-" if stored is None else f"stored {long(stored)}"
-    differs = f" (stored {long(stored)})" if name in side["differs"] else ""
-    return long(side["metrics"][name]) + differs
+        return "-" if stored is None else f"stored {six_digits(stored)}"
+    differs = f" (stored {six_digits(stored)})" if name in side["differs"] else ""
+    return six_digits(side["metrics"][name]) + differs
 
 
 def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
@@ -125,11 +125,11 @@ def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
         extra = []
         log10 = found.get(f"log10_{name}")
         if log10 is not None:
-            extra += [f"log10 {long(log10)}", f"{several(found.get('rows', 0), 'row')}"]
+            extra += [f"log10 {six_digits(log10)}", f"{several(found.get('rows', 0), 'row')}"]
         if name in stored and not math.isclose(stored[name], found[name], rel_tol=1e-6):
-            extra.append(f"stored {long(stored[name])}")
+            extra.append(f"stored {six_digits(stored[name])}")
         unit = "%" if name == "privleak" else ""
-        yield f"{label:16} {long(found[name])}{unit}" + (f"  ({', '.join(extra)})" if extra else "")
+        yield f"{label:16} {six_digits(found[name])}{unit}" + (f"  ({', '.join(extra)})" if extra else "")
 
 
 def _absent(report: Mapping[str, Any]) -> Iterator[str]:

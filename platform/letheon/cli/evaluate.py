@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from letheon.cli.compare_logs import require_writable
-from letheon.cli.tables import long, plain_table
+from letheon.cli.tables import plain_table, six_digits
 from letheon.common.counting import several
 from letheon.common.errors import LetheonError, NotFound
 from letheon.spec.model import SweepSpec
@@ -71,7 +71,7 @@ def metrics_table(result: Mapping[str, Any]) -> Table:
     others = {name: metrics for name, metrics in (result.get("beside") or {}).items() if metrics}
     table = plain_table("metric", "this model", *(f"{name} model" for name in others), right=True)
     for name, value in result["metrics"].items():
-        table.add_row(name, *map(long, (value, *(metrics.get(name) for metrics in others.values()))))
+        table.add_row(name, *map(six_digits, (value, *(metrics.get(name) for metrics in others.values()))))
     return table
 
 

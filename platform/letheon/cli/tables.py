@@ -24,12 +24,12 @@ _LEAK = "_forget_rouge"
 
 
 def short(value: object) -> str:
-    """A value as the text of a table cell."""
+    """A value as the text of a table cell; floats with three digits, `-` for None."""
     return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def long(value: object) -> str:
-    """A value as the text of a table cell, with six digits."""
+def six_digits(value: object) -> str:
+    """As `short`, with six digits instead of three."""
     return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -89,5 +89,5 @@ def _trial(view: LiveView, trial: TrialState) -> str:
     why = f": {trial.reason}" if trial.reason else ""
     since = f" for {duration(view.since[trial.trial])}" if trial.trial in view.since else ""
     metrics = metrics_in_words(trial.metrics, objectives)
-    place_in_plan = f"epoch {trial.epoch}, fraction {trial.stratum}, {trial.config.get('method')}"
-    return f"{trial.trial} {trial.outcome or trial.state}{since}, {place_in_plan}, {metrics}{why}"
+    position = f"epoch {trial.epoch}, fraction {trial.stratum}, {trial.config.get('method')}"
+    return f"{trial.trial} {trial.outcome or trial.state}{since}, {position}, {metrics}{why}"
