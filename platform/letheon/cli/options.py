@@ -13,7 +13,7 @@ import letheon
 from letheon.cli.output import OK, ErrorHandlingGroup
 from letheon.common.errors import LetheonError
 from letheon.common.redaction import redact
-from letheon.spec.shipped import spaces
+from letheon.spec.shipped import shipped_sweeps
 
 if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
@@ -51,7 +51,7 @@ app = typer.Typer(
 
 Space = Annotated[
     str,
-    typer.Argument(help=f"A sweep file, or the name of one that ships with Letheon: {', '.join(spaces())}."),
+    typer.Argument(help=f"A sweep file, or the name of one that ships with Letheon: {', '.join(shipped_sweeps())}."),
 ]
 Name = Annotated[str, typer.Argument(help="Name of a sweep under the root.")]
 Overrides = Annotated[

@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from letheon.journal import Folded, owner, tracking_health, with_liveness
+from letheon.journal import Folded, owner, stratum_of, tracking_health, with_liveness
 from letheon.journal.state import ACTIVE
 from letheon.monitor.view import EvalQueries, LiveFold, LiveView
 from letheon.search.preview import first_trials
-from letheon.spec.model import LEARNING, SweepSpec
+from letheon.spec.model import LEARNING_SEARCHERS, SweepSpec
 from letheon.spec.rules_objectives import goals_of
-from letheon.spec.search_space import stratum, trial_count
+from letheon.spec.search_space import trial_count
 
 COUNTED = 2000
 """Of more planned trials than these it is not found out beforehand how many each fraction gets."""
@@ -21,12 +21,12 @@ COUNTED = 2000
 def asked_of(spec: SweepSpec) -> EvalQueries:
     """What a view needs of a sweep file."""
     planned = trial_count(spec)
-    known = planned is not None and planned <= COUNTED and spec.searcher.name not in LEARNING
+    known = planned is not None and planned <= COUNTED and spec.searcher.name not in LEARNING_SEARCHERS
     return EvalQueries(
         goals=goals_of(spec),
         planned=planned,
         by_stratum=Counter(row["stratum"] for row in first_trials(spec, planned)) if planned and known else {},
-        strata=tuple(stratum(fraction) for fraction in spec.fractions),
+        strata=tuple(stratum_of(fraction) for fraction in spec.fractions),
         max_epochs=spec.scheduler.max_epochs,
         budget=spec.budget.limits,
         gpus_per_trial=spec.trial.workers * spec.trial.gpus,

@@ -23,7 +23,7 @@ from letheon.searchers.registry import searcher_of
 from letheon.spec.budget import reached
 from letheon.spec.model import SweepSpec
 from letheon.spec.rules_objectives import goals_of
-from letheon.spec.search_space import Space, trial_name
+from letheon.spec.search_space import SearchSpace, trial_name
 
 REASON_CHARACTERS = 500
 
@@ -48,7 +48,7 @@ class SweepController:
         self.spec, self._ledger = spec, ledger
         self._baselines = dict(baselines or {})
         goals = goals_of(spec).before_audit
-        self._space, self._searcher = Space(spec), searcher_of(spec)
+        self._space, self._searcher = SearchSpace(spec), searcher_of(spec)
         self._scheduler = SweepScheduler(spec.scheduler, goals)
         self._gpus = spec.trial.workers * spec.trial.gpus
         self.history = History(goals, self._baselines)
@@ -71,7 +71,7 @@ class SweepController:
             self._given.add(row["trial"])
         return row
 
-    def take_up(self, trials: Collection[str]) -> None:
+    def mark_running(self, trials: Collection[str]) -> None:
         """These trials are running already, though this conductor was opened after they began."""
         self._given |= set(trials)
 

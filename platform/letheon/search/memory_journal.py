@@ -15,7 +15,7 @@ class Enough(Exception):
     """Who watches the rows has seen what it waited for."""
 
 
-class MemoryLedger:
+class MemoryJournal:
     """`kills`: numbers of the rows (from 1) after which the driver dies. `enough`: asked about every row."""
 
     def __init__(self, kills: Iterable[int] = (), enough: Callable[[Row], bool] | None = None) -> None:

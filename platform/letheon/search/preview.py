@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from letheon.journal import Row
 from letheon.search.controller import SweepController
-from letheon.search.memory_journal import MemoryLedger
+from letheon.search.memory_journal import MemoryJournal
 from letheon.spec.model import SweepSpec
 
 
 def first_trials(spec: SweepSpec, count: int) -> list[Row]:
     """The trials that the sweep starts first, before any of them has reported."""
-    conductor = SweepController(spec, MemoryLedger())
+    conductor = SweepController(spec, MemoryJournal())
     found = (conductor.next_trial() for _ in range(count))
     return [row for row in found if row is not None]

@@ -13,7 +13,7 @@ from typing import Protocol
 from letheon.journal import Row
 from letheon.schedulers.decision import Decision
 from letheon.search.controller import SweepController
-from letheon.search.memory_journal import Enough, Killed, MemoryLedger
+from letheon.search.memory_journal import Enough, Killed, MemoryJournal
 from letheon.search.trajectories import Table, Trajectory
 from letheon.spec.model import SweepSpec
 
@@ -43,7 +43,7 @@ class Mind(Protocol):
 
     def report(self, trial: str, epoch: int, metrics: dict[str, float]) -> Decision: ...
 
-    def take_up(self, trials: Collection[str]) -> None: ...
+    def mark_running(self, trials: Collection[str]) -> None: ...
 
 
 def simulate(
@@ -52,7 +52,7 @@ def simulate(
     slots: int,
     kills: Iterable[int] = (),
     enough: Callable[[Row], bool] | None = None,
-    mind: Callable[[MemoryLedger], Mind] | None = None,
+    mind: Callable[[MemoryJournal], Mind] | None = None,
 ) -> Simulation:
     """Run `spec` on recorded trajectories.
 
@@ -60,7 +60,7 @@ def simulate(
     sweep there. `mind`: who decides, from its ledger; by default the sweep file's own conductor.
     Raises TableError when the search space has what the table has not.
     """
-    ledger = MemoryLedger(kills, enough)
+    ledger = MemoryJournal(kills, enough)
     decides = mind or (lambda ledger: SweepController(spec, ledger, table.baselines))
     return _Simulator(table, ledger, decides).run(slots)
 
@@ -68,7 +68,7 @@ def simulate(
 class _Simulator:
     """Events are (time, order of scheduling, slot): an epoch ends there, or (nothing running) the slot is free."""
 
-    def __init__(self, table: Table, ledger: MemoryLedger, mind: Callable[[MemoryLedger], Mind]) -> None:
+    def __init__(self, table: Table, ledger: MemoryJournal, mind: Callable[[MemoryJournal], Mind]) -> None:
         self._table, self._ledger, self._mind_of = table, ledger, mind
         self._running: dict[int, _Running] = {}
         self._events: list[tuple[float, int, int]] = []
@@ -102,7 +102,7 @@ class _Simulator:
                 break
             except Killed:
                 continue
-        mind.take_up([running.trial for running in self._running.values()])
+        mind.mark_running([running.trial for running in self._running.values()])
         return mind
 
     def _schedule(self, slot: int, seconds: float) -> None:

@@ -21,7 +21,7 @@ from letheon.searchers.history import NOTHING, History, Progress, Trial
 from letheon.searchers.static import QuasiSearcher
 from letheon.searchers.strata import price, strata_by_priority, underserved
 from letheon.spec.model import SearcherSpec
-from letheon.spec.search_space import Identity, Space, Values, between, is_whole
+from letheon.spec.search_space import Identity, SearchSpace, Values, between, is_whole
 
 MOST_TRIALS = 150
 """A fit costs their cube; the newest are kept."""
@@ -39,7 +39,7 @@ DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 class BayesianSearcher:
     """Begins with a few configurations in each stratum, spread over the space, then asks its model."""
 
-    def __init__(self, space: Space, settings: SearcherSpec) -> None:
+    def __init__(self, space: SearchSpace, settings: SearcherSpec) -> None:
         self._space, self._settings = space, settings
         self._encoding = Encoding(space)
         self._anywhere = QuasiSearcher(space, settings.seed)

@@ -10,7 +10,7 @@ import numpy as np
 
 from letheon.searchers.gaussian_process import Inputs
 from letheon.spec.model import LogUniform, Scalar, Uniform, values_of
-from letheon.spec.search_space import Space
+from letheon.spec.search_space import SearchSpace
 from trainables.methods import METHODS
 
 LOG_RATIO = 5.0
@@ -20,7 +20,7 @@ LOG_RATIO = 5.0
 class Encoding:
     """Of one search space. Values outside of it (an earlier sweep's) keep their place beyond 0 or 1."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         self._methods = {name: i for i, name in enumerate(METHODS)}
         self._places = {name: _Axis(domain) for name, domain in space.spec.search.items() if name != "method"}
 

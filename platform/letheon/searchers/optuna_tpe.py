@@ -35,7 +35,7 @@ from letheon.spec.search_space import (
     SIGNIFICANT_DIGITS,
     Identity,
     Range,
-    Space,
+    SearchSpace,
     Values,
     is_whole,
 )
@@ -64,7 +64,7 @@ class OptunaSearcher:
     three times the cost.
     """
 
-    def __init__(self, space: Space, settings: SearcherSpec) -> None:
+    def __init__(self, space: SearchSpace, settings: SearcherSpec) -> None:
         self._space, self._settings = space, settings
         self._encoding = Encoding(space)
         self._anywhere = QuasiSearcher(space, settings.seed)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from letheon.searchers.base import Searcher
 from letheon.searchers.static import GridSearcher, QuasiSearcher, RandomSearcher
 from letheon.spec.model import SweepSpec
-from letheon.spec.search_space import Space
+from letheon.spec.search_space import SearchSpace
 
 """Searchers whose proposals depend on what trials have shown."""
 
 
 def searcher_of(spec: SweepSpec) -> Searcher:
     """The searcher that the file names."""
-    space, settings = Space(spec), spec.searcher
+    space, settings = SearchSpace(spec), spec.searcher
     match settings.name:
         case "grid":
             return GridSearcher(space)

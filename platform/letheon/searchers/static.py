@@ -8,13 +8,13 @@ from typing import Any
 from letheon.searchers.base import Proposal
 from letheon.searchers.history import History
 from letheon.spec.model import Scalar
-from letheon.spec.search_space import Space, Values, between, is_whole
+from letheon.spec.search_space import SearchSpace, Values, between, is_whole
 
 
 class GridSearcher:
     """The combinations of all listed values, in the file's order, each once."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         self._space = space
 
     def propose(self, number: int, history: History) -> Proposal | None:
@@ -26,7 +26,7 @@ class RandomSearcher:
     """The combinations of all listed values are dealt from shuffled decks, so each comes up once before any comes up
     twice; ranges are drawn independently, to 6 significant digits."""
 
-    def __init__(self, space: Space, seed: int) -> None:
+    def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space, self._seed = space, seed
 
     def propose(self, number: int, history: History | None = None) -> Proposal:
@@ -39,7 +39,7 @@ class QuasiSearcher:
     """A scrambled Sobol sequence (Owen 1998) over methods, fractions and everything else: the first n points cover the
     space more evenly than n independent ones. Axes that a point's method does not have are ignored."""
 
-    def __init__(self, space: Space, seed: int) -> None:
+    def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space, self._seed = space, seed
 
     @cached_property
@@ -51,7 +51,7 @@ class QuasiSearcher:
         return Proposal(at(self._space, point), "quasi-random")
 
 
-def at(space: Space, point: dict[str, float]) -> Values:
+def at(space: SearchSpace, point: dict[str, float]) -> Values:
     """The configuration at a point of the unit cube, given by axis."""
 
     def pick(values: tuple[Any, ...], share: float) -> Scalar:

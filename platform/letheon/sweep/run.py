@@ -162,7 +162,7 @@ def _work(
             mark("records are open", sweep.logs)
             with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
                 prepared, searched = _prepare_and_search(sweep, room, pool, journal, say, stop)
-                return _audit(sweep, prepared, pool, journal, say), searched.ending
+                return _audit(sweep, prepared, pool, journal, say), searched.end_reason
 
 
 def _prepare_and_search(

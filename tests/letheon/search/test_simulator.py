@@ -71,19 +71,19 @@ def test_kills_change_nothing(searcher: str, scheduler: str, budget: dict[str, f
     @given(st.sets(st.integers(1, len(undisturbed.rows)), max_size=6))
     def killed(kills: set[int]) -> None:
         again = simulate(sweep, TABLE, 2, kills)
-        assert (again.rows, again.over) == (undisturbed.rows, undisturbed.over)
+        assert (again.rows, again.end_reason) == (undisturbed.rows, undisturbed.end_reason)
 
     killed()
     if searcher != "surrogate":  # too slow for a model
         every = simulate(sweep, TABLE, 2, range(1, len(undisturbed.rows) + 1))
-        assert (every.rows, every.over) == (undisturbed.rows, undisturbed.over)
+        assert (every.rows, every.end_reason) == (undisturbed.rows, undisturbed.end_reason)
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: next(iter(budget)))
 def test_a_budget_ends_the_sweep_and_says_so(budget: dict[str, float]) -> None:
     found = simulate(spec("quasi_random", budget=budget), TABLE, slots=3)
-    assert found.over is not None
-    assert found.over.startswith(f"budget.{next(iter(budget))}: ")
+    assert found.end_reason is not None
+    assert found.end_reason.startswith(f"budget.{next(iter(budget))}: ")
     assert len(kinds(found, "end")) == len(kinds(found, "trial"))
 
 
@@ -104,7 +104,7 @@ def test_a_finite_space_ends(searcher: str) -> None:
     found = simulate(spec(searcher), TABLE, slots=2)
     configs = {tuple(row["config"].get(n) for n in ("method", "learning_rate", "forget_fraction")) for row in found.rows
                if row["kind"] == "trial"}  # fmt: skip
-    assert found.over == "all 18 trials of the search space were started"
+    assert found.end_reason == "all 18 trials of the search space were started"
     assert len(configs) == len(kinds(found, "trial")) == 18
 
 

@@ -2,7 +2,7 @@
 
 class TestMine(SearcherContract):
     def searcher(self, spec):
-        return MySearcher(Space(spec), spec.searcher)
+        return MySearcher(SearchSpace(spec), spec.searcher)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from letheon.searchers.base import Proposal, Searcher
 from letheon.searchers.history import History
 from letheon.spec.model import LogUniform, SweepSpec, Uniform, values_of
 from letheon.spec.rules_objectives import goals_of
-from letheon.spec.search_space import SIGNIFICANT_DIGITS, Space, is_whole, trial_name
+from letheon.spec.search_space import SIGNIFICANT_DIGITS, SearchSpace, is_whole, trial_name
 
 LISTS: Mapping[str, Any] = {
     "method": {"choice": ["npo_rt", "ga"]},
@@ -66,7 +66,7 @@ class Sweep:
 
     def __init__(self, spec: SweepSpec) -> None:
         self.spec, self.rows = spec, list[Row]()
-        self.space = Space(spec)
+        self.space = SearchSpace(spec)
         self.history = self._fresh()
 
     def _fresh(self) -> History:
@@ -295,7 +295,7 @@ class SearcherContract:
         assert sweep.number == 14
 
 
-def assert_in_space(space: Space, proposal: Proposal) -> None:
+def assert_in_space(space: SearchSpace, proposal: Proposal) -> None:
     """Every value in its domain, and exactly the hyper-parameters that the method has."""
     values = dict(proposal.values)
     method = str(values["method"])

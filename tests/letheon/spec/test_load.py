@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from letheon.common.errors import SpecErrors, SweepFileNotFound
 from letheon.spec.load import dump_spec, json_schema, load_spec
 from letheon.spec.model import SweepSpec
-from letheon.spec.shipped import find_sweep_file, spaces
+from letheon.spec.shipped import find_sweep_file, shipped_sweeps
 from tests.fuzz.targets import LONGEST_PROBLEM
 from trainables.config import TINY_RECIPE, Hyperparameters, TrainingRecipe
 from trainables.methods import METHODS
@@ -344,8 +344,8 @@ def test_shipped_files_are_found_by_name_and_load(tmp_path: Path, monkeypatch: p
     for name in ("forget.jsonl", "retain.jsonl"):  # `qa` and `text` read the user's files where the command runs
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    assert {"quickstart", "tofu-tiny", "lume", "muse", "qa", "text"} <= set(spaces())
-    for name, path in spaces().items():
+    assert {"quickstart", "tofu-tiny", "lume", "muse", "qa", "text"} <= set(shipped_sweeps())
+    for name, path in shipped_sweeps().items():
         assert find_sweep_file(name) == path
         assert load_spec(name).name == name
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from letheon.pareto.objectives import Goals
 from letheon.search.controller import SweepController
-from letheon.search.memory_journal import MemoryLedger
+from letheon.search.memory_journal import MemoryJournal
 from letheon.searchers.history import History
 from letheon.searchers.static import GridSearcher
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
-from letheon.spec.search_space import Space, combination_count, trial_count
+from letheon.spec.search_space import SearchSpace, combination_count, trial_count
 from tests.letheon.small_sweep import python, sample
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS
@@ -38,7 +38,7 @@ def spec_of(search: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:  
 
 def all_trials(spec: SweepSpec) -> list[Hyperparameters]:
     """What the sweep itself starts, to its end."""
-    conductor = SweepController(spec, MemoryLedger())
+    conductor = SweepController(spec, MemoryJournal())
     return [Hyperparameters.model_validate(row["config"]) for row in iter(conductor.next_trial, None)]
 
 
@@ -123,7 +123,7 @@ def test_a_grid_walks_through_every_combination_with_every_seed_once() -> None:
     assert trial_count(spec) == (2 + 4) * 2
     found = all_trials(spec)
     assert len({hyper.digest() for hyper in found}) == 12
-    searcher, history = GridSearcher(Space(spec)), History(Goals(), {})
+    searcher, history = GridSearcher(SearchSpace(spec)), History(Goals(), {})
     assert [searcher.propose(number, history) is None for number in range(8)] == [False] * 6 + [True] * 2
     assert trial_count(spec.model_copy(update={"budget": spec_of(budget={"trials": 5}).budget})) == 5
 
