@@ -154,7 +154,9 @@ class TrialSpec(WorkersConfig):
     def gpus(self) -> float:
         """`gpus_per_worker` as a number. Raises ValueError while it is `auto`, before `sizing` has computed it."""
         if isinstance(self.gpus_per_worker, str):
-            raise ValueError(f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; call sizing.resolve_auto_gpus")
+            raise ValueError(
+                f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; call sizing.resolve_auto_gpus"
+            )
         return self.gpus_per_worker
 
     @property
