@@ -1,4 +1,4 @@
-"""From a sweep file to its searcher."""
+"""The searchers by name."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from letheon.searchers.static import GridSearcher, QuasiSearcher, RandomSearcher
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import SearchSpace
 
-"""Searchers whose proposals depend on what trials have shown."""
-
 
 def searcher_of(spec: SweepSpec) -> Searcher:
-    """The searcher that the file names."""
+    """The searcher that the sweep file names."""
     space, settings = SearchSpace(spec), spec.searcher
     match settings.name:
         case "grid":

@@ -1,4 +1,4 @@
-"""Every searcher holds the contract of searchers."""
+"""Every searcher fulfils the contract."""
 
 from __future__ import annotations
 
