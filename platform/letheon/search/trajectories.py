@@ -104,7 +104,7 @@ class Table:
                 epochs = [row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == name]
                 seconds = tuple(each.get("train_seconds", 0) + each.get("eval_seconds", 0) for each in epochs)
                 trajectories.append(
-                    Trajectory(trials[name]["config"], tuple(_kept(each, leave_out) for each in epochs), seconds)
+                    Trajectory(trials[name]["config"], tuple(_metrics(each, leave_out) for each in epochs), seconds)
                 )
                 baselines.setdefault(trials[name]["stratum"], dict(trials[name]["baseline"]))
         return Table(trajectories, baselines)
@@ -143,11 +143,6 @@ class Table:
         os.replace(partial, path)
 
 
-def _kept(metrics: Mapping[str, float], leave_out: Sequence[str]) -> Metrics:
-    left_out = {*leave_out, *HYPERPARAMETERS, "epoch", "step", "train_seconds", "eval_seconds"}
-    return {name: float(value) for name, value in metrics.items() if name not in left_out}
-
-
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     baselines: dict[str, Metrics] = {}
     epochs: dict[str, dict[int, Mapping[str, Any]]] = {}
@@ -170,8 +165,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(trajectories, baselines)
 
 
-def _metrics(row: Mapping[str, Any]) -> Metrics:
-    left_out = {*HYPERPARAMETERS, "epoch", "seconds"}
+def _metrics(row: Mapping[str, Any], leave_out: Sequence[str] = ()) -> Metrics:
+    left_out = {*leave_out, *HYPERPARAMETERS, "epoch", "step", "seconds", "train_seconds", "eval_seconds"}
     return {
         name: math.nan if value is None else float(value)
         for name, value in row.items()

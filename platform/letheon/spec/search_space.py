@@ -116,7 +116,7 @@ class SearchSpace:
         method, trial = str(values["method"]), self.spec.trial
         common = {name: getattr(trial, name) for name in Hyperparameters.model_fields if hasattr(trial, name)}
         own = {name: declared.default for name, declared in METHODS[method].hyperparameters.items()}
-        return Hyperparameters(**{**common, **own, **values, "seed": seed})  # type: ignore[arg-type]
+        return Hyperparameters(**{**common, **own, **values, "seed": seed})
 
 
 def trial_count(spec: SweepSpec) -> int | None:

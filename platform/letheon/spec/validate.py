@@ -9,7 +9,7 @@ import copy
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -103,7 +103,8 @@ def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
         path, last = _path_in(data, detail["loc"]), detail["loc"][-1]
         if detail["type"] == "missing" and isinstance(last, str):
             path = (*path, last)
-        rule, fix = _rule_and_fix(dict(detail), path)
+        keys = _keys_at(path[:-1]) if detail["type"] == "extra_forbidden" else []
+        rule, fix = rule_and_fix(detail, path, keys)
         if detail["type"] == "value_error" and get(data, (*path, rule.split()[0])) is not MISSING:
             path = (*path, rule.split()[0])  # a rule over several fields begins with the one to change: `low 3: …`
             rule = rule.partition(": ")[2] or rule
@@ -119,13 +120,6 @@ def _path_in(data: object, loc: tuple[int | str, ...]) -> KeyPath:
         if get(data, (*path, key)) is not MISSING:
             path = (*path, key)
     return path
-
-
-def _rule_and_fix(detail: Mapping[str, Any], path: KeyPath) -> tuple[str, str]:
-    if detail["type"] == "value_error":
-        rule, _, fix = str(detail["ctx"]["error"]).partition("; ")
-        return rule, fix or "correct this value"
-    return rule_and_fix(detail, path, _keys_at(path[:-1]) if detail["type"] == "extra_forbidden" else [])
 
 
 def _keys_at(path: KeyPath) -> list[str]:

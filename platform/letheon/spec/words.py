@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import ErrorDetails
+
 from letheon.common.errors import close_to, did_you_mean
 from letheon.spec.model import DOMAIN_KINDS
 from letheon.spec.source import KeyPath, dotted, flow
@@ -50,9 +52,12 @@ _SIGNS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "le
 _PERCENT = 100
 
 
-def rule_and_fix(detail: Mapping[str, Any], path: KeyPath, keys: list[str]) -> tuple[str, str]:
+def rule_and_fix(detail: ErrorDetails, path: KeyPath, keys: list[str]) -> tuple[str, str]:
     """The rule and the fix for one pydantic error at `path`. `keys`: the known keys of the same section."""
-    kind, value = str(detail["type"]), detail["input"]
+    kind, value = detail["type"], detail["input"]
+    if kind == "value_error":  # raised by a validator of ours, as `rule; fix`
+        rule, _, fix = str(detail["ctx"]["error"]).partition("; ")
+        return rule, fix or "correct this value"
     if kind == "extra_forbidden":
         return "unknown key", did_you_mean(str(path[-1]), keys)
     if kind == "union_tag_not_found":
@@ -62,8 +67,8 @@ def rule_and_fix(detail: Mapping[str, Any], path: KeyPath, keys: list[str]) -> t
     return _by_type(detail, path)
 
 
-def _by_type(detail: Mapping[str, Any], path: KeyPath) -> tuple[str, str]:
-    kind, context = str(detail["type"]), detail.get("ctx", {})
+def _by_type(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
+    kind, context = detail["type"], detail.get("ctx", {})
     match kind:
         case "missing" if isinstance(detail["loc"][-1], int):
             return "has too few values", "give two: [first, second]"

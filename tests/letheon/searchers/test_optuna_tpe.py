@@ -182,12 +182,8 @@ def origin(sweep: Sweep) -> str:
     return proposal.origin
 
 
-def played(spec: SweepSpec, count: int) -> Sweep:
-    """A sweep of one configuration at a time."""
-    return continued(Sweep(spec), count)
-
-
 def continued(sweep: Sweep, count: int) -> Sweep:
+    """After `count` more configurations, one at a time."""
     for _ in range(count):
         proposal = searcher_for(sweep).propose(sweep.number, sweep.history)
         assert proposal is not None
@@ -207,7 +203,7 @@ def test_it_starts_with_a_few_configurations_per_stratum() -> None:
 
 
 def test_running_and_failed_trials_do_not_end_the_start() -> None:
-    sweep = played(spec_of(RANGES), 5)
+    sweep = continued(Sweep(spec_of(RANGES)), 5)
     sweep.start(NPO)
     sweep.end(sweep.start({**NPO, "learning_rate": 2e-5})[0], "failed")
     assert origin(sweep) == "start-up: evenly over the space"
@@ -230,13 +226,13 @@ def test_the_nearest_untried_combination_replaces_a_tried_one() -> None:
 
 def test_whole_numbers_reach_both_ends_of_their_range() -> None:
     spec = spec_of({"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-5, "batch_size": {"uniform": [4, 6]}})
-    sweep = played(spec, 40)
+    sweep = continued(Sweep(spec), 40)
     assert {trial.config["batch_size"] for trial in sweep.history.trials.values()} == {4, 5, 6}
 
 
 def test_each_number_and_each_seed_is_another_draw() -> None:
     """From the same study: parallel trials must differ."""
-    sweep = played(spec_of(RANGES), 8)
+    sweep = continued(Sweep(spec_of(RANGES)), 8)
     settings = [sweep.spec.searcher.model_copy(update={"seed": seed}) for seed in SEEDS]
     proposals = [
         OptunaSearcher(sweep.space, each).propose(number, sweep.history) for each in settings for number in (8, 9)
@@ -246,7 +242,7 @@ def test_each_number_and_each_seed_is_another_draw() -> None:
 
 def test_proposals_are_equal_in_another_process() -> None:
     """The order of sets, which depends on Python's hash seed, must not matter."""
-    sweep = played(spec_of(RANGES), 12)
+    sweep = continued(Sweep(spec_of(RANGES)), 12)
     here = searcher_for(sweep).propose(sweep.number, sweep.history)
     assert here is not None
     assert here.origin.startswith("optuna")
@@ -268,7 +264,7 @@ def test_the_module_loads_without_optuna() -> None:
 
 
 def test_optuna_is_quiet_and_keeps_its_log_level(capfd: pytest.CaptureFixture[str]) -> None:
-    sweep = played(spec_of(RANGES), 8)
+    sweep = continued(Sweep(spec_of(RANGES)), 8)
     for level in (optuna.logging.DEBUG, optuna.logging.ERROR):
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(level)
