@@ -90,7 +90,7 @@ class Table:
     # -- reading and writing
 
     @staticmethod
-    def of_journals(journals: Iterable[Sequence[Row]], leave_out: Sequence[str] = ()) -> Table:
+    def from_journals(journals: Iterable[Sequence[Row]], leave_out: Sequence[str] = ()) -> Table:
         """The completed trials of sweeps, given as their journals' rows.
 
         `leave_out`: metrics that are meaningless outside the machine on which they were measured.
