@@ -104,7 +104,7 @@ def _explain(error: ValidationError, data: object) -> Iterator[Problem]:
         if detail["type"] == "missing" and isinstance(last, str):
             path = (*path, last)
         keys = _keys_at(path[:-1]) if detail["type"] == "extra_forbidden" else []
-        rule, fix = rule_and_fix(detail, path, keys)
+        rule, fix = rule_and_fix(dict(detail), path, keys)
         if detail["type"] == "value_error" and get(data, (*path, rule.split()[0])) is not MISSING:
             path = (*path, rule.split()[0])  # a rule over several fields begins with the one to change: `low 3: …`
             rule = rule.partition(": ")[2] or rule

@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import ErrorDetails
-
 from letheon.common.errors import close_to, did_you_mean
 from letheon.spec.model import DOMAIN_KINDS
 from letheon.spec.source import KeyPath, dotted, flow
@@ -52,7 +50,7 @@ _SIGNS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "le
 _PERCENT = 100
 
 
-def rule_and_fix(detail: ErrorDetails, path: KeyPath, keys: list[str]) -> tuple[str, str]:
+def rule_and_fix(detail: Mapping[str, Any], path: KeyPath, keys: list[str]) -> tuple[str, str]:
     """The rule and the fix for one pydantic error at `path`. `keys`: the known keys of the same section."""
     kind, value = detail["type"], detail["input"]
     if kind == "value_error":  # raised by a validator of ours, as `rule; fix`
@@ -67,7 +65,7 @@ def rule_and_fix(detail: ErrorDetails, path: KeyPath, keys: list[str]) -> tuple[
     return _by_type(detail, path)
 
 
-def _by_type(detail: ErrorDetails, path: KeyPath) -> tuple[str, str]:
+def _by_type(detail: Mapping[str, Any], path: KeyPath) -> tuple[str, str]:
     kind, context = detail["type"], detail.get("ctx", {})
     match kind:
         case "missing" if isinstance(detail["loc"][-1], int):
