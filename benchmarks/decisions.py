@@ -66,7 +66,7 @@ def main() -> None:
     curves: dict[str, list[tuple[int, float]]] = {}
     for scheduler in ("none", "asha", "pareto_asha"):
         clock = Clock(options.trials)
-        simulate(spec_of(table, options.trials, 0, scheduler), table, WORKERS, enough=clock)
+        simulate(spec_of(table, options.trials, 0, scheduler), table, WORKERS, stop_when=clock)
         curves[scheduler] = clock.curve
     print(f"{'trials':>8}" + "".join(f"{name:>14}" for name in curves))
     for points in zip(*curves.values(), strict=True):

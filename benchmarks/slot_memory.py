@@ -25,7 +25,7 @@ import yaml
 
 from letheon.cluster.session import ray_session
 from letheon.preparation.artifacts import Prepared
-from letheon.preparation.builder import prepare
+from letheon.preparation.builder import build_artifacts
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
 from letheon.sweep.trial_config import trial_config
@@ -62,7 +62,7 @@ def main() -> None:
         (folder / "memory.yaml").write_text(yaml.safe_dump(SPACE))
         spec = load_spec(folder / "memory.yaml")
         with pool_of(spec, 1, folder) as pool:
-            prepared = prepare(spec, folder, pool, say=lambda text: None)
+            prepared = build_artifacts(spec, folder, pool, say=lambda text: None)
             began, seen = time.monotonic(), list[dict[str, int]]()
             print(f"{'trials':>6} {'seconds':>8} " + " ".join(f"{name:>12}" for name in PROCESSES))
             for index in range(trials):

@@ -33,7 +33,7 @@ def main() -> None:
     for name, file in SWEEPS.items():
         _sweep(name, HERE / file, root)
     journals = [Journal.read(root / "sweeps" / name / "journal.jsonl") for name in SWEEPS]
-    table = Table.of_journals(journals, leave_out=LEFT_OUT)
+    table = Table.from_journals(journals, leave_out=LEFT_OUT)
     made = max(row["time"] for rows in journals for row in rows)
     table.write(HERE / "table.parquet", _about(datetime.fromtimestamp(made, UTC)))
     size = (HERE / "table.parquet").stat().st_size

@@ -10,8 +10,8 @@ from typing import Any
 from policies.progress import Watch, full_hypervolumes
 from policies.ray_minds import RayMind
 
-from letheon.search.memory_journal import MemoryLedger
-from letheon.search.simulator import Mind, simulate
+from letheon.search.memory_journal import MemoryJournal
+from letheon.search.simulator import SearchPolicy, simulate
 from letheon.search.trajectories import Table
 from letheon.spec.model import SweepSpec
 
@@ -21,7 +21,7 @@ MOST = 1500
 EVERYTHING = 4000
 """The same for random search, which the others are compared with: all of its sweeps get there."""
 
-MindOf = Callable[[MemoryLedger], Mind]
+MindOf = Callable[[MemoryJournal], SearchPolicy]
 
 
 @dataclass(frozen=True)
@@ -105,5 +105,5 @@ def run_task(task: Task) -> Result:
     if policy.ray is not None:
         make = policy.ray
         mind = lambda ledger: make(spec, table, ledger, task.seed)  # noqa: E731 (the simulator calls it)
-    simulate(spec, table, task.workers, enough=watch, mind=mind)
+    simulate(spec, table, task.workers, stop_when=watch, policy=mind)
     return Result(task.policy, task.seed, watch.reached, watch.epochs, watch.trials, watch.curve)

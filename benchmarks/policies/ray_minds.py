@@ -11,11 +11,11 @@ from typing import Any
 from letheon.journal import Row, stratum_of
 from letheon.pareto.objectives import Goals
 from letheon.schedulers.decision import Decision
-from letheon.search.memory_journal import MemoryLedger
+from letheon.search.memory_journal import MemoryJournal
 from letheon.search.trajectories import Table
 from letheon.searchers.static import RandomSearcher
 from letheon.spec.model import SweepSpec
-from letheon.spec.search_space import Space, trial_name
+from letheon.spec.search_space import SearchSpace, trial_name
 
 GOALS = Goals()
 METRICS = ("log10_forget_quality", "model_utility")
@@ -33,14 +33,14 @@ class RayMind:
 
     def __init__(
         self,
-        ledger: MemoryLedger,
+        ledger: MemoryJournal,
         suggest: Callable[[str], dict[str, Any] | None],
         learn: Callable[[str, dict[str, float]], None],
         **asha: Any,
     ) -> None:
         from ray.tune.schedulers import AsyncHyperBandScheduler
 
-        self.over: str | None = None
+        self.end_reason: str | None = None
         self._ledger, self._suggest, self._learn = ledger, suggest, learn
         self._asha: Any = AsyncHyperBandScheduler(time_attr="epoch", metric="area", mode="max", **asha)
         self._trials: dict[str, _Trial] = {}
@@ -49,7 +49,7 @@ class RayMind:
         name = trial_name(len(self._trials))
         config = self._suggest(name)
         if config is None:
-            self.over = "everything was tried"
+            self.end_reason = "everything was tried"
             return None
         self._trials[name] = _Trial(name)
         self._asha.on_trial_add(None, self._trials[name])
@@ -68,13 +68,13 @@ class RayMind:
             self._learn(trial, metrics)
         return decision
 
-    def take_up(self, trials: Collection[str]) -> None:
+    def mark_running(self, trials: Collection[str]) -> None:
         """Ray's parts cannot be opened again from rows; these sweeps are never killed."""
 
     @staticmethod
-    def random_asha(spec: SweepSpec, table: Table, ledger: MemoryLedger, seed: int, **asha: Any) -> RayMind:
+    def random_asha(spec: SweepSpec, table: Table, ledger: MemoryJournal, seed: int, **asha: Any) -> RayMind:
         """Random configurations without repetition, one ASHA for the sweep (grace 1, eta 3)."""
-        searcher, space = RandomSearcher(Space(spec), seed), Space(spec)
+        searcher, space = RandomSearcher(SearchSpace(spec), seed), SearchSpace(spec)
         settings = {"grace_period": 1, "reduction_factor": 3, **asha}
 
         def suggest(name: str) -> dict[str, Any] | None:
@@ -86,12 +86,12 @@ class RayMind:
         return RayMind(ledger, suggest, lambda name, metrics: None, max_t=table.max_epochs, **settings)
 
     @staticmethod
-    def gentle_asha(spec: SweepSpec, table: Table, ledger: MemoryLedger, seed: int) -> RayMind:
+    def gentle_asha(spec: SweepSpec, table: Table, ledger: MemoryJournal, seed: int) -> RayMind:
         """The same with the rungs that Letheon's defaults have."""
         return RayMind.random_asha(spec, table, ledger, seed, grace_period=5, reduction_factor=2)
 
     @staticmethod
-    def optuna_asha(spec: SweepSpec, table: Table, ledger: MemoryLedger, seed: int) -> RayMind:
+    def optuna_asha(spec: SweepSpec, table: Table, ledger: MemoryJournal, seed: int) -> RayMind:
         """Ray's OptunaSearch on both objectives, with a conditional define-by-run space; trials report their last."""
         import optuna
         from ray.tune.search.optuna import OptunaSearch
@@ -99,7 +99,7 @@ class RayMind:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         logging.getLogger("ray.tune.search.optuna.optuna_search").setLevel(logging.ERROR)
         warnings.simplefilter("ignore")
-        space = Space(spec)
+        space = SearchSpace(spec)
         search: Any = OptunaSearch(space=_by_run(space), metric=list(METRICS), mode=["max", "max"], seed=seed)
 
         def suggest(name: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class RayMind:
         return RayMind(ledger, suggest, learn, grace_period=1, reduction_factor=3, max_t=table.max_epochs)
 
 
-def _by_run(space: Space) -> Callable[[Any], None]:
+def _by_run(space: SearchSpace) -> Callable[[Any], None]:
     def define(trial: Any) -> None:
         method = trial.suggest_categorical("method", list(space.methods))
         for name, values in space.lists(method).items():
@@ -120,6 +120,6 @@ def _by_run(space: Space) -> Callable[[Any], None]:
     return define
 
 
-def _whole(space: Space, values: dict[str, Any]) -> dict[str, Any]:
+def _whole(space: SearchSpace, values: dict[str, Any]) -> dict[str, Any]:
     """With what is not searched."""
     return space.hyperparameters(values, space.spec.seeds[0]).model_dump(exclude_none=True)

@@ -19,7 +19,7 @@ from letheon.journal import Journal, JournalError, summary
 from letheon.journal.reader import Follower
 from letheon.pareto.front import front_of
 from letheon.spec.load import dump_spec, load_spec
-from letheon.spec.shipped import spaces
+from letheon.spec.shipped import shipped_sweeps
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.store.journal_artifact import Packer, unpack
 from tests.letheon.tracking.tracking_support import SPEC, audited_story, story
@@ -168,7 +168,7 @@ def seeds() -> dict[str, list[bytes]]:
         b"seeds=[0, 1]\0name=x",
     ]
     return {
-        "spec": [path.read_bytes() for path in spaces().values()] + [json.dumps(SPEC).encode()],
+        "spec": [path.read_bytes() for path in shipped_sweeps().values()] + [json.dumps(SPEC).encode()],
         "override": settings,
         "log": logs,
         "manifest": [_manifest_seed()],

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from letheon.searchers.static import RandomSearcher
 from letheon.spec.model import SweepSpec
-from letheon.spec.search_space import Space
+from letheon.spec.search_space import SearchSpace
 from trainables.config import Hyperparameters
 
 SPACE = """\
@@ -43,7 +43,7 @@ def write_space(folder: Path, text: str = SPACE) -> Path:
 def sample(spec: SweepSpec, index: int) -> Hyperparameters:
     """Trial `index` of a random search of the space; consecutive ones share a configuration and differ by seed."""
     configuration, seed = divmod(index, len(spec.seeds))
-    space = Space(spec)
+    space = SearchSpace(spec)
     chosen = RandomSearcher(space, spec.searcher.seed).propose(configuration)
     return space.hyperparameters(chosen.values, spec.seeds[seed])
 

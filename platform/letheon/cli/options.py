@@ -13,7 +13,7 @@ import letheon
 from letheon.cli.output import OK, ErrorHandlingGroup, program
 from letheon.common.errors import LetheonError
 from letheon.common.redaction import redact
-from letheon.spec.shipped import spaces
+from letheon.spec.shipped import shipped_sweeps
 
 if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
@@ -30,7 +30,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-SweepFile = Annotated[str, typer.Argument(help=f"A sweep file, or the name of a shipped one: {', '.join(spaces())}.")]
+SweepFile = Annotated[
+    str, typer.Argument(help=f"A sweep file, or the name of a shipped one: {', '.join(shipped_sweeps())}.")
+]
 Name = Annotated[str, typer.Argument(help="Name of a sweep under the root.")]
 Overrides = Annotated[
     list[str] | None,

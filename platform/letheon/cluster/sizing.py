@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from letheon.cluster.capacity import DoesNotFit, machine
 from letheon.cluster.gpus import card_bytes, cluster_card_bytes
 from letheon.common.errors import LetheonError, SpecErrors
-from letheon.spec.model import SweepSpec, local_folder, values_of
+from letheon.spec.model import SweepSpec, local_path, values_of
 from trainables.model.gpu_share import CUDA_CONTEXT, GIB, Settings, estimate_memory
 from trainables.model.memory import USEFUL_TOKENS, MemoryEstimate, Shape
 from trainables.model.presets import KNOWN
@@ -173,7 +173,7 @@ def shape_of(spec: SweepSpec) -> Shape:
     try:
         if source in KNOWN:
             return Shape.of_file(KNOWN[source])
-        folder = local_folder(source)
+        folder = local_path(source)
         read: Callable[[], str] = (folder / "config.json").read_text if folder.is_dir() else _hub(spec).read_text
         return Shape.of_file(json.loads(read()))
     except (OSError, ValueError) as error:

@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from letheon.journal import Folded, owner, tracking_health, with_liveness
+from letheon.journal import Folded, owner, stratum_of, tracking_health, with_liveness
 from letheon.journal.state import ACTIVE
 from letheon.monitor.view import LiveFold, LiveView, SpecFacts
 from letheon.search.preview import first_trials
-from letheon.spec.model import LEARNING, SweepSpec
+from letheon.spec.model import LEARNING_SEARCHERS, SweepSpec
 from letheon.spec.rules_objectives import goals_of
-from letheon.spec.search_space import stratum, trial_count
+from letheon.spec.search_space import trial_count
 
 MOST_COUNTED = 2000
 """Most planned trials for which the trials per fraction are counted in advance."""
@@ -21,12 +21,12 @@ MOST_COUNTED = 2000
 def spec_facts(spec: SweepSpec) -> SpecFacts:
     """The facts of a sweep file that a view needs."""
     planned = trial_count(spec)
-    known = planned is not None and planned <= MOST_COUNTED and spec.searcher.name not in LEARNING
+    known = planned is not None and planned <= MOST_COUNTED and spec.searcher.name not in LEARNING_SEARCHERS
     return SpecFacts(
         goals=goals_of(spec),
         planned=planned,
         by_stratum=Counter(row["stratum"] for row in first_trials(spec, planned)) if planned and known else {},
-        strata=tuple(stratum(fraction) for fraction in spec.fractions),
+        strata=tuple(stratum_of(fraction) for fraction in spec.fractions),
         max_epochs=spec.scheduler.max_epochs,
         budget=spec.budget.limits,
         gpus_per_trial=spec.trial.workers * spec.trial.gpus,

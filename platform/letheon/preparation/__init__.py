@@ -1,1 +1,1 @@
-"""What a sweep needs before its first trial: models, baselines and data."""
+"""What a sweep needs before its first trial: models, baseline evaluations and data sets."""

@@ -1,4 +1,4 @@
-"""What a sweep prepares before its first trial: folders named by a hash of what they are made from."""
+"""Artifacts: models and baseline evaluations that a sweep needs, each named by a hash of everything it depends on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from trainables.storage.atomic_folder import MARKER
 if TYPE_CHECKING:
     from trainables.config import Frozen
 
-
 CODE_VERSION = 1
-
-
+"""Raise it if an equal recipe would give another model than before."""
 EVALUATION_VERSION = 3
+"""Raise it if an equal evaluation would give more or other metrics of a model than before."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """Something that must exist. `job` is None for what the user brought."""
+    """A model folder or, for a baseline, a JSON file. `job` builds it; None if the user provides it."""
 
     kind: str
     fraction: float | None
@@ -38,7 +37,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Where everything lies; `data` is the benchmark's digest. Made by `layout`; complete when `missing` is empty."""
+    """All artifacts of a sweep; `data` is the benchmark's digest. Complete when `missing` is empty."""
 
     data: str
     base: Artifact | None
@@ -50,18 +49,26 @@ class Prepared:
 
     @property
     def missing(self) -> list[Artifact]:
-        """In an order in which they can be made. Longest first: the target model has most rows."""
+        """Artifacts to build, each after those it needs; the target model, which takes longest, before retain models.
+
+        Artifacts that the user provides are left out.
+        """
         models = (*((self.base,) if self.base else ()), self.target, *self.retain.values())
         return [artifact for artifact in (*models, *self.baseline.values()) if artifact.job and not artifact.exists]
 
     def needs(self, artifact: Artifact) -> tuple[Artifact, ...]:
-        """What it is made of, which must be there first."""
+        """The artifacts that it is built from."""
         if artifact.kind == "baseline" and artifact.fraction is not None:
             return self.target, self.retain[artifact.fraction]
         return (self.base,) if self.base and artifact.kind != "base" else ()
 
 
 def content_key(*facts: Any) -> str:
-    """A name of 16 hex digits for everything that could change a result."""
+    """16 hex digits: a hash of `facts`, which should be everything that could change a result."""
     text = json.dumps([CODE_VERSION, *facts], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def folder_of(models: Path, prefix: str, fraction: float | None, key: str) -> Path:
+    """`models/retain-0.1-<key>`; the fraction is left out if it is None."""
+    return models / f"{prefix}{'' if fraction is None else f'-{fraction:g}'}-{key}"

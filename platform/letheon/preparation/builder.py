@@ -1,4 +1,4 @@
-"""Hands what a sweep still needs to resident workers. What that is, `preparation` knows."""
+"""Builds missing artifacts on the workers of a pool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from letheon.common.errors import LetheonError
 from letheon.preparation.artifacts import Prepared
-from letheon.preparation.layout import layout, missing
+from letheon.preparation.layout import layout
 
 if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
@@ -18,16 +18,16 @@ Say = Callable[[str], None]
 
 
 class PreparationFailed(LetheonError):
-    """A model could not be made."""
+    """An artifact could not be built."""
 
     exit_code = 3
 
 
-def prepare(spec: SweepSpec, root: Path, pool: Pool, say: Say = print) -> Prepared:
-    """Make what is missing; what depends on nothing unfinished is made at the same time.
+def build_artifacts(spec: SweepSpec, root: Path, pool: Pool, say: Say = print) -> Prepared:
+    """Build what is missing; artifacts that do not depend on each other are built at the same time.
 
     Raises:
-        PreparationFailed: with the reason and where the log is.
+        PreparationFailed: with the reason and the folder of the logs.
     """
     prepared = layout(spec, root)
     todo = {artifact.key: artifact for artifact in prepared.missing}
@@ -37,18 +37,17 @@ def prepare(spec: SweepSpec, root: Path, pool: Pool, say: Say = print) -> Prepar
         artifact = todo[key]
         of = "" if artifact.fraction is None else f" of fraction {artifact.fraction:g}"
         if "failed" in report:
-            raise PreparationFailed(
-                f"{artifact.kind}{of} could not be made: {report['failed']}; see {pool.settings.logs}"
-            )
+            reason = f"{artifact.kind}{of} could not be made: {report['failed']}"
+            raise PreparationFailed(f"{reason}; see {pool.settings.logs}")
         seconds = f" in {report['seconds']:.0f} s (loss {report['loss']:.4f})" if "seconds" in report else ""
         say(f"prepared {artifact.kind}{of}{seconds}")
     return prepared
 
 
 def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Say) -> None:
-    """Make what is missing; Ray is started only if something is. Raises DoesNotFit, PreparationFailed, Stopped."""
+    """Build what is missing; starts Ray only if something is. Raises DoesNotFit, PreparationFailed, Stopped."""
     root = root.resolve()
-    if not missing(spec, root):
+    if not layout(spec, root).missing:
         return
     from letheon.cluster.session import ray_session
     from letheon.cluster.sizing import resolve_auto_gpus
@@ -61,4 +60,4 @@ def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Say) -> 
         stop.check()
         slots = SlotCounter(spec.trial.workers_config, joined=address is not None)()
         with pool_of(spec, slots, root / "prepare", address is not None, stop) as pool:
-            prepare(spec, root, pool, say)
+            build_artifacts(spec, root, pool, say)

@@ -1,4 +1,4 @@
-"""What a sweep forgets, keeps and holds out, by forget fraction: number of rows and digest. Reads the benchmark."""
+"""Digests and row counts of the forget, retain and holdout sets by forget fraction. Reads the benchmark."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 Facts = dict[str, str | int]
 DataSets = dict[str, dict[str, Facts]]
-"""Stratum -> `forget`, `retain`, `holdout` -> {"digest": hex, "rows": count}; no `holdout` where there is none."""
+"""Stratum -> `forget`, `retain`, `holdout` -> {"digest": hex, "rows": count}; not all benchmarks have a `holdout`."""
 
 
 def data_sets(spec: SweepSpec, prepared: Prepared) -> DataSets:
-    """The sets of every fraction. Inputs that are drawn anew have no rows to hash: what draws them has a digest."""
+    """The data sets of every fraction. Synthetic inputs are drawn: they have a digest of the settings, but no rows."""
     from trainables.synthetic.name import SYNTHETIC
 
     if spec.benchmark.name != SYNTHETIC:
@@ -42,8 +42,7 @@ def _hashed(spec: SweepSpec) -> DataSets:
         sets: Mapping[str, tuple[Row, ...]] = {"forget": split.forget, "retain": split.retain}
         if "holdout" in split.evaluation:
             sets = {**sets, "holdout": split.evaluation["holdout"].rows}
-        facts: dict[str, Facts] = {
+        found[stratum_of(fraction)] = {
             name: {"digest": digest_rows([rows]), "rows": len(rows)} for name, rows in sets.items()
         }
-        found[stratum_of(fraction)] = facts
     return found

@@ -1,29 +1,21 @@
-"""What a sweep needs before its first trial: models and baseline evaluations, named by content and made once.
+"""Lists the models and baseline evaluations that a sweep needs, named by content so that each is built once.
 
-A name is a digest of everything that could change the result, so a second sweep finds what the first one made, and a
-changed recipe finds nothing. How it is made is in `trainables.jobs.prepare`, who makes it in `preparers`.
+A name is a digest of everything that could change the result: a second sweep finds what the first one built, and a
+changed recipe finds nothing. The jobs run in `trainables.jobs.prepare`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from letheon.preparation.artifacts import EVALUATION_VERSION, Artifact, Prepared, content_key
+from letheon.preparation.artifacts import EVALUATION_VERSION, Artifact, Prepared, content_key, folder_of
+from letheon.spec.model import NAMED_BASES, SweepSpec
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
-
-if TYPE_CHECKING:
-    from letheon.spec.model import SweepSpec
-
-"""Raise it when the same recipe would give another model than before."""
-"""Raise it when the same evaluation would say more, or something else, of the same models."""
-
-MADE_BASES = ("tiny", "smollm2")
 
 
 def layout(spec: SweepSpec, root: Path) -> Prepared:
-    """Names and paths of everything the sweep needs. Reads the benchmark, makes nothing."""
+    """The names, paths and jobs of all artifacts. Reads the benchmark, builds nothing."""
     from letheon.preparation import synthetic
     from trainables.data.benchmarks.registry import load_benchmark
     from trainables.synthetic.name import SYNTHETIC
@@ -36,17 +28,17 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
     template = spec.model.template or ("plain" if spec.model.base == "tiny" else "auto")
     base_key = base.key if base else _source_key(source, spec.model.revision)
     cache = root.resolve() / "cache" / "reference"
-    named = _Named(spec, models, cache, data, source, base_key, template)
+    namer = _Namer(spec, models, cache, data, source, base_key, template)
     given = spec.model.retain or {}
-    target = named.model(None, spec.model.target)
-    retain = {fraction: named.model(fraction, given.get(fraction)) for fraction in spec.fractions}
-    baseline = {fraction: named.baseline(target, retain[fraction], fraction) for fraction in spec.fractions}
+    target = namer.model(None, spec.model.target)
+    retain = {fraction: namer.model(fraction, given.get(fraction)) for fraction in spec.fractions}
+    baseline = {fraction: namer.baseline(target, retain[fraction], fraction) for fraction in spec.fractions}
     return Prepared(data, base, target, retain, baseline, template, cache)
 
 
 @dataclass(frozen=True)
-class _Named:
-    """Makes artifacts with names that hold everything they depend on."""
+class _Namer:
+    """Describes artifacts with a name that depends on everything that they depend on."""
 
     spec: SweepSpec
     models: Path
@@ -57,7 +49,7 @@ class _Named:
     template: str
 
     def model(self, fraction: float | None, given: str | None) -> Artifact:
-        """The target model (fraction None) or a retain model; `given` is the user's own."""
+        """The target model (fraction None) or a retain model; `given` is the path of the user's own."""
         kind = "target" if fraction is None else "retain"
         if given is not None:
             return Artifact(kind, fraction, _source_key(given, None), Path(given).resolve(), None)
@@ -66,10 +58,10 @@ class _Named:
         facts = (self.base_key, self.data, recipe.model_dump(mode="json"), self.template, workers.precision)
         compat = spec.trial.compat
         key = content_key(kind, fraction, *facts, *(["open_unlearning"] if compat == "open_unlearning" else []))
-        folder = self.models / f"{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
+        folder = folder_of(self.models, kind, fraction, key)
         job = FinetuneJob(
             base=self.base,
-            revision=None if spec.model.base in MADE_BASES else spec.model.revision,
+            revision=None if spec.model.base in NAMED_BASES else spec.model.revision,
             benchmark=spec.benchmark,
             fraction=fraction,
             with_general=from_scratch(spec),
@@ -82,7 +74,7 @@ class _Named:
         return Artifact(kind, fraction, key, folder, job)
 
     def baseline(self, target: Artifact, retain: Artifact, fraction: float) -> Artifact:
-        """The evaluations of both models on the fraction's sets."""
+        """The evaluations of both models on the fraction's data sets."""
         spec, workers = self.spec, self.spec.trial.workers_config
         settings = (spec.evaluation.model_dump(mode="json"), spec.benchmark.model_dump(mode="json"))
         facts = (target.key, retain.key, self.data, fraction, self.template, *settings, workers.precision)
@@ -105,14 +97,14 @@ class _Named:
 
 
 def from_scratch(spec: SweepSpec) -> bool:
-    """Whether the base knows nothing before fine-tuning: then general facts are part of what it is trained on."""
+    """Whether fine-tuning starts from random weights; then the training data include general facts."""
     return spec.model.base == "tiny" and spec.model.target is None
 
 
 def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artifact | None, str]:
-    """The base that must be made here (None for a hub id or a folder), and what fine-tuning starts from."""
+    """The base to build (None for a hub id or a folder), and the model that fine-tuning starts from."""
     name = spec.model.base
-    if name not in MADE_BASES:
+    if name not in NAMED_BASES:
         return None, str(Path(name).resolve()) if Path(name).is_dir() else name
     seed = spec.model.recipe.seed
     key = content_key("base", name, *([data, seed] if name == "tiny" else []))
@@ -122,13 +114,8 @@ def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artifact | None, st
 
 
 def _source_key(source: str, revision: str | None) -> str:
-    """A folder is known by its content, a hub model by its name and revision."""
+    """A folder is identified by its content, a hub model by its name and revision."""
     from trainables.storage.manifest import list_files
 
     folder = Path(source)
     return content_key("source", list_files(folder) if folder.is_dir() else source, revision)
-
-
-def missing(spec: SweepSpec, root: Path) -> list[dict[str, Any]]:
-    """What `prepare` would make: `[{"kind", "fraction", "key"}]`, in order."""
-    return [{"kind": it.kind, "fraction": it.fraction, "key": it.key} for it in layout(spec, root).missing]

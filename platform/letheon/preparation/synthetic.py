@@ -1,32 +1,32 @@
-"""What a sweep over the synthetic experiment needs before its first trial, and what its file may say.
+"""Lists the artifacts of a sweep over the synthetic experiment of the NPO paper.
 
-A protocol of its own beside `preparation`: no base, no template, no tokens; target and retain models of every seed lie
-in one folder each. What is made is in `trainables.synthetic`.
+Unlike other sweeps it has no base, no template and no tokens; the target and retain models of all seeds share one
+folder each. The jobs run in `trainables.synthetic`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from letheon.preparation.artifacts import Artifact, Prepared, content_key
+from letheon.preparation.artifacts import Artifact, Prepared, content_key, folder_of
 from letheon.spec.model import SweepSpec
 from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
 from trainables.synthetic.name import SYNTHETIC
 from trainables.synthetic.rules import alpha_of
 
 CODE_VERSION = 1
-"""Raise it when the same alpha and seed would give other models than before."""
+"""Raise it if equal alpha and seeds would give other models than before."""
 
 
 def layout(spec: SweepSpec, root: Path) -> Prepared:
-    """Names and paths of everything the sweep needs, as `preparation.layout`."""
+    """The names, paths and jobs of all artifacts, as `preparation.layout.layout` gives them. Builds nothing."""
     models = root.resolve() / "models"
     alpha, seeds = alpha_of(spec.benchmark), tuple(sorted(spec.seeds))
     facts = (SYNTHETIC, CODE_VERSION, alpha, seeds)
 
     def trained(kind: str, fraction: float | None) -> Artifact:
         key = content_key(kind, fraction, *facts)
-        folder = models / f"{SYNTHETIC}-{kind}{'' if fraction is None else f'-{fraction:g}'}-{key}"
+        folder = folder_of(models, f"{SYNTHETIC}-{kind}", fraction, key)
         job = SyntheticModelsJob(alpha=alpha, seeds=seeds, fraction=fraction, folder=str(folder))
         return Artifact(kind, fraction, key, folder, job)
 

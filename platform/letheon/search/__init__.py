@@ -1,1 +1,1 @@
-"""The decisions of one search, for real and simulated sweeps. No Ray."""
+"""The decisions of a search, for real and simulated sweeps. Imports no Ray."""

@@ -1,8 +1,8 @@
-"""The mind of a sweep: which trial is next, whether a running one goes on, and when it is over.
+"""Decides which trial runs next, whether a running one continues, and when the sweep ends.
 
-Its whole state is a fold over the ledger's rows, and every answer is written there before it is given: a conductor that
-is killed and opened again on the same rows goes on as if nothing had been. The same object conducts a real sweep (its
-ledger is the journal, Ray Tune asks) and a simulated one. Knows no Ray, no models and no wall clock but the ledger's.
+The state is a fold over the journal's rows, and every answer is written there before it is given: a controller that is
+killed and reopened on the same rows continues as if uninterrupted. The same class controls real sweeps (Ray Tune asks
+it) and simulated ones. Independent of Ray, of models, and of any clock but the journal's.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from letheon.searchers.registry import searcher_of
 from letheon.spec.budget import reached
 from letheon.spec.model import SweepSpec
 from letheon.spec.rules_objectives import goals_of
-from letheon.spec.search_space import Space, trial_name
+from letheon.spec.search_space import SearchSpace, trial_name
 
 REASON_CHARACTERS = 500
 
 Metrics = Mapping[str, float]
 
 
-class Ledger(Protocol):
-    """Where rows are kept: a `Journal`, or a list in memory."""
+class JournalLike(Protocol):
+    """A `Journal` on disk or a `MemoryJournal`."""
 
     @property
     def rows(self) -> Sequence[Row]: ...
@@ -44,94 +44,89 @@ class Ledger(Protocol):
 class SweepController:
     """`baselines`: the untouched target model's metrics by stratum."""
 
-    def __init__(self, spec: SweepSpec, ledger: Ledger, baselines: Mapping[str, Metrics] | None = None) -> None:
-        self.spec, self._ledger = spec, ledger
+    def __init__(self, spec: SweepSpec, journal: JournalLike, baselines: Mapping[str, Metrics] | None = None) -> None:
+        self.spec, self._journal = spec, journal
         self._baselines = dict(baselines or {})
         goals = goals_of(spec).before_audit
-        self._space, self._searcher = Space(spec), searcher_of(spec)
+        self._space, self._searcher = SearchSpace(spec), searcher_of(spec)
         self._scheduler = SweepScheduler(spec.scheduler, goals)
         self._gpus = spec.trial.workers * spec.trial.gpus
         self.history = History(goals, self._baselines)
         self._sweep = self.history.sweep
-        self._given: set[str] = set()
-        self.over: str | None = None
-        """Why no further trial is started; None while there are some to come."""
+        self._running: set[str] = set()
+        self._end_reason: str | None = None
         self._replay()
 
     # -- what is next
 
     def next_trial(self) -> Row | None:
-        """The row of the trial to run next: one that was left open first, else a new one. None when the search is over.
+        """The row of the trial to run next: an interrupted one first, else a new one. None if the search is over.
 
-        A row's `config` has the hyper-parameters that the trial has, its `origin` says who chose them.
+        The row's `config` has the trial's hyper-parameters, its `origin` says how they were chosen.
         """
-        waiting = next((trial.row for name, trial in self._sweep.open.items() if name not in self._given), None)
-        row = waiting or self._propose()
+        interrupted = next((trial.row for name, trial in self._sweep.open.items() if name not in self._running), None)
+        row = interrupted or self._propose()
         if row is not None:
-            self._given.add(row["trial"])
+            self._running.add(row["trial"])
         return row
 
-    def take_up(self, trials: Collection[str]) -> None:
-        """These trials are running already, though this conductor was opened after they began."""
-        self._given |= set(trials)
+    def mark_running(self, trials: Collection[str]) -> None:
+        """Declare trials that were started before this controller was opened and still run."""
+        self._running |= set(trials)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is open and nothing is to come."""
-        return not self._sweep.open and self.ending is not None
+        """Whether all trials have ended and no further one will be started."""
+        return not self._sweep.open and self.end_reason is not None
 
     @property
-    def ending(self) -> str | None:
-        """Why no further trial will be started, in words; None while one will."""
-        return self.over or self._ending()
+    def end_reason(self) -> str | None:
+        """Why no further trial will be started; None if one will."""
+        if self._end_reason is None and isinstance(found := self._next(), str):
+            return found
+        return self._end_reason
 
     def spent(self) -> Spent:
-        """What the sweep has cost until now."""
-        return spent(self._sweep, self._gpus, self._ledger.now())
+        """The cost of the sweep until now."""
+        return spent(self._sweep, self._gpus, self._journal.now())
 
-    def _ending(self) -> str | None:
+    def _next(self) -> tuple[Mapping[str, Any], str] | str:
+        """The next configuration and its origin, or the reason why no trial follows.
+
+        Trials of one configuration with different seeds follow each other.
+        """
         limit = reached(self.spec.budget, self.spent())
-        if limit is None and self._seed == 0 and self._searcher.propose(self._number, self.history) is None:
-            return f"all {several(len(self.history.trials), 'trial')} of the search space were started"
-        return limit
-
-    @property
-    def _number(self) -> int:
-        return len(self.history.trials) // len(self.spec.seeds)
-
-    @property
-    def _seed(self) -> int:
-        """Which of the seeds is next; trials of one configuration follow each other."""
-        return len(self.history.trials) % len(self.spec.seeds)
+        if limit is not None:
+            return limit
+        index = len(self.history.trials)
+        number, position = divmod(index, len(self.spec.seeds))
+        seed = self.spec.seeds[position]
+        if position:
+            previous = self._sweep.trials[trial_name(index - 1)].row
+            return {**previous["config"], "seed": seed}, previous["origin"]
+        proposal = self._searcher.propose(number, self.history)
+        if proposal is None:
+            return f"all {several(index, 'trial')} of the search space were started"
+        chosen = self._space.hyperparameters(proposal.values, seed).model_dump(mode="json")
+        return {name: value for name, value in chosen.items() if value is not None}, proposal.origin
 
     def _propose(self) -> Row | None:
-        self.over = reached(self.spec.budget, self.spent())
-        if self.over is not None:
+        found = self._next()
+        self._end_reason = found if isinstance(found, str) else None
+        if isinstance(found, str):
             return None
-        index, seed = len(self.history.trials), self.spec.seeds[self._seed]
-        if self._seed:
-            brother = self._sweep.trials[trial_name(index - 1)].row
-            return self._introduce(index, {**brother["config"], "seed": seed}, brother["origin"])
-        proposal = self._searcher.propose(self._number, self.history)
-        if proposal is None:
-            self.over = f"all {several(index, 'trial')} of the search space were started"
-            return None
-        chosen = self._space.hyperparameters(proposal.values, seed).model_dump(mode="json")
-        own = {name: value for name, value in chosen.items() if value is not None}
-        return self._introduce(index, own, proposal.origin)
-
-    def _introduce(self, index: int, config: Mapping[str, Any], origin: str) -> Row:
+        config, origin = found
         stratum = stratum_of(config["forget_fraction"])
         baseline = self._baselines.get(stratum, {})
-        name = trial_name(index)
+        name = trial_name(len(self.history.trials))
         return self._write("trial", trial=name, stratum=stratum, config=config, baseline=baseline, origin=origin)
 
-    # -- what becomes of it
+    # -- reports and ends
 
     def report(self, trial: str, epoch: int, metrics: Metrics) -> Decision:
-        """The decision on a trial's epoch (1, 2, …), the recorded one where it was decided before.
+        """The decision on a trial's epoch (1, 2, …); the recorded one if it was decided before.
 
-        A trial goes on only while the budget lasts: what is used up stops every trial at its next report.
+        A limit of the budget that is used up, except for the number of trials, stops every trial at its next report.
         """
         end = self._sweep.trials[trial].end
         if end is not None:
@@ -147,33 +142,34 @@ class SweepController:
         return decision
 
     def fail(self, trial: str, reason: str) -> None:
-        """The trial's worker or its slot has failed it for good."""
+        """End a trial that has failed and will not be restarted."""
         if not self.ended(trial):
             text = reason.strip()[:REASON_CHARACTERS] or "no reason given"
             self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._sweep.trials[trial].last)
 
     def ended(self, trial: str) -> bool:
+        """Whether the trial is known and has ended."""
         return trial in self._sweep.trials and self._sweep.trials[trial].end is not None
 
     def describe(self) -> str:
-        """A line for logs."""
+        """One line for logs."""
         rule = self.spec.scheduler
         return f"{rule.name}, rungs {rule.rungs}, {several(len(self._sweep.ended), 'trial')} ended"
 
     def _limit(self, trial: str) -> str | None:
-        """The limit that this trial's report of now uses up, but for the number of trials: those may finish."""
+        """The limit that is used up with this report; not the number of trials, since started ones may finish."""
         budget = self.spec.budget.model_copy(update={"trials": None})
-        used = spent(self._sweep, self._gpus, self._ledger.now(), reporting=trial)
+        used = spent(self._sweep, self._gpus, self._journal.now(), reporting=trial)
         return reached(budget, used) if budget.limits else None
 
     def _end(self, trial: str, decision: Decision) -> None:
         outcome = decision.outcome or "pruned"
         self._write("end", trial=trial, outcome=outcome, reason=decision.reason, epoch=decision.epoch)
 
-    # -- the fold
+    # -- the journal
 
     def _write(self, kind: str, **fields: object) -> Row:
-        row = self._ledger.append(kind, **fields)
+        row = self._journal.append(kind, **fields)
         self._take(row)
         return row
 
@@ -183,19 +179,19 @@ class SweepController:
 
     def _replay(self) -> None:
         undecided: dict[str, Decision] = {}
-        for row in list(self._ledger.rows):
+        for row in list(self._journal.rows):
             self._take(row)
             if row["kind"] == "report" and row["decision"]["action"] == "stop":
                 undecided[row["trial"]] = Decision.from_json(row["decision"])
-        for trial, decision in undecided.items():  # the driver may have died between a last decision and its end row
+        for trial, decision in undecided.items():  # the driver died between a last decision and its end row
             if not self.ended(trial):
                 self._end(trial, decision)
 
 
 class SharedController:
-    """The conductor of a journal, opened on first use: Tune's scheduler and Tune's searcher ask the same one.
+    """Opens the controller of a journal on first call, for Tune's scheduler and Tune's searcher to share.
 
-    Pickled, it is what it was made of; a copy within the process is the same object.
+    A pickled copy opens its own; `copy.deepcopy` within the process returns the same object.
     """
 
     def __init__(self, spec: SweepSpec, path: str | os.PathLike[str], baselines: Mapping[str, Metrics]) -> None:

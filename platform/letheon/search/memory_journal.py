@@ -1,4 +1,4 @@
-"""A journal in memory with a clock that is set from outside, and that can fall dead after any row."""
+"""A journal in memory, for simulations: its clock is set by the caller, and it can fail after any row."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from letheon.journal import Row
 
 
 class Killed(Exception):
-    """The driver died right after a row was written."""
+    """The simulated driver died after writing a row."""
 
 
-class Enough(Exception):
-    """Who watches the rows has seen what it waited for."""
+class StopSimulation(Exception):
+    """`stop_when` holds."""
 
 
-class MemoryLedger:
-    """`kills`: numbers of the rows (from 1) after which the driver dies. `enough`: asked about every row."""
+class MemoryJournal:
+    """`kills`: numbers of the rows (from 1) after which the driver dies. `stop_when`: tested on every row."""
 
-    def __init__(self, kills: Iterable[int] = (), enough: Callable[[Row], bool] | None = None) -> None:
+    def __init__(self, kills: Iterable[int] = (), stop_when: Callable[[Row], bool] | None = None) -> None:
         self.rows: list[Row] = []
         self.time = 0.0
         self._kills = set(kills)
-        self._enough = enough
+        self._stop_when = stop_when
 
     def now(self) -> float:
         return self.time
 
     def append(self, kind: str, **fields: object) -> Row:
-        """Raises Killed after the row was written, where a kill is due, and Enough where it is."""
+        """Add a row. Raises Killed if the driver dies after it, and StopSimulation if `stop_when` holds for it."""
         row: Row = {"kind": kind, "seq": len(self.rows) + 1, "time": self.time, **fields}
         self.rows.append(row)
         if row["seq"] in self._kills:
             raise Killed
-        if self._enough is not None and self._enough(row):
-            raise Enough
+        if self._stop_when is not None and self._stop_when(row):
+            raise StopSimulation
         return row

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from letheon.journal import Row
 from letheon.search.controller import SweepController
-from letheon.search.memory_journal import MemoryLedger
+from letheon.search.memory_journal import MemoryJournal
 from letheon.spec.model import SweepSpec
 
 
 def first_trials(spec: SweepSpec, count: int) -> list[Row]:
-    """The trials that the sweep starts first, before any of them has reported."""
-    conductor = SweepController(spec, MemoryLedger())
-    found = (conductor.next_trial() for _ in range(count))
+    """The rows of the first `count` trials (fewer if the search ends), as proposed before any trial has reported."""
+    controller = SweepController(spec, MemoryJournal())
+    found = (controller.next_trial() for _ in range(count))
     return [row for row in found if row is not None]

@@ -1,6 +1,6 @@
-"""A sweep over a table: W slots in virtual time, and the conductor that real sweeps have. Knows no policy.
+"""Simulates a sweep on recorded trajectories: slots in virtual time, and the controller of real sweeps.
 
-Another mind than Letheon's can be put in the conductor's place, to compare the two on equal terms.
+Another `SearchPolicy` can replace the controller, to compare the two on equal terms.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Protocol
 from letheon.journal import Row
 from letheon.schedulers.decision import Decision
 from letheon.search.controller import SweepController
-from letheon.search.memory_journal import Enough, Killed, MemoryLedger
+from letheon.search.memory_journal import Killed, MemoryJournal, StopSimulation
 from letheon.search.trajectories import Table, Trajectory
 from letheon.spec.model import SweepSpec
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """The journal that the sweep would have written, in virtual seconds, and why it ended."""
+    """The journal that the sweep would have written, its duration in virtual seconds, and why it ended."""
 
     rows: Sequence[Row]
     seconds: float
-    over: str | None
+    end_reason: str | None
 
 
 @dataclass
@@ -34,16 +34,17 @@ class _Running:
     epoch: int = 0
 
 
-class Mind(Protocol):
-    """What a simulated sweep asks: see `SweepController`, which is one."""
+class SearchPolicy(Protocol):
+    """The decisions of a simulated sweep, as `SweepController` makes them."""
 
-    over: str | None
+    @property
+    def end_reason(self) -> str | None: ...
 
     def next_trial(self) -> Row | None: ...
 
     def report(self, trial: str, epoch: int, metrics: dict[str, float]) -> Decision: ...
 
-    def take_up(self, trials: Collection[str]) -> None: ...
+    def mark_running(self, trials: Collection[str]) -> None: ...
 
 
 def simulate(
@@ -51,75 +52,72 @@ def simulate(
     table: Table,
     slots: int,
     kills: Iterable[int] = (),
-    enough: Callable[[Row], bool] | None = None,
-    mind: Callable[[MemoryLedger], Mind] | None = None,
+    stop_when: Callable[[Row], bool] | None = None,
+    policy: Callable[[MemoryJournal], SearchPolicy] | None = None,
 ) -> Simulation:
     """Run `spec` on recorded trajectories.
 
-    `kills`: rows after which the driver dies and is started again at once. `enough`: asked about every row, ends the
-    sweep there. `mind`: who decides, from its ledger; by default the sweep file's own conductor.
-    Raises TableError when the search space has what the table has not.
+    `kills`: numbers of the rows after which the driver dies and is restarted at once. `stop_when`: tested on every row;
+    ends the sweep there. `policy`: opens another policy than the sweep file's controller on a journal.
+    Raises TableError if the sweep proposes a configuration that is not in the table.
     """
-    ledger = MemoryLedger(kills, enough)
-    decides = mind or (lambda ledger: SweepController(spec, ledger, table.baselines))
-    return _Simulator(table, ledger, decides).run(slots)
+    journal = MemoryJournal(kills, stop_when)
+    opened = policy or (lambda journal: SweepController(spec, journal, table.baselines))
+    return _Simulator(table, journal, opened).run(slots)
 
 
 class _Simulator:
-    """Events are (time, order of scheduling, slot): an epoch ends there, or (nothing running) the slot is free."""
+    """Events are (time, order of scheduling, slot): the slot's epoch ends or, if nothing runs there, it is free."""
 
-    def __init__(self, table: Table, ledger: MemoryLedger, mind: Callable[[MemoryLedger], Mind]) -> None:
-        self._table, self._ledger, self._mind_of = table, ledger, mind
+    def __init__(self, table: Table, journal: MemoryJournal, policy: Callable[[MemoryJournal], SearchPolicy]) -> None:
+        self._table, self._journal, self._open_policy = table, journal, policy
         self._running: dict[int, _Running] = {}
         self._events: list[tuple[float, int, int]] = []
         self._scheduled = 0
-        self._mind = self._opened()
+        self._policy = self._opened()
 
     def run(self, slots: int) -> Simulation:
         for slot in range(slots):
             self._schedule(slot, 0.0)
         while self._events:
-            self._ledger.time, _, slot = heapq.heappop(self._events)
+            self._journal.time, _, slot = heapq.heappop(self._events)
             try:
-                self._survive(slot)
-            except Enough:
-                return Simulation(self._ledger.rows, self._ledger.time, "enough was seen")
-        return Simulation(self._ledger.rows, self._ledger.time, self._mind.over)
+                self._handle_with_restarts(slot)
+            except StopSimulation:
+                return Simulation(self._journal.rows, self._journal.time, "stop_when holds")
+        return Simulation(self._journal.rows, self._journal.time, self._policy.end_reason)
 
-    def _survive(self, slot: int) -> None:
-        """Let the slot's event happen, as often as the driver dies over it."""
+    def _handle_with_restarts(self, slot: int) -> None:
         while True:
             try:
-                self._happen(slot)
-                return
+                return self._handle(slot)
             except Killed:
-                self._mind = self._opened()
+                self._policy = self._opened()
 
-    def _opened(self) -> Mind:
+    def _opened(self) -> SearchPolicy:
         while True:
             try:
-                mind = self._mind_of(self._ledger)
-                break
+                policy = self._open_policy(self._journal)
             except Killed:
                 continue
-        mind.take_up([running.trial for running in self._running.values()])
-        return mind
+            policy.mark_running([running.trial for running in self._running.values()])
+            return policy
 
     def _schedule(self, slot: int, seconds: float) -> None:
         self._scheduled += 1
-        heapq.heappush(self._events, (self._ledger.time + seconds, self._scheduled, slot))
+        heapq.heappush(self._events, (self._journal.time + seconds, self._scheduled, slot))
 
-    def _happen(self, slot: int) -> None:
+    def _handle(self, slot: int) -> None:
         running = self._running.get(slot)
         if running is not None:
             epoch = running.epoch + 1
-            decision = self._mind.report(running.trial, epoch, running.trajectory.epochs[epoch - 1])
+            decision = self._policy.report(running.trial, epoch, running.trajectory.epochs[epoch - 1])
             if decision.action == "continue":
                 running.epoch = epoch
                 self._schedule(slot, running.trajectory.seconds[epoch])
                 return
             del self._running[slot]
-        row = self._mind.next_trial()
+        row = self._policy.next_trial()
         if row is not None:
             self._running[slot] = _Running(row["trial"], self._table.find(row["config"]))
             self._schedule(slot, self._running[slot].trajectory.seconds[0])

@@ -1,14 +1,14 @@
-"""Recorded trajectories, one for each configuration and seed, as a table that can be searched in virtual time.
+"""Recorded trajectories, one per configuration and seed, as a table that can be searched in virtual time.
 
-A table is a Parquet file with a row for each (configuration, seed, epoch) and these columns:
+A table is a Parquet file with one row per (configuration, seed, epoch) and these columns:
 
     forget_fraction   float    the stratum
     epoch             int      1, 2, …, and 0 for the untouched target model of a fraction
-    method, …, seed   hyper-parameters by the names of a sweep file; null where a method has none, and at epoch 0
-    seconds           float    what the epoch took, training and evaluation; optional (1 if absent)
+    method, …, seed   hyper-parameters by their names in a sweep file; null if a method lacks one, and at epoch 0
+    seconds           float    duration of the epoch, training and evaluation; optional (1 if absent)
     utility_ratio, …  float    every other column: metrics of that epoch
 
-Every configuration must have the same epochs, for a simulated trial may be let run to the last one.
+Every configuration must have the same epochs, because a simulated trial may run to the last one.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from trainables.config import Hyperparameters
 Metrics = dict[str, float]
 Config = Mapping[str, Any]
 
-NAMES = tuple(Hyperparameters.model_fields)
-UNIT = 1.0
+HYPERPARAMETERS = tuple(Hyperparameters.model_fields)
+DEFAULT_SECONDS = 1.0
 
 
 class TableError(LetheonError):
-    """The file is no table of trajectories."""
+    """The file is not a table of trajectories, or a configuration is not in the table."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """All epochs of one configuration and seed; `seconds` of each."""
+    """The metrics and `seconds` of all epochs of one configuration and seed."""
 
     config: Config
     epochs: tuple[Metrics, ...]
@@ -50,52 +50,50 @@ class Trajectory:
 
 
 class Table:
-    """`baselines`: metrics of the untouched target model by stratum."""
+    """`baselines`: the untouched target model's metrics by stratum. Raises TableError unless all have equal epochs."""
 
     def __init__(self, trajectories: Iterable[Trajectory], baselines: Mapping[str, Metrics]) -> None:
         self.trajectories = tuple(trajectories)
         self.baselines = {stratum: dict(metrics) for stratum, metrics in baselines.items()}
         if not self.trajectories:
-            raise TableError("the table has no trajectory; record some first")
+            raise TableError("the table has no trajectories; record some first")
         lengths = sorted({len(trajectory.epochs) for trajectory in self.trajectories})
         if len(lengths) > 1:
             rule = "every configuration must have the same epochs"
             raise TableError(f"trajectories of {lengths} epochs: {rule}; cut the longer ones or leave out the shorter")
         self.max_epochs = lengths[0]
         searched = {name for trajectory in self.trajectories for name in trajectory.config}
-        self._varied = tuple(sorted(searched & set(NAMES)))
+        self._varied = tuple(sorted(searched & set(HYPERPARAMETERS)))
         self._index = {self._key(trajectory.config): trajectory for trajectory in self.trajectories}
 
     def _key(self, config: Config) -> tuple[Any, ...]:
         return tuple(config.get(name) for name in self._varied)
 
     def find(self, config: Config) -> Trajectory:
-        """The trajectory of a trial's configuration. Raises TableError where none was recorded."""
+        """The trajectory of a trial's configuration. Raises TableError if none was recorded."""
         try:
             return self._index[self._key(config)]
         except KeyError:
-            asked = {name: config[name] for name in self._varied if config.get(name) is not None}
-            raise TableError(
-                f"{asked}: not in the table; search among the values that were recorded (`domains`)"
-            ) from None
+            own = {name: config[name] for name in self._varied if config.get(name) is not None}
+            raise TableError(f"{own}: not in the table; search the recorded values only (`domains`)") from None
 
     def domains(self, seeds: Sequence[int] = (0,)) -> dict[str, Any]:
-        """The `search` section of a sweep file that asks for nothing but what is in the table with these seeds."""
+        """The `search` section of a sweep file with exactly the values recorded with these seeds."""
         configs = [trajectory.config for trajectory in self.trajectories if trajectory.config.get("seed", 0) in seeds]
         found: dict[str, Any] = {}
-        for name in NAMES:
+        for name in HYPERPARAMETERS:
             values = {config[name] for config in configs if config.get(name) is not None}
             if name != "seed" and values:
                 found[name] = {"choice": sorted(values)}
         return found
 
-    # -- where tables come from and go to
+    # -- reading and writing
 
     @staticmethod
-    def of_journals(journals: Iterable[Sequence[Row]], leave_out: Sequence[str] = ()) -> Table:
-        """The trials of sweeps that ran without pruning, by their journals; those that did not finish are left out.
+    def from_journals(journals: Iterable[Sequence[Row]], leave_out: Sequence[str] = ()) -> Table:
+        """The completed trials of sweeps, given as their journals' rows.
 
-        `leave_out`: metrics that say nothing outside the machine that they were measured on.
+        `leave_out`: metrics that are meaningless outside the machine on which they were measured.
         """
         trajectories: list[Trajectory] = []
         baselines: dict[str, Metrics] = {}
@@ -106,14 +104,14 @@ class Table:
                 epochs = [row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == name]
                 seconds = tuple(each.get("train_seconds", 0) + each.get("eval_seconds", 0) for each in epochs)
                 trajectories.append(
-                    Trajectory(trials[name]["config"], tuple(_kept(each, leave_out) for each in epochs), seconds)
+                    Trajectory(trials[name]["config"], tuple(_metrics(each, leave_out) for each in epochs), seconds)
                 )
                 baselines.setdefault(trials[name]["stratum"], dict(trials[name]["baseline"]))
         return Table(trajectories, baselines)
 
     @staticmethod
     def read(path: str | os.PathLike[str]) -> Table:
-        """Raises TableError with what is wrong, and how a table looks."""
+        """Read a Parquet file. Raises TableError if it is not a table as described above."""
         from pyarrow import parquet
 
         try:
@@ -122,13 +120,12 @@ class Table:
             raise TableError(f"{path}: is not a Parquet file ({error}); see letheon.search.trajectories") from error
         missing = [name for name in ("forget_fraction", "epoch", "method") if rows and name not in rows[0]]
         if missing or not rows:
-            raise TableError(
-                f"{path}: has no {', '.join(missing) or 'rows'}; see letheon.search.trajectories for columns"
-            )
+            rule = f"has no {', '.join(missing) or 'rows'}"
+            raise TableError(f"{path}: {rule}; see letheon.search.trajectories for columns")
         return _table(rows)
 
     def write(self, path: str | os.PathLike[str], about: Mapping[str, str] | None = None) -> None:
-        """One Parquet file; `about` is kept in its metadata (under `letheon`)."""
+        """Write a Parquet file, with `about` in its metadata (under `letheon`)."""
         import pyarrow
         from pyarrow import parquet
 
@@ -146,11 +143,6 @@ class Table:
         os.replace(partial, path)
 
 
-def _kept(metrics: Mapping[str, float], leave_out: Sequence[str]) -> Metrics:
-    left_out = {*leave_out, *NAMES, "epoch", "step", "train_seconds", "eval_seconds"}
-    return {name: float(value) for name, value in metrics.items() if name not in left_out}
-
-
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     baselines: dict[str, Metrics] = {}
     epochs: dict[str, dict[int, Mapping[str, Any]]] = {}
@@ -159,7 +151,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
         if row["epoch"] == 0:
             baselines[stratum_of(row["forget_fraction"])] = _metrics(row)
             continue
-        config = {name: row[name] for name in NAMES if row.get(name) is not None}
+        config = {name: row[name] for name in HYPERPARAMETERS if row.get(name) is not None}
         key = json.dumps(config, sort_keys=True)
         configs[key] = config
         epochs.setdefault(key, {})[row["epoch"]] = row
@@ -168,13 +160,13 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
         if sorted(found) != list(range(1, len(found) + 1)):
             raise TableError(f"{configs[key]}: has epochs {sorted(found)}; they must be 1, 2, … without a gap")
         ordered = [found[epoch] for epoch in sorted(found)]
-        seconds = tuple(float(row.get("seconds") or UNIT) for row in ordered)
+        seconds = tuple(float(row.get("seconds") or DEFAULT_SECONDS) for row in ordered)
         trajectories.append(Trajectory(configs[key], tuple(map(_metrics, ordered)), seconds))
     return Table(trajectories, baselines)
 
 
-def _metrics(row: Mapping[str, Any]) -> Metrics:
-    left_out = {*NAMES, "epoch", "seconds"}
+def _metrics(row: Mapping[str, Any], leave_out: Sequence[str] = ()) -> Metrics:
+    left_out = {*leave_out, *HYPERPARAMETERS, "epoch", "step", "seconds", "train_seconds", "eval_seconds"}
     return {
         name: math.nan if value is None else float(value)
         for name, value in row.items()

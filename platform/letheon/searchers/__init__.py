@@ -1,1 +1,1 @@
-"""Which configuration to try next. `letheon.tune` connects searchers to Ray Tune."""
+"""Searchers: they choose the next configuration to try. `letheon.tune` connects them to Ray Tune."""

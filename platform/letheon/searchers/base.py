@@ -1,4 +1,4 @@
-"""What a searcher is: a function from what has been seen to the next configuration that is worth a trial."""
+"""The interface of searchers: a function from the history of a sweep to the next configuration."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from letheon.spec.model import Scalar
 
 @dataclass(frozen=True)
 class Proposal:
-    """`values` by name, `method` and `forget_fraction` always among them; `origin` says in words where from."""
+    """`values` by name, always with `method` and `forget_fraction`; `origin` says in words how they were chosen."""
 
     values: Mapping[str, Scalar]
     origin: str
 
 
 class Searcher(Protocol):
-    """Answers depend on the arguments alone: what it keeps between calls saves time and changes nothing."""
+    """Proposals depend on the arguments alone; state between calls may only save time."""
 
     def propose(self, number: int, history: History) -> Proposal | None:
-        """Configuration `number` (0, 1, …) of the sweep; None when there is nothing left to try."""
+        """Configuration `number` (0, 1, …) of the sweep; None if nothing is left to try."""

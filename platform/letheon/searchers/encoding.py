@@ -1,4 +1,4 @@
-"""Configurations as numbers between 0 and 1, each hyper-parameter in its searched range. Knows domains, no trials."""
+"""Configurations as numbers: each hyper-parameter by its place in the searched range, from 0 to 1."""
 
 from __future__ import annotations
 
@@ -9,45 +9,44 @@ from typing import Any
 import numpy as np
 
 from letheon.searchers.gaussian_process import Inputs
-from letheon.spec.model import LogUniform, Scalar, Uniform, values_of
-from letheon.spec.search_space import Space
+from letheon.spec.model import Domain, LogUniform, Scalar, Uniform, values_of
+from letheon.spec.search_space import SearchSpace
 from trainables.methods import METHODS
 
 LOG_RATIO = 5.0
-"""Listed values are taken as logarithmic if the largest is at least this many times the smallest."""
+"""Listed values count as logarithmic if the largest is at least this many times the smallest."""
 
 
 class Encoding:
-    """Of one search space. Values outside of it (an earlier sweep's) keep their place beyond 0 or 1."""
+    """The encoding of one search space. Values outside of it (from an earlier sweep) lie below 0 or above 1."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         self._methods = {name: i for i, name in enumerate(METHODS)}
-        self._places = {name: _Axis(domain) for name, domain in space.spec.search.items() if name != "method"}
+        self._axes = {name: _Axis(domain) for name, domain in space.spec.search.items() if name != "method"}
 
     def place(self, name: str, value: Scalar | None) -> float:
-        """Where a value lies in its range."""
-        return self._places[name].place(value)
+        """The place of a value in its range; NaN for one that is not a number."""
+        return self._axes[name].place(value)
 
     def inputs(self, configs: Sequence[Mapping[str, Any]]) -> Inputs:
-        """One row for each configuration; what it does not have is NaN."""
+        """One point per configuration; hyper-parameters that it does not have are NaN."""
         methods = [str(config["method"]) for config in configs]
         return Inputs(
             method=np.array([self._methods[method] for method in methods], dtype=np.int64),
             kind=np.array([METHODS[method].retain != "none" for method in methods], dtype=np.bool_),
             values={
                 name: np.array([axis.place(config.get(name)) for config in configs], dtype=np.float64)
-                for name, axis in self._places.items()
+                for name, axis in self._axes.items()
             },
         )
 
 
 class _Axis:
-    """Places of one hyper-parameter's values."""
+    """Scales the values of one hyper-parameter."""
 
-    def __init__(self, domain: Any) -> None:
+    def __init__(self, domain: Domain) -> None:
         if isinstance(domain, LogUniform | Uniform):
-            low, high = domain.loguniform if isinstance(domain, LogUniform) else domain.uniform
-            self._log = isinstance(domain, LogUniform)
+            (low, high), self._log = domain.bounds, isinstance(domain, LogUniform)
         else:
             numbers = [float(value) for value in values_of(domain) if isinstance(value, int | float)]
             low, high = min(numbers, default=0.0), max(numbers, default=0.0)

@@ -1,8 +1,8 @@
-"""A Gaussian process over configurations: what a trial will be worth, and how sure that is. Pure arrays.
+"""A Gaussian process over configurations: the expected value of a trial and its uncertainty. Pure arrays.
 
-Few trials must say which hyper-parameters matter, so the length of each, what methods share, and the noise are weighed
-by likelihood among a fixed set of draws. One model serves all strata: the forget fraction is one more input. Values may
-have several columns, which share everything but the data.
+With few trials the kernel's parameters (a length per hyper-parameter, the similarity of methods, the noise) are
+uncertain, so predictions are averaged over a fixed set of draws, weighted by likelihood. One model serves all strata:
+the forget fraction is one more input. Values may have several columns, which share the kernel.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-SHAPES = 128
-ABSENT = 0.9
-"""What is shared where only one of two configurations has a hyper-parameter."""
-NEGLIGIBLE = 0.005
-MOST_SHAPES = 12
-"""So many shapes are averaged over at most, and none that is less likely than `NEGLIGIBLE` of the likeliest."""
+KERNELS = 128
+"""Number of draws of kernel parameters."""
+MAX_KERNELS, NEGLIGIBLE = 12, 0.005
+"""The most kernels that are averaged, and the least likelihood of one as a part of the best one's."""
+ONE_SIDED = 0.9
+"""Factor of the correlation for each hyper-parameter that only one of two configurations has."""
 MIDDLE = 0.5
-KINDS = 0.3
-"""What methods with and without a retain term share, of what two methods of one kind do."""
+"""The place of a hyper-parameter that a configuration does not have."""
+OTHER_KIND = 0.3
+"""Factor of the correlation between methods with and without a retain term."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """n points. `method`: (n,) numbers of methods; `kind`: (n,) whether it has a retain term; `values`: name -> (n,)
-    places in the searched range, 0 to 1, NaN where the method has no such thing."""
+    """n points. `method`: (n,) indices of methods; `kind`: (n,) whether each has a retain term; `values`: name -> (n,)
+    places in the searched range, 0 to 1, NaN if the method lacks the hyper-parameter."""
 
     method: npt.NDArray[np.int64]
     kind: npt.NDArray[np.bool_]
@@ -42,8 +43,8 @@ class Inputs:
         return len(self.method)
 
 
-class Shape(NamedTuple):
-    """Lengths by input, how much two methods of one kind share, and the noise's share of the variance."""
+class KernelParams(NamedTuple):
+    """Length scales by input, the correlation of two methods of one kind, and the noise as a part of the variance."""
 
     lengths: tuple[float, ...]
     shared: float
@@ -51,19 +52,23 @@ class Shape(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def shapes(inputs: int) -> tuple[Shape, ...]:
-    """The candidates, from a Sobol sequence: lengths .15 to 2 of the range, sharing .1 to .9, noise .003 to .1."""
+def kernel_draws(inputs: int) -> tuple[KernelParams, ...]:
+    """Draws from a Sobol sequence: lengths .15 to 2 of the range, correlation .1 to .9, noise .003 to .1."""
     from scipy.stats.qmc import Sobol
 
-    draws = Sobol(inputs + 2, scramble=True, rng=0).random(SHAPES)
+    draws = Sobol(inputs + 2, scramble=True, rng=0).random(KERNELS)
     lengths = 0.15 * (2.0 / 0.15) ** draws[:, :inputs]
     shared, noise = 0.1 + 0.8 * draws[:, -2], 0.003 * (0.1 / 0.003) ** draws[:, -1]
-    return tuple(Shape(tuple(map(float, lengths[i])), float(shared[i]), float(noise[i])) for i in range(SHAPES))
+    return tuple(KernelParams(tuple(map(float, lengths[i])), float(shared[i]), float(noise[i])) for i in range(KERNELS))
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What each of n points has in common with each of m others, whatever the shape."""
+    """Comparisons of n points with m others that do not depend on the kernel's parameters.
+
+    `squares`: (inputs, n, m) squared distances; `other_method`: (n, m) whether the methods differ; `factor`: (n, m)
+    factors for one-sided hyper-parameters and for different kinds of methods.
+    """
 
     squares: Array
     other_method: npt.NDArray[np.bool_]
@@ -71,30 +76,29 @@ class Pairs:
 
     @staticmethod
     def of(one: Inputs, other: Inputs) -> Pairs:
-        """(inputs, n, m) squared distances, and the (n, m) factors of what only one side has."""
-        factor = np.where(one.kind[:, None] == other.kind[None, :], 1.0, KINDS)
+        factor = np.where(one.kind[:, None] == other.kind[None, :], 1.0, OTHER_KIND)
         squares = np.zeros((len(one.values), len(one), len(other)))
         for i, (name, here) in enumerate(one.values.items()):
             there = other.values[name]
-            lone = np.isnan(here)[:, None] != np.isnan(there)[None, :]
-            # Absent values take the middle: with a distance of their own to every other the kernel would be none.
+            one_sided = np.isnan(here)[:, None] != np.isnan(there)[None, :]
+            # Absent values take the middle: with a distance of their own the kernel would not be positive definite.
             squares[i] = (np.nan_to_num(here, nan=MIDDLE)[:, None] - np.nan_to_num(there, nan=MIDDLE)[None, :]) ** 2
-            factor[lone] *= ABSENT
+            factor[one_sided] *= ONE_SIDED
         return Pairs(squares, one.method[:, None] != other.method[None, :], factor)
 
-    def correlations(self, shape: Shape) -> Array:
-        """A product of what two points share in each input."""
-        weights = -0.5 / np.square(shape.lengths)
+    def correlations(self, params: KernelParams) -> Array:
+        """(n, m) squared-exponential kernel, times the factors."""
+        weights = -0.5 / np.square(params.lengths)
         smooth = np.exp(np.tensordot(weights, self.squares, axes=1)) * self.factor
-        return np.asarray(np.where(self.other_method, shape.shared * smooth, smooth))
+        return np.asarray(np.where(self.other_method, params.shared * smooth, smooth))
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """One shape with its share of belief. `factor`: (n, n) Cholesky factor; `normal`, `weights`: (n, d), in standard
-    units, the values and what they are multiplied with in a prediction."""
+class FittedKernel:
+    """One kernel with its share of the likelihood. `factor`: (n, n) Cholesky factor; `normal`: (n, d) the values in
+    standard units; `weights`: (n, d) their weights in a prediction."""
 
-    shape: Shape
+    params: KernelParams
     share: float
     factor: Array
     normal: Array
@@ -104,17 +108,17 @@ class Fitted:
         """(m, d) means and (m, 1) deviations in standard units."""
         from scipy.linalg import solve_triangular
 
-        across = Pairs.of(inputs, known).correlations(self.shape)
+        across = Pairs.of(inputs, known).correlations(self.params)
         left = solve_triangular(self.factor, across.T, lower=True, check_finite=False)
         return across @ self.weights, np.sqrt(np.maximum(1.0 - (left**2).sum(axis=0), 1e-9))[:, None]
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """Fitted to (n, d) values at n inputs: an average over likely shapes. `mean`, `deviation`: (d,) standard units."""
+    """Fitted to (n, d) values at n inputs: an average over likely kernels. `mean`, `deviation`: (d,) of the values."""
 
     inputs: Inputs
-    parts: Sequence[Fitted]
+    parts: Sequence[FittedKernel]
     mean: Array
     deviation: Array
 
@@ -126,21 +130,23 @@ class Surrogate:
         spread = np.sqrt(np.maximum(square - mean**2, 1e-9))
         return self.mean + self.deviation * mean, self.deviation * spread
 
-    def with_pending(self, inputs: Inputs, shown: Array) -> Surrogate:
-        """With p more inputs that are still being tried: each is taken for what is expected of it, or for the (p, d)
-        values that it has `shown` where those are higher. What is next will then keep away from them."""
-        known, floor = joined(self.inputs, inputs), (shown - self.mean) / self.deviation
+    def with_pending(self, inputs: Inputs, reported: Array) -> Surrogate:
+        """Add p inputs of running trials, so that the next proposal keeps away from them.
+
+        Each counts with its expected values, or with the (p, d) values `reported` so far where those are higher.
+        """
+        known, floor = joined(self.inputs, inputs), (reported - self.mean) / self.deviation
         pairs = Pairs.of(known, known)
         parts = []
         for part in self.parts:
-            believed = np.maximum(part.predict(inputs, self.inputs)[0], floor)
-            normal = np.concatenate([part.normal, believed])
-            _, factor, weights = _fitted(pairs.correlations(part.shape), normal, part.shape.noise)
-            parts.append(Fitted(part.shape, part.share, factor, normal, weights))
+            assumed = np.maximum(part.predict(inputs, self.inputs)[0], floor)
+            normal = np.concatenate([part.normal, assumed])
+            _, factor, weights = _factorise(pairs.correlations(part.params), normal, part.params.noise)
+            parts.append(FittedKernel(part.params, part.share, factor, normal, weights))
         return Surrogate(known, parts, self.mean, self.deviation)
 
     def improvement(self, inputs: Inputs, best: Array) -> Array:
-        """(m,) expected improvement over the (m, d) best values so far, averaged over columns and shapes."""
+        """(m,) expected improvement over `best`, (1, d) or (m, d), averaged over columns and kernels."""
         score = np.zeros(len(inputs))
         for part in self.parts:
             mean, deviation = part.predict(inputs, self.inputs)
@@ -150,40 +156,43 @@ class Surrogate:
 
 
 def joined(one: Inputs, other: Inputs) -> Inputs:
-    """The points of both, which have the same inputs."""
+    """The points of both, which have the same hyper-parameters."""
     values = {name: np.concatenate([here, other.values[name]]) for name, here in one.values.items()}
     method, kind = np.concatenate([one.method, other.method]), np.concatenate([one.kind, other.kind])
     return Inputs(method, kind, values)
 
 
 def fit(inputs: Inputs, values: Array) -> Surrogate:
-    """The likely shapes, each with its share of the likelihood. `values`: (n, d). Raises ValueError for no value."""
+    """Fit to (n, d) values: the likeliest kernels, weighted by likelihood. Raises ValueError for n = 0."""
     if not len(inputs):
-        raise ValueError("0 values: a surrogate needs one at least; propose without it")
+        raise ValueError("0 values: a surrogate needs at least one; propose without it")
     mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), 0.02)
     normal, pairs = (values - mean) / deviation, Pairs.of(inputs, inputs)
-    found = [(*_fitted(pairs.correlations(shape), normal, shape.noise), shape) for shape in shapes(len(inputs.values))]
-    found = sorted(found, key=lambda it: -it[0])[:MOST_SHAPES]
+    draws = kernel_draws(len(inputs.values))
+    found = [(*_factorise(pairs.correlations(params), normal, params.noise), params) for params in draws]
+    found = sorted(found, key=lambda it: -it[0])[:MAX_KERNELS]
     likely = [(math.exp(it[0] - found[0][0]), *it[1:]) for it in found if it[0] > found[0][0] + math.log(NEGLIGIBLE)]
     total = sum(it[0] for it in likely)
-    parts = [Fitted(shape, share / total, factor, normal, weights) for share, factor, weights, shape in likely]
+    parts = [FittedKernel(params, share / total, factor, normal, weights) for share, factor, weights, params in likely]
     return Surrogate(inputs, parts, mean, deviation)
 
 
-def _fitted(correlations: Array, normal: Array, noise: float) -> tuple[float, Array, Array]:
-    """Log likelihood up to a constant (of the columns' average: they tell of the same trials), Cholesky factor, and
-    weights."""
+def _factorise(correlations: Array, normal: Array, noise: float) -> tuple[float, Array, Array]:
+    """Log likelihood up to a constant, Cholesky factor and weights. Changes `correlations`.
+
+    The likelihood is averaged over columns, which are of the same trials and therefore not independent.
+    """
     from scipy.linalg import cho_solve, cholesky
 
     correlations[np.diag_indices_from(correlations)] += noise
     factor = cholesky(correlations, lower=True, check_finite=False)
     weights = cho_solve((factor, True), normal, check_finite=False)
-    fits = float((normal * weights).sum(axis=0).mean())
-    return -0.5 * fits - float(np.log(np.diag(factor)).sum()), factor, weights
+    mismatch = float((normal * weights).sum(axis=0).mean())
+    return -0.5 * mismatch - float(np.log(np.diag(factor)).sum()), factor, weights
 
 
 def expected_improvement(mean: Array, deviation: Array, best: Array) -> Array:
-    """Of normal values over the best so far (Jones, Schonlau & Welch 1998); all three are broadcast."""
+    """Expected improvement of normal values over `best` (Jones, Schonlau & Welch 1998); the arrays are broadcast."""
     from scipy.special import ndtr
 
     z = (mean - best) / deviation
@@ -192,12 +201,11 @@ def expected_improvement(mean: Array, deviation: Array, best: Array) -> Array:
 
 
 def scalarised(points: Array, directions: Array) -> Array:
-    """(d,) the best of (p, 2) points along each of (d, 2) directions (a, b): max over points of min(x / a, y / b),
-    squared; 0 if none is above 0.
+    """(d,) squared max over (p, 2) points of min(x / a, y / b), for each of (d, 2) directions (a, b); at least 0.
 
-    Over directions spread evenly on the quarter circle its mean is the hypervolume above (0, 0), up to a constant
-    (Zhang & Golovin 2020, arXiv 2006.04655), so a whole trajectory counts as the set of candidates that it is, and the
-    mean of the expected improvements is the expected improvement of the hypervolume.
+    Its mean over directions spread evenly on the quarter circle is the hypervolume above (0, 0), up to a constant
+    (Zhang & Golovin 2020, arXiv 2006.04655). A whole trajectory thus counts as a set of candidates, and the mean of the
+    expected improvements is the expected improvement of the hypervolume.
     """
     along = np.minimum(points[:, :1] / directions[:, 0], points[:, 1:] / directions[:, 1])
     return np.asarray(np.clip(along.max(axis=0, initial=0.0), 0.0, None) ** 2)

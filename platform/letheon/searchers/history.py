@@ -1,8 +1,8 @@
-"""What a searcher may know: every trial of the sweep so far, and how far each stratum's front has come.
+"""The information available to searchers: every trial of the sweep so far, and the progress of each stratum's front.
 
-Folds journal rows, so a killed sweep's searcher sees exactly what the living one saw. Objectives are scaled by each
-stratum's own box, from the untouched target model (0, 0 at the utility floor) to perfect forgetting at full utility
-(1, 1): only searchers ever look at two strata at once, to carry over what they learnt. Decides nothing.
+A fold over journal rows, so that a resumed sweep's searcher sees exactly what the first one saw. Objectives are scaled
+to each stratum's own unit box, from the untouched target model (0, and 0 at the utility floor) to perfect forgetting at
+full utility (1, 1): searchers compare strata to transfer what they learn.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from letheon.pareto.objectives import Goals
 
 Metrics = Mapping[str, Any]
 
-NOTHING = (0.0, 1.0)
-"""The untouched target model in its box: nothing forgotten, all of the utility there."""
+BASELINE_POINT = (0.0, 1.0)
+"""The untouched target model in its box: nothing forgotten, full utility."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A checkpoint in the unit box of its stratum; `violation` as in `Goals.violation`, infinite without numbers."""
+class Observation:
+    """A checkpoint in the unit box of its stratum. `violation`: as in `Goals.violation`, infinite without numbers."""
 
     epoch: int
     x: float
@@ -44,32 +44,32 @@ class Trial:
     name: str
     stratum: str
     config: Mapping[str, Any]
-    points: list[Seen] = field(default_factory=list)
+    points: list[Observation] = field(default_factory=list)
     outcome: str | None = None
 
     @property
-    def best(self) -> Seen | None:
-        """Its best feasible point alone; of several the earliest. None while there is none."""
+    def best(self) -> Observation | None:
+        """The feasible point with the largest gain, the earliest of equals; None if no point is feasible."""
         feasible = [point for point in self.points if point.violation == 0]
         return max(feasible, key=lambda point: (point.gain, point.x, -point.epoch), default=None)
 
     @property
     def violation(self) -> float:
-        """That of its least infeasible point; infinite before the first report."""
+        """The smallest violation of its points; infinite before the first report."""
         return min((point.violation for point in self.points), default=math.inf)
 
 
 @dataclass
 class Progress:
-    """The front of a stratum as searchers measure it. `hypervolume` is in units of the stratum's box."""
+    """The front of a stratum. `hypervolume` is in units of the stratum's box."""
 
-    front: ParetoSet = field(default_factory=lambda: ParetoSet([NOTHING]))
+    front: ParetoSet = field(default_factory=lambda: ParetoSet([BASELINE_POINT]))
     hypervolume: float = 0.0
     epochs: int = 0
     gains: list[tuple[int, float]] = field(default_factory=list)
     """(epochs of this stratum until then, hypervolume gained) of every report that moved the front."""
 
-    def take(self, point: Seen) -> None:
+    def take(self, point: Observation) -> None:
         self.epochs += 1
         if point.violation > 0 or self.front.covers((point.x, point.y)):
             return
@@ -81,9 +81,9 @@ class Progress:
 
 
 class History:
-    """All trials by name, in the order they were proposed, and the progress of every stratum.
+    """All trials by name, in the order of proposal, and the progress of every stratum.
 
-    `baselines`: the untouched target model's metrics by stratum; a trial row's own `baseline` serves where one lacks.
+    `baselines`: the untouched target model's metrics by stratum; missing ones are taken from the trial rows.
     """
 
     def __init__(self, goals: Goals, baselines: Mapping[str, Metrics]) -> None:
@@ -91,38 +91,39 @@ class History:
         self.sweep = SweepHistory()
         self.trials: dict[str, Trial] = {}
         self.earlier: list[Trial] = []
-        """Trials of other sweeps that this one was warmed up with."""
+        """Trials of the earlier sweeps in `searcher.warm_start`."""
         self.progress: dict[str, Progress] = {}
 
     @property
     def open_trials(self) -> Sequence[Trial]:
-        """Those that have not ended."""
+        """Trials that have not ended."""
         return [self.trials[name] for name in self.sweep.open]
 
     def take(self, row: Row) -> None:
-        """One more row, in the journal's order."""
+        """Fold in the next row of the journal."""
         self.sweep.take(row)
         kind = row["kind"]
         if kind == "trial":
-            self._baselines.setdefault(row["stratum"], row.get("baseline") or {})
-            self.trials[row["trial"]] = Trial(row["trial"], row["stratum"], row["config"])
+            self.trials[row["trial"]] = self._introduced(row)
         elif kind == "report" and row["epoch"] >= 1:
             trial = self.trials[row["trial"]]
-            point = self.seen(trial.stratum, row["epoch"], row["metrics"])
+            point = self._observation(trial.stratum, row["epoch"], row["metrics"])
             trial.points.append(point)
             self.progress.setdefault(trial.stratum, Progress()).take(point)
         elif kind == "end":
             self.trials[row["trial"]].outcome = row["outcome"]
         elif kind == "warm":
-            self.earlier.append(self._warm(row))
+            trial = self._introduced(row)
+            trial.points = [self._observation(trial.stratum, epoch, metrics) for epoch, metrics in row["points"]]
+            trial.outcome = row["outcome"]
+            self.earlier.append(trial)
 
-    def _warm(self, row: Row) -> Trial:
+    def _introduced(self, row: Row) -> Trial:
         self._baselines.setdefault(row["stratum"], row.get("baseline") or {})
-        points = [self.seen(row["stratum"], epoch, metrics) for epoch, metrics in row["points"]]
-        return Trial(row["trial"], row["stratum"], row["config"], points, row["outcome"])
+        return Trial(row["trial"], row["stratum"], row["config"])
 
-    def seen(self, stratum: str, epoch: int, metrics: Metrics) -> Seen:
+    def _observation(self, stratum: str, epoch: int, metrics: Metrics) -> Observation:
         x, y = self._goals.gained(metrics, self._baselines.get(stratum, {}))
         if not (math.isfinite(x) and math.isfinite(y)):
-            return Seen(epoch, -math.inf, -math.inf, math.inf)
-        return Seen(epoch, x, y, self._goals.violation(metrics))
+            return Observation(epoch, -math.inf, -math.inf, math.inf)
+        return Observation(epoch, x, y, self._goals.violation(metrics))

@@ -1,18 +1,16 @@
-"""From a sweep file to its searcher."""
+"""The searchers by name."""
 
 from __future__ import annotations
 
 from letheon.searchers.base import Searcher
 from letheon.searchers.static import GridSearcher, QuasiSearcher, RandomSearcher
 from letheon.spec.model import SweepSpec
-from letheon.spec.search_space import Space
-
-"""Searchers whose proposals depend on what trials have shown."""
+from letheon.spec.search_space import SearchSpace
 
 
 def searcher_of(spec: SweepSpec) -> Searcher:
-    """The searcher that the file names."""
-    space, settings = Space(spec), spec.searcher
+    """The searcher that the sweep file names."""
+    space, settings = SearchSpace(spec), spec.searcher
     match settings.name:
         case "grid":
             return GridSearcher(space)

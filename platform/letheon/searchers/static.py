@@ -1,20 +1,22 @@
-"""Searchers that learn nothing: grid, random and quasi-random. What they propose depends on the number alone."""
+"""Searchers that do not learn: grid, random and quasi-random. Proposals depend on their number alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import Any
 
 from letheon.searchers.base import Proposal
 from letheon.searchers.history import History
 from letheon.spec.model import Scalar
-from letheon.spec.search_space import Space, Values, between, is_whole
+from letheon.spec.search_space import SearchSpace, Values, between, is_whole
+
+_BLOCK = 256
 
 
 class GridSearcher:
-    """The combinations of all listed values, in the file's order, each once."""
+    """Every combination of listed values once, in the file's order."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         self._space = space
 
     def propose(self, number: int, history: History) -> Proposal | None:
@@ -23,10 +25,12 @@ class GridSearcher:
 
 
 class RandomSearcher:
-    """The combinations of all listed values are dealt from shuffled decks, so each comes up once before any comes up
-    twice; ranges are drawn independently, to 6 significant digits."""
+    """Combinations of listed values are dealt from shuffled decks, so that all appear once before any appears twice.
 
-    def __init__(self, space: Space, seed: int) -> None:
+    Ranges are drawn independently, to 6 significant digits.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space, self._seed = space, seed
 
     def propose(self, number: int, history: History | None = None) -> Proposal:
@@ -36,10 +40,12 @@ class RandomSearcher:
 
 
 class QuasiSearcher:
-    """A scrambled Sobol sequence (Owen 1998) over methods, fractions and everything else: the first n points cover the
-    space more evenly than n independent ones. Axes that a point's method does not have are ignored."""
+    """A scrambled Sobol sequence (Owen 1998) over all hyper-parameters, method and fraction included.
 
-    def __init__(self, space: Space, seed: int) -> None:
+    The first n points cover the space more evenly than n independent ones. Axes that a method lacks are ignored.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space, self._seed = space, seed
 
     @cached_property
@@ -47,34 +53,26 @@ class QuasiSearcher:
         return ("method", *(name for name in self._space.spec.search if name != "method"))
 
     def propose(self, number: int, history: History | None = None) -> Proposal:
-        point = dict(zip(self._axes, _sobol(len(self._axes), self._seed, number), strict=True))
-        return Proposal(at(self._space, point), "quasi-random")
+        block, position = divmod(number, _BLOCK)
+        point = _sobol_block(len(self._axes), self._seed, block)[position]
+        return Proposal(_values_at(self._space, dict(zip(self._axes, point, strict=True))), "quasi-random")
 
 
-def at(space: Space, point: dict[str, float]) -> Values:
+def _values_at(space: SearchSpace, point: Mapping[str, float]) -> Values:
     """The configuration at a point of the unit cube, given by axis."""
 
-    def pick(values: tuple[Any, ...], share: float) -> Scalar:
-        chosen: Scalar = values[min(int(share * len(values)), len(values) - 1)]
-        return chosen
+    def pick(values: tuple[Scalar, ...], place: float) -> Scalar:
+        return values[min(int(place * len(values)), len(values) - 1)]
 
     method = str(pick(space.methods, point["method"]))
-    values: Values = {"method": method}
-    values |= {name: pick(listed, point[name]) for name, listed in space.lists(method).items()}
-    ranges = space.ranges(method)
-    return values | {name: between(domain, point[name], whole=is_whole(name)) for name, domain in ranges.items()}
-
-
-_BLOCK = 256
-
-
-def _sobol(axes: int, seed: int, number: int) -> tuple[float, ...]:
-    block, place = divmod(number, _BLOCK)
-    return _sobol_block(axes, seed, block)[place]
+    listed = {name: pick(values, point[name]) for name, values in space.lists(method).items()}
+    ranges = space.ranges(method).items()
+    return {"method": method, **listed, **{name: between(it, point[name], whole=is_whole(name)) for name, it in ranges}}
 
 
 @lru_cache(maxsize=16)
 def _sobol_block(axes: int, seed: int, block: int) -> tuple[tuple[float, ...], ...]:
+    """Points number `block` * 256 and the 255 that follow, each with `axes` coordinates in [0, 1)."""
     from scipy.stats.qmc import Sobol
 
     sequence = Sobol(axes, scramble=True, rng=seed)

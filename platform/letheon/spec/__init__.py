@@ -1,1 +1,1 @@
-"""The sweep file: its model, its rules, and how it is found, loaded and written."""
+"""The sweep file: its schema, its rules, and how it is found, loaded and written."""

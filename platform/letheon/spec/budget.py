@@ -1,4 +1,4 @@
-"""What a sweep may spend, and which limit it has reached. Pure."""
+"""The limits of a sweep, and which one has been reached. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainables.config import Frozen
 
 
 class BudgetSpec(Frozen):
-    """How much is tried. Null: no such limit; a grid ends by itself."""
+    """How much a sweep may try. Null: no such limit; a grid ends by itself."""
 
     trials: int | None = Field(default=None, ge=1, description="trials that are started")
     epochs: int | None = Field(default=None, ge=1, description="epochs of all trials together")
@@ -24,7 +24,7 @@ class BudgetSpec(Frozen):
 
 
 def reached(budget: BudgetSpec, spent: Spent) -> str | None:
-    """The first limit that is used up, in words; None while there is something left."""
+    """The first limit that is used up, as text; None while all limits have something left."""
     for name, limit in budget.limits.items():
         used = getattr(spent, name)
         if used >= limit:

@@ -1,30 +1,35 @@
-"""Finds, loads and writes sweep files."""
+"""Loads and writes sweep files, and describes them as a JSON schema."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from letheon.common.errors import SpecErrors
-from letheon.spec.model import _NAMED, NAMED_BASES, SweepSpec, local_folder
+from letheon.spec.model import NAMED_BASES, SweepSpec, local_path
 from letheon.spec.shipped import find_sweep_file
 from letheon.spec.source import override, read_source, to_yaml
 
+_REMOVABLE = ("search", "objectives", "constraints")
+"""Sections of which an override may remove keys: these have no default."""
 
-def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Load and check a sweep file, with `key.path=value` overrides. Raises SpecErrors with every error there is.
 
-    The override `search.beta=null` removes that key; likewise for objectives and constraints. Local paths come out
+def load_spec(sweep: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Load and check a sweep file, given by path or shipped name, with `key.path=value` overrides.
+
+    The override `search.beta=null` removes that key; likewise for objectives and constraints. Local paths become
     absolute, so that the sweep can be resumed from another folder.
+
+    Raises:
+        SpecErrors: with all errors of the file and the overrides.
     """
     from letheon.spec.validate import validate
 
-    source = read_source(find_sweep_file(space))
+    source = read_source(find_sweep_file(sweep))
     for text in overrides:
-        override(source, text, _NAMED)
+        override(source, text, _REMOVABLE)
     spec = validate(source)
     if spec is None or source.problems:
         raise SpecErrors([source.describe(problem) for problem in source.problems])
@@ -33,36 +38,36 @@ def load_spec(space: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
 def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
     model, benchmark = spec.model, spec.benchmark
-    base_is_folder = model.base not in NAMED_BASES and os.path.isdir(local_folder(model.base))
+    base_is_folder = model.base not in NAMED_BASES and os.path.isdir(local_path(model.base))
     model = model.model_copy(
         update={
-            "base": str(local_folder(model.base)) if base_is_folder else model.base,
-            "target": model.target and str(local_folder(model.target)),
-            "retain": model.retain and {fraction: str(local_folder(path)) for fraction, path in model.retain.items()},
+            "base": str(local_path(model.base)) if base_is_folder else model.base,
+            "target": model.target and str(local_path(model.target)),
+            "retain": model.retain and {fraction: str(local_path(path)) for fraction, path in model.retain.items()},
         }
     )
     files = ("path", "forget", "retain", "utility", "holdout")
-    given = {name: getattr(benchmark, name) for name in files}
-    benchmark = benchmark.model_copy(update={name: path and str(local_folder(path)) for name, path in given.items()})
-    trial = spec.trial.model_copy(update={"refusals": spec.trial.refusals and str(local_folder(spec.trial.refusals))})
+    paths = {name: getattr(benchmark, name) for name in files}
+    benchmark = benchmark.model_copy(update={name: path and str(local_path(path)) for name, path in paths.items()})
+    trial = spec.trial.model_copy(update={"refusals": spec.trial.refusals and str(local_path(spec.trial.refusals))})
     return spec.model_copy(update={"model": model, "benchmark": benchmark, "trial": trial})
 
 
 def resolved(spec: SweepSpec) -> dict[str, Any]:
-    """Every field, defaults included, as plain data that `load_spec` takes."""
+    """All fields, defaults included, as plain data that `load_spec` accepts."""
     data = spec.model_dump(mode="json")
     for name in spec.search:
-        data["trial"].pop(name, None)  # the search decides; a file must not say both
+        data["trial"].pop(name, None)  # a file must not both search and fix it
     return data
 
 
 def dump_spec(spec: SweepSpec) -> str:
-    """The resolved sweep file as YAML; loading it gives an equal spec."""
+    """The resolved spec as YAML; loading it gives an equal spec."""
     return to_yaml(resolved(spec), default_flow_style=None, width=120)
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of a sweep file, for editors: the hyper-parameters and methods by name."""
+    """JSON Schema of a sweep file, for editors, with the names of all hyper-parameters and methods."""
     from trainables.config import Hyperparameters
     from trainables.methods import METHODS
 
@@ -82,5 +87,4 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
     }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    json.dumps(schema)
     return schema

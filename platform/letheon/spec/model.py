@@ -1,7 +1,4 @@
-"""The sweep file: its shape, how it is found, loaded and written back.
-
-Shapes only; rules that look at two places at once are in `spec_rules`. Loads no torch and no Ray.
-"""
+"""The schema of a sweep file. Rules that span several fields are in `validate`. Imports no torch and no Ray."""
 
 from __future__ import annotations
 
@@ -29,14 +26,11 @@ from trainables.config import (
 )
 from trainables.data.benchmarks.registry import default_objectives
 
-_NAMED = ("search", "objectives", "constraints")
-"""Sections without defaults: `--set` may remove their keys."""
-
 Scalar: TypeAlias = bool | int | float | str
 
 
 class Choice(Frozen):
-    """One of a list."""
+    """One value of a list."""
 
     choice: tuple[Scalar, ...] = Field(min_length=1)
 
@@ -46,11 +40,19 @@ class Uniform(Frozen):
 
     uniform: tuple[float, float]
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.uniform
+
 
 class LogUniform(Frozen):
-    """Between two positive numbers, evenly over their logarithms."""
+    """Between two positive numbers, both included; uniform in the logarithm."""
 
     loguniform: tuple[float, float]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.loguniform
 
 
 DOMAIN_KINDS = ("choice", "uniform", "loguniform")
@@ -71,21 +73,23 @@ Domain: TypeAlias = Annotated[
     Discriminator(_domain_kind),
 ]
 
-
 NAMED_BASES = ("tiny", "smollm2")
-"""Bases that are neither a folder nor a model of the hub."""
+"""Bases that Letheon builds: neither a folder nor a model of the hub."""
+
+LEARNING_SEARCHERS = ("surrogate", "optuna")
+"""Searchers whose proposals depend on results of earlier trials."""
 
 
 class ModelSpec(Frozen):
-    """What is unlearned from. What `recipe` leaves out comes from the recipe of the base."""
+    """The model to unlearn from. Fields that `recipe` leaves out come from the recipe of the base."""
 
     base: str = Field(default="tiny", min_length=1, description="hub id, local folder, `tiny` or `smollm2`")
     revision: str | None = Field(default=None, description="revision of the hub model")
     target: str | None = Field(default=None, description="a finished target model; null: fine-tune `base`")
     retain: dict[Annotated[float, Field(gt=0, le=1)], str] | None = Field(
-        default=None, description="finished retain models by forget fraction; what is missing is fine-tuned"
+        default=None, description="finished retain models by forget fraction; the others are fine-tuned"
     )
-    template: str | None = Field(default=None, description="prompt template; null: by the tokenizer")
+    template: str | None = Field(default=None, description="prompt template; null: chosen by the tokenizer")
     recipe: TrainingRecipe = TrainingRecipe()
 
     @model_validator(mode="after")
@@ -97,13 +101,13 @@ class ModelSpec(Frozen):
 
 
 class Constraint(Frozen):
-    """What a metric of a checkpoint must keep to; both ends included."""
+    """The range that a metric of a checkpoint must lie in, both ends included."""
 
     max: float | None = None
     min: float | None = None
 
     @model_validator(mode="after")
-    def _has_an_end(self) -> Constraint:
+    def _check_bounds(self) -> Constraint:
         if self.max is None and self.min is None:
             raise ValueError("has neither max nor min; write {max: 0.4}")
         if self.max is not None and self.min is not None and self.min > self.max:
@@ -121,12 +125,12 @@ Audit: TypeAlias = Annotated[
 
 
 class SearcherSpec(Frozen):
-    """How points of the space are chosen."""
+    """How configurations are chosen."""
 
     name: Literal["surrogate", "optuna", "quasi_random", "random", "grid"] = "surrogate"
     seed: int = Field(default=0, ge=0)
     startup_trials: int = Field(
-        default=2, ge=1, description="surrogate, optuna: configurations a fraction before the model is asked"
+        default=2, ge=1, description="surrogate, optuna: configurations per fraction before the model is used"
     )
     warm_start: tuple[str, ...] = Field(
         default=(), description="surrogate, optuna: earlier sweeps of the same experiment to learn from"
@@ -134,91 +138,92 @@ class SearcherSpec(Frozen):
 
 
 class TrialSpec(WorkersConfig):
-    """What every trial runs on, and the hyper-parameters that are not searched."""
+    """The workers of every trial, and hyper-parameters that are not searched."""
 
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(  # type: ignore[assignment]
-        default=0.0, description="a part of one GPU, or whole ones; auto: the smallest part that holds a trial"
+        default=0.0, description="a share of one GPU, or whole GPUs; auto: the smallest share that holds a trial"
     )
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    compat: Compat = Field(default="none", description="none: our reductions; or those of a published code base")
+    compat: Compat = Field(default="none", description="none: our loss reductions; else those of a published code base")
     lora: LoraConfig | None = Field(default=None, description="low-rank adapters; null: full fine-tuning")
-    refusals: str | None = Field(default=None, description="file of refusals, one a line; null: the built-in ones")
+    refusals: str | None = Field(default=None, description="file of refusals, one per line; null: the built-in ones")
 
     @property
     def gpus(self) -> float:
-        """`gpus_per_worker` as a number. Raises ValueError while it is `auto`: `sizing` computes it, at the start."""
+        """`gpus_per_worker` as a number. Raises ValueError while it is `auto`, before `sizing` has computed it."""
         if isinstance(self.gpus_per_worker, str):
-            raise ValueError(f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; use sizing.sized")
+            raise ValueError(
+                f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; call sizing.resolve_auto_gpus"
+            )
         return self.gpus_per_worker
 
     @property
     def workers_config(self) -> WorkersConfig:
-        """The part that `TrialConfig.workers` takes. Raises as `gpus` does."""
+        """The fields of `TrialConfig.workers`. Raises ValueError as `gpus` does."""
         fields = {name: getattr(self, name) for name in WorkersConfig.model_fields}
         return WorkersConfig(**{**fields, "gpus_per_worker": self.gpus})
 
 
 class SweepSpec(Frozen):
-    """A whole sweep file. Built by `load_spec`, which also checks what spans several fields."""
+    """A whole sweep file. Use `load_spec` to build one: it also checks the rules that span several fields."""
 
     name: str
     benchmark: BenchmarkConfig = BenchmarkConfig()
     model: ModelSpec = ModelSpec()
     search: dict[str, Domain]
     objectives: dict[str, Literal["max", "min"]] = Field(
-        default={}, description="two metrics: what must be forgotten, what must stay; empty: the benchmark's own"
+        default={}, description="two metrics, of forgetting and of utility; empty: the benchmark's own"
     )
-    constraints: dict[str, Constraint] = Field(default={}, description="what a front checkpoint must keep to")
+    constraints: dict[str, Constraint] = Field(default={}, description="limits that a front checkpoint must respect")
     scheduler: SchedulerConfig = SchedulerConfig(max_epochs=10)
     searcher: SearcherSpec = SearcherSpec()
     budget: BudgetSpec = BudgetSpec()
     trial: TrialSpec = TrialSpec()
     evaluation: EvaluationConfig = EvaluationConfig()
-    verdict: VerdictConfig = Field(default=VerdictConfig(), description="from where on a checkpoint has forgotten")
+    verdict: VerdictConfig = Field(
+        default=VerdictConfig(), description="thresholds by which a checkpoint is forgotten, over-forgotten or damaged"
+    )
     audit: Audit = Field(default=False, description="attack every front checkpoint at the end; true: with the defaults")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
 
     @model_validator(mode="after")
     def _objectives_of_benchmark(self) -> SweepSpec:
-        """The utility, which has a floor, is always the second."""
+        """Fill in the default objectives; the utility, which has a floor, is always the second."""
         given = self.objectives or default_objectives(self.benchmark.name)
         object.__setattr__(self, "objectives", dict(sorted(given.items(), key=lambda item: item[0] in RATIOS)))
         return self
 
     @property
     def audit_config(self) -> AuditConfig:
-        """The attacks of an audit, whether or not the sweep itself ends with one."""
+        """Settings of an audit, whether or not the sweep itself ends with one."""
         return self.audit if isinstance(self.audit, AuditConfig) else AuditConfig()
 
     @property
     def fractions(self) -> tuple[float, ...]:
-        """The forget fractions that are searched, ascending: the strata of the sweep."""
+        """The searched forget fractions, ascending: the strata of the sweep."""
         return tuple(sorted(float(value) for value in values_of(self.search["forget_fraction"])))
 
 
 def values_of(domain: Scalar | Choice | Uniform | LogUniform) -> tuple[Scalar, ...]:
-    """The listed values of a domain: of a choice all, of a scalar itself, of a range none."""
+    """The listed values of a domain: all of a choice, a fixed value itself, none for a range."""
     if isinstance(domain, Choice):
         return domain.choice
     return () if isinstance(domain, (Uniform, LogUniform)) else (domain,)
 
 
-def places_of_values(spec: SweepSpec, name: str) -> list[tuple[KeyPath, Scalar]]:
-    """The listed values of a hyper-parameter, each with its place in the file."""
+def values_with_paths(spec: SweepSpec, name: str) -> list[tuple[KeyPath, Scalar]]:
+    """The listed values of a hyper-parameter, each with its path in the file."""
     domain = spec.search.get(name)
     path: KeyPath = ("search", name, "choice") if isinstance(domain, Choice) else ("search", name)
     values = () if domain is None else values_of(domain)
     return [((*path, i) if isinstance(domain, Choice) else path, value) for i, value in enumerate(values)]
 
 
-def local_folder(path: str) -> Path:
-    """A path as the user wrote it: relative to where the command runs, `~` allowed.
+def local_path(path: str) -> Path:
+    """The absolute path for one that the user wrote: relative to the working folder, `~` allowed.
 
-    Ask `os.path.isdir` or `isfile` about it: pathlib raises for a name that is too long.
+    Test it with `os.path.isdir` or `isfile`: pathlib raises if a name is too long.
     """
-    return Path(os.path.expanduser(path)).absolute()  # leaves `~` of nobody as it is; pathlib's raises
-
-
-LEARNING = ("surrogate", "optuna")
+    return Path(os.path.expanduser(path)).absolute()  # pathlib's expanduser raises for an unknown user

@@ -1,6 +1,6 @@
 """Rules of a sweep file that depend on the benchmark: its options, its files, the fractions it can be split at.
 
-They read no rows and work without a network; `require_data` reads the rows.
+Only `require_data` reads rows; the other rules need neither data nor a network.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator
 from typing import Any
 
 from letheon.common.errors import SpecErrors
-from letheon.spec.model import SweepSpec, local_folder, places_of_values
+from letheon.spec.model import SweepSpec, local_path, values_with_paths
 from letheon.spec.source import KeyPath, Problem, one_line
 from trainables.config import BenchmarkConfig
 from trainables.data.benchmarks.registry import config_problems, fraction_problem
@@ -19,10 +19,13 @@ from trainables.synthetic.name import SYNTHETIC
 from trainables.synthetic.rules import method_problem
 
 _FILES = ("forget", "retain", "utility", "holdout")
+_TRAINING = ("batch_size", "warmup_epochs", "weight_decay")
+_LANGUAGE_MODELS = ("micro_batch_size", "precision", "deepspeed", "compat", "lora", "refusals")
+"""Settings of the trial section that have no effect on the synthetic experiment, as those of `_TRAINING`."""
 
 
 def benchmark_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
-    """`broken`: settings that were refused before; a benchmark among them is not checked again."""
+    """`broken`: settings that were refused before; if the benchmark is among them, it is not checked again."""
     if any(path[:1] == ("benchmark",) for path in broken):
         return
     refused = config_problems(spec.benchmark)
@@ -31,7 +34,7 @@ def benchmark_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Proble
 
 
 def require_data(spec: SweepSpec) -> None:
-    """Read the benchmark, before anything is started for it. Raises SpecErrors with all that is wrong with its data."""
+    """Read the benchmark before anything is started. Raises SpecErrors with everything that is wrong with its data."""
     from trainables.data.benchmarks.registry import load_benchmark
 
     if spec.benchmark.name == SYNTHETIC:  # drawn, not read
@@ -47,40 +50,34 @@ def require_data(spec: SweepSpec) -> None:
 
 
 def _missing_files(benchmark: BenchmarkConfig) -> Iterator[Problem]:
-    if benchmark.path is not None and not os.path.isdir(local_folder(benchmark.path)):
+    if benchmark.path is not None and not os.path.isdir(local_path(benchmark.path)):
         yield Problem(("benchmark", "path"), "is not a folder", "give the folder of the files, or null for the hub")
     for option in _FILES:
         path = getattr(benchmark, option)
-        if path is not None and not os.path.isfile(local_folder(path)):
+        if path is not None and not os.path.isfile(local_path(path)):
             yield Problem(("benchmark", option), "is not a file", "give the path of a file of JSON lines")
 
 
 def _fraction_problems(spec: SweepSpec) -> Iterator[Problem]:
-    """Every searched fraction is tried, so that a sweep does not fail at its last stratum."""
-    for path, value in places_of_values(spec, "forget_fraction"):
+    """Check every searched fraction, so that a sweep does not fail at its last stratum."""
+    for path, value in values_with_paths(spec, "forget_fraction"):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-            continue  # refused as a value already
+            continue  # already refused as a value
         refusal = fraction_problem(spec.benchmark, float(value))
         if refusal is not None:
             yield _problem(refusal, path)
 
 
 def _problem(refusal: str, path: KeyPath, fields: Container[str] = ()) -> Problem:
-    """From a sentence `option=value: rule; fix`; where the option is one of `fields`, it is added to the path."""
+    """Parse `option=value: rule; fix`. If the option is one of `fields`, it is added to the path."""
     value, _, rest = refusal.partition(": ")
     option = value.partition("=")[0]
     rule, _, fix = rest.partition("; ")
     return Problem((*path, option) if option in fields else path, rule, fix)
 
 
-_TRAINING = ("batch_size", "warmup_epochs", "weight_decay")
-
-
-_OF_MODELS = ("micro_batch_size", "precision", "deepspeed", "compat", "lora", "refusals")
-
-
 def synthetic_problems(spec: SweepSpec) -> Iterator[Problem]:
-    """What the synthetic experiment cannot do, and what would mean nothing to it; nothing for other benchmarks."""
+    """Settings that the synthetic experiment cannot honour or would ignore; none for other benchmarks."""
     if spec.benchmark.name != SYNTHETIC:
         return
     yield from _methods(spec)
@@ -88,25 +85,25 @@ def synthetic_problems(spec: SweepSpec) -> Iterator[Problem]:
         yield Problem(("trial", "workers"), "must be 1 for the synthetic experiment, which is not split", "write 1")
     if spec.trial.gpus_per_worker:
         yield Problem(("trial", "gpus_per_worker"), "must be 0: the synthetic experiment runs on the CPU", "write 0")
-    for path in _meaningless(spec):
-        rule = "means nothing to the synthetic experiment: full-batch gradient descent on random features"
+    for path in _ignored(spec):
+        rule = "does not apply to the synthetic experiment: full-batch gradient descent on random features"
         yield Problem(path, rule, "remove it")
 
 
 def _methods(spec: SweepSpec) -> Iterator[Problem]:
-    for path, name in places_of_values(spec, "method"):
-        refusal = method_problem(str(name)) if name in METHODS else None  # an unknown one is refused elsewhere
+    for path, name in values_with_paths(spec, "method"):
+        refusal = method_problem(str(name)) if name in METHODS else None  # unknown ones are refused elsewhere
         if refusal is not None:
             yield Problem(path, *refusal.split("; ", 1))
 
 
-def _meaningless(spec: SweepSpec) -> Iterator[KeyPath]:
-    """Settings that differ from their defaults (a file that was written back has every default in it)."""
+def _ignored(spec: SweepSpec) -> Iterator[KeyPath]:
+    """Settings without effect that differ from their defaults (a file that was written back has all defaults in it)."""
 
     def changed(section: Any, names: tuple[str, ...]) -> list[str]:
         fields = type(section).model_fields
         return [name for name in names if getattr(section, name) != fields[name].get_default(call_default_factory=True)]
 
-    yield from (("trial", name) for name in changed(spec.trial, (*_TRAINING, *_OF_MODELS)))
+    yield from (("trial", name) for name in changed(spec.trial, (*_TRAINING, *_LANGUAGE_MODELS)))
     yield from (("search", name) for name in _TRAINING if name in spec.search)
     yield from ((name,) for name in changed(spec, ("model", "evaluation", "audit")))

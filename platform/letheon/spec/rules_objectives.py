@@ -1,6 +1,6 @@
-"""Objectives, constraints and audit of a sweep file: their rules, and the goals that fronts and rungs are made by.
+"""Rules for the objectives, constraints and audit of a sweep file, and the goals that follow from them.
 
-The metrics and their ranges come from the catalog of evaluations.
+Metrics and their ranges come from `trainables.evaluation.metrics.catalog`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from letheon.common.counting import several
 from letheon.common.errors import did_you_mean
-from letheon.pareto.objectives import (
-    RATIOS,
-    UTILITY_FLOOR,
-    Axis,
-    Better,
-    Goals,
-    Limit,
-    is_audit,
-    ordered,
-)
+from letheon.pareto.objectives import RATIOS, UTILITY_FLOOR, Axis, Better, Goals, Limit, is_audit, ordered
 from letheon.spec.model import SweepSpec
 from letheon.spec.source import KeyPath, Problem
 from trainables.config import VerdictConfig
@@ -27,18 +18,19 @@ from trainables.evaluation.metrics.catalog import CATALOG, metric_info
 from trainables.evaluation.verdict import QUALITIES, ceilings
 
 NOTHING_TO_ATTACK = {"synthetic": "the synthetic experiment answers no questions, so there is nothing to attack"}
-_COUNT = 2
+_OBJECTIVES = 2
 
 
 def goals_of(spec: SweepSpec) -> Goals:
-    """The objectives, limits and utility floor of a sweep file that has been checked."""
+    """The objectives, limits and utility floor of a valid sweep file."""
     collapse = spec.scheduler.collapse
     x, y = _axes(spec.objectives)
     return Goals(
         x=x,
         y=y,
         limits=tuple(
-            Limit(name, *_ends(limit.min, limit.max), scale=_length(name)) for name, limit in spec.constraints.items()
+            Limit(name, *_bounds(each.min, each.max), scale=_range_length(name))
+            for name, each in spec.constraints.items()
         ),
         floor=UTILITY_FLOOR if collapse is None else collapse.floor,
         honest=tuple(honest_limits(spec.verdict)),
@@ -48,21 +40,21 @@ def goals_of(spec: SweepSpec) -> Goals:
 
 
 def honest_limits(verdict: VerdictConfig) -> Iterator[Limit]:
-    """What a checkpoint must keep to so that a high forget quality means what it says.
+    """Limits that a checkpoint must respect for its forget quality to be trusted.
 
-    Nothing may show that too much was forgotten. What looks forgotten by its forget quality may not be known by its
-    losses. Metrics that the data do not give limit nothing.
+    No metric may show that too much was forgotten, and if the forget quality says "forgotten", the losses may not say
+    "known". All limits are optional: a metric that the data do not provide limits nothing.
     """
     for ceiling in ceilings(verdict):
-        yield Limit(ceiling.metric, high=ceiling.high, scale=_length(ceiling.metric), optional=True)
+        yield Limit(ceiling.metric, high=ceiling.high, scale=_range_length(ceiling.metric), optional=True)
     for quality in QUALITIES:
         for metric, least in (("privleak", -verdict.privleak), ("loss_shift", -verdict.loss_shift)):
-            yield Limit(metric, low=least, scale=_length(metric), optional=True, when=(quality, verdict.p))
+            yield Limit(metric, low=least, scale=_range_length(metric), optional=True, when=(quality, verdict.p))
 
 
 def objective_problems(spec: SweepSpec) -> Iterator[Problem]:
-    """Unknown metrics, wrong directions, and what only an audit can measure where none is made."""
-    yield from _choice_problems(spec)
+    """Unknown metrics, wrong directions, and metrics of an audit in a sweep without one."""
+    yield from _objective_choice_problems(spec)
     names: list[KeyPath] = [("objectives", name) for name in spec.objectives]
     names += [("constraints", name) for name in spec.constraints]
     unknown = {path for path in names if metric_info(str(path[-1])) is None}
@@ -70,17 +62,18 @@ def objective_problems(spec: SweepSpec) -> Iterator[Problem]:
         if path in unknown:
             yield Problem(path, "unknown metric", did_you_mean(str(path[-1]), CATALOG))
         elif is_audit(str(path[-1])) and spec.audit is False:
-            yield Problem(path, "only an audit measures it, and this sweep makes none", "add `audit: true`")
+            yield Problem(path, "only an audit measures it, and this sweep has none", "add `audit: true`")
     if spec.audit is not False and spec.benchmark.name in NOTHING_TO_ATTACK:
         yield Problem(("audit",), NOTHING_TO_ATTACK[spec.benchmark.name], "remove it")
     if spec.scheduler.metric is not None and is_audit(spec.scheduler.metric):
-        yield Problem(("scheduler", "metric"), "audits are made after the search", "rank trials by another metric")
+        yield Problem(("scheduler", "metric"), "audits run after the search", "rank trials by another metric")
 
 
-def _choice_problems(spec: SweepSpec) -> Iterator[Problem]:
-    if len(spec.objectives) != _COUNT:
+def _objective_choice_problems(spec: SweepSpec) -> Iterator[Problem]:
+    if len(spec.objectives) != _OBJECTIVES:
         rule = f"names {several(len(spec.objectives), 'metric')}, a front has two objectives"
-        yield Problem(("objectives",), rule, "name what must be forgotten and what must stay, or leave objectives out")
+        fix = "name one metric of forgetting and one of utility, or leave objectives out"
+        yield Problem(("objectives",), rule, fix)
     for name, better in spec.objectives.items():
         info = metric_info(name)
         if info is not None and info.better != better:
@@ -89,7 +82,7 @@ def _choice_problems(spec: SweepSpec) -> Iterator[Problem]:
 
 
 def axis_of(metric: str, better: Better) -> Axis:
-    """The objective with its range from the catalog. Raises KeyError for a metric that is not in it."""
+    """The objective with its range from the catalog. Raises KeyError for an unknown metric."""
     info = metric_info(metric)
     if info is None:
         raise KeyError(metric)
@@ -100,10 +93,10 @@ def _axes(objectives: Mapping[str, Better]) -> tuple[Axis, Axis]:
     return ordered(axis_of(name, better) for name, better in objectives.items())
 
 
-def _ends(low: float | None, high: float | None) -> tuple[float, float]:
+def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
     return float("-inf") if low is None else low, float("inf") if high is None else high
 
 
-def _length(metric: str) -> float:
+def _range_length(metric: str) -> float:
     info = metric_info("privleak_distance" if metric == "privleak" else metric)
     return 1.0 if info is None or info.best == info.worst else abs(info.best - info.worst)

@@ -1,4 +1,4 @@
-"""Rules of a sweep file's search space. Its hyper-parameters are those of `Hyperparameters` and the methods."""
+"""Rules for the search section, its searcher and its budget. Hyper-parameters are the fields of `Hyperparameters`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from letheon.common.errors import did_you_mean
-from letheon.spec.model import LEARNING, LogUniform, SweepSpec, TrialSpec, Uniform, places_of_values
-from letheon.spec.search_space import MAX_COMBINATIONS, combination_count, is_whole
+from letheon.spec.model import LEARNING_SEARCHERS, LogUniform, SweepSpec, TrialSpec, Uniform, values_with_paths
+from letheon.spec.search_space import MAX_COMBINATIONS, SearchSpace, is_whole
 from letheon.spec.source import KeyPath, Problem
 from letheon.spec.words import rule_and_fix
 from trainables.config import Hyperparameters
@@ -17,11 +17,11 @@ from trainables.methods import METHODS
 
 _FIELDS = {name: field for name, field in Hyperparameters.model_fields.items() if name != "seed"}
 _CATEGORIES = ("method", "forget_fraction")
-"""A model is prepared for each value of these."""
+"""Hyper-parameters that cannot be ranges: the values must be known before the search."""
 
 
 def search_problems(spec: SweepSpec, broken: set[KeyPath]) -> Iterator[Problem]:
-    """`broken`: settings that were refused before and are missing in `spec`; their absence proves nothing."""
+    """`broken`: settings that were refused before and are therefore missing from `spec`."""
     found = [*_key_problems(spec), *_method_problems(spec)]
     for name in filter(_FIELDS.__contains__, spec.search):
         found += _domain_problems(spec, name)
@@ -49,7 +49,7 @@ def _key_problems(spec: SweepSpec) -> Iterator[Problem]:
 
 def _method_problems(spec: SweepSpec) -> Iterator[Problem]:
     """Unknown methods, and hyper-parameters that none of the chosen methods has."""
-    chosen = places_of_values(spec, "method")
+    chosen = values_with_paths(spec, "method")
     unknown = [(path, value) for path, value in chosen if value not in METHODS]
     for path, value in unknown:
         yield Problem(path, "unknown method", did_you_mean(str(value), METHODS))
@@ -68,7 +68,7 @@ def _domain_problems(spec: SweepSpec, name: str) -> Iterator[Problem]:
     if isinstance(domain, (Uniform, LogUniform)):
         yield from _range_problems(name, domain)
     seen: list[object] = []
-    for path, value in places_of_values(spec, name):
+    for path, value in values_with_paths(spec, name):
         if value in seen:
             yield Problem(path, "is listed twice", "list each value once")
         elif name != "method":
@@ -96,9 +96,9 @@ def _range_problems(name: str, domain: Uniform | LogUniform) -> Iterator[Problem
 
 
 def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem]:
-    """Against the type and bounds that `Hyperparameters` declares."""
+    """Check the type and bounds that `Hyperparameters` declares."""
     if is_whole(name) and isinstance(value, float) and value.is_integer():
-        value = int(value)  # a range is kept as floats
+        value = int(value)  # bounds of a range are stored as floats
     field = _FIELDS[name]
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     try:
@@ -108,27 +108,27 @@ def _value_problems(name: str, value: object, path: KeyPath) -> Iterator[Problem
 
 
 def _searcher_problems(spec: SweepSpec) -> Iterator[Problem]:
-    """Searches without an end, and settings that the searcher would ignore."""
+    """Searches that would never end, and settings that would be ignored."""
     name, budget = spec.searcher.name, spec.budget
     if name != "grid" and not budget.limits:
-        rule = f"is missing, and {name.replace('_', '-')} search has no end of its own"
+        rule = f"is missing, and {name.replace('_', '-')} search does not end by itself"
         yield Problem(("budget", "trials"), rule, "add `trials: 16`, or give epochs, gpu_hours or wall_hours")
     if budget.gpu_hours is not None and not spec.trial.gpus_per_worker:
-        rule = "is never used up: trials hold no GPU (trial.gpus_per_worker is 0)"
+        rule = "can never be used up: trials hold no GPU (trial.gpus_per_worker is 0)"
         yield Problem(("budget", "gpu_hours"), rule, "give wall_hours, or let trials have GPUs")
-    if spec.searcher.warm_start and name not in LEARNING:
+    if spec.searcher.warm_start and name not in LEARNING_SEARCHERS:
         rule = f"{name} learns nothing from earlier sweeps"
-        yield Problem(
-            ("searcher", "warm_start"), rule, f"remove it, or choose a searcher that does: {', '.join(LEARNING)}"
-        )
+        fix = f"remove it, or choose a searcher that does: {', '.join(LEARNING_SEARCHERS)}"
+        yield Problem(("searcher", "warm_start"), rule, fix)
 
 
 def _size_problems(spec: SweepSpec) -> Iterator[Problem]:
     if spec.searcher.name == "grid":
         for name, domain in spec.search.items():
             if isinstance(domain, (Uniform, LogUniform)):
-                rule = "is a range, which a grid cannot walk through"
+                rule = "is a range, which a grid cannot enumerate"
                 yield Problem(("search", name), rule, "use {choice: […]}, or searcher.name: random")
-    if combination_count(spec) > MAX_COMBINATIONS:
-        rule = f"the choices have {combination_count(spec)} combinations, at most {MAX_COMBINATIONS} are supported"
+    count = SearchSpace(spec).combination_count
+    if count > MAX_COMBINATIONS:
+        rule = f"the choices have {count} combinations, at most {MAX_COMBINATIONS} are supported"
         yield Problem(("search",), rule, "list fewer values, or use uniform or loguniform ranges")

@@ -1,4 +1,4 @@
-"""Rules of a sweep file's trial section: DeepSpeed's configuration, files, and what methods need of workers."""
+"""Rules for the trial section: DeepSpeed's configuration, files, GPUs, and what methods need of workers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from letheon.spec.model import SweepSpec, local_folder, places_of_values
+from letheon.spec.model import SweepSpec, local_path, values_with_paths
 from letheon.spec.source import KeyPath, Problem
 from trainables.methods import METHODS, Method
 
-_OWNED = {
+_SET_BY_SWEEP = {
     "train_batch_size": "set trial.batch_size or search it",
     "train_micro_batch_size_per_gpu": "set trial.micro_batch_size",
     "gradient_accumulation_steps": "it follows from batch_size, micro_batch_size and workers",
@@ -21,8 +21,8 @@ _OWNED = {
     "optimizer": "set search.learning_rate and trial.weight_decay",
     "scheduler": "set trial.warmup_epochs",
 }
-_SHARDED = 3
-"""The ZeRO stage at which no worker holds whole weights and gradients."""
+_FULLY_SHARDED = 3
+"""The ZeRO stage in which no worker holds whole weights and gradients."""
 
 
 def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
@@ -39,7 +39,7 @@ def _refusals_rules(spec: SweepSpec) -> Iterator[Problem]:
     path, file, chosen = ("trial", "refusals"), spec.trial.refusals, _chosen(spec)
     if file is None:
         return
-    if not os.path.isfile(local_folder(file)):
+    if not os.path.isfile(local_path(file)):
         yield Problem(path, "is not a file", "give a text file with one refusal per line, or null")
     elif chosen and not any(map(_reads_refusals, chosen)):
         rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
@@ -48,20 +48,21 @@ def _refusals_rules(spec: SweepSpec) -> Iterator[Problem]:
 
 
 def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
-    """What Ray and NCCL refuse once everything has been started."""
+    """GPU shares that Ray or NCCL would refuse only after everything has started."""
     share, path = spec.trial.gpus_per_worker, ("trial", "gpus_per_worker")
     if isinstance(share, str):
-        return  # computed, and only from what these rules allow
+        return  # `auto` computes only shares that these rules allow
     if share > 1 and share != int(share):
-        yield Problem(path, "must be whole above 1: Ray gives a worker a part of one GPU or whole ones", "give 1 or 2")
+        rule = "must be a whole number above 1: Ray gives a worker a share of one GPU or whole GPUs"
+        yield Problem(path, rule, "give 1 or 2")
     if 0 < share < 1 and spec.trial.workers > 1:
         rule = f"{spec.trial.workers} workers of a trial could share a GPU, which NCCL refuses"
         yield Problem(path, rule, "give each worker a whole GPU, or set trial.workers: 1")
 
 
 def _chosen(spec: SweepSpec) -> list[Method]:
-    """The methods that are searched; unknown names are left out."""
-    return [METHODS[str(name)] for _, name in places_of_values(spec, "method") if name in METHODS]
+    """The searched methods; unknown names are left out."""
+    return [METHODS[str(name)] for _, name in values_with_paths(spec, "method") if name in METHODS]
 
 
 def _reads_refusals(method: Method) -> bool:
@@ -72,10 +73,10 @@ def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
     zero = spec.trial.deepspeed.get("zero_optimization", {})
     stage = zero.get("stage", 0) if isinstance(zero, dict) else 0
     whole = [method.name for method in _chosen(spec) if method.needs_whole_gradients]
-    if stage == _SHARDED and whole:
+    if stage == _FULLY_SHARDED and whole:
         rule = f"{', '.join(whole)} must see whole gradients on every worker, which stage 3 shards"
         yield Problem(("trial", "deepspeed", "zero_optimization", "stage"), rule, "use stage 0, 1 or 2")
-    if stage == _SHARDED and spec.evaluation.gradient_norm:
+    if stage == _FULLY_SHARDED and spec.evaluation.gradient_norm:
         rule = "must see whole gradients on every worker, which ZeRO stage 3 shards"
         yield Problem(("evaluation", "gradient_norm"), rule, "use stage 0, 1 or 2, or leave it out")
     vectors = [method.name for method in _chosen(spec) if method.task_vector]
@@ -86,7 +87,7 @@ def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
 
 def _deepspeed_rules(config: dict[str, Any]) -> Iterator[Problem]:
     path: KeyPath = ("trial", "deepspeed")
-    for key, fix in _OWNED.items():
+    for key, fix in _SET_BY_SWEEP.items():
         if key in config:
             yield Problem((*path, key), "is set by the sweep, not in DeepSpeed's configuration", f"remove it: {fix}")
     zero = config.get("zero_optimization", {})

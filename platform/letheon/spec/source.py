@@ -1,7 +1,7 @@
-"""Reads YAML so that every complaint can name a line: plain data, the place of each key, and what is wrong.
+"""Reads YAML into plain data, the place of each key, and a list of problems, so that every error names a line.
 
-Stricter than YAML: no tags, no anchors, no key twice. Numbers are those of YAML 1.2, so 1e-5 is one and 010 is text.
-Nothing is raised; problems are collected, so that a reader can show all of them. Does not know what a sweep file means.
+Stricter than YAML: no tags, no anchors, no duplicate keys. Numbers follow YAML 1.2: 1e-5 is a number, 010 is text.
+Nothing is raised; problems are collected, so that all can be shown at once. Independent of what a sweep file means.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MISSING: object = object()
 _MAX_BYTES = 200_000
 _MAX_DEPTH = 32
 _MAX_VALUE, _MAX_PATH, _MAX_SET = 60, 200, 400
-"""Characters of a value, a path and a `--set` that a message shows."""
+"""The most characters of a value, a path and a `--set` in a message."""
 _WORDS: dict[str, tuple[str, str, Callable[[str], object]]] = {
     "null": ("~|null|Null|NULL", "~nN", lambda text: None),
     "bool": ("(?i:true|false|yes|no)", "tTfFyYnN", lambda text: text.lower() in ("true", "yes")),
@@ -35,7 +35,7 @@ _WORDS: dict[str, tuple[str, str, Callable[[str], object]]] = {
         lambda text: float(text.replace("_", "")),
     ),
 }
-"""Unquoted words that are no text: their form, what they begin with, their value. `on` and `off` are text, for some
+"""Unquoted words that are not text, by type: pattern, first characters, value. `on` and `off` are text, because some
 settings have such values."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CLOSED_BY = {"{": "}", "[": "]", '"': '"', "'": "'"}
@@ -50,7 +50,7 @@ _SYNTAX = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One complaint: the value at `path` breaks `rule`; `fix` says what to write. `place` overrides that of `path`."""
+    """The value at `path` breaks `rule`; `fix` says what to write instead. `place` replaces the place of `path`."""
 
     path: KeyPath
     rule: str
@@ -60,9 +60,9 @@ class Problem:
 
 @dataclass
 class Source:
-    """Data of a YAML file (keys as text), where each key stands (`file:line` or the text of a `--set`), and problems.
+    """Data of a YAML file (keys as text), the place of each key (`file:line` or the text of a `--set`), and problems.
 
-    `refused`: paths whose value was refused and is None in `data`; other rules should skip them.
+    `refused`: paths whose value was refused and is None in `data`; other rules must skip them.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Source:
     refused: set[KeyPath] = field(default_factory=set)
 
     def place(self, path: KeyPath) -> str:
-        """Where `path`, or its nearest ancestor that is written down, stands."""
+        """The place of `path` or, if it is not in the file, of its nearest ancestor that is."""
         known = (self.places.get(path[:length]) for length in range(len(path), -1, -1))
         return next(filter(None, known), self.name)
 
     def describe(self, problem: Problem) -> str:
-        """`file:line: key = value: rule; fix`, one line. A problem with its own place has the value in its rule."""
+        """`file:line: key = value: rule; fix`, one line. The value is left out if the problem has its own place."""
         parts = [problem.place or self.place(problem.path)]
         if problem.path:
             value = MISSING if problem.place else get(self.data, problem.path)
@@ -96,55 +96,55 @@ def get(data: object, path: KeyPath) -> object:
 
 
 def dotted(path: KeyPath) -> str:
-    """`search.method.choice[1]`; keys that no sweep file has are cut to a readable length."""
+    """`search.method.choice[1]`; long keys are cut."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{_cut(key)}" for key in path)
     return _cut(text.removeprefix("."), _MAX_PATH)
 
 
 def show(value: object) -> str:
-    """A value in a message: as YAML would show it, without secrets, cut to a readable length."""
+    """A value for a message: null and booleans as in YAML, secrets redacted, cut to a readable length."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return _cut(redact(text))
 
 
 def flow(value: object) -> str:
-    """A value as it may be written in a sweep file, on one line: `{choice: [0.1, 0.2]}`."""
+    """A value as a sweep file has it, on one line: `{choice: [0.1, 0.2]}`. Redacted and cut as in `show`."""
     text = to_yaml(value, default_flow_style=True, width=10**6)
     return _cut(redact(text.removesuffix("\n").removesuffix("\n...")))
 
 
-def _cut(text: str, most: int = _MAX_VALUE) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _cut(text: str, limit: int = _MAX_VALUE) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def one_line(text: str) -> str:
-    """Without line breaks and control characters, which a hostile file could use to forge output."""
+    """Replace line breaks and control characters, which a hostile file could use to forge output."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 class _SafeLoader(yaml.SafeLoader):
-    """Takes plain words by the table above only."""
+    """Reads unquoted words by `_WORDS` alone."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
 
 class _SafeDumper(yaml.SafeDumper):
-    """Quotes what YAML 1.1 or the table above would not take for text."""
+    """Quotes text that YAML 1.1 or `_WORDS` would read as something else."""
 
 
-for _kind, (_form, _begins, _) in _WORDS.items():
+for _kind, (_pattern, _first, _) in _WORDS.items():
     for _class in (_SafeLoader, _SafeDumper):
-        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"({_form})\Z"), list(_begins))
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"({_pattern})\Z"), list(_first))
 _SafeLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"\Z"), [""])
 
 
 def to_yaml(value: object, **options: Any) -> str:
-    """YAML that `read_source` and other readers take for the same. `options`: as `yaml.dump` has them."""
+    """YAML that `read_source` and YAML 1.1 readers read alike. `options` are those of `yaml.dump`."""
     return str(yaml.dump(value, Dumper=_SafeDumper, sort_keys=False, allow_unicode=True, **options))
 
 
 def read_source(path: Path) -> Source:
-    """Read a file; it is closed and never executed. Unreadable files give a Source with data None and the problem."""
+    """Read a file without executing anything. An unreadable file gives a Source with data None and the problem."""
     source = Source(name=str(path))
     try:
         with path.open("rb") as file:
@@ -165,9 +165,9 @@ def read_source(path: Path) -> Source:
 
 
 def override(source: Source, text: str, removable: Collection[str] = ()) -> None:
-    """Apply one `key.path=value` (the value is YAML) to `source`; what it sets is placed at the text itself.
+    """Apply one `key.path=value` (the value is YAML) to `source`; the place of what it sets is the text itself.
 
-    `removable`: sections whose keys have no null: there `section.key=null` removes the key.
+    `removable`: sections in which `section.key=null` removes the key.
     """
     place = f"--set {_cut(redact(text), _MAX_SET)}"
     key, equals, value = text.partition("=")
@@ -195,7 +195,7 @@ def override(source: Source, text: str, removable: Collection[str] = ()) -> None
 
 
 def _section(source: Source, path: tuple[str, ...], place: str) -> dict[str, Any] | None:
-    """The mapping that the last key of `path` belongs to, made where it is missing; None, and a problem, for others."""
+    """The mapping that holds the last key of `path`, created if missing; None and a problem if it is not a mapping."""
     section: dict[str, Any] = source.data
     for depth, part in enumerate(path[:-1], start=1):
         child = section.get(part)
@@ -204,7 +204,7 @@ def _section(source: Source, path: tuple[str, ...], place: str) -> dict[str, Any
             source.places.setdefault(path[:depth], place)
         if not isinstance(child, dict):
             rule = f"has no keys, so {show(path[depth])} cannot be set in it"
-            fix = f"set the whole of it: {dotted(path[:depth])}=…"
+            fix = f"set it as a whole: {dotted(path[:depth])}=…"
             source.problems.append(Problem(path[:depth], rule, fix, place))
             return None
         section = child
@@ -212,13 +212,13 @@ def _section(source: Source, path: tuple[str, ...], place: str) -> dict[str, Any
 
 
 class _Reader:
-    """Reads a document into plain data with places. `place`: that of a line, counted from 1."""
+    """Reads one YAML document into `source`. `place` names a line, counted from 1."""
 
     def __init__(self, source: Source, place: Callable[[int], str]) -> None:
         self.source, self.place = source, place
 
     def read(self, text: str, path: KeyPath) -> None:
-        """Fill the source with the data, which belong at `path`, and with what is wrong."""
+        """Set the data, which belong at `path`, with their places, and add the problems."""
         try:
             self._refuse_constructs(text)
             node = None if self.source.problems else yaml.compose(text, Loader=_SafeLoader)
@@ -231,22 +231,22 @@ class _Reader:
         self.source.problems.append(Problem(path, rule, fix, self.place(1 if mark is None else mark.line + 1)))
 
     def _syntax_error(self, error: yaml.YAMLError, text: str) -> None:
-        """A bracket or a quote that is not closed is reported where it was opened."""
+        """Report a syntax error; an unclosed bracket or quote is reported where it was opened."""
         mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-        what = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML")
-        what = _cut(redact(what.removeprefix("but ")), _MAX_PATH)
+        reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML")
+        reason = _cut(redact(reason.removeprefix("but ")), _MAX_PATH)
         if mark and opened and re.search("flow (mapping|sequence)|quoted", getattr(error, "context", None) or ""):
-            sign = text[opened.index]
+            bracket = text[opened.index]
             before = f"column {mark.column + 1}" if mark.line == opened.line else f"line {mark.line + 1}"
-            rule = f"not valid YAML: the {sign} in column {opened.column + 1} is not closed before {before}"
-            comma = ", or a missing comma between its entries" if sign in "{[" else ""
-            self._refuse(opened, rule, f"add {_CLOSED_BY.get(sign, sign)}{comma}")
+            rule = f"not valid YAML: the {bracket} in column {opened.column + 1} is not closed before {before}"
+            comma = ", or a missing comma between its entries" if bracket in "{[" else ""
+            self._refuse(opened, rule, f"add {_CLOSED_BY.get(bracket, bracket)}{comma}")
         else:
-            fix = next((fix for part, fix in _SYNTAX.items() if part in what), "correct the syntax here")
-            self._refuse(mark, f"not valid YAML ({what})", fix)
+            fix = next((fix for part, fix in _SYNTAX.items() if part in reason), "correct the syntax here")
+            self._refuse(mark, f"not valid YAML ({reason})", fix)
 
     def _refuse_constructs(self, text: str) -> None:
-        """Tags, anchors and aliases: they run code and expand without end elsewhere, and are of no use here."""
+        """Refuse tags, anchors and aliases, which can run code or expand without end, and deep nesting."""
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
@@ -288,12 +288,12 @@ class _Reader:
                 yield key, self._value(value_node, (*path, key))
 
     def _text(self, text: str, mark: Any, path: KeyPath) -> str | None:
-        """A secret would be copied into every record of the sweep; half a character (an escape such as \\ud800 can
-        write one) is no text that could be kept."""
+        """Refuse secrets, which would be copied into every record of the sweep, and lone surrogates (an escape such as
+        \\ud800 can write one), which cannot be encoded."""
         if redact(text) != text:
             rule, fix = "holds a password or a token", "leave it out: secrets come from environment variables"
         elif _SURROGATE.search(text):
-            rule, fix = "has half a character (a lone surrogate)", "write the character itself"
+            rule, fix = "has a lone surrogate, which is half a character", "write the character itself"
         else:
             return text
         self._refuse(mark, f"{show(text)} {rule}", fix, path)

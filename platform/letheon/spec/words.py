@@ -1,6 +1,6 @@
-"""Pydantic's errors in plain words: what is wrong with a setting, and what to write instead.
+"""Turns pydantic's errors into plain text: what is wrong with a setting, and what to write instead.
 
-Every fix shows something that can be written as it stands. Does not depend on the file or its lines.
+Every fix shows something that can be copied as it is. Independent of the file and its lines.
 """
 
 from __future__ import annotations
@@ -51,19 +51,22 @@ _PERCENT = 100
 
 
 def rule_and_fix(detail: Mapping[str, Any], path: KeyPath, keys: list[str]) -> tuple[str, str]:
-    """The rule and the fix for one error of pydantic's at `path`. `keys`: the known ones in the same section."""
-    kind, value = str(detail["type"]), detail["input"]
+    """The rule and the fix for one pydantic error at `path`. `keys`: the known keys of the same section."""
+    kind, value = detail["type"], detail["input"]
+    if kind == "value_error":  # raised by a validator of ours, as `rule; fix`
+        rule, _, fix = str(detail["ctx"]["error"]).partition("; ")
+        return rule, fix or "correct this value"
     if kind == "extra_forbidden":
         return "unknown key", did_you_mean(str(path[-1]), keys)
     if kind == "union_tag_not_found":
-        return _no_domain(value, str(path[-1]))
+        return _not_a_domain(value, str(path[-1]))
     if kind in _SIGNS:
         return _out_of_bounds(kind, next(iter(detail["ctx"].values())), path, value)
-    return _of_its_kind(detail, path)
+    return _by_type(detail, path)
 
 
-def _of_its_kind(detail: Mapping[str, Any], path: KeyPath) -> tuple[str, str]:
-    kind, context = str(detail["type"]), detail.get("ctx", {})
+def _by_type(detail: Mapping[str, Any], path: KeyPath) -> tuple[str, str]:
+    kind, context = detail["type"], detail.get("ctx", {})
     match kind:
         case "missing" if isinstance(detail["loc"][-1], int):
             return "has too few values", "give two: [first, second]"
@@ -83,7 +86,7 @@ def _of_its_kind(detail: Mapping[str, Any], path: KeyPath) -> tuple[str, str]:
 
 
 def _plain(message: str) -> str:
-    """Pydantic's own sentence: `must …`."""
+    """Pydantic's own message as `must …`."""
     text = message.replace("Input should", "must", 1)
     return text[:1].lower() + text[1:]
 
@@ -98,24 +101,24 @@ def _out_of_bounds(kind: str, bound: float, path: KeyPath, value: object) -> tup
     return f"must be {sign} {bound:g}", f"give a value {sign} {bound:g}"
 
 
-def _no_domain(value: object, name: str) -> tuple[str, str]:
-    """Why the value cannot be searched, and the nearest that can."""
+def _not_a_domain(value: object, name: str) -> tuple[str, str]:
+    """Why the value cannot be searched, and the closest one that can."""
     kinds = ", ".join(f"{{{kind}: […]}}" for kind in DOMAIN_KINDS)
     if value is None:
         return "is empty", f"give {name} a value or one of {kinds}"
     if isinstance(value, list | tuple):
         listed = {"choice": list(value)} if len(value) != 1 else value[0]
-        return "is a list without its kind", f"write {flow(listed)}"
+        return "is a list without a kind of domain", f"write {flow(listed)}"
     if isinstance(value, dict):
         if len(given := [key for key in value if key in DOMAIN_KINDS]) > 1:
             return f"has several kinds at once: {', '.join(given)}", f"keep exactly one of {kinds}"
-        if meant := _meant(value):
-            return "is not a kind of search", f"did you mean {meant}?"
-    return "is not a kind of search", f"give one value or exactly one of {kinds}"
+        if meant := _probably_meant(value):
+            return "is not a kind of domain", f"did you mean {meant}?"
+    return "is not a kind of domain", f"give one value or exactly one of {kinds}"
 
 
-def _meant(value: Mapping[str, Any]) -> str | None:
-    """Other spellings, and those of other sweep tools: `log_uniform`, `min` and `max` with a `distribution`."""
+def _probably_meant(value: Mapping[str, Any]) -> str | None:
+    """The domain that was probably meant: misspelt, or as other sweep tools write it (`min`, `max`, `distribution`)."""
     if {"min", "max"} <= value.keys():
         kind = "loguniform" if "log" in str(value.get("distribution", "")) else "uniform"
         return flow({kind: [value["min"], value["max"]]})

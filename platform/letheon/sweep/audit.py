@@ -63,7 +63,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
     """
     from letheon.cluster.session import ray_session
     from letheon.cluster.slots import SlotCounter
-    from letheon.preparation.builder import prepare
+    from letheon.preparation.builder import build_artifacts
     from letheon.sweep.finish import finish
     from letheon.sweep.mirror import Mirror
     from letheon.sweep.recording import tracker_of
@@ -82,7 +82,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
                     stop.check()
                     slots = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)()
                     with pool_of(sweep.spec, slots, sweep.folder, address is not None, stop) as pool:
-                        prepared = prepare(sweep.spec, sweep.root, pool, say)
+                        prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
                         audit_front(sweep, prepared, journal, pool, say)
             finally:
                 journal.append("sweep", state="finished")  # which the search is, whatever became of the audit

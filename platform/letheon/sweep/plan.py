@@ -23,9 +23,10 @@ from letheon.cluster.sizing import (
     with_gpus,
 )
 from letheon.common.counting import several
+from letheon.journal import stratum_of
 from letheon.search.preview import first_trials
-from letheon.spec.model import LEARNING, SweepSpec, values_of
-from letheon.spec.search_space import stratum, trial_count
+from letheon.spec.model import LEARNING_SEARCHERS, SweepSpec, values_of
+from letheon.spec.search_space import trial_count
 from letheon.sweep.plan_time import estimate
 from trainables.synthetic.name import SYNTHETIC
 
@@ -78,7 +79,7 @@ def make_plan(
     count = trial_count(spec)
     slots = slots_that_fit(nodes, spec.trial.workers_config)
     slots = slots if count is None else min(slots, count)
-    learns = spec.searcher.name in LEARNING
+    learns = spec.searcher.name in LEARNING_SEARCHERS
     trials = first_trials(spec, max(slots, 1) if learns or count is None else count)
     configs = [row["config"] for row in trials]
     counts, searched = Counter(row["stratum"] for row in trials), _searched(spec)
@@ -95,7 +96,7 @@ def make_plan(
         searched=searched,
         fixed=_fixed(configs, searched),
         strata={
-            stratum(f): {"fraction": f, "trials": None if learns or count is None else counts[stratum(f)]}
+            stratum_of(f): {"fraction": f, "trials": None if learns or count is None else counts[stratum_of(f)]}
             for f in spec.fractions
         },
         rungs=list(spec.scheduler.rungs),

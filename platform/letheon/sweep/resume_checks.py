@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from letheon.analysis.seeds import front_with_means
 from letheon.journal import Journal, Row, summary
 from letheon.search.controller import SweepController
-from letheon.search.memory_journal import MemoryLedger
+from letheon.search.memory_journal import MemoryJournal
 from letheon.sweep.finish import REPORT, Outcome
 
 if TYPE_CHECKING:
@@ -128,9 +128,9 @@ def finished_already(sweep: Sweep) -> Outcome | None:
 
 def _searched(spec: SweepSpec, rows: list[Row]) -> bool:
     """Whether nothing is open and nothing is to come, by the sweep file as it is now: its budget may have grown."""
-    ledger = MemoryLedger()
-    ledger.rows, ledger.time = list(rows), float(rows[-1]["time"])
-    return SweepController(spec, ledger).finished
+    journal = MemoryJournal()
+    journal.rows, journal.time = list(rows), float(rows[-1]["time"])
+    return SweepController(spec, journal).finished
 
 
 def _recorded(sweep: Sweep) -> str | None:

@@ -24,7 +24,7 @@ from letheon.common.paths import SPEC
 from letheon.common.stop_request import StopRequest
 from letheon.common.threads import run_at_low_priority
 from letheon.journal import Journal, Row, SweepLock
-from letheon.preparation.builder import prepare
+from letheon.preparation.builder import build_artifacts
 from letheon.preparation.layout import layout
 from letheon.spec.load import dump_spec, resolved
 from letheon.spec.model import SweepSpec
@@ -162,7 +162,7 @@ def _work(
             mark("records are open", sweep.logs)
             with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
                 prepared, searched = _prepare_and_search(sweep, room, pool, journal, say, stop)
-                return _audit(sweep, prepared, pool, journal, say), searched.ending
+                return _audit(sweep, prepared, pool, journal, say), searched.end_reason
 
 
 def _prepare_and_search(
@@ -171,7 +171,7 @@ def _prepare_and_search(
     """What was prepared, and the conductor, which knows why the search is over. Raises Stopped."""
     most, slots = trial_count(sweep.spec), _slots(sweep, room)
     require_same_inputs(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
-    prepared = prepare(sweep.spec, sweep.root, pool, say)
+    prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
     require_objectives(sweep, prepared)
     _warm_up(sweep, prepared, journal, say)
     journal.append("sweep", state="running", info={"slots": slots, **facts(sweep, prepared)})

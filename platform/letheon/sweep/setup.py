@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from letheon.common.errors import LetheonError, did_you_mean
-from letheon.journal import Row
+from letheon.journal import Row, stratum_of
 from letheon.preparation.artifacts import Prepared
 from letheon.preparation.datasets import data_sets
-from letheon.spec.search_space import stratum
 from letheon.sweep.trial_config import trial_config
 from trainables.evaluation.metrics.catalog import metric_info
 
@@ -49,7 +48,7 @@ def tune_config(sweep: Sweep, prepared: Prepared, slot: Mapping[str, Any], row: 
 def baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
     """Metrics of the `target` (epoch 0 of every trial) or `retain` model by stratum."""
     return {
-        stratum(fraction): json.loads(artifact.path.read_text())[model]["metrics"]
+        stratum_of(fraction): json.loads(artifact.path.read_text())[model]["metrics"]
         for fraction, artifact in prepared.baseline.items()
     }
 
@@ -59,7 +58,7 @@ def digests(prepared: Prepared) -> dict[str, Any]:
     return {
         "benchmark_digest": prepared.data,
         "target_digest": prepared.target.key,
-        "retain_digest": {stratum(fraction): artifact.key for fraction, artifact in prepared.retain.items()},
+        "retain_digest": {stratum_of(fraction): artifact.key for fraction, artifact in prepared.retain.items()},
     }
 
 
@@ -69,7 +68,7 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
     told = dict.fromkeys((*_TOLD, goals.x.metric, goals.y.metric))
     return {
         **digests(prepared),
-        "baseline": {stratum(fraction): artifact.path.name for fraction, artifact in prepared.baseline.items()},
+        "baseline": {stratum_of(fraction): artifact.path.name for fraction, artifact in prepared.baseline.items()},
         "world_size": workers.workers,
         "gpus_per_trial": workers.workers * workers.gpus,
         "seeds": list(sweep.spec.seeds),

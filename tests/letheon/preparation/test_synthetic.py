@@ -1,4 +1,4 @@
-"""The synthetic experiment as a sweep: its rules, its artifacts, and a small one through the command and MLflow."""
+"""The synthetic experiment as a sweep: its rules, its artifacts, and a small one with the command and MLflow."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def problems(space: Path, *overrides: str) -> tuple[str, ...]:
     [
         ("trial.workers=2", "trial.workers", "must be 1"),
         ("trial.gpus_per_worker=1", "trial.gpus_per_worker", "must be 0"),
-        ("trial.batch_size=8", "trial.batch_size", "means nothing"),
-        ("trial.precision=bf16", "trial.precision", "means nothing"),
-        ("search.weight_decay=0.1", "search.weight_decay", "means nothing"),
-        ("model.base=smollm2", "model", "means nothing"),
-        ("evaluation.max_new_tokens=8", "evaluation", "means nothing"),
-        ("audit=true", "audit", "means nothing"),
+        ("trial.batch_size=8", "trial.batch_size", "does not apply"),
+        ("trial.precision=bf16", "trial.precision", "does not apply"),
+        ("search.weight_decay=0.1", "search.weight_decay", "does not apply"),
+        ("model.base=smollm2", "model", "does not apply"),
+        ("evaluation.max_new_tokens=8", "evaluation", "does not apply"),
+        ("audit=true", "audit", "does not apply"),
         ("benchmark.people=4", "benchmark.people", "no such option"),
         ("search.method={choice: [npo, gru]}", "search.method", "follow the gradient"),
         ("search.method=rmu", "search.method", "hidden states"),
@@ -62,12 +62,12 @@ def problems(space: Path, *overrides: str) -> tuple[str, ...]:
         ("search.method=ce_u", "search.method", "leaves out the first token"),
     ],
 )
-def test_what_means_nothing_to_it_is_refused(space: Path, override: str, place: str, rule: str) -> None:
+def test_settings_that_do_not_apply_are_refused(space: Path, override: str, place: str, rule: str) -> None:
     found = problems(space, override)
     assert any(place in problem and rule in problem for problem in found), found
 
 
-def test_artefacts_are_named_by_all_that_they_depend_on(space: Path, tmp_path: Path) -> None:
+def test_artifacts_are_named_by_all_that_they_depend_on(space: Path, tmp_path: Path) -> None:
     def keys(*overrides: str) -> list[str]:
         prepared = layout(load_spec(space, overrides), tmp_path)
         return [it.key for it in (prepared.target, *prepared.retain.values(), *prepared.baseline.values())]
@@ -82,7 +82,7 @@ def test_artefacts_are_named_by_all_that_they_depend_on(space: Path, tmp_path: P
     assert not set(half[1:]) & set(same)
 
 
-def test_jobs_and_trials_point_to_each_other(space: Path, tmp_path: Path) -> None:
+def test_jobs_and_trials_refer_to_each_other(space: Path, tmp_path: Path) -> None:
     spec = load_spec(space, ["search.forget_fraction={choice: [0.5, 1.0]}"])
     prepared = layout(spec, tmp_path)
     assert [artifact.kind for artifact in prepared.missing] == ["target", "retain", "retain", "baseline", "baseline"]
@@ -113,7 +113,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_sweep_runs_through_scheduler_journal_and_front(root: Path) -> None:
+def test_a_sweep_runs_with_scheduler_journal_and_front(root: Path) -> None:
     rows = Journal.read(root / "sweeps" / "small" / "journal.jsonl")
     ends = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
     assert sorted(ends) == ["t000", "t001", "t002", "t003"]
@@ -127,7 +127,7 @@ def test_a_sweep_runs_through_scheduler_journal_and_front(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_its_checkpoint_is_registered_pulled_and_measured_again(root: Path, tmp_path: Path) -> None:
+def test_its_checkpoint_is_registered_pulled_and_evaluated_again(root: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     knee = read_json("front", "small", root=root)["strata"]["1"]["knee"]

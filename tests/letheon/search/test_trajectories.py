@@ -1,4 +1,4 @@
-"""The committed forgetting table: large enough to search in, small enough to commit, and what the docs say of it."""
+"""The committed forgetting table: its size, and the collapse rule on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def table() -> Table:
     return Table.read(PATH)
 
 
-def test_its_size(table: Table) -> None:
+def test_the_table_is_large_enough_to_search_and_small_enough_to_commit(table: Table) -> None:
     assert PATH.stat().st_size < 5e6
     assert table.max_epochs == EPOCHS
     assert sum(one.config["seed"] == 0 for one in table.trajectories) >= 360
@@ -28,7 +28,7 @@ def test_its_size(table: Table) -> None:
 
 
 def stopped_at(one: Trajectory) -> int:
-    """The epoch at which the collapse rule would end it, by its description alone."""
+    """The epoch at which the collapse rule ends the trial, computed from the rule's description."""
     rule, below = CollapseConfig(), 0
     for epoch, metrics in enumerate(one.epochs, start=1):
         ratio = metrics["utility_ratio"]
@@ -59,4 +59,4 @@ def test_the_collapse_rule_loses_no_front_configuration(table: Table) -> None:
         lost = [one.config for _, _, epoch, one in front if epoch > stopped_at(one)]
         assert not lost
         stopped += sum(stopped_at(one) < EPOCHS for one in members)
-    assert stopped > 0  # the rule is at work
+    assert stopped > 0  # the rule does stop trials

@@ -1,8 +1,8 @@
-"""What every searcher must hold, as a class of tests: derive from it and say how yours is made.
+"""The contract of searchers as a class of tests: derive from it and construct your searcher.
 
 class TestMine(SearcherContract):
     def searcher(self, spec):
-        return MySearcher(Space(spec), spec.searcher)
+        return MySearcher(SearchSpace(spec), spec.searcher)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from letheon.searchers.base import Proposal, Searcher
 from letheon.searchers.history import History
 from letheon.spec.model import LogUniform, SweepSpec, Uniform, values_of
 from letheon.spec.rules_objectives import goals_of
-from letheon.spec.search_space import SIGNIFICANT_DIGITS, Space, is_whole, trial_name
+from letheon.spec.search_space import SIGNIFICANT_DIGITS, SearchSpace, is_whole, trial_name
 
 LISTS: Mapping[str, Any] = {
     "method": {"choice": ["npo_rt", "ga"]},
@@ -53,7 +53,7 @@ def spec_of(search: Mapping[str, Any], seed: int = 0, **fields: Any) -> SweepSpe
     )
 
 
-def shown(config: Mapping[str, Any], epoch: int) -> dict[str, float]:
+def landscape(config: Mapping[str, Any], epoch: int) -> dict[str, float]:
     """A landscape with a best learning rate: below it nothing is forgotten, above it the model breaks."""
     push = math.log10(config["learning_rate"]) + 5 + 0.3 * epoch
     ratio = 1 - 0.1 * 10 ** min(push - 0.5, 3.0)
@@ -62,11 +62,11 @@ def shown(config: Mapping[str, Any], epoch: int) -> dict[str, float]:
 
 
 class Sweep:
-    """A sweep by hand: rows as the conductor writes them, and the history that they fold to."""
+    """A sweep without a controller: the rows that one would write, and their history."""
 
     def __init__(self, spec: SweepSpec) -> None:
         self.spec, self.rows = spec, list[Row]()
-        self.space = Space(spec)
+        self.space = SearchSpace(spec)
         self.history = self._fresh()
 
     def _fresh(self) -> History:
@@ -74,7 +74,7 @@ class Sweep:
 
     @property
     def number(self) -> int:
-        """That of the next configuration."""
+        """The number of the next configuration."""
         return len(self.history.trials) // len(self.spec.seeds)
 
     def write(self, kind: str, **fields: Any) -> None:
@@ -83,7 +83,7 @@ class Sweep:
         self.history.take(row)
 
     def start(self, values: Mapping[str, Any]) -> list[str]:
-        """The configuration's trials, one for each seed."""
+        """Start the configuration's trials, one per seed."""
         names = []
         for seed in self.spec.seeds:
             names.append(trial_name(len(self.history.trials)))
@@ -94,9 +94,9 @@ class Sweep:
         return names
 
     def report(self, trial: str, **metrics: float) -> None:
-        """The trial's next epoch: what the landscape shows, or the metrics given."""
+        """Report the trial's next epoch with these metrics, by default those of the landscape."""
         epoch = len(self.history.trials[trial].points) + 1
-        found = metrics or shown(self.history.trials[trial].config, epoch)
+        found = metrics or landscape(self.history.trials[trial].config, epoch)
         self.write("report", trial=trial, epoch=epoch, metrics=found)
 
     def end(self, trial: str, outcome: str) -> None:
@@ -108,7 +108,7 @@ class Sweep:
         self.end(trial, "completed")
 
     def rebuilt(self, journal: Path) -> History:
-        """The history of a driver that was started again, from the rows as they lie on the disk."""
+        """The history after a restart of the driver, from the rows on disk."""
         written = Journal(journal)
         for row in self.rows:
             written.append(**{name: value for name, value in row.items() if name not in ("seq", "time")})
@@ -123,14 +123,14 @@ Fate = Callable[[Sweep, str], None]
 
 
 def _fate(outcome: str, *reports: Mapping[str, float]) -> Fate:
-    """These reports, an empty one as the landscape has it, and this end."""
+    """Make these reports (an empty one as in the landscape), then end the trial."""
 
-    def happens(sweep: Sweep, trial: str) -> None:
+    def play(sweep: Sweep, trial: str) -> None:
         for metrics in reports:
             sweep.report(trial, **metrics)
         sweep.end(trial, outcome)
 
-    return happens
+    return play
 
 
 def _all(value: float) -> Mapping[str, float]:
@@ -150,14 +150,14 @@ TROUBLES: Mapping[str, Fate] = {
 
 
 class SearcherContract:
-    """`takes_ranges`: whether it can search them at all. `exhausts`: whether in a space where everything is listed it
-    proposes each combination once and then nothing more."""
+    """`takes_ranges`: whether it can search ranges. `exhausts`: whether it proposes each combination of a listed space
+    once and then ends."""
 
     takes_ranges = True
     exhausts = True
 
     def searcher(self, spec: SweepSpec) -> Searcher:
-        """A new one for the sweep."""
+        """A new searcher for the sweep."""
         raise NotImplementedError
 
     # -- playing a sweep
@@ -212,11 +212,11 @@ class SearcherContract:
     @pytest.mark.parametrize("seed", SEEDS)
     def test_equal_arguments_give_equal_proposals(self, seed: int) -> None:
         sweep = Sweep(spec_of(self.wide, seed))
-        asked_before = self.searcher(sweep.spec)
+        other = self.searcher(sweep.spec)
         for proposal in self.play(sweep, 10):
-            assert self.searcher(sweep.spec).propose(sweep.number, sweep.history) == proposal  # of a fresh object
-            assert asked_before.propose(sweep.number, sweep.history) == proposal
-            assert asked_before.propose(sweep.number, sweep.history) == proposal
+            assert self.searcher(sweep.spec).propose(sweep.number, sweep.history) == proposal  # from a new object
+            assert other.propose(sweep.number, sweep.history) == proposal
+            assert other.propose(sweep.number, sweep.history) == proposal
 
     @pytest.mark.parametrize("seed", SEEDS)
     def test_a_history_rebuilt_from_the_journal_gives_the_same_proposal(self, seed: int, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ class SearcherContract:
 
     def test_another_seed_gives_other_proposals(self) -> None:
         if not self.takes_ranges:
-            pytest.skip("the order is the file's")
+            pytest.skip("the order is that of the file")
         first, second = (
             [proposal.values for proposal in self.play(Sweep(spec_of(RANGES, seed)), 6)] for seed in (0, 1)
         )
@@ -264,16 +264,16 @@ class SearcherContract:
 
     def test_a_configuration_is_tried_once_with_all_its_seeds(self) -> None:
         if not self.exhausts:
-            pytest.skip("it does not look at what was tried")
+            pytest.skip("it ignores earlier trials")
         sweep = Sweep(spec_of(LISTS, seeds=[3, 5]))
         everything = len(sweep.space.combinations)
         found = [tuple(sorted(proposal.values.items())) for proposal in self.play(sweep, everything + 2, slots=5)]
         assert len(found) == len(set(found)) == everything
 
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_what_runs_is_not_proposed_again(self, seed: int) -> None:
+    def test_running_configurations_are_not_proposed_again(self, seed: int) -> None:
         if not self.exhausts:
-            pytest.skip("it does not look at what runs")
+            pytest.skip("it ignores running trials")
         sweep = Sweep(spec_of(LISTS, seed))
         everything = len(sweep.space.combinations)
         found = [tuple(sorted(proposal.values.items())) for proposal in self.play(sweep, everything + 1, slots=1000)]
@@ -282,20 +282,20 @@ class SearcherContract:
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("trouble", TROUBLES)
     def test_trouble_does_no_harm(self, trouble: str, seed: int) -> None:
-        """Though nothing else ever happens in the sweep."""
+        """Even if all trials of the sweep end like this."""
         sweep = Sweep(spec_of(self.wide, seed))
         for proposal in self.play(sweep, 9, (TROUBLES[trouble],), early=False):
             assert_in_space(sweep.space, proposal)
         assert sweep.number == 9
 
-    def test_nothing_has_reported_though_much_runs(self) -> None:
+    def test_many_trials_may_run_before_the_first_report(self) -> None:
         sweep = Sweep(spec_of(self.wide))
         for proposal in self.play(sweep, 14, slots=1000, early=False):
             assert_in_space(sweep.space, proposal)
         assert sweep.number == 14
 
 
-def assert_in_space(space: Space, proposal: Proposal) -> None:
+def assert_in_space(space: SearchSpace, proposal: Proposal) -> None:
     """Every value in its domain, and exactly the hyper-parameters that the method has."""
     values = dict(proposal.values)
     method = str(values["method"])
@@ -306,7 +306,7 @@ def assert_in_space(space: Space, proposal: Proposal) -> None:
         if not isinstance(domain, Uniform | LogUniform):
             assert value in values_of(domain)
             continue
-        low, high = domain.loguniform if isinstance(domain, LogUniform) else domain.uniform
+        low, high = domain.bounds
         assert isinstance(value, int | float)
         assert low <= value <= high
         assert isinstance(value, int) == is_whole(name)

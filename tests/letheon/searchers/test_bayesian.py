@@ -1,4 +1,4 @@
-"""Which stratum the learning searcher goes to, and what it does in a space that is too large to compare as a whole."""
+"""The strata that the Bayesian searcher chooses, and a listed space too large to compare as a whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def proposed(sweep: Sweep, count: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_front_that_has_everything_gives_way() -> None:
+def test_a_perfect_front_gives_way() -> None:
     sweep = Sweep(spec_of(LISTS))
     for rate in (1e-5, 1e-4):
         for fraction, quality in ((0.25, 0.0), (0.1, -5.0)):
@@ -33,7 +33,7 @@ def test_a_front_that_has_everything_gives_way() -> None:
     assert [values["forget_fraction"] for values in proposed(sweep, 2)] == [0.1, 0.1]
 
 
-def test_who_has_had_less_than_a_third_of_an_equal_share_goes_first() -> None:
+def test_a_stratum_with_less_than_a_third_of_an_equal_share_is_underserved() -> None:
     sweep = Sweep(spec_of(LISTS))
     assert underserved(sweep.history, sweep.spec) == []
     for rate in (1e-5, 1e-4, 1e-3):
@@ -42,7 +42,7 @@ def test_who_has_had_less_than_a_third_of_an_equal_share_goes_first() -> None:
     assert underserved(sweep.history, sweep.spec) == ["0.1"]
 
 
-def test_a_large_listed_space_is_sampled_and_still_comes_to_an_end(monkeypatch: Any) -> None:
+def test_a_large_listed_space_is_sampled_and_still_ends(monkeypatch: Any) -> None:
     monkeypatch.setattr("letheon.searchers.bayesian.LISTED_CANDIDATES", 3)
     sweep = Sweep(spec_of(LISTS))
     count = len(sweep.space.combinations)

@@ -1,4 +1,4 @@
-"""Every searcher holds the contract of searchers."""
+"""Every searcher fulfils the contract."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from letheon.searchers.bayesian import BayesianSearcher
 from letheon.searchers.optuna_tpe import OptunaSearcher
 from letheon.searchers.static import GridSearcher, QuasiSearcher, RandomSearcher
 from letheon.spec.model import SweepSpec
-from letheon.spec.search_space import Space
+from letheon.spec.search_space import SearchSpace
 from tests.letheon.searchers.searcher_contract import SearcherContract
 
 
@@ -15,28 +15,28 @@ class TestGrid(SearcherContract):
     takes_ranges = False
 
     def searcher(self, spec: SweepSpec) -> Searcher:
-        return GridSearcher(Space(spec))
+        return GridSearcher(SearchSpace(spec))
 
 
 class TestRandom(SearcherContract):
     exhausts = False
 
     def searcher(self, spec: SweepSpec) -> Searcher:
-        return RandomSearcher(Space(spec), spec.searcher.seed)
+        return RandomSearcher(SearchSpace(spec), spec.searcher.seed)
 
 
 class TestQuasi(SearcherContract):
     exhausts = False
 
     def searcher(self, spec: SweepSpec) -> Searcher:
-        return QuasiSearcher(Space(spec), spec.searcher.seed)
+        return QuasiSearcher(SearchSpace(spec), spec.searcher.seed)
 
 
 class TestModel(SearcherContract):
     def searcher(self, spec: SweepSpec) -> Searcher:
-        return BayesianSearcher(Space(spec), spec.searcher)
+        return BayesianSearcher(SearchSpace(spec), spec.searcher)
 
 
 class TestOptuna(SearcherContract):
     def searcher(self, spec: SweepSpec) -> Searcher:
-        return OptunaSearcher(Space(spec), spec.searcher)
+        return OptunaSearcher(SearchSpace(spec), spec.searcher)

@@ -1,4 +1,4 @@
-"""The Gaussian process, and what proposals are scored by, against mathematics done another way."""
+"""The Gaussian process and the scores of proposals, against the same mathematics computed differently."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from letheon.searchers.gaussian_process import (
     Pairs,
     expected_improvement,
     fit,
+    kernel_draws,
     scalarised,
-    shapes,
 )
 
 
@@ -36,7 +36,7 @@ def random_inputs(seed: int, count: int) -> Inputs:
     return Inputs(method, method % 2 == 0, values)
 
 
-def test_it_goes_through_data_without_noise() -> None:
+def test_it_interpolates_data_without_noise() -> None:
     places = np.linspace(0, 1, 13)
     surrogate = fit(line(places), np.sin(5 * places)[:, None])
     between = places[:-1] + 1 / 24
@@ -51,14 +51,14 @@ def test_it_is_less_sure_away_from_data() -> None:
 
 
 def test_without_values_there_is_no_model() -> None:
-    with pytest.raises(ValueError, match="needs one at least"):
+    with pytest.raises(ValueError, match="needs at least one"):
         fit(line(np.array([])), np.empty((0, 2)))
 
 
 @given(st.integers(0, 10**6), st.integers(1, 25), st.integers(0, 127))
 def test_kernels_are_positive_definite(seed: int, count: int, number: int) -> None:
     inputs = random_inputs(seed, count)
-    kernel = Pairs.of(inputs, inputs).correlations(shapes(3)[number])
+    kernel = Pairs.of(inputs, inputs).correlations(kernel_draws(3)[number])
     assert np.array_equal(kernel, kernel.T)
     assert np.diag(kernel) == pytest.approx(1.0)
     assert np.linalg.eigvalsh(kernel).min() > -1e-9
@@ -105,13 +105,13 @@ def test_points_below_the_origin_are_worth_nothing() -> None:
 
 @settings(max_examples=8)
 @given(st.integers(0, 10**6), st.integers(2, 12))
-def test_the_average_of_shapes_keeps_their_moments(seed: int, count: int) -> None:
-    """Drawn from the parts by their shares, values have the mean and the deviation that are predicted."""
+def test_the_average_over_kernels_keeps_their_moments(seed: int, count: int) -> None:
+    """Values drawn from the kernels by their shares have the predicted mean and deviation."""
     values = np.random.default_rng(seed).random((count, 2))
-    surrogate, asked = fit(random_inputs(seed, count), values), random_inputs(seed + 1, 5)
+    surrogate, inputs = fit(random_inputs(seed, count), values), random_inputs(seed + 1, 5)
     assert sum(part.share for part in surrogate.parts) == pytest.approx(1.0)
-    mean, deviation = surrogate.predict(asked)
-    each = [(part.share, *part.predict(asked, surrogate.inputs)) for part in surrogate.parts]
+    mean, deviation = surrogate.predict(inputs)
+    each = [(part.share, *part.predict(inputs, surrogate.inputs)) for part in surrogate.parts]
     first = sum(share * (surrogate.mean + surrogate.deviation * m) for share, m, _ in each)
     second = sum(
         share * ((surrogate.mean + surrogate.deviation * m) ** 2 + (surrogate.deviation * d) ** 2)
@@ -123,9 +123,8 @@ def test_the_average_of_shapes_keeps_their_moments(seed: int, count: int) -> Non
 
 @settings(max_examples=8)
 @given(st.integers(0, 10**6), st.integers(2, 12))
-def test_what_is_being_tried_is_not_tried_again(seed: int, count: int) -> None:
-    """Believed at their expectation, running trials lower the improvement expected of themselves, and shown values
-    above it are believed."""
+def test_running_trials_are_not_tried_again(seed: int, count: int) -> None:
+    """At their expected values, running trials lower their own expected improvement; higher reported values count."""
     values = np.random.default_rng(seed).random((count, 2))
     surrogate, running = fit(random_inputs(seed, count), values), random_inputs(seed + 1, 3)
     best = values.max(axis=0)[None, :]
@@ -133,5 +132,5 @@ def test_what_is_being_tried_is_not_tried_again(seed: int, count: int) -> None:
     with_pending = surrogate.with_pending(running, nothing)
     assert (with_pending.improvement(running, best) <= surrogate.improvement(running, best) + 1e-9).all()
     assert np.allclose(with_pending.predict(running)[0], surrogate.predict(running)[0], atol=0.02)
-    shown = np.full((3, 2), 2.0)
-    assert (surrogate.with_pending(running, shown).predict(running)[0] > surrogate.predict(running)[0]).all()
+    reported = np.full((3, 2), 2.0)
+    assert (surrogate.with_pending(running, reported).predict(running)[0] > surrogate.predict(running)[0]).all()

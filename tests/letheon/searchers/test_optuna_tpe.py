@@ -1,4 +1,4 @@
-"""The Optuna searcher: what its study is told, what comes back, and that it learns."""
+"""The Optuna searcher: the trials in its study, its proposals, and that it learns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from letheon.journal import stratum_of
 from letheon.search.simulator import simulate
 from letheon.search.trajectories import Table, Trajectory
 from letheon.searchers.history import History
-from letheon.searchers.optuna_tpe import MOST_TOLD, VIOLATION, OptunaSearcher
+from letheon.searchers.optuna_tpe import MAX_TRIALS, VIOLATION, OptunaSearcher
 from letheon.spec.model import SweepSpec
 from letheon.spec.rules_objectives import goals_of
 from letheon.spec.search_space import Values
@@ -46,7 +46,7 @@ def searcher_for(sweep: Sweep) -> OptunaSearcher:
     return OptunaSearcher(sweep.space, sweep.spec.searcher)
 
 
-def told(sweep: Sweep) -> dict[str, FrozenTrial]:
+def study_trials(sweep: Sweep) -> dict[str, FrozenTrial]:
     """The trials of the next proposal's study by their names in the history."""
     searcher = searcher_for(sweep)
     study = searcher.study(sweep.number, searcher.known(sweep.history))
@@ -63,13 +63,13 @@ def one_trial(outcome: str | None, reports: Sequence[Mapping[str, float]], value
     return sweep
 
 
-# -- what is told
+# -- the study
 
 
 @pytest.mark.parametrize("outcome", ["completed", "pruned", "stopped", "collapsed"])
-def test_an_ended_trial_is_told_with_its_best_feasible_point(outcome: str) -> None:
-    """A pruned or collapsed trial's checkpoints count for the front as any others."""
-    [trial] = told(one_trial(outcome, [GOOD, BETTER, BROKEN])).values()
+def test_an_ended_trial_has_the_values_of_its_best_feasible_point(outcome: str) -> None:
+    """Checkpoints of pruned and collapsed trials count for the front too."""
+    [trial] = study_trials(one_trial(outcome, [GOOD, BETTER, BROKEN])).values()
     assert trial.state is TrialState.COMPLETE
     assert trial.values == pytest.approx([0.75, 0.5])
     assert trial.constraints == {VIOLATION: 0.0}
@@ -77,15 +77,15 @@ def test_an_ended_trial_is_told_with_its_best_feasible_point(outcome: str) -> No
 
 @pytest.mark.parametrize("outcome", ["completed", "pruned", "stopped", "collapsed"])
 def test_a_trial_that_never_was_feasible_violates_the_constraint(outcome: str) -> None:
-    [trial] = told(one_trial(outcome, [BROKEN, GONE])).values()
+    [trial] = study_trials(one_trial(outcome, [BROKEN, GONE])).values()
     assert trial.state is TrialState.COMPLETE
-    assert trial.values == pytest.approx([0.9, -0.5])  # what it showed when it was least infeasible
+    assert trial.values == pytest.approx([0.9, -0.5])  # its values when it was least infeasible
     assert trial.constraints == pytest.approx({VIOLATION: 0.1})
 
 
 @pytest.mark.parametrize("reports", [[], [NAN], [{"loss": 1.0}]], ids=["no report", "NaN", "other metrics"])
-def test_a_trial_without_numbers_is_as_bad_as_one_can_be(reports: Sequence[Mapping[str, float]]) -> None:
-    [trial] = told(one_trial("collapsed", reports)).values()
+def test_a_trial_without_numbers_counts_as_the_worst(reports: Sequence[Mapping[str, float]]) -> None:
+    [trial] = study_trials(one_trial("collapsed", reports)).values()
     assert trial.state is TrialState.COMPLETE
     assert trial.values == [-1.0, -1.0]
     assert trial.constraints == {VIOLATION: math.inf}
@@ -94,14 +94,14 @@ def test_a_trial_without_numbers_is_as_bad_as_one_can_be(reports: Sequence[Mappi
 @pytest.mark.parametrize("reports", [[], [GOOD]])
 def test_a_running_trial_runs_and_a_failed_one_failed(reports: Sequence[Mapping[str, float]]) -> None:
     for outcome, state in ((None, TrialState.RUNNING), ("failed", TrialState.FAIL)):
-        [trial] = told(one_trial(outcome, reports)).values()
+        [trial] = study_trials(one_trial(outcome, reports)).values()
         assert (trial.state, trial.values, trial.constraints) == (state, None, {})
         assert trial.params["learning_rate"] == 1e-5
 
 
 def test_parameters_are_those_of_the_method() -> None:
-    [npo] = told(one_trial(None, [], NPO)).values()
-    [ga] = told(one_trial(None, [], GA)).values()
+    [npo] = study_trials(one_trial(None, [], NPO)).values()
+    [ga] = study_trials(one_trial(None, [], GA)).values()
     assert npo.params == {"method": "npo", "learning_rate": 1e-5, "beta": 0.1, "batch_size": 8, "weight_decay": 0}
     assert ga.params == {name: value for name, value in npo.params.items() if name != "beta"} | {"method": "ga"}
     assert npo.distributions == {
@@ -117,8 +117,8 @@ def test_listed_numbers_are_positions_in_ascending_order() -> None:
     sweep = Sweep(spec_of(LISTS))
     values = {"method": "npo_rt", "forget_fraction": 0.1, "learning_rate": 1e-3, "beta": 0.05, "retain_weight": 2.0}
     sweep.start(values)
-    [trial] = told(sweep).values()
-    assert trial.params == {"method": "npo_rt", "learning_rate": 2, "beta": 0}  # what is fixed is no parameter
+    [trial] = study_trials(sweep).values()
+    assert trial.params == {"method": "npo_rt", "learning_rate": 2, "beta": 0}  # fixed values are not parameters
 
 
 def test_one_study_holds_all_strata() -> None:
@@ -126,13 +126,13 @@ def test_one_study_holds_all_strata() -> None:
     for fraction in (0.1, 0.25, 0.1, 0.5):
         [trial] = sweep.start({**NPO, "forget_fraction": fraction})
         sweep.complete(trial)
-    assert list(told(sweep)) == ["t000", "t001", "t002", "t003"]
+    assert list(study_trials(sweep)) == ["t000", "t001", "t002", "t003"]
 
 
-def test_only_the_newest_are_told() -> None:
+def test_only_the_newest_trials_are_in_the_study() -> None:
     sweep = Sweep(spec_of(RANGES))
-    names = [name for _ in range(MOST_TOLD + 5) for name in sweep.start(NPO)]
-    assert list(told(sweep)) == names[5:]
+    names = [name for _ in range(MAX_TRIALS + 5) for name in sweep.start(NPO)]
+    assert list(study_trials(sweep)) == names[5:]
 
 
 def warm(sweep: Sweep, name: str, outcome: str | None, **changed: Any) -> None:
@@ -142,12 +142,12 @@ def warm(sweep: Sweep, name: str, outcome: str | None, **changed: Any) -> None:
     sweep.write("warm", trial=name, stratum=stratum, config=config, baseline=BASELINE, points=points, outcome=outcome)
 
 
-def test_earlier_trials_are_told_first_and_none_of_them_runs() -> None:
+def test_earlier_trials_come_first_and_none_of_them_runs() -> None:
     sweep = one_trial("completed", [GOOD])
     warm(sweep, "before/t000", "completed")
     warm(sweep, "before/t001", None)
     warm(sweep, "before/t002", "failed")
-    found = told(sweep)
+    found = study_trials(sweep)
     assert list(found) == ["before/t000", "before/t001", "before/t002", "t000"]
     complete, fail = TrialState.COMPLETE, TrialState.FAIL
     assert [trial.state for trial in found.values()] == [complete, complete, fail, complete]
@@ -162,18 +162,18 @@ def test_earlier_trials_are_told_first_and_none_of_them_runs() -> None:
 def test_earlier_trials_of_another_space_are_left_out(elsewhere: dict[str, Any]) -> None:
     sweep = one_trial("completed", [GOOD])
     warm(sweep, "before/t000", "completed", **elsewhere)
-    assert list(told(sweep)) == ["t000"]
+    assert list(study_trials(sweep)) == ["t000"]
 
 
 def test_earlier_trials_shorten_the_start() -> None:
     sweep = Sweep(spec_of(RANGES))
     assert origin(sweep) == "start-up: evenly over the space"
-    for i in range(6):  # two for each of the three strata
+    for i in range(6):  # two per stratum
         warm(sweep, f"before/t{i:03d}", "completed", learning_rate=(1 + i) * 1e-5)
     assert origin(sweep) == "optuna: TPE on 6 trials"
 
 
-# -- what is proposed
+# -- proposals
 
 
 def origin(sweep: Sweep) -> str:
@@ -182,12 +182,8 @@ def origin(sweep: Sweep) -> str:
     return proposal.origin
 
 
-def played(spec: SweepSpec, count: int) -> Sweep:
-    """A sweep of one configuration at a time."""
-    return continued(Sweep(spec), count)
-
-
 def continued(sweep: Sweep, count: int) -> Sweep:
+    """After `count` more configurations, one at a time."""
     for _ in range(count):
         proposal = searcher_for(sweep).propose(sweep.number, sweep.history)
         assert proposal is not None
@@ -196,8 +192,8 @@ def continued(sweep: Sweep, count: int) -> Sweep:
     return sweep
 
 
-def test_it_starts_with_a_few_configurations_for_each_stratum() -> None:
-    """Two for each of three strata, whatever the seeds; which is next is the strata's own rule."""
+def test_it_starts_with_a_few_configurations_per_stratum() -> None:
+    """Two per stratum, regardless of the seeds of a configuration."""
     sweep = Sweep(spec_of(RANGES, seeds=[0, 1]))
     for _ in range(6):
         assert origin(sweep) == "start-up: evenly over the space"
@@ -206,14 +202,14 @@ def test_it_starts_with_a_few_configurations_for_each_stratum() -> None:
     assert origin(sweep) == "optuna: TPE on 12 trials"
 
 
-def test_what_runs_or_failed_does_not_end_the_start() -> None:
-    sweep = played(spec_of(RANGES), 5)
+def test_running_and_failed_trials_do_not_end_the_start() -> None:
+    sweep = continued(Sweep(spec_of(RANGES)), 5)
     sweep.start(NPO)
     sweep.end(sweep.start({**NPO, "learning_rate": 2e-5})[0], "failed")
     assert origin(sweep) == "start-up: evenly over the space"
 
 
-def test_the_nearest_untried_combination_follows_when_nothing_new_is_asked_for() -> None:
+def test_the_nearest_untried_combination_replaces_a_tried_one() -> None:
     spec = spec_of({**LISTS, "forget_fraction": 0.1})
     far: Values = {"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-5}
     sweep = Sweep(spec)
@@ -230,13 +226,13 @@ def test_the_nearest_untried_combination_follows_when_nothing_new_is_asked_for()
 
 def test_whole_numbers_reach_both_ends_of_their_range() -> None:
     spec = spec_of({"method": "ga", "forget_fraction": 0.1, "learning_rate": 1e-5, "batch_size": {"uniform": [4, 6]}})
-    sweep = played(spec, 40)
+    sweep = continued(Sweep(spec), 40)
     assert {trial.config["batch_size"] for trial in sweep.history.trials.values()} == {4, 5, 6}
 
 
 def test_each_number_and_each_seed_is_another_draw() -> None:
-    """Of the same study: what runs beside each other must not be the same."""
-    sweep = played(spec_of(RANGES), 8)
+    """From the same study: parallel trials must differ."""
+    sweep = continued(Sweep(spec_of(RANGES)), 8)
     settings = [sweep.spec.searcher.model_copy(update={"seed": seed}) for seed in SEEDS]
     proposals = [
         OptunaSearcher(sweep.space, each).propose(number, sweep.history) for each in settings for number in (8, 9)
@@ -245,8 +241,8 @@ def test_each_number_and_each_seed_is_another_draw() -> None:
 
 
 def test_proposals_are_equal_in_another_process() -> None:
-    """Whatever the order of its sets: the seed of Python's own hashes must not matter."""
-    sweep = played(spec_of(RANGES), 12)
+    """The order of sets, which depends on Python's hash seed, must not matter."""
+    sweep = continued(Sweep(spec_of(RANGES)), 12)
     here = searcher_for(sweep).propose(sweep.number, sweep.history)
     assert here is not None
     assert here.origin.startswith("optuna")
@@ -267,8 +263,8 @@ def test_the_module_loads_without_optuna() -> None:
     python("import sys; sys.modules['optuna'] = None; import letheon.searchers.optuna_tpe")
 
 
-def test_optuna_keeps_quiet_and_its_users_level(capfd: pytest.CaptureFixture[str]) -> None:
-    sweep = played(spec_of(RANGES), 8)
+def test_optuna_is_quiet_and_keeps_its_log_level(capfd: pytest.CaptureFixture[str]) -> None:
+    sweep = continued(Sweep(spec_of(RANGES)), 8)
     for level in (optuna.logging.DEBUG, optuna.logging.ERROR):
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(level)
@@ -282,7 +278,7 @@ def test_optuna_keeps_quiet_and_its_users_level(capfd: pytest.CaptureFixture[str
     assert capfd.readouterr().err == ""
 
 
-# -- that it learns
+# -- learning
 
 LANDSCAPE: Mapping[str, Sequence[Any]] = {
     "method": ["ga_rt", "npo_rt"],
@@ -293,7 +289,7 @@ LANDSCAPE: Mapping[str, Sequence[Any]] = {
 
 
 def easy_table() -> Table:
-    """One hill in each stratum, of `npo_rt` and the middle of each list; `ga_rt` is half as good."""
+    """One hill per stratum: best for `npo_rt` and the middle of each list; `ga_rt` is half as good."""
 
     def quality(config: Mapping[str, Any]) -> float:
         hill = {name: listed for name, listed in LANDSCAPE.items() if name != "method" and name in config}
@@ -312,7 +308,7 @@ def easy_table() -> Table:
 
 
 def left_to_gain(searcher: str, seed: int, table: Table) -> float:
-    """How far the fronts are from the best there is after 80 of 1620 configurations, as a share of the box."""
+    """How far the fronts are from the best possible after 80 of 1620 configurations, as a share of the box."""
     spec = SweepSpec.model_validate(
         {
             "name": "easy",
@@ -331,7 +327,7 @@ def left_to_gain(searcher: str, seed: int, table: Table) -> float:
 
 def test_it_finds_the_hill_much_sooner_than_random_search() -> None:
     table = easy_table()
-    random, learnt = (
+    random, optuna_left = (
         median(left_to_gain(searcher, seed, table) for seed in SEEDS) for searcher in ("random", "optuna")
     )
-    assert learnt < random / 3, f"left to gain: {learnt:.3f}, at random {random:.3f}"
+    assert optuna_left < random / 3, f"left to gain: {optuna_left:.3f}, at random {random:.3f}"

@@ -1,4 +1,4 @@
-"""Whose turn it is: least served first, more to those whose front moves, and nobody starves."""
+"""The stratum with least comes first, one whose front moves gets more, and none starves."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NAMES = ("0.1", "0.2", "0.3")
 
 
 def turns(gains: list[dict[str, float]]) -> Counter[str]:
-    """Who gets how many of the turns; each costs 1, and the k-th may gain something."""
+    """How many turns each stratum gets; a turn costs 1, and turn i has the gains number i, cyclically."""
     cost: Counter[str] = Counter()
-    happened: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
+    earlier: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
     for i in range(TURNS):
-        name = next_stratum({each: Share(cost[each], happened[each]) for each in NAMES}, window=20)
+        name = next_stratum({each: Share(cost[each], earlier[each]) for each in NAMES}, window=20)
         cost[name] += 1
         if gain := gains[i % len(gains)].get(name, 0.0):
-            happened[name].append((cost[name], gain))
+            earlier[name].append((cost[name], gain))
     return cost
 
 
@@ -36,7 +36,7 @@ def test_a_front_that_moves_gets_more() -> None:
     assert min(counts.values()) >= 30
 
 
-def test_a_gain_of_long_ago_is_forgotten() -> None:
+def test_an_old_gain_is_discounted() -> None:
     assert Share(10, [(10, 0.4)]).pace(5) == 0.4
     assert Share(15, [(10, 0.4)]).pace(5) == 0.2
     assert next_stratum({"old": Share(400, [(1, 0.5)]), "new": Share(410, [(410, 0.1)])}, 10) == "new"
@@ -44,8 +44,8 @@ def test_a_gain_of_long_ago_is_forgotten() -> None:
 
 @settings(max_examples=20)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1)), min_size=1, max_size=20))
-def test_nobody_starves(gains: list[dict[str, float]]) -> None:
-    # A sixth at least is everybody's; what others had before their pace fell leaves 22 of 200 in the worst case.
+def test_no_stratum_starves(gains: list[dict[str, float]]) -> None:
+    # Each is entitled to a sixth; what others got before their pace fell leaves 22 of 200 in the worst case.
     counts = turns(gains)
     assert min(counts[name] for name in NAMES) >= 22
     assert counts == turns(gains)

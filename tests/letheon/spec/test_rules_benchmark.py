@@ -1,4 +1,4 @@
-"""Sweep files with the user's data, or options that a benchmark has not: all errors at once, with their lines."""
+"""Sweep files with the user's data, or with options of another benchmark: all errors at once, with their lines."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def rows(path: Path, start: int, stop: int) -> Path:
     return path
 
 
-def test_the_example_in_the_documents_is_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_in_the_docs_is_a_valid_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[3] / "docs" / "examples")
     spec = load_spec("qa", ["benchmark.utility=utility.jsonl", "search.forget_fraction={choice: [0.5, 1.0]}"])
     require_data(spec)
@@ -79,7 +79,7 @@ def test_a_share_of_the_forget_file_may_be_all_of_it(tmp_path: Path) -> None:
     assert spec.fractions == (0.5, 1.0)
 
 
-def test_a_share_that_is_no_row_is_refused_when_the_data_are_read(tmp_path: Path) -> None:
+def test_a_share_of_less_than_one_row_is_refused_when_the_data_are_read(tmp_path: Path) -> None:
     problems = errors_of(write(tmp_path, good(tmp_path), "[0.01, 1.0]"))
     assert len(problems) == 1 and "0.04 of the 4 groups" in problems[0] and "use 0.25 or more" in problems[0]
 
@@ -89,13 +89,13 @@ def test_all_of_fictional_or_tofu_cannot_be_forgotten(tmp_path: Path) -> None:
     assert len(problems) == 1 and "space.yaml:5: search.forget_fraction.choice[1] = 1.0" in problems[0]
 
 
-def test_every_mistake_of_the_data_is_told(tmp_path: Path) -> None:
+def test_all_mistakes_in_the_data_are_reported(tmp_path: Path) -> None:
     benchmark = good(tmp_path)
     (tmp_path / "f.jsonl").write_text('{"question": 1}\nnonsense\n')
     problems = errors_of(write(tmp_path, benchmark))
     assert [problem.partition(": ")[0] for problem in problems] == ["f.jsonl:1", "f.jsonl:2"]
 
 
-def test_the_home_of_nobody_is_a_folder_that_is_missing() -> None:
+def test_the_home_of_an_unknown_user_is_a_missing_folder() -> None:
     with pytest.raises(SpecErrors, match="~nobody-of-this-name/rows"):
         load_spec("quickstart", ["benchmark={name: tofu, path: ~nobody-of-this-name/rows}"])

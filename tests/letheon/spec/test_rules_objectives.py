@@ -1,4 +1,4 @@
-"""Objectives, constraints and audit of a sweep file, and what methods ask of its trial section."""
+"""Rules for objectives, constraints and audit, and for what methods require of the trial section."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from letheon.pareto.objectives import FORGET_QUALITY, MODEL_UTILITY, Goals, Limi
 from letheon.spec.load import dump_spec, load_spec
 from letheon.spec.rules_objectives import axis_of, goals_of
 from tests.letheon.small_sweep import sample
-from tests.letheon.spec.test_load import GOOD, errors_of, write
+from tests.letheon.spec.sweep_file import GOOD, errors_of, write
 from trainables.audit.config import AuditConfig
 from trainables.methods import METHODS
 
 
 def problem(folder: Path, line: str, text: str = GOOD) -> str:
-    """The one error of the file with a line more, without the file's name."""
+    """The only error of the file with this extra line, without the file's name."""
     file = write(folder, text + line + "\n")
     (found,) = errors_of(file)
     return found.removeprefix(f"{file}:")
 
 
-def test_without_objectives_a_file_has_its_benchmarks(tmp_path: Path) -> None:
+def test_default_objectives_are_those_of_the_benchmark(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path, GOOD))
     assert spec.objectives == {"log10_forget_quality": "max", "model_utility": "max"}
     assert replace(goals_of(spec), honest=()) == Goals()
     assert "objectives: {log10_forget_quality: max, model_utility: max}" in dump_spec(spec)
 
 
-def test_the_catalog_ranges_the_default_objectives_as_fronts_do() -> None:
+def test_the_catalog_gives_the_default_objectives_their_usual_ranges() -> None:
     assert axis_of("log10_forget_quality", "max") == FORGET_QUALITY
     x = axis_of("model_utility", "max")
     assert (x.ratio, x.ends(0.5, 0.8)) == (MODEL_UTILITY.ratio, MODEL_UTILITY.ends(0.5, 0.8))
@@ -57,7 +57,7 @@ def test_other_objectives_constraints_and_an_audit_load_and_write_back_equal(tmp
     assert again == spec
 
 
-def test_an_audit_is_switched_on_or_described(tmp_path: Path) -> None:
+def test_an_audit_is_a_switch_or_settings(tmp_path: Path) -> None:
     assert load_spec(write(tmp_path, GOOD)).audit is False
     on = load_spec(write(tmp_path, GOOD + "audit: true\n"))
     assert (on.audit, on.audit_config) == (True, AuditConfig())
@@ -96,20 +96,20 @@ def test_the_floor_is_that_of_the_collapse_rule(tmp_path: Path) -> None:
         ("trial: {lora: {rnk: 4}}", "did you mean 'rank'?"),
     ],
 )
-def test_what_is_refused(line: str, expected: str, tmp_path: Path) -> None:
+def test_invalid_lines_are_refused(line: str, expected: str, tmp_path: Path) -> None:
     found = problem(tmp_path, line)
     assert found.startswith("10: ")
     assert expected in found
 
 
-def test_there_is_nothing_to_attack_in_the_synthetic_experiment(tmp_path: Path) -> None:
+def test_the_synthetic_experiment_cannot_be_audited(tmp_path: Path) -> None:
     found = errors_of(write(tmp_path, GOOD + "audit: true\n"), "benchmark={name: synthetic}")
     assert any(": audit = true: the synthetic experiment" in problem for problem in found)
 
 
-def test_rungs_cannot_wait_for_audits(tmp_path: Path) -> None:
+def test_trials_cannot_be_ranked_by_an_audit(tmp_path: Path) -> None:
     (found,) = errors_of(write(tmp_path, GOOD + "audit: true\n"), "scheduler.metric=audit_nf4_forget_rouge")
-    assert "audits are made after the search" in found
+    assert "audits run after the search" in found
 
 
 def test_methods_that_need_whole_gradients_refuse_zero_3(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_compat_lora_and_refusals_load(tmp_path: Path) -> None:
     assert (trial.lora.rank, trial.refusals) == (4, f"{tmp_path}/refusals.txt")
 
 
-def test_every_methods_own_hyper_parameters_are_searched_for_it_alone(tmp_path: Path) -> None:
+def test_hyper_parameters_are_searched_only_for_methods_that_declare_them(tmp_path: Path) -> None:
     declared = {name: one for method in METHODS.values() for name, one in method.hyperparameters.items()}
     ranges = {n: f"{'loguniform' if one.log else 'uniform'}: [{one.low}, {one.high}]" for n, one in declared.items()}
     lines = "".join(f"  {name}: {{{text}}}\n" for name, text in ranges.items())

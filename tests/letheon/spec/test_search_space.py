@@ -1,4 +1,4 @@
-"""Sampling: inside the bounds, the same everywhere, balanced over listed values, and nothing a method does not have."""
+"""Samples lie in their bounds, are equal on every machine, cover lists evenly, and fit their method."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from letheon.pareto.objectives import Goals
 from letheon.search.controller import SweepController
-from letheon.search.memory_journal import MemoryLedger
+from letheon.search.memory_journal import MemoryJournal
 from letheon.searchers.history import History
 from letheon.searchers.static import GridSearcher
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
-from letheon.spec.search_space import Space, combination_count, trial_count
+from letheon.spec.search_space import SearchSpace, trial_count
 from tests.letheon.small_sweep import python, sample
 from trainables.config import Hyperparameters
 from trainables.methods import METHODS
@@ -37,9 +37,9 @@ def spec_of(search: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:  
 
 
 def all_trials(spec: SweepSpec) -> list[Hyperparameters]:
-    """What the sweep itself starts, to its end."""
-    conductor = SweepController(spec, MemoryLedger())
-    return [Hyperparameters.model_validate(row["config"]) for row in iter(conductor.next_trial, None)]
+    """All trials that the sweep starts."""
+    controller = SweepController(spec, MemoryJournal())
+    return [Hyperparameters.model_validate(row["config"]) for row in iter(controller.next_trial, None)]
 
 
 ranges = st.tuples(st.floats(1e-8, 1e4), st.floats(1e-8, 1e4)).filter(lambda pair: pair[0] < pair[1])
@@ -80,24 +80,24 @@ def test_a_range_is_covered_evenly_on_its_own_scale() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_each_combination_comes_once_before_any_comes_twice(seed: int) -> None:
     spec = spec_of(searcher={"seed": seed})
-    assert combination_count(spec) == 8
+    assert SearchSpace(spec).combination_count == 8
     decks = [
         [(hyper.method, hyper.forget_fraction) for hyper in (sample(spec, 8 * deck + i) for i in range(8))]
         for deck in range(6)
     ]
     assert all(len(set(deck)) == 8 for deck in decks)
-    assert len({tuple(deck) for deck in decks}) > 1  # each deck is shuffled anew
+    assert len({tuple(deck) for deck in decks}) > 1  # each deck is shuffled differently
 
 
 def test_listed_values_of_a_hyper_parameter_count_only_where_it_exists() -> None:
     spec = spec_of({**SEARCH, "beta": {"choice": [0.05, 0.1, 0.2]}, "forget_fraction": 0.1})
-    assert combination_count(spec) == 1 + 1 + 3 + 3
+    assert SearchSpace(spec).combination_count == 1 + 1 + 3 + 3
     deck = Counter((hyper.method, hyper.beta) for hyper in (sample(spec, i) for i in range(8)))
     assert max(deck.values()) == 1
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_a_method_gets_exactly_the_hyper_parameters_it_declares(method: str) -> None:
+def test_a_method_gets_exactly_the_hyper_parameters_that_it_declares(method: str) -> None:
     hyper = sample(spec_of({**SEARCH, "method": method}), 0)
     declared = {name for other in METHODS.values() for name in other.hyperparameters}
     given = {name for name in declared if getattr(hyper, name) is not None}
@@ -112,7 +112,7 @@ def test_seeds_repeat_each_configuration() -> None:
     assert third != first
 
 
-def test_a_grid_walks_through_every_combination_with_every_seed_once() -> None:
+def test_a_grid_tries_every_combination_with_every_seed_once() -> None:
     search = {
         "method": {"choice": ["ga", "npo"]},
         "forget_fraction": 0.1,
@@ -123,26 +123,26 @@ def test_a_grid_walks_through_every_combination_with_every_seed_once() -> None:
     assert trial_count(spec) == (2 + 4) * 2
     found = all_trials(spec)
     assert len({hyper.digest() for hyper in found}) == 12
-    searcher, history = GridSearcher(Space(spec)), History(Goals(), {})
+    searcher, history = GridSearcher(SearchSpace(spec)), History(Goals(), {})
     assert [searcher.propose(number, history) is None for number in range(8)] == [False] * 6 + [True] * 2
     assert trial_count(spec.model_copy(update={"budget": spec_of(budget={"trials": 5}).budget})) == 5
 
 
-def test_the_trials_of_a_sweep_are_the_samples_from_the_first_on() -> None:
+def test_the_trials_of_a_random_sweep_are_the_first_samples() -> None:
     spec = spec_of(seeds=[3, 5])
     assert all_trials(spec) == [sample(spec, index) for index in range(16)]
 
 
-def test_only_what_has_an_end_has_a_number_of_trials() -> None:
+def test_only_a_search_that_ends_has_a_number_of_trials() -> None:
     hours: dict[str, Any] = {"budget": {"wall_hours": 1}}
     listed = {"method": {"choice": ["ga", "npo"]}, "forget_fraction": 0.1, "learning_rate": 1e-4}
     assert trial_count(spec_of(**hours)) is None
-    assert trial_count(spec_of(listed, **hours)) is None  # random search begins anew with another deck
+    assert trial_count(spec_of(listed, **hours)) is None  # random search continues with another deck
     assert trial_count(spec_of(listed, searcher={"name": "surrogate"}, seeds=[0, 1], **hours)) == 4
     assert trial_count(spec_of(searcher={"name": "surrogate"}, **hours)) is None
 
 
-# Written down once: another machine, Python or numpy must give the same sweep.
+# Recorded once: another machine, Python or numpy must give the same sweep.
 KNOWN = [
     ("ga_rt", 0.1, 0.000444602, None, 3.45749),
     ("ga_rt", 0.25, 0.000512356, None, 4.72219),
@@ -150,7 +150,7 @@ KNOWN = [
 ]
 
 
-def test_samples_are_those_written_down() -> None:
+def test_samples_are_the_recorded_ones() -> None:
     ranges = {"learning_rate": [2e-4, 8e-4], "beta": [0.02, 0.2], "retain_weight": [1, 5]}
     spec = spec_of({**SEARCH, **{name: {"loguniform": pair} for name, pair in ranges.items()}})
     found = [sample(spec, index) for index in range(3)]
@@ -161,7 +161,7 @@ def test_samples_are_equal_in_another_process() -> None:
     spec = load_spec("quickstart")
     here = [sample(spec, index).digest() for index in range(12)]
     code = (
-        "from letheon.spec.model import load_spec; from tests.letheon.small_sweep import sample\n"
+        "from letheon.spec.load import load_spec; from tests.letheon.small_sweep import sample\n"
         "s = load_spec('quickstart'); print(*reversed([sample(s, i).digest() for i in reversed(range(12))]))"
     )
     for hash_seed in ("1", "2"):

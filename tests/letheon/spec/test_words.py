@@ -1,4 +1,4 @@
-"""Natural mistakes in a sweep file: each answer tells what to write, and what it tells can be written."""
+"""Common mistakes in a sweep file: each error says what to write, and that is valid."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def refused(*overrides: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("mistake", "said"),
+    ("mistake", "message"),
     [
         ("search.forget_fraction=20", "must be <= 1; write 0.2 for 20%"),
-        ("search.forget_fraction=[0.1, 0.2]", "is a list without its kind; write {choice: [0.1, 0.2]}"),
+        ("search.forget_fraction=[0.1, 0.2]", "is a list without a kind of domain; write {choice: [0.1, 0.2]}"),
         ("search.method=[npo,npo_rt]", "write {choice: [npo, npo_rt]}"),
         ("search.beta=[0.05]", "write 0.05"),
         ("search.beta={log_uniform: [0.03, 0.08]}", "did you mean {loguniform: [0.03, 0.08]}?"),
@@ -59,18 +59,18 @@ def refused(*overrides: str) -> str:
         ("model.base=/nope/model", "is not a folder; give a folder that exists, a hub id such as owner/name"),
         ("model.base=./nope", "is not a folder; give"),
         ("model.base=a/b/c", "is not a folder; give"),
-        ("model.target=/nope", "is not a folder of a Hugging Face model"),
-        (f"model.target={'x' * 300}", "is not a folder of a Hugging Face model"),
+        ("model.target=/nope", "is not a Hugging Face model folder"),
+        (f"model.target={'x' * 300}", "is not a Hugging Face model folder"),
         (f"model.base={'x' * 300 + '/'}", "is not a folder; give"),
         (f"trial.refusals={'x' * 300}", "is not a file; give"),
         (f"benchmark={{name: tofu, path: {'x' * 300}}}", "is not a folder; give"),
     ],
 )
-def test_what_to_write_instead(mistake: str, said: str) -> None:
-    assert said in refused(mistake)
+def test_an_error_says_what_to_write_instead(mistake: str, message: str) -> None:
+    assert message in refused(mistake)
 
 
-def test_ids_of_the_hub_are_not_taken_for_folders() -> None:
+def test_hub_ids_are_not_mistaken_for_folders() -> None:
     for name in ("gpt2", "HuggingFaceTB/SmolLM2-135M", "EleutherAI/pythia-1.4b"):
         assert load_spec("quickstart", [f"model.base={name}"]).model.base == name
 
@@ -79,7 +79,7 @@ NEED_SOMETHING = {"model.retain": "a model", "searcher.warm_start": "a sweep", "
 
 
 @pytest.mark.parametrize("setting", sorted(EXAMPLES.keys() - NEED_SOMETHING.keys()))
-def test_every_example_can_be_written_as_it_stands(setting: str) -> None:
+def test_every_example_is_valid_as_it_is(setting: str) -> None:
     search = EXAMPLES["search"] if setting == "objectives" else None
     for text in re.split(r", (?=[\w.]+ or)| or ", EXAMPLES[setting]):
         load_spec(
@@ -88,7 +88,7 @@ def test_every_example_can_be_written_as_it_stands(setting: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "said"),
+    ("right", "wrong", "message"),
     [
         ("recipe: {epochs: 16}}", "recipe: {epochs: 16}", ":4: not valid YAML: the { in column 8 is not closed before"),
         ("npo, npo_rt]}", "npo, npo_rt}", ":6: not valid YAML: the [ in column 20 is not closed before column 43"),
@@ -98,25 +98,24 @@ def test_every_example_can_be_written_as_it_stands(setting: str) -> None:
         ("  method:", " method:", "indent this line like the others"),
     ],
 )
-def test_syntax_is_complained_about_where_it_began(tmp_path: Path, right: str, wrong: str, said: str) -> None:
-    text = SMALL
-    assert right in text and yaml.safe_load(text)
+def test_a_syntax_error_is_reported_where_it_begins(tmp_path: Path, right: str, wrong: str, message: str) -> None:
+    assert right in SMALL and yaml.safe_load(SMALL)
     file = tmp_path / "it.yaml"
-    file.write_text(text.replace(right, wrong))
+    file.write_text(SMALL.replace(right, wrong))
     with pytest.raises(SpecErrors) as caught:
         load_spec(file)
-    assert said in caught.value.problems[0]
+    assert message in caught.value.problems[0]
 
 
-def test_a_folder_is_told_from_a_file_that_is_missing(tmp_path: Path) -> None:
+def test_a_folder_is_distinguished_from_a_missing_file(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("name: mine\n")
     with pytest.raises(SpecErrors, match=r"is a folder, not a sweep file; name one of its sweep files: mine\.yaml"):
         load_spec(tmp_path)
 
 
-def test_a_fraction_is_written_with_no_more_digits_than_it_takes() -> None:
-    said = refused("search.forget_fraction=0.14", "benchmark.people=7")
-    proposed = re.findall(r"(?:use|or) ([0-9.]+) \(\d of 7\)", said)
+def test_suggested_fractions_have_no_more_digits_than_needed() -> None:
+    problem = refused("search.forget_fraction=0.14", "benchmark.people=7")
+    proposed = re.findall(r"(?:use|or) ([0-9.]+) \(\d of 7\)", problem)
     assert len(proposed) == 2 and all(len(text) <= 12 for text in proposed)
     for text in proposed:
         load_spec("quickstart", [f"search.forget_fraction={text}", "benchmark.people=7"])

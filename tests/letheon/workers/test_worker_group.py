@@ -15,7 +15,7 @@ import ray
 import yaml
 
 from letheon.preparation.artifacts import Prepared
-from letheon.preparation.builder import prepare
+from letheon.preparation.builder import build_artifacts
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
 from letheon.sweep.trial_config import trial_config
@@ -52,7 +52,7 @@ def pool(ray_session: None, spec: SweepSpec, root: Path) -> Iterator[Pool]:
 
 @pytest.fixture(scope="module")
 def prepared(pool: Pool, spec: SweepSpec, root: Path) -> Prepared:
-    return prepare(spec, root, pool, say=lambda text: None)
+    return build_artifacts(spec, root, pool, say=lambda text: None)
 
 
 class Trials:

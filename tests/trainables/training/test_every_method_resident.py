@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from letheon.preparation.artifacts import Prepared
-from letheon.preparation.builder import prepare
+from letheon.preparation.builder import build_artifacts
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
 from letheon.sweep.trial_config import trial_config
@@ -57,7 +57,7 @@ def spec(folder: Path) -> SweepSpec:
 @pytest.fixture(scope="module")
 def prepared(ray_session: None, spec: SweepSpec, folder: Path) -> Prepared:
     with pool_of(spec, 2, folder / "root") as pool:
-        return prepare(spec, folder / "root", pool, say=lambda text: None)
+        return build_artifacts(spec, folder / "root", pool, say=lambda text: None)
 
 
 @pytest.fixture(scope="module")
