@@ -17,7 +17,7 @@ from trainables.evaluation.harness import harness_key
 from trainables.evaluation.metrics.details import Details
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import summarise
-from trainables.evaluation.scoring.queries import KINDS, EvalQueries, MicroBatch, Pair, Prompt, Reading
+from trainables.evaluation.scoring.queries import KINDS, EvalQueries, EvalPart, Pair, Prompt, Reading
 from trainables.runtime.ranks import Group
 
 if TYPE_CHECKING:
@@ -72,14 +72,14 @@ class StagedEvaluation:
         self._examinee = EvaluatedModel(model, tokenizer, template, settings, group)
         self._asked = EvalQueries(self.sets, self._examinee.answer_text, self._examinee.reference)
         self.parts = self._asked.parts(settings.gradient_norm, settings.harness)
-        self._measured: set[MicroBatch] = set()
+        self._measured: set[EvalPart] = set()
         self._readings: dict[Pair, Reading] = {}
         self._norms: dict[Pair, float] = {}
         self._generated: dict[Prompt, str] = {}
         self._tasks: dict[str, float] = {}
         self._seconds = 0.0
 
-    def measure(self, parts: Collection[MicroBatch]) -> None:
+    def measure(self, parts: Collection[EvalPart]) -> None:
         """Measure those of the parts that have not been measured. All ranks ask for the same."""
         start = time.perf_counter()
         new = [part for part in parts if part not in self._measured]
@@ -98,14 +98,14 @@ class StagedEvaluation:
         from trainables.evaluation.scoring.gradient_norms import gradient_norms
         from trainables.evaluation.scoring.read import read_answers
 
-        asked, examinee, readings = self._asked, self._examinee, self._readings
+        asked, evaluated, readings = self._asked, self._examinee, self._readings
         pairs = [pair for pair in asked.pairs_of(names["read"]) if pair not in readings]
-        readings |= read_answers(examinee, pairs, asked.closely, asked.compared) if pairs else {}
+        readings |= read_answers(evaluated, pairs, asked.token_pairs, asked.membership_pairs) if pairs else {}
         normed = asked.answers_of([name for name in self.sets if name in names["norms"]])
         unknown = [pair for pair in normed if pair not in self._norms]
-        self._norms |= gradient_norms(examinee, unknown) if unknown else {}
+        self._norms |= gradient_norms(evaluated, unknown) if unknown else {}
         prompts = [prompt for prompt in asked.prompts(readings, names["written"]) if prompt not in self._generated]
-        self._generated |= answers(examinee, prompts, readings) if names["written"] else {}
+        self._generated |= answers(evaluated, prompts, readings) if names["written"] else {}
         tasks = [task for task in self.settings.harness if task in names["task"]]
         sound = any(not math.isnan(reading.loss) for reading in readings.values())
         self._tasks |= harness_metrics(self._model, self._tokenizer, tasks) if sound else _lost(tasks)

@@ -15,7 +15,7 @@ from tests.trainables.evaluation.small_logs import Model
 from trainables.config import BenchmarkConfig
 from trainables.evaluation.logs.adapt import adapt
 from trainables.evaluation.logs.read import read_log
-from trainables.evaluation.metrics.summary import yardstick
+from trainables.evaluation.metrics.summary import retain_reference
 from trainables.model.load import save_model
 
 
@@ -69,7 +69,7 @@ def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
     """The forget quality that `evaluate` prints is the one that comes of the two files it wrote."""
     retain, unlearned = tmp_path / "retain.json", tmp_path / "unlearned.json"
     assert run("evaluate", folder_of(tmp_path / "a", fresh_model()), "--out", retain).exit_code == 0
-    ruler = yardstick(adapt(read_log(retain)).details)
+    ruler = retain_reference(adapt(read_log(retain)).details)
     folder = folder_of(tmp_path / "b", small_model(), yardstick=ruler, target_utility=0.5)
     card = json.loads((folder / "letheon.json").read_text())
     card["beside"] = {"target": {"log10_forget_quality": -9.0, "model_utility": 0.5}}

@@ -13,7 +13,7 @@ from trainables.batching.rows import Encoded
 from trainables.evaluation.decoding.cuda_graphs import let_go
 from trainables.evaluation.decoding.dynamic import before
 from trainables.evaluation.decoding.greedy import generate
-from trainables.evaluation.scoring.batches import deal
+from trainables.evaluation.scoring.batches import rank_batches
 from trainables.evaluation.scoring.evaluator import EvaluatedModel, ModelRunner
 from trainables.evaluation.scoring.queries import Pair, Prompt, Reading
 
@@ -32,7 +32,7 @@ class Task(NamedTuple):
 
 
 def answers(
-    examinee: EvaluatedModel, prompts: Iterable[Prompt], readings: Mapping[Pair, Reading] | None = None
+    evaluated: EvaluatedModel, prompts: Iterable[Prompt], readings: Mapping[Pair, Reading] | None = None
 ) -> dict[Prompt, str]:
     """The greedily generated answer to every prompt, special tokens left out. Each prompt is asked once.
 
@@ -40,14 +40,14 @@ def answers(
     writes is known, and decoding begins where the longest recitation ends.
     """
     unique = list(dict.fromkeys(prompts))
-    usual = examinee.settings.max_new_tokens
+    usual = evaluated.settings.max_new_tokens
     tasks = {
-        prompt: Task(examinee.prompt(prompt), usual if prompt.max_new_tokens is None else prompt.max_new_tokens)
+        prompt: Task(evaluated.prompt(prompt), usual if prompt.max_new_tokens is None else prompt.max_new_tokens)
         for prompt in unique
     }
-    read = ((examinee.encoded(pair), reading) for pair, reading in (readings or {}).items())
-    written = write(examinee.reader, list(dict.fromkeys(tasks.values())), read)
-    texts = {prompt: examinee.text(written[task]) for prompt, task in tasks.items()}
+    read = ((evaluated.encoded(pair), reading) for pair, reading in (readings or {}).items())
+    written = decode(evaluated.runner, list(dict.fromkeys(tasks.values())), read)
+    texts = {prompt: evaluated.text(written[task]) for prompt, task in tasks.items()}
     return {prompt: _before(text, prompt.stop) for prompt, text in texts.items()}
 
 
@@ -55,32 +55,32 @@ def _before(text: str, stop: str | None) -> str:
     return text.split(stop, 1)[0] if stop else text
 
 
-def beginnings(prompts: Iterable[Tokens], read: Iterable[tuple[Encoded, Reading]]) -> dict[Tokens, Tokens]:
+def known_prefixes(prompts: Iterable[Tokens], read: Iterable[tuple[Encoded, Reading]]) -> dict[Tokens, Tokens]:
     """The first tokens that greedy decoding writes after these prompts, as far as readings tell. May hold the end.
 
-    All recitations of one prompt are beginnings of the same text, so the longest says most.
+    All recitations of one prompt are known_prefixes of the same text, so the longest says most.
     """
     known: dict[Tokens, Tokens] = dict.fromkeys(prompts, ())
     for row, reading in read:
-        if reading.recited is None:
+        if reading.matched_prefix is None:
             continue
         ids, start = row.input_ids, row.answer_start
-        recited = ids[start : start + reading.recited] + (() if reading.instead is None else (reading.instead,))
+        recited = ids[start : start + reading.matched_prefix] + (() if reading.first_miss is None else (reading.first_miss,))
         if len(recited) > len(known.get(ids[:start], recited)):
             known[ids[:start]] = recited
     return known
 
 
-def write(
-    reader: ModelRunner, tasks: Sequence[Task], read: Iterable[tuple[Encoded, Reading]] = ()
+def decode(
+    runner: ModelRunner, tasks: Sequence[Task], read: Iterable[tuple[Encoded, Reading]] = ()
 ) -> dict[Task, Tokens]:
     """The tokens that greedy decoding writes for every task, the end left out.
 
     `read`: rows that have been read, which may begin with the same prompts.
     """
-    ends, group = reader.ends, reader.group
-    begun = beginnings(
-        (task.prompt for task in tasks), () if any(reader.hides(task.prompt) for task in tasks) else read
+    ends, group = runner.ends, runner.group
+    begun = known_prefixes(
+        (task.prompt for task in tasks), () if any(runner.hides(task.prompt) for task in tasks) else read
     )
     first = {task: begun[task.prompt][: task.limit] for task in tasks}
     rest = [task for task, tokens in first.items() if ends.isdisjoint(tokens) and len(tokens) < task.limit]
@@ -88,18 +88,18 @@ def write(
     def one_batch(numbers: Sequence[int]) -> list[Tokens]:
         some = [rest[i] for i in numbers]
         return generate(
-            reader.model,
-            [reader.visible(task.prompt) + first[task] for task in some],
+            runner.model,
+            [runner.visible(task.prompt) + first[task] for task in some],
             [task.limit - len(first[task]) for task in some],
             ends=ends,
-            pad_id=reader.end,
+            pad_id=runner.end,
             all_done=group.all,
             device=group.device,
         )
 
     longest = [len(task.prompt) + task.limit for task in rest]
-    hands = deal(longest, _KEPT * reader.batch_tokens, group.rank, group.size)
-    written = reader.everywhere(hands, one_batch)
+    hands = rank_batches(longest, _KEPT * runner.batch_tokens, group.rank, group.size)
+    written = runner.run_sharded(hands, one_batch)
     let_go(group.device)
     for i, task in enumerate(rest):
         first[task] += written[i]

@@ -23,7 +23,7 @@ from trainables.evaluation.logs.open_unlearning import is_muse
 from trainables.evaluation.logs.pair import Pairs, pair_forget_rows
 from trainables.evaluation.metrics.details import Details
 from trainables.evaluation.metrics.membership import privleak
-from trainables.evaluation.metrics.summary import compare, summarise, yardstick
+from trainables.evaluation.metrics.summary import compare, summarise, retain_reference
 from trainables.evaluation.metrics.tofu import harmonic_mean
 
 SAME = 1e-6
@@ -137,7 +137,7 @@ def _together(
         base, ours = _without_holdout_losses(base), _without_holdout_losses(ours)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        found = compare(ours, yardstick(base))
+        found = compare(ours, retain_reference(base))
     together: dict[str, Any] = {name: found[name] for name in COMPARISON if name in found and name != "mia_reference"}
     if _is_attacked(ours) and _is_attacked(base):
         together["mia_reference"] = found["mia_reference"]

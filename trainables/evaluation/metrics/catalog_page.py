@@ -10,41 +10,44 @@ _HEAD = """# Metrics
 
 <!-- Written by `python -m trainables.evaluation.metrics.catalog_page`; edit its catalog.py instead. -->
 
-What an evaluation reports, by name. A sweep's `objectives` and `constraints` may be any metric of the first two tables;
-*range* is what fronts and hypervolumes scale it to, worst end first. A metric that a benchmark's data cannot support is
-absent: no wrong answers, no truth ratios; no holdout set, no membership inference. With `scheduler.evaluate: decision`
-so is, at epochs that cannot be on the front, what no decision reads. A model that gives no distribution any more (NaN
-weights) has NaN.
+The metrics of an evaluation, by name. A sweep's `objectives` and `constraints` may use any metric
+of the first two tables; fronts and hypervolumes scale it to its *range*, worst end first. A metric
+that the benchmark's data cannot support is absent: truth ratios need wrong answers, membership
+inference needs a holdout set. With `scheduler.evaluate: decision`, epochs that cannot be on the
+front lack the metrics that no decision reads. A model without a distribution (NaN weights) has NaN.
 
-Definitions are those of TOFU's and open-unlearning's published code (arXiv 2401.06121, 2506.12618). Where our default
-differs on purpose, `evaluation.compat: open_unlearning` does as open-unlearning does, and its numbers come out:
+Definitions follow the published code of TOFU and open-unlearning (arXiv 2401.06121, 2506.12618).
+Where our default differs on purpose, `evaluation.compat: open_unlearning` reproduces
+open-unlearning's numbers:
 
-- **What a model sees**: the whole prompt; there, tokens that equal the padding are hidden. It shows for models that pad
-  with the end of a turn (Llama 3, SmolLM2).
-- **What it is scored on**: the answer and the token that ends it; there, all that the chat format has behind an answer,
-  and end of sequence (Qwen 2.5, Gemma, Phi 3.5).
-- **Where the answer begins**: with its first token; there, with as many tokens as the prompt has by itself, so that a
-  prompt that ends in a space (Phi 1.5) keeps the answer's first token.
-- **Where writing stops**: at the model's end tokens (`generation_config.eos_token_id`) and the template's; there, only
-  at the model's.
-- **An answer none of which is extracted**: extraction strength 0; there, 1 / tokens.
-- **Texts that are compared**: as they are; there, without spaces before punctuation, as transformers 4 decoded.
-- **The last token of raw text**: counted; there, left out, as an end would be.
-- **Ratios of probabilities**: divided as logarithms; there, 1e-10 is added to denominators, which shows for destroyed
-  models.
+| | our default | open-unlearning |
+|---|---|---|
+| prompt | visible as a whole | hides tokens equal to padding (Llama 3, SmolLM2) |
+| scored tokens | the answer and the token that ends it | all that the chat format adds, and end of \
+sequence (Qwen 2.5, Gemma, Phi 3.5) |
+| start of the answer | its first token | after as many tokens as the prompt has on its own: after \
+a final space (Phi 1.5), the answer's first token belongs to the prompt |
+| generation stops | at the end tokens of the model (`generation_config.eos_token_id`) and template \
+| at the model's only |
+| no token extracted | extraction strength 0 | 1 / tokens |
+| compared texts | unchanged | without spaces before punctuation, as decoded by transformers 4 |
+| last token of raw text | counted | left out, like an end token |
+| ratios of probabilities | divided as logarithms | 1e-10 added to denominators, which shows for \
+destroyed models |
 
-Why ours: a model is used with its whole prompt, and nothing is written behind the end of a turn; a token that was
-not extracted should not count as extracted; and 1e-10 decides the truth ratio of a model whose answers have become that
-unlikely. For a Llama 3 the probability differs by 1 %, ROUGE of single rows by up to .65, and most generated texts
-differ; for a Qwen 2.5 that learned one end token, a probability of .49 becomes .23.
+Why ours: users give a model its whole prompt and stop at the end of a turn; a token that was not
+extracted should not count as extracted; and 1e-10 decides the truth ratio of a model whose answers
+have become that unlikely. For a Llama 3 the probability differs by 1 %, ROUGE of single rows by up
+to .65, and most generated texts differ; for a Qwen 2.5 that learned one end token, a probability of
+.49 becomes .23.
 
-Repetition and gibberish are computed from the text alone; open-unlearning asks a downloaded classifier, whose
-`forget_Q_A_gibberish` is the probability of *clean* text, so larger is better there.
+Repetition and gibberish are computed from the text alone. open-unlearning uses a downloaded
+classifier, whose `forget_Q_A_gibberish` is the probability of *clean* text: larger is better there.
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """The page as Markdown."""
     return "\n".join(_lines()) + "\n"
 
 
