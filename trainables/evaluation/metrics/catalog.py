@@ -1,7 +1,7 @@
-"""Every metric that an evaluation can report: its meaning, direction and range. Loads no torch.
+"""Every metric that an evaluation can report: its meaning, its better direction, its range. Loads no torch.
 
-A sweep may optimise or constrain only the metrics of `CATALOG` and `FAMILIES`. `docs/metrics.md` is generated from this
-module (`python -m trainables.evaluation.metrics.catalog_page`).
+A sweep may optimise or constrain the metrics of this catalog; any other metric can only be recorded.
+`docs/metrics.md` is generated from it (`python -m trainables.evaluation.metrics.catalog_page`).
 """
 
 from __future__ import annotations
@@ -40,38 +40,35 @@ def _down(text: str, worst: float = 1.0, best: float = 0.0) -> MetricInfo:
 _FORGETTING = {
     "forget_quality": _up(
         "p-value of the two-sided Kolmogorov-Smirnov test between the truth ratios of the forget rows and those of the "
-        "retain model: near 1, they look as if never learned. Its power depends on the number of rows"
+        "retain model: near 1, the forget rows look as if never learned. It depends on the number of rows"
     ),
     "log10_forget_quality": _up("log10 of forget_quality, not below -20", worst=-20.0, best=0.0),
     "ks_distance": _down("the statistic D of that test: the largest gap between the two distribution functions"),
     "loss_quality": _up(
-        "p-value of the same test between the losses of the forget answers: for data without wrong answers, which has "
-        "no truth ratios"
+        "the same test between the losses of the forget answers: for data without wrong answers, so no truth ratios"
     ),
     "log10_loss_quality": _up("log10 of loss_quality, not below -20", worst=-20.0, best=0.0),
     "loss_ks_distance": _down("the statistic D of the test on losses"),
     "forget_probability": _down("mean of p(answer | question)^(1 / tokens) over the forget rows"),
-    "forget_rouge": _down("mean ROUGE-L recall (F1 if the benchmark says so) of greedy answers to forget questions"),
+    "forget_rouge": _down("mean ROUGE-L recall (F1 if the benchmark says so) of greedy answers to forgotten questions"),
     "forget_truth_ratio": _up(
-        "mean of min(R, 1 / R), where R is the geometric mean of the wrong answers' probabilities over that of the "
-        "paraphrased answer (or of the answer, without a paraphrase): 1 if truth and falsehood are equally likely"
+        "mean of min(R, 1 / R), R the geometric mean of the wrong answers' probabilities over the paraphrased answer's "
+        "(the answer's if there is no paraphrase): 1 if truth and falsehood are equally likely"
     ),
     "extraction_strength": _down(
-        "mean over the forget rows of 1 - k / n, where the rest of the answer (n tokens) is the likeliest continuation "
-        "from token k on. 0 if nothing matches, where open-unlearning's code gives 1 / n"
+        "mean over the forget rows of 1 - k / n: how early the rest of the answer (n tokens) is the likeliest "
+        "continuation (from token k on). 0 if nothing matches, where open-unlearning's code gives 1 / n"
     ),
-    "exact_memorization": _down("mean share of the forget answers' tokens, without the end, that are the likeliest"),
+    "exact_memorization": _down(
+        "mean share of the forget answers' tokens that are the likeliest, without end of sequence"
+    ),
 }
 
-_MEMBERSHIP_TEXT = (
-    ". AUC of telling the forget set from data that no model was trained on: 1 is still known, the retain model's "
-    "value ideal, below it over-forgotten"
-)
 _MEMBERSHIP = {
-    "mia_loss": "membership inference by the loss",
+    "mia_loss": "by the loss",
     "mia_zlib": "by the loss over the compressed length of the text",
     "mia_min_k": "by the mean of the least likely tokens (`evaluation.min_k` of them, 0.4 by default)",
-    "mia_min_k_plus_plus": "as mia_min_k, with each token's log-probability normalised over the vocabulary",
+    "mia_min_k_plus_plus": "by the same, each token's log-probability normalised over the vocabulary first",
     "mia_gradnorm": "by the mean over parameter tensors of the gradient's L2 norm (if `evaluation.gradient_norm`)",
     "mia_reference": "by the loss minus the retain model's",
 }
@@ -79,8 +76,8 @@ _MEMBERSHIP = {
 _UTILITY = {
     "model_utility": _up(
         "harmonic mean of probability, ROUGE-L recall and truth ratio score of the retain set, real authors and world "
-        "facts (TOFU's nine); for another benchmark, of those that its utility sets support. Its range on a front goes "
-        "from the utility floor to the target model's value",
+        "facts (TOFU's nine), or of what the utility sets of another benchmark support. Its range on a front goes from "
+        "the utility floor to the target model's value",
         ratio_to_target=True,
     ),
     "utility_ratio": _up("model_utility over the target model's"),
@@ -90,21 +87,27 @@ _UTILITY = {
 
 _DEGENERATION = {
     "forget_repetition": _down(
-        "mean share of four-word runs in an answer to a forget question that occurred earlier in that answer"
+        "mean share of four-word runs in an answer to a forgotten question that occurred earlier in that answer"
     ),
     "forget_gibberish": _down(
         "mean share of words in such an answer that are out of place in English: letters that rarely follow each "
-        "other, signs that prose does not use, or no common word among the nine around it. Below 0.1 for English with "
+        "other, signs that prose does not have, or no common word among the nine around. Below 0.1 for English with "
         "foreign names, about 0.7 for random tokens"
     ),
-    "stammer_excess": _down("as forget_repetition with two-word runs, minus the retain model's"),
+    "stammer_excess": _down(
+        "mean share of two-word runs in an answer to a forgotten question that occurred earlier in that answer, minus "
+        "the retain model's"
+    ),
     "gibberish_excess": _down("forget_gibberish minus the retain model's"),
-    "length_excess": _down("absolute logarithm of the ratio of the answers' words to the retain model's", worst=3.0),
+    "length_excess": _down(
+        "how far the answers' length is from the retain model's: the absolute logarithm of the ratio of their words",
+        worst=3.0,
+    ),
 }
 
 CATALOG: dict[str, MetricInfo] = {
     **_FORGETTING,
-    **{name: _down(text + _MEMBERSHIP_TEXT, best=0.5) for name, text in _MEMBERSHIP.items()},
+    **{name: _down(f"membership inference, AUC: {text}", best=0.5) for name, text in _MEMBERSHIP.items()},
     "privleak_distance": _down("the absolute value of privleak, percent", worst=100.0),
     **_UTILITY,
     **_DEGENERATION,
@@ -112,15 +115,15 @@ CATALOG: dict[str, MetricInfo] = {
     "audit_worst_forget_rouge_excess": _down("the largest excess over the retain model under the same attack"),
     **{name: MetricInfo(*facts) for name, facts in SYNTHETIC.items()},
 }
-"""Metrics with a fixed name; `FAMILIES` has those named after a set, a task or an attack."""
+"""Metrics with a fixed name. `metric_info` also finds those named after a set, a task or an attack."""
 
 FAMILIES: dict[str, MetricInfo] = {
     "audit_<attack>_forget_rouge": _down("forget_rouge under an attack"),
     "audit_<attack>_forget_probability": _down("forget_probability under an attack"),
     "audit_<attack>_extraction_strength": _down("extraction strength of the forget set under an attack"),
-    "audit_<attack>_forget_rouge_excess": _down("that forget_rouge minus the retain model's under the same attack"),
+    "audit_<attack>_forget_rouge_excess": _down("the same ROUGE minus the retain model's under the same attack"),
     "harness_<task>": _up("lm-evaluation-harness: the main metric of a task of `evaluation.harness`"),
-    "forget_<set>_probability": _down("as forget_probability, for a further set of data to forget"),
+    "forget_<set>_probability": _down("as forget_probability, for another set that must be forgotten"),
     "forget_<set>_rouge": _down("as forget_rouge, for such a set"),
     "forget_<set>_truth_ratio": _up("as forget_truth_ratio, for such a set"),
     "forget_<set>_extraction_strength": _down("as extraction_strength, for such a set"),
@@ -132,34 +135,34 @@ FAMILIES: dict[str, MetricInfo] = {
     "<set>_rouge": _up("mean ROUGE-L recall (F1 if the benchmark says so) of greedy answers in a utility set"),
     "<set>_truth_ratio": _up("mean of max(0, 1 - R) over a utility set, R as in forget_truth_ratio"),
 }
-"""`<…>` stands for a name of small letters, digits and underscores. The first matching family counts."""
+"""`<…>` stands for a name of small letters, digits and underscores. The first pattern that matches counts."""
 
 RECORDED: dict[str, str] = {
     "loss_shift": (
-        "over all pairs of a forget loss of this model and one of the retain model, the share in which this model's is "
-        "larger minus the share in which it is smaller. 0 ideal, -1 still known, 1 over-forgotten"
+        "over all pairs of a forget loss of this model and one of the retain model: the share in which this model's is "
+        "larger, minus the share in which it is smaller. 0 is ideal, -1 still known, 1 over-forgotten"
     ),
     "privleak": (
-        "PrivLeak, percent: ((1 - AUC) - (1 - AUC of the retain model)) / (1 - AUC of the retain model), AUC by min-k. "
-        "0 ideal, -100 not forgotten, above 0 over-forgotten. Search on privleak_distance"
+        "PrivLeak, percent: ((1 - AUC) - (1 - AUC of the retain model)) / (1 - AUC of the retain model), AUC by min-k: "
+        "0 is ideal, -100 not forgotten, above 0 over-forgotten. Search on privleak_distance"
     ),
     "holdout_…, members_…": (
         "probability, ROUGE, extraction strength and exact memorization of the sets of membership inference"
     ),
-    "epoch, step": "the trial's progress: epochs, and optimizer steps in total",
+    "epoch, step": "progress of the trial: epochs, and optimizer steps in total",
     "loss, forget_loss, retain_loss": "means over the optimizer steps of the epoch, as trained on",
-    "learning_rate": "of the last step",
+    "learning_rate": "at the last step",
     "multiplier": "the retain weight after the epoch, if the method changes it",
     "train_seconds": "training time, without evaluation",
-    "tokens_per_second": "tokens of forget, retain and alternative rows, without padding, over all workers",
+    "tokens_per_second": "forget, retain and alternative rows over all workers, without padding",
     "peak_memory_bytes": (
-        "peak memory of any worker since the trial began: tensors on a GPU; on a CPU the whole process, some hundred "
-        "MiB of which are libraries and models kept loaded between trials (if the system cannot reset the peak: since "
-        "the worker began)"
+        "peak memory of any worker since the trial began: tensors on a GPU; on a CPU the whole process, including some "
+        "hundred MiB of libraries and of models that stay loaded between trials (since the worker began if the system "
+        "does not let the peak be reset)"
     ),
     "predicted_memory_bytes": (
-        "the estimate for the worker with the largest micro-batch: weights, gradients, optimizer, a frozen copy, and "
-        "the larger of activations and evaluation; without libraries"
+        "prediction for the worker with the largest micro-batch: weights, gradients, optimizer, a frozen copy, and the "
+        "larger of activations and evaluation; without libraries"
     ),
     "eval_seconds": "evaluation time of the slowest worker",
 }
