@@ -77,7 +77,7 @@ def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
         (folder / "letheon.json").write_text(json.dumps({**card, "verdict": {"length": length}}))
         said = run("evaluate", folder).stdout
         assert "\nverdict: " in said
-        assert ("of another length" in said) == noticed
+        assert ("differ in length" in said) == noticed
     result = run("evaluate", folder, "--out", unlearned, "--json")
     assert result.exit_code == 0, result.output
     recorded = json.loads(result.stdout)["metrics"]

@@ -30,7 +30,7 @@ from trainables.evaluation.metrics.summary import compare, retain_reference
 from trainables.evaluation.needs import Needs, needs_of
 from trainables.evaluation.scoring import gradient_norms, read
 from trainables.evaluation.scoring.queries import EvalPart
-from trainables.evaluation.two_stage import examined
+from trainables.evaluation.two_stage import evaluate_in_stages
 from trainables.runtime.ranks import Group
 
 DECIDES = ("log10_forget_quality", "model_utility", "utility_ratio")
@@ -160,13 +160,13 @@ def test_only_what_goes_on_is_evaluated_whole() -> None:
         asked.append(metrics)
         return len(asked) == 1
 
-    deep, samples = examined(examination(), compared, needs(*DECIDES), goes_on)
-    shallow, fewer = examined(examination(), compared, needs(*DECIDES), goes_on)
+    deep, samples = evaluate_in_stages(examination(), compared, needs(*DECIDES), goes_on)
+    shallow, fewer = evaluate_in_stages(examination(), compared, needs(*DECIDES), goes_on)
     assert {**deep, "eval_seconds": 0.0} == pytest.approx({**whole(), "eval_seconds": 0.0}, rel=1e-6, abs=1e-6)
     assert shallow.keys() == deep.keys() - needs(*DECIDES).lost == asked[0].keys()
     assert {sample["set"] for sample in samples} == {"forget", "retain"}
     assert [sample for sample in samples if sample["set"] == "retain"] == fewer
-    examined(examination(), compared, None, goes_on)
+    evaluate_in_stages(examination(), compared, None, goes_on)
     assert len(asked) == 2, "without needs nobody is asked"
 
 

@@ -51,7 +51,7 @@ def retain_reference(details: Details, guard: float = 0.0) -> dict[str, Any]:
         found["losses"] = [float(loss) for loss in forget.loss]
     if style := _answer_style(details):
         found["writing"] = style
-    members, holdout = _membership_sets(details)
+    members, holdout = membership_sets(details)
     if members is not None and holdout is not None:
         found["mia"] = dict(_aucs(details))
         if members.loss is not None and holdout.loss is not None:
@@ -164,29 +164,27 @@ def _style_excess(details: Details, reference: Mapping[str, Any]) -> dict[str, f
     return {**excess, "length_excess": math.nan if math.isnan(ours["words"]) else length}
 
 
-def _membership_sets(details: Details) -> tuple[SetDetails | None, SetDetails | None]:
+def membership_sets(details: Details) -> tuple[SetDetails | None, SetDetails | None]:
     """Members (the set with that role, else the forget set) and holdout."""
     roles = {of_set.role: of_set for of_set in reversed([*details.values()])}
     return roles.get("members", details.get("forget")), roles.get("holdout")
 
 
 def _aucs(details: Details) -> Iterator[tuple[str, float]]:
-    members, holdout = _membership_sets(details)
+    members, holdout = membership_sets(details)
     if members is not None and holdout is not None:
         for attack, scores in members.attacks.items():
             if attack in holdout.attacks:
                 yield attack, auc(scores, holdout.attacks[attack])
 
 
-def _membership_metrics(
-    details: Details, found: Mapping[str, float], reference: Mapping[str, Any]
-) -> dict[str, float]:
+def _membership_metrics(details: Details, found: Mapping[str, float], reference: Mapping[str, Any]) -> dict[str, float]:
     """PrivLeak and the attack by the loss minus the retain model's."""
     leaks = {}
     if "mia_min_k" in found and "min_k" in reference.get("mia", {}):
         leak = privleak(found["mia_min_k"], reference["mia"]["min_k"])
         leaks = {"privleak": leak, "privleak_distance": abs(leak)}
-    members, holdout = _membership_sets(details)
+    members, holdout = membership_sets(details)
     known = [reference.get(key) for key in ("member_losses", "holdout_losses")]
     if members is None or holdout is None or None in (members.loss, holdout.loss, *known):
         return leaks
@@ -214,6 +212,4 @@ def _ks_metrics(quality: str, distance: str, ours: Any, reference: Mapping[str, 
 
 def _check_rows(ours: Any, theirs: Any, values: str) -> None:
     if len(ours) != len(theirs):
-        raise ValueError(
-            f"{len(theirs)} {values} of the retain model for {len(ours)} rows: evaluate both on the same split"
-        )
+        raise ValueError(f"{len(theirs)} {values} of the retain model for {len(ours)} rows: evaluate both on one split")

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 from trainables.data.rows import EvalSet, Role, Row
 from trainables.evaluation.metrics.details import SetDetails
 from trainables.evaluation.metrics.membership import zlib_score
-from trainables.evaluation.metrics.rouge import rouge
+from trainables.evaluation.metrics.rouge import Rouge, rouge
 
 
 class Pair(NamedTuple):
@@ -130,8 +130,7 @@ class EvalQueries:
         return [*(named or ["forget"]), *(name for name, role in roles.items() if role == "holdout")]
 
     def prompts(self, readings: Mapping[Pair, Reading], names: Collection[str] | None = None) -> Iterator[Prompt]:
-        """Questions (of the sets in `names`) to generate answers to. Skips a NaN loss: such a model never stops early.
-        """
+        """Questions (of the sets in `names`) to answer, without those whose loss is NaN: such a model never stops."""
         for name, rows in self._sets.items():
             if rows.generate and (names is None or name in names):
                 for row in rows.rows:
@@ -169,13 +168,11 @@ class EvalQueries:
 
     def _rouge(self, rows: EvalSet, read: Sequence[Reading], texts: Sequence[str]) -> dict[str, Any]:
         """NaN for rows whose loss is NaN, which were not generated."""
-        found = [rouge(self._reference(pair_of(row)), text) for row, text in zip(rows.rows, texts, strict=True)]
         scores = [
-            each if not math.isnan(reading.loss) else (math.nan,) * len(each)
-            for each, reading in zip(found, read, strict=True)
+            (math.nan,) * len(Rouge._fields) if math.isnan(reading.loss) else rouge(self._reference(pair_of(row)), text)
+            for row, reading, text in zip(rows.rows, read, texts, strict=True)
         ]
-        names = ("rouge_1_recall", "rouge_l_recall", "rouge_l_f1")
-        return {name: list(values) for name, values in zip(names, zip(*scores, strict=True), strict=True)}
+        return dict(zip(Rouge._fields, map(list, zip(*scores, strict=True)), strict=True))
 
     def _attacks(self, rows: EvalSet, read: Sequence[Reading], norms: Mapping[Pair, float]) -> dict[str, list[float]]:
         tokens = [reading.tokens for reading in read if reading.tokens is not None]

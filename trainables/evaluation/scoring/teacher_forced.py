@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from trainables.batching.rows import IGNORED
 from trainables.batching.scores import Scores
-from trainables.evaluation.scoring.prefix_tree import grow
+from trainables.evaluation.scoring.prefix_tree import build_tree
 from trainables.model.cpu.patch import trims_last_layer
 from trainables.model.cpu.tree_attention import Branches
 from trainables.model.log_probs import by_chunks, exact

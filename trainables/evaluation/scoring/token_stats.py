@@ -34,7 +34,9 @@ def token_stats(
     if not ends:
         return {}
     normalised_log_probs = _normalised_rows(forced, sorted(normalised))
-    all_log_probs, all_hits, mask = (each.cpu() for each in (forced.scores.token_log_probs, forced.hits, forced.scores.mask))
+    all_log_probs, all_hits, mask = (
+        each.cpu() for each in (forced.scores.token_log_probs, forced.hits, forced.scores.mask)
+    )
 
     def stats(row: int) -> TokenStats:
         log_probs, hits = all_log_probs[row][mask[row]].tolist(), all_hits[row][mask[row]].tolist()
@@ -60,7 +62,9 @@ def _normalised_rows(forced: TeacherForced, rows: Sequence[int]) -> dict[int, li
     chosen = torch.zeros_like(scores.mask)
     chosen[list(rows)] = scores.mask[list(rows)]
     chunks = [some.unbind(1) for some in torch.split(chosen.nonzero(), rows_at_once(logits))]
-    values = torch.cat([_normalised(logits[i, t] if at is None else logits[at[i, t]], targets[i, t]) for i, t in chunks])
+    values = torch.cat(
+        [_normalised(logits[i, t] if at is None else logits[at[i, t]], targets[i, t]) for i, t in chunks]
+    )
     parts = torch.split(values, scores.lengths[list(rows)].tolist())
     return {row: part.tolist() for row, part in zip(rows, parts, strict=True)}
 

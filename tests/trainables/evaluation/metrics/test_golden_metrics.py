@@ -29,7 +29,7 @@ from trainables.data.benchmarks.registry import EvalSet, Row, Split
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.details import SetDetails
 from trainables.evaluation.metrics.record import Evaluation
-from trainables.evaluation.metrics.summary import compare, truth_ratios, retain_reference
+from trainables.evaluation.metrics.summary import compare, retain_reference, truth_ratios
 from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.packed_attention import use_packed_attention
 from trainables.runtime.ranks import Group

@@ -16,7 +16,7 @@ from scipy.stats import ks_2samp
 from trainables.data.rows import Role
 from trainables.evaluation.metrics.details import SetDetails
 from trainables.evaluation.metrics.record import Evaluation, details_from_json, evaluation_from_json, nan_details
-from trainables.evaluation.metrics.summary import compare, summarise, retain_reference
+from trainables.evaluation.metrics.summary import compare, retain_reference, summarise
 
 MIA = ("loss", "zlib", "min_k", "min_k_plus_plus")
 ROWS = 4

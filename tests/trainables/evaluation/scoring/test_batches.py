@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.evaluation.scoring.batches import QuestionShape, rank_batches, question_batches
+from trainables.evaluation.scoring.batches import QuestionShape, question_batches, rank_batches
 
 all_lengths = st.lists(st.integers(0, 90), max_size=60)
 
