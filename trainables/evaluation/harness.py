@@ -50,16 +50,11 @@ def harness_metrics(
 
 def main_metric(results: Mapping[str, Any]) -> float:
     """The main number of one task's results, whose keys are `metric,filter`; NaN if there is no number."""
-    numbers = {
-        key: float(value)
-        for key, value in results.items()
-        if isinstance(value, (int, float)) and "," in key and "_stderr" not in key
-    }
-    for metric in MAIN_METRICS:
-        for key, value in numbers.items():
-            if key.partition(",")[0] == metric:
-                return value
-    return next(iter(numbers.values()), math.nan)
+    numbers: dict[str, float] = {}
+    for key, value in results.items():
+        if isinstance(value, (int, float)) and "," in key and "_stderr" not in key:
+            numbers.setdefault(key.partition(",")[0], float(value))
+    return next((numbers[name] for name in (*MAIN_METRICS, *numbers) if name in numbers), math.nan)
 
 
 def _harness() -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
 from trainables.batching.packing import rounded_up
@@ -76,13 +77,15 @@ def _prefill(
     overwritten later.
     """
     width = max(1, *(len(prompt) - 1 for prompt in prompts))
-    ids = torch.zeros((len(prompts), width), dtype=torch.int64)
-    for row, prompt in zip(ids, prompts, strict=True):
-        row[: len(prompt) - 1] = torch.tensor(prompt[:-1], dtype=torch.int64)
-    cache = model(input_ids=ids.to(device), use_cache=True, logits_to_keep=1).past_key_values
+    ids = _padded([prompt[:-1] for prompt in prompts], width, device)
+    cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
     if any(type(layer) is not DynamicLayer for layer in cache.layers):
         return None
     return cache, ((layer.keys, layer.values) for layer in cache.layers)
+
+
+def _padded(rows: Sequence[Tokens], width: int, device: torch.device | str) -> Tensor:
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.int64, device=device)
 
 
 def _slots(tokens: int) -> int:
@@ -107,13 +110,10 @@ class _Rows:
         """Load the first batch. `cache`, `layers`: from `_prefill`."""
         self._pool.reserve(cache, self._most)
         longest = max(map(len, self._prompts))
-        text = torch.zeros((len(self._prompts), longest), dtype=torch.int64)
-        for row, prompt in zip(text, self._prompts, strict=True):
-            row[: len(prompt)] = torch.tensor(prompt)
         self.batch = self._pool.batch(self._size(self._most.rows, longest), self._device)
         self.batch.end_at(ends)
         at, to = (torch.tensor(each, device=self._device)[:, None] for each in (self._at, self._to))
-        self.batch.load(text.to(self._device), at, to, layers)
+        self.batch.load(_padded(self._prompts, longest, self._device), at, to, layers)
 
     def make_room(self, steps: int) -> None:
         """Move to a wider batch if a row could outgrow this one within so many steps."""

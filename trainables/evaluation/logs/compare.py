@@ -17,7 +17,7 @@ import numpy as np
 from trainables.evaluation.logs.adapt import Adapted, adapt, wrong_losses
 from trainables.evaluation.logs.check import checked
 from trainables.evaluation.logs.log import LEGACY, OPEN_UNLEARNING, Index, Log, LogError, SetRows
-from trainables.evaluation.logs.missing import absent_comparisons, absent_metrics, has_nine_parts
+from trainables.evaluation.logs.missing import absent_comparisons, absent_metrics
 from trainables.evaluation.logs.names import COMPARISON, TOFU_METRICS, UTILITY_PARTS, keys_of, prefix_of
 from trainables.evaluation.logs.open_unlearning import is_muse
 from trainables.evaluation.logs.pair import Pairs, pair_forget_rows
@@ -70,7 +70,7 @@ def _log_report(log: Log, adapted: Adapted) -> dict[str, Any]:
     notes = list(log.notes)
     found = summarise(adapted.details)
     stored = _stored(log, found)
-    if not log.own and not has_nine_parts(found):
+    if not log.own and not found.keys() >= {*UTILITY_PARTS}:
         found.pop("model_utility", None)
         found |= _utility_from_aggregates(found, stored, notes)
     found |= _extra_aggregates(log)

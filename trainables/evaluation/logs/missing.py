@@ -20,11 +20,6 @@ _MUSE_METRICS = (
 _NAN = "NaN, because one of its values is NaN"
 
 
-def has_nine_parts(found: Mapping[str, float]) -> bool:
-    """Whether all nine parts of TOFU's model utility are present."""
-    return all(name in found for name in UTILITY_PARTS)
-
-
 def absent_metrics(log: Log, found: Mapping[str, float], stored: Mapping[str, float]) -> dict[str, str]:
     """Reason by metric, for the metrics that such a log usually has."""
     reasons = {name: _NAN for name, value in found.items() if math.isnan(value)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 from trainables.data.rows import Role
 from trainables.evaluation.logs import values
@@ -210,7 +210,7 @@ def _describe(sets: Mapping[str, SetRows], own: object) -> None:
     for name, facts in own.items() if isinstance(own, Mapping) else ():
         if name not in sets or not isinstance(facts, Mapping):
             continue
-        if facts.get("role") in ("forget", "utility", "members", "holdout"):
+        if facts.get("role") in get_args(Role):
             sets[name].role = facts["role"]
         if isinstance(facts.get("multiple_choice"), bool):
             sets[name].multiple_choice = facts["multiple_choice"]

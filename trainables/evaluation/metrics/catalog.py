@@ -168,6 +168,9 @@ RECORDED: dict[str, str] = {
 }
 """Reported, but without a better direction, so no sweep can search on them."""
 
+_PATTERNS = {
+    re.compile(re.sub("<[a-z]+>", "([a-z0-9][a-z0-9_]*)", family)): (family, info) for family, info in FAMILIES.items()
+}
 _NOT_UTILITY = ("holdout", "members")
 _AUDIT = "audit_"
 
@@ -187,11 +190,3 @@ def number(metrics: Mapping[str, Any], name: str) -> float:
     """A metric as a float; NaN if missing or null."""
     value = metrics.get(name)
     return math.nan if value is None else float(value)
-
-
-def _compiled(families: Mapping[str, MetricInfo]) -> dict[re.Pattern[str], tuple[str, MetricInfo]]:
-    name = "([a-z0-9][a-z0-9_]*)"
-    return {re.compile(re.sub("<[a-z]+>", name, family)): (family, info) for family, info in families.items()}
-
-
-_PATTERNS = _compiled(FAMILIES)

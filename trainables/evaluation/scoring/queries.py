@@ -143,14 +143,14 @@ class EvalQueries:
         readings: Mapping[Pair, Reading],
         norms: Mapping[Pair, float],
         generated: Mapping[Prompt, str],
-        parts: Collection[EvalPart] | None = None,
+        parts: Collection[EvalPart],
     ) -> SetDetails:
-        """One set, row by row, with the measurements of `parts` (None: all)."""
+        """One set, row by row, with the measurements of `parts`."""
         rows, role = self._sets[name], self.roles[name]
-        if parts is not None and EvalPart("scored", name) not in parts:
+        if EvalPart("scored", name) not in parts:
             return SetDetails(role=role, multiple_choice=rows.multiple_choice, rouge=rows.rouge)
         read = [readings[pair_of(row)] for row in rows.rows]
-        written = rows.generate and (parts is None or EvalPart("generated", name) in parts)
+        written = rows.generate and EvalPart("generated", name) in parts
         texts = [generated.get(prompt_of(row, rows), "") for row in rows.rows] if written else []
         return SetDetails(
             role=role,
