@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, get_args
 
 from trainables.data.rows import Role
 from trainables.evaluation.logs import values
@@ -71,6 +71,7 @@ _MUSE = re.compile(r"(?P<set>forget|retain)_(?P<what>verbmem|knowmem)_ROUGE", re
 _ATTACK = re.compile(r"mia_(?P<attack>.+)", re.IGNORECASE)
 _ATTACK_NAMES = {"min_k++": "min_k_plus_plus", "ref": "reference"} | {name: name for name in ATTACKS}
 _AGGREGATES = ("model_utility", "forget_quality", "privleak")
+_NAME = re.compile(r"[\w .+/-]{1,80}")
 
 
 def is_open_unlearning(content: Mapping[str, Any]) -> bool:
@@ -109,19 +110,16 @@ def _members(content: Mapping[str, Any]) -> str:
 
 def _stored(content: Mapping[str, Any]) -> dict[str, float | None]:
     """Aggregates by key, without keys that cannot be metric names."""
-    found = {str(key): _aggregate(entry) for key, entry in content.items() if _NAME.fullmatch(str(key))}
-    return {key: value for key, value in found.items() if value is not _NOTHING}
-
-
-_NOTHING = cast("float | None", object())
-_NAME = re.compile(r"[\w .+/-]{1,80}")
-
-
-def _aggregate(entry: object) -> float | None:
-    if isinstance(entry, Mapping):
-        return values.number(entry[_AGGREGATE]) if _AGGREGATE in entry else _NOTHING
-    plain = values.number(entry)
-    return _NOTHING if plain is None else plain
+    found: dict[str, float | None] = {}
+    for key, entry in content.items():
+        if not _NAME.fullmatch(str(key)):
+            continue
+        if isinstance(entry, Mapping):
+            if _AGGREGATE in entry:
+                found[str(key)] = values.number(entry[_AGGREGATE])
+        elif (plain := values.number(entry)) is not None:
+            found[str(key)] = plain
+    return found
 
 
 def _metric_of(key: str) -> tuple[str, str] | None:
