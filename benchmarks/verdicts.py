@@ -34,7 +34,7 @@ from trainables.config import (
 from trainables.data.benchmarks.registry import load_benchmark
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.record import Evaluation
-from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.evaluation.metrics.summary import compare, retain_reference
 from trainables.evaluation.verdict import verdict
 from trainables.inputs.cache import encode_rows
 from trainables.inputs.micro_batches import MicroBatcher, StepData
@@ -115,7 +115,7 @@ def controls(bench: Bench, fraction: float, seeds: int) -> Iterator[tuple[str, d
     retain = [bench.evaluated(bench.made(fraction, seed), fraction) for seed in range(1, seeds + 1)]
     folders = [bench.made(None, seed) for seed in (1, 2)]
     targets = [bench.evaluated(folder, fraction) for folder in folders]
-    rulers = [yardstick(each.details) for each in retain]
+    rulers = [retain_reference(each.details) for each in retain]
     utility = targets[0].metrics["model_utility"]
     target = compare(targets[0], rulers[0], utility)
     for i, each in enumerate(retain):

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.batching.rows import Encoded
-from trainables.evaluation.decoding.answers import Task, write
+from trainables.evaluation.decoding.answers import Task, decode
 from trainables.evaluation.metrics.rouge import rouge_l_recall
-from trainables.evaluation.scoring.batches import deal
+from trainables.evaluation.scoring.batches import rank_batches
 from trainables.evaluation.scoring.evaluator import ModelRunner, end_tokens
 from trainables.evaluation.scoring.queries import Reading
-from trainables.evaluation.scoring.read import Looks, read_rows
+from trainables.evaluation.scoring.read import TokenRequest, read_rows
 from trainables.runtime.ranks import Group
 
 T = TypeVar("T")
@@ -92,11 +92,11 @@ def measure(subject: Subject, probes: Sequence[Probe]) -> Findings:
     rows = [probe.encoded for probe in probes]
     ends = end_tokens(subject.model) | {subject.end}
     reader = ModelRunner(subject.model, subject.end, subject.batch_tokens, subject.group, ends)
-    readings = read_rows(reader, rows, Looks(1.0, {i: probe.closed for i, probe in enumerate(probes)}))
+    readings = read_rows(reader, rows, TokenRequest(1.0, {i: probe.closed for i, probe in enumerate(probes)}))
     # A model without a distribution would only be waited for, token by token, to its longest answer.
     asked = [i for i, reading in enumerate(readings) if not math.isnan(reading.loss)]
     tasks = {i: Task(probes[i].prompt, subject.max_new_tokens) for i in asked}
-    written = write(reader, list(dict.fromkeys(tasks.values())), zip(rows, readings, strict=True))
+    written = decode(reader, list(dict.fromkeys(tasks.values())), zip(rows, readings, strict=True))
     texts = {i: subject.text(written[task]) for i, task in tasks.items()}
     rouge = [rouge_l_recall(probes[i].answer, texts[i]) if i in texts else math.nan for i in range(len(probes))]
     return Findings(
@@ -118,6 +118,6 @@ def everywhere(
     in a batch."""
     group = subject.group
     mine: dict[int, T] = {}
-    for numbers in deal(lengths, max(1, subject.batch_tokens // copies), group.rank, group.size):
+    for numbers in rank_batches(lengths, max(1, subject.batch_tokens // copies), group.rank, group.size):
         mine.update(zip(numbers, one_batch(numbers), strict=True))
     return dict(group.gather(list(mine.items())))

@@ -1,1 +1,1 @@
-"""Evaluates a model on a split, as deep as a decision needs. `evaluate` loads torch when it is called."""
+"""Evaluates a model on a split, as deeply as a decision needs."""

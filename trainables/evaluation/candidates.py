@@ -1,7 +1,7 @@
-"""Which epoch of a trial may be on the front of its sweep, by the trial's own epochs alone. Pure and deterministic.
+"""Which epochs of a trial may be on the sweep's front, judged by the trial's own epochs alone. Pure and deterministic.
 
-What is on a front is feasible, and nothing feasible dominates it, least of all an earlier epoch of the same trial. So
-whoever asks this after every epoch misses no front checkpoint, whatever the other trials come to. Knows no sweep.
+A front point is feasible and not dominated by any feasible point, including earlier epochs of the same trial. So this
+test, applied after every epoch, misses no front checkpoint, whatever the other trials report.
 """
 
 from __future__ import annotations
@@ -15,42 +15,44 @@ from trainables.evaluation.metrics.catalog import number
 
 Metrics = Mapping[str, Any]
 
-_RATIO = "utility_ratio"
 
-
-class Place(NamedTuple):
-    """Of a checkpoint: how far it misses floor and limits (0.0 if feasible), and its objectives, higher is better."""
+class ConstrainedPoint(NamedTuple):
+    """How far a checkpoint violates floor and limits (0.0 if feasible), and its objectives, signed so that higher is
+    better.
+    """
 
     violation: float
-    heights: tuple[float, ...]
+    objectives: tuple[float, ...]
 
-    def excels(self, other: Place) -> bool:
-        """Whether it misses less, or as much and is at least as good in all objectives and better in one."""
+    def dominates(self, other: ConstrainedPoint) -> bool:
+        """Constrained domination: a smaller violation, or an equal one and Pareto-better objectives."""
         if self.violation != other.violation:
             return self.violation < other.violation
-        no_worse = all(a >= b for a, b in zip(self.heights, other.heights, strict=True))
-        return no_worse and self.heights != other.heights
+        no_worse = all(a >= b for a, b in zip(self.objectives, other.objectives, strict=True))
+        return no_worse and self.objectives != other.objectives
 
 
 def is_candidate(decision: DecisionConfig, earlier: Iterable[Metrics], metrics: Metrics) -> bool:
-    """Whether no earlier epoch excels this one: then it may be on the front, or, where nothing is feasible, be what
-    comes nearest. Equal ones may both; one with an objective that is missing or not finite may not.
+    """Whether no earlier epoch dominates this one, so that it may be on the front or, if nothing is feasible, nearest
+    to it. Equal epochs may all be; an epoch with a missing or non-finite objective may not.
     """
-    here = place_of(decision, metrics)
+    here = constrained_point(decision, metrics)
     if here is None:
         return False
-    before = (place_of(decision, one) for one in earlier)
-    return not any(place.excels(here) for place in before if place is not None)
+    before = (constrained_point(decision, one) for one in earlier)
+    return not any(point.dominates(here) for point in before if point is not None)
 
 
-def place_of(decision: DecisionConfig, metrics: Metrics) -> Place | None:
-    """None for a checkpoint that no front can have."""
-    heights = tuple(number(metrics, name) * (1.0 if better == "max" else -1.0) for name, better in decision.objectives)
-    if not all(map(math.isfinite, heights)):
+def constrained_point(decision: DecisionConfig, metrics: Metrics) -> ConstrainedPoint | None:
+    """None if an objective is missing or not finite."""
+    objectives = tuple(
+        number(metrics, name) * (1.0 if better == "max" else -1.0) for name, better in decision.objectives
+    )
+    if not all(map(math.isfinite, objectives)):
         return None
-    ratio = number(metrics, _RATIO)
+    ratio = number(metrics, "utility_ratio")
     below = max(decision.floor - ratio, 0.0) if math.isfinite(ratio) else math.inf
-    return Place(below + sum(_violation(limit, metrics) for limit in decision.limits), heights)
+    return ConstrainedPoint(below + sum(_violation(limit, metrics) for limit in decision.limits), objectives)
 
 
 def _violation(limit: LimitConfig, metrics: Metrics) -> float:

@@ -1,14 +1,13 @@
-"""Evaluates a model on a split: the details of every set, from one teacher-forced pass and one of generation.
+"""Evaluates a model on a split: the details of every set, from one teacher-forced pass and one generation pass.
 
-Knows sets and which questions to put; the passes are in `reading` and `answering`, what follows from the details in
-`summary`. Loads torch when it is called.
+Loads torch when called.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from trainables.config import EvaluationConfig
@@ -17,7 +16,7 @@ from trainables.evaluation.harness import harness_key
 from trainables.evaluation.metrics.details import Details
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import summarise
-from trainables.evaluation.scoring.queries import KINDS, EvalQueries, MicroBatch, Pair, Prompt, Reading
+from trainables.evaluation.scoring.queries import KINDS, EvalPart, EvalQueries, Pair, Prompt, Reading
 from trainables.runtime.ranks import Group
 
 if TYPE_CHECKING:
@@ -38,19 +37,19 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate `model` on all sets of `split`; all ranks of `group` call it together and get the same result.
 
-    Every (question, answer) is scored once whatever it is used for. NaN weights give NaN metrics. The model is put in
-    evaluation mode for the time. Raises ValueError for a set that is empty, or whose rows differ in the number of
-    wrong answers; and for tasks of the lm-evaluation-harness where it is not installed.
+    Every (question, answer) is scored once, however many metrics use it. NaN weights give NaN metrics. The model is in
+    evaluation mode during the call. Raises ValueError for an empty set, for rows that differ in the number of wrong
+    answers, and for tasks of the lm-evaluation-harness if it is not installed.
     """
-    examination = StagedEvaluation(model, tokenizer, template, split, settings, group)
-    examination.measure(examination.parts)
-    return examination.evaluation()
+    staged = StagedEvaluation(model, tokenizer, template, split, settings, group)
+    staged.measure(staged.parts)
+    return staged.evaluation()
 
 
 class StagedEvaluation:
-    """An evaluation in steps: whatever was measured in one step need not be measured in the next. Otherwise `evaluate`.
+    """As `evaluate`, in stages that never measure anything twice.
 
-    `parts`: everything that there is to measure. The weights must not change between the steps.
+    `parts`: all parts that can be measured. The weights must not change between stages.
     """
 
     def __init__(
@@ -69,18 +68,18 @@ class StagedEvaluation:
             _check(name, rows)
         self.settings, self.group = settings, group
         self._model, self._tokenizer = model, tokenizer
-        self._examinee = EvaluatedModel(model, tokenizer, template, settings, group)
-        self._asked = EvalQueries(self.sets, self._examinee.answer_text, self._examinee.reference)
-        self.parts = self._asked.parts(settings.gradient_norm, settings.harness)
-        self._measured: set[MicroBatch] = set()
+        self._evaluated = EvaluatedModel(model, tokenizer, template, settings, group)
+        self._queries = EvalQueries(self.sets, self._evaluated.answer_text, self._evaluated.reference)
+        self.parts = self._queries.parts(settings.gradient_norm, settings.harness)
+        self._measured: set[EvalPart] = set()
         self._readings: dict[Pair, Reading] = {}
         self._norms: dict[Pair, float] = {}
         self._generated: dict[Prompt, str] = {}
         self._tasks: dict[str, float] = {}
         self._seconds = 0.0
 
-    def measure(self, parts: Collection[MicroBatch]) -> None:
-        """Measure those of the parts that have not been measured. All ranks ask for the same."""
+    def measure(self, parts: Collection[EvalPart]) -> None:
+        """Measure the parts that have not been measured yet, the same on all ranks."""
         start = time.perf_counter()
         new = [part for part in parts if part not in self._measured]
         training = self._model.training
@@ -98,22 +97,24 @@ class StagedEvaluation:
         from trainables.evaluation.scoring.gradient_norms import gradient_norms
         from trainables.evaluation.scoring.read import read_answers
 
-        asked, examinee, readings = self._asked, self._examinee, self._readings
-        pairs = [pair for pair in asked.pairs_of(names["read"]) if pair not in readings]
-        readings |= read_answers(examinee, pairs, asked.closely, asked.compared) if pairs else {}
-        normed = asked.answers_of([name for name in self.sets if name in names["norms"]])
-        unknown = [pair for pair in normed if pair not in self._norms]
-        self._norms |= gradient_norms(examinee, unknown) if unknown else {}
-        prompts = [prompt for prompt in asked.prompts(readings, names["written"]) if prompt not in self._generated]
-        self._generated |= answers(examinee, prompts, readings) if names["written"] else {}
+        queries, evaluated, readings = self._queries, self._evaluated, self._readings
+        pairs = [pair for pair in queries.pairs_of(names["scored"]) if pair not in readings]
+        readings |= read_answers(evaluated, pairs, queries.token_pairs, queries.membership_pairs) if pairs else {}
+        with_norms = queries.answers_of([name for name in self.sets if name in names["norms"]])
+        pairs = [pair for pair in with_norms if pair not in self._norms]
+        self._norms |= gradient_norms(evaluated, pairs) if pairs else {}
+        prompts = [each for each in queries.prompts(readings, names["generated"]) if each not in self._generated]
+        self._generated |= answers(evaluated, prompts, readings) if names["generated"] else {}
         tasks = [task for task in self.settings.harness if task in names["task"]]
-        sound = any(not math.isnan(reading.loss) for reading in readings.values())
-        self._tasks |= harness_metrics(self._model, self._tokenizer, tasks) if sound else _lost(tasks)
+        if any(not math.isnan(reading.loss) for reading in readings.values()):
+            self._tasks |= harness_metrics(self._model, self._tokenizer, tasks)
+        else:
+            self._tasks |= {harness_key(task): math.nan for task in tasks}
 
     def evaluation(self) -> Evaluation:
-        """What the parts that were measured say. All ranks call it together."""
+        """Metrics and details of the measured parts. All ranks call it together."""
         details = {
-            name: self._asked.details(name, self._readings, self._norms, self._generated, self._measured)
+            name: self._queries.details(name, self._readings, self._norms, self._generated, self._measured)
             for name in self.sets
         }
         return Evaluation(
@@ -127,17 +128,13 @@ class StagedEvaluation:
 
 def _check(name: str, rows: EvalSet) -> None:
     if not rows.rows:
-        raise ValueError(f"evaluation set {name} has 0 rows: it needs one at least; correct the data or leave it out")
+        raise ValueError(f"evaluation set {name} has 0 rows: it needs at least one; correct the data or remove the set")
     counts = sorted({len(row.perturbed_answers) for row in rows.rows})
     if len(counts) != 1:
         raise ValueError(
-            f"evaluation set {name}: {counts} wrong answers a row; truth ratios need equally many in every row (or "
-            "none in any): correct the data"
+            f"evaluation set {name}: {counts} wrong answers per row; truth ratios need the same number in every row; "
+            "correct the data"
         )
-
-
-def _lost(tasks: Sequence[str]) -> dict[str, float]:
-    return {harness_key(task): math.nan for task in tasks}
 
 
 def _samples(sets: Mapping[str, EvalSet], details: Details) -> Iterator[dict[str, str]]:

@@ -1,6 +1,6 @@
-"""Tasks of the lm-evaluation-harness as further utility metrics of a loaded model. Knows neither splits nor sets.
+"""Tasks of the lm-evaluation-harness as further utility metrics of a loaded model.
 
-The harness is an optional extra, letheon[harness]; nothing of it is imported unless tasks are asked for.
+The harness is an optional extra, letheon[harness]; it is imported only if there are tasks to run.
 """
 
 from __future__ import annotations
@@ -13,29 +13,27 @@ from contextlib import contextmanager
 from typing import Any
 
 MAIN_METRICS = ("acc_norm", "acc", "exact_match", "f1", "bleu", "word_perplexity")
-"""Which of a task's metrics is reported: the first of these that it has, else its first number."""
+"""The first of these that a task has is reported, else its first number."""
 
 
 def harness_key(task: str) -> str:
-    """The metric that a task or group of tasks gives."""
+    """The metric name of a task or group of tasks."""
     return f"harness_{task}"
 
 
 def harness_metrics(
     model: Any, tokenizer: Any, tasks: Sequence[str], batch_size: int = 8, task_manager: Any = None
 ) -> dict[str, float]:
-    """`harness_<task>` for each task or group of tasks, with the harness's own prompts and shot counts.
+    """`harness_<task>` for each task or group of tasks, with the harness's own prompts and shot counts; NaN for a task
+    without a number.
 
-    Every rank runs all of it, in the same order, so sharded weights are gathered in step. Random states are left as
-    they were: the harness seeds them for itself. NaN where a task gives no number.
-
-    Raises:
-        ValueError: the harness is not installed, or does not know a task.
+    Every rank runs all tasks in the same order, which gathers sharded weights in step. Random states are restored,
+    since the harness sets seeds. Raises ValueError if the harness is not installed or a task is unknown.
     """
     if not tasks:
         return {}
     evaluator, wrapper = _harness()
-    with _random_states():
+    with _restored_random_states():
         try:
             found = evaluator.simple_evaluate(
                 model=wrapper(pretrained=model, tokenizer=tokenizer, batch_size=batch_size),
@@ -51,17 +49,12 @@ def harness_metrics(
 
 
 def main_metric(results: Mapping[str, Any]) -> float:
-    """The headline of one task's results, whose keys are `metric,filter`. NaN if there is no number."""
-    numbers = {
-        key: float(value)
-        for key, value in results.items()
-        if isinstance(value, (int, float)) and "," in key and "_stderr" not in key
-    }
-    for metric in MAIN_METRICS:
-        for key, value in numbers.items():
-            if key.partition(",")[0] == metric:
-                return value
-    return next(iter(numbers.values()), math.nan)
+    """The main number of one task's results, whose keys are `metric,filter`; NaN if there is no number."""
+    numbers: dict[str, float] = {}
+    for key, value in results.items():
+        if isinstance(value, (int, float)) and "," in key and "_stderr" not in key:
+            numbers.setdefault(key.partition(",")[0], float(value))
+    return next((numbers[name] for name in (*MAIN_METRICS, *numbers) if name in numbers), math.nan)
 
 
 def _harness() -> tuple[Any, Any]:
@@ -69,13 +62,13 @@ def _harness() -> tuple[Any, Any]:
         return importlib.import_module("lm_eval.evaluator"), importlib.import_module("lm_eval.models.huggingface").HFLM
     except ImportError as error:
         raise ValueError(
-            f"evaluation.harness: the lm-evaluation-harness is not installed ({error}); install letheon[harness], or "
-            "leave harness out"
+            f"evaluation.harness: the lm-evaluation-harness is not installed ({error}); install letheon[harness] or "
+            "remove harness"
         ) from error
 
 
 @contextmanager
-def _random_states() -> Iterator[None]:
+def _restored_random_states() -> Iterator[None]:
     import numpy as np
     import torch
 

@@ -1,8 +1,8 @@
-"""Which parts of an evaluation a metric needs: found by leaving parts out, listed nowhere.
+"""Which parts of an evaluation a metric needs, found by leaving parts out.
 
-A sketch of the sets (a few made-up rows of the same form, with made-up readings) goes through the very code that makes
-metrics of what a model answers, whole and with parts missing. What a metric does not notice, it does not need. No model
-and no data are looked at, only the sets' forms. Loads no torch.
+The code that computes metrics runs on a sketch of the sets (a few made-up rows of the same form, with made-up
+readings), as a whole and with each part missing. A metric does not need a part whose absence leaves its value
+unchanged. Uses no model and only the form of the data; loads no torch.
 """
 
 from __future__ import annotations
@@ -15,98 +15,96 @@ from trainables.config import EvaluationConfig
 from trainables.data.rows import EvalSet, Row
 from trainables.evaluation.harness import harness_key
 from trainables.evaluation.metrics.details import Details
-from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.evaluation.metrics.summary import compare, retain_reference
 from trainables.evaluation.scoring.queries import (
+    EvalPart,
     EvalQueries,
     Kind,
-    MicroBatch,
     Pair,
     Prompt,
     Reading,
-    Tokens,
+    TokenStats,
     pair_of,
     prompt_of,
 )
 
 _ROWS = 3
-_AFTER_READING: tuple[Kind, ...] = ("written", "norms")
-"""What is measured of a set only where its answers were read: decoding begins where they tell it to."""
+_AFTER_SCORING: tuple[Kind, ...] = ("generated", "norms")
+"""Parts of a set that need its scored answers: decoding starts from the prefixes that they reveal."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """`parts`: what must be measured. `lost`: metrics of a whole evaluation that these parts do not give truly."""
+    """`parts`: what must be measured. `lost`: metrics of a whole evaluation that these parts do not give correctly."""
 
-    parts: frozenset[MicroBatch]
+    parts: frozenset[EvalPart]
     lost: frozenset[str]
 
 
 def needs_of(sets: Mapping[str, EvalSet], settings: EvaluationConfig, metrics: Iterable[str]) -> Needs:
-    """The fewest parts of an evaluation of these sets that give the metrics as a whole one does.
+    """The fewest parts of an evaluation of these sets that give the metrics the values of a whole evaluation.
 
-    Metrics that no evaluation of these sets has need nothing.
+    Metrics that these sets cannot give need no part.
     """
     parts = EvalQueries(sets).parts(settings.gradient_norm, settings.harness)
-    sketch = Sketch(sets, parts)
+    sketch = _Sketch(sets, parts)
     whole = sketch.metrics(parts)
     wanted = [name for name in metrics if name in whole]
     without = {part: sketch.metrics(_without(parts, part)) for part in parts}
     needed = frozenset(part for part in parts if any(without[part].get(name) != whole[name] for name in wanted))
-    needed |= {MicroBatch("read", part.name) for part in needed if part.kind in _AFTER_READING}
+    needed |= {EvalPart("scored", part.name) for part in needed if part.kind in _AFTER_SCORING}
     found = sketch.metrics(needed)
     lost = frozenset(name for name in whole if found.get(name) != whole[name])
-    # Two parts could stand in for each other, each of them dispensable while the other is there.
+    # Two parts could replace each other, so that each seems dispensable while the other is present.
     return Needs(parts, frozenset()) if lost & {*wanted} else Needs(needed, lost)
 
 
-def _without(parts: Collection[MicroBatch], part: MicroBatch) -> frozenset[MicroBatch]:
-    """What is left when one part is not measured, and hence nothing that follows from it."""
-    after = (MicroBatch(kind, part.name) for kind in _AFTER_READING if part.kind == "read")
+def _without(parts: Collection[EvalPart], part: EvalPart) -> frozenset[EvalPart]:
+    """The parts that can still be measured without this one."""
+    after = (EvalPart(kind, part.name) for kind in _AFTER_SCORING if part.kind == "scored")
     return frozenset(parts) - {part, *after}
 
 
-class Sketch:
-    """Sets of the same form, and a model's made-up readings and answers; metrics of any parts of them."""
+class _Sketch:
+    """Sets of the same form with made-up readings and answers, and the metrics of any of their parts."""
 
-    def __init__(self, sets: Mapping[str, EvalSet], parts: Collection[MicroBatch]) -> None:
-        self._sets = {name: _sketched(name, rows) for name, rows in sets.items()}
-        self._asked = EvalQueries(self._sets)
+    def __init__(self, sets: Mapping[str, EvalSet], parts: Collection[EvalPart]) -> None:
+        self._sets = {name: _sketch_of(name, rows) for name, rows in sets.items()}
+        self._queries = EvalQueries(self._sets)
         self._tasks = {part: 0.5 for part in parts if part.kind == "task"}
-        self._ours, theirs = self._drawn(Random(1)), self._drawn(Random(2))
-        self._yardstick = yardstick(self._details(parts, *theirs))
+        self._ours, theirs = self._random_model(Random(1)), self._random_model(Random(2))
+        self._reference = retain_reference(self._details(parts, *theirs))
 
-    def metrics(self, parts: Collection[MicroBatch]) -> dict[str, float]:
-        """What these parts give, in the order of an evaluation."""
+    def metrics(self, parts: Collection[EvalPart]) -> dict[str, float]:
+        """The metrics of these parts, in the order of an evaluation."""
         tasks = {harness_key(part.name): value for part, value in self._tasks.items() if part in parts}
-        return compare(self._details(parts, *self._ours), self._yardstick, 0.9) | tasks
+        return compare(self._details(parts, *self._ours), self._reference, 0.9) | tasks
 
     def _details(
-        self, parts: Collection[MicroBatch], readings: Mapping[Pair, Reading], norms: Mapping[Pair, float]
+        self, parts: Collection[EvalPart], readings: Mapping[Pair, Reading], norms: Mapping[Pair, float]
     ) -> Details:
-        normed = {MicroBatch("norms", name) for name in self._sets} & {*parts}
-        known = {pair: norms[pair] for pair in self._asked.answers_of([part.name for part in normed])}
+        with_norms = [name for name in self._sets if EvalPart("norms", name) in parts]
+        known = {pair: norms[pair] for pair in self._queries.answers_of(with_norms)}
         texts = self._texts()
-        return {name: self._asked.details(name, readings, known, texts, parts) for name in self._sets}
+        return {name: self._queries.details(name, readings, known, texts, parts) for name in self._sets}
 
-    def _drawn(self, random: Random) -> tuple[dict[Pair, Reading], dict[Pair, float]]:
-        """Wrong answers are less likely than right ones: a score that is clipped to 0 would hide what it is made of."""
+    def _random_model(self, random: Random) -> tuple[dict[Pair, Reading], dict[Pair, float]]:
+        """Wrong answers are less likely than right ones, since a score clipped to 0 would not depend on its parts."""
         right = {pair_of(row) for rows in self._sets.values() for row in rows.rows}
-        closely = {*self._asked.closely, *self._asked.compared}
+        with_tokens = {*self._queries.token_pairs, *self._queries.membership_pairs}
         readings = {}
-        for pair in self._asked.pairs:
-            tokens = Tokens(*(random.uniform(0.1, 0.9) for _ in range(4))) if pair in closely else None
+        for pair in self._queries.pairs:
+            tokens = TokenStats(*(random.uniform(0.1, 0.9) for _ in range(4))) if pair in with_tokens else None
             readings[pair] = Reading(random.uniform(0.5, 1.0) + (pair not in right), 3, tokens)
         return readings, {pair: random.random() for pair in right}
 
     def _texts(self) -> dict[Prompt, str]:
-        """Answers that are right in part."""
+        """Partly correct answers."""
         rows = [(of_set, row) for of_set in self._sets.values() for row in of_set.rows]
-        return {
-            prompt_of(row, of_set.max_new_tokens, of_set.stop): f"{row.answer} it is and it is" for of_set, row in rows
-        }
+        return {prompt_of(row, of_set): f"{row.answer} it is and it is" for of_set, row in rows}
 
 
-def _sketched(name: str, rows: EvalSet) -> EvalSet:
+def _sketch_of(name: str, rows: EvalSet) -> EvalSet:
     form = rows.rows[0]
     paraphrased = any(row.paraphrased_answer is not None for row in rows.rows)
 

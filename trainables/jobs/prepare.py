@@ -21,7 +21,7 @@ from trainables.batching.schedule import learning_rate, shuffled
 from trainables.data.benchmarks.registry import load_benchmark
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.record import Evaluation
-from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.evaluation.metrics.summary import compare, retain_reference
 from trainables.inputs.cache import WorkerCache, encode_rows
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.load import (
@@ -125,7 +125,7 @@ def make_baseline(job: BaselineJob, resident: WorkerCache, group: Group) -> None
 
     target, retain = evaluated(job.target), evaluated(job.retain)
     guard = job.evaluation.guard
-    ruler = yardstick(retain.details, guard)
+    ruler = retain_reference(retain.details, guard)
     utility = target.metrics.get("model_utility")
     if group.rank == 0:
         forget = encode_rows(job.template, resident.model(job.target).tokenizer, split.forget, job.compat)

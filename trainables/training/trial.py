@@ -23,7 +23,7 @@ from trainables.evaluation.evaluate import StagedEvaluation
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare
 from trainables.evaluation.needs import Needs, needs_of
-from trainables.evaluation.two_stage import examined
+from trainables.evaluation.two_stage import evaluate_in_stages
 from trainables.evaluation.verdict import verdict
 from trainables.inputs.cache import WorkerCache
 from trainables.inputs.micro_batches import MicroBatcher
@@ -158,7 +158,7 @@ class Trial:
 
         self.engine.model.eval()
         with self.engine.as_saved():
-            examination = StagedEvaluation(
+            staged = StagedEvaluation(
                 self.engine.model,
                 self.loaded.tokenizer,
                 config.template,
@@ -167,7 +167,7 @@ class Trial:
                 self.group,
             )
             needs = None if epoch == config.max_epochs else self._needs
-            return examined(examination, compared, needs, lambda metrics: self._is_candidate(epoch, metrics))
+            return evaluate_in_stages(staged, compared, needs, lambda metrics: self._is_candidate(epoch, metrics))
 
     @cached_property
     def _needs(self) -> Needs | None:

@@ -14,7 +14,7 @@ from tests.trainables.evaluation.small_logs import Model
 from trainables.config import BenchmarkConfig
 from trainables.evaluation.logs.adapt import adapt
 from trainables.evaluation.logs.read import read_log
-from trainables.evaluation.metrics.summary import yardstick
+from trainables.evaluation.metrics.summary import retain_reference
 from trainables.model.load import save_model
 
 
@@ -64,7 +64,7 @@ def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
     """The forget quality that `evaluate` prints is the one that `compare-logs` computes from the files it wrote."""
     retain, unlearned = tmp_path / "retain.json", tmp_path / "unlearned.json"
     assert run("evaluate", folder_of(tmp_path / "a", fresh_model()), "--out", retain).exit_code == 0
-    ruler = yardstick(adapt(read_log(retain)).details)
+    ruler = retain_reference(adapt(read_log(retain)).details)
     folder = folder_of(tmp_path / "b", small_model(), yardstick=ruler, target_utility=0.5)
     card = json.loads((folder / "letheon.json").read_text())
     card["beside"] = {"target": {"log10_forget_quality": -9.0, "model_utility": 0.5}}
@@ -72,7 +72,7 @@ def test_evaluate_out_then_compare_logs(tmp_path: Path) -> None:
         (folder / "letheon.json").write_text(json.dumps({**card, "verdict": {"length": length}}))
         said = run("evaluate", folder).stdout
         assert "\nverdict: " in said
-        assert ("of another length" in said) == noticed
+        assert ("differ in length" in said) == noticed
     result = run("evaluate", folder, "--out", unlearned, "--json")
     assert result.exit_code == 0, result.output
     recorded = json.loads(result.stdout)["metrics"]

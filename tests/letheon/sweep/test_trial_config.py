@@ -20,7 +20,7 @@ from letheon.sweep.trial_config import decision, decision_config, trial_config
 from tests.letheon.analysis.test_why_not_properties import AUDITS, GOALS, METRICS, REPORTS, journal, names
 from tests.letheon.small_sweep import SPACE, sample, write_space
 from trainables.config import DecisionConfig, LimitConfig, TrialConfig
-from trainables.evaluation.candidates import is_candidate, place_of
+from trainables.evaluation.candidates import constrained_point, is_candidate
 
 SCHEDULER = SchedulerConfig()
 
@@ -67,11 +67,11 @@ def test_where_nothing_is_feasible_what_comes_nearest_was_one(reports: dict[Any,
 @given(METRICS, GOALS)
 def test_a_trial_measures_by_the_sweeps_own_goals(metrics: dict[str, float], goals: Goals) -> None:
     seen = goals.before_audit
-    place = place_of(told(goals), metrics)
+    place = constrained_point(told(goals), metrics)
     finite = all(map(math.isfinite, seen.heights(metrics)))
     assert (place is not None) == finite
     if place is not None:
-        assert place.heights == seen.heights(metrics)
+        assert place.objectives == seen.heights(metrics)
         assert place.violation == seen.violation(metrics)
 
 

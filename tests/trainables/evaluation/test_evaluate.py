@@ -31,7 +31,7 @@ from trainables.data.benchmarks.registry import EvalSet, Row
 from trainables.data.tokenization import encode
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.record import Evaluation, evaluation_from_json
-from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.evaluation.metrics.summary import compare, retain_reference
 from trainables.runtime.ranks import Group
 from trainables.training.engine import Engine
 
@@ -98,8 +98,8 @@ def test_nan_weights_give_nan_metrics_at_once() -> None:
     assert found.metrics.keys() == examined().metrics.keys()
     assert all(math.isnan(value) for key, value in found.metrics.items() if key != "eval_seconds")
     assert calls.decoded == 0, "a model without a distribution is not asked to generate"
-    compared = compare(found, yardstick(examined().details), 0.9)
-    assert compared.keys() == compare(examined(), yardstick(examined().details), 0.9).keys()
+    compared = compare(found, retain_reference(examined().details), 0.9)
+    assert compared.keys() == compare(examined(), retain_reference(examined().details), 0.9).keys()
     assert all(math.isnan(value) for key, value in compared.items() if key != "eval_seconds")
 
 

@@ -45,7 +45,7 @@ def test_no_tasks_need_no_harness() -> None:
 
 @pytest.mark.skipif(HERE, reason="lm_eval is installed")
 def test_without_the_harness_the_extra_is_named() -> None:
-    with pytest.raises(ValueError, match=r"not installed .* install letheon\[harness\], or leave harness out"):
+    with pytest.raises(ValueError, match=r"not installed .* install letheon\[harness\] or remove harness"):
         harness_metrics(None, None, ("arc_easy",))
 
 

@@ -26,11 +26,11 @@ from trainables.evaluation.decoding import answers
 from trainables.evaluation.evaluate import StagedEvaluation
 from trainables.evaluation.metrics.catalog import metric_info
 from trainables.evaluation.metrics.record import Evaluation
-from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.evaluation.metrics.summary import compare, retain_reference
 from trainables.evaluation.needs import Needs, needs_of
 from trainables.evaluation.scoring import gradient_norms, read
-from trainables.evaluation.scoring.queries import MicroBatch
-from trainables.evaluation.two_stage import examined
+from trainables.evaluation.scoring.queries import EvalPart
+from trainables.evaluation.two_stage import evaluate_in_stages
 from trainables.runtime.ranks import Group
 
 DECIDES = ("log10_forget_quality", "model_utility", "utility_ratio")
@@ -38,9 +38,9 @@ SEARCHED = ("forget", "retain", "real_authors", "world_facts")
 RULER_SEED = 5
 
 
-def parts_of(**names: Collection[str]) -> set[MicroBatch]:
-    """`read`, `written`, `norms`, `task`: names of sets."""
-    return {MicroBatch(kind, name) for kind, each in names.items() for name in each}  # type: ignore[arg-type]
+def parts_of(**names: Collection[str]) -> set[EvalPart]:
+    """`scored`, `generated`, `norms`, `task`: names of sets."""
+    return {EvalPart(kind, name) for kind, each in names.items() for name in each}  # type: ignore[arg-type]
 
 
 @cache
@@ -49,7 +49,7 @@ def ruler() -> Evaluation:
 
 
 def compared(evaluation: Evaluation) -> dict[str, float]:
-    return compare(evaluation, yardstick(ruler().details), 0.9)
+    return compare(evaluation, retain_reference(ruler().details), 0.9)
 
 
 @cache
@@ -67,7 +67,7 @@ def examination(model: CountedCalls | None = None) -> StagedEvaluation:
 
 
 @cache
-def measured(parts: frozenset[MicroBatch]) -> dict[str, float]:
+def measured(parts: frozenset[EvalPart]) -> dict[str, float]:
     some = examination()
     some.measure(parts)
     return compared(some.evaluation())
@@ -90,21 +90,21 @@ def test_without_any_part_of_it_the_metric_is_another_or_none() -> None:
     for name in ("log10_forget_quality", "model_utility", "privleak_distance", "forget_rouge", "mia_gradnorm"):
         found = needs(name).parts
         for part in found:
-            if part.kind == "read" and any(other != part and other.name == part.name for other in found):
+            if part.kind == "scored" and any(other != part and other.name == part.name for other in found):
                 continue  # the other one cannot be measured without it
             assert measured(found - {part}).get(name) != pytest.approx(whole()[name], rel=1e-9), (name, part)
 
 
 def test_what_a_decision_by_the_usual_objectives_leaves_out() -> None:
     found = needs(*DECIDES)
-    assert found.parts == parts_of(read=SEARCHED, written=SEARCHED[1:])
+    assert found.parts == parts_of(scored=SEARCHED, generated=SEARCHED[1:])
     assert {"forget_rouge", "forget_gibberish", "privleak", "mia_min_k", "mia_gradnorm"} <= found.lost
     assert found.lost.isdisjoint({"forget_probability", "extraction_strength", "retain_rouge", *DECIDES})
 
 
 def test_objectives_of_other_sweeps_need_other_parts() -> None:
-    assert needs("forget_rouge").parts == parts_of(read=["forget"], written=["forget"])
-    assert needs("mia_gradnorm").parts == parts_of(read=["forget", "holdout"], norms=["forget", "holdout"])
+    assert needs("forget_rouge").parts == parts_of(scored=["forget"], generated=["forget"])
+    assert needs("mia_gradnorm").parts == parts_of(scored=["forget", "holdout"], norms=["forget", "holdout"])
     with_tasks = SETTINGS.model_copy(update={"harness": ("mmlu", "arc")})
     assert needs_of(small_split().evaluation, with_tasks, ["harness_arc"]).parts == parts_of(task=["arc"])
     assert needs("loss", "train_seconds").parts == frozenset()
@@ -119,12 +119,12 @@ def test_sets_of_raw_text_with_members_of_their_own() -> None:
         "holdout": EvalSet((Row("", "another text", raw=True),), role="holdout", generate=False),
     }
 
-    def parts(*metrics: str) -> frozenset[MicroBatch]:
+    def parts(*metrics: str) -> frozenset[EvalPart]:
         return needs_of(sets, SETTINGS, metrics).parts
 
-    assert parts("log10_loss_quality") == parts_of(read=["forget"])
-    assert parts("model_utility") == parts_of(read=["retain"], written=["retain"])
-    assert parts("privleak_distance") == parts_of(read=["members", "holdout"])
+    assert parts("log10_loss_quality") == parts_of(scored=["forget"])
+    assert parts("model_utility") == parts_of(scored=["retain"], generated=["retain"])
+    assert parts("privleak_distance") == parts_of(scored=["members", "holdout"])
     without = {name: rows for name, rows in sets.items() if name != "holdout"}
     assert needs_of(without, SETTINGS, ["privleak_distance"]).parts == frozenset(), "they cannot give it"
 
@@ -134,10 +134,10 @@ def test_two_steps_are_one_evaluation_and_measure_nothing_twice(monkeypatch: pyt
     for module, name in ((read, "read_answers"), (answers, "answers"), (gradient_norms, "gradient_norms")):
         real = getattr(module, name)
 
-        def noting(examinee: Any, items: Any, *rest: Any, real: Any = real) -> Any:
+        def noting(evaluated: Any, items: Any, *rest: Any, real: Any = real) -> Any:
             items = [*items]
             asked.extend((real.__name__, item) for item in dict.fromkeys(items))
-            return real(examinee, items, *rest)
+            return real(evaluated, items, *rest)
 
         monkeypatch.setattr(module, name, noting)
     once, twice = examination(), examination()
@@ -160,13 +160,13 @@ def test_only_what_goes_on_is_evaluated_whole() -> None:
         asked.append(metrics)
         return len(asked) == 1
 
-    deep, samples = examined(examination(), compared, needs(*DECIDES), goes_on)
-    shallow, fewer = examined(examination(), compared, needs(*DECIDES), goes_on)
+    deep, samples = evaluate_in_stages(examination(), compared, needs(*DECIDES), goes_on)
+    shallow, fewer = evaluate_in_stages(examination(), compared, needs(*DECIDES), goes_on)
     assert {**deep, "eval_seconds": 0.0} == pytest.approx({**whole(), "eval_seconds": 0.0}, rel=1e-6, abs=1e-6)
     assert shallow.keys() == deep.keys() - needs(*DECIDES).lost == asked[0].keys()
     assert {sample["set"] for sample in samples} == {"forget", "retain"}
     assert [sample for sample in samples if sample["set"] == "retain"] == fewer
-    examined(examination(), compared, None, goes_on)
+    evaluate_in_stages(examination(), compared, None, goes_on)
     assert len(asked) == 2, "without needs nobody is asked"
 
 
@@ -182,6 +182,6 @@ def test_two_parts_that_stand_in_for_each_other_are_both_kept(monkeypatch: pytes
     assert needs_of(sets, SETTINGS, ["either"]) == Needs(examination_parts(sets), frozenset())
 
 
-def examination_parts(sets: object) -> frozenset[MicroBatch]:
+def examination_parts(sets: object) -> frozenset[EvalPart]:
     split = replace(small_split(), evaluation=sets)  # type: ignore[arg-type]
     return StagedEvaluation(small_model(), small_tokenizer(), TEMPLATE, split, SETTINGS, Group()).parts

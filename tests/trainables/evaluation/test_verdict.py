@@ -30,17 +30,17 @@ GOOD: dict[str, Any] = {
     [
         ({}, "forgotten", "p = 0.3, 97% of the utility"),
         ({"forget_quality": 0.04}, "not forgotten", "p = 0.04 (needs > 0.05)"),
-        ({"privleak": -80.0}, "not forgotten", "membership inference still tells it (PrivLeak -80%)"),
+        ({"privleak": -80.0}, "not forgotten", "membership inference still detects it (PrivLeak -80%)"),
         ({"loss_shift": -0.9}, "not forgotten", "its losses are below the retain model's (shift -0.90)"),
-        ({"privleak": 217.0}, "over-forgotten", "its losses are too high beside unseen text (PrivLeak +217%)"),
+        ({"privleak": 217.0}, "over-forgotten", "its losses are too high compared with unseen text (PrivLeak +217%)"),
         ({"loss_shift": 1.0}, "over-forgotten", "its losses are above the retain model's (shift +1.00)"),
-        ({"stammer_excess": 0.96}, "over-forgotten", "its answers stammer (+0.96 repeated word pairs)"),
+        ({"stammer_excess": 0.96}, "over-forgotten", "its answers repeat themselves (+0.96 repeated word pairs)"),
         ({"gibberish_excess": 0.7}, "over-forgotten", "its answers are gibberish (+0.70)"),
-        ({"length_excess": 3.0}, "over-forgotten", "its answers are of another length (log ratio 3.00)"),
+        ({"length_excess": 3.0}, "over-forgotten", "its answers differ in length (log ratio 3.00)"),
         ({"utility_ratio": 0.5}, "damaged", "50% of the utility is left (needs 80%)"),
         ({"utility_ratio": math.nan}, "damaged", "its utility is not a number (needs 80%)"),
-        ({"forget_quality": math.nan}, "cannot say", "nothing compares it with a retain model"),
-        ({"audit_worst_forget_rouge_excess": 0.3}, "not forgotten", "an attack brings back 30% more of it"),
+        ({"forget_quality": math.nan}, "cannot say", "no metric compares it with a retain model"),
+        ({"audit_worst_forget_rouge_excess": 0.3}, "not forgotten", "an attack recovers 30% more of it"),
     ],
 )
 def test_each_side_by_itself(changes: dict[str, float], name: str, reason: str) -> None:
@@ -58,7 +58,7 @@ def test_a_high_p_of_a_model_that_repeats_one_word_is_no_forgetting() -> None:
 
 def test_nothing_is_said_of_a_model_whose_utility_was_not_measured() -> None:
     found = verdict({"forget_quality": 0.3}, TARGET, LIMITS)
-    assert (found.name, found.reasons) == ("cannot say", ("no utility was measured",))
+    assert (found.name, found.reasons) == ("cannot say", ("utility was not measured",))
 
 
 def test_too_few_rows_to_tell_the_target_model_say_nothing() -> None:

@@ -1,1 +1,1 @@
-"""What a model answers: greedy and sampled decoding."""
+"""Greedy and sampled decoding: the answers that a model generates."""

@@ -1,7 +1,6 @@
-"""What a model answers itself, greedily, and how much of that is known before it is asked.
+"""The greedy answers of a model to prompts, sharded over the ranks; results are the same on every rank.
 
-Sharded over the ranks, results in the caller's order and the same on every rank. Knows questions and tasks of token
-ids; one batch is decoded in `generate`.
+Decoding starts after the tokens that are already known from teacher-forced scores.
 """
 
 from __future__ import annotations
@@ -10,97 +9,89 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from trainables.batching.rows import Encoded
-from trainables.evaluation.decoding.cuda_graphs import let_go
-from trainables.evaluation.decoding.dynamic import before
+from trainables.evaluation.decoding.cuda_graphs import release
+from trainables.evaluation.decoding.dynamic import until_end
 from trainables.evaluation.decoding.greedy import generate
-from trainables.evaluation.scoring.batches import deal
+from trainables.evaluation.scoring.batches import rank_batches
 from trainables.evaluation.scoring.evaluator import EvaluatedModel, ModelRunner
 from trainables.evaluation.scoring.queries import Pair, Prompt, Reading
 
-_KEPT = 8
-"""Tokens with keys and values for one of `batch_tokens`, whose logits are there too. Most answers end long before their
-limit, so that a decoding batch seldom comes near to it."""
+_KV_SHARE = 8
+"""Tokens of keys and values per token of `batch_tokens`, which allows for logits. Most answers end long before their
+limit, so a decoding batch rarely gets near it."""
 
 Tokens = tuple[int, ...]
 
 
 class Task(NamedTuple):
-    """What is decoded: at most `limit` tokens after `prompt`."""
+    """Decode at most `limit` tokens after `prompt`."""
 
     prompt: Tokens
     limit: int
 
 
 def answers(
-    examinee: EvaluatedModel, prompts: Iterable[Prompt], readings: Mapping[Pair, Reading] | None = None
+    evaluated: EvaluatedModel, prompts: Iterable[Prompt], readings: Mapping[Pair, Reading] | None = None
 ) -> dict[Prompt, str]:
-    """The greedily generated answer to every prompt, special tokens left out. Each prompt is asked once.
+    """The greedily generated answer to every prompt, without special tokens; a repeated prompt is answered once.
 
-    `readings`: of pairs that may have the same prompts. As far as the model recites one of their answers, what it
-    writes is known, and decoding begins where the longest recitation ends.
+    `readings`: scores of pairs that may share these prompts. Decoding starts after the longest known prefix.
     """
-    unique = list(dict.fromkeys(prompts))
-    usual = examinee.settings.max_new_tokens
+    usual = evaluated.settings.max_new_tokens
     tasks = {
-        prompt: Task(examinee.prompt(prompt), usual if prompt.max_new_tokens is None else prompt.max_new_tokens)
-        for prompt in unique
+        prompt: Task(evaluated.prompt(prompt), usual if prompt.max_new_tokens is None else prompt.max_new_tokens)
+        for prompt in dict.fromkeys(prompts)
     }
-    read = ((examinee.encoded(pair), reading) for pair, reading in (readings or {}).items())
-    written = write(examinee.reader, list(dict.fromkeys(tasks.values())), read)
-    texts = {prompt: examinee.text(written[task]) for prompt, task in tasks.items()}
-    return {prompt: _before(text, prompt.stop) for prompt, text in texts.items()}
+    read = ((evaluated.encoded(pair), reading) for pair, reading in (readings or {}).items())
+    tokens = decode(evaluated.runner, list(dict.fromkeys(tasks.values())), read)
+    texts = {prompt: evaluated.text(tokens[task]) for prompt, task in tasks.items()}
+    return {prompt: text.split(prompt.stop, 1)[0] if prompt.stop else text for prompt, text in texts.items()}
 
 
-def _before(text: str, stop: str | None) -> str:
-    return text.split(stop, 1)[0] if stop else text
+def known_prefixes(prompts: Iterable[Tokens], read: Iterable[tuple[Encoded, Reading]]) -> dict[Tokens, Tokens]:
+    """The first tokens of the greedy answer to each prompt, as far as readings reveal them. May include an end token.
 
-
-def beginnings(prompts: Iterable[Tokens], read: Iterable[tuple[Encoded, Reading]]) -> dict[Tokens, Tokens]:
-    """The first tokens that greedy decoding writes after these prompts, as far as readings tell. May hold the end.
-
-    All recitations of one prompt are beginnings of the same text, so the longest says most.
+    All matched prefixes of one prompt start the same text, so the longest is used.
     """
     known: dict[Tokens, Tokens] = dict.fromkeys(prompts, ())
     for row, reading in read:
-        if reading.recited is None:
+        if reading.matched_prefix is None:
             continue
         ids, start = row.input_ids, row.answer_start
-        recited = ids[start : start + reading.recited] + (() if reading.instead is None else (reading.instead,))
-        if len(recited) > len(known.get(ids[:start], recited)):
-            known[ids[:start]] = recited
+        prefix = ids[start : start + reading.matched_prefix]
+        prefix += () if reading.first_miss is None else (reading.first_miss,)
+        if len(prefix) > len(known.get(ids[:start], prefix)):
+            known[ids[:start]] = prefix
     return known
 
 
-def write(
-    reader: ModelRunner, tasks: Sequence[Task], read: Iterable[tuple[Encoded, Reading]] = ()
+def decode(
+    runner: ModelRunner, tasks: Sequence[Task], read: Iterable[tuple[Encoded, Reading]] = ()
 ) -> dict[Task, Tokens]:
-    """The tokens that greedy decoding writes for every task, the end left out.
-
-    `read`: rows that have been read, which may begin with the same prompts.
-    """
-    ends, group = reader.ends, reader.group
-    begun = beginnings(
-        (task.prompt for task in tasks), () if any(reader.hides(task.prompt) for task in tasks) else read
+    """The greedily decoded tokens of every task, without the end token. `read`: scored rows that may share prompts."""
+    ends, group = runner.ends, runner.group
+    known = known_prefixes(
+        (task.prompt for task in tasks), () if any(runner.hides(task.prompt) for task in tasks) else read
     )
-    first = {task: begun[task.prompt][: task.limit] for task in tasks}
-    rest = [task for task, tokens in first.items() if ends.isdisjoint(tokens) and len(tokens) < task.limit]
+    decoded = {task: known[task.prompt][: task.limit] for task in tasks}
+    rest = [task for task, tokens in decoded.items() if ends.isdisjoint(tokens) and len(tokens) < task.limit]
 
     def one_batch(numbers: Sequence[int]) -> list[Tokens]:
         some = [rest[i] for i in numbers]
         return generate(
-            reader.model,
-            [reader.visible(task.prompt) + first[task] for task in some],
-            [task.limit - len(first[task]) for task in some],
+            runner.model,
+            [runner.visible(task.prompt) + decoded[task] for task in some],
+            [task.limit - len(decoded[task]) for task in some],
             ends=ends,
-            pad_id=reader.end,
+            pad_id=runner.end,
             all_done=group.all,
             device=group.device,
         )
 
     longest = [len(task.prompt) + task.limit for task in rest]
-    hands = deal(longest, _KEPT * reader.batch_tokens, group.rank, group.size)
-    written = reader.everywhere(hands, one_batch)
-    let_go(group.device)
+    batches = rank_batches(longest, _KV_SHARE * runner.batch_tokens, group.rank, group.size)
+    generated = runner.run_sharded(batches, one_batch)
+    release(group.device)
     for i, task in enumerate(rest):
-        first[task] += written[i]
-    return {task: before(tokens, ends) for task, tokens in first.items()}
+        decoded[task] += generated[i]
+    return {task: until_end(tokens, ends) for task, tokens in decoded.items()}

@@ -1,12 +1,12 @@
-"""A room's step as a CUDA graph, and which model's rooms and graphs are kept. Nothing else knows CUDA graphs.
+"""Decoding steps as CUDA graphs, and the cache of one model's batches and graphs.
 
-Why not `torch.compile(mode="reduce-overhead")`: it would compile for every size of room, seconds each; recording runs
-what is there already and costs about two steps.
+`torch.compile(mode="reduce-overhead")` would compile for every batch size, seconds each; recording runs the existing
+kernels and costs about two steps.
 
-A graph replays kernels on the addresses they had. The weights of an engine have theirs for a whole trial and change in
-place, so the graphs of one evaluation serve the later ones of the trial; a new trial has new weights and records anew
-(a recording for each size of room). One model's are kept at a time, and after an evaluation only if their keys and
-values are a small share of the device's memory (`let_go`). Scratch memory is shared by all graphs of a model.
+A graph replays kernels on fixed addresses. An engine's weights keep theirs for a whole trial and change in place, so
+the graphs of one evaluation serve the trial's later ones; a new trial has new weights and records again, once per batch
+size. The cache holds one model at a time, and after an evaluation only if its keys and values are a small share of the
+device's memory (`release`). All graphs of a model share scratch memory.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from trainables.evaluation.decoding.static_cache_pool import Replay, StaticCache
 
 _LOG = logging.getLogger(__name__)
 _KEPT_SHARE = 32
-"""Keys and values are kept between evaluations up to 1 / 32 of the device's memory: training has planned with it."""
+"""Keys and values of up to 1 / 32 of the device's memory stay between evaluations: training's estimate allows it."""
 
 
 class CudaRecorder:
-    """Records steps on one device. All its graphs share a pool: they need nothing of each other, as all that lasts lies
-    outside, and never run at the same time, as they are replayed on the stream of the one who asks.
+    """Records steps on one device. All its graphs share a memory pool: lasting data is outside of it, and graphs never
+    run at the same time, as each is replayed on its caller's stream.
     """
 
     def __init__(self, device: torch.device | str) -> None:
@@ -37,8 +37,10 @@ class CudaRecorder:
             self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, step: Callable[[], None]) -> Replay | None:
-        """A recording runs nothing. The step is run before it, on the same stream, so that whatever is made at first
-        use (kernels that are loaded, the workspaces of cuBLAS) is there, and lies outside of the pool.
+        """Run the step once, then record it, which runs nothing.
+
+        The first run is on the recording's stream, so that whatever is made at first use (loaded kernels, cuBLAS
+        workspaces) lies outside of the pool.
         """
         with torch.cuda.device(self._device):
             current, side = torch.cuda.current_stream(), _side_stream(self._device)
@@ -48,11 +50,11 @@ class CudaRecorder:
             current.wait_stream(side)
             graph = torch.cuda.CUDAGraph()
             try:
-                # "thread_local": calls of other threads (a watchdog that queries events) must not break the recording.
+                # "thread_local": other threads' calls (a watchdog querying events) must not break the recording.
                 with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
                     step()
             except RuntimeError as error:
-                # A recording that fails leaves its stream the current one.
+                # A failed recording leaves its stream as the current one.
                 torch.cuda.set_stream(current)
                 _LOG.warning("decoding without CUDA graphs: a step of this model cannot be recorded: %s", error)
                 return None
@@ -61,41 +63,41 @@ class CudaRecorder:
 
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for a device and process: each has workspaces of cuBLAS that last."""
+    """One per device and process, since each stream has lasting cuBLAS workspaces."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class _Kept(NamedTuple):
-    """Rooms of one model, and what their recordings rely on. Nothing here keeps the model alive."""
+    """One model's batches and what their recordings rely on. Does not keep the model alive."""
 
     model: weakref.ref[Any]
     signature: object
-    rooms: StaticCachePool
+    pool: StaticCachePool
 
 
-class Keep:
-    """The rooms of the model that was decoded last."""
+class DecodeCache:
+    """The batches of the model that decoded last."""
 
     def __init__(self) -> None:
         self._kept: _Kept | None = None
 
     @property
     def bytes(self) -> int:
-        """Of keys and values that are kept."""
-        return 0 if self._kept is None else self._kept.rooms.bytes
+        """Bytes of the keys and values held."""
+        return 0 if self._kept is None else self._kept.pool.bytes
 
-    def rooms(self, model: Any, make: Callable[[], StaticCachePool]) -> StaticCachePool:
-        """The model's rooms, made where it has none or has changed so that recordings are void."""
+    def pool(self, model: Any, make: Callable[[], StaticCachePool]) -> StaticCachePool:
+        """The model's batches; a new pool if it has none or has changed in a way that invalidates recordings."""
         signature, kept = signature_of(model), self._kept
         if kept is not None and kept.model() is model and kept.signature == signature:
-            return kept.rooms
-        self._kept = kept = None  # the old go before the new come
+            return kept.pool
+        self._kept = kept = None  # free the old pool before making a new one
         made = make()
         self._kept = _Kept(weakref.ref(model, self._model_died), signature, made)
         return made
 
-    def let_go(self, most: int = 0) -> None:
-        """Drop what is kept if its keys and values have more bytes than `most`."""
+    def release(self, most: int) -> None:
+        """Drop the batches if their keys and values have more bytes than `most`."""
         if self.bytes > most:
             self._kept = None
 
@@ -104,24 +106,24 @@ class Keep:
             self._kept = None
 
 
-keep = Keep()
+decode_cache = DecodeCache()
 
 
 def signature_of(model: Any) -> object:
-    """Of a module: where its weights and buffers lie, and what decides which code it runs."""
+    """The addresses of a module's weights and buffers, and the settings that decide which code it runs."""
     tensors = (*model.parameters(), *model.buffers())
     merged = sum(len(getattr(module, "merged_adapters", ())) for module in model.modules())
     implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
     return tuple(tensor.data_ptr() for tensor in tensors), merged, implementation, model.training
 
 
-def cuda_rooms(model: Any, device: torch.device | str) -> StaticCachePool:
-    """For decoding on a CUDA device. Where hooks gather sharded weights (ZeRO-3), steps are run as they are."""
+def cuda_pool(model: Any, device: torch.device | str) -> StaticCachePool:
+    """Batches for decoding on a CUDA device. With hooks that gather sharded weights (ZeRO-3), steps run directly."""
     sharded = any(hasattr(parameter, "ds_id") for parameter in model.parameters())
-    return keep.rooms(model, lambda: StaticCachePool(None if sharded else CudaRecorder(device)))
+    return decode_cache.pool(model, lambda: StaticCachePool(None if sharded else CudaRecorder(device)))
 
 
-def let_go(device: torch.device | str) -> None:
-    """After an evaluation: make room for training, unless little is kept."""
+def release(device: torch.device | str) -> None:
+    """After an evaluation, free the cache for training unless it is small."""
     if torch.device(device).type == "cuda":
-        keep.let_go(torch.cuda.get_device_properties(device).total_memory // _KEPT_SHARE)
+        decode_cache.release(torch.cuda.get_device_properties(device).total_memory // _KEPT_SHARE)

@@ -1,8 +1,8 @@
-"""Greedy decoding of one batch of prompts with a key-value cache. Knows token ids, no text and no metric.
+"""Greedy decoding of one batch of prompts with a key-value cache. Works on token ids.
 
-Lean loops on the model's own forward: no logits processors, no stopping objects. In float32 they give the tokens of
-Hugging Face's `generate(do_sample=False)`. Which loop: on a CPU the one with a growing cache, whose rows leave as they
-end; on a GPU the one with fixed sizes, whose steps are replayed, where the model's caches allow it.
+Plain loops over the model's forward pass, which in float32 give the tokens of Hugging Face's
+`generate(do_sample=False)`. On a GPU the cache has fixed sizes, if the model allows it, and steps are replayed as CUDA
+graphs; else the cache grows and rows leave as they end.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from trainables.evaluation.decoding.cuda_graphs import cuda_rooms
-from trainables.evaluation.decoding.dynamic import decode_growing
-from trainables.evaluation.decoding.static import decode_fixed, takes_fixed
+from trainables.evaluation.decoding.cuda_graphs import cuda_pool
+from trainables.evaluation.decoding.dynamic import decode_dynamic
+from trainables.evaluation.decoding.static import decode_static, supports_static_cache
 
 
 def generate(
@@ -26,17 +26,15 @@ def generate(
     all_done: Callable[[bool], bool] = bool,
     device: torch.device | str = "cpu",
 ) -> list[tuple[int, ...]]:
-    """The continuation of every prompt, up to the first of the tokens `ends`. `max_new_tokens`: of all, or one
-    for each.
+    """The continuation of every prompt, up to the first token in `ends`. `max_new_tokens`: for all prompts, or each.
 
-    `all_done` is asked now and then whether to stop, with True if this batch has ended: by default it answers the same;
-    across ranks that must stay in lockstep it answers True only when all have. Ranks that decode equal models on equal
-    devices ask after equally many forward passes, and a batch that has ended goes on until all have.
+    `all_done(ended)` is called from time to time with whether this batch has ended, and returns whether to stop. Ranks
+    in lockstep pass a function that is true only when all batches have ended: with equal models and devices they call
+    it after the same number of forward passes, and a batch that has ended keeps running until all have.
     """
     limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
-    if torch.device(device).type == "cuda" and takes_fixed(model):
-        rooms = cuda_rooms(model, device)
-        found = decode_fixed(model, prompts, limits, ends, all_done, device, rooms)
+    if torch.device(device).type == "cuda" and supports_static_cache(model):
+        found = decode_static(model, prompts, limits, ends, all_done, device, cuda_pool(model, device))
         if found is not None:
             return found
-    return decode_growing(model, prompts, limits, ends, pad_id, all_done, device)
+    return decode_dynamic(model, prompts, limits, ends, pad_id, all_done, device)

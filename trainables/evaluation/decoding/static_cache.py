@@ -1,8 +1,7 @@
-"""Decoding rows in tensors of fixed sizes: a step is the same kernels on the same addresses every time.
+"""A batch of rows decoded in tensors of fixed sizes: every step runs the same kernels on the same addresses.
 
-A row has its tokens, and their keys and values, in the slots 0, 1, 2, … of its own, however long other rows are: there
-is no padding on the left, and what lies behind its last token is masked. Knows a room and its step; which rows are in
-it, and when a step is recorded to be replayed, is known elsewhere.
+Each row keeps its tokens, and their keys and values, in its own slots 0, 1, 2, …, whatever the length of other rows:
+there is no padding on the left, and slots after the last token are masked.
 """
 
 from __future__ import annotations
@@ -15,48 +14,45 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 MOST_ENDS = 8
-"""End tokens of a model. A fixed number, so that a step that was recorded serves other models."""
+"""End tokens of a model; a fixed number, so that a recorded step works for any set of end tokens."""
 
 Pairs = Iterable[tuple[Tensor, Tensor]]
-"""Keys and values of layer after layer, each (rows, heads, tokens, size)."""
+"""Keys and values of each layer in order, each (rows, heads, tokens, size)."""
 
 
-class Size(NamedTuple):
-    """Of a room, in rows and slots a row."""
+class BatchSize(NamedTuple):
+    """Rows, and token slots per row."""
 
     rows: int
     tokens: int
 
 
-class Memory:
-    """Keys and values of all rooms of a model. They lie in the same memory, so only one is in use at a time."""
+class KVBuffer:
+    """Keys and values of all batches of a model. The batches share its memory, so only one is in use at a time."""
 
-    def __init__(self, cache: Cache, most: Size) -> None:
-        """`cache`: of a forward pass, whose layers have the heads, sizes and types. `most`: the largest room."""
+    def __init__(self, cache: Cache, most: BatchSize) -> None:
+        """`cache`: a filled cache, for the heads, sizes and types of its layers. `most`: the largest batch."""
+        layers: list[Any] = list(cache.layers)
         self._kinds = _kinds(cache)
         self._slots = most.rows * most.tokens
-        self._flat = [
-            (_flat(layer.keys, self._slots), _flat(layer.values, self._slots))
-            for layer in cache.layers
-            if isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
-        ]
+        self._flat = [(_flat(layer.keys, self._slots), _flat(layer.values, self._slots)) for layer in layers]
 
-    def holds(self, cache: Cache, most: Size) -> bool:
-        """Whether rooms up to this size of such a cache fit."""
+    def fits(self, cache: Cache, most: BatchSize) -> bool:
+        """Whether batches up to this size fit, for caches like this one."""
         return self._kinds == _kinds(cache) and most.rows * most.tokens <= self._slots
 
     @property
     def bytes(self) -> int:
         return sum(part.numel() * part.element_size() for pair in self._flat for part in pair)
 
-    def room(self, size: Size) -> Iterator[tuple[Tensor, Tensor]]:
+    def layers(self, size: BatchSize) -> Iterator[tuple[Tensor, Tensor]]:
         """Keys and values of every layer, (rows, heads, tokens, size) each."""
         for (heads, keys, values, _, _), (flat_keys, flat_values) in zip(self._kinds, self._flat, strict=True):
             yield _shaped(flat_keys, size, heads, keys), _shaped(flat_values, size, heads, values)
 
 
 def _kinds(cache: Cache) -> list[tuple[int, int, int, torch.dtype, torch.device]]:
-    """Of every layer: heads, size of a key and of a value, type and device."""
+    """Heads, key size, value size, type and device of every layer."""
     layers: list[Any] = list(cache.layers)
     return [(at.keys.shape[1], at.keys.shape[3], at.values.shape[3], at.keys.dtype, at.keys.device) for at in layers]
 
@@ -65,12 +61,12 @@ def _flat(like: Tensor, slots: int) -> Tensor:
     return like.new_zeros(slots * like.shape[1] * like.shape[3])
 
 
-def _shaped(flat: Tensor, size: Size, heads: int, width: int) -> Tensor:
+def _shaped(flat: Tensor, size: BatchSize, heads: int, width: int) -> Tensor:
     return flat[: size.rows * size.tokens * heads * width].view(size.rows, heads, size.tokens, width)
 
 
-class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """One layer's keys and values; those of a new token go to the slot that `positions` (rows, 1) says."""
+class StaticLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """One layer's keys and values; those of a new token go to the slots `positions` (rows, 1)."""
 
     def __init__(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -79,7 +75,7 @@ class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self._positions = positions
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """Put (rows, heads, 1, size) in their slots; returns all slots."""
+        """Write (rows, heads, 1, size) to their slots; returns all slots."""
         keys, values = self.keys, self.values
         assert keys is not None
         assert values is not None
@@ -89,30 +85,30 @@ class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return keys, values
 
 
-class Room:
+class DecodeBatch:
     """Rows that are decoded together.
 
-    `text`: (rows, tokens) int64, what has been read and written. `positions`: (rows, 1) int64, the last slot with a
-    token. `last`: (rows, 1) int64, the slot at which the row ends; it has ended once it is there. `ends`: (MOST_ENDS,)
-    int64, the tokens that end a row, some of them several times. Rows that are not needed have ended at slot 0.
+    `text`: (rows, tokens) int64, prompt and generated tokens. `positions`: (rows, 1) int64, the last slot with a token.
+    `last`: (rows, 1) int64, the slot at which the row ends; a row has ended when its position is there. `ends`:
+    (MOST_ENDS,) int64, the end tokens, padded with repeats. Unused rows have ended at slot 0.
     """
 
-    def __init__(self, size: Size, memory: Memory, device: torch.device | str) -> None:
+    def __init__(self, size: BatchSize, buffer: KVBuffer, device: torch.device | str) -> None:
         self.size = size
         self.text = torch.zeros(size, dtype=torch.int64, device=device)
         self.positions = torch.zeros((size.rows, 1), dtype=torch.int64, device=device)
         self.last = torch.zeros_like(self.positions)
         self.ends = torch.zeros(MOST_ENDS, dtype=torch.int64, device=device)
         self._slots = torch.arange(size.tokens, device=device)
-        self._layers = [FixedLayer(keys, values, self.positions) for keys, values in memory.room(size)]
+        self._layers = [StaticLayer(keys, values, self.positions) for keys, values in buffer.layers(size)]
         self._cache = Cache(layers=list(self._layers))
 
     def step(self, model: Callable[..., Any]) -> None:
-        """Every row that has not ended reads its last token and writes the likeliest next one."""
+        """Append the likeliest next token to every row that has not ended."""
         ids = self.text.gather(1, self.positions)
         output = model(
             input_ids=ids,
-            # In four dimensions it is taken as it is; of two, transformers would make it, and look at values for that.
+            # transformers uses a mask of four dimensions as it is; one of two it would expand, which reads values.
             attention_mask=(self._slots <= self.positions)[:, None, None],
             position_ids=self.positions,
             past_key_values=self._cache,
@@ -128,30 +124,30 @@ class Room:
         self.positions.copy_(after)
 
     def end_at(self, ends: Collection[int]) -> None:
-        """Rows end with one of these tokens. Raises ValueError for more than `MOST_ENDS` or none."""
+        """Set the end tokens. Raises ValueError for none or more than `MOST_ENDS`."""
         if not 0 < len(ends) <= MOST_ENDS:
             raise ValueError(f"{len(ends)} end tokens: there must be 1 to {MOST_ENDS}; correct generation_config.json")
         self.ends.copy_(torch.tensor((*ends, *[next(iter(ends))] * (MOST_ENDS - len(ends)))))
 
-    def take(self, text: Tensor, positions: Tensor, last: Tensor, layers: Pairs) -> None:
-        """These rows move in, first; whatever was here is gone. None is wider than the room."""
+    def load(self, text: Tensor, positions: Tensor, last: Tensor, layers: Pairs) -> None:
+        """Replace the contents by these rows, at the front. None may be wider than the batch."""
         rows = len(text)
-        for mine, given in ((self.text, text), (self.positions, positions), (self.last, last)):
+        for mine, new in ((self.text, text), (self.positions, positions), (self.last, last)):
             mine.zero_()
-            mine[:rows, : given.shape[1]] = given
+            mine[:rows, : new.shape[1]] = new
         for layer, pair in zip(self._layers, layers, strict=True):
-            for place, given in zip((layer.keys, layer.values), pair, strict=True):
+            for place, new in zip((layer.keys, layer.values), pair, strict=True):
                 assert place is not None
-                place.zero_()  # what is masked is multiplied by zero, so it must be a number
-                place[:rows, :, : given.shape[2]] = given
+                place.zero_()  # masked slots are multiplied by zero, so they must not be NaN
+                place[:rows, :, : new.shape[2]] = new
 
-    def give(self, rows: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor, Pairs]:
-        """Copies of these rows' first slots, as `take` wants them. Keys and values are copied as they are asked for."""
+    def extract(self, rows: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor, Pairs]:
+        """Copies of the first `width` slots of these rows, for `load`. Keys and values are copied lazily by layer."""
         layers: list[Any] = list(self._layers)
         pairs = ((layer.keys[rows, :, :width], layer.values[rows, :, :width]) for layer in layers)
         return self.text[rows, :width], self.positions[rows], self.last[rows], pairs
 
-    def places(self) -> tuple[list[int], list[int]]:
-        """Where each row is, and where it ends. Waits for the device."""
+    def progress(self) -> tuple[list[int], list[int]]:
+        """Position and end slot of each row. Waits for the device."""
         both = torch.cat([self.positions, self.last], 1).T.tolist()
         return both[0], both[1]

@@ -1,7 +1,7 @@
-"""The rooms of one model, and their steps: run as they are, or recorded once and replayed. Knows no device.
+"""The static decoding batches of one model, and their steps, which run directly or are recorded once and replayed.
 
-A recording is good for the addresses it was made with, so the rooms are kept with it, and all goes when the memory of
-keys and values is replaced by a larger one.
+A recording is valid for the addresses it was made with. So batches are kept with their recordings, and all are dropped
+when the buffer of keys and values is replaced by a larger one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import torch
 from transformers.cache_utils import Cache
 
-from trainables.evaluation.decoding.static_cache import Memory, Room, Size
+from trainables.evaluation.decoding.static_cache import BatchSize, DecodeBatch, KVBuffer
 
-_MOST = 16
-"""Rooms that are kept. Recordings share their scratch memory: each more costs its nodes, a few MiB."""
-_WORTH = 4
-"""Steps that a recording must have ahead of it. It costs about two steps, and most batches end early or not soon."""
+_MOST_BATCHES = 16
+"""Kept at a time. Recordings share scratch memory, so each further one costs only its graph nodes, a few MiB."""
+_FEWEST_STEPS = 4
+"""Steps ahead that make a recording worth its cost of about two steps: most batches end early or run long."""
 
 Replay = Callable[[], None]
 
@@ -27,56 +27,56 @@ class Recorder(Protocol):
     """Records a step."""
 
     def __call__(self, step: Callable[[], None]) -> Replay | None:
-        """Runs the step once, and returns what runs it again on the same addresses; None where that cannot be."""
+        """Runs the step once, and returns a function that replays it on the same addresses; None if impossible."""
 
 
 class StaticCachePool:
-    """Made for one model. Without a `recorder` all steps are run as they are."""
+    """Batches by size, for one model. Without a `recorder` all steps run directly."""
 
     def __init__(self, recorder: Recorder | None = None) -> None:
         self._recorder = recorder
-        self._memory: Memory | None = None
-        self._rooms: OrderedDict[Size, Room] = OrderedDict()
-        self._replays: dict[Size, Replay] = {}
+        self._buffer: KVBuffer | None = None
+        self._batches: OrderedDict[BatchSize, DecodeBatch] = OrderedDict()
+        self._replays: dict[BatchSize, Replay] = {}
 
     @property
     def bytes(self) -> int:
-        """Of keys and values."""
-        return 0 if self._memory is None else self._memory.bytes
+        """Bytes of keys and values."""
+        return 0 if self._buffer is None else self._buffer.bytes
 
-    def open(self, cache: Cache, most: Size) -> None:
-        """Make sure of memory for rooms up to `most`, for a cache of this kind."""
-        if self._memory is None or not self._memory.holds(cache, most):
+    def reserve(self, cache: Cache, most: BatchSize) -> None:
+        """Ensure a buffer for batches up to `most`, for caches like this one."""
+        if self._buffer is None or not self._buffer.fits(cache, most):
             self._replays.clear()
-            self._rooms.clear()
-            self._memory = None  # the old one goes before the new one comes
-            self._memory = Memory(cache, most)
+            self._batches.clear()
+            self._buffer = None  # free the old one before allocating
+            self._buffer = KVBuffer(cache, most)
 
-    def room(self, size: Size, device: torch.device | str) -> Room:
-        """Of this size; whoever was in another room must have left it when this one is used."""
-        if self._memory is None:
-            raise RuntimeError(f"a room of {size.rows} rows needs memory: call open first")
-        if size not in self._rooms:
-            self._rooms[size] = Room(size, self._memory, device)
-        self._rooms.move_to_end(size)
-        while len(self._rooms) > _MOST:
-            oldest, _ = self._rooms.popitem(last=False)
+    def batch(self, size: BatchSize, device: torch.device | str) -> DecodeBatch:
+        """The batch of this size. All batches share one buffer, so the previous one must have been extracted."""
+        if self._buffer is None:
+            raise RuntimeError(f"a batch of {size.rows} rows needs a buffer: call reserve first")
+        if size not in self._batches:
+            self._batches[size] = DecodeBatch(size, self._buffer, device)
+        self._batches.move_to_end(size)
+        while len(self._batches) > _MOST_BATCHES:
+            oldest, _ = self._batches.popitem(last=False)
             self._replays.pop(oldest, None)
-        return self._rooms[size]
+        return self._batches[size]
 
-    def run(self, room: Room, model: Callable[..., Any], steps: int) -> None:
-        """So many steps of the room, which must be the last that was asked for."""
+    def run(self, batch: DecodeBatch, model: Callable[..., Any], steps: int) -> None:
+        """Run so many steps of the batch that was requested last."""
 
         def step() -> None:
-            room.step(model)
+            batch.step(model)
 
-        replay = self._replays.get(room.size)
-        if replay is None and self._recorder is not None and steps >= _WORTH:
+        replay = self._replays.get(batch.size)
+        if replay is None and self._recorder is not None and steps >= _FEWEST_STEPS:
             replay = self._recorder(step)
             steps -= 1
             if replay is None:
                 self._recorder = None
             else:
-                self._replays[room.size] = replay
+                self._replays[batch.size] = replay
         for _ in range(steps):
             (replay or step)()

@@ -1,1 +1,1 @@
-"""Evaluation logs of open-unlearning and TOFU: read, written, compared. Loads no torch."""
+"""Reads, writes and compares evaluation logs of open-unlearning and TOFU; loads no torch."""

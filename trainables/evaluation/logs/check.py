@@ -1,7 +1,7 @@
-"""What a log says of itself, row by row, against what its values give: which definition it follows, and what is amiss.
+"""Checks a log's stored scores against its values, row by row: which definitions it follows, and what does not match.
 
-Stored truth ratios tell the guard that the log's denominators have. A newer aggregate of open-unlearning stores
-right / (right + wrong) under the same name; that is turned back into wrong / right.
+Stored truth ratios reveal the guard in the log's denominators. A newer version of open-unlearning stores
+right / (right + wrong) under the same name; it is converted to wrong / right.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, cast
 
-from trainables.evaluation.logs.adapt import paraphrases, wrongs
-from trainables.evaluation.logs.log import Column, Index, Log, SetRows, Value
+from trainables.evaluation.logs.adapt import right_losses, wrong_losses
+from trainables.evaluation.logs.log import Column, Index, Log, SetRows
 from trainables.evaluation.logs.names import keys_of
 from trainables.evaluation.logs.open_unlearning import GUARD
 from trainables.evaluation.metrics.rouge import Rouge, rouge
 
-_EXACT, _SAME = 1e-12, 1e-5  # relative: of one float64 computation (a guard is 1e-10 or more), and of float32
+_EXACT, _SAME = 1e-12, 1e-5  # relative errors of one float64 computation (a guard is 1e-10 or more), and of float32
 _NEARLY_ALL = 0.99
 
 
-def settle(log: Log) -> Log:
-    """The log with the guard that its own truth ratios show, ROUGE from its texts where it has none, and notes."""
+def checked(log: Log) -> Log:
+    """The log with the guard that its truth ratios reveal, missing ROUGE computed from its texts, and notes."""
     log = replace(log, guard=_guard(log))
     sets, notes = {}, list(log.notes)
     for name, of_set in log.sets.items():
-        columns, said = _settled(log, name, of_set)
+        columns, of_set_notes = _checked_set(log, name, of_set)
         sets[name] = replace(of_set, columns={**of_set.columns, **columns})
-        notes += said
+        notes += of_set_notes
     return replace(log, sets=sets, notes=tuple(notes))
 
 
-def _settled(log: Log, name: str, of_set: SetRows) -> tuple[dict[str, Column], list[str]]:
-    """Columns to add or to replace, and what there is to say."""
+def _checked_set(log: Log, name: str, of_set: SetRows) -> tuple[dict[str, Column], list[str]]:
+    """Columns to add or replace, and notes."""
     columns: dict[str, Column] = {}
     notes = [*of_set.notes, *_check_ratios(name, of_set, log.guard)]
     stored = cast("Mapping[Index, float]", of_set.columns.get("truth_ratio", {}))
-    if stored and not _pairs(of_set) and _are_extents(log, name, of_set, stored.values()):
-        columns["truth_ratio"] = {row: 1 / extent - 1 if extent else math.inf for row, extent in stored.items()}
-        notes.append(_EXTENTS.format(name=name))
+    if stored and not _pairs(of_set) and _are_shares(log, name, of_set, stored.values()):
+        columns["truth_ratio"] = {row: 1 / share - 1 if share else math.inf for row, share in stored.items()}
+        notes.append(_SHARES.format(name=name))
     for column, found in _rouge(of_set).items():
         if column in of_set.columns:
             notes += _check_rouge(name, column, of_set.columns[column], found)
@@ -51,11 +51,12 @@ def _settled(log: Log, name: str, of_set: SetRows) -> tuple[dict[str, Column], l
 # --- truth ratios
 
 
-_EXTENTS = "stored truth ratios of the {name} set are right / (right + wrong); wrong / right is used here"
+_LARGEST_LOG = 700.0
+_SHARES = "stored truth ratios of the {name} set are right / (right + wrong); wrong / right is used here"
 
 
 class _Pair(NamedTuple):
-    """A row's stored truth ratio, and the losses it is of."""
+    """A row's stored truth ratio, and the losses behind it."""
 
     row: Index
     stored: float
@@ -68,34 +69,31 @@ class _Pair(NamedTuple):
             return math.exp(min(_LARGEST_LOG, self.right - self.wrong))
         return math.exp(-self.wrong) / (math.exp(-self.right) + guard)
 
-    def extent(self, guard: float) -> float:
-        """Right over right and wrong."""
+    def share(self, guard: float) -> float:
+        """Right over the sum of right and wrong."""
         right, wrong = math.exp(-self.right), math.exp(-self.wrong)
         return right / (right + wrong + guard) if right + wrong + guard else math.nan
 
 
-_LARGEST_LOG = 700.0
-
-
 def _pairs(of_set: SetRows) -> list[_Pair]:
-    right, wrong = paraphrases(of_set), wrongs(of_set)
+    right, wrong = right_losses(of_set), wrong_losses(of_set)
     stored = cast("Mapping[Index, float]", of_set.columns.get("truth_ratio", {}))
     rows = [row for row in stored if row in right and row in wrong]
     return [_Pair(row, stored[row], right[row], sum(wrong[row]) / len(wrong[row])) for row in rows]
 
 
 def _guard(log: Log) -> float:
-    """The format's own, unless the stored truth ratios are those of another."""
+    """The format's guard, unless the stored truth ratios match another."""
     pairs = [pair for of_set in log.sets.values() for pair in _pairs(of_set)]
 
-    def fitting(guard: float) -> int:
+    def matches(guard: float) -> int:
         return sum(
-            _close(pair.stored, pair.ratio(guard), _EXACT) or _close(pair.stored, pair.extent(guard), _EXACT)
+            _close(pair.stored, pair.ratio(guard), _EXACT) or _close(pair.stored, pair.share(guard), _EXACT)
             for pair in pairs
         )
 
     other = 0.0 if log.guard else GUARD
-    return other if pairs and fitting(log.guard) < _NEARLY_ALL * len(pairs) <= fitting(other) else log.guard
+    return other if pairs and matches(log.guard) < _NEARLY_ALL * len(pairs) <= matches(other) else log.guard
 
 
 def _close(stored: float, found: float, relative: float = _SAME) -> bool:
@@ -107,20 +105,20 @@ def _close(stored: float, found: float, relative: float = _SAME) -> bool:
 
 def _check_ratios(name: str, of_set: SetRows, guard: float) -> Iterator[str]:
     pairs = _pairs(of_set)
-    amiss = [pair for pair in pairs if not _close(pair.stored, pair.ratio(guard))]
-    if not amiss:
+    differing = [pair for pair in pairs if not _close(pair.stored, pair.ratio(guard))]
+    if not differing:
         return
-    if sum(_close(pair.stored, pair.extent(guard)) for pair in pairs) >= _NEARLY_ALL * len(pairs):
-        yield _EXTENTS.format(name=name)
+    if sum(_close(pair.stored, pair.share(guard)) for pair in pairs) >= _NEARLY_ALL * len(pairs):
+        yield _SHARES.format(name=name)
     else:
         yield (
-            f"{len(amiss)} of {len(pairs)} stored truth ratios of the {name} set are not what its losses give "
-            f"(first: row {amiss[0].row}); the losses are used"
+            f"{len(differing)} of {len(pairs)} stored truth ratios of the {name} set differ from those of its losses "
+            f"(first: row {differing[0].row}); the losses are used"
         )
 
 
-def _are_extents(log: Log, name: str, of_set: SetRows, stored: Iterable[float]) -> bool:
-    """Without losses the stored aggregate tells: that of extents is their mean."""
+def _are_shares(log: Log, name: str, of_set: SetRows, stored: Iterable[float]) -> bool:
+    """For a log without losses: the aggregate of shares is their mean, that of ratios is not."""
     values = list(stored)
     aggregate = next((log.stored[key] for key in keys_of(f"{name}_truth_ratio") if key in log.stored), None)
     if aggregate is None or not all(0 <= value <= 1 for value in values):
@@ -135,20 +133,17 @@ def _are_extents(log: Log, name: str, of_set: SetRows, stored: Iterable[float]) 
 
 
 def _rouge(of_set: SetRows) -> dict[str, Column]:
-    """All three of the rows whose texts are there."""
+    """All three scores, for the rows that have texts."""
     answers, texts = of_set.columns.get("answer", {}), of_set.columns.get("generated", {})
     found = {row: rouge(str(answers[row]), str(texts[row])) for row in texts if row in answers}
     return {name: {row: getattr(each, name) for row, each in found.items()} for name in Rouge._fields if found}
 
 
 def _check_rouge(name: str, column: str, stored: Column, found: Column) -> Iterator[str]:
-    amiss = [row for row in stored if row in found and not _close(_number(stored[row]), _number(found[row]))]
-    if amiss:
+    ours, theirs = (cast("Mapping[Index, float]", each) for each in (found, stored))
+    differing = [row for row in theirs if row in ours and not _close(theirs[row], ours[row])]
+    if differing:
         yield (
-            f"{len(amiss)} of {len(stored)} stored {column} of the {name} set are not what its texts give "
-            f"(first: row {amiss[0]}); the stored ones are used"
+            f"{len(differing)} of {len(stored)} stored {column} of the {name} set differ from those of its texts "
+            f"(first: row {differing[0]}); the stored ones are used"
         )
-
-
-def _number(value: Value) -> float:
-    return cast("float", value)

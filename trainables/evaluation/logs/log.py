@@ -1,4 +1,4 @@
-"""What an evaluation log holds once it is read: columns of values by row, whatever its format was. Computes nothing."""
+"""The contents of an evaluation log, whatever its format: columns of values by row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPEN_UNLEARNING, LEGACY = "open-unlearning", "tofu"
 class LogError(ValueError):
     """A file that cannot be read as an evaluation log: one sentence with the file, the value, the rule and the fix.
 
-    Parts of it come from the file, so what is no printable character is not passed on.
+    The message quotes the file, so unprintable characters are replaced.
     """
 
     def __init__(self, text: str) -> None:
@@ -27,7 +27,7 @@ class LogError(ValueError):
 
 @dataclass
 class SetRows:
-    """One evaluation set. `columns`: by name, then by row index; a row without a value is not there.
+    """One evaluation set. `columns`: by name, then by row index; rows without a value are absent.
 
     Numbers: `loss`, `paraphrase_loss` (mean nats per token), `probability`, `paraphrase_probability`,
     `choice_probability`, `truth_ratio`, `rouge_1_recall`, `rouge_l_recall`, `rouge_l_f1`, `extraction_strength`,
@@ -43,14 +43,14 @@ class SetRows:
 
     @property
     def rows(self) -> int:
-        """As many as the longest column has."""
+        """Length of the longest column."""
         return max((len(column) for column in self.columns.values()), default=0)
 
 
 @dataclass(frozen=True)
 class Log:
-    """One log. `stored`: the aggregates it names itself, by its own keys. `guard`: what its definitions add to every
-    denominator. `own`: written by this project, so that its sets say themselves what they are.
+    """One log. `stored`: its aggregates, by its own keys. `guard`: what its definitions add to every denominator.
+    `own`: written by letheon, with a description of its sets.
     """
 
     file: str

@@ -1,9 +1,9 @@
-"""Why a metric is not there. Words only."""
+"""Reasons why a metric is absent."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from trainables.evaluation.logs.log import LEGACY, Log
 from trainables.evaluation.logs.names import ATTACKS, TOFU_METRICS, UTILITY_PARTS, keys_of
@@ -17,29 +17,27 @@ _MUSE_METRICS = (
     *_MEMORISATION,
     *(f"mia_{attack}" for attack in ATTACKS),
 )
-_NAN = "NaN, as a value is that it is made of"
+_NAN = "NaN, because one of its values is NaN"
 
 
-def has_nine_parts(found: Mapping[str, float]) -> bool:
-    """Whether TOFU's model utility can be computed."""
-    return all(name in found for name in UTILITY_PARTS)
-
-
-def absent_of_one(log: Log, found: Mapping[str, float], stored: Mapping[str, float]) -> dict[str, str]:
-    """By metric the reason, for those that such a log usually has."""
+def absent_metrics(log: Log, found: Mapping[str, float], stored: Mapping[str, float]) -> dict[str, str]:
+    """Reason by metric, for the metrics that such a log usually has."""
     reasons = {name: _NAN for name, value in found.items() if math.isnan(value)}
     return reasons | {name: _reason(log, name, found, stored) for name in _usual(log) if name not in found}
 
 
-def absent_of_both(retain: Log, unlearned: Log, found: Mapping[str, float]) -> dict[str, str]:
-    """The same for what two logs say together."""
+def absent_comparisons(retain: Log, unlearned: Log, found: Mapping[str, float]) -> dict[str, str]:
+    """Reason by metric, for the comparison of two logs."""
+
+    def lacking(values: str, has: Callable[[Log], bool]) -> str:
+        files = [log.file for log in (retain, unlearned) if not has(log)]
+        return f"no {values} in {' and '.join(files or [retain.file])}"
+
     reasons = {name: _NAN for name, value in found.items() if math.isnan(value)}
     if "forget_quality" not in found:
-        reasons["forget_quality"] = _lacking(
-            retain, unlearned, "losses of paraphrased and wrong answers", "truth_ratio"
-        )
+        reasons["forget_quality"] = lacking("losses of paraphrased and wrong answers", _has_truth_ratios)
     if "privleak" not in found:
-        reasons["privleak"] = _lacking(retain, unlearned, "scores of mia_min_k for forget and holdout rows", "")
+        reasons["privleak"] = lacking("scores of mia_min_k for forget and holdout rows", _has_min_k)
     return reasons
 
 
@@ -51,7 +49,7 @@ def _usual(log: Log) -> tuple[str, ...]:
 
 def _reason(log: Log, name: str, found: Mapping[str, float], stored: Mapping[str, float]) -> str:
     if name in stored:
-        return "the log has its aggregate, but no rows"
+        return "the log has its aggregate but no rows"
     if name == "model_utility":
         return f"needs {', '.join(part for part in UTILITY_PARTS if part not in found and part not in stored)}"
     if log.format == LEGACY and (name in _MEMORISATION or name.startswith("mia_")):
@@ -62,13 +60,10 @@ def _reason(log: Log, name: str, found: Mapping[str, float], stored: Mapping[str
     return f"the log has no rows of {' or '.join(keys_of(name, choice, is_muse(log)))}"
 
 
-def _lacking(retain: Log, unlearned: Log, what: str, column: str) -> str:
-    lacking = [log.file for log in (retain, unlearned) if not _has(log, column)]
-    return f"no {what} in {' and '.join(lacking or [retain.file])}"
-
-
-def _has(log: Log, column: str) -> bool:
+def _has_truth_ratios(log: Log) -> bool:
     forget = log.sets.get("forget")
-    if not column:
-        return sum("attack:min_k" in of_set.columns for of_set in log.sets.values()) > 1
-    return forget is not None and ("perturbed_losses" in forget.columns or column in forget.columns)
+    return forget is not None and ("perturbed_losses" in forget.columns or "truth_ratio" in forget.columns)
+
+
+def _has_min_k(log: Log) -> bool:
+    return sum("attack:min_k" in of_set.columns for of_set in log.sets.values()) > 1

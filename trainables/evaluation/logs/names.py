@@ -1,9 +1,9 @@
-"""What open-unlearning calls our sets and metrics. Names only."""
+"""open-unlearning's names of our sets and metrics."""
 
 from __future__ import annotations
 
 PREFIXES = {"forget": "forget", "retain": "retain", "real_authors": "ra", "world_facts": "wf"}
-"""By set; other sets go by their own names."""
+"""By set; other sets keep their names."""
 
 SETS = {prefix: name for name, prefix in PREFIXES.items()}
 
@@ -12,7 +12,7 @@ TOFU_SETS = tuple(PREFIXES)
 UTILITY_PARTS = tuple(
     f"{name}_{part}" for name in TOFU_SETS if name != "forget" for part in ("probability", "rouge", "truth_ratio")
 )
-"""The nine of TOFU's model utility."""
+"""The nine parts of TOFU's model utility."""
 
 TOFU_METRICS = (
     "model_utility",
@@ -21,7 +21,7 @@ TOFU_METRICS = (
     "exact_memorization",
     *(f"mia_{attack}" for attack in ATTACKS),
 )
-"""What a full log of TOFU says of one model."""
+"""The metrics of a complete TOFU log of one model."""
 
 COMPARISON = (
     "forget_quality",
@@ -34,7 +34,7 @@ COMPARISON = (
     "privleak_distance",
     "mia_reference",
 )
-"""What two logs say together."""
+"""The metrics that compare two logs."""
 
 
 def prefix_of(name: str) -> str:
@@ -48,7 +48,7 @@ def set_of(prefix: str) -> str:
 
 
 def keys_of(metric: str, multiple_choice: bool = False, muse: bool = False) -> tuple[str, ...]:
-    """Under which keys open-unlearning keeps the aggregate of our metric, the likeliest first."""
+    """The keys under which open-unlearning stores the aggregate of our metric, the likeliest first."""
     for part, kinds in _KINDS.items():
         if metric.endswith(f"_{part}"):
             name = metric.removesuffix(f"_{part}")

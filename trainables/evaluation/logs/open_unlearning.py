@@ -1,14 +1,14 @@
 """Reads open-unlearning's evaluation files: `{metric: {"agg_value": …, "value_by_index": {row: {…}}}}` and summaries.
 
-Knows its keys (`<prefix>_Q_A_Prob`, `mia_<attack>`, …; facts from its `src/evals` and `configs/eval`), not what follows
-from the values. Keys of other metrics are kept as stored aggregates; a summary (`{metric: number}`) has nothing else.
+Its keys (`<prefix>_Q_A_Prob`, `mia_<attack>`, …) are from its `src/evals` and `configs/eval`. Other keys are kept as
+stored aggregates; a summary (`{metric: number}`) has only these.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, get_args
 
 from trainables.data.rows import Role
 from trainables.evaluation.logs import values
@@ -16,17 +16,17 @@ from trainables.evaluation.logs.log import OPEN_UNLEARNING, Column, Log, LogErro
 from trainables.evaluation.logs.names import ATTACKS, set_of
 
 GUARD = 1e-10
-"""Added to the denominators of truth ratios and choices, so that every published number has it."""
+"""open-unlearning adds it to the denominators of truth ratios and choices, in every published number."""
 
 OWN_KEY = "letheon"
-"""Where a log that this project wrote says what its sets are; its numbers have no guard."""
+"""The key with which letheon's own logs describe their sets; their numbers have no guard."""
 
 _MULTIPLE_CHOICE = ("real_authors", "world_facts")
 _AGGREGATE, _ROWS = "agg_value", "value_by_index"
 
 
 class _Field(NamedTuple):
-    """Where a column's value is in a row: under one of `keys`, or it is the row itself if `bare`."""
+    """Where a row has a column's value: under one of `keys`, or as the row itself if `bare`."""
 
     column: str
     keys: tuple[str, ...]
@@ -71,10 +71,11 @@ _MUSE = re.compile(r"(?P<set>forget|retain)_(?P<what>verbmem|knowmem)_ROUGE", re
 _ATTACK = re.compile(r"mia_(?P<attack>.+)", re.IGNORECASE)
 _ATTACK_NAMES = {"min_k++": "min_k_plus_plus", "ref": "reference"} | {name: name for name in ATTACKS}
 _AGGREGATES = ("model_utility", "forget_quality", "privleak")
+_NAME = re.compile(r"[\w .+/-]{1,80}")
 
 
 def is_open_unlearning(content: Mapping[str, Any]) -> bool:
-    """Whether any key is one of its metrics."""
+    """Whether any key is an open-unlearning metric."""
     return any(_metric_of(str(key)) is not None or key in _AGGREGATES for key in content)
 
 
@@ -100,7 +101,7 @@ def read_open_unlearning(content: Mapping[str, Any], file: str) -> Log:
 
 
 def _members(content: Mapping[str, Any]) -> str:
-    """The set whose rows the attacks look for: MUSE's are others than those of its forget set."""
+    """The set with the attacks' member rows; in MUSE it differs from the forget set."""
     own = content.get(OWN_KEY)
     if isinstance(own, Mapping) and isinstance(own.get("membership"), str):
         return str(own["membership"])
@@ -108,24 +109,21 @@ def _members(content: Mapping[str, Any]) -> str:
 
 
 def _stored(content: Mapping[str, Any]) -> dict[str, float | None]:
-    """Aggregates by key; what is no name of a metric is left out."""
-    found = {str(key): _aggregate(entry) for key, entry in content.items() if _NAME.fullmatch(str(key))}
-    return {key: value for key, value in found.items() if value is not _NOTHING}
-
-
-_NOTHING = cast("float | None", object())
-_NAME = re.compile(r"[\w .+/-]{1,80}")
-
-
-def _aggregate(entry: object) -> float | None:
-    if isinstance(entry, Mapping):
-        return values.number(entry[_AGGREGATE]) if _AGGREGATE in entry else _NOTHING
-    plain = values.number(entry)
-    return _NOTHING if plain is None else plain
+    """Aggregates by key, without keys that cannot be metric names."""
+    found: dict[str, float | None] = {}
+    for key, entry in content.items():
+        if not _NAME.fullmatch(str(key)):
+            continue
+        if isinstance(entry, Mapping):
+            if _AGGREGATE in entry:
+                found[str(key)] = values.number(entry[_AGGREGATE])
+        elif (plain := values.number(entry)) is not None:
+            found[str(key)] = plain
+    return found
 
 
 def _metric_of(key: str) -> tuple[str, str] | None:
-    """(set, kind) of a key; the set of an attack is the attack."""
+    """(set, kind) of a key; (attack, "attack") for an attack."""
     if found := _QUESTIONS.fullmatch(key) or _TRUTH.fullmatch(key) or _MEMORY.fullmatch(key):
         return set_of(found["set"] or "forget"), found["kind"].lower()
     if found := _MUSE.fullmatch(key):
@@ -163,7 +161,7 @@ def _sides(entry: object, where: str) -> Iterator[tuple[str, Mapping[Any, Any]]]
 
 
 def _rows(entry: object, where: str) -> Mapping[Any, Any] | None:
-    """The rows of a metric; None if it has its aggregate only."""
+    """The rows of a metric; None if it has only an aggregate."""
     if isinstance(entry, Mapping):
         if entry.get(_ROWS) is not None:
             return values.rows_of(entry[_ROWS], where)
@@ -206,11 +204,11 @@ def _set(sets: dict[str, SetRows], name: str) -> SetRows:
 
 
 def _describe(sets: Mapping[str, SetRows], own: object) -> None:
-    """What a log of this project says of its sets."""
+    """Apply the description of the sets in letheon's own log."""
     for name, facts in own.items() if isinstance(own, Mapping) else ():
         if name not in sets or not isinstance(facts, Mapping):
             continue
-        if facts.get("role") in ("forget", "utility", "members", "holdout"):
+        if facts.get("role") in get_args(Role):
             sets[name].role = facts["role"]
         if isinstance(facts.get("multiple_choice"), bool):
             sets[name].multiple_choice = facts["multiple_choice"]
@@ -219,5 +217,5 @@ def _describe(sets: Mapping[str, SetRows], own: object) -> None:
 
 
 def is_muse(log: Log) -> bool:
-    """Whether the log is of MUSE: it has a metric that only MUSE has."""
+    """Whether the log has a metric that only MUSE has."""
     return "forget_knowledge" in log.sets or any(_MUSE.fullmatch(key) for key in log.stored)

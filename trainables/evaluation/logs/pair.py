@@ -1,7 +1,7 @@
-"""Which forget rows two logs have in common. By the answers' texts where both have them, else by index.
+"""Matches the forget rows of two logs: by answer text if both have texts, else by index.
 
-The older format stops at 300 rows, and a smaller forget split is the tail of a larger one: the same index need not be
-the same row.
+The older format stops at 300 rows, and a smaller forget split is the tail of a larger one, so the same index need not
+mean the same row.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from dataclasses import dataclass
 from trainables.evaluation.logs.log import Index, Log, LogError
 
 SPLITS = {40, 200, 400, 800, 1200, 2000, 3600}
-"""Rows of TOFU's forget sets. Each begins with another row, so that two of them share indices but not rows."""
+"""Rows of TOFU's forget sets. Each starts at a different row, so two of them share indices but not rows."""
 
-_LETTERS = 80  # formats cut and clean texts differently at the end
+_LETTERS = 80  # formats cut and clean the ends of texts differently
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows of the first log's forget set with those of the second's, in order; `note` if these are not all."""
+    """Matching forget rows (first log, second log), in order; `note` if some rows have no match."""
 
     rows: tuple[tuple[Index, Index], ...]
     note: str | None = None
 
-    def of(self, first: Sequence[Index], second: Sequence[Index]) -> tuple[list[Index], list[Index]]:
-        """The pairs of which the one is in `first` and the other in `second`, apart."""
+    def within(self, first: Sequence[Index], second: Sequence[Index]) -> tuple[list[Index], list[Index]]:
+        """The rows of each log in pairs whose rows are in `first` and in `second`."""
         mine, theirs = set(first), set(second)
         both = [(a, b) for a, b in self.rows if a in mine and b in theirs]
         return [a for a, _ in both], [b for _, b in both]
 
 
 def pair_forget_rows(first: Log, second: Log, rows: tuple[Sequence[Index], Sequence[Index]]) -> Pairs:
-    """`rows`: the indices that each log has values for. Raises LogError if nothing says which rows are the same."""
+    """`rows`: the indices that each log has values for. Raises LogError if the rows cannot be matched."""
     mine, theirs = rows
     if not mine or not theirs:
         return Pairs(())
@@ -52,7 +52,7 @@ def pair_forget_rows(first: Log, second: Log, rows: tuple[Sequence[Index], Seque
 
 
 def _texts(log: Log, rows: Sequence[Index]) -> dict[Index, str]:
-    """Letters and digits of the beginning of each answer."""
+    """The first letters and digits of each answer."""
     column = log.sets["forget"].columns.get("answer", {})
     return {row: re.sub(r"[\W_]+", "", str(column[row]).casefold())[:_LETTERS] for row in rows if row in column}
 
@@ -73,7 +73,7 @@ def _by_text(first: Log, second: Log, mine: Mapping[Index, str], theirs: Mapping
 
 
 def _numbered(texts: Mapping[Index, str]) -> list[tuple[Index, tuple[str, int]]]:
-    """With each text which of its like it is."""
+    """Each text with its number among equal texts."""
     seen: Counter[str] = Counter()
     numbered = []
     for index, text in texts.items():
@@ -83,7 +83,7 @@ def _numbered(texts: Mapping[Index, str]) -> list[tuple[Index, tuple[str, int]]]
 
 
 def _by_index(first: Log, second: Log, mine: Sequence[Index], theirs: Sequence[Index]) -> Pairs:
-    """A log that lacks rows of the other's, be it the 300 of the older format; not one of another forget split."""
+    """One log may lack rows of the other (the older format has 300), but not be of another forget split."""
     known = set(theirs)
     common = [index for index in mine if index in known]
     splits = len(mine) != len(theirs) and {len(mine), len(theirs)} <= SPLITS

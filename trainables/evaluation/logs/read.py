@@ -1,4 +1,4 @@
-"""From a path to a log: finds the file, refuses what is not a log, and tells the formats apart."""
+"""Reads a log from a path: finds the file, detects its format, and rejects anything else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainables.evaluation.logs import open_unlearning, tofu, values
 from trainables.evaluation.logs.log import Log, LogError
 
 MAX_BYTES = 1 << 30
-"""A log of a thousand rows has two megabytes."""
+"""A log of a thousand rows has about two megabytes."""
 
 _IN_FOLDER = ("TOFU_EVAL.json", "MUSE_EVAL.json", "eval_log_aggregated.json", "TOFU_SUMMARY.json", "MUSE_SUMMARY.json")
 _PARTS = (
@@ -23,22 +23,18 @@ _PARTS = (
 
 
 def read_log(path: Path) -> Log:
-    """A log in either format, or in a folder under the name that its format gives it.
-
-    Raises:
-        LogError: there is no such file, it is not JSON, or not an evaluation log; one sentence.
-    """
+    """A log in either format; in a folder, the file with the usual name. Raises LogError."""
     if path.is_dir():
         return _read_folder(path)
     return parse_log(_load(path), str(path))
 
 
 def parse_log(content: object, file: str) -> Log:
-    """What `json.load` gave, as a log. `file` stands in errors. Raises LogError."""
+    """The log in a JSON document. `file`: its name for errors. Raises LogError."""
     if not isinstance(content, Mapping):
         raise LogError(f"{file}: is not a JSON object; give an evaluation log of open-unlearning or TOFU")
     found = _parse(content, file)
-    if found is None:  # some wrap it once more, by model or by benchmark
+    if found is None:  # some files wrap it once more, by model or by benchmark
         inner = [_parse(part, file) for part in content.values() if isinstance(part, Mapping)]
         logs = [log for log in inner if log is not None]
         if len(logs) != 1:
@@ -55,8 +51,8 @@ def _parse(content: Mapping[str, Any], file: str) -> Log | None:
 
 def _unknown(content: Mapping[str, Any], file: str) -> str:
     return (
-        f"{file}: has {values.some(content)} and no metric of an evaluation log; give open-unlearning's TOFU_EVAL.json "
-        "or TOFU's eval_log_aggregated.json"
+        f"{file}: has {values.first_few(content)} and no metric of an evaluation log; give open-unlearning's "
+        "TOFU_EVAL.json or TOFU's eval_log_aggregated.json"
     )
 
 
@@ -86,4 +82,4 @@ def _load(path: Path) -> object:
     except ValueError as error:
         raise LogError(f"{path}: cannot be read ({error}); take the file as it was written") from None
     except OSError as error:
-        raise LogError(f"{path}: cannot be read ({error.strerror}); check its rights") from None
+        raise LogError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None

@@ -1,7 +1,7 @@
 """Reads TOFU's older evaluation files: `eval_log_aggregated.json`, `{file: {measurement: rows}}`, and its four parts.
 
-Facts from `evaluate_util.py` of TOFU (rows by index) and of the NPO code (rows as lists). Losses are per token unless
-the name says otherwise; `truth_ratio` is wrong over right. Only the first 300 rows of a set are in it.
+After `evaluate_util.py` of TOFU (rows by index) and of the NPO code (rows as lists). Losses are per token unless the
+name says otherwise; `truth_ratio` is wrong over right. The files have only the first 300 rows of each set.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from trainables.evaluation.logs import values
-from trainables.evaluation.logs.log import LEGACY, Column, Index, Log, LogError, SetRows
+from trainables.evaluation.logs.log import LEGACY, Column, Log, LogError, SetRows
 
 CAP = 300
 
@@ -22,7 +22,7 @@ _SUMS = {
     "avg_paraphrased_loss": ("paraphrased_loss", "num_token_paraphrased"),
     "average_perturb_loss": ("perturb_loss", "num_token_perturb"),
 }
-"""A mean per token, and the sum and the count that it can be had from."""
+"""A mean per token, and the sum and count that it can be computed from."""
 
 _NUMBERS = {
     "loss": ("avg_gt_loss", values.loss),
@@ -37,7 +37,7 @@ MEASUREMENTS = {name for name, _ in _NUMBERS.values()} | {name for pair in _SUMS
 
 
 def set_of_file(name: str) -> str | None:
-    """`forget` for `eval_log_forget.json`; None for a file that is none of the four."""
+    """`forget` for `eval_log_forget.json`; None for a file that is not one of the four."""
     plain = PurePath(name).name.lower()
     if "forget" in plain:
         return "forget"
@@ -49,27 +49,27 @@ def set_of_file(name: str) -> str | None:
 
 
 def is_part(content: object) -> bool:
-    """Whether it is the evaluation of one set."""
+    """Whether `content` is the evaluation of one set."""
     return isinstance(content, Mapping) and bool(MEASUREMENTS & set(content))
 
 
 def is_legacy(content: Mapping[str, Any]) -> bool:
-    """Whether it is an `eval_log_aggregated.json` or one of its parts."""
+    """Whether `content` is an `eval_log_aggregated.json` or one of its parts."""
     return is_part(content) or any(is_part(part) for part in content.values())
 
 
 def read_legacy(content: Mapping[str, Any], file: str) -> Log:
-    """Raises LogError for values of the wrong kind, and for parts of which nobody can say what they are."""
+    """The log in a JSON document. Raises LogError for values of the wrong kind and for unknown parts."""
     notes = []
     if is_part(content):
         named = set_of_file(file)
-        notes += [] if named else [f"{file} does not say which set it is of: taken for the forget set"]
+        notes += [] if named else [f"{file} does not name its set: assumed to be the forget set"]
         content = {f"eval_log{'_forget' if named is None else ''}.json" if named in (None, "retain") else file: content}
     sets: dict[str, SetRows] = {}
     for key, part in content.items():
         name = set_of_file(str(key))
         if name is None or name in sets or not is_part(part):
-            notes.append(f"{values.some([key])!r} is not a set of this format and is left out")
+            notes.append(f"{values.first_few([key])!r} is not a set of this format and is left out")
             continue
         of_set = SetRows(role="forget" if name == "forget" else "utility", multiple_choice=name in _FACTS)
         of_set.columns = _columns(part, f"{file}: {key}")
@@ -78,9 +78,9 @@ def read_legacy(content: Mapping[str, Any], file: str) -> Log:
             notes += values.missing(f"{name} set", _NUMBERS[column][0], of_set.rows - found if found else 0)
         sets[name] = of_set
         if of_set.rows == CAP:
-            notes.append(f"the {name} set has {CAP} rows, where this format stops")
+            notes.append(f"the {name} set has {CAP} rows, the most that this format holds")
     if not sets:
-        raise LogError(f"{file}: {values.some(content)} is not a set of TOFU's; keep the files' names")
+        raise LogError(f"{file}: {values.first_few(content)} is not a set of TOFU's; keep the original file names")
     return Log(file=file, format=LEGACY, sets=sets, notes=tuple(notes))
 
 
@@ -109,11 +109,7 @@ def _mean_of_sum(part: Mapping[str, Any], name: str, where: str) -> Column:
     for index in sums.keys() & counts.keys():
         means = _quotients(sums[index], counts[index], f"{where}, {names[0]}, row {index}")
         found[index] = means if name == "average_perturb_loss" else means[0]
-    return dict(sorted(found.items(), key=_by_index))
-
-
-def _by_index(item: tuple[Index, Any]) -> tuple[bool, Index]:
-    return isinstance(item[0], str), item[0]
+    return values.in_order(found)
 
 
 def _quotients(sums: Any, counts: Any, where: str) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
-"""Values of a log, read with patience: rows as objects or lists, numbers as text, nested in lists. Knows no format.
+"""Reads the values of a log leniently: rows as objects or lists, numbers as text or nested in lists.
 
-`None` stands for "not measured"; NaN and infinity are measurements. What is neither a number nor that is refused.
+`None` means "not measured"; NaN and infinity are measurements. Anything that is not a number raises LogError.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from typing import Any
 
 from trainables.evaluation.logs.log import Column, Index, LogError, Value
 
-_SLACK = 1e-4  # low precision arithmetic overshoots the ends of a range by this much
-
-_SOME = 3
+_SLACK = 1e-4  # low-precision arithmetic exceeds the ends of a range by this much
+_MOST_NAMES = 3
 
 
 def rows_of(content: object, where: str) -> dict[Index, Any]:
-    """Rows by index, from `{"0": …}` or a list. Integers in order, then names. Raises LogError for anything else."""
+    """Rows by index, from `{"0": …}` or a list: integers in order, then names. Raises LogError for anything else."""
     if isinstance(content, list):
         return dict(enumerate(content))
     if not isinstance(content, Mapping):
         raise LogError(f"{where}: is {_kind(content)}, must be rows by index; take the file as it was written")
-    rows = {_index(key): row for key, row in content.items()}
+    return in_order({_index(key): row for key, row in content.items()})
+
+
+def in_order(rows: Mapping[Index, Any]) -> dict[Index, Any]:
+    """Rows sorted by index: integers, then names."""
     return dict(sorted(rows.items(), key=lambda item: (isinstance(item[0], str), item[0])))
 
 
 def is_rows(content: object) -> bool:
-    """Whether it can only be rows: an object of indices, or a list."""
+    """Whether `content` is certainly rows: an object with integer keys, or a list."""
     if isinstance(content, Mapping):
         return bool(content) and all(isinstance(_index(key), int) for key in content)
     return isinstance(content, list)
@@ -41,14 +44,14 @@ def column(rows: Mapping[Index, Any], read: Callable[[Any, str], Value | None], 
 
 
 def missing(metric: str, column: str, rows: int) -> tuple[str, ...]:
-    """What to say of rows without a value."""
+    """A note about rows without a value, if any."""
     return (f"{metric}: {rows} rows have no {column} and are left out of it",) if rows else ()
 
 
-def some(keys: Iterable[object]) -> str:
-    """The first few, for an error."""
+def first_few(keys: Iterable[object]) -> str:
+    """The first few keys, for an error."""
     names = [str(key)[:30] for key in keys]
-    return ", ".join(names[:_SOME]) + (", …" if len(names) > _SOME else "") or "nothing"
+    return ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "") or "nothing"
 
 
 def share(value: object, where: str) -> float | None:
@@ -60,7 +63,7 @@ def share(value: object, where: str) -> float | None:
 
 
 def loss(value: object, where: str) -> float | None:
-    """A number that is not negative, NaN and infinity included."""
+    """A non-negative number, NaN and infinity included."""
     found = score(value, where)
     if found is not None and found < -_SLACK:
         raise LogError(f"{where}: is {found:g}, must not be negative; take the file as it was written")
@@ -68,30 +71,30 @@ def loss(value: object, where: str) -> float | None:
 
 
 def score(value: object, where: str) -> float | None:
-    """Any number; of several in lists their mean."""
+    """Any number; the mean of several in lists."""
     found = _numbers(value, where)
     return None if found is None else sum(found) / len(found)
 
 
 def losses(value: object, where: str) -> tuple[float, ...] | None:
-    """One number or more, none negative."""
+    """One or more non-negative numbers."""
     found = _numbers(value, where)
     return None if found is None else tuple(loss(each, where) or 0.0 for each in found)
 
 
 def shares(value: object, where: str) -> tuple[float, ...] | None:
-    """One number or more, each between 0 and 1."""
+    """One or more numbers between 0 and 1."""
     found = _numbers(value, where)
     return None if found is None else tuple(share(each, where) or 0.0 for each in found)
 
 
 def text(value: object, where: str) -> str | None:
-    """A text; anything else counts as none."""
+    """A text; None for anything else."""
     return value if isinstance(value, str) else None
 
 
 def number(value: object) -> float | None:
-    """A plain number, or None for what is none."""
+    """A plain number, also as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -101,7 +104,7 @@ def number(value: object) -> float | None:
 
 
 def _numbers(value: object, where: str) -> tuple[float, ...] | None:
-    """All of a nested list in order; None if it is empty or one of them is None."""
+    """All numbers of a nested list in order; None if it is empty or any is None."""
     found = []
     for leaf in _leaves(value):
         if leaf is None:

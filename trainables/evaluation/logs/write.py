@@ -1,13 +1,13 @@
-"""Writes an evaluation as open-unlearning's `TOFU_EVAL.json`: its keys, its aggregates, its rows.
+"""Writes an evaluation in the format of open-unlearning's `TOFU_EVAL.json`.
 
-Its numbers have no guard in their denominators; the key `letheon` says so, and what the sets are.
+Unlike open-unlearning's, the numbers have no guard in their denominators; the key `letheon` marks this and describes
+the sets.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from trainables.data.rows import EvalSet, Row
 from trainables.evaluation.logs.names import keys_of, prefix_of
 from trainables.evaluation.logs.open_unlearning import OWN_KEY
 from trainables.evaluation.metrics.details import Details, SetDetails
-from trainables.evaluation.metrics.summary import probabilities, summarise, truth_ratios
+from trainables.evaluation.metrics.summary import membership_sets, probabilities, summarise, truth_ratios
 
 VERSION = 1
 
+_FACTS = ("role", "multiple_choice", "rouge")
 _MEMORISATION = ("extraction_strength", "exact_memorization")
 _ROUGE = {"rouge1_recall": "rouge_1_recall", "rougeL_f1": "rouge_l_f1", "rougeL_recall": "rouge_l_recall"}
 _AGGREGATES = ("model_utility", "forget_quality", "privleak")
@@ -30,10 +31,10 @@ def open_unlearning_log(
     metrics: Mapping[str, float] | None = None,
     sets: Mapping[str, EvalSet] | None = None,
 ) -> dict[str, Any]:
-    """What `json.dump` writes (NaN as Python and open-unlearning write it).
+    """The log as a JSON document (NaN as Python and open-unlearning write it).
 
-    `metrics`: those of the evaluation with their comparison (`summary.compare`), by default `summarise(details)`.
-    `sets`: the rows that were evaluated, whose questions and answers go in too.
+    `metrics`: those of the evaluation, with comparisons (`summary.compare`); by default `summarise(details)`. `sets`:
+    the evaluated rows, to include questions and answers.
     """
     found = {**summarise(details), **(metrics or {})}
     log: dict[str, Any] = {}
@@ -42,13 +43,9 @@ def open_unlearning_log(
         log |= {key: entry for key, entry in _entries(name, of_set, rows, found) if entry is not None}
     log |= _attacks(details, found)
     log |= {name: {"agg_value": found[name]} for name in _AGGREGATES if name in found}
-    facts = {name: _facts(of_set) for name, of_set in details.items()}
+    facts = {name: {key: getattr(of_set, key) for key in _FACTS} for name, of_set in details.items()}
     own = {"version": VERSION, "sets": facts, "membership": _member_set(details), "metrics": found}
     return {**dict(sorted(log.items())), OWN_KEY: own}
-
-
-def _facts(of_set: SetDetails) -> dict[str, Any]:
-    return {name: value for name, value in asdict(of_set).items() if name in ("role", "multiple_choice", "rouge")}
 
 
 def _entries(
@@ -79,7 +76,7 @@ def _mean(values: Any) -> float:
 
 
 def _losses(losses: Any, tokens: Sequence[int] | None = None) -> dict[str, Any] | None:
-    """Of one answer a row (rows,) or of several (rows, k)."""
+    """Entry for losses (rows,) of one answer per row, or (rows, k) of several."""
     if losses is None:
         return None
     values = np.asarray(losses, dtype=np.float64)
@@ -112,8 +109,7 @@ def _member_set(details: Details) -> str:
 
 
 def _attacks(details: Details, found: Mapping[str, float]) -> dict[str, Any]:
-    members = details.get(_member_set(details))
-    holdout = next((of_set for of_set in details.values() if of_set.role == "holdout"), None)
+    members, holdout = membership_sets(details)
     if members is None or holdout is None:
         return {}
     entries = {}

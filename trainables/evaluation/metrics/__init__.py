@@ -1,1 +1,1 @@
-"""Metrics as pure float64 functions, their catalog and their summary. Loads no torch."""
+"""Metrics as pure float64 functions, their catalog and their summary; loads no torch."""

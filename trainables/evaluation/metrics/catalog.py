@@ -17,9 +17,9 @@ from trainables.evaluation.metrics.synthetic import METRICS as SYNTHETIC
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """`worst`, `best`: the ends of its range (a clip where it has none), which fronts are scaled to.
+    """`worst`, `best`: the ends of the range that fronts are scaled to; a clip for an unbounded metric.
 
-    `ratio_to_target`: the range's worst end is a share of the target model's value instead (utility's floor).
+    `ratio_to_target`: the worst end is a share of the target model's value instead (utility's floor).
     """
 
     better: Literal["max", "min"]
@@ -166,14 +166,17 @@ RECORDED: dict[str, str] = {
     ),
     "eval_seconds": "evaluation time of the slowest worker",
 }
-"""Reported, but neither end is better, so no sweep can search on them."""
+"""Reported, but without a better direction, so no sweep can search on them."""
 
+_PATTERNS = {
+    re.compile(re.sub("<[a-z]+>", "([a-z0-9][a-z0-9_]*)", family)): (family, info) for family, info in FAMILIES.items()
+}
 _NOT_UTILITY = ("holdout", "members")
 _AUDIT = "audit_"
 
 
 def metric_info(name: str) -> MetricInfo | None:
-    """The metric of that name, or None if no sweep can search on it."""
+    """The metric of that name; None if no sweep can search on it."""
     if name in CATALOG:
         return CATALOG[name]
     for pattern, (family, info) in _PATTERNS.items():
@@ -184,14 +187,6 @@ def metric_info(name: str) -> MetricInfo | None:
 
 
 def number(metrics: Mapping[str, Any], name: str) -> float:
-    """A metric as a float; NaN for one that is missing or null."""
+    """A metric as a float; NaN if missing or null."""
     value = metrics.get(name)
     return math.nan if value is None else float(value)
-
-
-def _compiled(families: Mapping[str, MetricInfo]) -> dict[re.Pattern[str], tuple[str, MetricInfo]]:
-    a_name = "([a-z0-9][a-z0-9_]*)"
-    return {re.compile(re.sub("<[a-z]+>", a_name, family)): (family, info) for family, info in families.items()}
-
-
-_PATTERNS = _compiled(FAMILIES)

@@ -79,13 +79,9 @@ def _list(title: str, metrics: Mapping[str, MetricInfo]) -> Iterator[str]:
 
 
 def _item(label: str, text: str) -> str:
-    return _wrap(f"- {label}: {text}")
-
-
-def _wrap(text: str) -> str:
-    """The paragraph or list item in lines of at most 100 columns."""
-    indent = "  " if text.startswith("- ") else ""
-    return textwrap.fill(text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    """A list item in lines of at most 100 columns."""
+    line = f"- {label}: {text}"
+    return textwrap.fill(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _range(info: MetricInfo) -> str:

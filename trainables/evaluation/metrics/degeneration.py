@@ -1,8 +1,7 @@
-"""How far a generated text has fallen apart: loops, and words that are none. Pure functions of the text.
+"""How degenerate a generated text is: repetition and gibberish. Pure functions of the text, without a classifier.
 
-Unlearning that destroys a model leaves it with one of two voices: the same few tokens for ever, or tokens at random.
-Neither function needs a classifier to be downloaded. Both are 0 for a text without words; an empty answer is not
-degenerate. Gibberish is measured for English: text in other languages reads high, so compare with the target model's.
+A model destroyed by unlearning repeats a few tokens forever or emits random ones. Both measures are 0 for a text
+without words. Gibberish is calibrated on English: other languages score high, so compare with the target model.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from functools import lru_cache
 from trainables.evaluation.metrics.english_bigrams import COMMON_WORDS, FOLLOWERS
 
 _RUN = 4  # words
-_LONGEST_WORD = 24  # letters; more without a space are no word, so that "aaaa…" counts as many
+_LONGEST_WORD = 24  # letters; a longer run, such as "aaaa…", counts as one word per letter
 _UNITS = re.compile(r"\w+|[^\w\s]")
 _PROSE = frozenset(".,;:!?'\"()-–—…‘’“”/&%$€£*#0123456789")  # noqa: RUF001 (English prose has these dashes and quotes)
 _NEAR = 4  # words on each side
@@ -22,12 +21,12 @@ _GLUED = re.compile("[a-z][A-Z]")
 
 
 def repetition(text: str, run: int = _RUN) -> float:
-    """Share of the runs of four (or `run`) words that the text had already (seq-rep-n of arXiv 1908.04319), in [0, 1).
+    """Share of the runs of `run` words that occurred earlier in the text (seq-rep-n of arXiv 1908.04319), in [0, 1).
 
-    Two words see what four do not, the stammer of "as a as a" between other words; but good long texts repeat some.
+    Runs of two also catch a stammer such as "as a as a" between other words, but good long texts repeat some.
 
-    Words are runs of letters and digits, in any case; punctuation marks, and the letters of a run too long to be a
-    word, count as words.
+    Words are runs of letters and digits, ignoring case. Each punctuation mark counts as a word, and so does each letter
+    of a run that is too long to be a word.
     """
     words = [unit for word in _UNITS.findall(text.lower()) for unit in ([word] if len(word) <= _LONGEST_WORD else word)]
     runs = [tuple(words[i : i + run]) for i in range(len(words) - run + 1)]
@@ -37,17 +36,17 @@ def repetition(text: str, run: int = _RUN) -> float:
 def gibberish(text: str) -> float:
     """Share of the words (runs of anything but space) that are out of place in English prose, in [0, 1].
 
-    Out of place are words with a letter that seldom follows the two before it, with a sign or script that prose does
-    not have, or with a capital after a small letter; and words that have none of the commonest words of English among
-    the nine around them, which hardly happens in a sentence, even one about strange names.
+    A word is out of place if it has a letter that rarely follows the two before it, a sign or script that prose does
+    not use, or a capital after a small letter; or if none of the nine words around it is among the commonest of
+    English, which rarely happens in a sentence, even one full of foreign names.
     """
     words = text.split()
     common = [_bare(word) in COMMON_WORDS for word in words]
 
-    def lonely(i: int) -> bool:
+    def isolated(i: int) -> bool:
         return _NEAR <= i < len(words) - _NEAR and not any(common[i - _NEAR : i + _NEAR + 1])
 
-    odd = sum(_is_odd(word) or lonely(i) for i, word in enumerate(words))
+    odd = sum(_is_odd(word) or isolated(i) for i, word in enumerate(words))
     return odd / len(words) if words else 0.0
 
 

@@ -1,6 +1,6 @@
-"""What an evaluation found, row by row: the one form that live evaluations, baselines and published logs share.
+"""What an evaluation measured, row by row: one form for live evaluations, baselines and published logs.
 
-Plain values that JSON can hold. Every metric is a function of these (`summary`); nothing here computes.
+Plain values that JSON can hold. Every metric is computed from these in `summary`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Numbers: TypeAlias = Sequence[float]
 
 @dataclass(frozen=True)
 class SetDetails:
-    """One evaluation set; all sequences have a value a row, in the rows' order. None or absent: not measured.
+    """One evaluation set; every sequence has one value per row, in row order. None or absent: not measured.
 
     `loss`, `paraphrase_loss`, `perturbed_losses` (rows, k): mean negative log-likelihood per answer token (nats, end of
     sequence included) of the answer, the paraphrased answer and each wrong answer. `rouge_1_recall`, `rouge_l_recall`,
     `rouge_l_f1`: of `generated` against the answer. `extraction_strength`, `exact_memorization`: in [0, 1], end of
     sequence excluded. `attacks`: membership scores by attack (`loss`, `zlib`, `min_k`, `min_k_plus_plus`, `gradnorm`),
-    lower for what the model was trained on. `tokens`: answer tokens, end included.
+    lower for training data. `tokens`: answer tokens, end included.
     """
 
     role: Role
@@ -42,4 +42,4 @@ class SetDetails:
 
 
 Details: TypeAlias = Mapping[str, SetDetails]
-"""By name of the set: `forget`, `retain`, and whatever else the benchmark has."""
+"""By set name: `forget`, `retain`, and any others of the benchmark."""

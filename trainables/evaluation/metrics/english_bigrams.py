@@ -1,7 +1,7 @@
-"""What English looks like: which letters follow which, and its commonest words (`english.txt`).
+"""Statistics of English: which letters follow which, and its commonest words (`english_bigrams.txt`).
 
-Counted over prose of three kinds in equal shares: answers about made-up people (TOFU), biographies and short stories
-(LUME), and the Python language reference. Accents were taken off before.
+Counted over three kinds of prose in equal shares, with accents removed: answers about made-up people (TOFU),
+biographies and short stories (LUME), and the Python language reference.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _WORDS, _PAIRS = Path(__file__).with_name("english_bigrams.txt").read_text("asci
 COMMON_WORDS = frozenset(_WORDS.split())
 
 FOLLOWERS = {pair: frozenset(letters) for pair, letters in (item.split(":") for item in _PAIRS.split())}
-"""Two letters -> those that come after them in 99.8 % of English, or are not rare in themselves.
+"""Two letters -> the letters that follow them in 99.8 % of English, or that are not rare themselves.
 
-`_` stands for a word's beginning and its end.
+`_` stands for the start or end of a word.
 """

@@ -1,7 +1,7 @@
-"""Membership inference: can one tell from its scores what a model was trained on? Pure float64 functions.
+"""Membership inference: can training data be told from a model's scores? Pure float64 functions.
 
-Scores are as an attack gives them, row by row, lower for what the model knows (sign and definitions of open-unlearning,
-`src/evals/metrics/mia`). What the model says of a row comes in as log-probabilities; no model is known here.
+An attack gives each row a score, lower for data that the model knows (sign and definitions of open-unlearning,
+`src/evals/metrics/mia`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import zlib
 import numpy as np
 from numpy.typing import ArrayLike
 
-_TINY = 1e-10  # open-unlearning's guard of the denominator: its published PrivLeak values have it
+_TINY = 1e-10  # open-unlearning adds it to the denominator of its published PrivLeak values
 
 
 def auc(members: ArrayLike, others: ArrayLike) -> float:
-    """Probability that a member has the lower score, ties by half: 1 told apart, 0.5 guessing. NaN for NaN scores.
+    """Probability that a member has the lower score, ties count half: 0.5 is guessing. NaN for NaN scores.
 
-    Raises ValueError if there are no members or no others.
+    Raises ValueError without members or without others.
     """
     inside, outside = np.asarray(members, dtype=np.float64), np.asarray(others, dtype=np.float64)
     if not inside.size or not outside.size:
@@ -31,8 +31,8 @@ def auc(members: ArrayLike, others: ArrayLike) -> float:
 
 
 def lowest_mean(values: ArrayLike, share: float) -> float:
-    """Minus the mean of the lowest `share` of the values, at least one of them: min-k of token log-probabilities
-    (arXiv 2310.16789) and min-k++ of normalised ones (arXiv 2404.02936). 0 without values.
+    """Minus the mean of the lowest `share` of the values, and at least one value: min-k of token log-probabilities
+    (arXiv 2310.16789), min-k++ of normalised ones (arXiv 2404.02936). 0 without values.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))  # NaN goes to the end
     if not ordered.size:
@@ -43,14 +43,14 @@ def lowest_mean(values: ArrayLike, share: float) -> float:
 
 
 def zlib_score(loss: float, text: str) -> float:
-    """Mean loss over the length of the compressed text (bytes): a text may be likely because it is plain."""
+    """Mean loss over the length of the compressed text (bytes), since plain text is likely without being known."""
     return loss / len(zlib.compress(text.encode("utf-8", errors="replace")))
 
 
 def privleak(members_auc: float, retain_model_auc: float) -> float:
-    """PrivLeak, percent (MUSE, arXiv 2407.06460): (1 - AUC) against that of the model that never saw the members.
+    """PrivLeak, percent (MUSE, arXiv 2407.06460): 1 - AUC relative to that of a model that never saw the members.
 
-    0 is perfect, -100 not forgotten at all, above 0 forgotten so hard that it shows.
+    0 is perfect, -100 not forgotten at all, above 0 over-forgotten.
     """
     reference = 1.0 - retain_model_auc
     return (1.0 - members_auc - reference) / (reference + _TINY) * 100.0

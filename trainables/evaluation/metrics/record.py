@@ -1,7 +1,4 @@
-"""An evaluation as a whole: numbers, rows, sample texts. To JSON by `dataclasses.asdict`, from JSON by what is here.
-
-Plain values; knows no model, and not how metrics follow from rows (`summary` does).
-"""
+"""A whole evaluation: metrics, rows and sample texts. `dataclasses.asdict` writes its JSON; this module reads it."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ _ROLES = get_args(Role)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation found, as plain values that JSON can hold (NaN as Python writes it).
+    """Plain values that JSON can hold (NaN as Python writes it).
 
-    `metrics`: `summary.summarise(details)` and `eval_seconds`. `details`: every set, row by row. `samples`: the first
-    rows of forget and retain set: set, question, answer, generated.
+    `metrics`: `summary.summarise(details)`, harness tasks and `eval_seconds`. `details`: every set, row by row.
+    `samples`: set, question, answer and generated text of the first rows of the forget and the retain set.
     """
 
     metrics: dict[str, float]
@@ -31,7 +28,7 @@ class Evaluation:
 
 
 def evaluation_from_json(content: Mapping[str, Any]) -> Evaluation:
-    """The inverse of `asdict`. Raises ValueError for details that are none, KeyError for a part that is not there."""
+    """The inverse of `asdict`. Raises ValueError for invalid details, KeyError for a missing part."""
     return Evaluation(
         metrics={str(name): float(value) for name, value in content["metrics"].items()},
         details=details_from_json(content["details"]),
@@ -40,7 +37,7 @@ def evaluation_from_json(content: Mapping[str, Any]) -> Evaluation:
 
 
 def details_from_json(content: Mapping[str, Any]) -> dict[str, SetDetails]:
-    """The sets of `asdict(evaluation)["details"]`. Raises ValueError for a field or role that no set has."""
+    """The sets of `asdict(evaluation)["details"]`. Raises ValueError for an unknown field or role."""
     return {name: _set_from_json(name, of_set) for name, of_set in content.items()}
 
 
@@ -52,12 +49,12 @@ def _set_from_json(name: str, content: Mapping[str, Any]) -> SetDetails:
     return SetDetails(**content)
 
 
-def lost(details: Details) -> dict[str, SetDetails]:
-    """The same sets of a model that is not worth evaluating (a loss that is not finite): NaN for every measurement."""
-    return {name: _lost_set(of_set) for name, of_set in details.items()}
+def nan_details(details: Details) -> dict[str, SetDetails]:
+    """The same sets with NaN for every measurement: for a model whose loss is not finite."""
+    return {name: _nan_set(of_set) for name, of_set in details.items()}
 
 
-def _lost_set(of_set: SetDetails) -> SetDetails:
+def _nan_set(of_set: SetDetails) -> SetDetails:
     def nan(values: Any) -> Any:
         if isinstance(values, str):
             return ""

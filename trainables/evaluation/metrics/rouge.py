@@ -1,8 +1,8 @@
-"""ROUGE: how much of the reference answer comes up in what was generated. Knows texts, no model.
+"""ROUGE: how much of the reference answer a generated text contains.
 
-Equal to `rouge_score.RougeScorer(["rouge1", "rougeL"], use_stemmer=True)`: words come from that package's
-own tokenizer. Two things make it fast enough for every epoch: stems are cached, and the longest common subsequence is
-computed on bits. The package loads with the first word.
+Equal to `rouge_score.RougeScorer(["rouge1", "rougeL"], use_stemmer=True)`, whose tokenizer it uses; fast enough for
+every epoch because stems are cached and the longest common subsequence is computed on bits. Imports the package at
+first use.
 """
 
 from __future__ import annotations
@@ -10,21 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from types import SimpleNamespace
 from typing import NamedTuple
 
 
-class _CachedStemmer:
-    """Porter's stemmer as `rouge_score` uses it, each word once."""
-
-    def __init__(self) -> None:
-        from nltk.stem.porter import PorterStemmer
-
-        self.stem = lru_cache(maxsize=1 << 16)(PorterStemmer().stem)
-
-
 @cache
-def _stemmer() -> _CachedStemmer:
-    return _CachedStemmer()
+def _stemmer() -> SimpleNamespace:
+    """Porter's stemmer with a cache, in the form that `rouge_score` takes."""
+    from nltk.stem.porter import PorterStemmer
+
+    return SimpleNamespace(stem=lru_cache(maxsize=1 << 16)(PorterStemmer().stem))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -35,7 +30,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence (bit-parallel, Hyyrö 2004: zero bits count it)."""
+    """Length of the longest common subsequence (bit-parallel, Hyyrö 2004: the zero bits of the last row)."""
     positions: dict[str, int] = {}
     for i, word in enumerate(first):
         positions[word] = positions.get(word, 0) | 1 << i
@@ -48,8 +43,8 @@ def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 class Rouge(NamedTuple):
-    """Of stemmed words: share of the reference's that were generated, in any order; share of the reference in the
-    longest common subsequence; harmonic mean of that and the subsequence's share of what was generated.
+    """On stemmed words: the share of the reference's words that were generated, in any order; the longest common
+    subsequence's share of the reference; its harmonic mean with the subsequence's share of the generated text.
     """
 
     rouge_1_recall: float
@@ -58,7 +53,7 @@ class Rouge(NamedTuple):
 
 
 def rouge(reference: str, generated: str) -> Rouge:
-    """All 0 if either text has no words."""
+    """All scores are 0 if either text has no words."""
     target, words = _words(reference), _words(generated)
     if not target or not words:
         return Rouge(0.0, 0.0, 0.0)
@@ -69,5 +64,5 @@ def rouge(reference: str, generated: str) -> Rouge:
 
 
 def rouge_l_recall(reference: str, generated: str) -> float:
-    """Longest common subsequence of stemmed words over the number of reference words; 0 if either text has none."""
+    """Longest common subsequence of stemmed words over the number of reference words; 0 if either text has no words."""
     return rouge(reference, generated).rouge_l_recall

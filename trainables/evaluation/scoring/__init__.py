@@ -1,1 +1,1 @@
-"""Teacher-forced passes: what a model thinks about given answers."""
+"""Teacher-forced passes: how likely a model finds given answers."""

@@ -1,7 +1,4 @@
-"""What is evaluated, and how a pass over it is shared out: results by item number, the same on every rank.
-
-Knows how questions become tokens; not what is read off a forward pass.
-"""
+"""The model under evaluation: how questions become tokens, and how its work is shared among the ranks."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from trainables.runtime.ranks import Group
 T = TypeVar("T")
 
 
-@lru_cache(maxsize=1 << 16)  # the rows of a benchmark are tokenised once in a process, not once an epoch
+@lru_cache(maxsize=1 << 16)  # a benchmark's rows are tokenised once per process, not once per epoch
 def _encode(template: str, tokenizer: PreTrainedTokenizerBase, pair: Pair, code: EvaluationCompat) -> Encoded:
     return encode_row(template, tokenizer, Row(pair.question, pair.answer, raw=pair.raw), code)
 
@@ -40,10 +37,10 @@ def end_tokens(model: Any) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class ModelRunner:
-    """A model (in evaluation mode) that reads and writes token ids, and the ranks that share the work.
+    """A model (in evaluation mode) on token ids, and the ranks that share the work.
 
-    `end`: id of the token that closes answers, padding too. `batch_tokens`: padded tokens of one forward pass.
-    `ends`: the tokens at which writing stops. `hidden`: a token that attention never sees.
+    `end`: id of the token that closes answers, also used as padding. `batch_tokens`: padded tokens per forward pass.
+    `ends`: the tokens at which generation stops. `hidden`: a token masked from attention.
     """
 
     model: Callable[..., Any]
@@ -54,28 +51,28 @@ class ModelRunner:
     hidden: int | None = None
 
     def hides(self, prompt: Sequence[int]) -> bool:
-        """Whether there is something in the prompt that attention does not see."""
+        """Whether the prompt has tokens that are masked from attention."""
         return self.hidden is not None and self.hidden in prompt
 
     def visible(self, prompt: tuple[int, ...]) -> tuple[int, ...]:
-        """What attention sees of a prompt when the model writes. transformers' `generate` counts positions of visible
-        tokens only, so a hidden one might as well not be there.
+        """The prompt without hidden tokens: the same to generation, as transformers' `generate` counts positions of
+        visible tokens only.
         """
         return tuple(token for token in prompt if token != self.hidden)
 
-    def everywhere(
-        self, hands: Sequence[Sequence[int]], one_batch: Callable[[Sequence[int]], Sequence[T]]
+    def run_sharded(
+        self, batches: Sequence[Sequence[int]], one_batch: Callable[[Sequence[int]], Sequence[T]]
     ) -> dict[int, T]:
-        """Results by item number, computed by the ranks in turn and gathered on all. `hands`: this rank's batches."""
+        """Results by item number, gathered on all ranks. `batches`: item numbers of this rank's batches."""
         mine: dict[int, T] = {}
-        for numbers in hands:
+        for numbers in batches:
             mine.update(zip(numbers, one_batch(numbers), strict=True))
         return dict(self.group.gather(list(mine.items())))
 
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What is evaluated, and how: a model (in evaluation mode), its tokenizer and template, settings, and the ranks."""
+    """A model (in evaluation mode) with its tokenizer and template, the settings of the evaluation, and the ranks."""
 
     model: Callable[..., Any]
     tokenizer: PreTrainedTokenizerBase
@@ -85,25 +82,26 @@ class EvaluatedModel:
 
     @property
     def end(self) -> int:
-        """Id of the token that closes every answer; attention never sees it as padding."""
+        """Id of the token that closes every answer, also used as (masked) padding."""
         return end_id(self.template, self.tokenizer)
 
     @property
-    def reader(self) -> ModelRunner:
-        """The same without its texts."""
+    def runner(self) -> ModelRunner:
+        """The same model on token ids."""
         return ModelRunner(self.model, self.end, self.settings.batch_tokens, self.group, self.ends, self.hidden)
 
     @property
     def ends(self) -> frozenset[int]:
-        """Tokens at which writing stops: the model's own (`generation_config.eos_token_id`), and the template's, which
-        open-unlearning does not ask for.
+        """Tokens at which generation stops: the model's (`generation_config.eos_token_id`) and the template's.
+
+        open-unlearning uses only the model's.
         """
         own = end_tokens(self.model)
         return own if own and self._open_unlearning else own | {self.end}
 
     @property
     def hidden(self) -> int | None:
-        """The token that open-unlearning hides from attention: the padding, wherever it stands."""
+        """The token that open-unlearning masks from attention: the padding, wherever it occurs."""
         pad_id: int | None = self.tokenizer.pad_token_id
         return pad_id if self._open_unlearning else None
 
@@ -115,24 +113,24 @@ class EvaluatedModel:
         return _encode(self.template, self.tokenizer, pair, self.settings.compat)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Tokens that the model wrote, special ones left out."""
+        """Generated tokens as text, without special tokens."""
         return self._tidied(str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)))
 
     def reference(self, pair: Pair) -> str:
-        """The answer as ROUGE compares with it."""
+        """The answer as ROUGE compares it."""
         return self._tidied(pair.answer)
 
     def answer_text(self, pair: Pair) -> str:
-        """The answer as membership inference compresses it; in open-unlearning, what its tokens say."""
+        """The answer as membership inference compresses it; in open-unlearning, its decoded tokens."""
         if not self._open_unlearning:
             return pair.answer
         row = self.encoded(pair)
         decoded = str(self.tokenizer.decode(list(row.input_ids[row.answer_start :]), skip_special_tokens=True))
-        # transformers 5 no longer does what the tokenizer asks for.
+        # transformers 5 no longer applies this setting of the tokenizer.
         return self._cleaned(decoded) if self.tokenizer.clean_up_tokenization_spaces else decoded
 
     def _tidied(self, text: str) -> str:
-        """As open-unlearning has texts that are compared: no spaces before punctuation, nor around all."""
+        """The text as open-unlearning compares it: without spaces before punctuation and around the whole."""
         return self._cleaned(text).strip() if self._open_unlearning else text
 
     def _cleaned(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The gradient-norm attack's passes, one backward pass a row. Knows questions and answers; not what norms are for."""
+"""Gradient norms for the membership attack by gradient, one backward pass per row."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from trainables.evaluation.scoring.batches import deal
+from trainables.evaluation.scoring.batches import rank_batches
 from trainables.evaluation.scoring.evaluator import EvaluatedModel
 from trainables.evaluation.scoring.queries import Pair
 from trainables.model.log_probs import exact
 from trainables.model.scoring import batched, score
 
 
-def gradient_norms(examinee: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair, float]:
-    """Of every pair: the mean over parameter tensors of the L2 norm of the gradient of the mean loss over answer
-    tokens, end of sequence left out (arXiv 2402.17012 as open-unlearning has it). One backward pass a pair.
+def gradient_norms(evaluated: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair, float]:
+    """For every pair, the mean over parameter tensors of the L2 norm of the gradient of the mean loss over answer
+    tokens, end of sequence excluded (arXiv 2402.17012, as in open-unlearning).
 
-    Gradients that parameters hold already are left alone. NaN where nothing but the end of sequence is an answer.
-    Raises ValueError for sharded parameters (ZeRO stage 3), which no process has whole.
+    Leaves existing gradients of the parameters unchanged. NaN for an answer that is only an end of sequence. Raises
+    ValueError for sharded parameters (ZeRO stage 3), which no process has whole.
     """
     unique = list(dict.fromkeys(pairs))
-    model = examinee.model
+    model = evaluated.model
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model {type(model).__name__} must be a torch.nn.Module to have gradients; pass the module")
     parameters = list(model.parameters())
@@ -31,11 +31,11 @@ def gradient_norms(examinee: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair
     frozen = [parameter for parameter in parameters if not parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(True)
-    group = examinee.group
+    group = evaluated.group
     try:
-        norms = examinee.reader.everywhere(
-            deal([1] * len(unique), examinee.settings.batch_tokens, group.rank, group.size),
-            lambda numbers: [_gradient_norm(examinee, parameters, unique[i]) for i in numbers],
+        norms = evaluated.runner.run_sharded(
+            rank_batches([1] * len(unique), evaluated.settings.batch_tokens, group.rank, group.size),
+            lambda numbers: [_gradient_norm(evaluated, parameters, unique[i]) for i in numbers],
         )
     finally:
         for parameter in frozen:
@@ -43,13 +43,13 @@ def gradient_norms(examinee: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair
     return {pair: norms[i] for i, pair in enumerate(unique)}
 
 
-def _gradient_norm(examinee: EvaluatedModel, parameters: Sequence[torch.nn.Parameter], pair: Pair) -> float:
-    rows, device = [examinee.encoded(pair)], examinee.group.device
-    batch = batched(rows, examinee.end, device, "padded", examinee.hidden)
+def _gradient_norm(evaluated: EvaluatedModel, parameters: Sequence[torch.nn.Parameter], pair: Pair) -> float:
+    rows, device = [evaluated.encoded(pair)], evaluated.group.device
+    batch = batched(rows, evaluated.end, device, "padded", evaluated.hidden)
     with torch.enable_grad():
-        scores = score(examinee.model, batch)
+        scores = score(evaluated.model, batch)
         log_probs = scores.token_log_probs[0][scores.mask[0]]
-        closed = examinee.settings.compat != "none" or not pair.raw
+        closed = evaluated.settings.compat != "none" or not pair.raw
         loss = -log_probs[: len(log_probs) - closed].mean()
         gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, parameters, allow_unused=True)
     return float(torch.stack([exact(gradient).norm() for gradient in gradients if gradient is not None]).mean())

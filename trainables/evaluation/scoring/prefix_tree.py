@@ -1,7 +1,7 @@
-"""Rows of tokens as a tree: what several rows begin with is there once. Pure, on token ids.
+"""Rows of token ids as a tree in which every shared prefix is stored once. Pure.
 
-Prompts that are asked again, answers that begin alike, examples in front of every question: a causal model says the
-same of the same beginning, so nothing need be read twice.
+A causal model computes the same for the same prefix, so repeated prompts, answers that begin alike and few-shot
+examples need only be read once.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Row: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Tree:
-    """`ids`, `positions`: (tokens,) int64, of every token that is there. `paths`: for each row, in order, the numbers
-    of its tokens. `branches`: (row, start): the row's tokens from `start` on are in no branch before; they are numbered
-    one after another, and so are the branches.
+    """`ids`, `positions`: (tokens,) int64 of every node. `paths`: for each row, in order, the numbers of its nodes.
+    `branches`: (row, start): the row's tokens from `start` on are in no earlier branch. The nodes of a branch are
+    numbered consecutively, branch after branch.
     """
 
     ids: Numbers
@@ -29,14 +29,14 @@ class Tree:
     branches: tuple[tuple[int, int], ...]
 
 
-def grow(rows: Sequence[Row]) -> Tree:
-    """The tree of rows of one token at least. Sorted rows have most in common with the one before them."""
+def build_tree(rows: Sequence[Row]) -> Tree:
+    """The tree of non-empty rows. In sorted order each row shares its longest prefix with the row before."""
     paths: list[Numbers] = [np.empty(0, np.int64)] * len(rows)
     branches, ids, positions = [], list[int](), list[int]()
     before: Row = ()
     path = np.empty(0, np.int64)
     for i in sorted(range(len(rows)), key=lambda i: rows[i]):
-        row, start = rows[i], common(before, rows[i])
+        row, start = rows[i], common_prefix(before, rows[i])
         new = np.arange(len(ids), len(ids) + len(row) - start)
         before, path = row, np.concatenate([path[:start], new])
         paths[i] = path
@@ -47,14 +47,14 @@ def grow(rows: Sequence[Row]) -> Tree:
     return Tree(np.array(ids), np.array(positions), tuple(paths), tuple(branches))
 
 
-def size(rows: Sequence[Row]) -> int:
-    """How many tokens their tree has."""
+def tree_size(rows: Sequence[Row]) -> int:
+    """Number of tokens in the tree of the rows."""
     ordered = sorted(rows)
-    return sum(len(row) - common(before, row) for before, row in zip([(), *ordered], ordered, strict=False))
+    return sum(len(row) - common_prefix(before, row) for before, row in zip([(), *ordered], ordered, strict=False))
 
 
-def common(one: Row, other: Row) -> int:
-    """How many tokens both begin with."""
+def common_prefix(one: Row, other: Row) -> int:
+    """Length of the common prefix, tokens."""
     for i, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return i

@@ -1,4 +1,4 @@
-"""What the sets of a split ask of a model, and its answers put back in their places. Pure: no model, no torch."""
+"""The queries that evaluation sets put to a model, and the results arranged by set and row. Pure, loads no torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 from trainables.data.rows import EvalSet, Role, Row
 from trainables.evaluation.metrics.details import SetDetails
 from trainables.evaluation.metrics.membership import zlib_score
-from trainables.evaluation.metrics.rouge import rouge
+from trainables.evaluation.metrics.rouge import Rouge, rouge
 
 
 class Pair(NamedTuple):
-    """A question and one of its answers, or (`raw`) a text and what follows."""
+    """A question and one of its answers, or (`raw`) a text and its continuation."""
 
     question: str
     answer: str
@@ -21,9 +21,9 @@ class Pair(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """What is to be answered, in at most `max_new_tokens` (None: the evaluation's own), cut before `stop`.
+    """A question to answer in at most `max_new_tokens` (None: the evaluation's limit), cut before `stop`.
 
-    `begins`: what a raw text without a question begins with; its first token is the prompt if nothing else is.
+    `begins`: the start of a raw text without a question; its first token then serves as the prompt.
     """
 
     question: str
@@ -33,10 +33,10 @@ class Prompt(NamedTuple):
     stop: str | None = None
 
 
-class Tokens(NamedTuple):
-    """What the single tokens of an answer say, end of sequence left out: see `memorisation` and `membership`.
+class TokenStats(NamedTuple):
+    """Statistics over the tokens of an answer, end of sequence excluded: see `memorisation` and `membership`.
 
-    `min_k_plus_plus` is None where it was not asked for.
+    `min_k_plus_plus` is None unless requested.
     """
 
     extraction_strength: float
@@ -46,27 +46,27 @@ class Tokens(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """Of one pair: mean negative log-likelihood (nats per answer token, end of sequence included), the number of those
-    tokens, and what was read off the single ones where that was asked for.
+    """Teacher-forced scores of one pair: mean negative log-likelihood (nats per answer token, end of sequence
+    included), the number of those tokens, and the token statistics if requested.
 
-    `recited`: how many of the first tokens are what greedy decoding writes too; `instead`: what it writes in place of
-    the next one (None: it recites all). None where nobody looked.
+    `matched_prefix`: how many of the answer's first tokens greedy decoding also produces; None if unknown.
+    `first_miss`: the token that it produces instead of the next one; None if it matches the whole answer.
     """
 
     loss: float
     answer_tokens: int
-    tokens: Tokens | None = None
-    recited: int | None = None
-    instead: int | None = None
+    tokens: TokenStats | None = None
+    matched_prefix: int | None = None
+    first_miss: int | None = None
 
 
-Kind: TypeAlias = Literal["read", "written", "norms", "task"]
+Kind: TypeAlias = Literal["scored", "generated", "norms", "task"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-class MicroBatch(NamedTuple):
-    """What can be left out of an evaluation: teacher-forced answers of a set (`read`; what follows needs them), its
-    own answers (`written`), gradient norms of its answers (`norms`); or (`task`) a task of the harness.
+class EvalPart(NamedTuple):
+    """A part that an evaluation can skip: a set's teacher-forced answers (`scored`, which the other parts of the set
+    need), its generated answers (`generated`), gradient norms of its answers (`norms`), or a harness `task`.
     """
 
     kind: Kind
@@ -74,19 +74,20 @@ class MicroBatch(NamedTuple):
 
 
 def pair_of(row: Row) -> Pair:
-    """A row's question and answer."""
     return Pair(row.question, row.answer, row.raw)
 
 
-def prompt_of(row: Row, max_new_tokens: int | None = None, stop: str | None = None) -> Prompt:
-    """A row's question."""
-    return Prompt(row.question, row.raw, row.answer if row.raw and not row.question else "", max_new_tokens, stop)
+def prompt_of(row: Row, rows: EvalSet) -> Prompt:
+    """The prompt of one of a set's rows."""
+    begins = row.answer if row.raw and not row.question else ""
+    return Prompt(row.question, row.raw, begins, rows.max_new_tokens, rows.stop)
 
 
 class EvalQueries:
-    """The questions of all sets. The set called `forget` is what must go, whatever its role says.
+    """The queries of all sets. The set named `forget` has the role `forget`, whatever it declares.
 
-    `text`: of an answer, as membership inference compresses it; `reference`: as ROUGE compares with it.
+    `text`: the answer as membership inference compresses it; `reference`: the answer as ROUGE compares it.
+    `token_pairs`, `membership_pairs`: the pairs that need token statistics, and those that need min-k++.
     """
 
     def __init__(
@@ -97,30 +98,31 @@ class EvalQueries:
     ) -> None:
         self._sets, self._text, self._reference = sets, text, reference
         self.roles: dict[str, Role] = {name: "forget" if name == "forget" else rows.role for name, rows in sets.items()}
-        close = [name for name, role in self.roles.items() if role != "utility" or name == "retain"]
         self._compared_sets = self._membership_sets()
         self.pairs = self.pairs_of(sets)
-        self.closely = self.answers_of(close)
-        self.compared = self.answers_of(self._compared_sets)
+        self.token_pairs = self.answers_of(
+            [name for name, role in self.roles.items() if role != "utility" or name == "retain"]
+        )
+        self.membership_pairs = self.answers_of(self._compared_sets)
 
-    def parts(self, gradient_norm: bool = False, tasks: Sequence[str] = ()) -> frozenset[MicroBatch]:
-        """Everything that a whole evaluation has."""
-        read = {MicroBatch("read", name) for name in self._sets}
-        written = {MicroBatch("written", name) for name, rows in self._sets.items() if rows.generate}
-        norms = {MicroBatch("norms", name) for name in self._compared_sets if gradient_norm}
-        return frozenset(read | written | norms | {MicroBatch("task", task) for task in tasks})
+    def parts(self, gradient_norm: bool = False, tasks: Sequence[str] = ()) -> frozenset[EvalPart]:
+        """All parts of a whole evaluation."""
+        scored = {EvalPart("scored", name) for name in self._sets}
+        generated = {EvalPart("generated", name) for name, rows in self._sets.items() if rows.generate}
+        norms = {EvalPart("norms", name) for name in self._compared_sets if gradient_norm}
+        return frozenset(scored | generated | norms | {EvalPart("task", task) for task in tasks})
 
     def pairs_of(self, names: Collection[str]) -> list[Pair]:
-        """Questions and all their answers, in the order of the sets."""
+        """Questions with all of their answers, in the order of the sets."""
         sets = [rows for name, rows in self._sets.items() if name in names]
         return [pair for rows in sets for row in rows.rows for pair in _pairs_of(row)]
 
     def answers_of(self, names: Collection[str]) -> list[Pair]:
-        """Questions and their own answers, in the order of `names`."""
+        """Questions with their correct answers, in the order of `names`."""
         return [pair_of(row) for name in names for row in self._sets[name].rows]
 
     def _membership_sets(self) -> list[str]:
-        """Those that membership inference compares; none where there is no set to compare with."""
+        """The sets that membership inference compares; empty without a holdout set."""
         roles = self.roles
         if "holdout" not in roles.values():
             return []
@@ -128,14 +130,12 @@ class EvalQueries:
         return [*(named or ["forget"]), *(name for name, role in roles.items() if role == "holdout")]
 
     def prompts(self, readings: Mapping[Pair, Reading], names: Collection[str] | None = None) -> Iterator[Prompt]:
-        """Questions (of the sets in `names`) worth a generation: a NaN model would only be waited for, token by token,
-        to its longest answer.
-        """
+        """Questions (of the sets in `names`) to answer, without those whose loss is NaN: such a model never stops."""
         for name, rows in self._sets.items():
             if rows.generate and (names is None or name in names):
                 for row in rows.rows:
                     if not math.isnan(readings[pair_of(row)].loss):
-                        yield prompt_of(row, rows.max_new_tokens, rows.stop)
+                        yield prompt_of(row, rows)
 
     def details(
         self,
@@ -143,16 +143,15 @@ class EvalQueries:
         readings: Mapping[Pair, Reading],
         norms: Mapping[Pair, float],
         generated: Mapping[Prompt, str],
-        parts: Collection[MicroBatch] | None = None,
+        parts: Collection[EvalPart],
     ) -> SetDetails:
-        """The set of that name, row by row; of `parts` only, if they are given."""
+        """One set, row by row, with the measurements of `parts`."""
         rows, role = self._sets[name], self.roles[name]
-        if parts is not None and MicroBatch("read", name) not in parts:
+        if EvalPart("scored", name) not in parts:
             return SetDetails(role=role, multiple_choice=rows.multiple_choice, rouge=rows.rouge)
         read = [readings[pair_of(row)] for row in rows.rows]
-        written = rows.generate and (parts is None or MicroBatch("written", name) in parts)
-        prompts = [prompt_of(row, rows.max_new_tokens, rows.stop) for row in rows.rows] if written else []
-        texts = [generated.get(prompt, "") for prompt in prompts]
+        written = rows.generate and EvalPart("generated", name) in parts
+        texts = [generated.get(prompt_of(row, rows), "") for row in rows.rows] if written else []
         return SetDetails(
             role=role,
             multiple_choice=rows.multiple_choice,
@@ -168,14 +167,12 @@ class EvalQueries:
         )
 
     def _rouge(self, rows: EvalSet, read: Sequence[Reading], texts: Sequence[str]) -> dict[str, Any]:
-        """NaN for rows that a model without a distribution was not asked."""
-        found = [rouge(self._reference(pair_of(row)), text) for row, text in zip(rows.rows, texts, strict=True)]
+        """NaN for rows whose loss is NaN, which were not generated."""
         scores = [
-            each if not math.isnan(reading.loss) else (math.nan,) * len(each)
-            for each, reading in zip(found, read, strict=True)
+            (math.nan,) * len(Rouge._fields) if math.isnan(reading.loss) else rouge(self._reference(pair_of(row)), text)
+            for row, reading, text in zip(rows.rows, read, texts, strict=True)
         ]
-        names = ("rouge_1_recall", "rouge_l_recall", "rouge_l_f1")
-        return {name: list(values) for name, values in zip(names, zip(*scores, strict=True), strict=True)}
+        return dict(zip(Rouge._fields, map(list, zip(*scores, strict=True)), strict=True))
 
     def _attacks(self, rows: EvalSet, read: Sequence[Reading], norms: Mapping[Pair, float]) -> dict[str, list[float]]:
         tokens = [reading.tokens for reading in read if reading.tokens is not None]
@@ -201,7 +198,7 @@ def _pairs_of(row: Row) -> Iterator[Pair]:
 
 
 def _paraphrase_losses(rows: EvalSet, readings: Mapping[Pair, Reading]) -> list[float] | None:
-    """The answer stands in where a row has no paraphrase; None where no row has one."""
+    """With the answer in place of a missing paraphrase; None if no row has a paraphrase."""
     if all(row.paraphrased_answer is None for row in rows.rows):
         return None
     texts = [row.answer if row.paraphrased_answer is None else row.paraphrased_answer for row in rows.rows]
@@ -218,8 +215,10 @@ def _memorisation(read: Sequence[Reading]) -> dict[str, Any]:
     tokens = [reading.tokens for reading in read if reading.tokens is not None]
     if len(tokens) != len(read):
         return {}
-    nan = [math.isnan(reading.loss) for reading in read]
     return {
-        name: [math.nan if lost else getattr(each, name) for each, lost in zip(tokens, nan, strict=True)]
+        name: [
+            math.nan if math.isnan(reading.loss) else getattr(each, name)
+            for each, reading in zip(tokens, read, strict=True)
+        ]
         for name in ("extraction_strength", "exact_memorization")
     }

@@ -1,9 +1,8 @@
 """Teacher-forced scores of questions with several answers each; a question's prompt is read once for all of them.
 
-One forward pass over the tree of all rows where the model's attention takes one (`score_prefix_tree`). Else two: the
-prompts without their last token, whose keys and values every answer of a question then attends to, and the answers,
-each after the last token of its prompt. The LM head runs on answer tokens only. Knows token ids; what the numbers are
-for is known elsewhere.
+If the model's attention supports it, one forward pass reads the prefix tree of all rows (`score_prefix_tree`). Else
+there are two (`score_answers`): over the prompts without their last token, then over the answers, each after the last
+token of its prompt, attending to the prompt's keys and values. The LM head runs on answer tokens only.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from trainables.batching.rows import IGNORED
 from trainables.batching.scores import Scores
-from trainables.evaluation.scoring.prefix_tree import grow
+from trainables.evaluation.scoring.prefix_tree import build_tree
 from trainables.model.cpu.patch import trims_last_layer
 from trainables.model.cpu.tree_attention import Branches
 from trainables.model.log_probs import by_chunks, exact
@@ -30,9 +29,9 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True)
 class TeacherForced:
-    """`scores`: (answers, tokens), with logits and targets. `likeliest`: (answers, tokens) int64, what the model would
-    have said in the target's place. `hits`: (answers, tokens) bool, where that is the target. `at`: None, or (answers,
-    tokens) int64: which of the logits, (places, vocabulary) then, belongs to a token; several may share one.
+    """`scores`: (answers, tokens), with logits and targets. `likeliest`: (answers, tokens) int64, the model's argmax.
+    `hits`: (answers, tokens) bool, where that is the target. `at`: None, or (answers, tokens) int64, the index of each
+    token in logits of shape (places, vocabulary); tokens may share a place.
     """
 
     scores: Scores
@@ -42,7 +41,7 @@ class TeacherForced:
 
 
 class UnsharedError(ValueError):
-    """The model's layers do not keep plain keys and values, which rows of a batch could share."""
+    """The model's layers do not keep plain keys and values, so the rows of a batch cannot share them."""
 
 
 @torch.no_grad()
@@ -53,7 +52,7 @@ def score_answers(
     pad_id: int,
     device: torch.device | str = "cpu",
 ) -> TeacherForced:
-    """Scores of all answers, question by question. Exactly two forward passes, whatever the lengths.
+    """Scores of all answers, question by question, in exactly two forward passes.
 
     Softmax in float32. Raises UnsharedError for models with other caches (sliding windows, recurrent layers).
     """
@@ -62,8 +61,7 @@ def score_answers(
     texts = [text for each in answers for text in each]
     targets = _pad([list(text) for text in texts], IGNORED)
     ids = _pad([[prompts[owner][-1], *text[:-1]] for owner, text in zip(owners, texts, strict=True)], pad_id)
-    # Padding is on the right of the prefixes too: a causal model's earlier positions cannot see it, and the answers
-    # are kept from it by their mask.
+    # Prefixes are padded on the right too: causal attention hides it from earlier positions, the mask from the answers.
     width = max(1, *map(len, prefixes))
     output = model(
         input_ids=_pad([list(prefix) for prefix in prefixes], pad_id, width).to(device),
@@ -90,12 +88,12 @@ def score_prefix_tree(
     answers: Sequence[Sequence[Tokens]],
     device: torch.device | str = "cpu",
 ) -> TeacherForced:
-    """The same in one forward pass in which every different beginning is read once, without padding.
+    """As `score_answers`, in one forward pass without padding that reads every distinct prefix once.
 
-    The model must say `reads_branches` of the longest row.
+    `reads_branches` must be true for the model and the longest row.
     """
     rows = [(prompt, text) for prompt, each in zip(prompts, answers, strict=True) for text in each]
-    tree = grow([(*prompt, *text)[:-1] for prompt, text in rows])
+    tree = build_tree([(*prompt, *text)[:-1] for prompt, text in rows])
     before = [path[len(prompt) - 1 :] for path, (prompt, _) in zip(tree.paths, rows, strict=True)]
     kept, at = np.unique(np.concatenate(before), return_inverse=True)
     counts = [len(text) for _, text in rows]
@@ -119,8 +117,8 @@ def score_prefix_tree(
     return TeacherForced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
 
 
-def forced_from(scores: Scores) -> TeacherForced:
-    """The same of rows that were scored whole, with their logits."""
+def teacher_forced_scores(scores: Scores) -> TeacherForced:
+    """The same from scores of whole rows. Raises ValueError if they lack logits."""
     if scores.logits is None or scores.targets is None:
         raise ValueError("logits and targets None must be tensors: the likeliest tokens are read; score with LOGITS")
     likeliest = scores.logits.argmax(-1)
@@ -133,10 +131,10 @@ def _pad(rows: Sequence[Sequence[int]], value: int, width: int = 0) -> Tensor:
 
 
 def _shared(cache: Any, owner: Tensor) -> Any:
-    """The cache with a row for every answer."""
+    """The cache with one row per answer."""
     if any(type(layer) is not DynamicLayer for layer in cache.layers):
         kinds = sorted({type(layer).__name__ for layer in cache.layers})
-        raise UnsharedError(f"cache layers {kinds}: prompts are shared by plain ones only; score every row whole")
+        raise UnsharedError(f"cache layers {kinds}: only plain ones can share prompts; score every row whole")
     cache.batch_select_indices(owner)
     return cache
 
@@ -151,10 +149,10 @@ def _forced(logits: Tensor, targets: Tensor) -> TeacherForced:
 
 
 def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Float32 log-probabilities of the targets, and the likeliest tokens, each (positions,), of logits (positions,
+    """Float32 log-probabilities of the targets and the likeliest tokens, each (positions,), from logits (positions,
     vocabulary).
 
-    Some at a time: neither float32 copies nor probabilities of all logits are ever there at once.
+    Computed in chunks, to hold neither float32 copies nor probabilities of all logits at once.
     """
     log_probs, likeliest = by_chunks(_read, logits, targets)
     return log_probs, likeliest

@@ -1,7 +1,4 @@
-"""What single tokens of teacher-forced answers say: hits, and log-probs normalised by the whole distribution.
-
-Reads one forward pass's scores; what the numbers are for is in `memorisation` and `membership`.
-"""
+"""Statistics over the tokens of teacher-forced answers: memorisation, min-k and min-k++ of each row."""
 
 from __future__ import annotations
 
@@ -10,80 +7,70 @@ from collections.abc import Callable, Mapping, Sequence, Set
 import torch
 from torch import Tensor
 
-from trainables.batching.scores import Scores
 from trainables.evaluation.metrics.membership import lowest_mean
 from trainables.evaluation.metrics.memorisation import exact_memorization, extraction_strength
-from trainables.evaluation.scoring.queries import Tokens
+from trainables.evaluation.scoring.queries import TokenStats
+from trainables.evaluation.scoring.teacher_forced import TeacherForced
 from trainables.model.log_probs import rows_at_once
 
-_SMALLEST_VARIANCE = 1e-6  # open-unlearning's; a distribution without spread would divide by zero
-_LOWEST = -1e4  # a log-probability of an impossible token: 0 * -inf would be no number
+_SMALLEST_VARIANCE = 1e-6  # as in open-unlearning; avoids dividing by zero for a distribution without spread
+_LOWEST = -1e4  # log-probability of an impossible token, since 0 * -inf is NaN
 
 
 @torch.no_grad()
-def read_tokens(
-    scores: Scores,
+def token_stats(
+    forced: TeacherForced,
     ends: Mapping[int, bool],
     normalised: Set[int],
     share: float,
-    hits: Tensor | None = None,
-    at: Tensor | None = None,
     strength: Callable[[Sequence[bool]], float] = extraction_strength,
-) -> dict[int, Tokens]:
-    """By row of the batch, for the rows in `ends`, whose value says whether the last token is an end of sequence.
+) -> dict[int, TokenStats]:
+    """Statistics by row of the batch, for the rows in `ends`.
 
-    `normalised`: the rows that min-k++ is wanted of. `share`: of the tokens that min-k and min-k++ look at.
-    `hits`: (rows, positions) bool, where the answer's tokens are the likeliest; None: the logits are asked. `at`: which
-    of the logits belong to a position, as `TeacherForced` has it. `strength`: how extraction strength is counted.
+    `ends`: whether a row's last token is an end of sequence, which is left out. `normalised`: the rows that need
+    min-k++. `share`: of the tokens, for min-k and min-k++. `strength`: the definition of extraction strength. Raises
+    ValueError if min-k++ is requested without logits.
     """
-    rows = sorted(ends)
-    if not rows:
+    if not ends:
         return {}
-    hit = _by_row(scores, rows, _hits, at) if hits is None else _masked(hits, scores.mask, rows)
-    log_probs = {row: scores.token_log_probs[row][scores.mask[row]].tolist() for row in rows}
-    wanted = sorted(normalised)
-    spreads = _by_row(scores, wanted, _normalised, at) if wanted else {}
+    normalised_log_probs = _normalised_rows(forced, sorted(normalised))
+    all_log_probs, all_hits, mask = (
+        each.cpu() for each in (forced.scores.token_log_probs, forced.hits, forced.scores.mask)
+    )
 
-    def found(row: int) -> Tokens:
-        count = len(log_probs[row]) - int(ends[row])
-        right = [bool(each) for each in hit[row][:count]]
-        return Tokens(
-            strength(right),
-            exact_memorization(right),
-            lowest_mean(log_probs[row][:count], share),
-            lowest_mean(spreads[row][:count], share) if row in spreads else None,
+    def stats(row: int) -> TokenStats:
+        log_probs, hits = all_log_probs[row][mask[row]].tolist(), all_hits[row][mask[row]].tolist()
+        count = len(log_probs) - int(ends[row])
+        return TokenStats(
+            strength(hits[:count]),
+            exact_memorization(hits[:count]),
+            lowest_mean(log_probs[:count], share),
+            lowest_mean(normalised_log_probs[row][:count], share) if row in normalised else None,
         )
 
-    return {row: found(row) for row in rows}
+    return {row: stats(row) for row in sorted(ends)}
 
 
-def _by_row(
-    scores: Scores, rows: Sequence[int], value: Callable[[Tensor, Tensor], Tensor], of: Tensor | None
-) -> dict[int, list[float]]:
-    """`value` of (logits (n, vocabulary), answer tokens (n,)) for the answer tokens of these rows, some at a time."""
+def _normalised_rows(forced: TeacherForced, rows: Sequence[int]) -> dict[int, list[float]]:
+    """Normalised log-probabilities of the rows' answer tokens, computed in chunks."""
+    if not rows:
+        return {}
+    scores, at = forced.scores, forced.at
     logits, targets = scores.logits, scores.targets
     if logits is None or targets is None:
-        raise ValueError("logits and targets None must be tensors: tokens are read from them; score with LOGITS")
-    asked = torch.zeros_like(scores.mask)
-    asked[list(rows)] = scores.mask[list(rows)]
-    places = asked.nonzero()
-    chunks = [some.unbind(1) for some in torch.split(places, rows_at_once(logits))]
-    values = torch.cat([value(logits[i, t] if of is None else logits[of[i, t]], targets[i, t]) for i, t in chunks])
+        raise ValueError("logits and targets None must be tensors: min-k++ reads them; score with LOGITS")
+    chosen = torch.zeros_like(scores.mask)
+    chosen[list(rows)] = scores.mask[list(rows)]
+    chunks = [some.unbind(1) for some in torch.split(chosen.nonzero(), rows_at_once(logits))]
+    values = torch.cat(
+        [_normalised(logits[i, t] if at is None else logits[at[i, t]], targets[i, t]) for i, t in chunks]
+    )
     parts = torch.split(values, scores.lengths[list(rows)].tolist())
     return {row: part.tolist() for row, part in zip(rows, parts, strict=True)}
 
 
-def _masked(values: Tensor, mask: Tensor, rows: Sequence[int]) -> dict[int, list[float]]:
-    values, mask = values.cpu(), mask.cpu()
-    return {row: values[row][mask[row]].tolist() for row in rows}
-
-
-def _hits(logits: Tensor, answer: Tensor) -> Tensor:
-    return (logits.argmax(-1) == answer).float()
-
-
 def _normalised(logits: Tensor, answer: Tensor) -> Tensor:
-    """(log p - mean) / deviation, both over the model's distribution at that place (min-k++, arXiv 2404.02936)."""
+    """(tokens,) (log p - mean) / deviation over the model's distribution (min-k++, arXiv 2404.02936)."""
     log_probs = logits.log_softmax(-1).clamp(min=_LOWEST)
     probs = log_probs.exp()
     mean = (probs * log_probs).sum(-1)

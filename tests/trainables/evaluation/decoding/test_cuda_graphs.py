@@ -1,4 +1,4 @@
-"""Whose rooms are kept and how long; and, where there is a GPU, that a replayed graph writes what plain steps write."""
+"""Which batches are kept and how long; on a GPU, that a replayed graph generates what plain steps do."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.trainables.evaluation.decoding.test_static import NEVER, growing
 from tests.trainables.evaluation.small import fresh_model, small_model, small_tokenizer
 from trainables.config import LoraConfig
 from trainables.evaluation.decoding import cuda_graphs
-from trainables.evaluation.decoding.cuda_graphs import Keep, signature_of
+from trainables.evaluation.decoding.cuda_graphs import DecodeCache, signature_of
 from trainables.evaluation.decoding.greedy import generate
-from trainables.evaluation.decoding.static import decode_fixed
+from trainables.evaluation.decoding.static import decode_static
 from trainables.evaluation.decoding.static_cache_pool import StaticCachePool
 from trainables.model.lora import add_adapters, merged
 
@@ -28,16 +28,16 @@ def on_gpu(model: Any) -> Any:
     return copy.deepcopy(model).to("cuda")
 
 
-def test_a_model_keeps_its_rooms_while_its_weights_stay_where_they_are() -> None:
-    keep, model = Keep(), fresh_model()
-    rooms = keep.rooms(model, StaticCachePool)
+def test_a_model_keeps_its_batches_while_its_weights_stay_where_they_are() -> None:
+    cache, model = DecodeCache(), fresh_model()
+    pool = cache.pool(model, StaticCachePool)
     with torch.no_grad():
         model.model.norm.weight.mul_(2)  # as an optimizer does it: in place
-    assert keep.rooms(model, StaticCachePool) is rooms
+    assert cache.pool(model, StaticCachePool) is pool
     model.model.norm.weight.data = model.model.norm.weight.data.clone()
-    moved = keep.rooms(model, StaticCachePool)
-    assert moved is not rooms
-    assert keep.rooms(fresh_model(), StaticCachePool) is not moved
+    moved = cache.pool(model, StaticCachePool)
+    assert moved is not pool
+    assert cache.pool(fresh_model(), StaticCachePool) is not moved
 
 
 def test_what_decides_the_code_that_runs_is_in_the_signature() -> None:
@@ -54,27 +54,27 @@ def test_what_decides_the_code_that_runs_is_in_the_signature() -> None:
     assert signature_of(adapted) == apart
 
 
-def test_rooms_go_with_their_model_and_do_not_hold_it() -> None:
-    keep, model = Keep(), fresh_model()
-    rooms = keep.rooms(model, StaticCachePool)
-    decode_fixed(model, prompts()[:2], [8, 8], {NEVER}, bool, "cpu", rooms)
-    assert keep.bytes == rooms.bytes > 0
+def test_batches_go_with_their_model_and_do_not_hold_it() -> None:
+    cache, model = DecodeCache(), fresh_model()
+    pool = cache.pool(model, StaticCachePool)
+    decode_static(model, prompts()[:2], [8, 8], {NEVER}, bool, "cpu", pool)
+    assert cache.bytes == pool.bytes > 0
     gone = weakref.ref(model)
     del model
     gc.collect()
     assert gone() is None
-    assert keep.bytes == 0
+    assert cache.bytes == 0
 
 
 def test_only_little_is_kept_after_an_evaluation() -> None:
-    keep, model = Keep(), fresh_model()
-    rooms = keep.rooms(model, StaticCachePool)
-    decode_fixed(model, prompts()[:2], [8, 8], {NEVER}, bool, "cpu", rooms)
-    keep.let_go(rooms.bytes)
-    assert keep.rooms(model, StaticCachePool) is rooms
-    keep.let_go(rooms.bytes - 1)
-    assert keep.bytes == 0
-    assert keep.rooms(model, StaticCachePool) is not rooms
+    cache, model = DecodeCache(), fresh_model()
+    pool = cache.pool(model, StaticCachePool)
+    decode_static(model, prompts()[:2], [8, 8], {NEVER}, bool, "cpu", pool)
+    cache.release(pool.bytes)
+    assert cache.pool(model, StaticCachePool) is pool
+    cache.release(pool.bytes - 1)
+    assert cache.bytes == 0
+    assert cache.pool(model, StaticCachePool) is not pool
 
 
 @needs_gpu
@@ -84,13 +84,13 @@ def test_replayed_graphs_write_what_plain_steps_write(limit: int) -> None:
     model = on_gpu(small_model())
     limits = [limit] * len(prompts())
     expected = growing(prompts(), limits, end, model, "cuda")
-    plain = decode_fixed(model, prompts(), limits, {end}, bool, "cuda", StaticCachePool())
+    plain = decode_static(model, prompts(), limits, {end}, bool, "cuda", StaticCachePool())
     assert plain == expected
     for _ in range(2):
         assert generate(model, prompts(), limits, {end}, end, device="cuda") == expected
-    kept = cuda_graphs.keep._kept
+    kept = cuda_graphs.decode_cache._kept
     assert kept is not None
-    assert limit < 4 or kept.rooms._replays, "a step must have been recorded"
+    assert limit < 4 or kept.pool._replays, "a step must have been recorded"
 
 
 @needs_gpu
@@ -104,4 +104,4 @@ def test_graphs_see_weights_that_change_in_place() -> None:
             mine.copy_(new)
     found = generate(model, prompts()[:4], limits, {NEVER}, 0, device="cuda")
     assert found == growing(prompts()[:4], limits, NEVER, on_gpu(other), "cuda")
-    cuda_graphs.let_go("cuda")
+    cuda_graphs.release("cuda")

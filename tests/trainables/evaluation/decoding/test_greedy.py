@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM, MistralForCausalLM
 from tests.trainables.evaluation.small import TEMPLATE, small_model, small_split, small_tokenizer, windowed_model
 from trainables.data.tokenization import prompt_ids
 from trainables.evaluation.decoding.greedy import generate
-from trainables.evaluation.decoding.static import decode_fixed
+from trainables.evaluation.decoding.static import decode_static
 from trainables.evaluation.decoding.static_cache_pool import StaticCachePool
 
 Tokens = tuple[int, ...]
@@ -144,7 +144,7 @@ def test_ranks_with_other_limits_make_equally_many_forward_passes(way: str) -> N
         if way == "growing":
             found[rank] = generate(*arguments, 0, votes.of(rank))
         else:
-            found[rank] = decode_fixed(*arguments, votes.of(rank), "cpu", StaticCachePool()) or []
+            found[rank] = decode_static(*arguments, votes.of(rank), "cpu", StaticCachePool()) or []
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Decoding in rooms of fixed sizes gives the tokens of the growing cache and of the library, recorded steps too."""
+"""Decoding in batches of fixed sizes gives the tokens of the growing cache and of the library, recorded steps too."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from transformers import LlamaForCausalLM
 
 from tests.trainables.evaluation.decoding.test_greedy import Rows, Tokens, library, prompts
 from tests.trainables.evaluation.small import fresh_model, small_model, small_tokenizer, windowed_model
-from trainables.evaluation.decoding.dynamic import decode_growing
-from trainables.evaluation.decoding.static import decode_fixed, takes_fixed
+from trainables.evaluation.decoding.dynamic import decode_dynamic
+from trainables.evaluation.decoding.static import decode_static, supports_static_cache
 from trainables.evaluation.decoding.static_cache_pool import StaticCachePool
 
 NEVER = -1
 
 
 class Recorded:
-    """In a graph's place: the step is run as it is, and counted. What is recorded keeps its room, as addresses do."""
+    """In a graph's place: the step runs directly, and is counted. What is recorded keeps its batch, as addresses do."""
 
     def __init__(self) -> None:
         self.recordings = self.replays = 0
@@ -43,10 +43,10 @@ def fixed(
     batch: Sequence[Tokens],
     limits: Sequence[int],
     end: int,
-    rooms: StaticCachePool | None = None,
+    pool: StaticCachePool | None = None,
     model: Any = None,
 ) -> list[Tokens]:
-    found = decode_fixed(model or small_model(), batch, limits, {end}, bool, "cpu", rooms or StaticCachePool())
+    found = decode_static(model or small_model(), batch, limits, {end}, bool, "cpu", pool or StaticCachePool())
     assert found is not None
     return found
 
@@ -54,11 +54,11 @@ def fixed(
 def growing(
     batch: Sequence[Tokens], limits: Sequence[int], end: int, model: Any = None, device: str = "cpu"
 ) -> list[Tokens]:
-    return decode_growing(model or small_model(), batch, limits, {end}, 0, bool, device)
+    return decode_dynamic(model or small_model(), batch, limits, {end}, 0, bool, device)
 
 
 @cache
-def shared_rooms() -> StaticCachePool:
+def shared_pool() -> StaticCachePool:
     """Of all examples: what a batch leaves behind must not be seen by the next."""
     return StaticCachePool(Recorded())
 
@@ -79,12 +79,12 @@ def test_equals_the_growing_cache_and_the_library(batch: tuple[list[Tokens], lis
     rows, limits, end = batch
     found = fixed(rows, limits, end)
     assert found == growing(rows, limits, end)
-    assert found == fixed(rows, limits, end, shared_rooms())
+    assert found == fixed(rows, limits, end, shared_pool())
     longest = max(range(len(rows)), key=lambda i: limits[i])
     assert found[longest] == library(small_model(), rows[longest], limits[longest], end)
 
 
-def test_rows_leave_and_rooms_grow() -> None:
+def test_rows_leave_and_batches_grow() -> None:
     """What the model knows ends early; a few rows of other tokens have no end before the limit."""
     end = int(small_tokenizer().eos_token_id)
     short = [
@@ -97,18 +97,18 @@ def test_rows_leave_and_rooms_grow() -> None:
     assert found == growing(batch, limits, NEVER)
     assert model.rows[1] >= len(batch)
     assert model.rows[-1] == 1, "the endless row must be alone at last"
-    assert recorded.recordings > 2, "rooms of several sizes must come up to test anything"
+    assert recorded.recordings > 2, "batches of several sizes must come up to test anything"
 
 
 def test_later_batches_replay_what_was_recorded() -> None:
     recorded = Recorded()
-    rooms = StaticCachePool(recorded)
+    pool = StaticCachePool(recorded)
     batch, limits = prompts()[:4], [40] * 4
     expected = growing(batch, limits, NEVER)
-    assert fixed(batch, limits, NEVER, rooms) == expected
+    assert fixed(batch, limits, NEVER, pool) == expected
     first, steps = recorded.recordings, recorded.replays
     assert first == 1
-    assert fixed(batch, limits, NEVER, rooms) == expected
+    assert fixed(batch, limits, NEVER, pool) == expected
     assert recorded.recordings == first
     assert recorded.replays - steps > steps, "the first steps are replayed too"
 
@@ -116,23 +116,23 @@ def test_later_batches_replay_what_was_recorded() -> None:
 def test_a_larger_batch_makes_all_recordings_void() -> None:
     """Its memory lies elsewhere."""
     recorded = Recorded()
-    rooms = StaticCachePool(recorded)
+    pool = StaticCachePool(recorded)
     for count, recordings in ((2, 1), (2, 1), (8, 2), (2, 3)):
         batch, limits = prompts()[:count], [40] * count
-        assert fixed(batch, limits, NEVER, rooms) == growing(batch, limits, NEVER)
+        assert fixed(batch, limits, NEVER, pool) == growing(batch, limits, NEVER)
         assert recorded.recordings == recordings
-    assert rooms.bytes > 0
+    assert pool.bytes > 0
 
 
-def test_the_number_of_rooms_is_bounded() -> None:
+def test_the_number_of_batches_is_bounded() -> None:
     recorded = Recorded()
-    rooms = StaticCachePool(recorded)
+    pool = StaticCachePool(recorded)
     for rows in range(20, 0, -1):
-        fixed(prompts()[:1] * rows, [4] * rows, NEVER, rooms)
-    assert len(rooms._rooms) == len(rooms._replays) == 16
+        fixed(prompts()[:1] * rows, [4] * rows, NEVER, pool)
+    assert len(pool._batches) == len(pool._replays) == 16
 
 
-def test_a_step_that_cannot_be_recorded_runs_as_it_is() -> None:
+def test_a_step_that_cannot_be_recorded_runs_directly() -> None:
     asked = []
 
     def cannot(step: Callable[[], None]) -> None:
@@ -146,20 +146,20 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is() -> None:
 
 def test_what_a_broken_model_left_behind_is_not_seen() -> None:
     """Masked slots are multiplied by zero, and NaN would stay NaN."""
-    model, rooms = fresh_model(), StaticCachePool()
+    model, pool = fresh_model(), StaticCachePool()
     batch, limits = prompts()[:4], [40] * 4
     weight = model.model.layers[0].self_attn.v_proj.weight
     with torch.no_grad():
         sound = weight.clone()
         weight.fill_(math.nan)
-        fixed(batch, limits, NEVER, rooms, model)
+        fixed(batch, limits, NEVER, pool, model)
         weight.copy_(sound)
-    assert fixed(batch[:2], [9, 9], NEVER, rooms, model) == growing(batch[:2], [9, 9], NEVER, model)
+    assert fixed(batch[:2], [9, 9], NEVER, pool, model) == growing(batch[:2], [9, 9], NEVER, model)
 
 
 def test_layers_with_other_caches_are_left_to_the_growing_way() -> None:
     model = windowed_model(len(small_tokenizer()))
-    assert decode_fixed(model, prompts()[:2], [4, 4], {NEVER}, bool, "cpu", StaticCachePool()) is None
+    assert decode_static(model, prompts()[:2], [4, 4], {NEVER}, bool, "cpu", StaticCachePool()) is None
 
 
 @pytest.mark.parametrize(("implementation", "takes"), [("sdpa", True), ("letheon_packed", True), ("eager", False)])
@@ -168,7 +168,7 @@ def test_only_attention_that_takes_a_finished_mask(implementation: str, takes: b
 
     model: LlamaForCausalLM = fresh_model()
     model.set_attn_implementation(implementation)
-    assert takes_fixed(model) is takes
+    assert supports_static_cache(model) is takes
     if takes:
         assert fixed(prompts()[:3], [12] * 3, NEVER, model=model) == growing(
             prompts()[:3], [12] * 3, NEVER, fresh_model()
@@ -176,4 +176,4 @@ def test_only_attention_that_takes_a_finished_mask(implementation: str, takes: b
 
 
 def test_a_module_without_a_configuration_is_left_to_the_growing_way() -> None:
-    assert not takes_fixed(Rows(small_model()))
+    assert not supports_static_cache(Rows(small_model()))

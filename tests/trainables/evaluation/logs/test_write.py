@@ -17,8 +17,8 @@ from trainables.evaluation.logs.compare import compare_logs
 from trainables.evaluation.logs.read import parse_log
 from trainables.evaluation.logs.write import open_unlearning_log
 from trainables.evaluation.metrics.details import SetDetails
-from trainables.evaluation.metrics.record import Evaluation, lost
-from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.evaluation.metrics.record import Evaluation, nan_details
+from trainables.evaluation.metrics.summary import compare, retain_reference
 
 RECORDED = ("forget_quality", "log10_forget_quality", "ks_distance", "loss_quality", "privleak", "mia_reference")
 
@@ -36,7 +36,7 @@ def written(evaluation: Evaluation, metrics: dict[str, float] | None = None) -> 
 
 def test_two_written_logs_give_the_recorded_comparison() -> None:
     retain, knowing = both()
-    recorded = compare(knowing, yardstick(retain.details))
+    recorded = compare(knowing, retain_reference(retain.details))
     report = compare_logs(
         parse_log(written(retain), "retain.json"), parse_log(written(knowing, recorded), "knowing.json")
     )
@@ -66,7 +66,7 @@ def test_members_and_sets_of_other_benchmarks() -> None:
         "holdout": SetDetails("holdout", loss=[0.5, 0.6], attacks={"min_k": [0.5, 0.6]}),
     }
     others = {**details, "members": replace(details["members"], attacks={"min_k": [0.55, 0.9]}, loss=[0.3, 0.9])}
-    recorded = compare(details, yardstick(others))
+    recorded = compare(details, retain_reference(others))
     logs = [json.loads(json.dumps(open_unlearning_log(each))) for each in (others, details)]
     report = compare_logs(*(parse_log(log, "log.json") for log in logs))
     assert report["comparison"]["privleak"] == pytest.approx(recorded["privleak"])
@@ -77,7 +77,7 @@ def test_members_and_sets_of_other_benchmarks() -> None:
 
 def test_a_lost_model_is_nan_and_comes_back_so() -> None:
     retain, knowing = both()
-    gone = lost(knowing.details)
+    gone = nan_details(knowing.details)
     log = json.loads(json.dumps(open_unlearning_log(gone)))
     report = compare_logs(parse_log(written(retain), "retain.json"), parse_log(log, "lost.json"))
     assert math.isnan(report["comparison"]["forget_quality"])

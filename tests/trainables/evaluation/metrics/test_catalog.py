@@ -11,7 +11,7 @@ from trainables.config import BenchmarkConfig
 from trainables.data.benchmarks.registry import default_objectives
 from trainables.evaluation.metrics.catalog import CATALOG, metric_info
 from trainables.evaluation.metrics.catalog_page import page
-from trainables.evaluation.metrics.summary import compare, yardstick
+from trainables.evaluation.metrics.summary import compare, retain_reference
 
 BENCHMARKS = ("fictional", "tofu", "lume", "muse", "qa", "text", "synthetic")
 
@@ -23,7 +23,7 @@ def test_the_page_is_current() -> None:
 
 def test_every_metric_of_an_evaluation_is_known_or_recorded_only() -> None:
     evaluation = examine(small_model(), ALL_SETTINGS)
-    found = compare(evaluation, yardstick(evaluation.details), 1.0)
+    found = compare(evaluation, retain_reference(evaluation.details), 1.0)
     unknown = {name for name in found if metric_info(name) is None}
     assert {name for name in unknown if not name.startswith("holdout_")} == {"eval_seconds", "privleak", "loss_shift"}
     known = set(CATALOG) & set(found)

@@ -29,7 +29,7 @@ from trainables.data.benchmarks.registry import EvalSet, Row, Split
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.details import SetDetails
 from trainables.evaluation.metrics.record import Evaluation
-from trainables.evaluation.metrics.summary import compare, truth_ratios, yardstick
+from trainables.evaluation.metrics.summary import compare, retain_reference, truth_ratios
 from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.packed_attention import use_packed_attention
 from trainables.runtime.ranks import Group
@@ -109,7 +109,7 @@ def settings_of(compat: EvaluationCompat) -> EvaluationConfig:
 def metrics_of(case: Case, compat: EvaluationCompat = OPEN_UNLEARNING) -> dict[str, float]:
     """With what needs the retain model."""
     guard = settings_of(compat).guard
-    ruler = yardstick(found_by(Case(case.family, "retain", lean=True), compat).details, guard)
+    ruler = retain_reference(found_by(Case(case.family, "retain", lean=True), compat).details, guard)
     return compare(found_by(case, compat), ruler, guard=guard)
 
 

@@ -15,8 +15,8 @@ from scipy.stats import ks_2samp
 
 from trainables.data.rows import Role
 from trainables.evaluation.metrics.details import SetDetails
-from trainables.evaluation.metrics.record import Evaluation, details_from_json, evaluation_from_json, lost
-from trainables.evaluation.metrics.summary import compare, summarise, yardstick
+from trainables.evaluation.metrics.record import Evaluation, details_from_json, evaluation_from_json, nan_details
+from trainables.evaluation.metrics.summary import compare, retain_reference, summarise
 
 MIA = ("loss", "zlib", "min_k", "min_k_plus_plus")
 ROWS = 4
@@ -79,7 +79,7 @@ def test_what_the_data_cannot_support_is_absent() -> None:
     assert not [name for name in found if any(word in name for word in absent)]
     parts = [found["retain_probability"], found["retain_rouge"]]
     assert found["model_utility"] == pytest.approx(2 / sum(1 / part for part in parts))
-    compared = compare(details, yardstick(details), None)
+    compared = compare(details, retain_reference(details), None)
     losses = {"loss_quality", "log10_loss_quality", "loss_ks_distance", "loss_shift"}
     writing = {"stammer_excess", "gibberish_excess", "length_excess"}
     assert compared.keys() - found.keys() == losses | writing
@@ -87,8 +87,8 @@ def test_what_the_data_cannot_support_is_absent() -> None:
 
 def test_without_utility_sets_there_is_no_utility() -> None:
     only = {"forget": some_set("forget", 0)}
-    assert "model_utility" not in compare(only, yardstick(only), 0.9)
-    assert "utility_ratio" not in compare(only, yardstick(only), 0.9)
+    assert "model_utility" not in compare(only, retain_reference(only), 0.9)
+    assert "utility_ratio" not in compare(only, retain_reference(only), 0.9)
 
 
 def test_sets_of_other_benchmarks_are_the_utility_where_tofus_are_not_all_there() -> None:
@@ -108,7 +108,7 @@ def test_members_take_the_forget_sets_part() -> None:
 
 def test_losses_compared_by_hand() -> None:
     mine, theirs = everything(0), everything(50)
-    marks = json.loads(json.dumps(yardstick(theirs)))
+    marks = json.loads(json.dumps(retain_reference(theirs)))
     found = compare(mine, marks, target_utility=0.5)
     test = ks_2samp(mine["forget"].loss, theirs["forget"].loss)
     assert (found["loss_quality"], found["loss_ks_distance"]) == pytest.approx((test.pvalue, test.statistic))
@@ -117,7 +117,7 @@ def test_losses_compared_by_hand() -> None:
 def test_compare_with_oneself() -> None:
     details = everything()
     evaluation = Evaluation(summarise(details) | {"eval_seconds": 1.0}, details, [])
-    found = compare(evaluation, yardstick(details), evaluation.metrics["model_utility"])
+    found = compare(evaluation, retain_reference(details), evaluation.metrics["model_utility"])
     assert (found["forget_quality"], found["ks_distance"], found["loss_quality"]) == (1.0, 0.0, 1.0)
     assert (found["mia_reference"], found["privleak"], found["utility_ratio"]) == (0.5, 0.0, 1.0)
     assert found["eval_seconds"] == 1.0
@@ -126,7 +126,7 @@ def test_compare_with_oneself() -> None:
 
 @pytest.mark.parametrize("mark", ["truth_ratios", "losses", "member_losses", "holdout_losses"])
 def test_another_number_of_rows_is_refused(mark: str) -> None:
-    marks = yardstick(everything())
+    marks = retain_reference(everything())
     with pytest.raises(ValueError, match="one split"):
         compare(everything(), marks | {mark: marks[mark][:-1]}, 0.5)
 
@@ -137,7 +137,7 @@ def test_one_nan_row_makes_its_metrics_nan(name: str, row: int) -> None:
     losses = list(details[name].loss or ())
     losses[row] = math.nan
     details[name] = replace(details[name], loss=losses)
-    found = compare(details, yardstick(everything()), 0.5)
+    found = compare(details, retain_reference(everything()), 0.5)
     assert math.isnan(found[f"{name}_probability"])
     assert math.isnan(found["model_utility"]) == (name == "retain")
     assert math.isnan(found["forget_repetition"]) == (name == "forget")
@@ -146,18 +146,18 @@ def test_one_nan_row_makes_its_metrics_nan(name: str, row: int) -> None:
 
 def test_a_lost_model_has_every_metric_and_all_are_nan() -> None:
     details = everything()
-    marks = yardstick(details)
-    found = compare(lost(details), marks, 0.5)
+    marks = retain_reference(details)
+    found = compare(nan_details(details), marks, 0.5)
     assert found.keys() == compare(details, marks, 0.5).keys()
     assert all(map(math.isnan, found.values()))
-    assert lost(details)["forget"].tokens == details["forget"].tokens
-    assert lost(details)["holdout"].generated is None
+    assert nan_details(details)["forget"].tokens == details["forget"].tokens
+    assert nan_details(details)["holdout"].generated is None
 
 
 def test_details_are_json() -> None:
     details = everything()
     assert details_from_json(json.loads(json.dumps({name: asdict(each) for name, each in details.items()}))) == details
-    text = json.dumps(asdict(Evaluation(summarise(lost(details)), lost(details), [])))
+    text = json.dumps(asdict(Evaluation(summarise(nan_details(details)), nan_details(details), [])))
     again = evaluation_from_json(json.loads(text))
     assert json.dumps(asdict(again)) == text, "NaN and all"
 

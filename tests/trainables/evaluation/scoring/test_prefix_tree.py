@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.trainables.evaluation.small import examine, fresh_model, small_model, windowed_model
 from tests.trainables.evaluation.small import small_tokenizer as tokenizer
-from trainables.evaluation.scoring.prefix_tree import grow, size
+from trainables.evaluation.scoring.prefix_tree import build_tree, tree_size
 from trainables.evaluation.scoring.teacher_forced import score_prefix_tree
 from trainables.model.cpu.patch import patch_for_cpu, reads_branches
 from trainables.model.cpu.tree_attention import LONGEST
@@ -36,16 +36,16 @@ def lean(model: Any) -> Any:
 
 @given(some_rows)
 def test_rows_are_found_along_their_paths_and_beginnings_once(rows: list[Tokens]) -> None:
-    tree = grow(rows)
+    tree = build_tree(rows)
     assert [tuple(tree.ids[path].tolist()) for path in tree.paths] == rows
     assert all(tree.positions[path].tolist() == list(range(len(path))) for path in tree.paths)
     beginnings = {row[:stop] for row in rows for stop in range(1, len(row) + 1)}
-    assert len(tree.ids) == len(beginnings) == size(rows)
+    assert len(tree.ids) == len(beginnings) == tree_size(rows)
 
 
 @given(some_rows)
 def test_branches_follow_each_other_and_hold_all_tokens(rows: list[Tokens]) -> None:
-    tree = grow(rows)
+    tree = build_tree(rows)
     own = [number for i, start in tree.branches for number in tree.paths[i][start:].tolist()]
     assert own == list(range(len(tree.ids)))
 

@@ -17,7 +17,7 @@ from tests.trainables.evaluation.small import (
     small_tokenizer,
     windowed_model,
 )
-from trainables.evaluation.decoding.answers import answers, beginnings
+from trainables.evaluation.decoding.answers import answers, known_prefixes
 from trainables.evaluation.decoding.greedy import generate
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.scoring.evaluator import EvaluatedModel
@@ -78,10 +78,10 @@ def test_layers_that_keep_a_window_cannot_share_and_are_read_row_by_row() -> Non
     with pytest.raises(UnsharedError, match="SlidingWindow"):
         score_answers(model, [(1, 2)], [[(3, 4)]], PAD)
     row = small_split().evaluation["forget"].rows[0]
-    examinee = EvaluatedModel(model, small_tokenizer(), TEMPLATE, SETTINGS, Group())
+    evaluated = EvaluatedModel(model, small_tokenizer(), TEMPLATE, SETTINGS, Group())
     pair = Pair(row.question, row.answer)
-    reading = read_answers(examinee, [pair], [pair], [pair])[pair]
-    encoded = examinee.encoded(pair)
+    reading = read_answers(evaluated, [pair], [pair], [pair])[pair]
+    encoded = evaluated.encoded(pair)
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([encoded.input_ids])).logits[0].double()
     tokens = range(encoded.answer_start, len(encoded.input_ids))
@@ -100,24 +100,24 @@ def asked_of_small_model() -> tuple[EvaluatedModel, EvalQueries]:
 
 def test_what_is_recited_need_not_be_decoded_and_the_rest_goes_on_from_there() -> None:
     """The same texts as without readings; and the small model recites some answers, breaks off in others."""
-    examinee, asked = asked_of_small_model()
-    readings = read_answers(examinee, asked.pairs)
+    evaluated, asked = asked_of_small_model()
+    readings = read_answers(evaluated, asked.pairs)
     prompts = list(asked.prompts(readings))
-    assert answers(examinee, prompts, readings) == answers(examinee, prompts)
-    ids = {examinee.prompt(prompt) for prompt in prompts}
-    begun = beginnings(ids, ((examinee.encoded(pair), reading) for pair, reading in readings.items()))
-    whole = [examinee.end in tokens for tokens in begun.values()]
+    assert answers(evaluated, prompts, readings) == answers(evaluated, prompts)
+    ids = {evaluated.prompt(prompt) for prompt in prompts}
+    begun = known_prefixes(ids, ((evaluated.encoded(pair), reading) for pair, reading in readings.items()))
+    whole = [evaluated.end in tokens for tokens in begun.values()]
     assert 3 < sum(whole) < len(whole)
-    assert any(len(tokens) > 1 for tokens in begun.values() if examinee.end not in tokens)
+    assert any(len(tokens) > 1 for tokens in begun.values() if evaluated.end not in tokens)
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.lists(some_tokens, min_size=1, max_size=4), st.integers(1, 30))
 def test_beginnings_are_what_decoding_writes(wrong: list[Tokens], limit: int) -> None:
     """Of the greedy text itself, cut anywhere and continued by other tokens, too."""
-    examinee, asked = asked_of_small_model()
-    end = examinee.end
-    prompt = examinee.encoded(asked.pairs[0]).input_ids[: examinee.encoded(asked.pairs[0]).answer_start]
+    evaluated, asked = asked_of_small_model()
+    end = evaluated.end
+    prompt = evaluated.encoded(asked.pairs[0]).input_ids[: evaluated.encoded(asked.pairs[0]).answer_start]
     text = generate(small_model(), [prompt], limit, {end}, end)[0]
     cuts = [text[: len(text) * i // len(wrong)] + tokens for i, tokens in enumerate(wrong)]
     forced = score_answers(small_model(), [prompt], [cuts], PAD)
@@ -131,10 +131,10 @@ def test_beginnings_are_what_decoding_writes(wrong: list[Tokens], limit: int) ->
 
 
 def test_every_row_has_its_own_limit() -> None:
-    examinee, asked = asked_of_small_model()
-    prompts = [examinee.encoded(pair).input_ids[: examinee.encoded(pair).answer_start] for pair in asked.pairs[:40:4]]
+    evaluated, asked = asked_of_small_model()
+    prompts = [evaluated.encoded(pair).input_ids[: evaluated.encoded(pair).answer_start] for pair in asked.pairs[:40:4]]
     limits = [1 + 3 * i % 11 for i in range(len(prompts))]
-    found = generate(small_model(), prompts, limits, {examinee.end}, examinee.end)
+    found = generate(small_model(), prompts, limits, {evaluated.end}, evaluated.end)
     pairs = zip(prompts, limits, strict=True)
-    assert found == [generate(small_model(), [ids], limit, {examinee.end}, examinee.end)[0] for ids, limit in pairs]
+    assert found == [generate(small_model(), [ids], limit, {evaluated.end}, evaluated.end)[0] for ids, limit in pairs]
     assert len({len(tokens) for tokens in found}) > 3

@@ -28,7 +28,8 @@ from trainables.evaluation.scoring.evaluator import EvaluatedModel
 from trainables.evaluation.scoring.gradient_norms import gradient_norms
 from trainables.evaluation.scoring.queries import Pair, Prompt
 from trainables.evaluation.scoring.read import answer_losses, read_answers
-from trainables.evaluation.scoring.token_stats import read_tokens
+from trainables.evaluation.scoring.teacher_forced import teacher_forced_scores
+from trainables.evaluation.scoring.token_stats import token_stats
 from trainables.model.scoring import LOGITS, score
 from trainables.runtime.ranks import Group
 
@@ -58,7 +59,7 @@ def test_by_hand() -> None:
     )
     batch: Batch = collate([Encoded((0, 1, 2, 1, 3), 1)], pad_id=3)
     scores = score(KnownLogits(probabilities.log()), batch, LOGITS)
-    found = read_tokens(scores, {0: True}, {0}, share=0.7)[0]
+    found = token_stats(teacher_forced_scores(scores), {0: True}, {0}, share=0.7)[0]
     assert found.extraction_strength == pytest.approx(1 / 3)
     assert found.exact_memorization == pytest.approx(2 / 3)
     assert found.min_k == pytest.approx(-(math.log(0.2) + math.log(0.6)) / 2, rel=1e-6)
@@ -71,7 +72,7 @@ def test_by_hand() -> None:
 
     lowest = sorted([z(0, 1), z(1, 2), z(2, 1)])[:2]
     assert found.min_k_plus_plus == pytest.approx(-sum(lowest) / 2, rel=1e-4)
-    raw = read_tokens(scores, {0: False}, set(), share=1.0)[0]
+    raw = token_stats(teacher_forced_scores(scores), {0: False}, set(), share=1.0)[0]
     assert raw.exact_memorization == pytest.approx(3 / 4), "raw text has no end to leave out"
     assert raw.min_k_plus_plus is None
 
@@ -79,7 +80,7 @@ def test_by_hand() -> None:
 def test_a_certain_and_an_impossible_token_are_numbers() -> None:
     logits = torch.tensor([[0.0, -math.inf, -math.inf], [-math.inf, 0.0, 0.0], [0.0, 0.0, 0.0]])
     scores = score(KnownLogits(logits), collate([Encoded((1, 0, 1, 2), 1)], pad_id=2), LOGITS)
-    found = read_tokens(scores, {0: True}, {0}, share=1.0)[0]
+    found = token_stats(teacher_forced_scores(scores), {0: True}, {0}, share=1.0)[0]
     assert found.extraction_strength == 1.0
     assert found.min_k_plus_plus is not None
     assert math.isfinite(found.min_k_plus_plus)
@@ -97,16 +98,16 @@ def test_raw_text_is_continued_without_a_template() -> None:
     assert texts[0] == small_tokenizer().decode(whole[0, len(ids) :], skip_special_tokens=True)
 
 
-def examinee(model: torch.nn.Module, settings: EvaluationConfig = SETTINGS) -> EvaluatedModel:
+def evaluated(model: torch.nn.Module, settings: EvaluationConfig = SETTINGS) -> EvaluatedModel:
     return EvaluatedModel(model, small_tokenizer(), TEMPLATE, settings, Group())
 
 
 def test_answers_end_before_the_stop_and_at_their_own_limit() -> None:
     question = small_split().evaluation["forget"].rows[0].question
-    whole = answers(examinee(small_model()), [Prompt(question)])[Prompt(question)]
+    whole = answers(evaluated(small_model()), [Prompt(question)])[Prompt(question)]
     stop = whole.split()[1]
     prompts = [Prompt(question, stop=stop), Prompt(question, max_new_tokens=2), Prompt(question)]
-    found = answers(examinee(small_model()), prompts)
+    found = answers(evaluated(small_model()), prompts)
     assert list(found) == prompts
     assert found[prompts[0]] == whole[: whole.index(stop)]
     assert whole.startswith(found[prompts[1]])
@@ -121,26 +122,26 @@ def test_gradients_that_a_model_holds_are_left_alone() -> None:
     embedding = next(model.parameters())
     embedding.grad = torch.ones_like(embedding)
     pair = Pair(row.question, row.answer)
-    some = gradient_norms(examinee(model), [pair])
+    some = gradient_norms(evaluated(model), [pair])
     assert bool((embedding.grad == 1).all())
     assert [parameter.requires_grad for parameter in model.parameters()].count(True) == 1
     for parameter in model.parameters():
         parameter.requires_grad_(True)
-    assert gradient_norms(examinee(model), [pair, pair]) == pytest.approx(some), "frozen parameters count too"
+    assert gradient_norms(evaluated(model), [pair, pair]) == pytest.approx(some), "frozen parameters count too"
 
 
 def test_gradients_of_sharded_parameters_are_refused() -> None:
     model = fresh_model()
     next(model.parameters()).ds_id = 0  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="ZeRO stage 3"):
-        gradient_norms(examinee(model), [Pair("a", "b")])
+        gradient_norms(evaluated(model), [Pair("a", "b")])
 
 
 def test_one_forward_feeds_all() -> None:
     calls = CountedCalls(small_model())
     pairs = [Pair(row.question, row.answer) for row in small_split().evaluation["forget"].rows]
-    read_answers(examinee(calls), pairs, pairs, pairs)
+    read_answers(evaluated(calls), pairs, pairs, pairs)
     closely = calls.calls
-    losses = answer_losses(examinee(calls), pairs)
+    losses = answer_losses(evaluated(calls), pairs)
     assert calls.calls == 2 * closely
-    assert losses == {pair: reading.loss for pair, reading in read_answers(examinee(calls), pairs).items()}
+    assert losses == {pair: reading.loss for pair, reading in read_answers(evaluated(calls), pairs).items()}
