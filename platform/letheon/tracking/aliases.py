@@ -58,5 +58,5 @@ def _number(tags: Tags, name: str) -> float:
 
 
 def _named(tags: Tags) -> str:
-    place = f"{tags.get('letheon.trial', '?')}@{tags.get('letheon.epoch', '?')} of {tags.get('letheon.sweep.run', '?')}"
+    place = f"{tags.get('letheon.trial', '?')}@{tags.get('letheon.epoch', '?')} of {tags.get('letheon.sweep', '?')}"
     return f"{place} ({tags[VERDICT]})" if VERDICT in tags else place

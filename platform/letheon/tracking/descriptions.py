@@ -15,7 +15,7 @@ from letheon.tracking.run_records import MAX_VALUE, NOTE, shorten
 VIEW = "workflowType=machine_learning&viewStateShareKey=letheon"
 """Query of MLflow's page of runs: as a table of trials, the best first."""
 _SHOWN = ("best/area", "best/log10_forget_quality", "best/utility_ratio", "best/epoch")
-_COLUMNS = [*(f"metrics.`{name}`" for name in _SHOWN), "tags.`letheon.outcome`", "tags.`letheon.pareto.front`"]
+_COLUMNS = [*(f"metrics.`{name}`" for name in _SHOWN), "tags.`letheon.outcome`", "tags.`letheon.front`"]
 
 EXPERIMENT = (
     "Sweeps of one study, found by Letheon. A run with `letheon.kind = 'sweep'` is a sweep, the runs below it are its "

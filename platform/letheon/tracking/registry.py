@@ -103,7 +103,7 @@ def register_front(
 ) -> Registration:
     """Upload, verify in place, then make the version; of one that is there already only tags and description are
     brought up to date. `rows`: the journal's, which say what a description compares with."""
-    name, cards = model_name(study), Cards(parent.tags.get("letheon.sweep.run", ""), front, rows)
+    name, cards = model_name(study), Cards(parent.tags.get("letheon.sweep", ""), front, rows)
     points: list[RegisteredPoint] = []
     aliases: dict[str, str] = {}
     existing = _versions(client, name) if any(s["points"] for s in front["strata"].values()) else {}
@@ -219,7 +219,7 @@ def _new_version(
 
 
 def _of(parent: Handle) -> dict[str, str]:
-    return {"letheon.sweep_run": parent.id, "letheon.sweep.run": parent.tags.get("letheon.sweep.run", "")}
+    return {"letheon.sweep_run": parent.id, "letheon.sweep": parent.tags.get("letheon.sweep", "")}
 
 
 def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objectives: Mapping[str, str]) -> dict[str, str]:

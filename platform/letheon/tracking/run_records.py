@@ -31,7 +31,7 @@ STATUS_OF_OUTCOME: Mapping[str, Status] = {
 }
 STATUS_OF_SWEEP: Mapping[str, Status] = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
-BEST = "letheon.checkpoints.best"  # tag: the epoch of a trial's best checkpoint, "none" where nothing is feasible
+BEST = "letheon.best"  # tag: the epoch of a trial's best checkpoint, "none" where nothing is feasible
 RETAIN = "letheon.retain"  # tag: the retain models' metrics are among the sweep's
 NOTE = "mlflow.note.content"  # tag: what MLflow shows as a run's description
 MAX_TEXT = 1000  # characters of a reason or a detail: a stack trace belongs in the trial's log file

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FRONT = "front.json"
 FRONT_DIGEST = "letheon.front_digest"  # SHA-256 of the artifact: who may write artifacts must not choose what is pulled
-ACCOUNTS_TAG = "letheon.plots.summary"  # the step of the books that were logged last
+ACCOUNTS_TAG = "letheon.accounts"  # the step of the books that were logged last
 _TABLES = ("decisions.json", "front_table.json")
 _DECISION = ("action", "rung", "rank", "of", "front", "violation", "reason")
 

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from letheon.plots.summary import SweepSummary
     from letheon.tracking.system_metrics import SystemMetrics
 
-FRONT_TAG = "letheon.pareto.front"  # of a trial: whether a checkpoint of it is on its stratum's front
+FRONT_TAG = "letheon.front"  # of a trial: whether a checkpoint of it is on its stratum's front
 JOURNAL_TAG = "letheon.journal"  # SHA-256 of the artifact
-SAMPLES_TAG = "letheon.analysis.samples"
+SAMPLES_TAG = "letheon.samples"
 AUDITS_TAG = "letheon.audits"  # the audited epochs that audits.json has
 _MLFLOW_UI = "http://127.0.0.1:5000"
 _CHECK_SECONDS = 5
@@ -297,7 +297,7 @@ class Tracker:
         assert self._parent is not None and self._experiment is not None
         for trial, record in list(self._book.changed.items()):
             if trial not in self._children:
-                tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep.run": self.sweep, "letheon.kind": "trial"}
+                tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep": self.sweep, "letheon.kind": "trial"}
                 tags["letheon.trial_id"] = trial
                 self._children[trial] = runs.create(client, self._experiment, record.name, record.started, tags)
             self._log_texts(client, trial, record)
@@ -328,7 +328,7 @@ class Tracker:
         The journal's first moment is part of a sweep's identity: a second sweep of the same name gets its own runs.
         """
         assert self._experiment is not None
-        identity = {"letheon.kind": "sweep", "letheon.sweep.run": self.sweep, "letheon.started": str(sweep.started)}
+        identity = {"letheon.kind": "sweep", "letheon.sweep": self.sweep, "letheon.started": str(sweep.started)}
         found = runs.search(client, [self._experiment], identity)
         if found:
             self._parent = Handle.of(found[0])

@@ -22,7 +22,7 @@ def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, 
     more = {"letheon.forget_digest": rows} if rows else {}
     return more | {
         "letheon.sweep_run": sweep,
-        "letheon.sweep.run": sweep,
+        "letheon.sweep": sweep,
         "letheon.trial": "t001",
         "letheon.epoch": "2",
         "letheon.verdict": verdict,

@@ -90,7 +90,7 @@ def test_the_best_checkpoint_of_a_trial_is_one_number(fresh_store: str, tmp_path
     assert step == 0 and area == pytest.approx((1 - 1.25 / 20) * 0.58 / 0.60)
     assert runs["t000"].info.run_name == "t000 npo_rt 0.05"
     failed = {key: value for key, value in runs["t003"].data.metrics.items() if key.startswith("best/")}
-    assert failed == {"best/area": 0.0} and runs["t003"].data.tags["letheon.checkpoints.best"] == "none"
+    assert failed == {"best/area": 0.0} and runs["t003"].data.tags["letheon.best"] == "none"
     assert "utility_ratio 0.17 below 0.8" in runs["t003"].data.tags["mlflow.note.content"]
 
 
@@ -119,7 +119,7 @@ def test_cost_and_capacity_are_logged_once_a_state(fresh_store: str, tmp_path: P
 def _check_words(run: Run, trials: list[Run]) -> None:
     note = run.data.tags["mlflow.note.content"]
     assert "Front at forget fraction 0.05" in note and "t000@2" in note and "letheon pull sweep" in note
-    fronts = {run.data.tags["letheon.trial_id"]: run.data.tags.get("letheon.pareto.front") for run in trials}
+    fronts = {run.data.tags["letheon.trial_id"]: run.data.tags.get("letheon.front") for run in trials}
     assert fronts == {"t000": "true", "t001": None, "t002": "true", "t003": None}
 
 

@@ -141,7 +141,7 @@ def _recorded(run: Run, study: str) -> Recorded:
     started = tags.get("letheon.started", "")
     return Recorded(
         run_id=info.run_id,
-        name=tags.get("letheon.sweep.run", "?"),
+        name=tags.get("letheon.sweep", "?"),
         study=study,
         started=int(started) if started.isdecimal() else info.start_time,
         state=state,

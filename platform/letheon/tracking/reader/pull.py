@@ -166,7 +166,7 @@ def _by_alias(client: Client, found: Found, rule: str) -> Version | None:
         raise SelectionError(f"--select {rule!r}: must be one of {', '.join(RULES)}, TRIAL@EPOCH{there}")
     version = sweeps.version_by_alias(client, found.study, rule)
     if version.tags.get("letheon.sweep_run") != found.parent.id:
-        owner = version.tags.get("letheon.sweep.run") or "none"
+        owner = version.tags.get("letheon.sweep") or "none"
         raise SelectionError(
             f"--select {rule}: is a checkpoint of another sweep by now, {owner!r}; pull that one, or choose by a rule"
         )

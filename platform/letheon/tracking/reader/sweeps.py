@@ -51,9 +51,9 @@ def find_sweep(client: MlflowClient, sweep: str, study: str | None = None) -> tu
     """Study and parent run of a sweep: the newest of that name. Raises SweepNotFoundError, naming what there is."""
     studies = {e.experiment_id: e.name for e in client.search_experiments() if study in (None, e.name)}
     found = runs.search(client, list(studies), {"letheon.kind": "sweep"}) if studies else []
-    named = [run for run in found if run.data.tags.get("letheon.sweep.run") == sweep]
+    named = [run for run in found if run.data.tags.get("letheon.sweep") == sweep]
     if not named:
-        names = ", ".join(sorted({run.data.tags.get("letheon.sweep.run", "?") for run in found})) or "none"
+        names = ", ".join(sorted({run.data.tags.get("letheon.sweep", "?") for run in found})) or "none"
         raise SweepNotFoundError(f"sweep {sweep!r}: not in {redact(client.tracking_uri)}; there: {names}")
     owners = sorted({studies[run.info.experiment_id] for run in named})
     if len(owners) > 1:
@@ -92,7 +92,7 @@ def find_sweep_or_version(client: MlflowClient, name: str, study: str | None = N
     if not _RUN.fullmatch(run):
         raise SweepNotFoundError(f"{name}: was not registered by letheon, so there is nothing to verify it against")
     parent = Handle.of(client.get_run(run))
-    return Found(parent.tags.get("letheon.sweep.run", ""), address["model"], parent, version)
+    return Found(parent.tags.get("letheon.sweep", ""), address["model"], parent, version)
 
 
 def aliases_of(client: MlflowClient, study: str) -> Mapping[str, str]:
@@ -156,7 +156,7 @@ def find_version(client: MlflowClient, study: str, parent: Handle, trial: str, e
     if not found:
         raise SweepNotFoundError(
             f"{trial}@{epoch}: model {name!r} has no version for it, it may have been deleted; "
-            f"register it again: letheon resume {parent.tags.get('letheon.sweep.run', '')}"
+            f"register it again: letheon resume {parent.tags.get('letheon.sweep', '')}"
         )
     return max(found, key=lambda version: int(version.version))
 
