@@ -221,12 +221,12 @@ def pull(  # noqa: PLR0913, PLR0917 (an argument an option)
 def _saying_what_is_kept(to: Path) -> Iterator[None]:
     """Of a pull that breaks off."""
     from letheon.tracking.reader.partial import partial_path
-    from letheon.tracking.reader.pull import NoRoomError
+    from letheon.tracking.reader.pull import DiskSpaceError
     from letheon.tracking.store.errors import TrackingError
 
     try:
         yield
-    except (KeyboardInterrupt, TrackingError, NoRoomError):
+    except (KeyboardInterrupt, TrackingError, DiskSpaceError):
         if partial_path(to).exists():
             print_error(f"what has come so far is kept in {partial_path(to)}; the same command continues from there")
         raise

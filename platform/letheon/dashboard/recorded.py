@@ -16,7 +16,7 @@ from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
 
 if TYPE_CHECKING:
-    from letheon.tracking.reader.browse import Browser, Recorded
+    from letheon.tracking.reader.browse import Browser, SweepRun
 
 LIST_SECONDS = 5.0  # how old the list of sweeps may be
 PREFIX = "run-"
@@ -28,7 +28,7 @@ class RecordedSweeps:
     def __init__(self, browser: Browser, options: str = "") -> None:
         self._browser, self._options = browser, options
         self._lock = threading.Lock()
-        self._listed: tuple[float, list[Recorded]] = (-LIST_SECONDS, [])
+        self._listed: tuple[float, list[SweepRun]] = (-LIST_SECONDS, [])
         self._records: dict[str, tuple[tuple[object, ...], Record]] = {}
         self.problem: str | None = None
 
@@ -36,7 +36,7 @@ class RecordedSweeps:
     def where(self) -> str:
         return self._browser.where
 
-    def list(self) -> list[Recorded]:
+    def list(self) -> list[SweepRun]:
         """Newest first; while the store does not answer, what it said last."""
         with self._lock:
             if time.monotonic() - self._listed[0] >= LIST_SECONDS and self._browser.exists():
@@ -48,11 +48,11 @@ class RecordedSweeps:
                     self.problem = str(error)
             return self._listed[1]
 
-    def find(self, key: str) -> Recorded | None:
+    def find(self, key: str) -> SweepRun | None:
         """By the key that `key_of` gave it."""
         return next((one for one in self.list() if key_of(one) == key), None)
 
-    def record(self, sweep: Recorded) -> Record:
+    def record(self, sweep: SweepRun) -> Record:
         """Everything the store has of the sweep. Raises TrackingError."""
         known = self._records.get(sweep.run_id)
         if known is None or known[0] != sweep.stamp:
@@ -60,10 +60,10 @@ class RecordedSweeps:
             self._records[sweep.run_id] = known
         return known[1]
 
-    def said(self, sweep: Recorded, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        return self._browser.said(sweep, trial)
+    def said(self, sweep: SweepRun, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        return self._browser.trial_texts(sweep, trial)
 
-    def _read(self, sweep: Recorded) -> Record:
+    def _read(self, sweep: SweepRun) -> Record:
         rows, spec = self._browser.rows(sweep), _spec_of(self._browser.spec(sweep))
         web = self._browser.web
         return Record(
@@ -81,7 +81,7 @@ class RecordedSweeps:
         )
 
 
-def key_of(sweep: Recorded) -> str:
+def key_of(sweep: SweepRun) -> str:
     """Names the sweep in addresses: several machines may have sweeps of one name."""
     return f"{PREFIX}{sweep.run_id}"
 

@@ -28,7 +28,7 @@ def move(rule: str, old: Tags | None, new: Tags) -> Move:
     return "moved" if _goodness(rule, new) > _goodness(rule, old) else "worse"
 
 
-def in_words(alias: str, what: Move, old: Tags, new: Tags) -> str | None:
+def describe_move(alias: str, what: Move, old: Tags, new: Tags) -> str | None:
     """A line about an alias; None where nothing is surprising."""
     if old.get("letheon.sweep_run") == new.get("letheon.sweep_run"):
         return None

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import Manifest, VerificationError, read_manifest, verify
-from letheon.checkpoints.select import RULES, choose, heights_of
+from letheon.checkpoints.select import RULES, choose, maximised_objectives
 from letheon.common.paths import checkpoint_folder
 from letheon.journal import Row
 from letheon.pareto.front import verdict_of
 from letheon.pareto.labels import HEADLINES, objectives_of
-from letheon.tracking.aliases import VERDICT, in_words, move
+from letheon.tracking.aliases import VERDICT, describe_move, move
 from letheon.tracking.cards import Cards
 from letheon.tracking.store.artifacts import check_in_place, checkpoint_path, upload
 from letheon.tracking.store.errors import TrackingError
@@ -157,7 +157,7 @@ def set_aliases(client: MlflowClient, registration: Registration) -> Registratio
         if alias in present and present[alias] != version:
             old = dict(client.get_model_version(model, present[alias]).tags)
         what = move(alias.rpartition("-")[0], old, tags[version])
-        said.append(None if old is None else in_words(alias, what, old, tags[version]))
+        said.append(None if old is None else describe_move(alias, what, old, tags[version]))
         if what in ("set", "moved"):
             own[alias] = version
             if present.get(alias) != version:
@@ -231,7 +231,7 @@ def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objective
         "letheon.fraction": fraction,
         "letheon.manifest": manifest.digest,
     }
-    heights = heights_of(objectives)(point)
+    heights = maximised_objectives(objectives)(point)
     tags |= {
         name: f"{value:.6g}" for name, value in zip(("letheon.height_x", "letheon.height_y"), heights, strict=True)
     }

@@ -1,6 +1,6 @@
 """Journal rows -> what the MLflow runs of a sweep must hold. Pure bookkeeping; does not know MLflow's client.
 
-A `Book` takes rows one at a time, in order, and keeps for the sweep and for every trial what has not been written yet:
+A `RunRecords` takes rows one at a time, in order, and keeps for the sweep and for every trial what has not been written yet:
 metric points, parameters, tags and the status. A non-finite metric is kept as NaN (MLflow's SQL store turns an infinity
 into the largest double, which ruins every plot) and named in the tag `letheon.non_finite`.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from letheon.analysis.growth import HypervolumeHistory, Step
-from letheon.checkpoints.best import Best
+from letheon.checkpoints.best import BestCheckpoints
 from letheon.common.numbers import as_number, milliseconds
 from letheon.common.redaction import redact
 from letheon.pareto.labels import short_config
@@ -72,7 +72,7 @@ class Record:
     title: str = ""
 
 
-class Book:
+class RunRecords:
     """The sweep's record, one record a trial, and which of them changed since they were last written.
 
     `data`: what was forgotten, kept and held out by fraction, as the journal has it (`data_facts.data_sets`).
@@ -84,7 +84,7 @@ class Book:
         self.changed: dict[str, Record] = {}
         self.data: Mapping[str, Any] = {}
         self._goals = (goals or Goals()).before_audit
-        self._growth, self._best = HypervolumeHistory(self._goals), Best(self._goals)
+        self._growth, self._best = HypervolumeHistory(self._goals), BestCheckpoints(self._goals)
 
     def apply(self, row: Mapping[str, Any]) -> None:
         """Take the next journal row. Rows of an unknown kind are left to later versions."""

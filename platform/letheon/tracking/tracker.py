@@ -24,9 +24,9 @@ from letheon.journal import Row
 from letheon.tracking import descriptions, environment, run_writer, tables
 from letheon.tracking.inputs import log_inputs
 from letheon.tracking.registry import Registration, register_front, set_aliases
-from letheon.tracking.run_records import NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
+from letheon.tracking.run_records import NOTE, STATUS_OF_OUTCOME, Record, RunRecords, flatten
 from letheon.tracking.store import connection, runs
-from letheon.tracking.store.artifacts import put, try_writing
+from letheon.tracking.store.artifacts import check_writable, put
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.store.journal_artifact import JOURNAL, Packer
 from letheon.tracking.store.runs import AUDITED, Handle
@@ -49,7 +49,7 @@ _SYNC_SECONDS = 15
 
 
 @dataclass(frozen=True)
-class Beside:
+class Extras:
     """What is recorded besides the journal. `folder`: the sweep's, from which what models said is taken; without it
     nothing of that is. `goals`: what hypervolumes are measured by. `system`: the machine's metrics while it runs."""
 
@@ -68,18 +68,18 @@ class Tracker:
         sweep: str,
         spec: Mapping[str, Any],
         uri: str | None = None,
-        beside: Beside | None = None,
+        extras: Extras | None = None,
     ) -> None:
         """`study` names the experiment, `sweep` the parent run; `spec` is the resolved sweep file as plain data."""
-        beside = beside or Beside()
+        extras = extras or Extras()
         for what, name in (("study", study), ("sweep", sweep)):
             if not name or any(character in name for character in "'\"`/:\\\n"):
                 raise TrackingError(
                     f"{what} name {name!r}: MLflow cannot search for quotes, /, : or \\; choose another name"
                 )
         self.root, self.study, self.sweep, self.spec = root, study, sweep, spec
-        self.uri, self._folder = connection.tracking_uri(root, uri), beside.folder
-        self._book, self._system = Book(beside.goals), beside.system
+        self.uri, self._folder = connection.tracking_uri(root, uri), extras.folder
+        self._records, self._system = RunRecords(extras.goals), extras.system
         self._packer = Packer()
         self._rows: Sequence[Row] = ()
         self._cursor = self._written = 0
@@ -113,17 +113,17 @@ class Tracker:
         Raises TrackingError.
 
         A fresh SQLite store is created here, which takes about 4 s once; a closed port is refused within a second.
-        Beside other threads only the store of a database may be checked: the environment stays as it is then.
+        Extras other threads only the store of a database may be checked: the environment stays as it is then.
         """
-        connection.lasting_patience(2, _SYNC_SECONDS)
+        connection.set_http_limits(2, _SYNC_SECONDS)
         with self._advised():
-            with connection.explained(self.uri, "connecting"), self._patience(0, _CHECK_SECONDS):
+            with connection.store_errors(self.uri, "connecting"), self._http_limits(0, _CHECK_SECONDS):
                 connection.probe(self.uri)
-            with connection.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
+            with connection.store_errors(self.uri, "writing an artifact"), self._http_limits(1, _SYNC_SECONDS):
                 place = self._try_artifacts()  # before the experiment is made: its place can never be changed
-            with connection.explained(self.uri, "opening the experiment"), self._patience(1, _SYNC_SECONDS):
+            with connection.store_errors(self.uri, "opening the experiment"), self._http_limits(1, _SYNC_SECONDS):
                 self._open()
-            with connection.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
+            with connection.store_errors(self.uri, "writing an artifact"), self._http_limits(1, _SYNC_SECONDS):
                 if place is None:  # the server has chosen it just now
                     self._try_artifacts()
 
@@ -135,9 +135,9 @@ class Tracker:
         if connection.sqlite_file(self.uri) is None:
             self.check()
             return
-        connection.lasting_patience(2, _SYNC_SECONDS)
-        with self._advised(), connection.explained(self.uri, "connecting"):
-            connection.touch(self.uri)
+        connection.set_http_limits(2, _SYNC_SECONDS)
+        with self._advised(), connection.store_errors(self.uri, "connecting"):
+            connection.check_sqlite_file(self.uri)
         self._half_checked = True
 
     def finish_check(self) -> None:
@@ -153,8 +153,8 @@ class Tracker:
         except TrackingError as error:
             raise error if error.advice else TrackingError(str(error), fix) from error
 
-    def _patience(self, retries: int, seconds: int) -> AbstractContextManager[None]:
-        return nullcontext() if connection.is_database(self.uri) else connection.patience(retries, seconds)
+    def _http_limits(self, retries: int, seconds: int) -> AbstractContextManager[None]:
+        return nullcontext() if connection.is_database(self.uri) else connection.http_limits(retries, seconds)
 
     def sync(self, rows: Sequence[Row]) -> int:
         """Write what the journal has and the store has not. Returns how many new rows were taken.
@@ -163,11 +163,11 @@ class Tracker:
         """
         fresh = rows[bisect_right(rows, self._cursor, key=lambda row: int(row["seq"])) :]
         for row in fresh:
-            self._book.apply(row)
+            self._records.apply(row)
             self._cursor = int(row["seq"])
         self._rows = rows
-        if self._system and self._book.sweep:
-            self._system.sample(self._book.sweep.started)
+        if self._system and self._records.sweep:
+            self._system.sample(self._records.sweep.started)
         with self._attempt("recording"):
             self._flush()
         self._written = self._cursor
@@ -208,7 +208,7 @@ class Tracker:
         """
         self.sync(rows)
         try:
-            with connection.explained(self.uri, "registering the front"):
+            with connection.store_errors(self.uri, "registering the front"):
                 parent = self._parent
                 if parent is None:
                     raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
@@ -246,8 +246,8 @@ class Tracker:
     @contextmanager
     def _attempt(self, doing: str) -> Iterator[None]:
         try:
-            connection.lasting_patience(2, _SYNC_SECONDS)  # `check` has set it, before there were threads
-            with connection.explained(self.uri, doing):
+            connection.set_http_limits(2, _SYNC_SECONDS)  # `check` has set it, before there were threads
+            with connection.store_errors(self.uri, doing):
                 yield
         except TrackingError:
             self._forget()
@@ -272,7 +272,7 @@ class Tracker:
             else connection.artifact_location(self.root, self.uri, self.study)
         )
         if place is not None:
-            try_writing(client, str(place))
+            check_writable(client, str(place))
         return place
 
     def _find_experiment(self, client: MlflowClient) -> str:
@@ -288,22 +288,22 @@ class Tracker:
         return experiment.experiment_id
 
     def _flush(self) -> None:
-        sweep = self._book.sweep
+        sweep = self._records.sweep
         if sweep is None:
             return
         client = self._open()
         if self._parent is None:
             self._adopt(client, sweep)
         assert self._parent is not None and self._experiment is not None
-        for trial, record in list(self._book.changed.items()):
+        for trial, record in list(self._records.changed.items()):
             if trial not in self._children:
                 tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep": self.sweep, "letheon.kind": "trial"}
                 tags["letheon.trial_id"] = trial
                 self._children[trial] = runs.create(client, self._experiment, record.name, record.started, tags)
             self._log_texts(client, trial, record)
             run_writer.write(client, self._children[trial], record)
-            del self._book.changed[trial]
-        log_inputs(client, self._parent, self._book.data, self.spec)
+            del self._records.changed[trial]
+        log_inputs(client, self._parent, self._records.data, self.spec)
         measured = self._system.waiting if self._system else []
         run_writer.write(client, self._parent, sweep, measured)
         if self._system:
@@ -355,4 +355,4 @@ class Tracker:
     def _forget(self) -> None:
         """After a failure the store's state is unknown: look it up again next time."""
         self._parent, self._children, self._experiment, self._client = None, {}, None, None
-        self._book.changed = dict(self._book.trials)
+        self._records.changed = dict(self._records.trials)

@@ -40,8 +40,8 @@ def retention(folder: Path) -> Retention:
     return found
 
 
-def test_dominated_and_infeasible_points_are_superfluous_but_not_where_no_front_is(tmp_path: Path) -> None:
-    assert retention(tmp_path).superfluous(front_of(ROWS)) == {("t001", 1), ("t001", 2)}
+def test_dominated_and_infeasible_points_are_unneeded_unless_the_front_is_empty(tmp_path: Path) -> None:
+    assert retention(tmp_path).unneeded(front_of(ROWS)) == {("t001", 1), ("t001", 2)}
 
 
 def test_cleaning_removes_their_weights_and_the_states_of_ended_trials(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_cleaning_removes_their_weights_and_the_states_of_ended_trials(tmp_path:
         (tmp_path / trial / ".epoch-003.partial" / "model").mkdir(parents=True)
     cleaner = retention(tmp_path)
     cleaner.clean(front_of(ROWS))
-    assert cleaner.superfluous(front_of(ROWS)) == set()
+    assert cleaner.unneeded(front_of(ROWS)) == set()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
     kept = [
         f"{t}/epoch-00{e}/{part}" for t, e in (("t000", 1), ("t000", 2), ("t002", 1)) for part in ("model", "state")

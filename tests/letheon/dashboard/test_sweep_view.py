@@ -19,7 +19,7 @@ from letheon.journal import UnknownTrial
 from letheon.pareto.front import front_of, share_of_box
 from letheon.pareto.objectives import Goals
 from letheon.spec.rules_objectives import axis_of
-from letheon.tracking.run_records import BEST, Book
+from letheon.tracking.run_records import BEST, RunRecords
 from tests.letheon.dashboard.support import LongStory, record
 from tests.letheon.tracking.tracking_support import Story, audited_story, story
 
@@ -147,11 +147,11 @@ def test_what_matters_comes_first() -> None:
 
 def test_the_best_checkpoint_is_the_one_that_mlflow_has() -> None:
     rows = LongStory(40).rows
-    book = Book(GOALS)
+    records = RunRecords(GOALS)
     for row in rows:
-        book.apply(row)
+        records.apply(row)
     for trial in trial_columns(rows, GOALS):
-        points = {point.key: point.value for point in book.trials[trial["id"]].once[BEST]}
+        points = {point.key: point.value for point in records.trials[trial["id"]].once[BEST]}
         assert trial["best"] == points.get("best/epoch")
         if trial["best"] is not None:
             at = trial["epochs"].index(trial["best"])

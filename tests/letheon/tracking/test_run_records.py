@@ -15,7 +15,7 @@ from letheon.pareto.objectives import Goals
 from letheon.plots.summary import SweepSummary, sweep_summary
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.system_metrics import SystemMetrics
-from letheon.tracking.tracker import Beside, Tracker
+from letheon.tracking.tracker import Extras, Tracker
 from tests.letheon.tracking.tracking_support import (
     SPEC,
     START,
@@ -136,7 +136,7 @@ def test_system_metrics_wait_for_a_store_that_is_down(
     clock, rows = Clock(), story()
 
     def tracker() -> Tracker:
-        return Tracker(tmp_path, "study", "sweep", SPEC, fresh_store, Beside(system=SystemMetrics(clock)))
+        return Tracker(tmp_path, "study", "sweep", SPEC, fresh_store, Extras(system=SystemMetrics(clock)))
 
     one = tracker()
     one.sync(rows[:4])

@@ -20,7 +20,7 @@ from letheon.common.scratch import scratch
 from letheon.journal import Row
 from letheon.tracking.reader import sweeps
 from letheon.tracking.store import connection, runs
-from letheon.tracking.store.artifacts import download, shelf_of
+from letheon.tracking.store.artifacts import download, reader_of
 from letheon.tracking.store.errors import SweepNotFoundError
 from letheon.tracking.store.runs import Handle
 
@@ -33,7 +33,7 @@ _SECONDS = 20
 
 
 @dataclass(frozen=True)
-class Recorded:
+class SweepRun:
     """A sweep's parent run. `started`: the first moment of its journal in milliseconds, which with its name says which
     sweep it is. `stamp` changes whenever the run does. Times are unix seconds; `ended` is None while it runs."""
 
@@ -53,7 +53,7 @@ class Browser:
 
     def __init__(self, root: Path, uri: str | None = None) -> None:
         self._root, self.uri = root, connection.tracking_uri(root, uri)
-        connection.lasting_patience(1, _SECONDS)
+        connection.set_http_limits(1, _SECONDS)
         self._given = uri
         self._client: MlflowClient | None = None
 
@@ -72,36 +72,36 @@ class Browser:
         file = connection.sqlite_file(self.uri)
         return file is None or file.is_file()
 
-    def sweeps(self) -> list[Recorded]:
+    def sweeps(self) -> list[SweepRun]:
         """Every sweep, the newest first."""
         client = self._open()
-        with connection.explained(self.uri, "listing sweeps"):
+        with connection.store_errors(self.uri, "listing sweeps"):
             studies = {one.experiment_id: one.name for one in client.search_experiments()}
             found = runs.search(client, list(studies), {"letheon.kind": "sweep"}) if studies else []
-        return [_recorded(run, studies[run.info.experiment_id]) for run in reversed(found)]
+        return [_sweep_run(run, studies[run.info.experiment_id]) for run in reversed(found)]
 
-    def rows(self, sweep: Recorded) -> list[Row]:
+    def rows(self, sweep: SweepRun) -> list[Row]:
         """The sweep's journal rows, as far as the store has them."""
         client = self._open()
-        with connection.explained(self.uri, f"reading sweep {sweep.name!r}"):
+        with connection.store_errors(self.uri, f"reading sweep {sweep.name!r}"):
             return sweeps.read_rows(client, Handle.of(client.get_run(sweep.run_id)))
 
-    def spec(self, sweep: Recorded) -> bytes | None:
+    def spec(self, sweep: SweepRun) -> bytes | None:
         """The sweep's file as it was resolved; None where there is none of a sane size."""
         return self._artifact(sweep.run_id, SPEC, _MAX_SPEC)
 
-    def said(self, sweep: Recorded, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    def said(self, sweep: SweepRun, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """The trial's `samples.json` and `audits.json`; empty where there are none."""
         run = self._child(sweep, trial)
         if run is None:
             return {}, {}
         return self._json(run, SAMPLES), self._json(run, AUDITS)
 
-    def _child(self, sweep: Recorded, trial: str) -> str | None:
+    def _child(self, sweep: SweepRun, trial: str) -> str | None:
         if any(character in trial for character in "'\"`\\"):
             return None
         client = self._open()
-        with connection.explained(self.uri, f"looking for trial {trial!r}"):
+        with connection.store_errors(self.uri, f"looking for trial {trial!r}"):
             experiment = client.get_run(sweep.run_id).info.experiment_id
             wanted = {runs.PARENT_TAG: sweep.run_id, "letheon.trial_id": trial}
             found = runs.search(client, [experiment], wanted)
@@ -116,14 +116,14 @@ class Browser:
 
     def _artifact(self, run_id: str, name: str, most: int) -> bytes | None:
         client = self._open()
-        with connection.explained(self.uri, f"reading {name}"):
-            shelf = shelf_of(client, run_id)
-            sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
+        with connection.store_errors(self.uri, f"reading {name}"):
+            reader = reader_of(client, run_id)
+            sizes = {entry.path: entry.bytes for entry in reader.entries("")}
             if name not in sizes or (sizes[name] or 0) > most:
                 return None
             with scratch("browse") as temporary:
                 try:
-                    return download(shelf, name, temporary / name, most).read_bytes()
+                    return download(reader, name, temporary / name, most).read_bytes()
                 except VerificationError:  # larger than the store has said, or gone
                     return None
 
@@ -135,11 +135,11 @@ class Browser:
         return self._client
 
 
-def _recorded(run: Run, study: str) -> Recorded:
+def _sweep_run(run: Run, study: str) -> SweepRun:
     tags, info = run.data.tags, run.info
     state = tags.get("letheon.state", "unknown")
     started = tags.get("letheon.started", "")
-    return Recorded(
+    return SweepRun(
         run_id=info.run_id,
         name=tags.get("letheon.sweep", "?"),
         study=study,

@@ -56,7 +56,7 @@ def partial_folder(to: Path, digest: str) -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep_out(folder: Path, manifest: Manifest) -> None:
+def remove_incomplete(folder: Path, manifest: Manifest) -> None:
     """Remove from `folder` all but the manifest and those of its files that are whole and unchanged."""
     for path in folder.iterdir():
         if path.name not in (MANIFEST, "model"):  # what was half there when the process was killed

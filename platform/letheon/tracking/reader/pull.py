@@ -28,7 +28,7 @@ from letheon.checkpoints.manifest import (
 from letheon.checkpoints.select import RULES, Bound, Selection, SelectionError, is_rule, select
 from letheon.common.errors import LetheonError
 from letheon.pareto.front import verdict_of
-from letheon.tracking.reader.partial import partial_folder, sweep_out
+from letheon.tracking.reader.partial import partial_folder, remove_incomplete
 from trainables.storage.manifest import MANIFEST
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _MODEL = "model/"
 _SPARE_BYTES = 64 * 2**20
 
 
-class NoRoomError(LetheonError):
+class DiskSpaceError(LetheonError):
     """The disk has too little space for the checkpoint."""
 
     exit_code = 3
@@ -117,7 +117,7 @@ def pull(
 
     Raises SelectionError (nothing or nothing unique selected, or `to` is taken), SweepNotFoundError (no such sweep, or
     not finished), VerificationError (the store's files are not the registered ones), TrackingError (no connection),
-    PullInProgress, NoRoomError. Whatever goes wrong, `to` does not exist afterwards.
+    PullInProgress, DiskSpaceError. Whatever goes wrong, `to` does not exist afterwards.
     """
     from letheon.tracking.reader import sweeps
     from letheon.tracking.store import connection
@@ -126,7 +126,7 @@ def pull(
     if os.path.lexists(to):
         raise SelectionError(f"{to}: exists already, and nothing is ever overwritten; choose another folder")
     client = sweeps.open_store(root, uri)
-    with connection.explained(client.tracking_uri, "pulling"):
+    with connection.store_errors(client.tracking_uri, "pulling"):
         found = sweeps.find_sweep_or_version(client, sweep, study)
         front = sweeps.read_front(client, found.sweep, found.parent)
         named = found.version or _by_alias(client, found, request.select)
@@ -178,22 +178,22 @@ def _point_of(version: Version) -> str:
 
 
 def _download(client: Client, version: Version, chosen: Selection, to: Path) -> Manifest:
-    from letheon.tracking.store.artifacts import checkpoint_path, fetch, shelf_of
+    from letheon.tracking.store.artifacts import checkpoint_path, fetch, reader_of
 
     digest = str(version.tags.get("letheon.manifest", ""))
     if not is_digest(digest):
         raise VerificationError(f"{version.name} version {version.version}: has no digest, so nothing can be verified")
     prefix = checkpoint_path(chosen.epoch)
     with partial_folder(to, digest) as folder:
-        shelf = shelf_of(client, str(version.run_id))
-        manifest = _checked_manifest(shelf, prefix, digest, folder)
+        reader = reader_of(client, str(version.run_id))
+        manifest = _checked_manifest(reader, prefix, digest, folder)
         if (manifest.trial, manifest.epoch) != (chosen.trial, chosen.epoch):
             raise VerificationError(
                 f"{prefix}/{MANIFEST}: is of {manifest.trial}@{manifest.epoch}, not of {chosen.trial}@{chosen.epoch}"
             )
-        sweep_out(folder, manifest)
-        _check_room(folder, manifest, to)
-        fetch(shelf, prefix, manifest, folder)
+        remove_incomplete(folder, manifest)
+        _check_disk_space(folder, manifest, to)
+        fetch(reader, prefix, manifest, folder)
         model = folder / "model"
         verify(model, manifest)
         os.replace(folder / MANIFEST, model / MANIFEST)
@@ -201,16 +201,16 @@ def _download(client: Client, version: Version, chosen: Selection, to: Path) -> 
     return manifest
 
 
-def _checked_manifest(shelf: ArtifactReader, prefix: str, digest: str, folder: Path) -> Manifest:
+def _checked_manifest(reader: ArtifactReader, prefix: str, digest: str, folder: Path) -> Manifest:
     """The manifest, whose digest is the version's tag, after the store's listing was found to agree with it."""
     from letheon.tracking.store.artifacts import download, listing
 
-    sizes = listing(shelf, prefix)
+    sizes = listing(reader, prefix)
     if MANIFEST not in sizes:
         raise VerificationError(f"{prefix}/{MANIFEST}: is missing, so nothing can be verified")
     if (sizes[MANIFEST] or 0) > MAX_MANIFEST_BYTES:
         raise VerificationError(f"{prefix}/{MANIFEST}: is larger than any manifest")
-    data = download(shelf, f"{prefix}/{MANIFEST}", folder / MANIFEST, MAX_MANIFEST_BYTES).read_bytes()
+    data = download(reader, f"{prefix}/{MANIFEST}", folder / MANIFEST, MAX_MANIFEST_BYTES).read_bytes()
     if hashlib.sha256(data).hexdigest() != digest:
         raise VerificationError(f"{prefix}/{MANIFEST}: its SHA-256 is not the registered one; the store was changed")
     manifest = parse_manifest(data, f"{prefix}/{MANIFEST}")
@@ -232,11 +232,13 @@ def _check_listing(sizes: Mapping[str, int | None], manifest: Manifest, prefix: 
     check_names({path.removeprefix(_MODEL) for path in sizes}, manifest, prefix)
 
 
-def _check_room(folder: Path, manifest: Manifest, to: Path) -> None:
+def _check_disk_space(folder: Path, manifest: Manifest, to: Path) -> None:
     missing = sum(entry.bytes for name, entry in manifest.files.items() if not (folder / "model" / name).exists())
     free = shutil.disk_usage(folder).free
     if free < missing + _SPARE_BYTES:
-        raise NoRoomError(f"{to}: {missing:,} bytes are to come and the disk has {free:,}; make room or choose another")
+        raise DiskSpaceError(
+            f"{to}: {missing:,} bytes are to come and the disk has {free:,}; make room or choose another"
+        )
 
 
 def _move(model: Path, to: Path) -> None:

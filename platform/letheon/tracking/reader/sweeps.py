@@ -15,7 +15,7 @@ from letheon.common.scratch import scratch
 from letheon.journal import Row
 from letheon.tracking.registry import model_name, versions_of
 from letheon.tracking.store import connection, runs
-from letheon.tracking.store.artifacts import download, shelf_of
+from letheon.tracking.store.artifacts import download, reader_of
 from letheon.tracking.store.errors import SweepNotFoundError, TrackingError
 from letheon.tracking.store.journal_artifact import JOURNAL, MAX_PACKED, unpack
 from letheon.tracking.store.runs import Handle
@@ -42,7 +42,7 @@ def open_store(root: Path, uri: str | None = None) -> MlflowClient:
         raise SweepNotFoundError(
             f"{file}: there is no tracking store here; give the --root of the sweep, or set MLFLOW_TRACKING_URI"
         )
-    with connection.explained(where, "connecting"), connection.patience(1, 10):
+    with connection.store_errors(where, "connecting"), connection.http_limits(1, 10):
         connection.probe(where)
     return connection.open_client(where)
 
@@ -119,8 +119,8 @@ def _version(client: MlflowClient, study: str, asked: str, number: int) -> Model
 
 def read_front(client: MlflowClient, sweep: str, parent: Handle) -> dict[str, Any]:
     """The front's table as `finish` logged it. Raises SweepNotFoundError while the sweep has registered nothing."""
-    shelf = shelf_of(client, parent.id)
-    files = {entry.path: entry.bytes for entry in shelf.entries("")}
+    reader = reader_of(client, parent.id)
+    files = {entry.path: entry.bytes for entry in reader.entries("")}
     if FRONT not in files or parent.tags.get("letheon.registered") != "true":
         state = parent.tags.get("letheon.state", "unknown")
         raise SweepNotFoundError(
@@ -130,7 +130,7 @@ def read_front(client: MlflowClient, sweep: str, parent: Handle) -> dict[str, An
     if (files[FRONT] or 0) > _MAX_FRONT_BYTES:
         raise SweepNotFoundError(f"sweep {sweep!r}: its {FRONT} has {files[FRONT]} bytes, which no front has")
     with scratch("front") as temporary:
-        path = download(shelf, FRONT, temporary / FRONT, _MAX_FRONT_BYTES)
+        path = download(reader, FRONT, temporary / FRONT, _MAX_FRONT_BYTES)
         if sha256(path) != client.get_run(parent.id).data.tags.get(FRONT_DIGEST):
             raise VerificationError(
                 f"sweep {sweep!r}: its {FRONT} is not the one that was recorded; the store was changed, or it is "
@@ -166,8 +166,8 @@ def read_rows(client: MlflowClient, parent: Handle) -> list[Row]:
 
     Raises TrackingError for an artifact that is too large, damaged or not a journal.
     """
-    shelf = shelf_of(client, parent.id)
-    sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
+    reader = reader_of(client, parent.id)
+    sizes = {entry.path: entry.bytes for entry in reader.entries("")}
     if JOURNAL not in sizes:
         return []
     where = f"{JOURNAL} of run {parent.id}"
@@ -175,7 +175,7 @@ def read_rows(client: MlflowClient, parent: Handle) -> list[Row]:
         raise TrackingError(f"{where}: has {sizes[JOURNAL]} bytes, a journal has at most {MAX_PACKED}; it is not read")
     with scratch("journal") as temporary:
         try:
-            packed = download(shelf, JOURNAL, temporary / JOURNAL, MAX_PACKED)
+            packed = download(reader, JOURNAL, temporary / JOURNAL, MAX_PACKED)
         except VerificationError as error:
             raise TrackingError(f"{where}: {error}") from error
         return unpack(packed.read_bytes(), where)

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from letheon.checkpoints.manifest import read_manifest, verify
 from letheon.checkpoints.select import SelectionError
@@ -19,8 +20,11 @@ from letheon.tracking.reader.pull import Request, pull
 from letheon.tracking.store.artifact_readers import LocalReader
 from letheon.tracking.store.connection import open_client
 from letheon.tracking.store.errors import SweepNotFoundError
+from letheon.tracking.tracker import Tracker
 from tests.letheon.small_sweep import run
 from tests.letheon.tracking.store_support import Store
+from tests.letheon.tracking.tracking_support import SPEC, front, save_front, story
+from trainables.storage.manifest import write_manifest
 
 KNEE_10 = Request("knee", 0.1)
 DIGEST = "0" * 64
@@ -35,6 +39,14 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
 
 def saved(store: Store, trial: str, epoch: int) -> Path:
     return store.trials / "study" / trial / f"epoch-{epoch:03d}" / "manifest.json"
+
+
+@pytest.fixture
+def study(request: pytest.FixtureRequest, store: Store) -> str:
+    """A finished sweep of the test's own, and its study, by the test's name."""
+    name = str(request.node.name)
+    store.add(name, name)
+    return name
 
 
 # ---- what is meant
@@ -129,6 +141,61 @@ def test_the_command_needs_nothing_but_the_tracking_store(store: Store, tmp_path
     verify(tmp_path / "model", read_manifest(tmp_path / "model" / "manifest.json"))
 
 
+def test_what_is_pulled_is_what_was_saved(store: Store, tmp_path: Path) -> None:
+    to = tmp_path / "new" / "model"
+    pulled = pull("sweep", to, store.root, Request("t000@2"), store.uri)
+    saved = store.trials / "study" / "t000" / "epoch-002"
+    assert pulled.path == to and (pulled.trial, pulled.epoch, pulled.fraction) == ("t000", 2, "0.05")
+    assert sorted(os.listdir(to)) == ["config.json", "extra", "manifest.json", "model.safetensors"]
+    assert (to / "manifest.json").read_bytes() == (saved / "manifest.json").read_bytes()
+    assert load_file(to / "model.safetensors")["weight"].tolist() == [[2.0] * 4] * 4
+    verify(to, read_manifest(to / "manifest.json"))
+    assert pulled.metrics["model_utility"] == 0.58 and pulled.config["method"] == "npo_rt"
+    assert str(to) in pulled.how_to_load()
+    assert os.listdir(to.parent) == ["model"]
+
+
+def test_a_pull_never_overwrites(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(SelectionError, match="choose another folder"):
+        pull("sweep", tmp_path, store.root, KNEE_10, store.uri)
+    link = tmp_path / "dangling"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SelectionError, match="choose another folder"):
+        pull("sweep", link, store.root, KNEE_10, store.uri)
+
+
+def test_the_newest_sweep_of_a_name_is_pulled(store: Store, study: str, tmp_path: Path) -> None:
+    rows = [{**row, "time": row["time"] + 999} for row in story()]
+    trials = tmp_path / "trials"
+    table = front(rows, study)
+    save_front(trials, table)
+    (trials / "t002" / "epoch-001" / "model" / "config.json").write_text('{"newer": true}')
+    write_manifest(trials / "t002" / "epoch-001", "t002", 1, {})
+    Tracker(store.root, study, study, SPEC, store.uri).finish(table, rows, trials)
+    pull(study, tmp_path / "model", store.root, KNEE_10, store.uri)
+    assert json.loads((tmp_path / "model" / "config.json").read_text()) == {"newer": True}
+
+
+def test_a_sweep_that_is_absent_or_unfinished_is_refused(store: Store, tmp_path: Path) -> None:
+    to = tmp_path / "model"
+    with pytest.raises(SweepNotFoundError, match=r"there: .*sweep"):
+        pull("nothing", to, store.root, uri=store.uri)
+    Tracker(store.root, "study-2", "unfinished", SPEC, store.uri).sync(story()[:6])
+    with pytest.raises(SweepNotFoundError, match=r"is running and has registered.*letheon resume unfinished"):
+        pull("unfinished", to, store.root, uri=store.uri)
+    empty = tmp_path / "empty"
+    with pytest.raises(SweepNotFoundError, match="no tracking store"):
+        pull("x", to, empty, uri=f"sqlite:///{empty / 'mlflow.db'}")
+    assert not to.exists() and not empty.exists()
+
+
+def test_one_name_in_two_studies_is_ambiguous(store: Store, study: str, tmp_path: Path) -> None:
+    store.add(f"{study}-2", study)
+    with pytest.raises(SweepNotFoundError, match="several studies"):
+        pull(study, tmp_path / "model", store.root, KNEE_10, store.uri)
+    assert pull(study, tmp_path / "model", store.root, KNEE_10, store.uri, study=study).study == study
+
+
 # ---- one that breaks off
 
 
@@ -140,13 +207,13 @@ class Breaking:
         self._store, self._to, self._at = store, to, 0
         real = LocalReader.save
 
-        def save(shelf: LocalReader, path: str, target: Path, limit: int) -> None:
+        def save(reader: LocalReader, path: str, target: Path, limit: int) -> None:
             if "/model/" in path:
                 if len(self.read) == self._at:
                     target.write_bytes(b"half")
                     raise KeyboardInterrupt
                 self.read.append(path.rpartition("/")[2])
-            real(shelf, path, target, limit)
+            real(reader, path, target, limit)
 
         monkeypatch.setattr(LocalReader, "save", save)
 

@@ -87,7 +87,7 @@ class TestBucket(StoreContract):
         listed = s3.list_objects_v2(Bucket="letheon-tests")["Contents"]
         [weights] = [one["Key"] for one in listed if one["Key"].endswith("epoch-003/model/model.safetensors")]
         honest = s3.get_object(Bucket="letheon-tests", Key=weights)["Body"].read()
-        beside = weights.removesuffix("model.safetensors")
+        model_key = weights.removesuffix("model.safetensors")
 
         def refused(key: str, body: bytes) -> str:
             s3.put_object(Bucket="letheon-tests", Key=key, Body=body)
@@ -98,7 +98,7 @@ class TestBucket(StoreContract):
             return str(caught.value)
 
         for name in ("pytorch_model.bin", "../../x.json", "/etc/x.json", "a b.json", "CONFIG.json", "a/b.json", "a//"):
-            assert refused(beside + name, b"{}")
+            assert refused(model_key + name, b"{}")
         assert "SHA-256" in refused(weights, honest[:-1] + b"x")
         s3.put_object(Bucket="letheon-tests", Key=weights, Body=honest)
         assert pull("sweep", to, tmp_path, Request("max-forget", 0.05), place.uri).epoch == 3

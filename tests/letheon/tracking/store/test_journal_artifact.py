@@ -17,7 +17,7 @@ from letheon.journal import Row, encode_rows
 from letheon.tracking.reader.sweeps import find_sweep, open_store, read_rows
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.store.journal_artifact import JOURNAL, Packer, unpack
-from letheon.tracking.tracker import Beside, Tracker
+from letheon.tracking.tracker import Extras, Tracker
 from tests.letheon.tracking.tracking_support import SPEC, Story, audited_story, story
 
 TEXT = st.text(max_size=20)
@@ -194,7 +194,7 @@ def test_samples_and_audits_are_artifacts_of_the_trials_run_once(
     monkeypatch.setattr("letheon.tracking.tracker.put", counted)
     rows = told(folder)
     for cut in (-2, -1, len(rows), len(rows)):
-        Tracker(tmp_path, "study", "sweep", SPEC, uri, Beside(folder)).sync(rows[:cut])
+        Tracker(tmp_path, "study", "sweep", SPEC, uri, Extras(folder)).sync(rows[:cut])
     assert [name for name in sent if name.endswith("s.json")] == ["samples.json", "audits.json"]
     client = open_store(tmp_path, uri)
     _, parent = find_sweep(client, "sweep")
