@@ -17,7 +17,7 @@ from letheon.pareto.front import verdict_of
 from letheon.pareto.labels import HEADLINES, objectives_of
 from letheon.tracking.aliases import VERDICT, describe_move, move
 from letheon.tracking.cards import Cards
-from letheon.tracking.store.artifacts import check_in_place, checkpoint_path, upload
+from letheon.tracking.store.artifacts import checkpoint_path, upload, verify_in_store
 from letheon.tracking.store.errors import TrackingError
 from trainables.storage.manifest import MANIFEST
 
@@ -200,7 +200,7 @@ def _store(client: MlflowClient, run: Handle, folder: Path, epoch: int, manifest
     verify(folder / "model", manifest)
     for attempt in range(_ATTEMPTS + 1):
         try:
-            check_in_place(client, run, prefix, manifest)
+            verify_in_store(client, run, prefix, manifest)
             return
         except VerificationError:
             if attempt == _ATTEMPTS:

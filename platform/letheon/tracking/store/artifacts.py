@@ -117,6 +117,18 @@ def put(client: MlflowClient, run_id: str, name: str, content: bytes | str) -> N
         client.log_artifact(run_id, str(path))
 
 
+def read(client: MlflowClient, run_id: str, name: str, limit: int) -> bytes | None:
+    """An artifact at the top of a run; None if not listed. Raises VerificationError if larger than `limit` bytes."""
+    reader = reader_of(client, run_id)
+    sizes = {entry.path: entry.bytes for entry in reader.entries("")}
+    if name not in sizes:
+        return None
+    if (sizes[name] or 0) > limit:
+        raise VerificationError(f"artifact {name!r} of run {run_id}: has {sizes[name]} bytes, the limit is {limit}")
+    with scratch("read") as temporary:
+        return download(reader, name, temporary / name, limit).read_bytes()
+
+
 def download(reader: ArtifactReader, path: str, target: Path, limit: int) -> Path:
     """Download one artifact of at most `limit` bytes to `target`, whole or not at all. Retries a broken one twice."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +147,7 @@ def download(reader: ArtifactReader, path: str, target: Path, limit: int) -> Pat
     return target
 
 
-def fetch(reader: ArtifactReader, prefix: str, manifest: Manifest, folder: Path) -> None:
+def download_missing(reader: ArtifactReader, prefix: str, manifest: Manifest, folder: Path) -> None:
     """Download the manifest's files that `folder/model/` does not have yet.
 
     Each gets its name only after its size and SHA-256 are checked, so every file there is complete.
@@ -149,7 +161,7 @@ def fetch(reader: ArtifactReader, prefix: str, manifest: Manifest, folder: Path)
             os.replace(incoming, target)
 
 
-def check_in_place(client: MlflowClient, run: Handle, prefix: str, manifest: Manifest) -> None:
+def verify_in_store(client: MlflowClient, run: Handle, prefix: str, manifest: Manifest) -> None:
     """Check the files in the store against the manifest; remote ones are downloaded. Raises VerificationError."""
     folder = local_folder(run.artifact_uri)
     if folder is not None:
@@ -161,7 +173,7 @@ def check_in_place(client: MlflowClient, run: Handle, prefix: str, manifest: Man
         if set(listing(reader, prefix)) != expected:
             raise VerificationError(f"artifacts under {prefix!r} of run {run.id}: not the manifest's files")
         download(reader, f"{prefix}/{MANIFEST}", copy / MANIFEST, MAX_MANIFEST_BYTES)
-        fetch(reader, prefix, manifest, copy)
+        download_missing(reader, prefix, manifest, copy)
         _check_folder(copy, manifest)
 
 

@@ -107,7 +107,7 @@ def test_an_alias_stays_with_the_sweep_whose_checkpoint_is_no_worse(tmp_path: Pa
     shutil.rmtree(store.trials)
     store.add("study", "second")
     to = tmp_path / "model"
-    with pytest.raises(SelectionError, match="another sweep by now, 'first'"):
+    with pytest.raises(SelectionError, match="now a checkpoint of another sweep, 'first'"):
         pull("second", to, tmp_path, Request("knee-05"), store.uri)
     assert pull("models:/study@knee-05", to, tmp_path, uri=store.uri).sweep == "first"
 
