@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.tracking.aliases import move
+from letheon.tracking.aliases import alias_move
 
 RULES = st.sampled_from(["knee", "max-utility", "max-forget"])
 POINTS = st.fixed_dictionaries(
@@ -53,10 +53,10 @@ def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, 
     ],
 )
 def test_moves(rule: str, old: dict[str, str] | None, new: dict[str, str], what: str) -> None:
-    assert move(rule, old, new) == what
+    assert alias_move(rule, old, new) == what
 
 
 @given(RULES, POINTS, POINTS)
 def test_it_never_moves_there_and_back(rule: str, one: dict[str, str], other: dict[str, str]) -> None:
     a, b = {**one, "letheon.sweep_run": "a"}, {**other, "letheon.sweep_run": "b"}
-    assert (move(rule, a, b), move(rule, b, a)) != ("moved", "moved")
+    assert (alias_move(rule, a, b), alias_move(rule, b, a)) != ("moved", "moved")
