@@ -1,4 +1,4 @@
-"""Where an alias points after a second sweep of the same file: never at a worse checkpoint, never at other data."""
+"""An alias never moves to a worse checkpoint, nor to one of other data, when a second sweep registers."""
 
 from __future__ import annotations
 

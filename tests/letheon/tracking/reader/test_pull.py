@@ -1,4 +1,4 @@
-"""`pull` from the tracking store alone: by alias and address, after a break, beside another process."""
+"""`pull` needs the tracking store only: by rule, alias and address, after an interrupt, next to another process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def study(request: pytest.FixtureRequest, store: Store) -> str:
     return name
 
 
-# ---- what is meant
+# ---- which checkpoint
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_checkpoint_by_its_version(store: Store, tmp_path: Path) -> None:
         ("models:/study@knee-05", Request("max-forget"), SelectionError, "one checkpoint already"),
     ],
 )
-def test_an_address_that_means_nothing_says_what_there_is(
+def test_an_address_that_matches_nothing_lists_what_there_is(
     store: Store, tmp_path: Path, name: str, request_: Request, error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):
@@ -112,7 +112,7 @@ def test_an_alias_stays_with_the_sweep_whose_checkpoint_is_no_worse(tmp_path: Pa
     assert pull("models:/study@knee-05", to, tmp_path, uri=store.uri).sweep == "first"
 
 
-def test_what_has_not_forgotten_is_refused_where_that_is_required(store: Store, tmp_path: Path) -> None:
+def test_a_checkpoint_that_has_not_forgotten_is_refused_if_that_is_required(store: Store, tmp_path: Path) -> None:
     request = Request("max-utility", 0.05, require="forgotten")
     with pytest.raises(SelectionError, match=r"t000@1 is not forgotten \(p = 1e-06 .*these have: t000@2, t000@3"):
         pull("sweep", tmp_path / "model", tmp_path, request, store.uri)
@@ -196,11 +196,11 @@ def test_one_name_in_two_studies_is_ambiguous(store: Store, study: str, tmp_path
     assert pull(study, tmp_path / "model", store.root, KNEE_10, store.uri, study=study).study == study
 
 
-# ---- one that breaks off
+# ---- interrupted
 
 
 class Breaking:
-    """Pulls into a folder, and breaks off at the n-th file of the model, counted anew each time."""
+    """Pulls into a folder, and is interrupted at the n-th file of the model, counted from 0 in each pull."""
 
     def __init__(self, store: Store, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[str] = []
@@ -218,7 +218,7 @@ class Breaking:
         monkeypatch.setattr(LocalReader, "save", save)
 
     def pull(self, at: int = 99, request: Request = KNEE_10) -> list[str]:
-        """The files that were read before it broke off, or all that were read."""
+        """The files that were read, up to the interrupt if there is one."""
         self.read, self._at = [], at
         with nullcontext() if at == 99 else pytest.raises(KeyboardInterrupt):
             pull("sweep", self._to, self._to.parent, request, self._store.uri)
@@ -238,7 +238,7 @@ def test_a_pull_that_broke_off_goes_on_where_it_was(breaking: Breaking, tmp_path
     verify(tmp_path / "model", read_manifest(tmp_path / "model" / "manifest.json"))
 
 
-def test_what_was_damaged_in_between_is_fetched_again(breaking: Breaking, tmp_path: Path) -> None:
+def test_files_damaged_in_between_are_downloaded_again(breaking: Breaking, tmp_path: Path) -> None:
     breaking.pull(at=2)
     [folder] = (tmp_path / ".model.partial").glob("*/model")
     (folder / "foreign.json").write_text("{}")
@@ -252,7 +252,7 @@ def test_what_was_damaged_in_between_is_fetched_again(breaking: Breaking, tmp_pa
     verify(tmp_path / "model", read_manifest(tmp_path / "model" / "manifest.json"))
 
 
-def test_another_checkpoint_takes_the_place_of_one_that_broke_off(breaking: Breaking, tmp_path: Path) -> None:
+def test_another_checkpoint_replaces_one_that_was_interrupted(breaking: Breaking, tmp_path: Path) -> None:
     breaking.pull(at=2)
     breaking.pull(request=Request("t000@1"))
     assert read_manifest(tmp_path / "model" / "manifest.json").epoch == 1
@@ -272,7 +272,7 @@ with partial_folder(Path(sys.argv[1]), "0" * 64) as folder:
 """
 
 
-def test_a_second_process_is_kept_out_until_the_first_is_gone(store: Store, tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_is_gone(store: Store, tmp_path: Path) -> None:
     to = tmp_path / "model"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(to)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -287,7 +287,7 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone(store: Store, tmp_
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_what_is_not_ours_is_neither_used_nor_removed(tmp_path: Path) -> None:
+def test_files_of_others_are_neither_used_nor_removed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / ".model.partial").symlink_to(elsewhere)
