@@ -44,12 +44,7 @@ def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, 
         ("max-forget", of("a", x=-0.3), of("b", x=-0.2, y=0.1), "moved"),
         ("max-utility", of("a", y=0.9), of("b", x=-9, y=0.91), "moved"),
         ("knee", {"letheon.sweep_run": "old"}, of("b", "not forgotten"), "moved"),  # from before there were verdicts
-        (
-            "knee",
-            of("a", rows="1"),
-            of("b", y=1.0, rows="2"),
-            "other data",
-        ),
+        ("knee", of("a", rows="1"), of("b", y=1.0, rows="2"), "other data"),
     ],
 )
 def test_moves(rule: str, old: dict[str, str] | None, new: dict[str, str], what: str) -> None:
