@@ -31,7 +31,7 @@ def test_the_front_is_registered_once_with_aliases(store: str, study: str, tmp_p
     rows, trials = story(), tmp_path / "trials"
     table = front(rows)
     save_front(trials, table)
-    files = {"front.html": "<p>front", "front.png": b"png"}
+    files: dict[str, bytes | str] = {"front.html": "<p>front", "front.png": b"png"}
     first, again = (Tracker(tmp_path, study, "sweep", SPEC, store).finish(table, rows, trials, files) for _ in range(2))
     assert again == first
     client = open_client(store)
