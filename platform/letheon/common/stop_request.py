@@ -11,8 +11,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 EXIT_CODE = 130
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
@@ -42,6 +43,7 @@ class StopRequest:
         self._resume, self._say, self._note = resume, say, note
         self._cause: str | None = None
         self._noticed = False
+        self._family: list[Any] = []
 
     @property
     def requested(self) -> bool:
@@ -79,12 +81,22 @@ class StopRequest:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not Python's
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
+        import psutil
+
+        # Looked for at the first signal as well: what ends first, ends without its children.
+        with suppress(psutil.Error):
+            self._family += psutil.Process().children(recursive=True)
         if self.requested:
             self._end_at_once()
         self.request(NAMES[signal.Signals(number)])
 
     def _end_at_once(self) -> None:
-        """As if killed: the processes that this one has started end with it. Buffers may be in use: none is touched."""
+        """Kill the processes that this one has started, and end. Buffers may be in use: none is touched."""
+        import psutil
+
+        for process in self._family:
+            with suppress(psutil.Error):  # it has ended; its number may be another's by now, which psutil looks for
+                process.kill()
         cursor = _SHOW_CURSOR if sys.__stdout__ is not None and sys.__stdout__.isatty() else b""
         os.write(2, cursor + f"\nended at once; continue with: {self._resume}\n".encode())
         os._exit(EXIT_CODE)

@@ -9,14 +9,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
+import psutil
 import pytest
 
 from letheon.common.stop_request import Stopped, StopRequest
 
 TWICE = """
-import os, signal
+import os, signal, subprocess
 from letheon.common.stop_request import StopRequest
+child = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(child.pid, flush=True)
 with StopRequest("letheon resume small").listening():
     os.kill(os.getpid(), signal.SIGTERM)
     print("first", flush=True)
@@ -47,10 +51,22 @@ def test_a_signal_sets_the_request_and_whoever_polls_stops(number: signal.Signal
     assert handlers() == before
 
 
-def test_the_second_signal_ends_the_process_at_once() -> None:
+def test_the_second_signal_ends_the_process_and_its_children_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout) == (130, "first\n")
+    child, *lines = done.stdout.split()
+    assert (done.returncode, lines) == (130, ["first"])
+    deadline = time.monotonic() + 60
+    while runs(int(child)):
+        assert time.monotonic() < deadline, "its child outlives it"
+        time.sleep(0.01)
     assert "letheon resume small" in done.stderr and "Traceback" not in done.stderr
+
+
+def runs(process: int) -> bool:
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_an_interrupt_that_came_another_way_is_noticed_as_well() -> None:
