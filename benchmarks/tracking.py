@@ -31,7 +31,7 @@ from mlflow import MlflowClient
 from letheon.journal import Row
 from letheon.sweep.mirror import Mirror
 from letheon.tracking.system_metrics import SystemMetrics
-from letheon.tracking.tracker import Beside, Tracker
+from letheon.tracking.tracker import Extras, Tracker
 
 EPOCHS = 10
 METRICS = 45  # a report of the quickstart has as many
@@ -127,7 +127,7 @@ def record(uri: str, arguments: argparse.Namespace, folder: Path) -> dict[str, A
     listed: list[Row] = []
     for name in CALLS:
         setattr(MlflowClient, name, _counted(name, getattr(MlflowClient, name), counts))
-    tracker = Tracker(folder, "tracking", "sweep", SPEC, uri, Beside(folder, system=SystemMetrics(clock)))
+    tracker = Tracker(folder, "tracking", "sweep", SPEC, uri, Extras(folder, system=SystemMetrics(clock)))
     tracker.check()
     mirror = Mirror(tracker, folder, clock)
     watch, due = Watch(), START

@@ -1,1 +1,1 @@
-"""Which checkpoints to keep, which one to select, and how one is verified. Loads neither MLflow nor torch."""
+"""Choosing, keeping and verifying checkpoints, without MLflow or torch."""

@@ -187,7 +187,7 @@ def _registered(outcome: Outcome) -> Iterator[str]:
             points = (p for p in outcome.registration.points if p.version == version)
             checkpoint = next((f" = {point.trial}@{point.epoch}" for point in points), "")
             yield f"registered  models:/{outcome.registration.model}@{alias}{checkpoint}"
-    yield from (f"aliases     {line}" for line in outcome.registration.said)
+    yield from (f"aliases     {line}" for line in outcome.registration.alias_notes)
 
 
 def capacity_head(utility_kept: float) -> str:

@@ -23,7 +23,7 @@ from letheon.common.errors import LetheonError, SpecErrors
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
 
-SWEEP = "letheon.sweep.run"  # a job's metadata: the sweep that it works on
+SWEEP = "letheon.sweep"  # a job's metadata: the sweep that it works on
 STOP_SECONDS = 120
 ASK_SECONDS = 120.0
 POLL_SECONDS = 0.3

@@ -15,7 +15,7 @@ from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
 
 if TYPE_CHECKING:
-    from letheon.tracking.reader.browse import Browser, Recorded
+    from letheon.tracking.reader.browse import Browser, SweepRun
 
 LIST_SECONDS = 5.0  # how old the list of sweeps may be
 PREFIX = "run-"
@@ -27,7 +27,7 @@ class RecordedSweeps:
     def __init__(self, browser: Browser, options: str = "") -> None:
         self._browser, self._options = browser, options
         self._lock = threading.Lock()
-        self._listed: tuple[float, list[Recorded]] = (-LIST_SECONDS, [])
+        self._listed: tuple[float, list[SweepRun]] = (-LIST_SECONDS, [])
         self._snapshots: dict[str, tuple[tuple[object, ...], SweepSnapshot]] = {}
         self.problem: str | None = None
 
@@ -35,7 +35,7 @@ class RecordedSweeps:
     def where(self) -> str:
         return self._browser.where
 
-    def list(self) -> list[Recorded]:
+    def list(self) -> list[SweepRun]:
         """The sweeps, newest first; the last known ones while the store does not answer."""
         with self._lock:
             if time.monotonic() - self._listed[0] >= LIST_SECONDS and self._browser.exists():
@@ -47,11 +47,11 @@ class RecordedSweeps:
                     self.problem = str(error)
             return self._listed[1]
 
-    def find(self, key: str) -> Recorded | None:
+    def find(self, key: str) -> SweepRun | None:
         """The sweep with this `key_of`; None if the store does not have it."""
         return next((one for one in self.list() if key_of(one) == key), None)
 
-    def snapshot(self, sweep: Recorded) -> SweepSnapshot:
+    def snapshot(self, sweep: SweepRun) -> SweepSnapshot:
         """Everything the store has of the sweep. Raises TrackingError."""
         known = self._snapshots.get(sweep.run_id)
         if known is None or known[0] != sweep.stamp:
@@ -59,11 +59,11 @@ class RecordedSweeps:
             self._snapshots[sweep.run_id] = known
         return known[1]
 
-    def generations(self, sweep: Recorded, trial: str) -> Generations:
+    def generations(self, sweep: SweepRun, trial: str) -> Generations:
         """The trial's samples and audits, each empty if not recorded. Raises TrackingError."""
-        return self._browser.said(sweep, trial)
+        return self._browser.trial_texts(sweep, trial)
 
-    def _read(self, sweep: Recorded) -> SweepSnapshot:
+    def _read(self, sweep: SweepRun) -> SweepSnapshot:
         rows, spec = self._browser.rows(sweep), _spec_of(self._browser.spec(sweep))
         web = self._browser.web
         return SweepSnapshot(
@@ -81,7 +81,7 @@ class RecordedSweeps:
         )
 
 
-def key_of(sweep: Recorded) -> str:
+def key_of(sweep: SweepRun) -> str:
     """The sweep's key in addresses; unique even if several machines have sweeps of the same name."""
     return f"{PREFIX}{sweep.run_id}"
 

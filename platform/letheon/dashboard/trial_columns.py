@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from letheon.checkpoints.best import Best
+from letheon.checkpoints.best import BestCheckpoints
 from letheon.common.numbers import compact
 from letheon.journal import Row
 from letheon.pareto.front import start_of, with_audits
@@ -31,7 +31,7 @@ def trial_columns(rows: Sequence[Row], goals: Goals) -> list[dict[str, Any]]:
     """
     rows = with_audits(rows)
     trials = {str(row["trial"]): _new_entry(row) for row in rows if row["kind"] == "trial"}
-    names, best = metric_names(rows, goals), Best(goals)
+    names, best = metric_names(rows, goals), BestCheckpoints(goals)
     for row in rows:
         trial = trials.get(str(row.get("trial")))
         if trial is None:

@@ -21,7 +21,7 @@ def round_trip(root: Path, uri: str | None = None) -> Finding:
     uri = connection.tracking_uri(root, uri)
     text = uuid.uuid4().hex
     try:
-        with connection.explained(uri, "a round trip"), connection.patience(1, SECONDS):
+        with connection.store_errors(uri, "a round trip"), connection.http_limits(1, SECONDS):
             connection.probe(uri)
             found = _write_and_read(uri, root, text)
     except TrackingError as error:

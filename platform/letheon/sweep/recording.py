@@ -82,7 +82,7 @@ class Recorder:
 def tracker_of(sweep: Sweep) -> Tracker:
     """Where the sweep is recorded."""
     from letheon.tracking.system_metrics import SystemMetrics
-    from letheon.tracking.tracker import Beside, Tracker
+    from letheon.tracking.tracker import Extras, Tracker
 
-    beside = Beside(sweep.folder, sweep.goals, SystemMetrics())
-    return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec), beside=beside)
+    extras = Extras(sweep.folder, sweep.goals, SystemMetrics())
+    return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec), extras=extras)

@@ -1,7 +1,7 @@
-"""Which version an alias of a registered model points at, when a second sweep of the same file comes along.
+"""Decides whether an alias of a registered model moves when another sweep of the same study registers its front.
 
-An alias such as `knee-20` is what people pull by. It never moves to a worse checkpoint, nor to one that had other data
-to forget; a sweep may always move its own. What moved, and what stayed where it was, is said.
+People pull by aliases such as `knee-20`. An alias never moves to a worse checkpoint, nor to one with other rows to
+forget; a sweep may always move its own. Moves and refusals that concern another sweep are reported.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ FORGET_DIGEST = "letheon.forget_digest"
 VERDICT = "letheon.verdict"
 
 
-def move(rule: str, old: Tags | None, new: Tags) -> Move:
-    """What happens to the alias of a rule (`knee`, …) that points at a version with the tags `old`; None: at none."""
+def alias_move(rule: str, old: Tags | None, new: Tags) -> Move:
+    """What happens to the alias of a rule (`knee`, …). `old`: tags of the version it points at, None if unset."""
     if old is None:
         return "set"
     if old.get("letheon.sweep_run") == new.get("letheon.sweep_run"):
@@ -25,24 +25,24 @@ def move(rule: str, old: Tags | None, new: Tags) -> Move:
     known = {old.get(FORGET_DIGEST), new.get(FORGET_DIGEST)} - {None}
     if len(known) > 1:
         return "other data"
-    return "moved" if _goodness(rule, new) > _goodness(rule, old) else "worse"
+    return "moved" if _rank(rule, new) > _rank(rule, old) else "worse"
 
 
-def in_words(alias: str, what: Move, old: Tags, new: Tags) -> str | None:
-    """A line about an alias; None where nothing is surprising."""
+def describe_move(alias: str, what: Move, old: Tags, new: Tags) -> str | None:
+    """One line about an alias; None if it only concerns a single sweep."""
     if old.get("letheon.sweep_run") == new.get("letheon.sweep_run"):
         return None
-    theirs, ours = _named(old), _named(new)
+    theirs, ours = _describe(old), _describe(new)
     if what == "moved":
         return f"{alias} moved from {theirs} to {ours}, which is better"
     why = "is no better" if what == "worse" else "had other rows to forget"
     return f"{alias} stays with {theirs}: {ours} {why}"
 
 
-def _goodness(rule: str, tags: Tags) -> tuple[bool, float, float]:
-    """A checkpoint that has forgotten beats one that has not; then what the rule goes for counts, then the other.
+def _rank(rule: str, tags: Tags) -> tuple[bool, float, float]:
+    """Sort key: forgotten first, then the objective that the rule favours, then the other one.
 
-    The knee of those that have forgotten is the one that keeps more; of the others, the one that forgot more.
+    Between knees that have forgotten, the one that keeps more utility wins; otherwise the one that forgot more.
     """
     forgotten = tags.get(VERDICT) == "forgotten"
     x, y = _number(tags, "letheon.height_x"), _number(tags, "letheon.height_y")
@@ -57,6 +57,6 @@ def _number(tags: Tags, name: str) -> float:
         return float("-inf")
 
 
-def _named(tags: Tags) -> str:
-    place = f"{tags.get('letheon.trial', '?')}@{tags.get('letheon.epoch', '?')} of {tags.get('letheon.sweep.run', '?')}"
-    return f"{place} ({tags[VERDICT]})" if VERDICT in tags else place
+def _describe(tags: Tags) -> str:
+    point = f"{tags.get('letheon.trial', '?')}@{tags.get('letheon.epoch', '?')} of {tags.get('letheon.sweep', '?')}"
+    return f"{point} ({tags[VERDICT]})" if VERDICT in tags else point

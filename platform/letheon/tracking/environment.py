@@ -1,4 +1,4 @@
-"""What a sweep ran with: versions, machine, and the commit of the working folder. Never environment variables."""
+"""Records what a sweep ran with: versions, machine, and git commit. Never environment variables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PACKAGES = ("torch", "transformers", "deepspeed", "ray", "datasets", "mlflow", 
 
 
 def versions() -> dict[str, str]:
-    """Package name -> version, of those that are installed; plus Python and letheon."""
+    """Versions of Python, letheon and the main packages, as far as installed."""
     found = {"python": platform.python_version(), "letheon": letheon.__version__}
     for name in _PACKAGES:
         try:
@@ -32,53 +32,53 @@ def versions() -> dict[str, str]:
 
 
 def environment(folder: Path) -> dict[str, Any]:
-    """The driver's machine, every installed distribution, and git's word on `folder`."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """The driver's machine, every installed distribution, and the git commit of `folder`."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "versions": versions(),
         "system": platform.platform(),
-        "machine": {**machine(), "memory_bytes": pages, "gpus": gpus()},
-        "git": git_commit(folder),
-        "packages": dict(packages()),
+        "machine": {**machine(), "memory_bytes": memory, "gpus": _gpus()},
+        "git": _git_commit(folder),
+        "packages": dict(_packages()),
     }
 
 
 @cache
-def packages() -> Mapping[str, str]:
-    """Every installed distribution by name."""
+def _packages() -> Mapping[str, str]:
+    """Every installed distribution: name -> version."""
     found = {each.metadata["Name"]: each.version for each in metadata.distributions() if each.metadata["Name"]}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
-def gpus() -> list[str]:
-    """Name, memory and driver of each GPU of this machine; empty without nvidia-smi."""
+def _gpus() -> list[str]:
+    """Name, memory and driver of each GPU; empty without nvidia-smi."""
     lines = _run("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
     return [line.strip() for line in lines.splitlines()]
 
 
-def labels(spec: Mapping[str, Any]) -> dict[str, str]:
-    """What MLflow's search can ask a sweep's run for besides its parameters: tags, from the resolved spec."""
+def search_tags(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Tags by which MLflow's search finds a sweep's run, from the resolved spec."""
     search = spec.get("search") or {}
     found = {
         "benchmark": (spec.get("benchmark") or {}).get("name"),
         "model": (spec.get("model") or {}).get("base"),
         "searcher": (spec.get("searcher") or {}).get("name"),
         "scheduler": (spec.get("scheduler") or {}).get("name"),
-        "methods": _several(search.get("method")),
-        "fractions": _several(search.get("forget_fraction")),
+        "methods": _values(search.get("method")),
+        "fractions": _values(search.get("forget_fraction")),
     }
     return {f"letheon.{name}": str(value) for name, value in found.items() if value}
 
 
-def _several(domain: object) -> str:
-    """The values of a choice, or the one value."""
+def _values(domain: object) -> str:
+    """The values of a choice, or the single value; empty for a range."""
     values = domain.get("choice") if isinstance(domain, Mapping) else domain
     return ", ".join(map(str, values)) if isinstance(values, list | tuple) else "" if values is None else str(values)
 
 
 def source_tags(folder: Path, sweep: str) -> dict[str, str]:
-    """Who started it, what, and from which commit: the tags that MLflow's own clients set."""
-    git = git_commit(folder)
+    """User, command and commit, in the tags that MLflow's own clients set."""
+    git = _git_commit(folder)
     tags = {"mlflow.user": _user(), "mlflow.source.name": f"letheon sweep {sweep}", "mlflow.source.type": "LOCAL"}
     if git:
         tags |= {"mlflow.source.git.commit": git["commit"], "letheon.git_dirty": git["dirty"]}
@@ -86,9 +86,8 @@ def source_tags(folder: Path, sweep: str) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def git_commit(folder: Path) -> dict[str, str]:
-    """`commit`, `dirty`, `branch` and `remote` (without credentials) of the work tree that holds the folder; empty
-    where there is none, or no git."""
+def _git_commit(folder: Path) -> dict[str, str]:
+    """`commit`, `dirty`, `branch` and `remote` (without credentials) of the folder's work tree; empty without one."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return {}
@@ -105,6 +104,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _run(*command: str) -> str:
+    """What the command prints; empty if it fails or is not installed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -115,5 +115,5 @@ def _run(*command: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container whose user has no name
+    except (OSError, KeyError):  # the user of some containers has no name
         return ""

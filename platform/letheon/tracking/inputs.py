@@ -1,4 +1,4 @@
-"""The data sets of a sweep as MLflow's inputs of its run: name, digest, context. Logging them again adds nothing."""
+"""Logs a sweep's data sets as MLflow inputs of its run: name, digest, context. Logging them again adds nothing."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from letheon.tracking.store.runs import Handle
 
 INPUTS_TAG = "letheon.inputs"  # digest of what was logged
-_MAX_DIGEST = 36  # characters, MLflow's limit; the whole digest is in the profile
+_MAX_DIGEST = 36  # characters, MLflow's limit; the profile has the whole digest
 
 
 def log_inputs(client: MlflowClient, run: Handle, data: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
-    """`data`: stratum -> forget, retain, holdout -> {"digest", "rows"}; `spec`: the sweep's, which names the benchmark.
+    """`data`: stratum -> forget, retain, holdout -> {"digest", "rows"}. `spec`: the sweep's; it names the benchmark.
 
-    The store itself keeps one data set a (name, digest) and one link to the run, so a repetition is no second input.
+    The store keeps one data set per (name, digest) and links it to the run once, so a repetition adds no input.
     """
     benchmark = {name: value for name, value in (spec.get("benchmark") or {}).items() if value is not None}
     state = hashlib.sha256(json.dumps([data, benchmark], sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Front points -> versions of a registered model, with aliases per forget fraction. Does not know the journal."""
+"""Registers front points as versions of a registered model, with aliases per forget fraction."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.checkpoints.manifest import Manifest, VerificationError, read_manifest, verify
-from letheon.checkpoints.select import RULES, choose, heights_of
+from letheon.checkpoints.select import RULES, choose, maximised_objectives
 from letheon.common.paths import checkpoint_folder
 from letheon.journal import Row
 from letheon.pareto.front import verdict_of
 from letheon.pareto.labels import HEADLINES, objectives_of
-from letheon.tracking.aliases import VERDICT, in_words, move
-from letheon.tracking.cards import Cards
-from letheon.tracking.store.artifacts import check_in_place, checkpoint_path, upload
+from letheon.tracking.aliases import VERDICT, alias_move, describe_move
+from letheon.tracking.descriptions import VersionDescriptions
+from letheon.tracking.store.artifacts import checkpoint_path, upload, verify_in_store
 from letheon.tracking.store.errors import TrackingError
 from trainables.storage.manifest import MANIFEST
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from letheon.tracking.store.runs import Handle
 
-_ATTEMPTS = 2  # an upload that did not arrive whole is made once more
+_UPLOADS = 2  # an upload that did not arrive whole is repeated once
 _TAGGED_METRICS = ("model_utility", "utility_ratio", "forget_quality", "log10_forget_quality", *HEADLINES)
 
 
 @dataclass(frozen=True)
 class RegisteredPoint:
-    """A front point and the model version that holds its checkpoint, with the version's tags."""
+    """A front point, the model version of its checkpoint, and the version's tags."""
 
     trial: str
     epoch: int
@@ -44,43 +44,33 @@ class RegisteredPoint:
 
 @dataclass(frozen=True)
 class Registration:
-    """What `finish` registered: the model's name, a version a front point, alias -> version. `said`: lines about
-    aliases that moved from another sweep's checkpoint, or stayed with one.
+    """What `Tracker.finish` registered: the model's name, a version per front point, alias -> version.
+
+    `alias_notes`: a line per alias that moved from another sweep's checkpoint, or stayed with one.
     """
 
     model: str
     points: tuple[RegisteredPoint, ...]
     aliases: Mapping[str, str]
-    said: tuple[str, ...] = ()
-
-    def uri(self, point: RegisteredPoint) -> str:
-        return f"models:/{self.model}/{point.version}"
+    alias_notes: tuple[str, ...] = ()
 
     def published(self, front: Mapping[str, Any]) -> dict[str, Any]:
-        """The front with each checkpoint named by its model version instead of by a path of this machine."""
-        uris = {(point.trial, point.epoch): self.uri(point) for point in self.points}
+        """The front with each checkpoint given by the URI of its model version instead of a path on this machine."""
+        uris = {(point.trial, point.epoch): f"models:/{self.model}/{point.version}" for point in self.points}
 
-        def named(point: Mapping[str, Any] | None) -> dict[str, Any] | None:
-            return (
-                None if point is None else {**point, "checkpoint": uris.get((str(point["trial"]), int(point["epoch"])))}
-            )
+        def with_uri(point: Mapping[str, Any]) -> dict[str, Any]:
+            return {**point, "checkpoint": uris.get((str(point["trial"]), int(point["epoch"])))}
 
-        strata = {
-            key: {
-                **stratum,
-                "points": [named(point) for point in stratum["points"]],
-                "knee": named(stratum.get("knee")),
-            }
-            for key, stratum in front["strata"].items()
-        }
+        strata = {}
+        for key, stratum in front["strata"].items():
+            knee = stratum.get("knee")
+            points = [with_uri(point) for point in stratum["points"]]
+            strata[key] = {**stratum, "points": points, "knee": None if knee is None else with_uri(knee)}
         return {**front, "strata": strata, "model": self.model, "aliases": dict(self.aliases)}
 
 
 def alias_suffix(fraction: float | str) -> str:
-    """The forget fraction in percent: whole numbers with two digits, else `p` for the point.
-
-    0.05 -> "05", 0.10 -> "10", 0.005 -> "0p5", 0.125 -> "12p5". Different fractions give different suffixes.
-    """
+    """The forget fraction in percent: 0.05 -> "05", 0.10 -> "10", 0.005 -> "0p5", 0.125 -> "12p5". One to one."""
     percent = (Decimal(str(fraction)) * 100).normalize()
     if percent == percent.to_integral_value():
         return f"{int(percent):02d}"
@@ -88,7 +78,7 @@ def alias_suffix(fraction: float | str) -> str:
 
 
 def model_name(study: str) -> str:
-    """The registered model of a study. MLflow takes neither `/` nor `:` in it."""
+    """The name of a study's registered model, in which MLflow allows neither `/` nor `:`."""
     return study.replace("/", "-").replace(":", "-")
 
 
@@ -101,9 +91,13 @@ def register_front(
     trials: Path,
     rows: Sequence[Row] = (),
 ) -> Registration:
-    """Upload, verify in place, then make the version; of one that is there already only tags and description are
-    brought up to date. `rows`: the journal's, which say what a description compares with."""
-    name, cards = model_name(study), Cards(parent.tags.get("letheon.sweep.run", ""), front, rows)
+    """Upload each checkpoint, verify it in the store, then create its version.
+
+    An existing version only gets new tags and a new description. `rows`: the journal's, for the descriptions.
+    Raises TrackingError, and VerificationError for a checkpoint that does not match its manifest.
+    """
+    name, objectives = model_name(study), objectives_of(front)
+    descriptions = VersionDescriptions(parent.tags.get("letheon.sweep", ""), front, rows)
     points: list[RegisteredPoint] = []
     aliases: dict[str, str] = {}
     existing = _versions(client, name) if any(s["points"] for s in front["strata"].values()) else {}
@@ -119,31 +113,32 @@ def register_front(
             folder = checkpoint_folder(trials, trial, epoch)
             manifest = read_manifest(folder / MANIFEST)
             tags = {
-                **_tags(point, fraction, manifest, objectives_of(front)),
-                **_of(parent),
-                **cards.data_tags(fraction),
+                **_tags(point, fraction, manifest, objectives),
+                "letheon.sweep_run": parent.id,
+                "letheon.sweep": parent.tags.get("letheon.sweep", ""),
+                **descriptions.data_tags(fraction),
             }
-            text = cards.describe(point, fraction, parent.tags.get("letheon.benchmark", ""), manifest.digest)
+            text = descriptions.describe(point, fraction, parent.tags.get("letheon.benchmark", ""), manifest.digest)
             found = existing.get((run.id, manifest.digest))
             if found is None:
-                _store(client, run, folder, epoch, manifest)
-                version = _new_version(client, name, run, manifest, tags, text)
+                _upload(client, run, folder, epoch, manifest)
+                version = _create_version(client, name, run, manifest, tags, text)
             else:
                 version = str(found.version)
-                _update(client, name, found, tags, text)
+                _update_version(client, name, found, tags, text)
             registered[trial, epoch] = RegisteredPoint(trial, epoch, fraction, version, tags)
         points.extend(registered.values())
         for rule in RULES if stratum["points"] else ():
-            chosen = choose(stratum, rule, objectives=objectives_of(front))
+            chosen = choose(stratum, rule, objectives=objectives)
             key = str(chosen["trial"]), int(chosen["epoch"])
             aliases[f"{rule}-{alias_suffix(fraction)}"] = registered[key].version
     return Registration(name, tuple(points), aliases)
 
 
 def set_aliases(client: MlflowClient, registration: Registration) -> Registration:
-    """Point every alias at its version, where it may move there (`aliases.move`); one that is there is not touched.
+    """Point every alias at its version if it may move there (`alias_move`), unless it already does.
 
-    Returns the registration with the aliases that are its own, and what there is to say of the others.
+    Returns the registration with the aliases that now point at its versions, and notes on the others.
     """
     if not registration.aliases:
         return registration
@@ -151,22 +146,22 @@ def set_aliases(client: MlflowClient, registration: Registration) -> Registratio
     present = client.get_registered_model(model).aliases
     tags = {point.version: point.tags for point in registration.points}
     own: dict[str, str] = {}
-    said: list[str | None] = []
+    notes: list[str | None] = []
     for alias, version in registration.aliases.items():
         old = None
         if alias in present and present[alias] != version:
             old = dict(client.get_model_version(model, present[alias]).tags)
-        what = move(alias.rpartition("-")[0], old, tags[version])
-        said.append(None if old is None else in_words(alias, what, old, tags[version]))
+        what = alias_move(alias.rpartition("-")[0], old, tags[version])
+        notes.append(None if old is None else describe_move(alias, what, old, tags[version]))
         if what in ("set", "moved"):
             own[alias] = version
             if present.get(alias) != version:
                 client.set_registered_model_alias(model, alias, version)
-    return replace(registration, aliases=own, said=tuple(line for line in said if line is not None))
+    return replace(registration, aliases=own, alias_notes=tuple(note for note in notes if note is not None))
 
 
 def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """All versions of a registered model; empty if there is no such model."""
+    """All versions of a registered model; empty if it does not exist."""
     found: list[ModelVersion] = []
     token: str | None = None
     while True:
@@ -178,15 +173,15 @@ def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 
 
 def _versions(client: MlflowClient, name: str) -> dict[tuple[str, str], ModelVersion]:
-    """(run, manifest digest) -> its oldest version, making the registered model if need be."""
+    """(run, manifest digest) -> its oldest version. Creates the registered model if necessary."""
     if not client.search_registered_models(f"name = '{name}'", max_results=1):
         client.create_registered_model(name, description="Checkpoints on the Pareto front, found by Letheon.")
     versions = sorted(versions_of(client, name), key=lambda version: -int(version.version))
     return {(v.run_id or "", v.tags.get("letheon.manifest", "")): v for v in versions}
 
 
-def _update(client: MlflowClient, name: str, version: ModelVersion, tags: Mapping[str, str], text: str) -> None:
-    """An audit adds metrics to a point that was registered before."""
+def _update_version(client: MlflowClient, name: str, version: ModelVersion, tags: Mapping[str, str], text: str) -> None:
+    """Write what changed since it was registered: an audit adds metrics."""
     if version.description != text:
         client.update_model_version(name, str(version.version), text)
     for key, value in tags.items():
@@ -194,21 +189,21 @@ def _update(client: MlflowClient, name: str, version: ModelVersion, tags: Mappin
             client.set_model_version_tag(name, str(version.version), key, value)
 
 
-def _store(client: MlflowClient, run: Handle, folder: Path, epoch: int, manifest: Manifest) -> None:
-    """Upload unless it is there; an alias or version is made only of what was read back and matched."""
+def _upload(client: MlflowClient, run: Handle, folder: Path, epoch: int, manifest: Manifest) -> None:
+    """Upload unless the store has it. Raises VerificationError unless the files read back match the manifest."""
     prefix = checkpoint_path(epoch)
     verify(folder / "model", manifest)
-    for attempt in range(_ATTEMPTS + 1):
+    for attempt in range(_UPLOADS + 1):
         try:
-            check_in_place(client, run, prefix, manifest)
+            verify_in_store(client, run, prefix, manifest)
             return
         except VerificationError:
-            if attempt == _ATTEMPTS:
+            if attempt == _UPLOADS:
                 raise
             upload(client, run.id, prefix, folder, manifest)
 
 
-def _new_version(
+def _create_version(
     client: MlflowClient, name: str, run: Handle, manifest: Manifest, tags: dict[str, str], text: str
 ) -> str:
     source = f"{run.artifact_uri}/{checkpoint_path(manifest.epoch)}"
@@ -218,25 +213,20 @@ def _new_version(
     return str(version.version)
 
 
-def _of(parent: Handle) -> dict[str, str]:
-    return {"letheon.sweep_run": parent.id, "letheon.sweep.run": parent.tags.get("letheon.sweep.run", "")}
-
-
 def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objectives: Mapping[str, str]) -> dict[str, str]:
-    metrics = {key: value for key, value in point["metrics"].items() if isinstance(value, int | float)}
-    finite = {key: value for key, value in metrics.items() if math.isfinite(value)}
+    numbers = {key: value for key, value in point["metrics"].items() if isinstance(value, int | float)}
+    finite = {key: value for key, value in numbers.items() if math.isfinite(value)}
+    x, y = maximised_objectives(objectives)(point)
     tags = {
         "letheon.trial": manifest.trial,
         "letheon.epoch": str(manifest.epoch),
         "letheon.fraction": fraction,
         "letheon.manifest": manifest.digest,
+        "letheon.height_x": f"{x:.6g}",
+        "letheon.height_y": f"{y:.6g}",
+        VERDICT: verdict_of(point),
+        "letheon.reasons": "; ".join((point.get("verdict") or {}).get("reasons", ())),
     }
-    heights = heights_of(objectives)(point)
-    tags |= {
-        name: f"{value:.6g}" for name, value in zip(("letheon.height_x", "letheon.height_y"), heights, strict=True)
-    }
-    tags[VERDICT] = verdict_of(point)
-    tags["letheon.reasons"] = "; ".join((point.get("verdict") or {}).get("reasons", ()))
     method = point.get("config", {}).get("method")
     if method:
         tags["letheon.method"] = str(method)

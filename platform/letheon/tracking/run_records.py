@@ -1,8 +1,8 @@
-"""Journal rows -> what the MLflow runs of a sweep must hold. Pure bookkeeping; does not know MLflow's client.
+"""Turns journal rows into what the MLflow runs of a sweep must hold. Pure; independent of MLflow's client.
 
-A `Book` takes rows one at a time, in order, and keeps for the sweep and for every trial what has not been written yet:
-metric points, parameters, tags and the status. A non-finite metric is kept as NaN (MLflow's SQL store turns an infinity
-into the largest double, which ruins every plot) and named in the tag `letheon.non_finite`.
+`RunRecords` applies rows in order, and keeps what is not yet written of the sweep and of every trial: metric points,
+parameters, tags and status. A non-finite metric becomes NaN and is named in the tag `letheon.non_finite`, for MLflow's
+SQL store turns an infinity into the largest double, which ruins every plot.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from letheon.analysis.growth import HypervolumeHistory, Step
-from letheon.checkpoints.best import Best
+from letheon.analysis.growth import HypervolumeHistory
+from letheon.checkpoints.best import BestCheckpoints
 from letheon.common.numbers import as_number, milliseconds
 from letheon.common.redaction import redact
 from letheon.pareto.labels import short_config
@@ -31,17 +31,17 @@ STATUS_OF_OUTCOME: Mapping[str, Status] = {
 }
 STATUS_OF_SWEEP: Mapping[str, Status] = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
-BEST = "letheon.checkpoints.best"  # tag: the epoch of a trial's best checkpoint, "none" where nothing is feasible
-RETAIN = "letheon.retain"  # tag: the retain models' metrics are among the sweep's
+BEST = "letheon.best"  # tag: the epoch of a trial's best checkpoint, "none" if no checkpoint is feasible
+RETAIN = "letheon.retain"  # tag: the sweep's run has the retain models' metrics
 NOTE = "mlflow.note.content"  # tag: what MLflow shows as a run's description
 MAX_TEXT = 1000  # characters of a reason or a detail: a stack trace belongs in the trial's log file
-MAX_VALUE = 5000  # characters of a parameter or tag: the smallest limit among supported MLflow servers
-_MARGIN = 2000  # what is cut off is not searched for secrets, but none may be cut in two
+MAX_VALUE = 5000  # characters of a parameter, tag or description: the smallest limit of supported MLflow servers
+_MARGIN = 2000  # characters past the limit that are redacted too, so that no secret is cut in two
 _BAD_KEY = re.compile(r"[^\w\-. /]")
 
 
 class Point(NamedTuple):
-    """One metric value. `time` is in milliseconds since the epoch, taken from the journal, so a replay is identical."""
+    """One metric value. `time`: unix milliseconds from the journal, so that a replay is identical."""
 
     key: str
     value: float
@@ -51,11 +51,11 @@ class Point(NamedTuple):
 
 @dataclass
 class Record:
-    """What one run must hold. `points`, `params` and `tags` are those not yet written; times are in milliseconds.
+    """What one run must hold. `points`, `params` and `tags`: those not yet written. Times are in unix milliseconds.
 
-    `audits`: points that come after the run's last epoch, by a name (an epoch, or a stratum) that is in the run's tag
-    `letheon.audited` once they are written. `once`: points that are told once, by the tag that comes with them.
-    `title`: what the trial tries, for people.
+    `audits`: points after the run's last epoch, by a name (an epoch, or a stratum) that the run's tag `letheon.audited`
+    lists once they are written. `once`: points to be written once, by the tag that is set with them.
+    `title`: the trial's configuration in a few words.
     """
 
     name: str
@@ -72,10 +72,10 @@ class Record:
     title: str = ""
 
 
-class Book:
-    """The sweep's record, one record a trial, and which of them changed since they were last written.
+class RunRecords:
+    """The records of the sweep and of every trial, and which of the latter changed since they were last written.
 
-    `data`: what was forgotten, kept and held out by fraction, as the journal has it (`data_facts.data_sets`).
+    `data`: the forget, retain and holdout sets by fraction, from the journal (`preparation.datasets`).
     """
 
     def __init__(self, goals: Goals | None = None) -> None:
@@ -84,39 +84,39 @@ class Book:
         self.changed: dict[str, Record] = {}
         self.data: Mapping[str, Any] = {}
         self._goals = (goals or Goals()).before_audit
-        self._growth, self._best = HypervolumeHistory(self._goals), Best(self._goals)
+        self._growth, self._best = HypervolumeHistory(self._goals), BestCheckpoints(self._goals)
 
     def apply(self, row: Mapping[str, Any]) -> None:
-        """Take the next journal row. Rows of an unknown kind are left to later versions."""
+        """Apply the next journal row. Rows of unknown kinds, from later versions, are ignored."""
         moment = milliseconds(row["time"])
         if self.sweep is None:
             self.sweep = Record(name="", started=moment)
-        self._grow(self.sweep, row, moment)
+        self._add_growth(self.sweep, row, moment)
         match row["kind"]:
             case "sweep":
-                self._absorb_sweep(self.sweep, row, moment)
+                self._apply_sweep(self.sweep, row, moment)
             case "trial":
-                self._absorb_trial(row, moment)
+                self._apply_trial(row, moment)
             case "report":
-                self._absorb_report(row, moment)
+                self._apply_report(row, moment)
             case "end":
-                self._absorb_end(row, moment)
+                self._apply_end(row, moment)
             case "audit":
-                self._absorb_audit(self.sweep, row, moment)
+                self._apply_audit(self.sweep, row, moment)
 
-    def _grow(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
-        """A step of the sweep's own metrics, `epochs` last, whenever a front has grown."""
-        step: Step | None = self._growth.take(dict(row))
-        if step is not None:
+    def _add_growth(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
+        """Points of the sweep's own metrics, `epochs` last, if the row changes a front."""
+        update = self._growth.take(dict(row))
+        if update is not None:
             values = {
-                f"hypervolume/{step.stratum}": step.share,
-                f"front_points/{step.stratum}": float(step.points),
-                "slot_seconds": step.slot_seconds,
-                SPENT: float(step.epochs),
+                f"hypervolume/{update.stratum}": update.share,
+                f"front_points/{update.stratum}": float(update.points),
+                "slot_seconds": update.slot_seconds,
+                SPENT: float(update.epochs),
             }
-            sweep.points += [Point(clean_key(key), value, moment, step.epochs) for key, value in values.items()]
+            sweep.points += [Point(clean_key(key), value, moment, update.epochs) for key, value in values.items()]
 
-    def _absorb_sweep(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
+    def _apply_sweep(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
         state = str(row["state"])
         sweep.status = STATUS_OF_SWEEP.get(state, "RUNNING")
         sweep.ended = None if sweep.status == "RUNNING" else moment
@@ -126,23 +126,23 @@ class Book:
         info = dict(row.get("info") or {})
         self.data = info.pop("data", self.data)
         retain = info.pop("retain", None)
-        if retain and RETAIN not in sweep.tags:  # a resumed sweep tells it again
-            told = {f"retain/{key}/{name}": value for key, of in retain.items() for name, value in of.items()}
-            sweep.once[RETAIN] = _points(sweep, told, 0, moment)
+        if retain and RETAIN not in sweep.tags:  # a resumed sweep repeats it
+            values = {f"retain/{key}/{name}": value for key, of in retain.items() for name, value in of.items()}
+            sweep.once[RETAIN] = _points(sweep, values, 0, moment)
             sweep.tags[RETAIN] = "true"
         sweep.tags.update({f"letheon.{key}": value for key, value in flatten(info).items()})
         if state in ("interrupted", "failed"):
             self._close_running(moment)
 
     def _close_running(self, moment: int) -> None:
-        """The driver is gone: no run may look alive. A later report of the trial opens its run again."""
+        """The driver is gone, so no run may look alive. A later report of the trial reopens its run."""
         for trial, record in self.trials.items():
             if record.status == "RUNNING":
                 record.status, record.ended = "KILLED", moment
                 record.tags["letheon.outcome"] = "interrupted"
                 self.changed[trial] = record
 
-    def _absorb_trial(self, row: Mapping[str, Any], moment: int) -> None:
+    def _apply_trial(self, row: Mapping[str, Any], moment: int) -> None:
         trial = str(row["trial"])
         config = row.get("config") or {}
         record = self.trials.setdefault(trial, Record(name=trial, started=moment))
@@ -157,27 +157,29 @@ class Book:
             self._add_points(record, row["baseline"], 0, moment)
         self.changed[trial] = record
 
-    def _absorb_report(self, row: Mapping[str, Any], moment: int) -> None:
-        record = self._reopened(row, moment)
+    def _apply_report(self, row: Mapping[str, Any], moment: int) -> None:
+        record = self._reopen(row, moment)
         self._add_points(record, row["metrics"], int(row["epoch"]), moment)
         self._best.take(row)
         rung = (row.get("decision") or {}).get("rung")
         if rung is not None:
             record.tags["letheon.rung"] = str(rung)
 
-    def _absorb_end(self, row: Mapping[str, Any], moment: int) -> None:
-        record = self._reopened(row, moment)
+    def _apply_end(self, row: Mapping[str, Any], moment: int) -> None:
+        record = self._reopen(row, moment)
         outcome = str(row["outcome"])
         record.status, record.ended = STATUS_OF_OUTCOME.get(outcome, "FAILED"), moment
         record.tags["letheon.outcome"] = outcome
         reason = shorten(str(row.get("reason") or ""), MAX_TEXT)
         record.tags["letheon.reason"] = reason
         record.tags[NOTE] = f"{record.title}\n\n**{outcome}** {reason}".strip()
-        self._tell_best(record, str(row["trial"]), moment)
+        self._add_best(record, str(row["trial"]), moment)
 
-    def _tell_best(self, record: Record, trial: str, moment: int) -> None:
-        """One number to sort trials by, and the objectives of the checkpoint it stands for: no area where none is
-        feasible, for MLflow compares trials by the metrics that all of them have."""
+    def _add_best(self, record: Record, trial: str, moment: int) -> None:
+        """One number to sort trials by, and the objectives of that checkpoint.
+
+        The area is 0 if no checkpoint is feasible, for MLflow compares trials only by metrics that all of them have.
+        """
         area, row = self._best.of(trial) or (0.0, {})
         record.tags[BEST] = str(row.get("epoch", "none"))
         record.once[BEST] = [Point("best/area", area, moment, 0)]
@@ -187,8 +189,8 @@ class Book:
             values = {"epoch": float(row["epoch"]), **found}
             record.once[BEST] += [Point(f"best/{key}", value, moment, 0) for key, value in values.items()]
 
-    def _absorb_audit(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
-        """A checkpoint's belongs to its trial's run, as it is; a retain model's (epoch 0) to the sweep's."""
+    def _apply_audit(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
+        """An audit of a checkpoint goes to its trial's run, one of a retain model (epoch 0) to the sweep's."""
         trial, epoch = str(row["trial"]), int(row["epoch"])
         if epoch:
             record, name, prefix = self.trials.setdefault(trial, Record(name=trial, started=moment)), str(epoch), ""
@@ -200,7 +202,7 @@ class Book:
         record.audited.append(name)
         record.tags[AUDITED] = ",".join(record.audited)
 
-    def _reopened(self, row: Mapping[str, Any], moment: int) -> Record:
+    def _reopen(self, row: Mapping[str, Any], moment: int) -> Record:
         trial = str(row["trial"])
         record = self.trials.setdefault(trial, Record(name=trial, started=moment, tags={"letheon.trial_id": trial}))
         record.status, record.ended = "RUNNING", None
@@ -210,13 +212,13 @@ class Book:
 
     @staticmethod
     def _add_points(record: Record, metrics: Mapping[str, Any], epoch: int, moment: int) -> None:
-        """`epoch` comes last: its value in the store says that everything before it of that epoch is there too."""
+        """`epoch` comes last: its value in the store means that everything of that epoch is there."""
         record.points += _points(record, metrics, epoch, moment)
         record.points.append(Point("epoch", float(epoch), moment, epoch))
 
 
 def _points(record: Record, metrics: Mapping[str, Any], epoch: int, moment: int, prefix: str = "") -> list[Point]:
-    """The numbers among `metrics`; those that are not finite are NaN, and named in a tag of the record."""
+    """Points of the numbers among `metrics`. Non-finite ones become NaN and are named in a tag of the record."""
     points = []
     for key, value in metrics.items():
         number = as_number(value)
@@ -231,7 +233,7 @@ def _points(record: Record, metrics: Mapping[str, Any], epoch: int, moment: int,
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as dotted keys, lists as JSON; without None and secrets, lengths within MLflow's limits."""
+    """Nested mappings as dotted keys, lists as JSON. None is left out, secrets are redacted, long values cut."""
     flat: dict[str, str] = {}
     for key, value in values.items():
         path = f"{prefix}{clean_key(str(key))}"
@@ -245,11 +247,11 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def clean_key(key: str) -> str:
-    """A key that MLflow takes: letters, digits, `_-. /`, at most 200 characters."""
+    """A key that MLflow accepts: letters, digits and `_-. /`, at most 200 characters."""
     return _BAD_KEY.sub("_", key)[:200]
 
 
 def shorten(text: str, limit: int) -> str:
-    """`text` without secrets and at most `limit` characters, an ellipsis included."""
+    """`text` redacted and cut to `limit` characters, including the ellipsis."""
     text = redact(text[: limit + _MARGIN])
     return text if len(text) <= limit else text[: limit - 1] + "…"

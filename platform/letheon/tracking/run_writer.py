@@ -11,24 +11,19 @@ from letheon.tracking.store.runs import AUDITED, Handle
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-
-_METRICS_A_BATCH = 800  # with 100 parameters and 100 tags this is MLflow's limit of 1,000 entities a request
-
-
-_PAIRS_A_BATCH = 100
-
-
+_METRICS_PER_BATCH = 800  # with 100 parameters and 100 tags: MLflow's limit of 1,000 entities per request
+_PAIRS_PER_BATCH = 100
 T = TypeVar("T")
 
 
 def write(client: MlflowClient, run: Handle, record: Record, measured: Sequence[Point] = ()) -> None:
-    """Bring the run up to the record: new points in one batch where they fit, then the status. Clears the pending.
+    """Write what the run lacks of the record: new points, parameters and tags, then the status. Clears the record.
 
-    `measured`: points with steps of their own.
+    `measured`: system metrics, whose steps are not epochs.
     """
     epochs = [point for point in record.points if point.step > run.epoch]
-    there = run.tags.get(AUDITED, "").split(",")
-    audits = [point for name, points in record.audits.items() if name not in there for point in points]
+    audited = run.tags.get(AUDITED, "").split(",")
+    audits = [point for name, points in record.audits.items() if name not in audited for point in points]
     once = [point for tag, points in record.once.items() if tag not in run.tags for point in points]
     params = {key: value for key, value in record.params.items() if key not in run.params}
     tags = {key: value for key, value in record.tags.items() if run.tags.get(key) != value}
@@ -50,9 +45,9 @@ def _log(
 ) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    metrics = chunks([Metric(p.key, p.value, p.time, p.step) for p in points], _METRICS_A_BATCH)
-    parameters = chunks([Param(key, value) for key, value in params.items()], _PAIRS_A_BATCH)
-    run_tags = chunks([RunTag(key, value) for key, value in tags.items()], _PAIRS_A_BATCH)
+    metrics = _chunks([Metric(p.key, p.value, p.time, p.step) for p in points], _METRICS_PER_BATCH)
+    parameters = _chunks([Param(key, value) for key, value in params.items()], _PAIRS_PER_BATCH)
+    run_tags = _chunks([RunTag(key, value) for key, value in tags.items()], _PAIRS_PER_BATCH)
     while True:
         batch = next(metrics, []), next(parameters, []), next(run_tags, [])
         if not any(batch):
@@ -60,6 +55,5 @@ def _log(
         client.log_batch(run_id, metrics=batch[0], params=batch[1], tags=batch[2])
 
 
-def chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    """Consecutive pieces of at most `size`."""
+def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
     return (list(items[start : start + size]) for start in range(0, len(items), size))

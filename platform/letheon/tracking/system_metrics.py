@@ -1,8 +1,8 @@
-"""System metrics of the driver's machine, measured by MLflow's own monitors, written by the sweep's one writer.
+"""System metrics of the driver's machine, measured by MLflow's monitors and written by the sweep's one writer.
 
-MLflow's own thread would be a second writer of the run, and stops for good when the store goes away. A sample's step is
-the second of the sweep it was taken in, so a resumed sweep goes on where the other left off. Samples wait in memory
-until the store takes them; they describe a process, so they are not in the journal and end with it.
+MLflow's own thread would be a second writer of the run, and stops forever when the store goes away. The step of a
+sample is its time in seconds since the start of the sweep, so a resumed sweep continues the series. Samples wait in
+memory until the store takes them; they describe a process, so they are not in the journal and are lost with it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from letheon.tracking.run_records import Point
 
 SWITCH, INTERVAL = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
 DEFAULT_SECONDS = 10.0
-MOST_WAITING = 50_000  # points: some seventeen hours of a store that is down
+MOST_WAITING = 50_000  # points: about seventeen hours without the store
 
 
 class SystemMetrics:
-    """CPU, memory, disk, network and, with nvidia-ml-py, GPUs. On unless MLflow's own switch says `false`."""
+    """CPU, memory, disk, network and, with nvidia-ml-py, GPUs. On unless MLflow's own switch is `false`."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -38,7 +38,7 @@ class SystemMetrics:
 
     @property
     def waiting(self) -> list[Point]:
-        """What the store has not got yet."""
+        """The points that the store does not have yet."""
         return list(self._waiting)
 
     def sample(self, started: int) -> None:
@@ -59,7 +59,7 @@ class SystemMetrics:
         del self._waiting[:-MOST_WAITING]
 
     def written(self, points: list[Point]) -> None:
-        """The store has these, the first of those that waited."""
+        """Drop `points`, the first ones waiting, once the store has them."""
         del self._waiting[: len(points)]
 
 

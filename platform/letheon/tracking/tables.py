@@ -1,17 +1,17 @@
-"""The sweep's front, decisions and pictures as artifacts of the parent run. Written whole each time, so never twice."""
+"""Logs the sweep's front, decisions and plots as artifacts of its run; each call replaces them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from letheon.common.numbers import milliseconds
 from letheon.common.redaction import redact
-from letheon.common.scratch import scratch
-from letheon.journal.journal import jsonable
+from letheon.journal import jsonable
 from letheon.pareto.labels import columns
-from trainables.storage.manifest import sha256
+from letheon.tracking.store.artifacts import put
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from letheon.tracking.store.runs import Handle
 
 FRONT = "front.json"
-FRONT_DIGEST = "letheon.front_digest"  # SHA-256 of the artifact: who may write artifacts must not choose what is pulled
-ACCOUNTS_TAG = "letheon.plots.summary"  # the step of the books that were logged last
+# SHA-256 of the artifact, so that an account that may only write artifacts cannot choose what is pulled.
+FRONT_DIGEST = "letheon.front_digest"
+SUMMARY_TAG = "letheon.accounts"  # the step of the summary that was logged last
 _TABLES = ("decisions.json", "front_table.json")
 _DECISION = ("action", "rung", "rank", "of", "front", "violation", "reason")
 
@@ -33,25 +34,18 @@ def log_tables(
     rows: Sequence[Mapping[str, Any]],
     files: Mapping[str, bytes | str],
 ) -> None:
-    """`front.json` (what `pull` reads) and its digest as a tag, two tables for MLflow's UI, and `files`."""
-    contents = {
-        **files,
-        _TABLES[0]: dump(decisions_table(rows)),
-        _TABLES[1]: dump(front_table(front)),
-        FRONT: dump(front),
-    }
-    with scratch("records") as temporary:
-        for name, content in contents.items():
-            path = temporary / name
-            path.write_bytes(content if isinstance(content, bytes) else redact(content).encode())
-            client.log_artifact(run_id, str(path))
-        client.set_tag(run_id, FRONT_DIGEST, sha256(temporary / FRONT))
+    """Log `front.json`, which `pull` reads, its digest as a tag, two tables for MLflow's pages, and `files`."""
+    content = redact(dump(front)).encode()
+    tables = dict(zip(_TABLES, (_decisions_table(rows), _front_table(front)), strict=True))
+    for name, file in {**files, **{name: dump(table) for name, table in tables.items()}, FRONT: content}.items():
+        put(client, run_id, name, file)
+    client.set_tag(run_id, FRONT_DIGEST, hashlib.sha256(content).hexdigest())
     shown = json.dumps([{"path": name, "type": "table"} for name in _TABLES])
-    client.set_tag(run_id, "mlflow.loggedArtifacts", shown)  # without it MLflow's UI shows the tables as text
+    client.set_tag(run_id, "mlflow.loggedArtifacts", shown)  # without it MLflow's pages show the tables as text
 
 
-def decisions_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Every rung and collapse decision in order, as columns and data."""
+def _decisions_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every rung and collapse decision in order."""
     data = [
         [row["trial"], row["epoch"], *(row["decision"].get(column) for column in _DECISION)]
         for row in rows
@@ -60,8 +54,8 @@ def decisions_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"columns": ["trial", "epoch", *_DECISION], "data": data}
 
 
-def front_table(front: Mapping[str, Any]) -> dict[str, Any]:
-    """The points of every stratum, one a line, as columns and data."""
+def _front_table(front: Mapping[str, Any]) -> dict[str, Any]:
+    """The points of every stratum, one per row."""
     shown = columns(front)
     metrics = (*shown.x, *shown.y, *shown.more)
     points = [(key, point) for key, stratum in front["strata"].items() for point in stratum["points"]]
@@ -75,18 +69,18 @@ def front_table(front: Mapping[str, Any]) -> dict[str, Any]:
     return {"columns": ["forget_fraction", "trial", "epoch", *metrics, *hyper, "checkpoint"], "data": data}
 
 
-def log_numbers(client: MlflowClient, run: Handle, books: SweepSummary) -> None:
-    """The books' numbers as metrics, once a state of the sweep: the tag that says so comes with them."""
+def log_numbers(client: MlflowClient, run: Handle, summary: SweepSummary) -> None:
+    """Log the summary's numbers as metrics, once per step. A tag in the same request marks them as logged."""
     from mlflow.entities import Metric, RunTag
 
-    state = str(books.step)
-    if run.tags.get(ACCOUNTS_TAG) != state:
-        time = milliseconds(books.time)
-        metrics = [Metric(key, value, time, books.step) for key, value in books.numbers.items()]
-        client.log_batch(run.id, metrics=metrics, tags=[RunTag(ACCOUNTS_TAG, state)])
-        run.tags[ACCOUNTS_TAG] = state
+    state = str(summary.step)
+    if run.tags.get(SUMMARY_TAG) != state:
+        time = milliseconds(summary.time)
+        metrics = [Metric(key, value, time, summary.step) for key, value in summary.numbers.items()]
+        client.log_batch(run.id, metrics=metrics, tags=[RunTag(SUMMARY_TAG, state)])
+        run.tags[SUMMARY_TAG] = state
 
 
 def dump(value: Mapping[str, Any]) -> str:
-    """Strict JSON for an artifact; numbers that are not finite are null."""
+    """Strict JSON for an artifact; non-finite numbers are null."""
     return json.dumps(jsonable(value), indent=1, allow_nan=False)

@@ -1,8 +1,8 @@
-"""The sweep's journal, mirrored into MLflow: parent run = sweep, child run = trial.
+"""Mirrors a sweep's journal into MLflow: the sweep is a parent run, each trial a child run.
 
-`sync` may be called at any time with the rows so far; what is there already is not written again, so a sweep that was
-killed and resumed has every run, metric and version once. The journal is the spool: when the store is down, `sync`
-raises TrackingError, nothing is lost, and the next call writes what is missing. Does not know how a sweep is run.
+`sync` may be called at any time with the rows so far, and writes only what the store lacks, so a sweep that was killed
+and resumed has every run, metric and version once. The journal is the spool: if the store is down, `sync` raises
+TrackingError, nothing is lost, and the next call writes what is missing. Independent of how a sweep is run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,12 @@ from letheon.journal import Row
 from letheon.tracking import descriptions, environment, run_writer, tables
 from letheon.tracking.inputs import log_inputs
 from letheon.tracking.registry import Registration, register_front, set_aliases
-from letheon.tracking.run_records import NOTE, STATUS_OF_OUTCOME, Book, Record, flatten
+from letheon.tracking.run_records import NOTE, STATUS_OF_OUTCOME, Record, RunRecords, flatten
 from letheon.tracking.store import connection, runs
-from letheon.tracking.store.artifacts import put, try_writing
+from letheon.tracking.store.artifacts import check_writable, put
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.store.journal_artifact import JOURNAL, Packer
 from letheon.tracking.store.runs import AUDITED, Handle
-from letheon.tracking.tables import log_tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,19 +38,22 @@ if TYPE_CHECKING:
     from letheon.plots.summary import SweepSummary
     from letheon.tracking.system_metrics import SystemMetrics
 
-FRONT_TAG = "letheon.pareto.front"  # of a trial: whether a checkpoint of it is on its stratum's front
+FRONT_TAG = "letheon.front"  # of a trial: whether a checkpoint of it is on its stratum's front
 JOURNAL_TAG = "letheon.journal"  # SHA-256 of the artifact
-SAMPLES_TAG = "letheon.analysis.samples"
-AUDITS_TAG = "letheon.audits"  # the audited epochs that audits.json has
+SAMPLES_TAG = "letheon.samples"
+AUDITS_TAG = "letheon.audits"  # the audited epochs in audits.json
 _MLFLOW_UI = "http://127.0.0.1:5000"
 _CHECK_SECONDS = 5
 _SYNC_SECONDS = 15
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What is recorded besides the journal. `folder`: the sweep's, from which what models said is taken; without it
-    nothing of that is. `goals`: what hypervolumes are measured by. `system`: the machine's metrics while it runs."""
+class Extras:
+    """What is recorded besides the journal.
+
+    `folder`: the sweep's, with the texts that models generated; None records none. `goals`: the objectives of
+    hypervolumes. `system`: metrics of the driver's machine.
+    """
 
     folder: Path | None = None
     goals: Goals | None = None
@@ -59,7 +61,7 @@ class Beside:
 
 
 class Tracker:
-    """Writes one sweep to one MLflow store. One thread at a time."""
+    """Writes one sweep to one MLflow store. Not thread-safe."""
 
     def __init__(
         self,
@@ -68,35 +70,38 @@ class Tracker:
         sweep: str,
         spec: Mapping[str, Any],
         uri: str | None = None,
-        beside: Beside | None = None,
+        extras: Extras | None = None,
     ) -> None:
-        """`study` names the experiment, `sweep` the parent run; `spec` is the resolved sweep file as plain data."""
-        beside = beside or Beside()
+        """`study` names the experiment, `sweep` the parent run; `spec` is the resolved sweep file as plain data.
+
+        Raises TrackingError for a name that MLflow cannot search for.
+        """
+        extras = extras or Extras()
         for what, name in (("study", study), ("sweep", sweep)):
             if not name or any(character in name for character in "'\"`/:\\\n"):
                 raise TrackingError(
                     f"{what} name {name!r}: MLflow cannot search for quotes, /, : or \\; choose another name"
                 )
         self.root, self.study, self.sweep, self.spec = root, study, sweep, spec
-        self.uri, self._folder = connection.tracking_uri(root, uri), beside.folder
-        self._book, self._system = Book(beside.goals), beside.system
+        self.uri, self._folder = connection.tracking_uri(root, uri), extras.folder
+        self._records, self._system = RunRecords(extras.goals), extras.system
         self._packer = Packer()
         self._rows: Sequence[Row] = ()
         self._cursor = self._written = 0
         self._client: MlflowClient | None = None
         self._experiment: str | None = None
-        self._half_checked = False
+        self._check_pending = False
         self._parent: Handle | None = None
         self._children: dict[str, Handle] = {}
 
     @property
     def where(self) -> str:
-        """The store's URL without credentials, for people."""
+        """The store's URL without credentials."""
         return redact(self.uri)
 
     @property
     def page(self) -> str | None:
-        """The sweep's study on MLflow's pages: the server's, else those that `mlflow ui` opens on this machine."""
+        """The study on MLflow's pages, the server's or those of a local `mlflow ui`; None before it is opened."""
         if self._experiment is None:
             return None
         server = self.where.rstrip("/") if self.uri.startswith(("http://", "https://")) else _MLFLOW_UI
@@ -104,88 +109,85 @@ class Tracker:
 
     @property
     def due(self) -> bool:
-        """Whether `sync` has something to write though there is no new row."""
+        """Whether `sync` has something to write even without a new row."""
         return self._system is not None and self._system.due
 
     def check(self) -> None:
-        """Connect and make sure the experiment and its artifacts can be written, before anything is spent.
+        """Connect, and make sure that the experiment and its artifacts can be written. Raises TrackingError.
 
-        Raises TrackingError.
-
-        A fresh SQLite store is created here, which takes about 4 s once; a closed port is refused within a second.
-        Beside other threads only the store of a database may be checked: the environment stays as it is then.
+        A fresh SQLite store is created here, which takes about 4 s once; a closed port fails within a second.
+        While other threads run, call it for a database only: for a server it changes the environment.
         """
-        connection.lasting_patience(2, _SYNC_SECONDS)
-        with self._advised():
-            with connection.explained(self.uri, "connecting"), self._patience(0, _CHECK_SECONDS):
+        connection.set_http_limits(2, _SYNC_SECONDS)
+        with _advice():
+            with self._step("connecting", 0, _CHECK_SECONDS):
                 connection.probe(self.uri)
-            with connection.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
-                place = self._try_artifacts()  # before the experiment is made: its place can never be changed
-            with connection.explained(self.uri, "opening the experiment"), self._patience(1, _SYNC_SECONDS):
+            with self._step("writing an artifact"):
+                location = self._check_artifacts()  # before the experiment exists: its location can never be changed
+            with self._step("opening the experiment"):
                 self._open()
-            with connection.explained(self.uri, "writing an artifact"), self._patience(1, _SYNC_SECONDS):
-                if place is None:  # the server has chosen it just now
-                    self._try_artifacts()
+            with self._step("writing an artifact"):
+                if location is None:  # the server has just chosen it
+                    self._check_artifacts()
+
+    @contextmanager
+    def _step(self, doing: str, retries: int = 1, seconds: int = _SYNC_SECONDS) -> Iterator[None]:
+        """A step of `check`: its failures are explained, and its HTTP is limited unless the store is a database."""
+        database = connection.is_database(self.uri)
+        limits = nullcontext() if database else connection.http_limits(retries, seconds)
+        with connection.store_errors(self.uri, doing), limits:
+            yield
 
     def begin_check(self) -> None:
-        """The part of `check` that takes no time; of a server all of it, for a file what MLflow itself must do is left.
+        """The quick part of `check`, before threads start: all of it for a server, but no MLflow for an SQLite file.
 
         Raises TrackingError.
         """
         if connection.sqlite_file(self.uri) is None:
             self.check()
             return
-        connection.lasting_patience(2, _SYNC_SECONDS)
-        with self._advised(), connection.explained(self.uri, "connecting"):
-            connection.touch(self.uri)
-        self._half_checked = True
+        connection.set_http_limits(2, _SYNC_SECONDS)
+        with _advice(), connection.store_errors(self.uri, "connecting"):
+            connection.check_sqlite_file(self.uri)
+        self._check_pending = True
 
     def finish_check(self) -> None:
-        """What `begin_check` left. Raises TrackingError."""
-        if self._half_checked:
+        """The rest of `check` after `begin_check`. Raises TrackingError."""
+        if self._check_pending:
             self.check()
 
-    @contextmanager
-    def _advised(self) -> Iterator[None]:
-        fix = "start the tracking server, or set MLFLOW_TRACKING_URI to one that runs, or unset it for a local store"
-        try:
-            yield
-        except TrackingError as error:
-            raise error if error.advice else TrackingError(str(error), fix) from error
-
-    def _patience(self, retries: int, seconds: int) -> AbstractContextManager[None]:
-        return nullcontext() if connection.is_database(self.uri) else connection.patience(retries, seconds)
-
     def sync(self, rows: Sequence[Row]) -> int:
-        """Write what the journal has and the store has not. Returns how many new rows were taken.
+        """Write what the store lacks of the journal. Returns the number of new rows. Raises TrackingError.
 
-        `rows` are all rows so far, in order of `seq` (at least all that came after those of the last call).
+        `rows`: all rows so far in order of `seq`, or at least all since the last call.
         """
         fresh = rows[bisect_right(rows, self._cursor, key=lambda row: int(row["seq"])) :]
         for row in fresh:
-            self._book.apply(row)
+            self._records.apply(row)
             self._cursor = int(row["seq"])
         self._rows = rows
-        if self._system and self._book.sweep:
-            self._system.sample(self._book.sweep.started)
-        with self._attempt("recording"):
+        if self._system and self._records.sweep:
+            self._system.sample(self._records.sweep.started)
+        with self._reset_on_error("recording"):
             self._flush()
         self._written = self._cursor
         return len(fresh)
 
     def behind(self, rows: Sequence[Row]) -> int:
-        """How many of all rows so far are not known to be in the store."""
+        """How many of the rows are not known to be in the store."""
         return int(rows[-1]["seq"]) - self._written if rows else 0
 
     def log_journal(self, rows: Sequence[Row]) -> None:
-        """The rows, which `sync` has taken, as the artifact that other machines read the sweep from. Once is enough:
-        rows that are there already, by the digest in a tag, are not sent again."""
+        """Upload the rows, once synced, as the artifact from which other machines read the sweep.
+
+        Does nothing if a tag says that the store has an artifact with the same digest.
+        """
         if self._parent is None:
             return
         data = self._packer.pack(rows)
         digest = hashlib.sha256(data).hexdigest()
         if self._parent.tags.get(JOURNAL_TAG) != digest:
-            with self._attempt("uploading the journal"):
+            with self._reset_on_error("uploading the journal"):
                 client, parent = self._open(), self._parent
                 put(client, parent.id, JOURNAL, data)
                 client.set_tag(parent.id, JOURNAL_TAG, digest)
@@ -197,63 +199,55 @@ class Tracker:
         rows: Sequence[Row],
         trials: Path,
         files: Mapping[str, bytes | str] | None = None,
-        books: SweepSummary | None = None,
+        summary: SweepSummary | None = None,
     ) -> Registration:
-        """Register every front point and log the front, the decisions, `files` (name -> content) and `books` on the
-        parent.
+        """Register every front point, and log the front, the decisions, `files` (name -> content) and the summary.
 
-        `front` has the `front --json` shape; `trials` is the folder with `<trial>/epoch-003/{model/,manifest.json}`.
-        Aliases are set last, when the artifacts were verified in place. Raises TrackingError, and VerificationError
-        for a checkpoint that does not match its manifest. Calling it again adds nothing.
+        `front`: as in `front --json`. `trials`: the folder with `<trial>/epoch-003/{model/,manifest.json}`. Aliases
+        are set last, after the artifacts were verified in the store. Calling it again adds nothing. Raises
+        TrackingError, and VerificationError for a checkpoint that does not match its manifest.
         """
         self.sync(rows)
-        try:
-            with connection.explained(self.uri, "registering the front"):
-                parent = self._parent
-                if parent is None:
-                    raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
-                client = self._open()
-                registration = register_front(client, self.study, parent, self._children, front, trials, rows)
-                every = {**(files or {}), **(books.files if books else {})}
-                log_tables(client, parent.id, registration.published(front), rows, every)
-                if books is not None:
-                    tables.log_numbers(client, parent, books)
-                registration = set_aliases(client, registration)
-                self._conclude(client, parent, registration, front)
-                return registration
-        except TrackingError:
-            self._forget()
-            raise
+        with self._reset_on_error("registering the front"):
+            parent = self._parent
+            if parent is None:
+                raise TrackingError(f"sweep {self.sweep}: its journal is empty, so there is nothing to register")
+            client = self._open()
+            registration = register_front(client, self.study, parent, self._children, front, trials, rows)
+            every = {**(files or {}), **(summary.files if summary else {})}
+            tables.log_tables(client, parent.id, registration.published(front), rows, every)
+            if summary is not None:
+                tables.log_numbers(client, parent, summary)
+            registration = set_aliases(client, registration)
+            self._mark_registered(client, parent, registration, front)
+            return registration
 
-    def _conclude(
+    def _mark_registered(
         self, client: MlflowClient, parent: Handle, registration: Registration, front: Mapping[str, Any]
     ) -> None:
-        """Which trials have a checkpoint on a front, the sweep's description, and last the word that all is there."""
+        """Tag the trials with a checkpoint on a front, describe the sweep, and last tag it as registered."""
         winners = {point.trial for point in registration.points}
         for trial, run in self._children.items():
-            told = run.tags.get(FRONT_TAG)
-            wanted = "true" if trial in winners else "false" if told else None
-            if wanted and wanted != told:
-                client.set_tag(run.id, FRONT_TAG, wanted)
-                run.tags[FRONT_TAG] = wanted
+            old = run.tags.get(FRONT_TAG)
+            new = "true" if trial in winners else "false" if old else None
+            if new is not None:
+                _set_tag(client, run, FRONT_TAG, new)
         versions = {f"{point.trial}@{point.epoch}": point.version for point in registration.points}
-        text = descriptions.closing(self.spec, self.sweep, front, versions)
-        for key, value in ((NOTE, text), ("letheon.registered", "true")):
-            if parent.tags.get(key) != value:
-                client.set_tag(parent.id, key, value)
-                parent.tags[key] = value
+        text = descriptions.describe_registered(self.spec, self.sweep, front, versions)
+        _set_tag(client, parent, NOTE, text)
+        _set_tag(client, parent, "letheon.registered", "true")
 
     @contextmanager
-    def _attempt(self, doing: str) -> Iterator[None]:
+    def _reset_on_error(self, doing: str) -> Iterator[None]:
+        """After a failure the state of the store is unknown, so it is looked up again next time."""
         try:
-            connection.lasting_patience(2, _SYNC_SECONDS)  # `check` has set it, before there were threads
-            with connection.explained(self.uri, doing):
+            connection.set_http_limits(2, _SYNC_SECONDS)  # no change after `check`, which ran before there were threads
+            with connection.store_errors(self.uri, doing):
                 yield
         except TrackingError:
-            self._forget()
+            self._parent, self._children, self._experiment, self._client = None, {}, None, None
+            self._records.changed = dict(self._records.trials)
             raise
-
-    # -- the store ------------------------------------------------------------------------------------------------
 
     def _open(self) -> MlflowClient:
         if self._client is None:
@@ -262,18 +256,15 @@ class Tracker:
             self._experiment = self._find_experiment(self._client)
         return self._client
 
-    def _try_artifacts(self) -> str | None:
-        """Write where the study's artifacts go; None if that is not known yet."""
+    def _check_artifacts(self) -> str | None:
+        """Check that the study's artifact location can be written, and return it; None if it is not known yet."""
         client = connection.open_client(self.uri)
         experiment = client.get_experiment_by_name(self.study)
-        place = (
-            experiment.artifact_location
-            if experiment
-            else connection.artifact_location(self.root, self.uri, self.study)
-        )
-        if place is not None:
-            try_writing(client, str(place))
-        return place
+        new = None if experiment else connection.artifact_location(self.root, self.uri, self.study)
+        location = experiment.artifact_location if experiment else new
+        if location is not None:
+            check_writable(client, str(location))
+        return location
 
     def _find_experiment(self, client: MlflowClient) -> str:
         experiment = client.get_experiment_by_name(self.study)
@@ -282,35 +273,35 @@ class Tracker:
             return client.create_experiment(self.study, artifact_location=folder, tags=descriptions.experiment_tags())
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
-                f"MLflow experiment {self.study!r} was deleted: runs cannot be added to it; restore it "
+                f"MLflow experiment {self.study!r} was deleted, so runs cannot be added to it; restore it "
                 f"(mlflow experiments restore --experiment-id {experiment.experiment_id}) or rename the study"
             )
         return experiment.experiment_id
 
     def _flush(self) -> None:
-        sweep = self._book.sweep
+        sweep = self._records.sweep
         if sweep is None:
             return
         client = self._open()
         if self._parent is None:
-            self._adopt(client, sweep)
+            self._find_or_create_runs(client, sweep)
         assert self._parent is not None and self._experiment is not None
-        for trial, record in list(self._book.changed.items()):
+        for trial, record in list(self._records.changed.items()):
             if trial not in self._children:
-                tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep.run": self.sweep, "letheon.kind": "trial"}
+                tags = {runs.PARENT_TAG: self._parent.id, "letheon.sweep": self.sweep, "letheon.kind": "trial"}
                 tags["letheon.trial_id"] = trial
                 self._children[trial] = runs.create(client, self._experiment, record.name, record.started, tags)
-            self._log_texts(client, trial, record)
+            self._put_texts(client, trial, record)
             run_writer.write(client, self._children[trial], record)
-            del self._book.changed[trial]
-        log_inputs(client, self._parent, self._book.data, self.spec)
+            del self._records.changed[trial]
+        log_inputs(client, self._parent, self._records.data, self.spec)
         measured = self._system.waiting if self._system else []
         run_writer.write(client, self._parent, sweep, measured)
         if self._system:
             self._system.written(measured)
 
-    def _log_texts(self, client: MlflowClient, trial: str, record: Record) -> None:
-        """What the models of an ended trial said, before the tag that says so."""
+    def _put_texts(self, client: MlflowClient, trial: str, record: Record) -> None:
+        """Upload the texts that an ended trial's models generated. The tags that mark them as there come later."""
         if self._folder is None or record.tags.get("letheon.outcome") not in STATUS_OF_OUTCOME:
             return
         run = self._children[trial]
@@ -322,18 +313,18 @@ class Tracker:
             put(client, run.id, AUDITS, tables.dump(audits_of(self._rows, trial)))
             record.tags[AUDITS_TAG] = audited
 
-    def _adopt(self, client: MlflowClient, sweep: Record) -> None:
-        """Find the runs of an earlier process by their tags, or make the parent.
+    def _find_or_create_runs(self, client: MlflowClient, sweep: Record) -> None:
+        """Find the runs of an earlier process by their tags, or create the parent.
 
-        The journal's first moment is part of a sweep's identity: a second sweep of the same name gets its own runs.
+        The journal's first time is part of a sweep's identity: a second sweep of the same name gets its own runs.
         """
         assert self._experiment is not None
-        identity = {"letheon.kind": "sweep", "letheon.sweep.run": self.sweep, "letheon.started": str(sweep.started)}
+        identity = {"letheon.kind": "sweep", "letheon.sweep": self.sweep, "letheon.started": str(sweep.started)}
         found = runs.search(client, [self._experiment], identity)
         if found:
             self._parent = Handle.of(found[0])
             children = runs.search(client, [self._experiment], {runs.PARENT_TAG: self._parent.id})
-            for run in reversed(children):  # of two runs of a trial the older one is kept
+            for run in reversed(children):  # if a trial has two runs, the older one is kept
                 self._children[run.data.tags.get("letheon.trial_id", "")] = Handle.of(run)
         else:
             self._parent = runs.create(client, self._experiment, self.sweep, sweep.started, identity)
@@ -341,18 +332,30 @@ class Tracker:
             self._describe(client, self._parent)
 
     def _describe(self, client: MlflowClient, parent: Handle) -> None:
-        """The resolved spec, versions and commit; marked as done last, so a crash half-way repeats it."""
+        """Record the resolved spec, versions and commit; the tag comes last, so a crash before it repeats this."""
         record = Record(name=self.sweep, started=0, status=parent.status, params=flatten(self.spec))
         record.tags = {f"letheon.version.{name}": version for name, version in environment.versions().items()}
-        record.tags |= environment.labels(self.spec) | environment.source_tags(Path.cwd(), self.sweep)
-        record.tags[NOTE] = descriptions.opening(self.spec, self.sweep)
+        record.tags |= environment.search_tags(self.spec) | environment.source_tags(Path.cwd(), self.sweep)
+        record.tags[NOTE] = descriptions.describe_running(self.spec, self.sweep)
         put(client, parent.id, environment.ENVIRONMENT, tables.dump(environment.environment(Path.cwd())))
         text = yaml.safe_dump(dict(self.spec), sort_keys=False, allow_unicode=True)
         client.log_text(parent.id, redact(text), SPEC)
         run_writer.write(client, parent, record)
         client.set_tag(parent.id, "letheon.described", "true")
 
-    def _forget(self) -> None:
-        """After a failure the store's state is unknown: look it up again next time."""
-        self._parent, self._children, self._experiment, self._client = None, {}, None, None
-        self._book.changed = dict(self._book.trials)
+
+@contextmanager
+def _advice() -> Iterator[None]:
+    """Add a general fix to a TrackingError without one."""
+    fix = "start the tracking server, or set MLFLOW_TRACKING_URI to one that runs, or unset it for a local store"
+    try:
+        yield
+    except TrackingError as error:
+        raise error if error.advice else TrackingError(str(error), fix) from error
+
+
+def _set_tag(client: MlflowClient, run: Handle, key: str, value: str) -> None:
+    """Set a run's tag unless the store is known to have it."""
+    if run.tags.get(key) != value:
+        client.set_tag(run.id, key, value)
+        run.tags[key] = value

@@ -1,4 +1,4 @@
-"""Only checkpoints that a front point needs are kept; while a stratum has no front, all of its are."""
+"""Only checkpoints on a front are kept; a stratum with an empty front keeps all."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def retention(folder: Path) -> Retention:
     return found
 
 
-def test_dominated_and_infeasible_points_are_superfluous_but_not_where_no_front_is(tmp_path: Path) -> None:
-    assert retention(tmp_path).superfluous(front_of(ROWS)) == {("t001", 1), ("t001", 2)}
+def test_dominated_and_infeasible_points_are_unneeded_unless_the_front_is_empty(tmp_path: Path) -> None:
+    assert retention(tmp_path).unneeded(front_of(ROWS)) == {("t001", 1), ("t001", 2)}
 
 
-def test_cleaning_removes_their_weights_and_the_states_of_ended_trials(tmp_path: Path) -> None:
+def test_cleaning_deletes_unneeded_weights_and_the_states_of_ended_trials(tmp_path: Path) -> None:
     for row in ROWS:
         if row["kind"] == "report":
             for part in ("model", "state"):
                 (tmp_path / row["trial"] / f"epoch-{row['epoch']:03d}" / part).mkdir(parents=True)
-    for trial in ("t000", "t001"):  # the one runs, the other has ended
+    for trial in ("t000", "t001"):  # t000 runs, t001 has ended
         (tmp_path / trial / ".epoch-003.partial" / "model").mkdir(parents=True)
     cleaner = retention(tmp_path)
     cleaner.clean(front_of(ROWS))
-    assert cleaner.superfluous(front_of(ROWS)) == set()
+    assert cleaner.unneeded(front_of(ROWS)) == set()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
     kept = [
         f"{t}/epoch-00{e}/{part}" for t, e in (("t000", 1), ("t000", 2), ("t002", 1)) for part in ("model", "state")
@@ -61,7 +61,7 @@ def test_cleaning_removes_their_weights_and_the_states_of_ended_trials(tmp_path:
     assert left == ["t000/.epoch-003.partial/model", *kept]
 
 
-def test_a_point_that_leaves_the_front_later_goes_then(tmp_path: Path) -> None:
+def test_a_checkpoint_is_deleted_once_it_leaves_the_front(tmp_path: Path) -> None:
     kept = tmp_path / "t000" / "epoch-001" / "model"
     kept.mkdir(parents=True)
     cleaner = retention(tmp_path)

@@ -10,7 +10,7 @@ from tests.letheon.tracking.tracking_support import recorded_trials, save_and_re
 
 
 class Store:
-    """Finished sweeps in an MLflow of its own; the tests plant things in its artifact folder."""
+    """Finished sweeps in an MLflow store of their own, whose artifact folder tests can change."""
 
     def __init__(self, root: Path, empty_store: Path) -> None:
         self.root = root

@@ -1,4 +1,4 @@
-"""Where an alias points after a second sweep of the same file: never at a worse checkpoint, never at other data."""
+"""An alias never moves to a worse checkpoint, nor to one of other data, when a second sweep registers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.tracking.aliases import move
+from letheon.tracking.aliases import alias_move
 
 RULES = st.sampled_from(["knee", "max-utility", "max-forget"])
 POINTS = st.fixed_dictionaries(
@@ -22,7 +22,7 @@ def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, 
     more = {"letheon.forget_digest": rows} if rows else {}
     return more | {
         "letheon.sweep_run": sweep,
-        "letheon.sweep.run": sweep,
+        "letheon.sweep": sweep,
         "letheon.trial": "t001",
         "letheon.epoch": "2",
         "letheon.verdict": verdict,
@@ -44,19 +44,14 @@ def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, 
         ("max-forget", of("a", x=-0.3), of("b", x=-0.2, y=0.1), "moved"),
         ("max-utility", of("a", y=0.9), of("b", x=-9, y=0.91), "moved"),
         ("knee", {"letheon.sweep_run": "old"}, of("b", "not forgotten"), "moved"),  # from before there were verdicts
-        (
-            "knee",
-            of("a", rows="1"),
-            of("b", y=1.0, rows="2"),
-            "other data",
-        ),
+        ("knee", of("a", rows="1"), of("b", y=1.0, rows="2"), "other data"),
     ],
 )
 def test_moves(rule: str, old: dict[str, str] | None, new: dict[str, str], what: str) -> None:
-    assert move(rule, old, new) == what
+    assert alias_move(rule, old, new) == what
 
 
 @given(RULES, POINTS, POINTS)
 def test_it_never_moves_there_and_back(rule: str, one: dict[str, str], other: dict[str, str]) -> None:
     a, b = {**one, "letheon.sweep_run": "a"}, {**other, "letheon.sweep_run": "b"}
-    assert (move(rule, a, b), move(rule, b, a)) != ("moved", "moved")
+    assert (alias_move(rule, a, b), alias_move(rule, b, a)) != ("moved", "moved")

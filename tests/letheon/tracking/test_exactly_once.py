@@ -1,7 +1,7 @@
-"""Whatever call of MLflow's client fails, before or after it took effect, and whoever goes on: the store ends up equal.
+"""Whichever call of MLflow's client fails, before or after it took effect, the store ends up equal.
 
-The undisturbed sweep is recorded once; every example records the same sweep into a copy of an empty store, fails at the
-k-th call of the client, and lets the same tracker or a new one go on.
+The undisturbed sweep is recorded once. Every example records the same sweep into a copy of an empty store, fails at
+some calls of the client, and continues with the same tracker or with a new one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CALLS = (
     *("set_model_version_tag", "set_registered_model_alias", "get_experiment_by_name", "search_runs"),
     *("search_model_versions", "search_registered_models", "get_registered_model", "get_run"),
 )
-"""All that a tracker calls."""
+"""Every method of the client that a tracker calls."""
 
 
 class Faults:
@@ -79,10 +79,10 @@ def faulty(at: dict[int, bool]) -> Iterator[Faults]:
 
 
 def rows() -> Rows:
-    """A sweep of two strata with audits, whose data are told."""
-    told = [{**row, "info": {**row["info"], "data": DATA}} if row.get("info") else row for row in audited_story()]
-    end = {"kind": "sweep", "seq": len(told) + 1, "time": told[-1]["time"] + 1, "state": "finished"}
-    return [*told, end]
+    """A sweep of two strata with audits and data sets."""
+    known = [{**row, "info": {**row["info"], "data": DATA}} if row.get("info") else row for row in audited_story()]
+    end = {"kind": "sweep", "seq": len(known) + 1, "time": known[-1]["time"] + 1, "state": "finished"}
+    return [*known, end]
 
 
 ROWS = rows()
@@ -100,16 +100,16 @@ class Driver:
     def _new(self) -> Tracker:
         return Tracker(self._folder, "study", "sweep", FULL, self._uri)
 
-    def run(self, anew: bool) -> None:
-        """Until all is written; after a failure with the same tracker, or `anew` with the next driver's."""
+    def run(self, restart: bool) -> None:
+        """Repeat until all is written, after each failure with the same tracker or, with `restart`, a new one."""
         for _ in range(20):
             try:
                 self._write()
             except TrackingError:
-                self._tracker = self._new() if anew else self._tracker
+                self._tracker = self._new() if restart else self._tracker
             else:
                 return
-        raise AssertionError("it never came to its end")
+        raise AssertionError("the sweep was never recorded completely")
 
     def _write(self) -> None:
         for cut in self._cuts:
@@ -119,23 +119,23 @@ class Driver:
         self._tracker.log_journal(ROWS)
 
 
-def record(folder: Path, empty: Path, cuts: tuple[int, ...], at: dict[int, bool], anew: bool) -> tuple[Any, Faults]:
-    """What the store holds in the end. `folder`: a new one, since MLflow keeps connections to files that are gone."""
+def record(folder: Path, empty: Path, cuts: tuple[int, ...], at: dict[int, bool], restart: bool) -> tuple[Any, Faults]:
+    """The content of the store at the end. `folder` must be new: MLflow keeps connections to deleted files."""
     folder.mkdir()
     save_front(folder / "trials", front(ROWS))
     uri = f"sqlite:///{shutil.copyfile(empty, folder / 'mlflow.db')}"
     with faulty(at) as faults:
-        Driver(folder, uri, cuts).run(anew)
+        Driver(folder, uri, cuts).run(restart)
     return content(uri), faults
 
 
 def content(uri: str) -> Any:
-    """Everything in the store by names that do not depend on its own identifiers; a list where two must not be."""
+    """Everything in the store, with its own identifiers replaced by names. Lists keep duplicates visible."""
     client = open_client(uri)
     experiment = client.get_experiment(experiment_of(client))
     found = recorded_runs(uri)
     names = {run.info.run_id: run.data.tags.get("letheon.trial_id", "sweep") for run in found}
-    told = {
+    everything = {
         "runs": sorted(_run(client, run) for run in found),
         "versions": sorted(
             json.dumps([v.version, v.run_id, v.tags, v.description, v.source], sort_keys=True)
@@ -143,7 +143,7 @@ def content(uri: str) -> Any:
         ),
         "aliases": dict(sorted(client.get_registered_model("study").aliases.items())),
     }
-    text = json.dumps(told, sort_keys=True)
+    text = json.dumps(everything, sort_keys=True)
     for identifier, name in names.items():
         text = text.replace(identifier, name)
     folder = local_folder(str(experiment.artifact_location))
@@ -169,16 +169,16 @@ def _run(client: MlflowClient, run: Run) -> str:
 
 
 class Whole:
-    """What an undisturbed sweep leaves. Says nothing of itself when a test fails: it is long."""
+    """The store of an undisturbed sweep. Its repr is short, since its content is long."""
 
     def __init__(self, folder: Path, empty: Path) -> None:
-        self.content, self.faults = record(folder, empty, (len(ROWS),), {}, anew=False)
+        self.content, self.faults = record(folder, empty, (len(ROWS),), {}, restart=False)
 
     def __repr__(self) -> str:
         return "the undisturbed sweep"
 
     def differences(self, found: Any) -> list[str]:
-        """Where the other store says something else, one line a place."""
+        """Where the other store differs, one line per place."""
         return list(_differences(self.content, found, ""))
 
 
@@ -200,8 +200,8 @@ def undisturbed(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return Whole(tmp_path_factory.mktemp("once") / "whole", empty_store)
 
 
-def test_the_list_of_calls_is_whole(undisturbed: Whole) -> None:
-    """The faults see what a sweep does, and of the list only what a second driver or an audit needs is not called."""
+def test_the_list_of_calls_is_complete(undisturbed: Whole) -> None:
+    """An undisturbed sweep makes every call of the list except those that only a second driver or an audit needs."""
     assert undisturbed.faults.count > 100
     assert set(CALLS) - undisturbed.faults.names <= {"update_run", "get_run"}
 
@@ -209,17 +209,17 @@ def test_the_list_of_calls_is_whole(undisturbed: Whole) -> None:
 @given(
     at=st.dictionaries(st.integers(1, 140), st.booleans(), min_size=1, max_size=4),
     cuts=st.lists(st.integers(1, len(ROWS) - AUDITS), max_size=3).map(sorted).map(tuple),
-    anew=st.booleans(),
+    restart=st.booleans(),
 )
 @settings(
     max_examples=4,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a smaller example costs minutes and says no more
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking costs minutes and shows no more
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_store_that_fails_anywhere_ends_up_equal(
-    undisturbed: Whole, empty_store: Path, tmp_path: Path, at: dict[int, bool], cuts: tuple[int, ...], anew: bool
+    undisturbed: Whole, empty_store: Path, tmp_path: Path, at: dict[int, bool], cuts: tuple[int, ...], restart: bool
 ) -> None:
-    found, _ = record(tmp_path / uuid.uuid4().hex, empty_store, cuts, at, anew)
+    found, _ = record(tmp_path / uuid.uuid4().hex, empty_store, cuts, at, restart)
     assert undisturbed.differences(found) == []
 
 
@@ -227,8 +227,8 @@ def test_a_store_that_fails_anywhere_ends_up_equal(
 @pytest.mark.timeout(3600)
 def test_every_single_call_may_fail(undisturbed: Whole, empty_store: Path, tmp_path: Path) -> None:
     for call in range(1, undisturbed.faults.count + 1):
-        before, anew = bool(call % 2), bool(call // 2 % 2)
-        found, faults = record(tmp_path / str(call), empty_store, (6, 12), {call: before}, anew)
+        before, restart = bool(call % 2), bool(call // 2 % 2)
+        found, faults = record(tmp_path / str(call), empty_store, (6, 12), {call: before}, restart)
         assert faults.count >= undisturbed.faults.count
-        assert undisturbed.differences(found) == [], f"call {call}, before {before}, anew {anew}"
+        assert undisturbed.differences(found) == [], f"call {call}, before {before}, restart {restart}"
         shutil.rmtree(tmp_path / str(call))

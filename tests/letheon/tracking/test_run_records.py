@@ -1,4 +1,4 @@
-"""What a sweep's own run holds: its data, its environment, how its fronts grew, what it cost, the machine it ran on."""
+"""The run of a sweep: its data sets, environment, growth of its fronts, cost, and the machine it ran on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from letheon.pareto.objectives import Goals
 from letheon.plots.summary import SweepSummary, sweep_summary
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.system_metrics import SystemMetrics
-from letheon.tracking.tracker import Beside, Tracker
+from letheon.tracking.tracker import Extras, Tracker
 from tests.letheon.tracking.tracking_support import (
     SPEC,
     START,
@@ -35,13 +35,13 @@ DATA = {"0.05": {"forget": {"digest": "a" * 64, "rows": 8}, "retain": {"digest":
 FULL = {**SPEC, "benchmark": {"name": "fictional", "people": 8, "path": None}, "searcher": {"name": "random"}}
 
 
-def told(rows: Rows) -> Rows:
-    """The rows of a sweep that says what its data are."""
+def with_data(rows: Rows) -> Rows:
+    """The rows with the sweep's data sets."""
     return [{**row, "info": {**row["info"], "data": DATA}} if row.get("info") else row for row in rows]
 
 
 def test_data_sets_are_inputs_with_digest_and_context(fresh_store: str, tmp_path: Path) -> None:
-    rows = told(story())
+    rows = with_data(story())
     for _ in range(2):
         Tracker(tmp_path, "study", "sweep", FULL, fresh_store).sync(rows)
     [run] = recorded_runs(fresh_store, where=SWEEP)
@@ -90,22 +90,22 @@ def test_the_best_checkpoint_of_a_trial_is_one_number(fresh_store: str, tmp_path
     assert step == 0 and area == pytest.approx((1 - 1.25 / 20) * 0.58 / 0.60)
     assert runs["t000"].info.run_name == "t000 npo_rt 0.05"
     failed = {key: value for key, value in runs["t003"].data.metrics.items() if key.startswith("best/")}
-    assert failed == {"best/area": 0.0} and runs["t003"].data.tags["letheon.checkpoints.best"] == "none"
+    assert failed == {"best/area": 0.0} and runs["t003"].data.tags["letheon.best"] == "none"
     assert "utility_ratio 0.17 below 0.8" in runs["t003"].data.tags["mlflow.note.content"]
 
 
-def finish(uri: str, tmp_path: Path, rows: Rows, books: SweepSummary) -> None:
-    Tracker(tmp_path, "study", "sweep", FULL, uri).finish(front(rows), rows, tmp_path / "trials", None, books)
+def finish(uri: str, tmp_path: Path, rows: Rows, summary: SweepSummary) -> None:
+    Tracker(tmp_path, "study", "sweep", FULL, uri).finish(front(rows), rows, tmp_path / "trials", None, summary)
 
 
-def test_cost_and_capacity_are_logged_once_a_state(fresh_store: str, tmp_path: Path) -> None:
+def test_cost_and_capacity_are_logged_once_per_state(fresh_store: str, tmp_path: Path) -> None:
     rows, audited = story(), audited_story()
     save_front(tmp_path / "trials", front(rows))
-    books = sweep_summary(rows, Goals(), 3)
-    finish(fresh_store, tmp_path, rows, books)
+    summary = sweep_summary(rows, Goals(), 3)
+    finish(fresh_store, tmp_path, rows, summary)
     later = {"kind": "sweep", "seq": len(rows) + 1, "time": rows[-1]["time"] + 5, "state": "finished"}
     again = sweep_summary([*rows, later], Goals(), 3)
-    assert (again.numbers, again.step, again.time) == (books.numbers, books.step, books.time)
+    assert (again.numbers, again.step, again.time) == (summary.numbers, summary.step, summary.time)
     finish(fresh_store, tmp_path, [*rows, later], again)
     [run] = recorded_runs(fresh_store, where=SWEEP)
     assert [step for step, _ in recorded_history(fresh_store, run, "cost/train_seconds")] == [6]
@@ -113,13 +113,13 @@ def test_cost_and_capacity_are_logged_once_a_state(fresh_store: str, tmp_path: P
     assert [step for step, _ in recorded_history(fresh_store, run, "cost/train_seconds")] == [6, 9]
     assert artifact(run, "cost.json")["total"]["epochs"] == 6
     assert artifact(run, "capacity.json")["reaches"][0]["method"] == "npo_rt"
-    _check_words(recorded_runs(fresh_store, where=SWEEP)[0], list(recorded_trials(fresh_store).values()))
+    _check_texts(recorded_runs(fresh_store, where=SWEEP)[0], list(recorded_trials(fresh_store).values()))
 
 
-def _check_words(run: Run, trials: list[Run]) -> None:
+def _check_texts(run: Run, trials: list[Run]) -> None:
     note = run.data.tags["mlflow.note.content"]
     assert "Front at forget fraction 0.05" in note and "t000@2" in note and "letheon pull sweep" in note
-    fronts = {run.data.tags["letheon.trial_id"]: run.data.tags.get("letheon.pareto.front") for run in trials}
+    fronts = {run.data.tags["letheon.trial_id"]: run.data.tags.get("letheon.front") for run in trials}
     assert fronts == {"t000": "true", "t001": None, "t002": "true", "t003": None}
 
 
@@ -136,7 +136,7 @@ def test_system_metrics_wait_for_a_store_that_is_down(
     clock, rows = Clock(), story()
 
     def tracker() -> Tracker:
-        return Tracker(tmp_path, "study", "sweep", SPEC, fresh_store, Beside(system=SystemMetrics(clock)))
+        return Tracker(tmp_path, "study", "sweep", SPEC, fresh_store, Extras(system=SystemMetrics(clock)))
 
     one = tracker()
     one.sync(rows[:4])
@@ -148,7 +148,7 @@ def test_system_metrics_wait_for_a_store_that_is_down(
             one.sync(rows)
     clock.now += 10
     one.sync(rows)
-    clock.now += 60  # another driver
+    clock.now += 60  # then a second driver
     tracker().sync(rows)
     [run] = recorded_runs(fresh_store, where=SWEEP)
     steps = [step for step, _ in recorded_history(fresh_store, run, "system/cpu_utilization_percentage")]

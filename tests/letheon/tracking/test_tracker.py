@@ -1,23 +1,19 @@
-"""Records in MLflow, on the real SQLite store: each run, metric and version once, whatever is killed or repeated."""
+"""A journal in MLflow, on a real SQLite store: each run and metric once, whatever is killed or repeated."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import shutil
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from letheon.tracking.registry import alias_suffix
 from letheon.tracking.store.connection import local_folder, open_client
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.tracker import Tracker
@@ -28,24 +24,10 @@ from tests.letheon.tracking.tracking_support import (
     Story,
     audited_story,
     experiment_of,
-    front,
     metrics,
     recorded_runs,
-    save_and_register,
-    save_front,
     story,
 )
-
-
-@pytest.fixture(scope="module")
-def store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for the module."""
-    return f"sqlite:///{shutil.copyfile(empty_store, tmp_path_factory.mktemp('store') / 'mlflow.db')}"
-
-
-@pytest.fixture
-def study(request: pytest.FixtureRequest) -> str:
-    return str(request.node.name).replace("[", "-").replace("]", "")
 
 
 def tracker(root: Path, study: str, uri: str) -> Tracker:
@@ -61,7 +43,7 @@ def runs(uri: str, study: str) -> dict[str, Run]:
 
 
 def histories(uri: str, study: str, keys: Sequence[str] = ()) -> dict[str, Any]:
-    """Everything that is recorded of the trials, times included (of the metrics: these, or all)."""
+    """Everything recorded of the trials, times included. `keys`: the metrics, all by default."""
     client = open_client(uri)
     return {name: _record(client, run, keys) for name, run in runs(uri, study).items() if name != "parent"}
 
@@ -114,7 +96,7 @@ def test_a_metric_has_the_step_and_the_time_of_its_journal_row(store: str, study
 
 
 def environment_changes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What is set or removed from now on."""
+    """The list to which every later change of the environment is added."""
     changes: list[object] = []
     monkeypatch.setattr(os, "putenv", lambda *arguments: changes.append(arguments))
     monkeypatch.setattr(os, "unsetenv", lambda *arguments: changes.append(arguments))
@@ -124,7 +106,7 @@ def environment_changes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_recording_leaves_the_environment_alone(
     store: str, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It happens in a thread of its own, while C libraries that others load read the environment without a lock."""
+    """It runs in a thread of its own, while C libraries read the environment without a lock."""
     ours = tracker(tmp_path, study, store)
     ours.check()
     changes = environment_changes(monkeypatch)
@@ -216,16 +198,40 @@ def test_no_password_is_recorded(store: str, study: str, tmp_path: Path) -> None
     assert "hunter2" not in text and "secret" not in text and "https://***@host/x" in text
 
 
-# ---- the start
+def test_rows_of_unknown_kinds_are_ignored(store: str, study: str, tmp_path: Path) -> None:
+    rows: Rows = [*story(), {"kind": "future", "seq": len(story()) + 1, "time": 1.8e9}]
+    tracker(tmp_path, study, store).sync(rows)
+    assert len(runs(store, study)) == 5
+
+
+def test_an_audit_is_a_metric_of_its_trial_and_changes_nothing_else(store: str, study: str, tmp_path: Path) -> None:
+    whole, late = f"{study}-whole", f"{study}-late"
+    rows = audited_story()
+    tracker(tmp_path, whole, store).sync(rows)
+    tracker(tmp_path, late, store).sync(rows[:-3])
+    for cut in (-2, -1, len(rows)):  # one driver per row, the last one twice
+        tracker(tmp_path, late, store).sync(rows[:cut])
+    tracker(tmp_path, late, store).sync(rows)
+    found = histories(store, whole)
+    assert repr(histories(store, late)) == repr(found)  # nan
+    points = found["t000"]["points"]["audit_worst_forget_rouge"]
+    assert [(step, str(value)) for step, _, value in points] == [(2, "0.4"), (3, "nan")]
+    assert (found["t000"]["status"], found["t000"]["tags"]["letheon.audited"]) == ("FINISHED", "2,3")
+    parent = runs(store, late)["parent"].data
+    assert parent.metrics["retain/0.05/audit_worst_forget_rouge"] == 0.2
+    assert "audit_worst_forget_rouge" not in found["t001"]["points"]
+
+
+# ---- the check
 
 
 @pytest.mark.timeout(60)  # MLflow's own retries would take minutes
 def test_a_closed_port_is_refused_at_once_with_the_url_and_the_cause(tmp_path: Path) -> None:
-    with socket.socket() as held:  # bound and not listening: nobody else can take the port meanwhile
+    with socket.socket() as held:  # bound but not listening, so that no other process takes the port
         held.bind(("127.0.0.1", 0))
         uri = f"http://me:hunter2@127.0.0.1:{held.getsockname()[1]}"
-        said = r"(?i)\*\*\*@127\.0\.0\.1.*connection refused.*MLFLOW_TRACKING_URI"
-        with pytest.raises(TrackingError, match=said) as caught:
+        message = r"(?i)\*\*\*@127\.0\.0\.1.*connection refused.*MLFLOW_TRACKING_URI"
+        with pytest.raises(TrackingError, match=message) as caught:
             tracker(tmp_path, "study", uri).check()
     assert "hunter2" not in str(caught.value)
 
@@ -254,7 +260,7 @@ def test_names_that_mlflow_cannot_search_for_are_refused(tmp_path: Path, name: s
         Tracker(tmp_path, name, "sweep", {})
 
 
-# ---- the start in two halves: what takes no time before anything starts, the rest beside Ray
+# ---- the check in two parts: the quick one before Ray starts, the rest while it starts
 
 BEGIN_CHECK = """
 import sys
@@ -273,7 +279,7 @@ def test_a_store_of_our_own_is_checked_without_mlflow_first(tmp_path: Path, monk
     python(BEGIN_CHECK, tmp_path)
 
 
-def test_the_second_half_of_a_check_leaves_the_environment_alone(
+def test_the_second_part_of_a_check_leaves_the_environment_alone(
     fresh_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = Tracker(tmp_path, "study", "sweep", SPEC, fresh_store)
@@ -284,128 +290,10 @@ def test_the_second_half_of_a_check_leaves_the_environment_alone(
     assert open_client(fresh_store).get_experiment_by_name("study") is not None
 
 
-def test_a_store_that_cannot_be_written_is_refused_by_the_first_half(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_refused_by_the_first_part(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(TrackingError, match="tracking store sqlite"):
         Tracker(tmp_path, "study", "sweep", SPEC, f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}").begin_check()
     (tmp_path / "mlflow.db").write_text("no database, though as long as the header of one" * 10)
     with pytest.raises(TrackingError, match="not a database"):
         Tracker(tmp_path, "study", "sweep", SPEC, f"sqlite:///{tmp_path / 'mlflow.db'}").begin_check()
-
-
-# ---- the end
-
-
-def test_the_front_is_registered_once_with_aliases(store: str, study: str, tmp_path: Path) -> None:
-    rows, trials = story(), tmp_path / "trials"
-    table = front(rows)
-    save_front(trials, table)
-    first = tracker(tmp_path, study, store).finish(table, rows, trials, {"front.html": "<p>front", "front.png": b"png"})
-    again = tracker(tmp_path, study, store).finish(table, rows, trials, {"front.html": "<p>front", "front.png": b"png"})
-    assert again == first
-    client = open_client(store)
-    versions = {str(v.version): v for v in client.search_model_versions(f"name = '{study}'")}
-    assert len(versions) == len(first.points) == 4
-    assert first.aliases == {str(k): str(v) for k, v in client.get_registered_model(study).aliases.items()}
-    assert set(first.aliases) == {f"{rule}-{s}" for rule in ("knee", "max-utility", "max-forget") for s in ("05", "10")}
-    named = {alias: versions[version].tags for alias, version in first.aliases.items()}
-    assert (named["max-utility-05"]["letheon.trial"], named["max-utility-05"]["letheon.epoch"]) == ("t000", "1")
-    assert (named["max-forget-05"]["letheon.trial"], named["max-forget-05"]["letheon.epoch"]) == ("t000", "3")
-    assert named["knee-10"]["letheon.trial"] == "t002" and named["knee-10"]["model_utility"] == "0.56"
-    assert len(named["knee-05"]["letheon.manifest"]) == 64
-    _check_parent(client, runs(store, study)["parent"], first.model)
-
-
-def _check_parent(client: MlflowClient, parent: Run, model: str) -> None:
-    paths = {entry.path for entry in client.list_artifacts(parent.info.run_id)}
-    tables = {"front.json", "front_table.json", "decisions.json"}
-    assert paths == {"spec.yaml", "environment.json", *tables, "front.html", "front.png"}
-    folder = local_folder(str(parent.info.artifact_uri))
-    assert folder is not None
-    logged = json.loads((folder / "front.json").read_text())
-    checkpoints = [point["checkpoint"] for point in logged["strata"]["0.05"]["points"]]
-    assert checkpoints and all(uri.startswith(f"models:/{model}/") for uri in checkpoints)
-    decisions = json.loads((folder / "decisions.json").read_text())
-    assert decisions["columns"][:3] == ["trial", "epoch", "action"] and len(decisions["data"]) == 6
-    assert parent.data.metrics["front_points/0.05"] == 3.0
-    assert len(client.get_metric_history(parent.info.run_id, "hypervolume/0.05")) == 3
-
-
-def test_an_upload_that_arrived_damaged_is_made_again(
-    store: str, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = MlflowClient.log_artifact
-    damaged: list[str] = []
-
-    def torn(self: MlflowClient, run_id: str, local_path: str, artifact_path: str | None = None) -> None:
-        if local_path.endswith(".safetensors") and not damaged:
-            damaged.append(local_path)
-            half = tmp_path / "model.safetensors"
-            half.write_bytes(Path(local_path).read_bytes()[:-3])
-            local_path = str(half)
-        real(self, run_id, local_path, artifact_path)
-
-    monkeypatch.setattr(MlflowClient, "log_artifact", torn)
-    registration = save_and_register(tmp_path, store, study)
-    assert damaged and len(registration.points) == 4
-
-
-def test_an_empty_front_registers_nothing(store: str, study: str, tmp_path: Path) -> None:
-    tale = Story()
-    tale.add("sweep", state="running")
-    tale.trial("t000", "0.05", "ga")
-    tale.report("t000", 1, -3.0, 0.1)
-    registration = tracker(tmp_path, study, store).finish(front(tale.rows), tale.rows, tmp_path / "trials")
-    assert (registration.points, dict(registration.aliases)) == ((), {})
-    assert open_client(store).search_registered_models(f"name = '{study}'") == []
-
-
-@pytest.mark.parametrize(
-    ("fraction", "suffix"),
-    [(0.05, "05"), ("0.05", "05"), (0.10, "10"), (0.25, "25"), (0.01, "01"), (0.005, "0p5"), (0.125, "12p5")],
-)
-def test_the_alias_of_a_fraction(fraction: float | str, suffix: str) -> None:
-    assert alias_suffix(fraction) == suffix
-
-
-@given(st.lists(st.integers(1, 9999), min_size=2, max_size=2, unique=True))
-def test_different_fractions_have_different_aliases(parts: Sequence[int]) -> None:
-    one, other = (alias_suffix(f"{part / 10_000:g}") for part in parts)
-    assert one != other
-
-
-def test_rows_of_later_versions_are_left_alone(store: str, study: str, tmp_path: Path) -> None:
-    rows: Rows = [*story(), {"kind": "future", "seq": len(story()) + 1, "time": 1.8e9}]
-    tracker(tmp_path, study, store).sync(rows)
-    assert len(runs(store, study)) == 5
-
-
-# ---- audits
-
-
-def test_an_audit_is_a_metric_of_its_trial_and_changes_nothing_else(store: str, study: str, tmp_path: Path) -> None:
-    whole, late = f"{study}-whole", f"{study}-late"
-    rows = audited_story()
-    tracker(tmp_path, whole, store).sync(rows)
-    tracker(tmp_path, late, store).sync(rows[:-3])
-    for cut in (-2, -1, len(rows)):  # a driver a row, the last one twice
-        tracker(tmp_path, late, store).sync(rows[:cut])
-    tracker(tmp_path, late, store).sync(rows)
-    found = histories(store, whole)
-    assert repr(histories(store, late)) == repr(found)  # nan
-    points = found["t000"]["points"]["audit_worst_forget_rouge"]
-    assert [(step, str(value)) for step, _, value in points] == [(2, "0.4"), (3, "nan")]
-    assert (found["t000"]["status"], found["t000"]["tags"]["letheon.audited"]) == ("FINISHED", "2,3")
-    parent = runs(store, late)["parent"].data
-    assert parent.metrics["retain/0.05/audit_worst_forget_rouge"] == 0.2
-    assert "audit_worst_forget_rouge" not in found["t001"]["points"]
-
-
-def test_an_audit_after_registration_is_told_to_the_versions(store: str, study: str, tmp_path: Path) -> None:
-    save_and_register(tmp_path, store, study)
-    save_and_register(tmp_path, store, study, rows=audited_story())
-    versions = open_client(store).search_model_versions(f"name = '{study}'")
-    assert len(versions) == 4
-    of_stratum = [version.tags for version in versions if version.tags["letheon.fraction"] == "0.05"]
-    told = {tags["letheon.epoch"]: tags.get("audit_worst_forget_rouge") for tags in of_stratum}
-    assert told == {"1": None, "2": "0.4", "3": None}

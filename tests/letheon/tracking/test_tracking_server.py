@@ -1,4 +1,4 @@
-"""The same records through a real MLflow server that proxies artifacts: down in mid-sweep, back again, pulled from."""
+"""A real MLflow server that proxies artifacts: down in mid-sweep, back again, pulled from."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def server(tmp_path: Path, empty_store: Path) -> Iterator[MlflowServer]:
         yield one
 
 
-def test_a_server_that_is_down_is_said_before_anything_is_spent(
+def test_a_server_that_is_down_is_reported_before_anything_is_spent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "root"
-    with socket.socket() as held:  # bound and not listening: nobody else can take the port meanwhile
+    with socket.socket() as held:  # bound but not listening, so that no other process takes the port
         held.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{held.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{address}")
@@ -57,16 +57,16 @@ def test_a_server_that_is_down_is_said_before_anything_is_spent(
 def test_the_recorder_catches_up_when_the_server_is_back(
     server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The journal grows meanwhile, `status` says how far the records are behind, and then they have each row once."""
+    """Meanwhile the journal grows and `status` reports the lag; afterwards the records have each row once."""
     monkeypatch.setattr("letheon.sweep.mirror.RETRY_SECONDS", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    folder, trials, told = tmp_path / "sweep", tmp_path / "trials", [dict(row) for row in story()]
+    folder, trials, pending = tmp_path / "sweep", tmp_path / "trials", [dict(row) for row in story()]
     journal = Journal(folder / "journal.jsonl")
 
     def append(count: int) -> None:
-        for row in told[:count]:
+        for row in pending[:count]:
             journal.append(**{name: value for name, value in row.items() if name not in ("seq", "time")})
-        del told[:count]
+        del pending[:count]
 
     def is_in(state: str) -> bool:
         found = status_of(folder).tracking or {}
@@ -82,7 +82,7 @@ def test_the_recorder_catches_up_when_the_server_is_back(
         assert server.uri in (status_of(folder).tracking or {})["where"]
         append(2)  # the sweep goes on
         server.start()
-        append(len(told))
+        append(len(pending))
         wait_for(lambda: is_in("ok"))
     client = open_client(server.uri)
     assert read_rows(client, find_sweep(client, "sweep")[1]) == [without_secrets(row) for row in journal.rows]
@@ -103,10 +103,10 @@ def test_the_recorder_catches_up_when_the_server_is_back(
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_while_its_server_is_away(server: MlflowServer, tmp_path: Path) -> None:
-    """Status says so meanwhile, and afterwards the server has each run, metric and version once.
+def test_a_sweep_continues_while_its_server_is_down(server: MlflowServer, tmp_path: Path) -> None:
+    """Status reports it meanwhile, and afterwards the server has each run, metric and version once.
 
-    Trials hold until the outage, and then its end, has been seen: no machine is too fast for it.
+    Trials wait until the outage, and then its end, has been seen, so no machine is too fast for the test.
     """
     held = {"fault": "hold", "epoch": 2}
     sweep = FaultySweep(tmp_path, 2, 4, {"t000": held, "t001": held}, cpus=float(len(os.sched_getaffinity(0))))
@@ -120,8 +120,8 @@ def test_a_sweep_goes_on_while_its_server_is_away(server: MlflowServer, tmp_path
         server.stop()
         sweep.release("t000")
         wait_for(lambda: sweep.has_reported("t001", 1) and state() == "degraded", driver)
-        told = json.loads(sweep.run("status", sweep.name, "--json").stdout)["tracking"]
-        assert told["state"] == "degraded" and server.uri in told["where"] and told["behind"] > 0
+        status = json.loads(sweep.run("status", sweep.name, "--json").stdout)["tracking"]
+        assert status["state"] == "degraded" and server.uri in status["where"] and status["behind"] > 0
         server.start()
         wait_for(lambda: state() == "ok", driver)
         sweep.release("t001")

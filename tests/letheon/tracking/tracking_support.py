@@ -1,4 +1,4 @@
-"""A small sweep as journal rows, its front and its checkpoints on disk, for the tests of records, pull and report."""
+"""A small sweep for tests: journal rows, its front, its checkpoints on disk, and what MLflow has of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ START = 1_700_000_000.0
 
 
 class Story:
-    """Rows as the journal numbers and times them."""
+    """Builds rows with the numbers and times of a journal."""
 
     def __init__(self) -> None:
         self.rows: Rows = []
@@ -144,13 +144,13 @@ def experiment_of(client: MlflowClient, study: str = "study") -> str:
 
 
 def recorded_runs(uri: str, study: str = "study", where: str = "") -> list[Run]:
-    """The runs of a study; `where` is a filter of MLflow's."""
+    """The runs of a study. `where`: an MLflow filter."""
     client = open_client(uri)
     return list(client.search_runs([experiment_of(client, study)], where, max_results=1000))
 
 
 def recorded_trials(uri: str, study: str = "study") -> dict[str, Run]:
-    """Trial -> its run; fails if one is there twice."""
+    """Trial -> its run. Fails if a trial has two."""
     found = recorded_runs(uri, study, "tags.`letheon.kind` = 'trial'")
     by_trial = {run.data.tags["letheon.trial_id"]: run for run in found}
     assert len(by_trial) == len(found)
@@ -163,7 +163,7 @@ def recorded_history(uri: str, run: Run, key: str) -> list[tuple[int, float]]:
 
 
 def recorded_epochs(uri: str, study: str, key: str) -> dict[str, list[int]]:
-    """Trial -> the epochs at which the metric was recorded, the untouched model left out; a repeated one is twice."""
+    """Trial -> the epochs (from 1) at which the metric was recorded, duplicates included."""
     histories = {trial: recorded_history(uri, run, key) for trial, run in recorded_trials(uri, study).items()}
     return {trial: sorted(step for step, _ in points if step > 0) for trial, points in histories.items()}
 

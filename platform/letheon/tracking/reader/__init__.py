@@ -1,1 +1,1 @@
-"""Reads sweeps back from MLflow and pulls their checkpoints."""
+"""Reads sweeps back from MLflow, and pulls their checkpoints."""

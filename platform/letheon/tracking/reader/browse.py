@@ -1,7 +1,7 @@
-"""Looks through the sweeps of a tracking store, of whatever machine they ran on. Writes nothing, trusts nothing.
+"""Lists the sweeps of a tracking store, from any machine, and reads their rows and texts. Writes nothing.
 
-What comes back are a sweep's facts and its rows; what they mean is elsewhere. Every artifact has a size limit, and what
-is not of the expected shape is left out or refused with a TrackingError.
+The store is not trusted: artifacts have a size limit, and content of an unexpected shape is dropped or raises
+TrackingError.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from letheon.analysis.samples import AUDITS, SAMPLES
 from letheon.checkpoints.manifest import VerificationError
 from letheon.common.paths import SPEC
 from letheon.common.redaction import redact
-from letheon.common.scratch import scratch
 from letheon.journal import Row
 from letheon.tracking.reader import sweeps
 from letheon.tracking.store import connection, runs
-from letheon.tracking.store.artifacts import download, shelf_of
+from letheon.tracking.store.artifacts import read
 from letheon.tracking.store.errors import SweepNotFoundError
 from letheon.tracking.store.runs import Handle
 
@@ -28,14 +27,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_MAX_SPEC, _MAX_SAID = 2**20, 16 * 2**20
+_MAX_SPEC, _MAX_TEXTS = 2**20, 16 * 2**20  # bytes
 _SECONDS = 20
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A sweep's parent run. `started`: the first moment of its journal in milliseconds, which with its name says which
-    sweep it is. `stamp` changes whenever the run does. Times are unix seconds; `ended` is None while it runs."""
+class SweepRun:
+    """A sweep's parent run. `began` and `ended` are in unix seconds; `ended` is None while it runs.
+
+    `started`: the journal's first time in milliseconds, which identifies the sweep together with its name.
+    `stamp`: changes whenever the run does.
+    """
 
     run_id: str
     name: str
@@ -49,59 +51,59 @@ class Recorded:
 
 
 class Browser:
-    """One store, opened on first use. Every method raises TrackingError where the store cannot be reached."""
+    """One store, opened on first use. Every method raises TrackingError if the store cannot be reached."""
 
     def __init__(self, root: Path, uri: str | None = None) -> None:
         self._root, self.uri = root, connection.tracking_uri(root, uri)
-        connection.lasting_patience(1, _SECONDS)
+        connection.set_http_limits(1, _SECONDS)
         self._given = uri
         self._client: MlflowClient | None = None
 
     @property
     def where(self) -> str:
-        """The store's URL without credentials, for people."""
+        """The store's URL without credentials."""
         return redact(self.uri)
 
     @property
     def web(self) -> str | None:
-        """The address of MLflow's own pages, where the store is a server that has them."""
+        """The address of MLflow's own pages; None if the store is not a server."""
         return self.where.rstrip("/") if self.uri.startswith(("http://", "https://")) else None
 
     def exists(self) -> bool:
-        """Whether there can be anything in it: an embedded store that nobody has made yet is empty."""
+        """False for an embedded store that has not been created yet."""
         file = connection.sqlite_file(self.uri)
         return file is None or file.is_file()
 
-    def sweeps(self) -> list[Recorded]:
-        """Every sweep, the newest first."""
+    def sweeps(self) -> list[SweepRun]:
+        """Every sweep, newest first."""
         client = self._open()
-        with connection.explained(self.uri, "listing sweeps"):
+        with connection.store_errors(self.uri, "listing sweeps"):
             studies = {one.experiment_id: one.name for one in client.search_experiments()}
             found = runs.search(client, list(studies), {"letheon.kind": "sweep"}) if studies else []
-        return [_recorded(run, studies[run.info.experiment_id]) for run in reversed(found)]
+        return [_sweep_run(run, studies[run.info.experiment_id]) for run in reversed(found)]
 
-    def rows(self, sweep: Recorded) -> list[Row]:
-        """The sweep's journal rows, as far as the store has them."""
+    def rows(self, sweep: SweepRun) -> list[Row]:
+        """The sweep's journal rows that are in the store."""
         client = self._open()
-        with connection.explained(self.uri, f"reading sweep {sweep.name!r}"):
+        with connection.store_errors(self.uri, f"reading sweep {sweep.name!r}"):
             return sweeps.read_rows(client, Handle.of(client.get_run(sweep.run_id)))
 
-    def spec(self, sweep: Recorded) -> bytes | None:
-        """The sweep's file as it was resolved; None where there is none of a sane size."""
+    def spec(self, sweep: SweepRun) -> bytes | None:
+        """The resolved sweep file; None if it is missing or too large."""
         return self._artifact(sweep.run_id, SPEC, _MAX_SPEC)
 
-    def said(self, sweep: Recorded, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """The trial's `samples.json` and `audits.json`; empty where there are none."""
-        run = self._child(sweep, trial)
+    def trial_texts(self, sweep: SweepRun, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The trial's `samples.json` and `audits.json`; empty if missing or invalid."""
+        run = self._trial_run(sweep, trial)
         if run is None:
             return {}, {}
         return self._json(run, SAMPLES), self._json(run, AUDITS)
 
-    def _child(self, sweep: Recorded, trial: str) -> str | None:
+    def _trial_run(self, sweep: SweepRun, trial: str) -> str | None:
         if any(character in trial for character in "'\"`\\"):
             return None
         client = self._open()
-        with connection.explained(self.uri, f"looking for trial {trial!r}"):
+        with connection.store_errors(self.uri, f"looking for trial {trial!r}"):
             experiment = client.get_run(sweep.run_id).info.experiment_id
             wanted = {runs.PARENT_TAG: sweep.run_id, "letheon.trial_id": trial}
             found = runs.search(client, [experiment], wanted)
@@ -109,39 +111,34 @@ class Browser:
 
     def _json(self, run_id: str, name: str) -> Mapping[str, Any]:
         try:
-            content = json.loads(self._artifact(run_id, name, _MAX_SAID) or b"{}")
+            content = json.loads(self._artifact(run_id, name, _MAX_TEXTS) or b"{}")
         except (ValueError, RecursionError):
             return {}
-        return _epochs_only(content)
+        return _expected_parts(content)
 
-    def _artifact(self, run_id: str, name: str, most: int) -> bytes | None:
+    def _artifact(self, run_id: str, name: str, limit: int) -> bytes | None:
         client = self._open()
-        with connection.explained(self.uri, f"reading {name}"):
-            shelf = shelf_of(client, run_id)
-            sizes = {entry.path: entry.bytes for entry in shelf.entries("")}
-            if name not in sizes or (sizes[name] or 0) > most:
-                return None
-            with scratch("browse") as temporary:
-                try:
-                    return download(shelf, name, temporary / name, most).read_bytes()
-                except VerificationError:  # larger than the store has said, or gone
-                    return None
+        try:
+            with connection.store_errors(self.uri, f"reading {name}"):
+                return read(client, run_id, name, limit)
+        except VerificationError:  # too large, or gone since it was listed
+            return None
 
     def _open(self) -> MlflowClient:
         if self._client is None:
             if not self.exists():
-                raise SweepNotFoundError(f"{self.where}: there is no tracking store here yet")
+                raise SweepNotFoundError(f"{self.where}: no tracking store yet")
             self._client = sweeps.open_store(self._root, self._given)
         return self._client
 
 
-def _recorded(run: Run, study: str) -> Recorded:
+def _sweep_run(run: Run, study: str) -> SweepRun:
     tags, info = run.data.tags, run.info
     state = tags.get("letheon.state", "unknown")
     started = tags.get("letheon.started", "")
-    return Recorded(
+    return SweepRun(
         run_id=info.run_id,
-        name=tags.get("letheon.sweep.run", "?"),
+        name=tags.get("letheon.sweep", "?"),
         study=study,
         started=int(started) if started.isdecimal() else info.start_time,
         state=state,
@@ -152,8 +149,8 @@ def _recorded(run: Run, study: str) -> Recorded:
     )
 
 
-def _epochs_only(content: object) -> Mapping[str, Any]:
-    """The parts of what models said that have the agreed shape; anything else in the file is dropped."""
+def _expected_parts(content: object) -> Mapping[str, Any]:
+    """The parts of `samples.json` or `audits.json` that have the expected shape; the rest is dropped."""
     epochs = content.get("epochs") if isinstance(content, dict) else None
     if not isinstance(epochs, dict):
         return {}

@@ -1,7 +1,7 @@
-"""The folder in which a pull gathers files until they are all there: hidden beside the target, kept when it breaks off.
+"""The hidden folder next to a pull's target that collects its files, so that an interrupted pull can continue.
 
-`.NAME.partial/` has a lock, and per checkpoint a folder named by the digest of its manifest. Whole files only are in
-there, so the next pull of the same checkpoint goes on from them. Knows no store.
+`.NAME.partial/` holds a lock, and a folder per checkpoint named by its manifest's digest. That folder holds complete
+files only, and the next pull of the same checkpoint continues from them.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from letheon.common.errors import LetheonError
 from trainables.storage.manifest import MANIFEST
 
 _LOCK = "lock"
-_OURS = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class PullInProgress(LetheonError):
-    """Another process pulls to the same place, or something that is not ours is in the way."""
+    """Another process pulls to the same target, or the partial folder belongs to another user."""
 
 
 def partial_path(to: Path) -> Path:
-    """Where a pull to this folder gathers its files."""
+    """The partial folder of a pull to `to`."""
     return to.parent / f".{to.name}.partial"
 
 
 @contextmanager
 def partial_folder(to: Path, digest: str) -> Iterator[Path]:
-    """This process's alone until the end of the block: the folder of the checkpoint `digest` (SHA-256 in hex).
+    """The folder for the checkpoint `digest` (SHA-256 in hex), locked for this process within the block.
 
-    It is removed when the block ends well, or with VerificationError: nothing of a store that lies is kept. Any other
-    error leaves it for the next time. Raises PullInProgress.
+    It is removed when the block succeeds or raises VerificationError: nothing from a hostile store is kept. Any other
+    error leaves it for the next pull. Raises PullInProgress.
     """
     base = partial_path(to)
     to.parent.mkdir(parents=True, exist_ok=True)
-    lock = _take(base)
+    lock = _lock(base)
     folder = base / digest
     try:
         _remove(base, keep=digest)
@@ -56,20 +56,20 @@ def partial_folder(to: Path, digest: str) -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep_out(folder: Path, manifest: Manifest) -> None:
-    """Remove from `folder` all but the manifest and those of its files that are whole and unchanged."""
+def remove_incomplete(folder: Path, manifest: Manifest) -> None:
+    """Remove all but the manifest and those of its files that are complete and unchanged."""
     for path in folder.iterdir():
-        if path.name not in (MANIFEST, "model"):  # what was half there when the process was killed
+        if path.name not in (MANIFEST, "model"):  # a partial file of a killed process
             path.unlink()
     for path in sorted((folder / "model").rglob("*"), reverse=True):
         if stat.S_ISDIR(path.lstat().st_mode):
-            with suppress(OSError):  # an empty one only
+            with suppress(OSError):  # it is not empty
                 path.rmdir()
-        elif not _whole(path, path.relative_to(folder / "model").as_posix(), manifest):
+        elif not _is_complete(path, path.relative_to(folder / "model").as_posix(), manifest):
             path.unlink()
 
 
-def _whole(path: Path, name: str, manifest: Manifest) -> bool:
+def _is_complete(path: Path, name: str, manifest: Manifest) -> bool:
     entry = manifest.files.get(name)
     if entry is None or not stat.S_ISREG(path.lstat().st_mode):
         return False
@@ -80,14 +80,14 @@ def _whole(path: Path, name: str, manifest: Manifest) -> bool:
     return True
 
 
-def _take(base: Path) -> int:
-    """The lock's descriptor. A lock that its holder has removed in the meantime is none: try again."""
+def _lock(base: Path) -> int:
+    """Take the lock and return its descriptor. Retries if the last holder removed the lock file meanwhile."""
     while True:
         with suppress(FileExistsError):
             base.mkdir(mode=0o700)
         found = base.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise PullInProgress(f"{base}: is not a folder of yours; remove it, or choose another target")
+            raise PullInProgress(f"{base}: not a folder of yours; remove it, or choose another target")
         try:
             file = os.open(base / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
@@ -98,7 +98,7 @@ def _take(base: Path) -> int:
             holder = os.pread(file, 20, 0).decode("ascii", "replace") or "unknown"
             os.close(file)
             raise PullInProgress(
-                f"{base}: process {holder} is pulling to the same folder; wait for its end, or choose another target"
+                f"{base}: process {holder} is pulling to the same folder; wait for it, or choose another target"
             ) from None
         with suppress(FileNotFoundError):
             if os.fstat(file).st_ino == (base / _LOCK).stat().st_ino:
@@ -109,9 +109,9 @@ def _take(base: Path) -> int:
 
 
 def _remove(base: Path, keep: str | None = None) -> None:
-    """What pulls have left in `base`, and itself if nothing is to be kept; what is not ours stays."""
+    """Remove the checkpoint folders in `base` except `keep`; without `keep`, also the lock and `base` if empty."""
     for path in base.iterdir():
-        if _OURS.fullmatch(path.name) and path.name != keep:
+        if _DIGEST.fullmatch(path.name) and path.name != keep:
             shutil.rmtree(path)
     if keep is None:
         (base / _LOCK).unlink()

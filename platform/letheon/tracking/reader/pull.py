@@ -1,7 +1,7 @@
-"""Takes a front checkpoint out of MLflow into a local folder. The artifact store is treated as hostile.
+"""Pulls a front checkpoint from MLflow into a local folder. The artifact store is treated as hostile.
 
-What is trusted: the registry's word on which run and which manifest digest belong to a point. Everything that comes
-from the artifact store must then match that digest. Nothing downloaded is ever loaded or unpickled here.
+Only the registry is trusted, for the run and the manifest digest of a point. Everything from the artifact store must
+match that digest. Nothing downloaded is loaded or unpickled here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from letheon.checkpoints.manifest import (
 from letheon.checkpoints.select import RULES, Bound, Selection, SelectionError, is_rule, select
 from letheon.common.errors import LetheonError
 from letheon.pareto.front import verdict_of
-from letheon.tracking.reader.partial import partial_folder, sweep_out
+from letheon.tracking.reader import sweeps
+from letheon.tracking.reader.partial import partial_folder, remove_incomplete
+from letheon.tracking.store import connection
+from letheon.tracking.store.artifacts import checkpoint_path, download, download_missing, listing, reader_of
 from trainables.storage.manifest import MANIFEST
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ _MODEL = "model/"
 _SPARE_BYTES = 64 * 2**20
 
 
-class NoRoomError(LetheonError):
+class DiskSpaceError(LetheonError):
     """The disk has too little space for the checkpoint."""
 
     exit_code = 3
@@ -48,9 +51,9 @@ class NoRoomError(LetheonError):
 
 @dataclass(frozen=True)
 class Pulled:
-    """What was pulled, and where it is now. `path` holds the Hugging Face folder with `manifest.json` in it.
+    """A pulled checkpoint. `path`: the Hugging Face folder, with `manifest.json` in it.
 
-    `verdict`: whether it has forgotten; `doubt`: why not, and whether another front point has.
+    `verdict`: whether it has forgotten. `doubt`: why it has not, and which other front points have.
     """
 
     sweep: str
@@ -69,7 +72,7 @@ class Pulled:
     doubt: str | None = None
 
     def how_to_load(self) -> str:
-        """Python lines that load it."""
+        """Python code that loads it."""
         if _is_random_features(self.path):
             return (
                 "from safetensors.torch import load_file\n"
@@ -83,7 +86,7 @@ class Pulled:
 
 
 def _is_random_features(folder: Path) -> bool:
-    """Whether this is a model of the synthetic experiment, which transformers does not know."""
+    """Whether it is a model of the synthetic experiment, which transformers cannot load."""
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
@@ -93,10 +96,10 @@ def _is_random_features(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Request:
-    """The choice of a checkpoint as the command line gives it. `fraction` and `min_utility` are shares of 1.
+    """Which checkpoint to pull, as on the command line. `fraction` and `min_utility` are shares of 1.
 
     `select`: a rule, TRIAL@EPOCH, or an alias of the registered model, such as `knee-05`.
-    `bounds`: limits on any metric, such as those of an audit. `require`: the verdict that it must have.
+    `bounds`: limits on any metric, audits included. `require`: the verdict that it must have.
     """
 
     select: str = "knee"
@@ -111,27 +114,25 @@ def pull(
 ) -> Pulled:
     """Select, download, verify, and only then move the model folder to `to`, which must not exist.
 
-    `sweep` is a name, or a model version by MLflow's address (`models:/study@knee-05`, `models:/study/3`). Nothing but
-    the tracking store is asked: it need not be known here. A pull that breaks off keeps the files that are whole beside
-    `to`, and the next one goes on from there.
+    `sweep` is a name, or a model version by MLflow's address (`models:/study@knee-05`, `models:/study/3`). Only the
+    tracking store is read, so the sweep need not exist under `root`. An interrupted pull keeps its complete files next
+    to `to`, and the next one continues from them.
 
-    Raises SelectionError (nothing or nothing unique selected, or `to` is taken), SweepNotFoundError (no such sweep, or
-    not finished), VerificationError (the store's files are not the registered ones), TrackingError (no connection),
-    PullInProgress, NoRoomError. Whatever goes wrong, `to` does not exist afterwards.
+    Raises SelectionError (no or no unique selection, or `to` exists), SweepNotFoundError (unknown or unfinished sweep),
+    VerificationError (the store's files are not the registered ones), TrackingError (no connection), PullInProgress,
+    DiskSpaceError. After an error, `to` does not exist.
     """
-    from letheon.tracking.reader import sweeps
-    from letheon.tracking.store import connection
 
     request = request or Request()
     if os.path.lexists(to):
-        raise SelectionError(f"{to}: exists already, and nothing is ever overwritten; choose another folder")
+        raise SelectionError(f"{to}: exists, and pull never overwrites; choose another folder")
     client = sweeps.open_store(root, uri)
-    with connection.explained(client.tracking_uri, "pulling"):
+    with connection.store_errors(client.tracking_uri, "pulling"):
         found = sweeps.find_sweep_or_version(client, sweep, study)
         front = sweeps.read_front(client, found.sweep, found.parent)
         named = found.version or _by_alias(client, found, request.select)
         if found.version is not None and request.select != Request.select:
-            raise SelectionError(f"--select {request.select}: {sweep} is one checkpoint already; leave one of them out")
+            raise SelectionError(f"--select {request.select}: {sweep} is one checkpoint already; leave out one of them")
         rule = request.select if named is None else _point_of(named)
         chosen = select(front, rule, request.fraction, request.min_utility, request.bounds, request.require)
         version = named or sweeps.find_version(client, found.study, found.parent, chosen.trial, chosen.epoch)
@@ -155,8 +156,7 @@ def pull(
 
 
 def _by_alias(client: Client, found: Found, rule: str) -> Version | None:
-    """The version that an alias of the sweep's model means; None for a rule or a point of the front."""
-    from letheon.tracking.reader import sweeps
+    """The version that an alias of the sweep's model points at; None if `rule` is a rule or a point of the front."""
 
     if is_rule(rule):
         return None
@@ -166,9 +166,9 @@ def _by_alias(client: Client, found: Found, rule: str) -> Version | None:
         raise SelectionError(f"--select {rule!r}: must be one of {', '.join(RULES)}, TRIAL@EPOCH{there}")
     version = sweeps.version_by_alias(client, found.study, rule)
     if version.tags.get("letheon.sweep_run") != found.parent.id:
-        owner = version.tags.get("letheon.sweep.run") or "none"
+        owner = version.tags.get("letheon.sweep") or "none"
         raise SelectionError(
-            f"--select {rule}: is a checkpoint of another sweep by now, {owner!r}; pull that one, or choose by a rule"
+            f"--select {rule}: now a checkpoint of another sweep, {owner!r}; pull that sweep, or select by a rule"
         )
     return version
 
@@ -178,41 +178,41 @@ def _point_of(version: Version) -> str:
 
 
 def _download(client: Client, version: Version, chosen: Selection, to: Path) -> Manifest:
-    from letheon.tracking.store.artifacts import checkpoint_path, fetch, shelf_of
 
     digest = str(version.tags.get("letheon.manifest", ""))
     if not is_digest(digest):
-        raise VerificationError(f"{version.name} version {version.version}: has no digest, so nothing can be verified")
+        raise VerificationError(f"{version.name} version {version.version}: no digest, so nothing can be verified")
     prefix = checkpoint_path(chosen.epoch)
     with partial_folder(to, digest) as folder:
-        shelf = shelf_of(client, str(version.run_id))
-        manifest = _checked_manifest(shelf, prefix, digest, folder)
+        reader = reader_of(client, str(version.run_id))
+        manifest = _verified_manifest(reader, prefix, digest, folder)
         if (manifest.trial, manifest.epoch) != (chosen.trial, chosen.epoch):
             raise VerificationError(
                 f"{prefix}/{MANIFEST}: is of {manifest.trial}@{manifest.epoch}, not of {chosen.trial}@{chosen.epoch}"
             )
-        sweep_out(folder, manifest)
-        _check_room(folder, manifest, to)
-        fetch(shelf, prefix, manifest, folder)
+        remove_incomplete(folder, manifest)
+        _check_disk_space(folder, manifest, to)
+        download_missing(reader, prefix, manifest, folder)
         model = folder / "model"
         verify(model, manifest)
         os.replace(folder / MANIFEST, model / MANIFEST)
-        _move(model, to)
+        if os.path.lexists(to):
+            raise SelectionError(f"{to}: created by another process meanwhile; choose another folder")
+        os.replace(model, to)
     return manifest
 
 
-def _checked_manifest(shelf: ArtifactReader, prefix: str, digest: str, folder: Path) -> Manifest:
-    """The manifest, whose digest is the version's tag, after the store's listing was found to agree with it."""
-    from letheon.tracking.store.artifacts import download, listing
+def _verified_manifest(reader: ArtifactReader, prefix: str, digest: str, folder: Path) -> Manifest:
+    """Download the manifest, and check that it has this digest and agrees with the store's listing."""
 
-    sizes = listing(shelf, prefix)
+    sizes = listing(reader, prefix)
     if MANIFEST not in sizes:
-        raise VerificationError(f"{prefix}/{MANIFEST}: is missing, so nothing can be verified")
+        raise VerificationError(f"{prefix}/{MANIFEST}: missing, so nothing can be verified")
     if (sizes[MANIFEST] or 0) > MAX_MANIFEST_BYTES:
-        raise VerificationError(f"{prefix}/{MANIFEST}: is larger than any manifest")
-    data = download(shelf, f"{prefix}/{MANIFEST}", folder / MANIFEST, MAX_MANIFEST_BYTES).read_bytes()
+        raise VerificationError(f"{prefix}/{MANIFEST}: larger than any manifest")
+    data = download(reader, f"{prefix}/{MANIFEST}", folder / MANIFEST, MAX_MANIFEST_BYTES).read_bytes()
     if hashlib.sha256(data).hexdigest() != digest:
-        raise VerificationError(f"{prefix}/{MANIFEST}: its SHA-256 is not the registered one; the store was changed")
+        raise VerificationError(f"{prefix}/{MANIFEST}: SHA-256 differs from the registered one; the store was changed")
     manifest = parse_manifest(data, f"{prefix}/{MANIFEST}")
     del sizes[MANIFEST]
     _check_listing(sizes, manifest, prefix)
@@ -220,7 +220,7 @@ def _checked_manifest(shelf: ArtifactReader, prefix: str, digest: str, folder: P
 
 
 def _check_listing(sizes: Mapping[str, int | None], manifest: Manifest, prefix: str) -> None:
-    """Names and sizes as the store lists them, before a byte of them is fetched."""
+    """Check the listed names and sizes against the manifest, before any file is downloaded."""
     for path, size in sizes.items():
         name = path.removeprefix(_MODEL)
         check_name(name)
@@ -232,15 +232,8 @@ def _check_listing(sizes: Mapping[str, int | None], manifest: Manifest, prefix: 
     check_names({path.removeprefix(_MODEL) for path in sizes}, manifest, prefix)
 
 
-def _check_room(folder: Path, manifest: Manifest, to: Path) -> None:
+def _check_disk_space(folder: Path, manifest: Manifest, to: Path) -> None:
     missing = sum(entry.bytes for name, entry in manifest.files.items() if not (folder / "model" / name).exists())
     free = shutil.disk_usage(folder).free
     if free < missing + _SPARE_BYTES:
-        raise NoRoomError(f"{to}: {missing:,} bytes are to come and the disk has {free:,}; make room or choose another")
-
-
-def _move(model: Path, to: Path) -> None:
-    """The last step, and a single one. A folder that appeared at `to` in the meantime is left as it is."""
-    if os.path.lexists(to):
-        raise SelectionError(f"{to}: was made by someone else in the meantime; choose another folder")
-    os.replace(model, to)
+        raise DiskSpaceError(f"{to}: needs {missing:,} more bytes, {free:,} free; free space or choose another folder")

@@ -1,1 +1,1 @@
-"""The MLflow store: connection, runs and artifacts. Independent of sweeps."""
+"""MLflow: connection, runs and artifacts. Independent of sweeps."""

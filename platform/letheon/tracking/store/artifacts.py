@@ -1,4 +1,4 @@
-"""Files of a run in MLflow: list, put, fetch and verify in place. Does not know sweeps or the registry."""
+"""Files of a run in MLflow: list, upload, download, and verify in place."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from letheon.checkpoints.manifest import (
 )
 from letheon.common.redaction import redact
 from letheon.common.scratch import scratch
-from letheon.tracking.store.artifact_readers import ArtifactReader, MlflowReader, open_shelf
-from letheon.tracking.store.connection import local_folder, of_a_client
+from letheon.tracking.store.artifact_readers import ArtifactReader, MlflowReader, open_reader
+from letheon.tracking.store.connection import is_client_error, local_folder
 from letheon.tracking.store.errors import TrackingError
 from trainables.storage.manifest import MANIFEST, sha256
 from trainables.storage.trial_folder import epoch_name
@@ -33,40 +33,39 @@ _MAX_LISTED = 10_000
 _MAX_DEPTH = 8
 _MAX_PATH = 1000
 _ATTEMPTS = 3
-_TRIED = "letheon-was-here.txt"
+_TEST_FILE = "letheon-was-here.txt"
 _PAUSE = 0.5  # seconds before the second attempt; twice as long before the third
-INCOMING = "incoming"  # the file that is being downloaded, in the folder of those that are whole
+_INCOMING = "incoming"  # name of a file until it is verified
 
 
 def checkpoint_path(epoch: int) -> str:
-    """Where a front checkpoint of a trial lies among the artifacts of its run."""
+    """The path of a checkpoint among the artifacts of its trial's run."""
     return f"checkpoints/{epoch_name(epoch)}"
 
 
-def shelf_of(client: MlflowClient, run_id: str) -> ArtifactReader:
-    """The artifacts of a run, wherever the tracking server says they are."""
-    return open_shelf(client, run_id, str(client.get_run(run_id).info.artifact_uri or ""))
+def reader_of(client: MlflowClient, run_id: str) -> ArtifactReader:
+    """A reader of a run's artifacts, at the location that the tracking server gives."""
+    return open_reader(client, run_id, str(client.get_run(run_id).info.artifact_uri or ""))
 
 
-def listing(shelf: ArtifactReader, prefix: str) -> dict[str, int | None]:
-    """Every file below `prefix`: path relative to it -> bytes (None where the store does not say).
+def listing(reader: ArtifactReader, prefix: str) -> dict[str, int | None]:
+    """Every file below `prefix`: path relative to it -> bytes (None if the store does not say).
 
-    The paths are as the store gives them, unchecked, except that each must lie under `prefix`, and once.
+    Paths are as the store gives them; all that is checked is that each lies below `prefix` and is listed once.
+    Raises VerificationError.
     """
     files: dict[str, int | None] = {}
     folders = [(prefix, 0)]
     seen = 0
     while folders:
         folder, depth = folders.pop()
-        for entry in shelf.entries(folder):
+        for entry in reader.entries(folder):
             seen += 1
             if seen > _MAX_LISTED or depth > _MAX_DEPTH or len(entry.path) > _MAX_PATH:
-                raise VerificationError(f"artifacts under {prefix!r}: more than any checkpoint has; nothing was kept")
+                raise VerificationError(f"artifacts under {prefix!r}: more than any checkpoint has; none was kept")
             name = entry.path.removeprefix(f"{folder}/")
             if not entry.path.startswith(f"{folder}/") or not name or "/" in name:
-                raise VerificationError(
-                    f"artifact {entry.path!r}: the store lists it under {folder!r}, where it is not"
-                )
+                raise VerificationError(f"artifact {entry.path!r}: not below {folder!r}, where the store lists it")
             if entry.is_folder:
                 folders.append((entry.path, depth + 1))
                 continue
@@ -78,60 +77,69 @@ def listing(shelf: ArtifactReader, prefix: str) -> dict[str, int | None]:
 
 
 def upload(client: MlflowClient, run_id: str, prefix: str, folder: Path, manifest: Manifest) -> None:
-    """The files that the manifest names and then the manifest itself, from `folder` (`model/` + `manifest.json`)."""
+    """Upload the manifest's files, then the manifest, from `folder` (`model/` and `manifest.json`)."""
     for name in manifest.files:
         target = PurePosixPath(prefix, "model", name).parent
         client.log_artifact(run_id, str(folder / "model" / name), str(target))
     client.log_artifact(run_id, str(folder / MANIFEST), prefix)
 
 
-def try_writing(client: MlflowClient, location: str) -> None:
-    """Put a small file where a study's artifacts go, read it, and take it away again if that is allowed.
+def check_writable(client: MlflowClient, location: str) -> None:
+    """Write a small file where a study's artifacts go, read it back, and delete it if that is allowed.
 
-    Raises TrackingError for a place that cannot be read back: checkpoints are registered only once they were.
+    Raises TrackingError if the location cannot be read back: a checkpoint must be, before it is registered.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     try:
-        shelf = open_shelf(client, "", location)
+        reader = open_reader(client, "", location)
         place: Any = get_artifact_repository(location, tracking_uri=client.tracking_uri)
         with scratch("try") as temporary:
-            path = temporary / _TRIED
-            path.write_text("letheon looks whether it can write here\n")
+            path = temporary / _TEST_FILE
+            path.write_text("letheon checks that it can write here\n")
             place.log_artifact(str(path))
-            if not isinstance(shelf, MlflowReader):  # which reads runs only
-                download(shelf, _TRIED, temporary / "back", path.stat().st_size)
+            if not isinstance(reader, MlflowReader):  # that one reads from runs only
+                download(reader, _TEST_FILE, temporary / "back", path.stat().st_size)
     except VerificationError as error:
         raise TrackingError(
             f"study's {error}",
-            "set MLFLOW_DEFAULT_ARTIFACT_ROOT; a study that exists keeps its place, so give it a new name",
+            "set MLFLOW_DEFAULT_ARTIFACT_ROOT; an existing study keeps its location, so rename the study",
         ) from error
-    with suppress(Exception):  # many may write and must not delete
-        place.delete_artifacts(_TRIED)
+    with suppress(Exception):  # many accounts may write but not delete
+        place.delete_artifacts(_TEST_FILE)
 
 
 def put(client: MlflowClient, run_id: str, name: str, content: bytes | str) -> None:
-    """One artifact at the top of a run; text without secrets. What is there under this name is replaced."""
+    """Write, or replace, one artifact at the top of a run. Text is redacted."""
     with scratch("put") as temporary:
         path = temporary / name
         path.write_bytes(content if isinstance(content, bytes) else redact(content).encode())
         client.log_artifact(run_id, str(path))
 
 
-def download(shelf: ArtifactReader, path: str, target: Path, limit: int) -> Path:
-    """One artifact of at most `limit` bytes as the file `target`, which is there whole or not at all.
+def read(client: MlflowClient, run_id: str, name: str, limit: int) -> bytes | None:
+    """An artifact at the top of a run; None if not listed. Raises VerificationError if larger than `limit` bytes."""
+    reader = reader_of(client, run_id)
+    sizes = {entry.path: entry.bytes for entry in reader.entries("")}
+    if name not in sizes:
+        return None
+    if (sizes[name] or 0) > limit:
+        raise VerificationError(f"artifact {name!r} of run {run_id}: has {sizes[name]} bytes, the limit is {limit}")
+    with scratch("read") as temporary:
+        return download(reader, name, temporary / name, limit).read_bytes()
 
-    What breaks off is tried again, twice.
-    """
+
+def download(reader: ArtifactReader, path: str, target: Path, limit: int) -> Path:
+    """Download one artifact of at most `limit` bytes to `target`, whole or not at all. Retries a broken one twice."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     for attempt in range(_ATTEMPTS):
         try:
-            shelf.save(path, partial, limit)
+            reader.save(path, partial, limit)
             os.replace(partial, target)
             break
         except Exception as error:
-            if attempt == _ATTEMPTS - 1 or not of_a_client(error):
+            if attempt == _ATTEMPTS - 1 or not is_client_error(error):
                 raise
             time.sleep(_PAUSE * 2**attempt)
         finally:
@@ -139,38 +147,38 @@ def download(shelf: ArtifactReader, path: str, target: Path, limit: int) -> Path
     return target
 
 
-def fetch(shelf: ArtifactReader, prefix: str, manifest: Manifest, folder: Path) -> None:
-    """Download exactly the files that the manifest names and `folder/model/` has not, one by one.
+def download_missing(reader: ArtifactReader, prefix: str, manifest: Manifest, folder: Path) -> None:
+    """Download the manifest's files that `folder/model/` does not have yet.
 
-    Each is checked by size and SHA-256 before it gets its name, so what is there is whole.
+    Each gets its name only after its size and SHA-256 are checked, so every file there is complete.
     """
     for name, entry in manifest.files.items():
         target = folder / "model" / name
         if not target.exists():
-            incoming = download(shelf, f"{prefix}/model/{name}", folder / INCOMING, entry.bytes)
+            incoming = download(reader, f"{prefix}/model/{name}", folder / _INCOMING, entry.bytes)
             check_file(incoming, entry, f"{prefix}/model/{name}")
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(incoming, target)
 
 
-def check_in_place(client: MlflowClient, run: Handle, prefix: str, manifest: Manifest) -> None:
-    """Hash what the store holds against the manifest; remote files are read back. Raises VerificationError."""
+def verify_in_store(client: MlflowClient, run: Handle, prefix: str, manifest: Manifest) -> None:
+    """Check the files in the store against the manifest; remote ones are downloaded. Raises VerificationError."""
     folder = local_folder(run.artifact_uri)
     if folder is not None:
         _check_folder(folder / prefix, manifest)
         return
-    shelf = open_shelf(client, run.id, run.artifact_uri)
+    reader = open_reader(client, run.id, run.artifact_uri)
     with scratch("verify") as copy:
         expected = {MANIFEST, *(f"model/{name}" for name in manifest.files)}
-        if set(listing(shelf, prefix)) != expected:
-            raise VerificationError(f"artifacts under {prefix!r} of run {run.id}: not the files of the manifest")
-        download(shelf, f"{prefix}/{MANIFEST}", copy / MANIFEST, MAX_MANIFEST_BYTES)
-        fetch(shelf, prefix, manifest, copy)
+        if set(listing(reader, prefix)) != expected:
+            raise VerificationError(f"artifacts under {prefix!r} of run {run.id}: not the manifest's files")
+        download(reader, f"{prefix}/{MANIFEST}", copy / MANIFEST, MAX_MANIFEST_BYTES)
+        download_missing(reader, prefix, manifest, copy)
         _check_folder(copy, manifest)
 
 
 def _check_folder(folder: Path, manifest: Manifest) -> None:
     path = folder / MANIFEST
     if not path.is_file() or sha256(path) != manifest.digest:
-        raise VerificationError(f"{path}: it is missing or not the manifest with SHA-256 {manifest.digest}")
+        raise VerificationError(f"{path}: missing, or not the manifest with SHA-256 {manifest.digest}")
     verify(folder / "model", read_manifest(path))

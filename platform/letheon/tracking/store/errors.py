@@ -1,4 +1,4 @@
-"""What can go wrong with records. Each message says the value, the rule and the fix."""
+"""Errors of the tracking store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from letheon.common.errors import LetheonError
 
 
 class TrackingError(LetheonError):
-    """The tracking store cannot be reached, or refused what was asked of it. `advice`: how to mend it, if known."""
+    """The tracking store cannot be reached or refused a request. `advice`: the fix, if known."""
 
     exit_code = 3
 
@@ -16,6 +16,6 @@ class TrackingError(LetheonError):
 
 
 class SweepNotFoundError(LetheonError):
-    """No sweep, front or version of that name is in the tracking store."""
+    """The tracking store has no sweep, front or version of that name."""
 
     exit_code = 4

@@ -1,6 +1,6 @@
-"""Journal rows as the artifact `journal.jsonl.gz` of a sweep's run, and back. Pure; what is read back is not trusted.
+"""Packs journal rows into the artifact `journal.jsonl.gz` of a sweep's run, and unpacks it without trusting it. Pure.
 
-Equal rows give equal bytes, on any machine and in any process: a replay uploads what is there already.
+Equal rows give equal bytes on any machine, so a replay finds the same artifact already in the store.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _OUTCOMES = {"completed", "pruned", "stopped", "collapsed", "failed", "interrupt
 
 
 class Packer:
-    """Packs a journal that grows, encoding each row once."""
+    """Packs a growing journal, encoding each row once."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
 
     def pack(self, rows: Sequence[Row]) -> bytes:
-        """All rows, each text without secrets. `rows` begin as those of the last call."""
+        """All rows without secrets, gzipped. `rows` must begin with those of the last call."""
         self._lines += [encode_rows([without_secrets(row)]) for row in rows[len(self._lines) :]]
         return gzip.compress(b"".join(self._lines[: len(rows)]), compresslevel=6, mtime=0)
 
 
 def without_secrets(row: Row) -> Row:
-    """The row with every text in it redacted, at any depth."""
+    """The row with every text redacted, at any depth."""
     return {name: _clean(value) for name, value in row.items()}
 
 
@@ -53,22 +53,22 @@ def _clean(value: Any) -> Any:
 
 
 def unpack(data: bytes, where: str) -> list[Row]:
-    """The rows of an artifact. Raises TrackingError for one that is too large, damaged or not a journal."""
+    """The rows of an artifact. Raises TrackingError, which names it `where`, if it is too large or not a journal."""
     if len(data) > MAX_PACKED:
-        raise TrackingError(f"{where}: has {len(data)} bytes, a journal has at most {MAX_PACKED}; it is not read")
+        raise TrackingError(f"{where}: has {len(data)} bytes; a journal has at most {MAX_PACKED}, so it was not read")
     expander = zlib.decompressobj(wbits=31)
     try:
         text = expander.decompress(data, MAX_BYTES + 1)
         rows = decode_rows(text, where) if len(text) <= MAX_BYTES else []
     except (zlib.error, JournalError, RecursionError) as error:
-        raise TrackingError(f"{where}: is not a journal ({error}); the store may have been changed") from error
+        raise TrackingError(f"{where}: not a valid journal ({error}); the store may have been changed") from error
     if len(text) > MAX_BYTES or not expander.eof or expander.unused_data:
-        raise TrackingError(f"{where}: is cut short, or larger than any journal; the store may have been changed")
-    checked(rows, where)
+        raise TrackingError(f"{where}: truncated, or larger than any journal; the store may have been changed")
+    _check(rows, where)
     return rows
 
 
-def checked(rows: Iterable[Row], where: str) -> None:
+def _check(rows: Iterable[Row], where: str) -> None:
     """Raise TrackingError unless the rows have the fields and types that readers of a journal rely on."""
     trials: set[str] = set()
     for row in rows:
@@ -77,44 +77,45 @@ def checked(rows: Iterable[Row], where: str) -> None:
             raise TrackingError(f"{where}, row {row['seq']}: {problem}; the store may have been changed")
 
 
-def _problem(row: Row, trials: set[str]) -> str | None:  # noqa: PLR0911 - one rule a line
+def _problem(row: Row, trials: set[str]) -> str | None:  # noqa: PLR0911 - one rule per line
+    """The first fault of a row, or None. Adds the trial that a row introduces to `trials`."""
     if not is_finite(row.get("time")):
         return "has no time"
     match row["kind"]:
         case "sweep":
-            told = isinstance(row.get("state"), str) and isinstance(row.get("info") or {}, Mapping)
-            return None if told else "a sweep's row has a state"
+            valid = isinstance(row.get("state"), str) and isinstance(row.get("info") or {}, Mapping)
+            return None if valid else "has no state, or an info that is not a mapping"
         case "trial" | "warm":
-            return _of_a_trial(row, trials)
+            return _trial_problem(row, trials)
         case "report" | "audit":
             retain = row["kind"] == "audit" and row.get("epoch") == 0
             if not retain and str(row.get("trial")) not in trials:
-                return "is of a trial that was never introduced"
-            if not _whole(row.get("epoch")) or not _metrics(row.get("metrics")):
-                return "has no epoch and metrics"
+                return "its trial has no earlier row"
+            if not _is_count(row.get("epoch")) or not _are_metrics(row.get("metrics")):
+                return "has no valid epoch and metrics"
             if not isinstance(row.get("decision") or {}, Mapping):
                 return "its decision is not a mapping"
-            return None if row["kind"] == "report" or _number_text(row.get("stratum")) else "has no stratum"
+            return None if row["kind"] == "report" or _is_numeric(row.get("stratum")) else "has no valid stratum"
         case "end":
-            known = str(row.get("trial")) in trials and row.get("outcome") in _OUTCOMES and _whole(row.get("epoch"))
-            return None if known else "its trial, outcome or epoch is none"
+            valid = str(row.get("trial")) in trials and row.get("outcome") in _OUTCOMES and _is_count(row.get("epoch"))
+            return None if valid else "has no valid trial, outcome and epoch"
     return None
 
 
-def _of_a_trial(row: Row, trials: set[str]) -> str | None:
+def _trial_problem(row: Row, trials: set[str]) -> str | None:
     name = row.get("trial")
     if not isinstance(name, str) or not _TRIAL.fullmatch(name):
-        return "its trial has no name"
-    if not _number_text(row.get("stratum")) or not isinstance(row.get("config"), Mapping):
-        return "its trial has no stratum or configuration"
-    if not _metrics(row.get("baseline") or {}):
+        return "its trial has no valid name"
+    if not _is_numeric(row.get("stratum")) or not isinstance(row.get("config"), Mapping):
+        return "its trial has no valid stratum and configuration"
+    if not _are_metrics(row.get("baseline") or {}):
         return "its baseline is not a mapping of numbers"
     if row["kind"] == "trial":
         trials.add(name)
     return None
 
 
-def _metrics(value: object) -> bool:
+def _are_metrics(value: object) -> bool:
     if not isinstance(value, Mapping):
         return False
     return all(
@@ -123,11 +124,12 @@ def _metrics(value: object) -> bool:
     )
 
 
-def _whole(value: object) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10**6
 
 
-def _number_text(value: object) -> bool:
+def _is_numeric(value: object) -> bool:
+    """Whether it is a text that reads as a finite number, as strata are."""
     try:
         return isinstance(value, str) and math.isfinite(float(value))
     except ValueError:

@@ -1,7 +1,4 @@
-"""The runs of one sweep in MLflow: found by tag before they are made, written in batches, only what is missing.
-
-Knows MLflow's client and its limits; does not know the journal.
-"""
+"""The runs of a sweep in MLflow: what is known of each, found by tag, created. Independent of the journal."""
 
 from __future__ import annotations
 
@@ -13,14 +10,20 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
+
 PARENT_TAG = "mlflow.parentRunId"
+AUDITED = "letheon.audited"  # tag: which audits of a run are recorded
+SPENT = "epochs"  # metric of the sweep's run: trial-epochs so far, the step of everything that grows with them
 _PAGE = 1000
 
 
 @dataclass
 class Handle:
-    """A run and what the store is known to hold of it. `epoch` is the last one written completely, -1 for none; of a
-    sweep's run the trial-epochs."""
+    """A run, and what the store is known to hold of it.
+
+    `epoch`: the last one written completely, -1 if none; for a sweep's run, its trial-epochs.
+    """
 
     id: str
     status: Status
@@ -33,7 +36,7 @@ class Handle:
     def of(cls, run: Run) -> Handle:
         return cls(
             id=run.info.run_id,
-            status=cast("Status", run.info.status),
+            status=cast(Status, run.info.status),
             epoch=int(run.data.metrics.get("epoch", run.data.metrics.get(SPENT, -1))),
             params=dict(run.data.params),
             tags=dict(run.data.tags),
@@ -42,7 +45,7 @@ class Handle:
 
 
 def search(client: MlflowClient, experiment_ids: Sequence[str], tags: Mapping[str, str]) -> list[Run]:
-    """All active runs with these tag values, oldest first. No quotes in values: MLflow's filters cannot escape."""
+    """All active runs with these tag values, oldest first. Values must hold no quotes: MLflow cannot escape them."""
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     found: list[Run] = []
     token: str | None = None
@@ -57,14 +60,5 @@ def search(client: MlflowClient, experiment_ids: Sequence[str], tags: Mapping[st
 
 
 def create(client: MlflowClient, experiment_id: str, name: str, started: int, tags: Mapping[str, str]) -> Handle:
-    """A new run with its identifying tags in the same request, so that no run is ever without them."""
+    """Create a run with its identifying tags in one request, so that no run ever lacks them."""
     return Handle.of(client.create_run(experiment_id, start_time=started, tags=dict(tags), run_name=name))
-
-
-Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
-
-
-AUDITED = "letheon.audited"  # tag: which audits of a run are recorded
-
-
-SPENT = "epochs"  # metric of the sweep's run: trial-epochs so far, the step of everything that grows with them

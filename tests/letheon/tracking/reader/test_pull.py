@@ -1,4 +1,4 @@
-"""`pull` from the tracking store alone: by alias and address, after a break, beside another process."""
+"""`pull` needs the tracking store only: by rule, alias and address, after an interrupt, next to another process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from letheon.checkpoints.manifest import read_manifest, verify
 from letheon.checkpoints.select import SelectionError
@@ -19,8 +20,11 @@ from letheon.tracking.reader.pull import Request, pull
 from letheon.tracking.store.artifact_readers import LocalReader
 from letheon.tracking.store.connection import open_client
 from letheon.tracking.store.errors import SweepNotFoundError
+from letheon.tracking.tracker import Tracker
 from tests.letheon.small_sweep import run
 from tests.letheon.tracking.store_support import Store
+from tests.letheon.tracking.tracking_support import SPEC, front, save_front, story
+from trainables.storage.manifest import write_manifest
 
 KNEE_10 = Request("knee", 0.1)
 DIGEST = "0" * 64
@@ -37,7 +41,15 @@ def saved(store: Store, trial: str, epoch: int) -> Path:
     return store.trials / "study" / trial / f"epoch-{epoch:03d}" / "manifest.json"
 
 
-# ---- what is meant
+@pytest.fixture
+def study(request: pytest.FixtureRequest, store: Store) -> str:
+    """A finished sweep of the test's own, and its study, by the test's name."""
+    name = str(request.node.name)
+    store.add(name, name)
+    return name
+
+
+# ---- which checkpoint
 
 
 @pytest.mark.parametrize(
@@ -81,7 +93,7 @@ def test_a_checkpoint_by_its_version(store: Store, tmp_path: Path) -> None:
         ("models:/study@knee-05", Request("max-forget"), SelectionError, "one checkpoint already"),
     ],
 )
-def test_an_address_that_means_nothing_says_what_there_is(
+def test_an_address_that_matches_nothing_lists_what_there_is(
     store: Store, tmp_path: Path, name: str, request_: Request, error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):
@@ -95,12 +107,12 @@ def test_an_alias_stays_with_the_sweep_whose_checkpoint_is_no_worse(tmp_path: Pa
     shutil.rmtree(store.trials)
     store.add("study", "second")
     to = tmp_path / "model"
-    with pytest.raises(SelectionError, match="another sweep by now, 'first'"):
+    with pytest.raises(SelectionError, match="now a checkpoint of another sweep, 'first'"):
         pull("second", to, tmp_path, Request("knee-05"), store.uri)
     assert pull("models:/study@knee-05", to, tmp_path, uri=store.uri).sweep == "first"
 
 
-def test_what_has_not_forgotten_is_refused_where_that_is_required(store: Store, tmp_path: Path) -> None:
+def test_a_checkpoint_that_has_not_forgotten_is_refused_if_that_is_required(store: Store, tmp_path: Path) -> None:
     request = Request("max-utility", 0.05, require="forgotten")
     with pytest.raises(SelectionError, match=r"t000@1 is not forgotten \(p = 1e-06 .*these have: t000@2, t000@3"):
         pull("sweep", tmp_path / "model", tmp_path, request, store.uri)
@@ -129,29 +141,84 @@ def test_the_command_needs_nothing_but_the_tracking_store(store: Store, tmp_path
     verify(tmp_path / "model", read_manifest(tmp_path / "model" / "manifest.json"))
 
 
-# ---- one that breaks off
+def test_what_is_pulled_is_what_was_saved(store: Store, tmp_path: Path) -> None:
+    to = tmp_path / "new" / "model"
+    pulled = pull("sweep", to, store.root, Request("t000@2"), store.uri)
+    saved = store.trials / "study" / "t000" / "epoch-002"
+    assert pulled.path == to and (pulled.trial, pulled.epoch, pulled.fraction) == ("t000", 2, "0.05")
+    assert sorted(os.listdir(to)) == ["config.json", "extra", "manifest.json", "model.safetensors"]
+    assert (to / "manifest.json").read_bytes() == (saved / "manifest.json").read_bytes()
+    assert load_file(to / "model.safetensors")["weight"].tolist() == [[2.0] * 4] * 4
+    verify(to, read_manifest(to / "manifest.json"))
+    assert pulled.metrics["model_utility"] == 0.58 and pulled.config["method"] == "npo_rt"
+    assert str(to) in pulled.how_to_load()
+    assert os.listdir(to.parent) == ["model"]
+
+
+def test_a_pull_never_overwrites(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(SelectionError, match="choose another folder"):
+        pull("sweep", tmp_path, store.root, KNEE_10, store.uri)
+    link = tmp_path / "dangling"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SelectionError, match="choose another folder"):
+        pull("sweep", link, store.root, KNEE_10, store.uri)
+
+
+def test_the_newest_sweep_of_a_name_is_pulled(store: Store, study: str, tmp_path: Path) -> None:
+    rows = [{**row, "time": row["time"] + 999} for row in story()]
+    trials = tmp_path / "trials"
+    table = front(rows, study)
+    save_front(trials, table)
+    (trials / "t002" / "epoch-001" / "model" / "config.json").write_text('{"newer": true}')
+    write_manifest(trials / "t002" / "epoch-001", "t002", 1, {})
+    Tracker(store.root, study, study, SPEC, store.uri).finish(table, rows, trials)
+    pull(study, tmp_path / "model", store.root, KNEE_10, store.uri)
+    assert json.loads((tmp_path / "model" / "config.json").read_text()) == {"newer": True}
+
+
+def test_a_sweep_that_is_absent_or_unfinished_is_refused(store: Store, tmp_path: Path) -> None:
+    to = tmp_path / "model"
+    with pytest.raises(SweepNotFoundError, match=r"there: .*sweep"):
+        pull("nothing", to, store.root, uri=store.uri)
+    Tracker(store.root, "study-2", "unfinished", SPEC, store.uri).sync(story()[:6])
+    with pytest.raises(SweepNotFoundError, match=r"is running and has registered.*letheon resume unfinished"):
+        pull("unfinished", to, store.root, uri=store.uri)
+    empty = tmp_path / "empty"
+    with pytest.raises(SweepNotFoundError, match="no tracking store"):
+        pull("x", to, empty, uri=f"sqlite:///{empty / 'mlflow.db'}")
+    assert not to.exists() and not empty.exists()
+
+
+def test_one_name_in_two_studies_is_ambiguous(store: Store, study: str, tmp_path: Path) -> None:
+    store.add(f"{study}-2", study)
+    with pytest.raises(SweepNotFoundError, match="several studies"):
+        pull(study, tmp_path / "model", store.root, KNEE_10, store.uri)
+    assert pull(study, tmp_path / "model", store.root, KNEE_10, store.uri, study=study).study == study
+
+
+# ---- interrupted
 
 
 class Breaking:
-    """Pulls into a folder, and breaks off at the n-th file of the model, counted anew each time."""
+    """Pulls into a folder, and is interrupted at the n-th file of the model, counted from 0 in each pull."""
 
     def __init__(self, store: Store, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[str] = []
         self._store, self._to, self._at = store, to, 0
         real = LocalReader.save
 
-        def save(shelf: LocalReader, path: str, target: Path, limit: int) -> None:
+        def save(reader: LocalReader, path: str, target: Path, limit: int) -> None:
             if "/model/" in path:
                 if len(self.read) == self._at:
                     target.write_bytes(b"half")
                     raise KeyboardInterrupt
                 self.read.append(path.rpartition("/")[2])
-            real(shelf, path, target, limit)
+            real(reader, path, target, limit)
 
         monkeypatch.setattr(LocalReader, "save", save)
 
     def pull(self, at: int = 99, request: Request = KNEE_10) -> list[str]:
-        """The files that were read before it broke off, or all that were read."""
+        """The files that were read, up to the interrupt if there is one."""
         self.read, self._at = [], at
         with nullcontext() if at == 99 else pytest.raises(KeyboardInterrupt):
             pull("sweep", self._to, self._to.parent, request, self._store.uri)
@@ -171,7 +238,7 @@ def test_a_pull_that_broke_off_goes_on_where_it_was(breaking: Breaking, tmp_path
     verify(tmp_path / "model", read_manifest(tmp_path / "model" / "manifest.json"))
 
 
-def test_what_was_damaged_in_between_is_fetched_again(breaking: Breaking, tmp_path: Path) -> None:
+def test_files_damaged_in_between_are_downloaded_again(breaking: Breaking, tmp_path: Path) -> None:
     breaking.pull(at=2)
     [folder] = (tmp_path / ".model.partial").glob("*/model")
     (folder / "foreign.json").write_text("{}")
@@ -185,7 +252,7 @@ def test_what_was_damaged_in_between_is_fetched_again(breaking: Breaking, tmp_pa
     verify(tmp_path / "model", read_manifest(tmp_path / "model" / "manifest.json"))
 
 
-def test_another_checkpoint_takes_the_place_of_one_that_broke_off(breaking: Breaking, tmp_path: Path) -> None:
+def test_another_checkpoint_replaces_one_that_was_interrupted(breaking: Breaking, tmp_path: Path) -> None:
     breaking.pull(at=2)
     breaking.pull(request=Request("t000@1"))
     assert read_manifest(tmp_path / "model" / "manifest.json").epoch == 1
@@ -205,7 +272,7 @@ with partial_folder(Path(sys.argv[1]), "0" * 64) as folder:
 """
 
 
-def test_a_second_process_is_kept_out_until_the_first_is_gone(store: Store, tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_is_gone(store: Store, tmp_path: Path) -> None:
     to = tmp_path / "model"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(to)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -220,7 +287,7 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone(store: Store, tmp_
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_what_is_not_ours_is_neither_used_nor_removed(tmp_path: Path) -> None:
+def test_files_of_others_are_neither_used_nor_removed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / ".model.partial").symlink_to(elsewhere)

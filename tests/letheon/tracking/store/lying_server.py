@@ -1,7 +1,7 @@
-"""MLflow's own server behind somebody who lies: `python lying_server.py FOLDER`.
+"""MLflow's own server behind a proxy that lies: `python lying_server.py FOLDER`.
 
-FOLDER/lie holds one JSON list, the lie's name and its arguments; it is read at every request. FOLDER/port is written
-when the server listens. What is asked of it is honest MLflow but for that.
+FOLDER/lie holds one JSON list, the lie's name and its arguments, and is read at every request; all else is answered by
+MLflow. FOLDER/port is written when the server listens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _resized(files: Listed, size: int) -> Listed:
     return [{**one, "file_size": size} if one["path"].endswith(".safetensors") else one for one in files]
 
 
-# What a folder is said to hold, of what it does hold.
+# Lies about the content of a folder, as functions of its true listing.
 LISTINGS: dict[str, Callable[[Listed], Any]] = {
     "extra": lambda files: [*files, _file("generation_config.json")],
     "code": lambda files: [*files, _file("modeling_x.py")],
@@ -82,7 +82,7 @@ def _body(name: str, honest: bytes, arguments: list[Any]) -> Reply | None:
 
 
 class Liar:
-    """Between MLflow's application and whoever asks it."""
+    """A WSGI application in front of MLflow's."""
 
     def __init__(self, honest: Any, folder: Path) -> None:
         self._honest, self._folder = honest, folder

@@ -1,6 +1,6 @@
-"""The same records through every kind of store: written by the tracker, pulled by another process in another folder.
+"""Every kind of store: written by the tracker, pulled by another process in another folder.
 
-Databases and servers with accounts are gone through by whole sweeps in `tests/trust/test_sweep_to_bucket.py`.
+`tests/trust/test_sweep_to_bucket.py` runs whole sweeps with databases and servers with accounts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StoreContract:
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         environment = {name: value for name, value in os.environ.items() if name != ROOT}
-        environment["MLFLOW_TRACKING_URI"] = place.uri  # all that the other process knows of the store
+        environment["MLFLOW_TRACKING_URI"] = place.uri  # the only thing the other process is given
         pull_it = ("pull", "sweep", "--select", "max-forget-05", "--to", "model", "--json")
         done = run(*pull_it, cwd=elsewhere, env=environment)
         assert done.returncode == 0, done.stderr
@@ -87,7 +87,7 @@ class TestBucket(StoreContract):
         listed = s3.list_objects_v2(Bucket="letheon-tests")["Contents"]
         [weights] = [one["Key"] for one in listed if one["Key"].endswith("epoch-003/model/model.safetensors")]
         honest = s3.get_object(Bucket="letheon-tests", Key=weights)["Body"].read()
-        beside = weights.removesuffix("model.safetensors")
+        model_key = weights.removesuffix("model.safetensors")
 
         def refused(key: str, body: bytes) -> str:
             s3.put_object(Bucket="letheon-tests", Key=key, Body=body)
@@ -98,7 +98,7 @@ class TestBucket(StoreContract):
             return str(caught.value)
 
         for name in ("pytorch_model.bin", "../../x.json", "/etc/x.json", "a b.json", "CONFIG.json", "a/b.json", "a//"):
-            assert refused(beside + name, b"{}")
+            assert refused(model_key + name, b"{}")
         assert "SHA-256" in refused(weights, honest[:-1] + b"x")
         s3.put_object(Bucket="letheon-tests", Key=weights, Body=honest)
         assert pull("sweep", to, tmp_path, Request("max-forget", 0.05), place.uri).epoch == 3
@@ -124,14 +124,14 @@ def database() -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_wrong_password_of_a_database_is_refused_and_not_told(database: str, tmp_path: Path) -> None:
+def test_a_wrong_database_password_is_refused_and_not_shown(database: str, tmp_path: Path) -> None:
     uri = database.replace("letheon@", "letheon:wr0ng-h%40rse@")
     with pytest.raises(TrackingError, match="password authentication failed") as caught:
         Tracker(tmp_path, "study", "sweep", SPEC, uri).check()
     assert "h@rse" not in str(caught.value) and "h%40rse" not in str(caught.value)
 
 
-# ---- servers that want a password
+# ---- servers with accounts
 
 AUTH = """\
 [mlflow]
@@ -145,7 +145,7 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """That of a server that knows its users."""
+    """The address of a server with accounts."""
     pytest.importorskip("flask_wtf", reason="MLflow's accounts need Flask-WTF: pip install 'mlflow[auth]'")
     folder = tmp_path_factory.mktemp("server")
     (folder / "auth.ini").write_text(AUTH.format(folder=folder))
@@ -163,7 +163,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class TestServerWithPasswords:
     @pytest.fixture
     def uri(self, address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-        """Of the server; the environment has an account that may write."""
+        """The server's address; the environment has an account that may write."""
         add_user(address, "trainer", monkeypatch)
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "trainer")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
@@ -198,7 +198,7 @@ class TestServerWithPasswords:
         assert "wr0ng" not in done.stdout + done.stderr and "Traceback" not in done.stderr
         assert [path for path in (tmp_path / "root").rglob("*") if path.is_file() and path.name != "lock"] == []
 
-    def test_who_may_only_read_can_pull_and_not_record(
+    def test_an_account_that_may_only_read_can_pull_but_not_record(
         self, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         save_and_register(tmp_path, uri, "reading", "read")
@@ -247,7 +247,7 @@ def test_where_artifacts_go(monkeypatch: pytest.MonkeyPatch, uri: str, wanted: s
 
 
 @pytest.mark.parametrize("place", ["abfss://a@b.dfs.core.windows.net/x", "ftp://me:secret@host/x", "http://host/x"])
-def test_a_place_that_could_not_be_read_back_is_refused_before_anything_is_spent(
+def test_a_location_that_could_not_be_read_back_is_refused_before_anything_is_spent(
     fresh_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setenv(ROOT, place)

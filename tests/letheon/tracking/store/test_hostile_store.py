@@ -1,6 +1,6 @@
 """`pull` from a real store with malicious files in it, and malicious manifests even where they are registered.
 
-Whatever is planted: nothing reaches the target or any other place, and nothing is loaded. Servers that lie are in
+Whatever is planted, nothing reaches the target or any other path, and nothing is loaded. Hostile servers are in
 `test_lying_server.py`.
 """
 
@@ -29,7 +29,7 @@ POINT = Request("t002@1")  # pulled in every test here; lies at checkpoints/epoc
 
 
 class Trap:
-    """A pickle of this makes the file when it is loaded."""
+    """Its pickle creates a folder when it is loaded."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -50,7 +50,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
 
 @pytest.fixture
 def checkpoint(store: Store, tmp_path: Path) -> Iterator[Path]:
-    """The point's folder in the store, as it was again after the test."""
+    """The point's folder in the store, restored after the test."""
     folder = store.checkpoint("study")
     shutil.copytree(folder, tmp_path / "honest")
     yield folder
@@ -71,7 +71,7 @@ def _flip(folder: Path) -> None:
 
 
 def _forged(folder: Path) -> None:
-    """Whoever can write the artifacts can write a matching manifest, but not the digest in the registry."""
+    """An account that can write artifacts can forge a matching manifest, but not the digest in the registry."""
     _flip(folder)
     write_manifest(folder, "t002", 1, {})
 
@@ -83,7 +83,7 @@ def _traversal(folder: Path) -> None:
 
 
 def _linked(name: str) -> Callable[[Path], None]:
-    """The same content, through a link to where nobody looks."""
+    """The same content, moved elsewhere and linked."""
 
     def plant(folder: Path) -> None:
         copy = folder.parents[2] / "elsewhere"
@@ -101,7 +101,7 @@ def _link_out(folder: Path) -> None:
 def _socket(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as one:
         here = os.getcwd()
-        os.chdir(folder / "model")  # a socket's path may have 107 bytes only
+        os.chdir(folder / "model")  # the path of a socket has at most 107 bytes
         try:
             one.bind("s.json")
         finally:
@@ -124,7 +124,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "another file": _file("model/generation_config.json"),
     "a pickle": _file("model/pytorch_model.bin", pickle.dumps({})),
     "code": _file("model/modeling_x.py", b"raise SystemExit"),
-    "a file beside": _file("more.json"),
+    "a file next to the model": _file("more.json"),
     "a folder of pickles": _file("data.pkl/x.pkl", pickle.dumps({})),
     "control characters": _file("model/a\x1b[2J\n.json"),
     "a hidden file": _file("model/.config.json"),
@@ -162,7 +162,7 @@ def test_nothing_is_unpickled(store: Store, checkpoint: Path, tmp_path: Path, na
     target.write_bytes(trap)
     with pytest.raises(VerificationError):
         pull("sweep", tmp_path / "model", store.root, POINT, store.uri)
-    if name != "manifest.json":  # the same with a manifest that names it, registered
+    if name != "manifest.json":  # again, with a registered manifest that names it
         write_manifest(checkpoint, "t002", 1, {})
         data = (checkpoint / "manifest.json").read_bytes()
         with registered(store, hashlib.sha256(data).hexdigest()):

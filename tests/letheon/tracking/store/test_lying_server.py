@@ -1,7 +1,7 @@
-"""`pull` from a real server that says what is not so.
+"""`pull` from a real server that lies.
 
-Whatever it does: nothing reaches the target or any other place, no password goes elsewhere, and the pull ends with an
-error that says what is wrong.
+Whatever it does, nothing reaches the target or any other path, no password goes to another host, and the pull ends with
+an error that says what is wrong.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def honest_afterwards(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 
 def refused(server: Server, tmp_path: Path, *lie: object) -> LetheonError:
-    """The error that the lie ends in, with nothing on disk but what may be."""
+    """The error that the lie causes, after which the disk holds next to nothing."""
     server.tell(*lie)
     with pytest.raises(LetheonError) as caught:
         pull("sweep", tmp_path / "out" / "model", tmp_path, POINT, server.uri)
@@ -98,20 +98,20 @@ def test_a_server_that_lies_in_listings(server: Server, tmp_path: Path, lie: str
 @pytest.mark.parametrize(
     "lie", ["short", "changed", "longer", "endless", "bomb", "gone", "html", "manifest-endless", "manifest-short"]
 )
-def test_a_server_that_sends_something_else(server: Server, tmp_path: Path, lie: str) -> None:
+def test_a_server_that_sends_other_content(server: Server, tmp_path: Path, lie: str) -> None:
     assert isinstance(refused(server, tmp_path, lie), VerificationError)
     assert os.listdir(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize("lie", ["redirect", "redirect-308", "manifest-redirect"])
-def test_a_server_that_sends_us_elsewhere(server: Server, tmp_path: Path, lie: str) -> None:
+def test_a_server_that_redirects(server: Server, tmp_path: Path, lie: str) -> None:
     with Thief() as thief:
         error = refused(server, tmp_path, lie, f"http://127.0.0.1:{thief.port}/latest/meta-data")
-        assert isinstance(error, VerificationError) and "sends us elsewhere" in str(error)
+        assert isinstance(error, VerificationError) and "refused to follow" in str(error)
         assert not thief.visited()
 
 
-def test_what_breaks_off_is_tried_again_and_then_kept(server: Server, tmp_path: Path) -> None:
+def test_a_broken_download_is_retried_and_then_kept(server: Server, tmp_path: Path) -> None:
     error = refused(server, tmp_path, "breaks")
     assert isinstance(error, TrackingError)
     assert os.listdir(tmp_path / "out") == [".model.partial"]
@@ -122,7 +122,7 @@ def test_what_breaks_off_is_tried_again_and_then_kept(server: Server, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_command_that_is_stopped_goes_on_where_it_was(server: Server, tmp_path: Path, how: signal.Signals) -> None:
+def test_an_interrupted_command_continues_where_it_was(server: Server, tmp_path: Path, how: signal.Signals) -> None:
     server.tell("stalls")
     arguments = ("pull", "sweep", "--select", "t002@1", "--tracking-uri", server.uri, "--to", "model")
     with subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
@@ -140,13 +140,13 @@ def test_a_command_that_is_stopped_goes_on_where_it_was(server: Server, tmp_path
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_an_error_that_the_server_makes_up_is_not_read(server: Server, tmp_path: Path) -> None:
+def test_the_body_of_an_unknown_error_is_not_read(server: Server, tmp_path: Path) -> None:
     error = refused(server, tmp_path, "teapot")
     assert isinstance(error, TrackingError) and "the server answered 418" in str(error)
 
 
 class Thief:
-    """Listens on a port, and knows whether anybody came."""
+    """Listens on a port, and records whether anything connects."""
 
     def __enter__(self) -> Thief:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -166,7 +166,7 @@ class Thief:
 
 
 @pytest.mark.parametrize("scheme", ["mlflow-artifacts", "http", "https", "ftp", "sftp", "abfss", "hdfs", "r2"])
-def test_no_password_goes_to_a_place_that_the_server_names(
+def test_no_password_goes_to_a_host_that_the_server_names(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
@@ -179,13 +179,13 @@ def test_no_password_goes_to_a_place_that_the_server_names(
 
 
 @pytest.mark.parametrize("place", ["../..", ".", "file:x", "models:/study/1", "runs:/x/y", "", "s3n://x"])
-def test_a_server_that_points_at_no_place_to_read_from(server: Server, tmp_path: Path, place: str) -> None:
+def test_a_server_that_points_at_an_unreadable_location(server: Server, tmp_path: Path, place: str) -> None:
     error = refused(server, tmp_path, "elsewhere", place)
-    assert isinstance(error, VerificationError) and "nothing is read from such a place" in str(error)
+    assert isinstance(error, VerificationError) and "must be an absolute folder" in str(error)
 
 
 @pytest.mark.parametrize("place", ["/etc", "file:///etc", "/"])
 def test_a_server_that_points_at_files_of_this_machine(server: Server, tmp_path: Path, place: str) -> None:
-    """They are looked at as any shared folder would be, and are no front."""
+    """They are read as any shared folder would be, and hold no front."""
     assert isinstance(refused(server, tmp_path, "elsewhere", place), VerificationError | SweepNotFoundError)
     assert not (tmp_path / "out").exists() or os.listdir(tmp_path / "out") == []

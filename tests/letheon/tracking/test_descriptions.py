@@ -1,4 +1,4 @@
-"""Descriptions of front checkpoints' versions: with what came after the weights."""
+"""Descriptions of model versions, with what came after the weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_an_audit_is_added_to_the_description(fresh_store: str, tmp_path: Path) 
     model = finish(fresh_store, tmp_path, story()).model
     finish(fresh_store, tmp_path, audited_story())
     versions = open_client(fresh_store).search_model_versions(f"name = '{model}'")
-    told = {v.tags["letheon.epoch"]: str(v.description) for v in versions if v.tags["letheon.fraction"] == "0.05"}
-    assert "| `audit_worst_forget_rouge` | 0.4 | - | 0.2 |" in told["2"]
-    assert "| `model_utility` | 0.58 | 0.6 | 0.61 |" in told["2"]
-    assert "of fictional" in told["2"] and "--select t000@2 --fraction 0.05" in told["2"]
+    texts = {v.tags["letheon.epoch"]: str(v.description) for v in versions if v.tags["letheon.fraction"] == "0.05"}
+    assert "| `audit_worst_forget_rouge` | 0.4 | - | 0.2 |" in texts["2"]
+    assert "| `model_utility` | 0.58 | 0.6 | 0.61 |" in texts["2"]
+    assert "of fictional" in texts["2"] and "--select t000@2 --fraction 0.05" in texts["2"]
