@@ -19,7 +19,7 @@ UNDONE = (*EARLY, "failed", "stopped")  # outcomes that count as waste where the
 
 
 @dataclass
-class Work:
+class SlotTime:
     """What trials did, in slot-seconds. `startup` is all that is neither training nor evaluation: a slot's start, a
     model's reset, checkpoints, waiting for a verdict. `wasted`: the part of the three that went into trials which were
     stopped early or failed and gave no front point. `epochs_saved` were not run by trials that the scheduler stopped,
@@ -44,7 +44,7 @@ class Cost:
     `idle`: slot-seconds of the search in which a slot had no trial. `slots`: how many there were, 0 where the records
     do not say. `gpus`: of one slot."""
 
-    strata: Mapping[str, Work] = field(default_factory=dict)
+    strata: Mapping[str, SlotTime] = field(default_factory=dict)
     preparation: float = 0.0
     search: float = 0.0
     idle: float = 0.0
@@ -52,10 +52,10 @@ class Cost:
     gpus: float = 0.0
 
     @property
-    def total(self) -> Work:
+    def total(self) -> SlotTime:
         """All strata together."""
         parts = [asdict(work) for work in self.strata.values()]
-        return Work(**{name: sum(part[name] for part in parts) for name in asdict(Work())})
+        return SlotTime(**{name: sum(part[name] for part in parts) for name in asdict(SlotTime())})
 
     @property
     def gpu_seconds(self) -> float:
@@ -73,7 +73,7 @@ class Cost:
         return self.total.wasted / self.slot_seconds if self.slot_seconds else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """`total`, `strata` (each with Work's fields), and the rest; seconds everywhere but in shares."""
+        """`total`, `strata` (each with SlotTime's fields), and the rest; seconds everywhere but in shares."""
         return {
             "total": asdict(self.total),
             "strata": {key: asdict(work) for key, work in self.strata.items()},
@@ -103,24 +103,24 @@ def cost_so_far(
 ) -> Cost:
     """What `cost_of` says of the rows so far; `useful`: the trials that are on the front."""
     longest = max_epochs or max((trial.epochs for trial in sweep.trials.values()), default=0)
-    strata: dict[str, Work] = {}
+    strata: dict[str, SlotTime] = {}
     for name, trial in sweep.trials.items():
-        _add(strata.setdefault(trial.stratum, Work()), trial, name in useful, longest)
+        _add(strata.setdefault(trial.stratum, SlotTime()), trial, name in useful, longest)
     for work in strata.values():
         work.seconds_saved = work.epochs_saved * work.busy / work.epochs if work.epochs else 0.0
-    waited = max(0.0, now - sweep.last) if now is not None and sweep.last is not None else 0.0
+    waited = max(0.0, now - sweep.last_time) if now is not None and sweep.last_time is not None else 0.0
     preparation, search = sweep.preparation, sweep.search
     if sweep.phase == "preparing":
         preparation += waited
     elif sweep.phase == "running" and (sweep.open or not sweep.trials):
         search += waited
-    held = sum(work.busy for work in strata.values()) + sum(sweep.waiting(now).values())
+    held = sum(work.busy for work in strata.values()) + sum(sweep.seconds_since_report(now).values())
     slots, gpus = int(sweep.info.get("slots", 0)), float(sweep.info.get("gpus_per_trial", 0.0))
     idle = max(0.0, slots * search - held)
     return Cost(dict(sorted(strata.items(), key=_fraction)), preparation, search, idle, slots, gpus)
 
 
-def _fraction(item: tuple[str, Work]) -> float:
+def _fraction(item: tuple[str, SlotTime]) -> float:
     return float(item[0])
 
 
@@ -129,7 +129,7 @@ def _on_front(rows: Sequence[Row], goals: Goals | None) -> set[str]:
     return {str(point["trial"]) for stratum in strata for point in stratum["points"]}
 
 
-def _add(work: Work, trial: TrialHistory, useful: bool, longest: int) -> None:
+def _add(work: SlotTime, trial: TrialHistory, useful: bool, longest: int) -> None:
     work.train += trial.train
     work.evaluation += trial.evaluation
     work.startup += trial.startup
@@ -137,4 +137,4 @@ def _add(work: Work, trial: TrialHistory, useful: bool, longest: int) -> None:
     if trial.outcome in UNDONE and not useful:
         work.wasted += trial.train + trial.evaluation + trial.startup
     if trial.outcome in EARLY:
-        work.epochs_saved += max(0, longest - trial.last)
+        work.epochs_saved += max(0, longest - trial.last_epoch)

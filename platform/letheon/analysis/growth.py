@@ -11,7 +11,7 @@ from letheon.pareto.objectives import Goals
 
 
 @dataclass(frozen=True)
-class Step:
+class FrontUpdate:
     """A stratum's front after a checkpoint was added to it. `epochs`, `slot_seconds`: of the whole sweep so far.
 
     `share`: its hypervolume over the box from the utility floor and the worst forgetting to the target model's utility
@@ -26,28 +26,28 @@ class Step:
 
 
 class HypervolumeHistory:
-    """A fold over rows in the journal's order. `goals`: what the search itself can see (`Goals.before_audit`)."""
+    """A fold over rows in the journal's order. `goals`: what the search itself can see (`Goals.search_goals`)."""
 
     def __init__(self, goals: Goals) -> None:
         self.goals, self.sweep = goals, SweepHistory()
         self._fronts: dict[str, ParetoSet] = {}
         self._boxes: dict[str, tuple[Point, Point]] = {}
 
-    def take(self, row: Row) -> Step | None:
+    def take(self, row: Row) -> FrontUpdate | None:
         """What the row did to its stratum's front; None if that is as it was."""
         self.sweep.take(row)
         if row["kind"] == "report" and row["epoch"] >= 1 and row["trial"] in self.sweep.trials:
             return self._add(row, self.sweep.trials[row["trial"]].stratum)
         return None
 
-    def last(self, stratum: str) -> Step:
+    def last(self, stratum: str) -> FrontUpdate:
         """The stratum as it is, at what is spent by now."""
         front = self._fronts.get(stratum, ParetoSet())
         share = _share(front, self._boxes[stratum]) if front else 0.0
-        return Step(stratum, self.sweep.epochs, self.sweep.slot_seconds, share, len(front))
+        return FrontUpdate(stratum, self.sweep.epochs, self.sweep.slot_seconds, share, len(front))
 
-    def _add(self, row: Row, stratum: str) -> Step | None:
-        heights, front = self.goals.heights(row["metrics"]), self._fronts.setdefault(stratum, ParetoSet())
+    def _add(self, row: Row, stratum: str) -> FrontUpdate | None:
+        heights, front = self.goals.objectives(row["metrics"]), self._fronts.setdefault(stratum, ParetoSet())
         if not self.goals.feasible(row["metrics"]) or front.covers(heights):
             return None
         if stratum not in self._boxes:

@@ -161,7 +161,7 @@ def front_of_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goal
     made = [{**trials[group.trials[0]], "config": dict(group.config)} for group in groups(rows)]
     for (trial, epoch), cell in found.items():
         made.append({"kind": "report", "trial": trial, "epoch": epoch, "metrics": cell.means})
-    front = front_of(made, sweep, (goals or Goals()).before_audit)
+    front = front_of(made, sweep, (goals or Goals()).search_goals)
     return {**front, "strata": {key: _described(stratum, found) for key, stratum in front["strata"].items()}}
 
 

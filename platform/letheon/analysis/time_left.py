@@ -26,7 +26,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What a search has done and has to do.
 
     `to_start`: trials that will still be started, None where nothing but other limits says how many; by stratum, those
@@ -60,7 +60,7 @@ def unknown(why: str) -> TimeLeft:
     return TimeLeft(None, "about", why)
 
 
-def time_left(work: Work) -> TimeLeft:
+def time_left(work: Workload) -> TimeLeft:
     """Seconds until the search ends: the shortest of what its trials and each limit of its budget give."""
     if work.slots < 1:
         return unknown("how many trials run at once is not recorded")
@@ -76,7 +76,7 @@ def time_left(work: Work) -> TimeLeft:
     return TimeLeft(ends[first], "about" if certain else "at most", f"by {first}")
 
 
-def _of_epochs(work: Work, mean: float) -> dict[str, float]:
+def _of_epochs(work: Workload, mean: float) -> dict[str, float]:
     """What takes epochs; `mean`: seconds of one."""
     ends = {}
     if work.to_start is not None:
@@ -88,22 +88,22 @@ def _of_epochs(work: Work, mean: float) -> dict[str, float]:
     return ends
 
 
-def _of_trials(work: Work, to_start: Mapping[str, int], mean: float) -> float:
-    survival = survivals(work.ended, [it.epoch for it in work.running], work.max_epochs)
+def _of_trials(work: Workload, to_start: Mapping[str, int], mean: float) -> float:
+    survival = survival_curve(work.ended, [it.epoch for it in work.running], work.max_epochs)
     each = [_of_running(work, it, survival, mean) for it in work.running]
     whole = sum(survival)
     fresh = sum(count * whole * work.by_stratum.get(stratum, mean) for stratum, count in to_start.items())
     return max((sum(each) + fresh) / work.slots, max(each, default=0.0))
 
 
-def _of_running(work: Work, trial: Running, survival: Sequence[float], mean: float) -> float:
+def _of_running(work: Workload, trial: Running, survival: Sequence[float], mean: float) -> float:
     """Of the epoch that it is in, the seconds that it has waited for are over."""
     seconds = work.by_stratum.get(trial.stratum, mean)
-    epochs = expected_rest(survival, trial.epoch)
+    epochs = expected_epochs_left(survival, trial.epoch)
     return max(0.0, epochs * seconds - min(trial.seconds, seconds))
 
 
-def survivals(ended: Sequence[int], running: Sequence[int], max_epochs: int) -> list[float]:
+def survival_curve(ended: Sequence[int], running: Sequence[int], max_epochs: int) -> list[float]:
     """For epochs 1 … max_epochs, the share of trials that run it. Where no trial has come so far, all do."""
     shares, share = [], 1.0
     for epoch in range(max_epochs):
@@ -113,7 +113,7 @@ def survivals(ended: Sequence[int], running: Sequence[int], max_epochs: int) -> 
     return shares
 
 
-def expected_rest(survival: Sequence[float], epoch: int) -> float:
+def expected_epochs_left(survival: Sequence[float], epoch: int) -> float:
     """Epochs that a trial which has run `epoch` of them and goes on will still run."""
     rest = survival[epoch:]
     if not rest:

@@ -15,13 +15,13 @@ from letheon.common.errors import LetheonError
 from letheon.journal.journal import Row, jsonable, trial_row
 from letheon.pareto.front import (
     box_of,
+    checkpoint_key,
     front_rows,
-    goals_shown,
-    order_of,
+    goals_in_force,
     point_of,
     reports_by_stratum,
-    start_of,
-    target_of,
+    target_metric,
+    target_objective,
 )
 from letheon.pareto.objectives import Goals, is_audit
 from trainables.evaluation.metrics.catalog import number
@@ -199,8 +199,8 @@ def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answ
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
     members = [row for row in trials.values() if row["stratum"] == trial["stratum"]]
     reports = reports_by_stratum(rows)[trial["stratum"]]
-    stages = _stages(reports, members, goals_shown(rows, goals))
-    own = sorted((row for row in reports if row["trial"] == name), key=order_of)
+    stages = _stages(reports, members, goals_in_force(rows, goals))
+    own = sorted((row for row in reports if row["trial"] == name), key=checkpoint_key)
     return Answer(
         trial=trial,
         epoch=epoch,
@@ -209,7 +209,7 @@ def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answ
         judged=tuple(_judge(row, stages) for row in own if epoch in (None, row["epoch"])),
         final=stages[-1],
         wanted=goals,
-        utility_floor=goals.floor * target_of(goals, "model_utility", reports, members),
+        utility_floor=goals.floor * target_metric(goals, "model_utility", reports, members),
         trials=trials,
     )
 
@@ -220,8 +220,8 @@ def _stages(reports: Sequence[Row], members: Sequence[Row], shown: Goals) -> lis
     Where the target model's utility is unknown, an objective is compared in its own units.
     """
     found: list[Stage] = []
-    for name, goals in (("search", shown.before_audit), ("audit", shown))[: 1 + shown.needs_audit]:
-        start = start_of(goals.x, members)
+    for name, goals in (("search", shown.search_goals), ("audit", shown))[: 1 + shown.needs_audit]:
+        start = target_objective(goals.x, members)
         front = front_rows(found[-1].front if found else reports, goals, start)
         lengths = (b - a for a, b in zip(*box_of(goals, reports, members), strict=True))
         x, y = (length if math.isfinite(length) and length > 0 else 1.0 for length in lengths)
@@ -233,25 +233,25 @@ def _judge(row: Row, stages: Sequence[Stage]) -> Judgement:
     """The first stage that left the report out says why."""
     stage, *later = stages
     goals, metrics = stage.goals, row["metrics"]
-    missing = tuple(axis.metric for axis in goals.axes if not math.isfinite(axis.height(metrics)))
+    missing = tuple(axis.metric for axis in goals.axes if not math.isfinite(axis.maximised(metrics)))
     if missing:
         unaudited = any(is_audit(name) and name not in metrics for name in missing)
         return Judgement(row, stage, "not_audited" if unaudited else "no_numbers", without_number=missing)
-    if any(order_of(one) == order_of(row) for one in stage.front):
+    if any(checkpoint_key(one) == checkpoint_key(row) for one in stage.front):
         return _judge(row, later) if later else Judgement(row, stage, "on_front")
-    here = goals.heights(metrics)
+    here = goals.objectives(metrics)
     rivals = _rivals(here, stage)
     violations = tuple(_violations(stage, metrics))
     if violations:
         return Judgement(row, stage, "infeasible", violations=violations, rivals=rivals)
-    equal = tuple(one for one in rivals if goals.heights(one["metrics"]) == here)
+    equal = tuple(one for one in rivals if goals.objectives(one["metrics"]) == here)
     changes = tuple(sorted(_changes(row, rivals, stage), key=lambda change: change.step))
     return Judgement(row, stage, "duplicate" if equal else "dominated", rivals=equal or rivals, needed=changes)
 
 
 def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]:
     goals, axis = stage.goals, stage.goals.x
-    ratio, gained = goals.ratio(metrics), axis.height(metrics) - stage.start
+    ratio, gained = goals.ratio(metrics), axis.maximised(metrics) - stage.start
     if gained <= 0:
         side: Literal["min", "max"] = "min" if axis.better == "max" else "max"
         yield Violation(axis.metric, number(metrics, axis.metric), axis.sign * stage.start, side, -gained)
@@ -270,10 +270,10 @@ def _rivals(here: tuple[float, float], stage: Stage) -> tuple[Row, ...]:
     """Front checkpoints at least as good in both objectives; first the one that is better in both by the most."""
     better = []
     for row in stage.front:
-        there = stage.goals.heights(row["metrics"])
+        there = stage.goals.objectives(row["metrics"])
         x, y = (there[0] - here[0]) / stage.spans[0], (there[1] - here[1]) / stage.spans[1]
         if x >= 0 and y >= 0:
-            better.append((-x * y, -x - y, order_of(row), row))
+            better.append((-x * y, -x - y, checkpoint_key(row), row))
     return tuple(row for *_, row in sorted(better, key=lambda one: one[:3]))
 
 
@@ -283,7 +283,7 @@ def _changes(row: Row, rivals: Sequence[Row], stage: Stage) -> Iterator[Change]:
     An objective with a limit of its own that such a value would violate is left out.
     """
     for axis, span in zip(stage.goals.axes, stage.spans, strict=True):
-        best = max(axis.height(one["metrics"]) for one in rivals)
+        best = max(axis.maximised(one["metrics"]) for one in rivals)
         beyond = {**row["metrics"], axis.metric: axis.sign * math.nextafter(best, math.inf)}
         if stage.goals.violation(beyond) == 0:
-            yield Change(axis.metric, axis.sign * best, (best - axis.height(row["metrics"])) / span)
+            yield Change(axis.metric, axis.sign * best, (best - axis.maximised(row["metrics"])) / span)

@@ -13,7 +13,7 @@ class Best:
     """Of a trial's feasible checkpoints the one that dominates the largest area, the earliest of equal ones."""
 
     def __init__(self, goals: Goals) -> None:
-        self._goals = goals.before_audit
+        self._goals = goals.search_goals
         self._found: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     def take(self, report: Mapping[str, Any]) -> None:

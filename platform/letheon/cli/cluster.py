@@ -141,9 +141,9 @@ def _tell(finding: Finding) -> None:
 
 
 def _stop_here(folder: Path, name: str) -> None:
-    from letheon.journal.lock import owner
+    from letheon.journal.lock import lock_holder
 
-    holder = owner(folder)
+    holder = lock_holder(folder)
     if holder is None:
         typer.echo(f"{name} is not running")
         return
@@ -154,7 +154,7 @@ def _stop_here(folder: Path, name: str) -> None:
         raise typer.Exit(FAILED)
     os.kill(holder.pid, signal.SIGTERM)  # not SIGINT, which Ray's jobs do not hear
     end = time.monotonic() + STOP_SECONDS
-    while (now := owner(folder)) is not None and now.pid == holder.pid:
+    while (now := lock_holder(folder)) is not None and now.pid == holder.pid:
         if time.monotonic() > end:
             print_error(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
             raise typer.Exit(FAILED)

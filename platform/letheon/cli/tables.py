@@ -15,7 +15,7 @@ from rich.text import Text
 from letheon.analysis.answer import answers
 from letheon.analysis.capacity import MethodResult, capacities
 from letheon.analysis.time_left import duration
-from letheon.pareto.front import share_of_box, verdict_of
+from letheon.pareto.front import hypervolume_share, verdict_of
 from letheon.pareto.labels import COMMON, Columns, columns, short_label
 from trainables.audit.config import ATTACKS
 from trainables.config import Hyperparameters
@@ -71,7 +71,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
             continue
         yield said[name]
         if stratum["points"]:
-            share = share_of_box(stratum)
+            share = hypervolume_share(stratum)
             of = "" if share is None else f", {share:.0%} of what is possible"
             yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])}{of} (* knee)"
         else:

@@ -13,7 +13,7 @@ from letheon.common.paths import JOURNAL, SPEC
 from letheon.dashboard.snapshot import Record
 from letheon.journal import (
     Follower,
-    owner,
+    lock_holder,
     summary,
     tracking_health,
     with_liveness,
@@ -38,7 +38,7 @@ class LocalSweep:
     def record(self) -> Record:
         """As the sweep is now. Raises JournalError for a damaged journal."""
         rows = self._follower.rows()
-        driver = owner(self.folder)
+        driver = lock_holder(self.folder)
         now = time.time() if driver else None
         state = with_liveness(summary(rows, self.folder.name, now), driver, tracking_health(self.folder))
         spec = self._read_spec()
@@ -63,8 +63,8 @@ class LocalSweep:
         try:
             found = (self.folder / JOURNAL).stat()
         except FileNotFoundError:
-            return (None, owner(self.folder) is None, health)
-        return (found.st_ino, found.st_size, owner(self.folder) is None, health)
+            return (None, lock_holder(self.folder) is None, health)
+        return (found.st_ino, found.st_size, lock_holder(self.folder) is None, health)
 
     def said(self, record: Record, trial: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """What the trial's models said, and said under attack. Raises UnknownTrial."""

@@ -46,7 +46,7 @@ def _stratum(stratum: StratumView) -> str:
 def _trial(view: LiveView, trial: TrialState) -> str:
     from letheon.monitor.progress import in_words as metrics_in_words
 
-    objectives = {axis.metric: axis.better for axis in view.asked.goals.before_audit.axes}
+    objectives = {axis.metric: axis.better for axis in view.asked.goals.search_goals.axes}
     why = f": {trial.reason}" if trial.reason else ""
     since = f" for {duration(view.since[trial.trial])}" if trial.trial in view.since else ""
     said = metrics_in_words(trial.metrics, objectives)

@@ -42,16 +42,16 @@ def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -
     goals = goals or Goals()
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
     reports = reports_by_stratum(rows)
-    shown = goals_shown(rows, goals)
+    shown = goals_in_force(rows, goals)
     retain = {row["stratum"]: jsonable(row["metrics"]) for row in rows if row["kind"] == "audit" and row["epoch"] == 0}
     found = {key: {**_stratum(reports[key], trials, key, shown), "retain_audit": retain.get(key)} for key in reports}
     return {"sweep": sweep, **shown.to_json(), "strata": found}
 
 
-def goals_shown(rows: Sequence[Row], goals: Goals) -> Goals:
+def goals_in_force(rows: Sequence[Row], goals: Goals) -> Goals:
     """The goals that the front is made by: all of them once there is an audit, before it what the search can see."""
     audited = any(row["kind"] == "audit" for row in rows)
-    return goals if audited else goals.before_audit
+    return goals if audited else goals.search_goals
 
 
 def reports_by_stratum(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -80,29 +80,29 @@ def _candidates(reports: Sequence[Row], goals: Goals, members: Sequence[Row]) ->
     """All reports; where the goals ask for audits, those on the front that the search found."""
     if not goals.needs_audit:
         return reports
-    search = goals.before_audit
-    return front_rows(reports, search, start_of(search.x, members))
+    search = goals.search_goals
+    return front_rows(reports, search, target_objective(search.x, members))
 
 
 def front_rows(reports: Sequence[Row], goals: Goals, start: float = -math.inf) -> list[Row]:
     """The front of one stratum's reports, falling in the second objective. All of them are candidates.
 
-    `start`: the target model's height in the first objective (`start_of`); what is no better did not forget.
+    `start`: the target model's height in the first objective (`target_objective`); what is no better did not forget.
     """
-    feasible = sorted((row for row in reports if goals.feasible(row["metrics"])), key=order_of)
-    feasible = [row for row in feasible if goals.x.height(row["metrics"]) > start]
+    feasible = sorted((row for row in reports if goals.feasible(row["metrics"])), key=checkpoint_key)
+    feasible = [row for row in feasible if goals.x.maximised(row["metrics"]) > start]
     # the earliest of equal ones stays
-    unique = {goals.heights(row["metrics"]): row for row in reversed(feasible)}
+    unique = {goals.objectives(row["metrics"]): row for row in reversed(feasible)}
     return [unique[heights] for heights in ParetoSet(unique)]
 
 
 def nearest_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
     """Those of one stratum's reports that come nearest to being feasible, the nearest first."""
-    measured = (row for row in reports if all(map(math.isfinite, goals.heights(row["metrics"]))))
-    return sorted(measured, key=lambda row: (*_far(row, goals), *order_of(row)))[:NEAREST]
+    measured = (row for row in reports if all(map(math.isfinite, goals.objectives(row["metrics"]))))
+    return sorted(measured, key=lambda row: (*_far(row, goals), *checkpoint_key(row)))[:NEAREST]
 
 
-def share_of_box(stratum: Mapping[str, Any]) -> float | None:
+def hypervolume_share(stratum: Mapping[str, Any]) -> float | None:
     """The hypervolume of a stratum of `front_of` as a share of its box; None where the box is not known."""
     reference, ideal, volume = stratum.get("reference"), stratum.get("ideal"), stratum.get("hypervolume")
     if volume is None or not reference or not ideal or None in (*reference, *ideal):
@@ -114,14 +114,14 @@ def share_of_box(stratum: Mapping[str, Any]) -> float | None:
 def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, goals: Goals) -> dict[str, Any]:
     members = [row for row in trials.values() if row["stratum"] == stratum]
     candidates = _candidates(reports, goals, members)
-    front = front_rows(candidates, goals, start_of(goals.x, members))
+    front = front_rows(candidates, goals, target_objective(goals.x, members))
     points = [point_of(row, trials[row["trial"]], goals) for row in front]
-    heights = [goals.heights(row["metrics"]) for row in front]
+    heights = [goals.objectives(row["metrics"]) for row in front]
     reference, ideal = box_of(goals, reports, members)
     known = all(map(math.isfinite, (*reference, *ideal)))
     best = knee_of(points, heights, (reference, ideal) if known else ())
     nearest = [] if front else nearest_rows(candidates, goals)
-    target = target_of(goals, "model_utility", reports, members)
+    target = target_metric(goals, "model_utility", reports, members)
     result = {
         "points": points,
         "knee": None if best is None else points[best],
@@ -155,16 +155,16 @@ def box_of(goals: Goals, reports: Sequence[Row], trials: Sequence[Row]) -> tuple
     """Heights of the worst and of the best corner: from the untouched target model, or a share of its utility, on."""
 
     def ends(axis: Axis) -> tuple[float, float]:
-        target = target_of(goals, axis.metric, reports, trials) if axis.ratio else math.nan
-        return axis.ends(target, goals.floor, start_of(axis, trials))
+        target = target_metric(goals, axis.metric, reports, trials) if axis.ratio else math.nan
+        return axis.ends(target, goals.floor, target_objective(axis, trials))
 
     (left, right), (bottom, top) = ends(goals.x), ends(goals.y)
     return (left, bottom), (right, top)
 
 
-def start_of(axis: Axis, trials: Sequence[Row]) -> float:
+def target_objective(axis: Axis, trials: Sequence[Row]) -> float:
     """The untouched target model's height; -inf where no trial tells it."""
-    heights = (axis.height(trial.get("baseline") or {}) for trial in trials)
+    heights = (axis.maximised(trial.get("baseline") or {}) for trial in trials)
     return next((height for height in heights if math.isfinite(height)), -math.inf)
 
 
@@ -172,12 +172,12 @@ def _far(row: Row, goals: Goals) -> tuple[float, float]:
     return goals.violation(row["metrics"]), -goals.ratio(row["metrics"])
 
 
-def order_of(row: Row) -> tuple[int, str]:
+def checkpoint_key(row: Row) -> tuple[int, str]:
     """Of checkpoints with equal objectives the front has the first in this order."""
     return row["epoch"], row["trial"]
 
 
-def target_of(goals: Goals, metric: str, reports: Sequence[Row], trials: Sequence[Row]) -> float:
+def target_metric(goals: Goals, metric: str, reports: Sequence[Row], trials: Sequence[Row]) -> float:
     """The untouched target model's: from a baseline, else from the ratio in any report; NaN if neither has it."""
     baselines = [(trial.get("baseline") or {}).get(metric) for trial in trials]
     ratios = [(number(row["metrics"], metric), goals.ratio(row["metrics"])) for row in reports]

@@ -18,7 +18,7 @@ class FrontFold:
 
     def __init__(self, goals: Goals | None = None) -> None:
         self._goals = goals or Goals()
-        axes = (*self._goals.axes, *self._goals.before_audit.axes)
+        axes = (*self._goals.axes, *self._goals.search_goals.axes)
         self._targets = {"model_utility", *(axis.metric for axis in axes)}
         self.sweep = SweepHistory()
         self._strata: dict[str, _Stratum] = {}
@@ -30,7 +30,7 @@ class FrontFold:
         self.sweep.take(row)
         kind, changed = row["kind"], False
         if kind == "trial":
-            self._strata.setdefault(row["stratum"], _Stratum(self._goals.before_audit, self._targets))
+            self._strata.setdefault(row["stratum"], _Stratum(self._goals.search_goals, self._targets))
             changed = True
         elif kind == "report" and row["epoch"] >= 1 and row["trial"] in self.sweep.trials:
             changed = self._strata[self.sweep.trials[row["trial"]].stratum].report(row)
@@ -80,11 +80,11 @@ class _Stratum:
         # A front of points that turn out to be no better than the target model is empty: then the nearest are shown.
         self._nearest = nearest_rows([*self._nearest, row], self._goals)
         changed = bool(fresh) or any(one is row for one in self._nearest)
-        # Most reports end here, cheaply. Of equal ones the front has the first in `order_of`.
-        if not self._goals.feasible(metrics) or self._heights.dominates(self._goals.heights(metrics)):
+        # Most reports end here, cheaply. Of equal ones the front has the first in `checkpoint_key`.
+        if not self._goals.feasible(metrics) or self._heights.dominates(self._goals.objectives(metrics)):
             return changed
         self._front = front_rows([*self._front, row], self._goals)
-        self._heights = ParetoSet(self._goals.heights(one["metrics"]) for one in self._front)
+        self._heights = ParetoSet(self._goals.objectives(one["metrics"]) for one in self._front)
         return changed or any(one is row for one in self._front)
 
     def reports(self) -> list[Row]:

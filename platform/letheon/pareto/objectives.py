@@ -50,7 +50,7 @@ class Axis:
         """The metric that schedulers scale: they do not know the target model."""
         return self.ratio or self.metric
 
-    def height(self, metrics: Metrics) -> float:
+    def maximised(self, metrics: Metrics) -> float:
         """Its value, so that higher is better; NaN if it is missing."""
         return self.sign * number(metrics, self.metric)
 
@@ -116,7 +116,7 @@ class Goals:
     """The plane of a front: `x` is what must be forgotten, `y` what must stay. `floor`: least share of the utility.
 
     `honest`: what keeps a checkpoint off the front that can be told from the retain model though its forget quality
-    is high (`verdict`). `before_audit_axes` stand in for objectives that only an audit can measure while there is none.
+    is high (`verdict`). `search_axes` stand in for objectives that only an audit can measure while there is none.
     """
 
     x: Axis = FORGET_QUALITY
@@ -125,7 +125,7 @@ class Goals:
     floor: float = UTILITY_FLOOR
     honest: tuple[Limit, ...] = ()
     verdict: VerdictConfig = field(default=VerdictConfig(), repr=False)
-    before_audit_axes: tuple[Axis, Axis] = field(default=(FORGET_QUALITY, MODEL_UTILITY), repr=False)
+    search_axes: tuple[Axis, Axis] = field(default=(FORGET_QUALITY, MODEL_UTILITY), repr=False)
 
     @property
     def axes(self) -> tuple[Axis, Axis]:
@@ -137,18 +137,18 @@ class Goals:
         return any(is_audit(name) for name in (self.x.metric, self.y.metric, *(one.metric for one in self.limits)))
 
     @property
-    def before_audit(self) -> Goals:
+    def search_goals(self) -> Goals:
         """What the search itself can see of these goals: trials are ranked and weights are kept by it."""
         if not self.needs_audit:
             return self
         blind = any(is_audit(axis.metric) for axis in self.axes)
-        x, y = self.before_audit_axes if blind else self.axes
+        x, y = self.search_axes if blind else self.axes
         return replace(self, x=x, y=y, limits=tuple(one for one in self.limits if not is_audit(one.metric)))
 
-    def heights(self, metrics: Metrics) -> tuple[float, float]:
-        return self.x.height(metrics), self.y.height(metrics)
+    def objectives(self, metrics: Metrics) -> tuple[float, float]:
+        return self.x.maximised(metrics), self.y.maximised(metrics)
 
-    def ranked_heights(self, metrics: Metrics) -> tuple[float, float]:
+    def ranked_objectives(self, metrics: Metrics) -> tuple[float, float]:
         """Heights of the metrics that schedulers compare: ratios in place of what they are ratios of."""
         return self.x.sign * number(metrics, self.x.ranked), self.y.sign * number(metrics, self.y.ranked)
 
@@ -160,20 +160,20 @@ class Goals:
         forgetting, utility = self.x.share(metrics), self.y.share(metrics)
         return math.nan if math.isnan(forgetting) or math.isnan(utility) else forgetting * utility
 
-    def gained(self, metrics: Metrics, target: Metrics) -> tuple[float, float]:
+    def normalised(self, metrics: Metrics, target: Metrics) -> tuple[float, float]:
         """Both objectives in a box of their own: (0, .) is the untouched `target` model, (1, .) perfect forgetting,
         (., 0) the utility floor, (., 1) the target model's utility. Not clipped; NaN for what is missing.
 
         What the target model is no measure for (it lacks the metric, or leaves nothing to gain) is measured from the
         worst end of the metric's range.
         """
-        return self._gained(self.x, metrics, target), self._gained(self.y, metrics, target)
+        return self._normalised(self.x, metrics, target), self._normalised(self.y, metrics, target)
 
-    def _gained(self, axis: Axis, metrics: Metrics, target: Metrics) -> float:
+    def _normalised(self, axis: Axis, metrics: Metrics, target: Metrics) -> float:
         if axis.ratio is not None:
             return (number(metrics, axis.ratio) - self.floor) / ((1 - self.floor) or 1.0)
-        start, best = axis.ends(math.nan, self.floor, axis.height(target))
-        return (axis.height(metrics) - start) / (best - start)
+        start, best = axis.ends(math.nan, self.floor, axis.maximised(target))
+        return (axis.maximised(metrics) - start) / (best - start)
 
     @property
     def ranked(self) -> tuple[str, ...]:
@@ -191,7 +191,7 @@ class Goals:
 
     def feasible(self, metrics: Metrics) -> bool:
         """Whether a checkpoint may be on a front: both objectives are finite, the floor and all limits are kept."""
-        return all(map(math.isfinite, self.heights(metrics))) and self.violation(metrics) == 0
+        return all(map(math.isfinite, self.objectives(metrics))) and self.violation(metrics) == 0
 
     @property
     def all_limits(self) -> tuple[Limit, ...]:

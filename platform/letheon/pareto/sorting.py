@@ -31,11 +31,11 @@ class Fronts:
         """The front that the point is or would be on: fronts dominate each other in order, so halving finds it."""
         return bisect_left(self.layers, True, key=lambda layer: not layer.dominates(point))
 
-    def better_fronts(self, front: int) -> int:
+    def count_before(self, front: int) -> int:
         """How many points lie on the fronts before this one."""
         return sum(self._sizes[:front])
 
-    def beside(self, point: Point) -> list[Point]:
+    def layer_with(self, point: Point) -> list[Point]:
         """The distinct points of the point's front if it were added, itself among them, by rising x."""
         front = self.front_of(point)
         return list(ParetoSet([*self.layers[front], point])) if front < len(self.layers) else [point]

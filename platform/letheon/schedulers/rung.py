@@ -76,8 +76,8 @@ class Rung:
         if not newcomer.feasible:
             return Place(1 + len(self.fronts) + bisect_left(self.violations, newcomer.violation), of, None)
         front = self.fronts.front_of(newcomer.point)
-        beside = self.fronts.beside(newcomer.point)
-        better = self.fronts.better_fronts(front)
+        beside = self.fronts.layer_with(newcomer.point)
+        better = self.fronts.count_before(front)
         if len(beside) > 1:
             order = by_spread(beside, self._spans(newcomer))
             better += sum(self.fronts.count(point) for point in order[: order.index(newcomer.point)])

@@ -47,7 +47,7 @@ class SweepScheduler:
     """
 
     def __init__(self, config: SchedulerConfig, goals: Goals | None = None) -> None:
-        self.config, self.goals = config, (goals or Goals()).before_audit
+        self.config, self.goals = config, (goals or Goals()).search_goals
         self._required = config.required(self.goals)
         self._rungs = config.rungs
         self._tracks: dict[str, _Track] = {}

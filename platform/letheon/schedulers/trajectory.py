@@ -24,7 +24,7 @@ UNRECOVERABLE = 0.85
 
 def standing(metrics: Metrics, goals: Goals) -> Standing:
     """One report as a rung compares it."""
-    return Standing(*goals.ranked_heights(metrics), min(goals.violation(metrics), FAR))
+    return Standing(*goals.ranked_objectives(metrics), min(goals.violation(metrics), FAR))
 
 
 def best(reports: Sequence[Metrics], goals: Goals) -> Standing:

@@ -47,7 +47,7 @@ class SweepController:
     def __init__(self, spec: SweepSpec, ledger: Ledger, baselines: Mapping[str, Metrics] | None = None) -> None:
         self.spec, self._ledger = spec, ledger
         self._baselines = dict(baselines or {})
-        goals = goals_of(spec).before_audit
+        goals = goals_of(spec).search_goals
         self._space, self._searcher = Space(spec), searcher_of(spec)
         self._scheduler = SweepScheduler(spec.scheduler, goals)
         self._gpus = spec.trial.workers * spec.trial.gpus

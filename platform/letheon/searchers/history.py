@@ -122,7 +122,7 @@ class History:
         return Trial(row["trial"], row["stratum"], row["config"], points, row["outcome"])
 
     def seen(self, stratum: str, epoch: int, metrics: Metrics) -> Seen:
-        x, y = self._goals.gained(metrics, self._baselines.get(stratum, {}))
+        x, y = self._goals.normalised(metrics, self._baselines.get(stratum, {}))
         if not (math.isfinite(x) and math.isfinite(y)):
             return Seen(epoch, -math.inf, -math.inf, math.inf)
         return Seen(epoch, x, y, self._goals.violation(metrics))

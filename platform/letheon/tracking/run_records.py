@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from letheon.analysis.growth import HypervolumeHistory, Step
+from letheon.analysis.growth import FrontUpdate, HypervolumeHistory
 from letheon.checkpoints.best import Best
 from letheon.common.numbers import as_number, milliseconds
 from letheon.common.redaction import redact
@@ -83,7 +83,7 @@ class Book:
         self.trials: dict[str, Record] = {}
         self.changed: dict[str, Record] = {}
         self.data: Mapping[str, Any] = {}
-        self._goals = (goals or Goals()).before_audit
+        self._goals = (goals or Goals()).search_goals
         self._growth, self._best = HypervolumeHistory(self._goals), Best(self._goals)
 
     def apply(self, row: Mapping[str, Any]) -> None:
@@ -106,7 +106,7 @@ class Book:
 
     def _grow(self, sweep: Record, row: Mapping[str, Any], moment: int) -> None:
         """A step of the sweep's own metrics, `epochs` last, whenever a front has grown."""
-        step: Step | None = self._growth.take(dict(row))
+        step: FrontUpdate | None = self._growth.take(dict(row))
         if step is not None:
             values = {
                 f"hypervolume/{step.stratum}": step.share,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.analysis.cost import Work, cost_of
+from letheon.analysis.cost import SlotTime, cost_of
 from letheon.dashboard.sweep_view import sweep_view
 from letheon.monitor.plain_text import plain_lines
 from letheon.plots.summary import sweep_summary
@@ -69,7 +69,7 @@ def test_one_wasted_share_for_screen_page_and_records() -> None:
 
 def test_every_second_is_somewhere() -> None:
     cost = cost_of(story())
-    assert cost.total == Work(
+    assert cost.total == SlotTime(
         train=13.0, evaluation=9.0, startup=8.0, wasted=12.0, epochs=3, epochs_saved=1, seconds_saved=10.0
     )
     assert (cost.preparation, cost.search, cost.idle) == (10.0, 20.0, 10.0)  # nothing is searched after the last end

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from letheon.analysis.time_left import (
     Running,
-    Work,
+    Workload,
     duration,
-    expected_rest,
+    expected_epochs_left,
     in_words,
-    survivals,
+    survival_curve,
     time_left,
 )
 from letheon.monitor.view import LiveFold
@@ -33,19 +33,19 @@ lengths = st.lists(st.integers(0, 8), max_size=12)
 def test_trials_that_all_run_to_the_end_take_their_epochs() -> None:
     """Ten planned, two slots, five epochs of 2 s: four have ended, two are before their fourth epoch, 0.5 s into it."""
     running = [Running("0.1", 3, 0.5), Running("0.1", 3, 0.5)]
-    work = Work(2, 5, running, [5] * 4, {"0.1": 4}, seconds_per_epoch=2.0)
+    work = Workload(2, 5, running, [5] * 4, {"0.1": 4}, seconds_per_epoch=2.0)
     left = time_left(work)
     assert left.seconds == pytest.approx((2 * (2 * 2.0 - 0.5) + 4 * 5 * 2.0) / 2)
     assert (left.bound, left.how) == ("about", "by the trials to come")
 
 
 def test_before_a_trial_has_ended_it_is_an_upper_bound() -> None:
-    left = time_left(Work(2, 5, [Running("0.1", 1, 0.0)], [], {"": 3}, seconds_per_epoch=2.0))
+    left = time_left(Workload(2, 5, [Running("0.1", 1, 0.0)], [], {"": 3}, seconds_per_epoch=2.0))
     assert (left.seconds, left.bound) == ((4 + 3 * 5) * 2.0 / 2, "at most")
 
 
 def test_strata_cost_what_they_have_cost() -> None:
-    work = Work(1, 2, [], [2], {"0.1": 1, "0.2": 1}, seconds_per_epoch=4.0, by_stratum={"0.1": 2.0})
+    work = Workload(1, 2, [], [2], {"0.1": 1, "0.2": 1}, seconds_per_epoch=4.0, by_stratum={"0.1": 2.0})
     assert time_left(work).seconds == pytest.approx(2 * 2.0 + 2 * 4.0)
 
 
@@ -60,7 +60,7 @@ def test_strata_cost_what_they_have_cost() -> None:
     ],
 )
 def test_the_first_limit_that_is_used_up_ends_it(limits: dict[str, float], seconds: float, how: str) -> None:
-    work = Work(2, 5, [], [5], {"": 500}, seconds_per_epoch=2.0, left=limits, gpus_per_trial=0.5)
+    work = Workload(2, 5, [], [5], {"": 500}, seconds_per_epoch=2.0, left=limits, gpus_per_trial=0.5)
     left = time_left(work)
     assert left.seconds == pytest.approx(seconds)
     assert left.how == how
@@ -69,13 +69,13 @@ def test_the_first_limit_that_is_used_up_ends_it(limits: dict[str, float], secon
 @pytest.mark.parametrize(
     "work",
     [
-        Work(0, 5, to_start={"": 3}, seconds_per_epoch=1.0),
-        Work(2, 5, to_start={"": 3}),
-        Work(2, 5, seconds_per_epoch=1.0),
-        Work(2, 5, seconds_per_epoch=1.0, left={"trials": 3.0, "gpu_hours": 1.0}),
+        Workload(0, 5, to_start={"": 3}, seconds_per_epoch=1.0),
+        Workload(2, 5, to_start={"": 3}),
+        Workload(2, 5, seconds_per_epoch=1.0),
+        Workload(2, 5, seconds_per_epoch=1.0, left={"trials": 3.0, "gpu_hours": 1.0}),
     ],
 )
-def test_what_cannot_be_said_is_not_said(work: Work) -> None:
+def test_what_cannot_be_said_is_not_said(work: Workload) -> None:
     left = time_left(work)
     assert left.seconds is None
     assert in_words(left) == "time left unknown"
@@ -83,7 +83,7 @@ def test_what_cannot_be_said_is_not_said(work: Work) -> None:
 
 @given(lengths)
 def test_without_running_trials_survival_is_a_count(ended: list[int]) -> None:
-    survival = survivals(ended, [], 8)
+    survival = survival_curve(ended, [], 8)
     if ended:
         assert survival == pytest.approx(
             [sum(length >= epoch for length in ended) / len(ended) for epoch in range(1, 9)]
@@ -98,10 +98,10 @@ def test_no_estimate_is_negative_or_longer_than_everything(
     ended: list[int], running: list[int], most: int, to_start: int, slots: int
 ) -> None:
     ended, running = [min(it, most) for it in ended], [min(it, most - 1) for it in running]
-    survival = survivals(ended, running, most)
+    survival = survival_curve(ended, running, most)
     assert all(0 <= later <= earlier <= 1 for earlier, later in pairwise(survival))
-    assert all(1 - 1e-9 <= expected_rest(survival, epoch) <= most - epoch + 1e-9 for epoch in running)
-    work = Work(slots, most, [Running("0.1", it, 0.0) for it in running], ended, {"0.1": to_start}, 3.0)
+    assert all(1 - 1e-9 <= expected_epochs_left(survival, epoch) <= most - epoch + 1e-9 for epoch in running)
+    work = Workload(slots, most, [Running("0.1", it, 0.0) for it in running], ended, {"0.1": to_start}, 3.0)
     seconds = time_left(work).seconds
     everything = 3.0 * (to_start * most + sum(most - it for it in running))
     assert seconds is not None and -1e-9 <= seconds <= max(everything / slots, 3.0 * most) + 1e-9
@@ -161,7 +161,7 @@ def test_durations_are_two_units(seconds: float, words: str) -> None:
 
 def test_words_are_no_more_exact_than_the_estimate() -> None:
     def words(seconds: float) -> str:
-        work = Work(1, 1, [], [1], left={"wall_hours": seconds / 3600})
+        work = Workload(1, 1, [], [1], left={"wall_hours": seconds / 3600})
         return in_words(time_left(work))
 
     assert words(40.2) == "about 40 s left"

@@ -36,7 +36,7 @@ GOALS = st.sampled_from(
         Goals(),
         Goals(x=A, y=B, limits=(Limit("c", low=-1.0, high=2.0, scale=3.0), Limit("b", low=-2.0))),
         Goals(x=A, y=B, limits=(Limit("audit_d", high=0.0),)),
-        Goals(x=Axis("audit_d", "min", 100.0, -100.0), y=B, before_audit_axes=(A, B)),
+        Goals(x=Axis("audit_d", "min", 100.0, -100.0), y=B, search_axes=(A, B)),
     ]
 )
 
@@ -88,7 +88,7 @@ def test_verdicts_are_the_fronts(reports: dict[Any, Any], audits: dict[Any, Any]
         if one.verdict == "infeasible":
             assert one.stage.goals.violation(one.row["metrics"]) > 0
         elif one.verdict == "no_numbers":
-            assert not all(map(math.isfinite, one.stage.goals.heights(metrics)))
+            assert not all(map(math.isfinite, one.stage.goals.objectives(metrics)))
         [*lines] = in_words(answer)
         assert lines[0].startswith(f"{name}@{epoch} ")
         json.dumps(answer.to_json(), allow_nan=False)
@@ -101,10 +101,10 @@ def test_what_is_dominated_names_a_front_point_that_dominates_it(
     rows = journal(reports, audits)
     for name in TRIALS:
         for one in why_not(rows, name, goals).judged:
-            here = one.stage.goals.heights(one.row["metrics"])
+            here = one.stage.goals.objectives(one.row["metrics"])
             front = names(rows, one.stage.goals)
             for rival in one.rivals:
-                there = one.stage.goals.heights(rival["metrics"])
+                there = one.stage.goals.objectives(rival["metrics"])
                 assert (rival["trial"], rival["epoch"]) in front
                 assert there[0] >= here[0] and there[1] >= here[1]
                 assert (there == here) == (one.verdict == "duplicate") or one.verdict == "infeasible"
@@ -127,7 +127,7 @@ def test_the_stated_change_would_put_it_on_the_front(
                 # and nothing less would: the value itself may be that of an equal one, what is worse is dominated
                 axis = next(axis for axis in stage.axes if axis.metric == change.metric)
                 less = math.nextafter(change.value, -axis.sign * math.inf)
-                if axis.sign * less > axis.height(one.row["metrics"]):
+                if axis.sign * less > axis.maximised(one.row["metrics"]):
                     assert place not in names(with_metric(rows, one, change.metric, less), stage)
 
 

@@ -35,7 +35,7 @@ def area(quality: float, ratio: float) -> float:
 
 @given(VALUES, VALUES)
 def test_smaller_is_higher_where_smaller_is_better(a: float, b: float) -> None:
-    assert (KL.height({"forget_kl": a}) > KL.height({"forget_kl": b})) == (a < b)
+    assert (KL.maximised({"forget_kl": a}) > KL.maximised({"forget_kl": b})) == (a < b)
     assert KL.share({"forget_kl": min(a, b)}) >= KL.share({"forget_kl": max(a, b)})
     assert 0 <= KL.share({"forget_kl": a}) <= 1
 
@@ -80,11 +80,11 @@ def test_goals_of_an_audit_are_the_searchs_own_before_it() -> None:
     late = Limit("audit_relearn_forget_rouge", high=0.4)
     goals = Goals(limits=(late, Limit("forget_rouge", high=0.5)))
     assert goals.needs_audit
-    assert goals.before_audit == Goals(limits=goals.limits[1:])
-    assert Goals(x=AUDITED).before_audit == Goals()
-    assert Goals(x=AUDITED, before_audit_axes=(KL, MODEL_UTILITY)).before_audit.axes == (KL, MODEL_UTILITY)
+    assert goals.search_goals == Goals(limits=goals.limits[1:])
+    assert Goals(x=AUDITED).search_goals == Goals()
+    assert Goals(x=AUDITED, search_axes=(KL, MODEL_UTILITY)).search_goals.axes == (KL, MODEL_UTILITY)
     plain = Goals()
-    assert plain.before_audit is plain
+    assert plain.search_goals is plain
 
 
 def test_goals_as_a_sweep_file_has_them() -> None:

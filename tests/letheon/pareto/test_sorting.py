@@ -52,9 +52,9 @@ def test_fronts_are_those_of_brute_force_after_every_add(points: list[Point]) ->
 def test_better_fronts_counts_all_points_before_a_front(points: list[Point]) -> None:
     fronts, expected = Fronts(points), 0
     for index, stairs in enumerate(peeled(points)):
-        assert fronts.better_fronts(index) == expected
+        assert fronts.count_before(index) == expected
         expected += sum(map(points.count, stairs))
-    assert fronts.better_fronts(len(fronts.layers)) == len(points)
+    assert fronts.count_before(len(fronts.layers)) == len(points)
     assert all(fronts.count(point) == points.count(point) for point in points)
 
 
@@ -63,7 +63,7 @@ def test_a_newcomer_is_told_the_front_that_it_would_be_on(points: list[Point], n
     fronts, after = Fronts(points), peeled([*points, newcomer])
     index = next(i for i, stairs in enumerate(after) if newcomer in stairs)
     assert fronts.front_of(newcomer) == index
-    assert fronts.beside(newcomer) == after[index]
+    assert fronts.layer_with(newcomer) == after[index]
     assert layers(fronts) == peeled(points)  # asked only
 
 

@@ -22,8 +22,8 @@ from letheon.checkpoints.manifest import VerificationError, read_manifest, verif
 from letheon.common.errors import LetheonError
 from letheon.tracking.reader.pull import Request, pull
 from letheon.tracking.store.errors import SweepNotFoundError, TrackingError
-from tests.letheon.tracking.store import lying_server
 from tests.letheon.small_sweep import command, run, wait_for
+from tests.letheon.tracking.store import lying_server
 from tests.letheon.tracking.tracking_support import save_and_register
 
 POINT = Request("t002@1")
