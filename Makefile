@@ -1,11 +1,11 @@
-# Letheon's tasks. Every one makes .venv from requirements.lock first, and again when the lock or pyproject.toml changes.
+# Letheon's tasks. Each first builds .venv from requirements.lock, and again when the lock or pyproject.toml changes.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-# The first of these that is new enough and can make environments; `make PYTHON=/path/to/python …` decides otherwise.
+# The first of these that is new enough and has venv; override with `make PYTHON=/path/to/python …`.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
@@ -42,36 +42,36 @@ check: environment ## lint, format, types, import rules, known vulnerabilities; 
 	@$(BIN)/pytest -q tests/test_architecture.py tests/trust/test_sources.py tests/trust/test_dependencies.py
 	@$(BIN)/python .ci/audit_dependencies.py
 
-audit-dependencies: environment ## known vulnerabilities in the locked packages (part of `make check`; says so where it cannot be done)
+audit-dependencies: environment ## known vulnerabilities in the locked packages (part of `make check`; prints NOT AUDITED if it cannot)
 	@$(BIN)/python .ci/audit_dependencies.py
 
-format: environment ## format the code and repair what lint can repair
+format: environment ## format the code and apply lint's fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: environment ## every benchmark: a table and one JSON line each
+bench: environment ## run every benchmark; each prints a table and one JSON line
 	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
 
 figures: environment browser ## README's pictures and figures, from the quickstart in .letheon (run it first)
 	@$(BIN)/python -m benchmarks.figures.quickstart
 
-environment: .venv/.project ## .venv with the locked packages and this checkout in editable form
+environment: .venv/.project ## .venv with the locked packages and this checkout, editable
 
-browser: ## Chromium and its driver, which the dashboard's tests use: from the distribution where that can be done from here
+browser: ## Chromium and its driver for the dashboard's tests, from the distribution if possible
 	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
 		echo "Installing chromium and chromium-driver for the dashboard's tests …"; \
 		export DEBIAN_FRONTEND=noninteractive; \
 		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium chromium-driver; } >/dev/null 2>&1; }; } || \
 		echo "No chromedriver: the dashboard's tests in a browser will be skipped (Debian: apt install chromium chromium-driver)."
 
-# pip would compile everything on one core for a minute. Left to the first import, every worker would compile for itself,
-# again and again where the environment forbids to write bytecode. So: all cores, without tests and most model families.
+# pip would compile everything on one core for a minute. Without that, every worker would compile at its first import,
+# repeatedly if the environment forbids writing bytecode. So: all cores, without tests and most model families.
 RARELY_IMPORTED := /tests?/|/transformers/models/(?!llama/|auto/)[^/]+/|/(rllib|pip|fontTools)/
 .venv/.lock: requirements.lock
 	@"$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "PYTHON='$(PYTHON)': Python 3.11 or newer with its venv module is needed;" \
 			"install one (Debian: python3-venv) or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "Making .venv with $$($(PYTHON) --version): $$(grep -c == requirements.lock) locked packages; minutes where they must be downloaded …"
+	@echo "Making .venv with $$($(PYTHON) --version): $$(grep -c == requirements.lock) locked packages; minutes if they must be downloaded …"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --requirement requirements.lock
 	@$(BIN)/python -m compileall -q -j 0 -x '$(RARELY_IMPORTED)' .venv/lib >/dev/null 2>&1 || true # some files are templates
@@ -82,15 +82,15 @@ RARELY_IMPORTED := /tests?/|/transformers/models/(?!llama/|auto/)[^/]+/|/(rllib|
 	@touch $@
 	@echo "Installed letheon into .venv."
 
-# What only a CUDA build of torch needs is left out: that build pins it (docs/decisions/0004).
-lock: ## write requirements.lock anew: the newest releases that pyproject.toml allows
+# Leaves out what only a CUDA build of torch needs: that build pins it (docs/decisions/0004).
+lock: ## rewrite requirements.lock: the newest releases that pyproject.toml allows
 	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; $(PYTHON) -m venv $$new/venv; \
 	$$new/venv/bin/python -m pip install -qq --no-compile '.[dev]'; rm -rf build; \
 	{ grep '^#' requirements.lock; $$new/venv/bin/python -m pip freeze --all --exclude letheon --exclude pip \
 	  | grep -vE '^(cuda|nvidia|triton)' | sed 's/+[a-z0-9.]*$$//' | LC_ALL=C sort -f; } > $$new/requirements.lock; \
 	grep -q ^torch== $$new/requirements.lock; cp $$new/requirements.lock requirements.lock
 
-clean: ## remove .venv, builds and caches of tools; sweeps in .letheon stay
+clean: ## remove .venv, builds and tool caches; sweeps in .letheon stay
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name '*.egg-info' -prune -exec rm -rf {} + -o -name __pycache__ -prune -exec rm -rf {} +
 

@@ -2,17 +2,17 @@
 
     python benchmarks/dashboard.py [--trials N ...]
 
-The rows are those of simulated sweeps over the forgetting table: random search with `pareto_asha`. For every size,
-`letheon dashboard` is started anew and asked by a window of 1,440 x 1,000 pixels:
+The rows come from simulated sweeps over the forgetting table: random search with `pareto_asha`. For each size, a new
+`letheon dashboard` serves a window of 1,440 x 1,000 pixels:
 
-* first: from opening the page to the frame with all pictures and the table, nothing known to the server yet
-* importance: until the importance of hyper-parameters, which is asked for afterwards, is there as well
+* first: from opening the page to the frame with all pictures and the table, with nothing cached on the server
+* importance: until the importance of hyper-parameters, which is requested afterwards, is shown as well
 * again: as first, in a second window of the same server
 * filter: from the click that hides a method to the next painted frame
-* hover: the 95th percentile of the time between two frames while the pointer runs over the plane of checkpoints
-* arrival: from a new row in the journal to the page that has it
+* hover: the 95th percentile of the time between two frames while the pointer moves over the plane of checkpoints
+* arrival: from a new row in the journal to the page that shows it
 
-The last line is one JSON object; times in milliseconds.
+The last line is one JSON object; times are in milliseconds.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ requestAnimationFrame(note);"""
 
 
 def rows_of(trials: int) -> tuple[SweepSpec, list[Row]]:
-    """A finished sweep of so many trials, in virtual time."""
+    """A finished sweep of this many trials, in virtual time."""
     table = Table.read(TABLE)
     data = {
         "name": "many",
@@ -89,7 +89,7 @@ def rows_of(trials: int) -> tuple[SweepSpec, list[Row]]:
 
 @contextmanager
 def served(root: Path) -> Iterator[str]:
-    """The command itself, as people start it."""
+    """The command itself, as users start it."""
     command = [str(Path(sys.executable).parent / "letheon"), "dashboard", "--root", str(root), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -122,7 +122,7 @@ def window() -> Iterator[Chrome]:
 
 
 def wait(chrome: Chrome, script: str) -> Any:
-    """What the script returns, as soon as that is something."""
+    """The script's result, once it is not None."""
     end = time.monotonic() + PATIENCE
     while (found := chrome.execute_script(script)) is None:
         if time.monotonic() > end:
@@ -165,7 +165,7 @@ def hovering(chrome: Chrome) -> float:
 
 
 def arriving(chrome: Chrome, journal: Path, rows: Sequence[Row]) -> float:
-    """A trial begins; until the page says another number of trials."""
+    """From a trial's start until the page shows a new number of trials."""
     known = chrome.find_element(By.CSS_SELECTOR, ".facts").text
     first = next(row for row in rows if row["kind"] == "trial")
     last = rows[-1]

@@ -2,8 +2,8 @@
 
     python benchmarks/decisions.py [--trials N] [--sweeps N]
 
-Trials are drawn at random from the forgetting table, so what is timed is the conductor: scheduler, budget, history.
-One process. The last line is one JSON object; times are microseconds a report, by how many trials had been started.
+Trials are drawn at random from the forgetting table, so the conductor is what is timed: scheduler, budget, history.
+One process. The last line is one JSON object; times are microseconds per report, by the number of trials started.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SMALL = 64
 
 
 def spec_of(table: Table, trials: int, seed: int, scheduler: str) -> SweepSpec:
-    """A random sweep; with `none` it is what the simulation itself costs."""
+    """A random sweep; `none` measures the simulation alone."""
     return SweepSpec.model_validate(
         {
             "name": "decisions",
@@ -75,7 +75,7 @@ def main() -> None:
     for seed in range(options.sweeps):
         simulate(spec_of(table, SMALL, seed, "pareto_asha"), table, 4)
     per_minute = options.sweeps / (time.perf_counter() - started) * 60
-    print(f"{per_minute:.0f} simulated sweeps of {SMALL} trials a minute")
+    print(f"{per_minute:.0f} simulated sweeps of {SMALL} trials per minute")
     result: dict[str, Any] = {
         "trials": options.trials,
         "microseconds_a_report": {name: [round(micros) for _, micros in curve] for name, curve in curves.items()},

@@ -1,12 +1,12 @@
-"""A whole TOFU-style evaluation of the tiny Llama: ours against the peer's way; a table, and one JSON line last.
+"""A whole TOFU-style evaluation of the tiny Llama: Letheon against its peer; a table, and one JSON line last.
 
     python benchmarks/evaluation.py [--tofu FOLDER] [--peer CHECKOUT] [--device cuda] [--rows 100] [--models FOLDER]
 
 Forget, retain, real authors' and world facts' sets: probability, ROUGE-L, truth ratio, extraction strength, exact
 memorisation, four membership attacks. As many rows are forgotten as are retained, as in TOFU's forget10. Three models,
-since the time depends on what they answer: one that knows all rows, one that never saw the forget rows, one destroyed.
-The peer's way is written plainly from its description, and is its own code where a checkout of open-unlearning is
-given. Ours runs once unmeasured; then the ways take turns. Values are compared too.
+because the time depends on what they answer: one knows all rows, one never saw the forget rows, one is destroyed.
+`plain` is the peer's way, written from its description; with a checkout of open-unlearning its own code runs too.
+Letheon runs once unmeasured; then all take turns. Values are compared too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 import transformers
-from evaluation_ways.peer import Peer  # type: ignore[import-not-found]  # beside this script
+from evaluation_ways.peer import Peer  # type: ignore[import-not-found]  # next to this script
 from evaluation_ways.plain import NEW_TOKENS, Plain  # type: ignore[import-not-found]
 from evaluation_ways.subjects import STATES, TEMPLATE, Subjects, subjects  # type: ignore[import-not-found]
 
@@ -45,7 +45,7 @@ Way = Callable[[Any], Metrics]
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one way and model: seconds of every repeat (wall and processor), and the metrics."""
+    """One implementation on one model: seconds of each repeat (wall and processor), and the metrics."""
 
     wall: list[float]
     cpu: list[float]
@@ -79,17 +79,17 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tofu", help="folder of TOFU's files; without it the embedded benchmark's rows")
+    parser.add_argument("--tofu", help="folder of TOFU's files; default: the embedded benchmark's rows")
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--fraction", type=float, default=0.2)
-    parser.add_argument("--rows", type=int, default=40, help="at most this many rows of every set")
+    parser.add_argument("--rows", type=int, default=40, help="at most this many rows per set")
     parser.add_argument("--peer", type=Path, help="checkout of open-unlearning")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--batch-tokens", type=int, default=EvaluationConfig().batch_tokens)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--states", nargs="+", choices=STATES, default=list(STATES))
-    parser.add_argument("--models", help="where the models are kept; made there if missing")
+    parser.add_argument("--models", help="folder for the models; created if missing")
     return parser.parse_args()
 
 

@@ -1,8 +1,8 @@
-"""The NPO paper's synthetic experiment, whole: table by method, drift by beta, the four claims; one JSON line last.
+"""The NPO paper's whole synthetic experiment: methods, drift by beta, the four claims; one JSON line last.
 
     python benchmarks/npo_synthetic.py [--figures docs/images] [--seeds 1000 2000 …]
 
-Five seeds, both values of alpha, rates and betas of the paper: a minute and a half on two idle cores.
+Five seeds, both values of alpha, the paper's rates and betas: a minute and a half on two idle cores.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import torch
-from figures.synthetic import write_figures  # type: ignore[import-not-found]  # beside this script
-from synthetic_paths import (  # type: ignore[import-not-found]  # beside this script
+from figures.synthetic import write_figures  # type: ignore[import-not-found]  # next to this script
+from synthetic_paths import (  # type: ignore[import-not-found]  # next to this script
     PAPER_SEEDS,
     Path,
     World,

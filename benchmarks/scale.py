@@ -2,12 +2,12 @@
 
     python benchmarks/scale.py [--trials 100 300 1000] [--searcher NAME]
 
-Each sweep is `letheon sweep npo_synthetic` with trials of one or two epochs of 25 small matrix products, so that nearly
-all that is seen is the machinery: Tune, the scheduler, the searcher, the journal, MLflow over SQLite. Each runs in a
-process of its own, with clocks around those parts; what a part calls of another one is the other's. Milliseconds are a
-trial's, of the processor (`cpu`) and by the wall clock; what the machine does besides inflates the latter. `early` and
-`late` are the first and the last tenth of the trials, to show what grows; `whole` has Ray's own threads too. The last
-line is one JSON object.
+Each sweep is `letheon sweep npo_synthetic` with trials of one or two epochs of 25 small matrix products, so that almost
+everything measured is the machinery: Tune, the scheduler, the searcher, the journal, MLflow over SQLite. Each sweep has
+its own process, with clocks around those parts; time in a call to another part counts for that part. Milliseconds are
+per trial, of the processor (`cpu`) and by the wall clock, which other work on the machine inflates. `early` and `late`
+are the first and the last tenth of the trials, to show what grows; `whole` includes Ray's own threads. The last line is
+one JSON object.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import psutil
 
 PARTS = ("tune", "scheduler", "searcher", "journal", "recorder", "tracking")
 BESIDE = ("recorder", "tracking")
-"""In a thread beside the sweep, in rounds of up to 30 s: only their sums over the whole sweep say something."""
+"""In a thread next to the sweep, in rounds of up to 30 s: only sums over the whole sweep are meaningful."""
 TENTHS = 10
 OVERRIDES = ("scheduler.max_epochs=2", "scheduler.grace_epochs=1", "seeds=[1000]")
 
@@ -123,7 +123,7 @@ class Watch:
                 self.processes = processes()
 
     def costs(self, first: int, last: int) -> dict[str, Any]:
-        """Milliseconds a trial between two marks."""
+        """Milliseconds per trial between two marks."""
         a, b = self.marks[first], self.marks[last]
         per = 1000 / (b["ended"] - a["ended"])
         seen = [name for name in PARTS if name not in BESIDE]
@@ -231,7 +231,7 @@ def in_a_process(trials: int, searcher: str) -> dict[str, Any]:
 
 def table(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Lines for people."""
-    yield f"{'driver, ms a trial (cpu / wall)':34}" + "".join(f"{one['trials']:>12} trials" for one in results)
+    yield f"{'driver, ms per trial (cpu / wall)':34}" + "".join(f"{one['trials']:>12} trials" for one in results)
     for name in (*PARTS, "whole"):
         for which in ("mean", "early", "late") if name not in BESIDE else ("mean",):
             cells = [one[which][name] for one in results]
@@ -245,7 +245,7 @@ def main() -> None:
     """Run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 300, 1000])
-    parser.add_argument("--searcher", default="random", help="as searcher.name in a sweep file")
+    parser.add_argument("--searcher", default="random", help="searcher.name in the sweep file")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:

@@ -1,14 +1,14 @@
-"""What a search costs until it has found the front: Letheon beside random search and Ray's ASHA, on recorded trials.
+"""What a search costs until it has found the front: Letheon, random search and Ray's ASHA on recorded trials.
 
-Every policy sweeps the same table in virtual time with the same number of workers, until each stratum has 95 % of the
+Every policy sweeps the same table in virtual time with the same number of workers, until each stratum has 95% of the
 hypervolume that the whole table has above the utility floor (in the stratum's box: from the untouched target model's
-forget quality to 1, from the floor to the target's utility). Counted are trial-epochs of the whole sweep.
+forget quality to 1, from the floor to the target's utility). The count is in trial-epochs of the whole sweep.
 
     python benchmarks/search.py [--table FILE] [--seeds N] [--first-seed N] [--workers N] [--ablations]
 
-The seeds begin at 300: nothing was chosen on 300 to 359, as it was on 0 to 29 and 1000 to 1099.
-Ray's schedulers and Optuna's searcher are Ray's own objects. The last line is one JSON object; null is "never": more
-than half of the sweeps had not got there after 1,500 trial-epochs (random search may try everything).
+Seeds start at 300: 300 to 359 are held out; settings were chosen on 0 to 29 and 1000 to 1099.
+Ray's schedulers and Optuna's searcher are Ray's own objects. The last line is one JSON object; null means "never": more
+than half of the sweeps did not get there within 1,500 trial-epochs (random search may try everything).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from policies.compare import POLICIES, Task, run_task  # type: ignore[import-not-found]  # noqa: E402 (beside this script)
+from policies.compare import POLICIES, Task, run_task  # type: ignore[import-not-found]  # noqa: E402 (next to this script)
 from policies.report import draw, summary, table_lines  # type: ignore[import-not-found]  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -36,13 +36,11 @@ HEADLINE = ("random", "ray_asha", "optuna_ray_asha", "letheon")
 def main() -> None:
     """Run, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--table", type=Path, default=TABLE, help="trajectories, as letheon.search.trajectories documents"
-    )
+    parser.add_argument("--table", type=Path, default=TABLE, help="trajectories, as in letheon.search.trajectories")
     parser.add_argument("--seeds", type=int, default=30)
-    parser.add_argument("--first-seed", type=int, default=300, help="nothing was chosen on 300 to 359")
+    parser.add_argument("--first-seed", type=int, default=300, help="300 to 359 are held out")
     parser.add_argument("--workers", type=int, default=4, help="trials at a time, in virtual time")
-    parser.add_argument("--ablations", action="store_true", help="also Letheon with parts of it switched off")
+    parser.add_argument("--ablations", action="store_true", help="also Letheon with parts switched off")
     parser.add_argument("--figure", type=Path, default=HERE.parent / "docs" / "images" / "search.png")
     options = parser.parse_args()
     names = [name for name in POLICIES if name in HEADLINE or options.ablations]

@@ -3,9 +3,9 @@
     python benchmarks/slot_memory.py [--trials 500]
 
 One resident worker takes one trial after another: four methods, two fractions, a new learning rate each, one epoch with
-its evaluation and its checkpoint, whose folder is then deleted. The tiniest of models, so that hundreds of trials take
-minutes. Memory is resident (VmRSS) of the worker and of the mailbox, after each trial;
-growth is the slope of a straight line through all trials but the first fifth, in KiB a trial.
+evaluation and checkpoint, whose folder is then deleted. The model is tiny, so hundreds of trials take minutes. Memory
+is resident (VmRSS) of the worker and of the mailbox, after each trial; growth is the slope of a straight line through
+all trials except the first fifth, in KiB per trial.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> None:
                     print_row(index + 1, time.monotonic() - began, seen[-1])
             seconds = (time.monotonic() - began) / trials
     found = {name: round(slope([look[name] for look in seen]), 2) for name in PROCESSES}
-    print(f"growth in KiB a trial: {', '.join(f'{name} {kib:+.2f}' for name, kib in found.items())}")
+    print(f"growth in KiB per trial: {', '.join(f'{name} {kib:+.2f}' for name, kib in found.items())}")
     last = {name: round(seen[-1][name] / 1024) for name in PROCESSES}
     print(
         json.dumps({"trials": trials, "seconds_per_trial": round(seconds, 2), "kib_per_trial": found, "last_mib": last})
@@ -112,13 +112,13 @@ def memory() -> dict[str, int]:
 
 
 def slope(values: Sequence[int]) -> float:
-    """KiB a trial, without the first fifth: caches fill then."""
+    """KiB per trial, without the first fifth, in which caches fill."""
     rest = values[len(values) // 5 :]
     return statistics.linear_regression(range(len(rest)), rest).slope
 
 
 def print_row(trials: int, seconds: float, now: Mapping[str, int]) -> None:
-    """At once: a run takes minutes, and one that is cut short shall have shown something."""
+    """At once: a run takes minutes, and an interrupted one should have shown something."""
     print(f"{trials:6} {seconds:8.0f} " + " ".join(f"{now[name] / 1024:8.1f} MiB" for name in PROCESSES), flush=True)
 
 

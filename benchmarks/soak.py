@@ -1,17 +1,17 @@
-"""Sweeps that are harmed at random until their time is over, against the same sweep in peace. One JSON line last.
+"""Sweeps under random faults for a given time, compared with the same sweep undisturbed. One JSON line last.
 
     python benchmarks/soak.py [--minutes 3] [--trials 40] [--seed 0] [--kinds raylet driver …]
 
-Tiny trials of the synthetic experiment, one at a time, so that the order of events is that of the journal: the
-searcher learns from every report, and one that came out otherwise would change all that follows. Sweeps run by turns
-on a standing cluster of two nodes and on a Ray of their own, all recorded by one `mlflow server`. At random moments the
-driver, the resident worker or a raylet is killed (SIGKILL: on the cluster that of the node that trials run on, which
-another one replaces; else the driver's own, which is its only node), or the tracking server is for a while; a driver
-that is gone is followed by `resume`. When a sweep has ended before the time is over the next one begins.
+Tiny trials of the synthetic experiment, one at a time, so that events happen in the journal's order: the searcher
+learns from every report, so one different report would change everything after it. Sweeps alternate between a standing
+cluster of two nodes and a Ray of their own, all recorded by one `mlflow server`. At random moments one of these is
+killed with SIGKILL: the driver, the resident worker, the raylet of the trials' node (on the cluster another node
+replaces it; otherwise it is the driver's only node), or for a while the tracking server. After a killed driver comes
+`resume`. When a sweep ends before the time is over, the next one starts.
 
-Every one of them must have the rows of the undisturbed one, its front, each run and each metric once in MLflow, and
-leave no processes, placement groups, actors, temporary folders or shared memory. Handles and memory of drivers and
-workers are watched. Exit code 1 if not.
+Each sweep must have the rows and the front of the undisturbed one, each run and each metric once in MLflow, and leave
+no processes, placement groups, actors, temporary folders or shared memory. Handles and memory of drivers and workers
+are recorded. Exit code 1 otherwise.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from faults.cluster import Cluster  # type: ignore[import-not-found]  # beside this script
+from faults.cluster import Cluster  # type: ignore[import-not-found]  # next to this script
 from faults.harm import KINDS, disturbed, undisturbed  # type: ignore[import-not-found]
 from faults.leaks import MARK, Census, files, running, shared_memory  # type: ignore[import-not-found]
 from faults.soaked import Server, Soaked  # type: ignore[import-not-found]
@@ -109,7 +109,7 @@ def soak(folder: Path, temporary: Path, minutes: float, trials: int, seed: int, 
             with Census(it.whom) as peaceful:
                 wanted = it.peace()
             peace_seconds = time.monotonic() - started
-            print(f"in peace: {trials} trials, {wanted.reports} reports in {peace_seconds:.0f} s", flush=True)
+            print(f"undisturbed: {trials} trials, {wanted.reports} reports in {peace_seconds:.0f} s", flush=True)
             until = time.monotonic() + 60 * minutes
             with Census(it.whom) as harmed:
                 while time.monotonic() < until:
@@ -143,10 +143,10 @@ def _summary(seconds: list[float]) -> dict[str, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=3, help="of the harmed part")
+    parser.add_argument("--minutes", type=float, default=3, help="how long to inject faults")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="of harm; all of them")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="faults; default: all")
     options = parser.parse_args()
     # A short name: Ray's sockets lie below it and may have no more than 107 characters.
     folder, temporary = Path(tempfile.mkdtemp(prefix="soak-")), Path(tempfile.mkdtemp(prefix="s-"))

@@ -2,11 +2,10 @@
 
     python benchmarks/startup.py [--root ROOT] [--trials 4] [--plain 2]
 
-Runs `letheon --help`, then the quickstart with everything prepared in a root of its own (`--root`: a root that is
-prepared already, which is copied; none: it is prepared first, two minutes), and reads from the sweep's journal and logs
-when each thing happened. Then Ray's ordinary pattern, a Tune function that starts a Train run for each trial, over the
-first trials of that sweep. CPU seconds are those of the whole tree of processes: the figure to compare where others use
-the machine.
+Runs `letheon --help`, then the quickstart with everything prepared in its own root, and reads from the sweep's journal
+and logs when each thing happened. `--root` names a prepared root, which is copied; without it one is prepared first
+(two minutes). Then it runs the first trials of that sweep in Ray's ordinary pattern, a Tune function that starts a
+Train run per trial. CPU seconds cover the whole process tree: compare these if others use the machine.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from starting import processes  # type: ignore[import-not-found]  # beside this script
+from starting import processes  # type: ignore[import-not-found]  # next to this script
 from starting.milestones import Story, spread  # type: ignore[import-not-found]
 from starting.trials import configs_of, letheon  # type: ignore[import-not-found]
 
@@ -63,9 +62,9 @@ def start(root: Path, trials: int) -> tuple[Any, Any]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--root", type=Path, help="a root in which the quickstart is prepared; it is copied")
+    options.add_argument("--root", type=Path, help="a root with the quickstart prepared; it is copied")
     options.add_argument("--trials", type=int, default=4)
-    options.add_argument("--plain", type=int, default=2, help="how many trials Ray's ordinary pattern runs; 0: none")
+    options.add_argument("--plain", type=int, default=2, help="number of trials in Ray's ordinary pattern")
     asked = options.parse_args()
     figures: dict[str, Any] = {"cpus": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0], "help": helps()}
     print(f"letheon --help: {figures['help']['seconds']:.2f} s, {figures['help']['cpu_seconds']:.2f} CPU s")
@@ -108,7 +107,7 @@ def plain(root: Path, count: int, folder: Path) -> dict[str, float]:
     said |= {"seconds_per_trial": said["seconds"] / count, "cpu_seconds_per_trial": ran.cpu / count}
     print(
         f"\nRay's ordinary pattern: first report after {said['first_report']:.1f} s, "
-        f"{said['seconds_per_trial']:.1f} s and {said['cpu_seconds_per_trial']:.1f} CPU s a trial ({count} trials)"
+        f"{said['seconds_per_trial']:.1f} s and {said['cpu_seconds_per_trial']:.1f} CPU s per trial ({count} trials)"
     )
     return {name: round(float(value), 2) for name, value in said.items()}
 

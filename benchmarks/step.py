@@ -1,12 +1,12 @@
-"""One optimizer step of NPO with a retain term: Letheon's against the usual way, on one model, rows and machine.
+"""One optimizer step of NPO with a retain term: Letheon against the usual way, on one model, rows and machine.
 
     python benchmarks/step.py [--model tiny|llama-1b|FOLDER] [--tofu FOLDER] [--device cpu|cuda] [--precision fp32|bf16]
                               [--peer CHECKOUT] [--rows 32] [--micro 8] [--steps 20] [--threads 1]
 
-`plain` is written from open-unlearning's published description, `peer` is its own code in a checkout. Steps are taken
-in turn. Processor time is beside wall time, since other work on the machine hardly inflates it. Losses are compared
-with `plain` over the steps, memory is that of a process of its own, beside imports and one copy of the weights. The
-last line is one JSON object; ratios are plain's or peer's over Letheon's.
+`plain` is written from open-unlearning's published description, `peer` is its own code in a checkout. All take steps in
+turn. Processor time is printed next to wall time, because other work on the machine hardly inflates it. Losses are
+compared with `plain` over the steps. Memory is that of a separate process, beyond imports and one copy of the weights.
+The last line is one JSON object; ratios are plain's or peer's over Letheon's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from steps.case import Case, Step, of_benchmark, of_shape  # type: ignore[import-not-found]  # beside this script
+from steps.case import Case, Step, of_benchmark, of_shape  # type: ignore[import-not-found]  # next to this script
 from steps.ours import letheon  # type: ignore[import-not-found]
 from steps.peer import open_unlearning  # type: ignore[import-not-found]
 from steps.plain import plain  # type: ignore[import-not-found]
@@ -83,7 +83,7 @@ def in_turn(case: Case, steps: list[StepRows]) -> tuple[dict[str, Seconds], dict
 
 
 def peak_bytes(case: Case, way: str, peer: Path | None) -> int:
-    """Most memory of three steps beside what imports and one copy of the weights take."""
+    """Peak memory of three steps beyond imports and one copy of the weights."""
     before = _memory(case.device, reset=True)
     steps = case.steps(3)
     if way == "peer":
@@ -154,7 +154,7 @@ def main() -> None:
     """Run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="tiny, llama-1b (random weights) or a model folder")
-    parser.add_argument("--tofu", help="a folder of TOFU; without it the embedded benchmark's rows")
+    parser.add_argument("--tofu", help="folder of TOFU's files; default: the embedded benchmark's rows")
     parser.add_argument("--fraction", type=float, default=0.1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -179,7 +179,7 @@ def main() -> None:
         print(peak_bytes(case, arguments.memory_of, arguments.peer))
         return
     found = report(case, arguments, arguments.peer)
-    print(f"{case.parameters:,} parameters, {found['tokens']} tokens a step, {case.precision}, {found['device']}")
+    print(f"{case.parameters:,} parameters, {found['tokens']} tokens per step, {case.precision}, {found['device']}")
     for name, figures in found["ways"].items():
         print(
             f"{name:16} {figures['wall_ms']:9.1f} ms, {figures['processor_ms']:9.1f} of processor time "

@@ -2,10 +2,10 @@
 
     python benchmarks/sweep.py [--plain 4]
 
-`letheon sweep quickstart` prepares a base, a target and two retain models, evaluates them, and runs sixteen trials of
-up to six epochs. The ordinary pattern, a Tune function that starts a Train run for each trial, gets the same models and
-the first `--plain` of the same trials, to their last epoch, since it prunes nothing; its seconds a trial times the
-number of trials say what all of them would take.
+`letheon sweep quickstart` prepares a base, a target and two retain models, evaluates them, and runs its sixteen trials.
+The ordinary pattern, a Tune function that starts a Train run per trial, gets the same models and the first `--plain` of
+the same trials, to their last epoch because it prunes nothing. Its seconds per trial times the number of trials
+estimate what all of them would take.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from starting import processes  # type: ignore[import-not-found]  # beside this script
+from starting import processes  # type: ignore[import-not-found]  # next to this script
 from starting.milestones import Story, spread  # type: ignore[import-not-found]
 from starting.trials import configs_of, letheon  # type: ignore[import-not-found]
 
@@ -27,7 +27,7 @@ PLAIN = Path(__file__).parent / "starting" / "plain.py"
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--plain", type=int, default=4, help="how many trials Ray's ordinary pattern runs; 0: none")
+    options.add_argument("--plain", type=int, default=4, help="number of trials in Ray's ordinary pattern")
     asked = options.parse_args()
     figures: dict[str, Any] = {"cpus": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
     with tempfile.TemporaryDirectory(prefix="letheon-sweep-") as name:
@@ -70,7 +70,7 @@ def plain(root: Path, count: int, folder: Path, figures: dict[str, Any]) -> dict
     ran = processes.run([sys.executable, str(PLAIN), str(file)])
     each = json.loads(ran.output.strip().splitlines()[-1])["seconds"] / count
     whole = each * figures["trials"]
-    print(f"Ray's ordinary pattern: {each:.1f} s a trial, {whole:.0f} s for {figures['trials']} ({count} were run);")
+    print(f"Ray's ordinary pattern: {each:.1f} s per trial, {whole:.0f} s for {figures['trials']} ({count} were run);")
     print(f"the search above took {figures['parts']['searching']:.0f} s")
     return {"plain_seconds_per_trial": round(each, 2), "plain_seconds": round(whole, 1), "plain_trials": count}
 

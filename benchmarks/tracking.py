@@ -1,11 +1,11 @@
-"""What recording costs the driver: 1,000 trials of 10 epochs through the real tracker, in the rhythm of a real sweep.
+"""What recording costs the driver: 1,000 trials of 10 epochs through the real tracker, at the pace of a real sweep.
 
     python benchmarks/tracking.py [--trials N] [--trial-seconds S] [--slots N] [--server]
 
-Time is virtual: trials take `--trial-seconds` of their slot, rows come when they would come, and the mirror is asked
-once a second as the recorder asks it, with samples, system metrics and uploads of the journal. What the mirror takes is
-real. The default of 45 s is what a trial of the quickstart takes on two cores (361 s for 16 trials in 2 slots,
-preparation included). The last line is one JSON object; `share` is the mirror's time over the sweep's.
+Time is virtual: trials take `--trial-seconds` of their slot, rows arrive when they would, and the mirror is called once
+a second as the recorder calls it, with samples, system metrics and uploads of the journal. The mirror's own time is
+real. The default of 45 s is a quickstart trial on two cores (361 s for 16 trials in 2 slots, preparation included). The
+last line is one JSON object; `share` is the mirror's time over the sweep's.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Watch:
 
 
 def metrics(number: int, epoch: int) -> dict[str, float]:
-    """Of a trial that forgets more with every epoch, some faster than others."""
+    """Metrics of a trial that forgets more with every epoch, some faster than others."""
     speed = (number * 7919 % 97) / 97
     found = {
         "log10_forget_quality": -20.0 + 19.0 * speed * epoch / EPOCHS,
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--trial-seconds", type=float, default=45.0)
     parser.add_argument("--slots", type=int, default=2)
-    parser.add_argument("--server", action="store_true", help="also through an mlflow server")
+    parser.add_argument("--server", action="store_true", help="also with an mlflow server")
     arguments = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory(prefix="letheon-tracking-") as temporary:
@@ -215,9 +215,9 @@ def main() -> None:
             told = results[store]
             print(
                 f"{store:8} {told['trials']} trials x {EPOCHS} epochs: {told['tracking_seconds']} s of "
-                f"{told['sweep_seconds']} s ({100 * told['share']:.2f} %), {told['ms_per_trial']} ms a trial "
+                f"{told['sweep_seconds']} s ({100 * told['share']:.2f}%), {told['ms_per_trial']} ms per trial "
                 f"({told['cpu_ms_per_trial']} ms of processor time), "
-                f"{told['calls_per_trial']} calls a trial, longest round {told['worst_round_ms']} ms"
+                f"{told['calls_per_trial']} calls per trial, longest round {told['worst_round_ms']} ms"
             )
     print(json.dumps({"benchmark": "tracking", **results}))
 

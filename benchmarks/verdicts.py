@@ -1,11 +1,11 @@
-"""The control of the verdicts: what must be called forgotten is, what must not is not.
+"""Checks the verdicts: models that must be called forgotten are, and models that must not are not.
 
     python benchmarks/verdicts.py [--benchmark tofu --path DIR] [--fractions 0.1 0.2] [--seeds N] [--models DIR]
 
-Retain models of several seeds are compared with each other: each must be "forgotten", since none has seen what must go.
-Target models must be "not forgotten". A target model is ascended (`ga`) until it is destroyed: on its way it may be
-anything but "forgotten" while its answers fall apart. Tiny models, made here; minutes a seed on one core. The last line
-is one JSON object.
+Retain models of several seeds are compared with each other: each must be "forgotten", because none has seen what must
+go. Target models must be "not forgotten". A target model is trained by gradient ascent (`ga`) until it is destroyed: on
+the way it may be anything but "forgotten" while its answers fall apart. Tiny models, trained here; minutes per seed on
+one core. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -130,10 +130,10 @@ def controls(bench: Bench, fraction: float, seeds: int) -> Iterator[tuple[str, d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmark", choices=["fictional", "tofu"], default="fictional")
-    parser.add_argument("--path", help="tofu: the folder of its files")
+    parser.add_argument("--path", help="for tofu: the folder of its files")
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 0.2])
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--models", type=Path, help="keeps the models there; a temporary folder otherwise")
+    parser.add_argument("--models", type=Path, help="folder to keep the models in; default: a temporary one")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     os.environ |= {"LOCAL_RANK": "0", "DS_ACCELERATOR": "cpu"}

@@ -26,7 +26,7 @@ DEFAULT = {
     "model_utility": "model_utility",
     "extraction_strength": "extraction_strength",
 }
-"""Metrics that its TOFU suite has unless told otherwise, by our names. Forget quality and PrivLeak, which are computed
+"""Metrics that its TOFU suite has by default, by our names. Forget quality and PrivLeak, which are computed
 from others and a retain model's log, are left out on both sides.
 """
 

@@ -1,4 +1,4 @@
-"""What is done to a sweep, and how long it takes to recover: the next report, or the records up to date again."""
+"""Injects faults into a sweep and times its recovery: until the next report, or until records are up to date."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from faults.soaked import Soaked, kill, wait_for  # type: ignore[import-not-found]  # beside this file
+from faults.soaked import Soaked, kill, wait_for  # type: ignore[import-not-found]  # next to this file
 
 PAUSE = (1.0, 6.0)
 OUTAGE = (2.0, 12.0)
 KINDS = {"worker": 0.35, "driver": 0.3, "raylet": 0.15, "tracking": 0.2}
 LIMIT = 300.0
 INTERRUPTED, LOST = 130, 3
-"""Exit codes of drivers that say so themselves: stopped, or on a cluster whose last node is gone."""
+"""Exit codes of drivers that end by themselves: stopped, or on a cluster whose last node is gone."""
 
 
 class Harm:
@@ -68,7 +68,7 @@ class Harm:
         return None
 
     def tracking(self) -> float | None:
-        """Timed from the moment that the server answers again."""
+        """Timed from the moment the server answers again."""
         self.server.stop()
         time.sleep(self.chance.uniform(*OUTAGE))
         self.server.start()
@@ -92,7 +92,7 @@ def disturbed(
     until: float,
     recovered: Mapping[str, list[float]],
 ) -> str | None:
-    """Run one sweep to its end, harmed again and again until the time is over. Returns why it did not come to one."""
+    """Run one sweep to its end, with repeated faults until the time is over. Returns why it did not end, or None."""
     harm = Harm(sweep, server, cluster, chance, recovered)
     sweep.begin()
     try:
@@ -112,7 +112,7 @@ def disturbed(
 
 
 def undisturbed(sweep: Soaked) -> None:
-    """Run one sweep to its end. Raises RuntimeError if that is not a good one."""
+    """Run one sweep to its end. Raises RuntimeError if it fails."""
     sweep.begin()
     wait_for(lambda: sweep.over, 12 * LIMIT)
     if sweep.code != 0:

@@ -17,7 +17,7 @@ MARK = "LETHEON_SOAK"
 SHARED_MEMORY = Path("/dev/shm")
 PERIOD_SECONDS = 2.0
 SETTLED_SECONDS = 30.0
-"""A process has imported and connected what it will by this age."""
+"""By this age (seconds) a process has finished its imports and connections."""
 
 
 def marked(mark: str) -> Iterator[str]:
@@ -29,7 +29,7 @@ def marked(mark: str) -> Iterator[str]:
 
 
 def running(mark: str, seconds: float = 30) -> list[str]:
-    """Of these, the ones that are there after some time."""
+    """Those of them that remain after some time."""
     deadline = time.monotonic() + seconds
     while (found := list(marked(mark))) and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -39,7 +39,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing for {seconds:.0f} s")
+            raise TimeoutError(f"the condition did not hold within {seconds:.0f} s")
         time.sleep(0.02)
     return True
 

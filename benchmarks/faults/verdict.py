@@ -1,4 +1,4 @@
-"""Whether a sweep that was harmed is the same as one that was not: its rows, its front and what MLflow holds of it."""
+"""Compares a sweep under faults with an undisturbed one: its rows, its front and its records in MLflow."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from faults.soaked import Soaked  # type: ignore[import-not-found]  # beside this file
+from faults.soaked import Soaked  # type: ignore[import-not-found]  # next to this file
 
 from letheon.pareto.front import front_of
 from letheon.spec.load import load_spec
 from letheon.spec.rules_objectives import goals_of
 
 MOODS = ("seconds", "per_second", "memory", "restarts")
-"""Parts of the names of metrics that tell of the machine, not of the model."""
+"""Parts of the names of metrics that depend on the machine, not on the model."""
 Story = list[dict[str, Any]]
 
 
@@ -43,7 +43,7 @@ def front(sweep: Soaked) -> dict[str, Any]:
 
 
 def essence(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a front in the shape of `front --json`, without moods, and without where checkpoints are kept."""
+    """A front in the shape of `front --json`, without machine-dependent metrics and checkpoint paths."""
 
     def point(one: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None if one is None else {**one, "metrics": steady(one["metrics"]), "checkpoint": None}
@@ -59,7 +59,7 @@ def essence(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mlflow_differences(uri: str, database: Path, sweep: Soaked) -> list[str]:
-    """One run a trial and none RUNNING; of every metric one value a step, the journal's; the journal's front.
+    """One run per trial and none RUNNING; the journal's value per metric and step; the journal's front.
 
     Runs and artifacts are asked for over HTTP, the many values are read from the server's own `database`.
     """
@@ -68,7 +68,7 @@ def mlflow_differences(uri: str, database: Path, sweep: Soaked) -> list[str]:
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(sweep.name)
     if experiment is None:
-        return [f"{sweep.name}: MLflow does not know it"]
+        return [f"{sweep.name}: MLflow has no record of it"]
     runs = client.search_runs([experiment.experiment_id], max_results=10_000)
     names = Counter(run.data.tags.get("letheon.trial_id", "sweep") for run in runs)
     wanted = Counter({"sweep": 1, **{row["trial"]: 1 for row in sweep.rows if row["kind"] == "trial"}})
@@ -88,12 +88,12 @@ def mlflow_differences(uri: str, database: Path, sweep: Soaked) -> list[str]:
         elif essence(json.loads(Path(client.download_artifacts(run.info.run_id, "front.json")).read_bytes())) != front(
             sweep
         ):
-            found.append(f"{sweep.name}: the front that MLflow holds is another one")
+            found.append(f"{sweep.name}: MLflow has a different front")
     return found
 
 
 def _values(database: Path, run: str) -> list[tuple[str, int, float]]:
-    """Of each metric of epochs, all its rows."""
+    """All rows of each epoch metric."""
     query = "SELECT key, step, CASE WHEN is_nan THEN NULL ELSE value END FROM metrics WHERE run_uuid = ? AND step > 0"
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60) as connection:
         rows = connection.execute(query, (run,)).fetchall()
@@ -103,7 +103,7 @@ def _values(database: Path, run: str) -> list[tuple[str, int, float]]:
 def _differing(values: Sequence[tuple[str, int, float]], wanted: Mapping[tuple[str, int], float]) -> list[str]:
     times = Counter((key, step) for key, step, _ in values)
     there = {(key, step): value for key, step, value in values}
-    found = [f"{key} of epoch {step} is there {n} times" for (key, step), n in times.items() if n > 1]
+    found = [f"{key} of epoch {step} occurs {n} times" for (key, step), n in times.items() if n > 1]
     found += [f"{key} of epoch {step} is missing" for key, step in wanted.keys() - there.keys()]
     return found + [
         f"{key} of epoch {step} is {there[key, step]}, not {value}"

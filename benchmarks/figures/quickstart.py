@@ -1,10 +1,10 @@
-"""README's pictures and its table of the quickstart, all from one run: `make figures`.
+"""README's pictures and quoted results of the quickstart, all from one run: `make figures`.
 
     python -m benchmarks.figures.quickstart [--root .letheon]
 
 Reads the sweep `quickstart` below the root. Draws its front and takes pictures of the dashboard's pages in Chromium,
-into `docs/images`; writes `docs/images/quickstart.json`, which says what README must say and which pictures belong to
-it (`tests/test_readme.py`).
+into `docs/images`; writes `docs/images/quickstart.json`, which README's quotes and pictures must match
+(`tests/test_readme.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PICTURES = ("quickstart.png", "dashboard.png", "trial.png")
 
 
 def facts(folder_root: Path) -> dict[str, Any]:
-    """What README says of the run: a sentence a fraction, front points, and answers beside the retain model's."""
+    """What README reports of the run: a sentence per fraction, front points, and answers next to the retain model's."""
     sweep = find("quickstart", folder_root)
     rows = Journal.read(sweep.journal)
     front = front_of(rows, "quickstart", sweep.goals)

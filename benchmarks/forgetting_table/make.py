@@ -26,7 +26,7 @@ LEFT_OUT = ("tokens_per_second", "peak_memory_bytes", "predicted_memory_bytes", 
 
 
 def main() -> None:
-    """Sweep, then write `table.parquet` beside this script."""
+    """Sweep, then write `table.parquet` next to this script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path(".letheon"))
     root = parser.parse_args().root

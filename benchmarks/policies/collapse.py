@@ -1,4 +1,4 @@
-"""What the collapse rule costs and saves by itself, over every trajectory of a table."""
+"""What the collapse rule alone costs and saves over every trajectory of a table."""
 
 from __future__ import annotations
 

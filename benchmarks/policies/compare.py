@@ -1,4 +1,4 @@
-"""Policies under one roof: each a mind for the simulator, and what its sweep had found after how many epochs."""
+"""The policies under comparison, and how much each one's sweep had found after how many epochs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from letheon.spec.model import SweepSpec
 
 SHARE = 0.95
 MOST = 1500
-"""Trial-epochs after which a sweep is given up: four in ten of what trying everything without pruning takes."""
+"""Trial-epochs after which a sweep is given up: 40% of trying everything without pruning."""
 EVERYTHING = 4000
 """The same for random search, which the others are compared with: all of its sweeps get there."""
 

@@ -1,4 +1,4 @@
-"""How much of the table's front a sweep has found, row by row. Judges every policy alike; decides nothing."""
+"""How much of the table's front a sweep has found, row by row. Measures every policy the same way; decides nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ray's own scheduler and searchers in the conductor's place: fed as Tune feeds them, one result after another."""
+"""Ray's own scheduler and searchers in place of the conductor, fed one result after another as Tune does."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ METRICS = ("log10_forget_quality", "model_utility")
 
 @dataclass(frozen=True)
 class _Trial:
-    """All that Ray's ASHA reads of a trial."""
+    """The part of a trial that Ray's ASHA reads."""
 
     trial_id: str
 
 
 class RayMind:
-    """`suggest` gives the next configuration, or None; `learn` hears of a trial's last result."""
+    """`suggest` gives the next configuration, or None; `learn` receives a trial's last result."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class RayMind:
 
     @staticmethod
     def optuna_asha(spec: SweepSpec, table: Table, ledger: MemoryLedger, seed: int) -> RayMind:
-        """Ray's OptunaSearch on both objectives, with a conditional define-by-run space; each trial told its last."""
+        """Ray's OptunaSearch on both objectives, with a conditional define-by-run space; trials report their last."""
         import optuna
         from ray.tune.search.optuna import OptunaSearch
 

@@ -1,4 +1,4 @@
-"""What the comparison of policies says: a table, a figure, and the summary. Reads results only."""
+"""Reports the comparison of policies: a table, a figure and a summary. Reads results only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def epochs_to_share(results: Sequence[Result]) -> dict[str, float]:
 
 
 def table_lines(found: Found) -> Iterator[str]:
-    """One line a policy: the worst stratum, each stratum, how many sweeps got there, against random search."""
+    """One line per policy: the worst stratum, each stratum, how many sweeps got there, against random search."""
     strata = list(epochs_to_share(next(iter(found.values()))))
     baseline = max(epochs_to_share(found["random"]).values())
     yield f"trial-epochs until {SHARE:.0%} of the table's hypervolume, median of {len(found['random'])} seeds"
@@ -60,7 +60,7 @@ def _finite(value: float) -> float | None:
 
 
 def draw(found: Found, path: Path) -> None:
-    """Median and quartiles of the hypervolume found, over trial-epochs; one panel a stratum."""
+    """Median and quartiles of the hypervolume found, over trial-epochs; one panel per stratum."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -88,7 +88,7 @@ def draw(found: Found, path: Path) -> None:
 
 
 def _along(result: Result, stratum: str, grid: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, Any]:
-    """The share at each number of epochs; behind the end of the sweep it stays what it was."""
+    """The share at each number of epochs; constant after the end of the sweep."""
     epochs = np.array([at for at, _ in result.curve])
     shares = np.array([strata[stratum] for _, strata in result.curve])
     return shares[np.searchsorted(epochs, grid, side="right") - 1]

@@ -1,4 +1,4 @@
-"""What a sweep's journal and logs say about when things happened."""
+"""When things happened in a sweep, from its journal and logs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIRST_STEP = re.compile(r"(\w+): first step of epoch 1$")
 
 
 class Story:
-    """Of one sweep's folder. All times are seconds since 1970."""
+    """The times of one sweep's folder, in seconds since 1970."""
 
     def __init__(self, folder: Path) -> None:
         self.rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / "journal.jsonl").open()]
@@ -71,5 +71,5 @@ def _first(events: list[tuple[float, str]], part: str) -> float:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most, in seconds."""
+    """Median, minimum and maximum, in seconds."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}

@@ -19,7 +19,7 @@ from typing import Any
 
 
 class _Reports:
-    """The channel of a trial that is told nothing, and reports through Ray Train."""
+    """The channel of a trial that receives no commands and reports through Ray Train."""
 
     def may_run(self, epoch: int) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Runs a command and looks at its whole tree of processes: wall seconds, CPU seconds, how many there were."""
+"""Runs a command and measures its whole process tree: wall seconds, CPU seconds, number of processes."""
 
 from __future__ import annotations
 

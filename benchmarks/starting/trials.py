@@ -1,4 +1,4 @@
-"""The trials of a sweep that has run, as configurations for whoever would run them in another way."""
+"""The trials of a finished sweep, as configurations to run them in another way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.config import Hyperparameters
 
 
 def letheon() -> str:
-    """The command that was installed beside this Python."""
+    """The command that was installed with this Python."""
     return str(Path(sys.executable).parent / "letheon")
 
 

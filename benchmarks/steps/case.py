@@ -1,4 +1,4 @@
-"""What every way of taking a step is given: one model, the same rows, the same settings."""
+"""The input that every implementation of the step gets: one model, the same rows, the same settings."""
 
 from __future__ import annotations
 

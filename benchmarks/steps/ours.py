@@ -35,7 +35,7 @@ def letheon(case: Case, padded: bool = False, compilation: Compilation = "auto")
     model = copy.deepcopy(case.model)
     patch_for_cpu(model)
     frozen = copy.deepcopy(model).to(case.device, case.dtype)
-    table = compute_reference(frozen, case.forget, case.pad_id, 2048, case.device)  # once a sweep: not part of a step
+    table = compute_reference(frozen, case.forget, case.pad_id, 2048, case.device)  # once per sweep: not part of a step
     del frozen
     os.environ["LOCAL_RANK"] = "0"  # DeepSpeed asks for it; other trainers would take it for a distributed run
     engine = Engine(model, workers, group, weight_decay=WEIGHT_DECAY, gradient_clip=CLIP)

@@ -53,7 +53,7 @@ class _Clock(TrainerCallback):
 
 
 def open_unlearning(case: Case, checkout: Path, steps: Sequence[StepRows]) -> list[tuple[float, float]]:
-    """(wall, processor) seconds of each of the steps, by its own settings: micro-batches of 8, four of them a step."""
+    """(wall, processor) seconds of each step, with its own settings: four micro-batches of 8 per step."""
     _expose(checkout)
     from data.collators import DataCollatorForSupervisedDataset  # type: ignore[import-not-found]
     from data.unlearn import ForgetRetainDataset  # type: ignore[import-not-found]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The head: the folder that all nodes share, and the tracking server. Doing it again changes nothing.
+# The head: the folder that all nodes share, and the tracking server. Running it again changes nothing.
 #
-# The server listens on this machine alone and asks for a password, which is made here and stays here. Reach it from your
-# machine with `ssh -L 5000:localhost:5000` and the two lines of ~/.config/letheon/tracking.env.
+# The server listens on this machine only and requires a password, which is generated here and stays here. Reach it from
+# your machine with `ssh -L 5000:localhost:5000` and the two lines of ~/.config/letheon/tracking.env.
 set -euo pipefail
 umask 077
 
@@ -15,7 +15,7 @@ share() {
   sudo chown "$(id -u):$(id -g)" "$root"
   chmod 755 "$root"
   sudo DEBIAN_FRONTEND=noninteractive apt-get -qq install -y nfs-kernel-server
-  # Private networks only; who may connect at all is up to the security group.
+  # Private networks only; the security group decides who may connect.
   echo "$root 10.0.0.0/8(rw,async,no_subtree_check) 172.16.0.0/12(rw,async,no_subtree_check)" |
     sudo tee /etc/exports.d/letheon.exports >/dev/null
   sudo exportfs -ra
@@ -80,7 +80,7 @@ run() { # the server itself, in the foreground
     --backend-store-uri "sqlite:///$root/mlflow.db" --artifacts-destination "$root/artifacts"
 }
 
-# All of it, or what the arguments name: a cluster that has a shared folder needs only `secrets serve`.
+# All steps, or those that the arguments name: a cluster with a shared folder needs only `secrets serve`.
 steps=("$@")
 [ $# -gt 0 ] || steps=(share secrets serve)
 for step in "${steps[@]}"; do "$step"; done

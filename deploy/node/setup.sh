@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every node: the locked Letheon in ~/letheon/.venv. Doing it again changes nothing.
+# Every node: Letheon with its locked packages in ~/letheon/.venv. Running it again changes nothing.
 set -euo pipefail
 
 if [ ! -s ~/.ray/auth_token ]; then

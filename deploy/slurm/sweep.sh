@@ -11,8 +11,8 @@
 #
 #   sbatch deploy/slurm/sweep.sh search_spaces/x.yaml my-sweep
 #
-# A Ray cluster inside of one allocation, on the shared file system that the checkout lies on. Requeued or submitted again, it
-# goes on with the sweep of that name.
+# A Ray cluster inside one allocation, on the shared file system of the checkout. Requeued or submitted again, it resumes
+# the sweep of that name.
 set -euo pipefail
 
 space="$1" name="$2"
@@ -20,7 +20,7 @@ checkout="${LETHEON_CHECKOUT:-$SLURM_SUBMIT_DIR}"
 export LETHEON_ROOT="${LETHEON_ROOT:-$checkout/.letheon}"
 export PATH="$checkout/.venv/bin:$PATH"
 
-# A token for this cluster alone; others on these nodes can reach its ports.
+# A token for this cluster only: other users of these nodes can reach its ports.
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$LETHEON_ROOT/slurm-$SLURM_JOB_ID.token"
 mkdir -p "$LETHEON_ROOT"
 (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH")

@@ -7,7 +7,7 @@ gradient on the logits is p - U, bounded, and never vanishes before the goal is 
 
 The direction is that of the authors' code, which weighs the forget term by .1 and the retain term by 1, hence 10 here.
 As it is run it also counts the tokens of the questions and all padding up to the longest length (rows 40 wide: the
-gradient differs by 2 %), which makes the model forget how questions are asked; here answer tokens only. It adds 1e-12
+gradient differs by 2%), which makes the model forget how questions are asked; here answer tokens only. It adds 1e-12
 to every p, which changes nothing above that. Tokens that the model can never say (logit -inf, as padded vocabularies
 have) are left out of U.
 """

@@ -1,7 +1,7 @@
-"""One page a method, from the code: `python -m trainables.methods.pages [FOLDER]` writes docs/methods.
+"""One page per method, from the code: `python -m trainables.methods.pages [FOLDER]` writes docs/methods.
 
 Everything on a page is a declaration (`METHODS`), the docstring of the file that declares the method, or the
-description of a trial's field. Knows no method by name, and loads no torch.
+description of a trial's field. Depends on no method by name, and loads no torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +23,8 @@ from trainables.methods.base import Published
 from trainables.methods.retain_terms import RETAIN_TERMS
 
 INDEX = "README.md"
+_SPACE = "\x00"
+"""Stands for a space at which no line may break."""
 
 _READS = {
     "none": "nothing",
@@ -30,7 +34,7 @@ _READS = {
 _ANSWERS = {
     "none": "none",
     "refusal": 'refusals ("I don\'t know.")',
-    "generated": "what the target model itself makes up, generated once",
+    "generated": "alternatives that the target model generates once",
 }
 _TERMS = {
     "none": "none",
@@ -42,12 +46,12 @@ _TERMS = {
 _DIVISORS = {
     "rows": "the forget rows",
     "tokens": "the answer tokens of the forget rows",
-    "tokens_but_first": "the answer tokens of the forget rows, the first of each answer left out",
+    "tokens_but_first": "all but the first answer token of the forget rows",
     "alternative_tokens": "the answer tokens of the other answers",
 }
 _COMMON = {
     "beta": "the loss's inverse temperature, see the equation",
-    "retain_weight": "what the retain term is multiplied by",
+    "retain_weight": "factor of the retain term",
 }
 
 
@@ -76,13 +80,13 @@ def _special(method: Method) -> Iterator[str]:
     if method.needs_hidden:
         yield "keeps hidden states of one layer"
     if method.combine is not None:
-        yield "forget and retain gradients are combined by their lengths and inner product"
+        yield "forget and retain gradients are combined by their norms and inner product"
     if method.worst_nearby:
         yield "the forget gradient is taken at the worst weights nearby: a second forward and backward pass"
     if method.multiplier is not None:
-        yield "the retain weight moves after every step"
+        yield "the retain weight changes after every step"
     if method.task_vector:
-        yield "no unlearning loop: a vector of weights is fitted once, then subtracted"
+        yield "no unlearning loop: a weight vector is fitted once, then subtracted"
 
 
 def compat_notes(method: Method) -> list[str]:
@@ -96,9 +100,9 @@ def compat_notes(method: Method) -> list[str]:
     if method.statistic is not None:
         notes.append("The statistic is each micro-batch's own.")
     if method.multiplier is not None:
-        notes.append("The retain weight moves after every micro-batch, on every worker by itself.")
+        notes.append("The retain weight changes after every micro-batch, on each worker separately.")
     if method.needs_reference_table:
-        notes.append("`open_unlearning`: the target model's log-probabilities are made with the same hidden tokens.")
+        notes.append("`open_unlearning`: the target model's log-probabilities have the same hidden tokens.")
     if method.reduction == "alternative_tokens" and method.retain == "nll":
         notes.append("`npo`: one mean over refusals and retain answers together.")
     return notes
@@ -111,13 +115,13 @@ def _retain_ways(method: Method) -> Mapping[Compat, Published]:
 def _way(way: Published) -> str:
     if way.everywhere:
         return "a mean over prompt and padding too"
-    parts = ["read where the answer's tokens stand, one position later than here"] if way.later else []
+    parts = ["read at the answer's tokens, one position later than here"] if way.later else []
     parts += ["the mean of the rows' sums times the mean of 1 / tokens"] if way.reduction == "rows_by_length" else []
     return ", and ".join(parts)
 
 
 def declared_in(method: Method) -> ModuleType:
-    """The file of the method. Raises LookupError when there is none."""
+    """The file of the method. Raises LookupError if no file declares it."""
     for info in pkgutil.iter_modules(trainables.methods.__path__):
         module = importlib.import_module(f"trainables.methods.{info.name}")
         if any(value is method for value in vars(module).values()):
@@ -135,6 +139,17 @@ def _docstring(method: Method) -> list[str]:
     return [line if line.startswith("    ") else _literal(line) for line in lines]
 
 
+def _wrapped(lines: Iterable[str]) -> Iterator[str]:
+    """Prose in lines of at most 100 columns; code blocks, and code in backticks, stay whole."""
+    for prose, group in groupby(lines, key=lambda line: bool(line.strip()) and not line.startswith("    ")):
+        if not prose:
+            yield from group
+            continue
+        text = re.sub("`[^`]*`", lambda code: code[0].replace(" ", _SPACE), " ".join(group))
+        wrapped = textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
+        yield from (line.replace(_SPACE, " ") for line in wrapped)
+
+
 def _literal(line: str) -> str:
     """Prose in which Markdown sees no tags and no emphasis; code in backticks stays as it is."""
     parts = line.split("`")
@@ -144,7 +159,7 @@ def _literal(line: str) -> str:
 def card(method: Method) -> str:
     """The page of one method (Markdown)."""
     first, *rest = _docstring(method)
-    lines = [f"# {method.name}", "", first, *rest, "", "## What it needs", ""]
+    lines = [f"# {method.name}", "", *_wrapped([first, *rest]), "", "## What it needs", ""]
     lines += [f"- {label}: {text}" for label, text in facts(method).items()]
     lines += ["", "## Hyper-parameters", "", *_hyperparameters(method)]
     lines += ["", "## `trial.compat`", "", *(f"- {note}" for note in compat_notes(method)), ""]
@@ -153,7 +168,7 @@ def card(method: Method) -> str:
 
 def _hyperparameters(method: Method) -> list[str]:
     if not method.hyperparameters:
-        return ["None of its own; learning rate, batch size and the like belong to every trial."]
+        return ["None of its own. Every trial has a learning rate, a batch size and so on."]
     rows = [
         f"| `{name}` | {each.default:g} | {_range(each)} | {_meaning(name)} |"
         for name, each in method.hyperparameters.items()
@@ -173,7 +188,7 @@ def _meaning(name: str) -> str:
 def index() -> str:
     """The table of all methods (Markdown)."""
     lines = ["# Methods", "", "Generated from the code by `python -m trainables.methods.pages`.", ""]
-    lines += ["| method | | retain term | hyper-parameters |", "|---|---|---|---|"]
+    lines += ["| method | what it does | retain term | hyper-parameters |", "|---|---|---|---|"]
     for name, method in METHODS.items():
         own = ", ".join(f"`{each}`" for each in method.hyperparameters)
         lines.append(f"| [{name}]({name}.md) | {title(method).rstrip('.')} | {method.retain} | {own} |")

@@ -267,7 +267,7 @@ def _legend(figure: Figure, shown: Sequence[View], palette: Mapping[str, Mark], 
     if any(view.retain for view in shown):
         handles.append(mark("retain model", "*", "none", 11, colours.ink))
     if any(view.means for view in shown):
-        handles.append(mark("mean of seeds, 95 %", "s", colours.surface, 7, colours.muted))
+        handles.append(mark("mean of seeds, 95%", "s", colours.surface, 7, colours.muted))
     handles.append(mark("knee", "o", "none", 10, colours.ink))
     handles.append(mark("stopped early", "x", colours.muted, 5.5, colours.muted))
     height = figure.get_figheight()

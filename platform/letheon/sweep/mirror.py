@@ -24,7 +24,7 @@ SHARE = 0.01
 
 
 class Throttle:
-    """When something may be done again: not within `least` seconds, and for at most 1 % of the time, but for what must
+    """When something may be done again: not within `least` seconds, and for at most 1% of the time, but for what must
     not wait longer than `most`."""
 
     def __init__(self, least: float, most: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +59,7 @@ class Mirror:
         """Write what is new, and now and then the journal, if it is time. Returns why the store refused last.
 
         The longer a round took the later is the next one, so that epochs of a trial share a request: recording costs
-        about 1 % of the time whatever the pace of trials. A store that refuses is left alone for a while.
+        about 1% of the time whatever the pace of trials. A store that refuses is left alone for a while.
         """
 
         def write() -> None:

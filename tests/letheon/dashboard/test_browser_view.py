@@ -50,7 +50,7 @@ def test_trials_are_searched_in_all_fractions(window: Window, address: str) -> N
     elsewhere = next(name for name in (f"t{number:03d}" for number in range(60)) if name not in shown)
     window.one('input[aria-label^="Search trials"]').send_keys(elsewhere)
     window.until(lambda: trial_rows(window) == [elsewhere], "the trial of the other fraction")
-    assert "5 %" in window.one(f'tr[data-trial="{elsewhere}"]').text
+    assert "5%" in window.one(f'tr[data-trial="{elsewhere}"]').text
 
 
 def _options(window: Window, selector: str, script: str) -> Any:

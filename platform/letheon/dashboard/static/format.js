@@ -15,12 +15,12 @@ function exponential(value, digits) {
 }
 
 export function percent(value, digits = 0) {
-  return typeof value === "number" && Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : DASH;
+  return typeof value === "number" && Number.isFinite(value) ? `${(100 * value).toFixed(digits)}%` : DASH;
 }
 
 // A forget fraction, which is named as the journal names it: "0.05".
 export function fraction(key) {
-  return `${Number((100 * Number(key)).toPrecision(6))} %`;
+  return `${Number((100 * Number(key)).toPrecision(6))}%`;
 }
 
 export function duration(seconds) {

@@ -51,7 +51,7 @@ function meanTable(view, key) {
   if (!points.length) return null;
   const columns = [{ head: "trials", show: (one) => `${one.trials.join(", ")} @${one.epoch}` }, { head: "method", text: true, show: (one) => one.config.method ?? "" },
     ...view.objectives.map((goal) => ({ head: goal.short, title: goal.label, show: (one) => spread(one, goal.metric) }))];
-  return [el("h3", {}, `Means over ${points[0].seeds} seeds, with 95 % intervals`), listing("Means over seeds", columns, points)];
+  return [el("h3", {}, `Means over ${points[0].seeds} seeds, with 95% intervals`), listing("Means over seeds", columns, points)];
 }
 
 // `columns`: [{head, title, text: to the left, show(item)}].

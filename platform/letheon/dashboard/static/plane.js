@@ -174,7 +174,7 @@ function means(shown) {
   ];
 }
 
-// A mean and its 95 % interval.
+// A mean and its 95% interval.
 export function spread(point, metric) {
   const [low, high] = point.interval[metric] ?? [];
   return `${number(point.metrics[metric])} (${number(low)} … ${number(high)})`;
