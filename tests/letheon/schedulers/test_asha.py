@@ -26,7 +26,7 @@ def action(values: list[float], newcomer: float, eta: float = 3.0, least: int = 
 
 
 @given(RUNG, st.floats(-10, 10), ETAS)
-def test_a_feasible_newcomer_that_is_at_least_as_good_as_all_goes_on(
+def test_a_feasible_newcomer_that_is_at_least_as_good_as_all_continues(
     rung: list[float], value: float, eta: float
 ) -> None:
     assert action(rung, max([value, *rung]), eta) == "continue"
@@ -51,7 +51,7 @@ def test_a_better_value_is_never_treated_worse(rung: list[float], value: float, 
 
 
 @given(st.sets(st.integers(), min_size=1, max_size=25), ETAS)
-def test_of_a_full_rung_the_best_share_would_go_on(values: set[int], eta: float) -> None:
+def test_the_best_share_of_a_full_rung_would_continue(values: set[int], eta: float) -> None:
     everyone = sorted(float(value) for value in values)
     kept = [v for v in everyone if action([other for other in everyone if other != v], v, eta, least=1) == "continue"]
     count = math.ceil(len(everyone) / eta)
@@ -59,12 +59,12 @@ def test_of_a_full_rung_the_best_share_would_go_on(values: set[int], eta: float)
 
 
 @given(st.lists(st.sampled_from([1.0, 1.0, 2.0]), min_size=1, max_size=12))
-def test_equal_values_share_their_fate(values: list[float]) -> None:
+def test_equal_values_get_the_same_decision(values: list[float]) -> None:
     fates = {(v, action(values[:i] + values[i + 1 :], v, least=1)) for i, v in enumerate(values)}
     assert len(fates) == len(set(values))
 
 
-def test_a_decision_says_what_it_rests_on() -> None:
+def test_a_decision_states_the_values_behind_it() -> None:
     config = SchedulerConfig(max_epochs=9, metric="loss", mode="min")
     pruned = decide(records([-1.0, -2.0, -3.0]), RungRecord("new", -2.5), 3, 4, config)
     assert pruned.reason == "rung 3: best loss 2.5 is rank 3 of 4, outside the best 1/3"
