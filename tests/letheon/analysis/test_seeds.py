@@ -33,7 +33,7 @@ def report(name: str, epoch: int, quality: float, utility: float) -> Row:
 
 
 @given(VALUES)
-def test_a_spread_is_that_of_its_values(values: list[float]) -> None:
+def test_a_spread_follows_its_definition(values: list[float]) -> None:
     found = spread(values)
     assert found.mean == pytest.approx(math.fsum(values) / len(values), abs=1e-9)
     assert found.seeds == len(values)
@@ -43,7 +43,9 @@ def test_a_spread_is_that_of_its_values(values: list[float]) -> None:
 
 
 @given(VALUES, st.floats(0.1, 3), st.floats(-5, 5), st.randoms())
-def test_a_spread_follows_its_units_and_no_order(values: list[float], scale: float, shift: float, random: Any) -> None:
+def test_a_spread_scales_with_its_units_and_ignores_order(
+    values: list[float], scale: float, shift: float, random: Any
+) -> None:
     one = spread(values)
     shuffled = [scale * value + shift for value in values]
     random.shuffle(shuffled)

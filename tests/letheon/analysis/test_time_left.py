@@ -1,4 +1,4 @@
-"""How long it will still take: exact where nothing is uncertain, bounded always, and near the truth in replay."""
+"""Time left: exact if nothing is uncertain, always bounded, and close to the truth in replay."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_strata_cost_what_they_have_cost() -> None:
         ({"wall_hours": 1.0, "epochs": 3}, 3.0, "by budget.epochs"),
     ],
 )
-def test_the_first_limit_that_is_used_up_ends_it(limits: dict[str, float], seconds: float, how: str) -> None:
+def test_the_first_limit_reached_ends_the_search(limits: dict[str, float], seconds: float, how: str) -> None:
     work = Workload(2, 5, [], [5], {"": 500}, seconds_per_epoch=2.0, left=limits, gpus_per_trial=0.5)
     left = time_left(work)
     assert left.seconds == pytest.approx(seconds)
@@ -75,7 +75,7 @@ def test_the_first_limit_that_is_used_up_ends_it(limits: dict[str, float], secon
         Workload(2, 5, seconds_per_epoch=1.0, left={"trials": 3.0, "gpu_hours": 1.0}),
     ],
 )
-def test_what_cannot_be_said_is_not_said(work: Workload) -> None:
+def test_without_enough_facts_the_time_is_unknown(work: Workload) -> None:
     left = time_left(work)
     assert left.seconds is None
     assert in_words(left) == "time left unknown"
@@ -108,16 +108,16 @@ def test_no_estimate_is_negative_or_longer_than_everything(
     assert everything == 0 or not running or seconds > 0
 
 
-def test_in_replay_of_recorded_trials_it_is_near_the_truth() -> None:
-    """At a quarter, half and three quarters of the time, over sweeps that prune by different rules."""
+def test_in_replay_of_recorded_trials_it_is_close_to_the_truth() -> None:
+    """At a quarter, half and three quarters of the time, on sweeps that prune by different rules."""
     table = Table.read(TABLE)
-    off = [
+    errors = [
         abs(_estimate(rows, spec, share) - rest) / rest
         for rows, spec in _replays(table)
-        for share, rest in _looks(rows)
+        for share, rest in _samples(rows)
     ]
-    assert median(off) < 0.12
-    assert max(off) < 0.35
+    assert median(errors) < 0.12
+    assert max(errors) < 0.35
 
 
 def _replays(table: Table) -> list[tuple[list[dict[str, object]], SweepSpec]]:
@@ -137,7 +137,7 @@ def _replays(table: Table) -> list[tuple[list[dict[str, object]], SweepSpec]]:
     return found
 
 
-def _looks(rows: list[dict[str, object]]) -> list[tuple[float, float]]:
+def _samples(rows: list[dict[str, object]]) -> list[tuple[float, float]]:
     whole = float(str(rows[-1]["time"]))
     return [(share * whole, (1 - share) * whole) for share in (0.25, 0.5, 0.75)]
 
@@ -159,7 +159,7 @@ def test_durations_are_two_units(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_words_are_no_more_exact_than_the_estimate() -> None:
+def test_the_text_is_no_more_precise_than_the_estimate() -> None:
     def words(seconds: float) -> str:
         work = Workload(1, 1, [], [1], left={"wall_hours": seconds / 3600})
         return in_words(time_left(work))

@@ -17,7 +17,7 @@ from letheon.preparation.layout import layout
 from letheon.schedulers.config import SchedulerConfig
 from letheon.spec.load import load_spec
 from letheon.sweep.trial_config import decision, decision_config, trial_config
-from tests.letheon.analysis.test_why_not_properties import AUDITS, GOALS, METRICS, REPORTS, journal, names
+from tests.letheon.analysis.test_why_not import AUDITS, GOALS, METRICS, REPORTS, journal, names
 from tests.letheon.small_sweep import SPACE, sample, write_space
 from trainables.config import DecisionConfig, LimitConfig, TrialConfig
 from trainables.evaluation.candidates import is_candidate, place_of
