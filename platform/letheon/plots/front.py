@@ -22,6 +22,7 @@ _SAME_LOG10 = math.log10(0.05)  # above it the KS test does not distinguish the 
 _P_VALUES = ("log10_forget_quality", "log10_loss_quality")
 _COLUMNS = 3
 _PANEL = (5.4, 4.6)  # inches
+_NOTE: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 7.5}
 
 
 def plot_front(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName = "light", dpi: int = 160) -> bytes:
@@ -150,10 +151,8 @@ def _regions(axes: Axes, view: View, colours: Theme) -> None:
             (_SAME_LOG10, 1),
             xycoords=("data", "axes fraction"),
             xytext=(3, -3),
-            textcoords="offset points",
-            va="top",
-            fontsize=7.5,
             color=colours.good,
+            **_NOTE,
         )
     if view.floor is not None:
         axes.axhspan(axes.get_ylim()[0], view.floor, color=colours.bad, alpha=0.10, lw=0, zorder=0.5)
@@ -163,10 +162,8 @@ def _regions(axes: Axes, view: View, colours: Theme) -> None:
             (0, view.floor),
             xycoords=("axes fraction", "data"),
             xytext=(4, -3),
-            textcoords="offset points",
-            va="top",
-            fontsize=7.5,
             color=colours.muted,
+            **_NOTE,
         )
 
 

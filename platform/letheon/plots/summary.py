@@ -18,8 +18,8 @@ _WORK = ("report", "audit", "end")
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """`files`: content by name; `numbers`: metrics of the sweep's run; `step`: reports and audits so far; `time`: of the
-    last row of any trial, in unix seconds. Equal rows give an equal summary.
+    """`files`: content by name; `numbers`: metrics of the sweep's run; `step`: number of reports and audits; `time`: of
+    the last row of a trial, in unix seconds. Equal rows give an equal summary.
     """
 
     files: Mapping[str, bytes | str]

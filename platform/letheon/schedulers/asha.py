@@ -2,48 +2,33 @@
 
 Derived from Li et al., "A System for Massively Parallel Hyperparameter Tuning" (arXiv 1810.05934), with stops instead
 of promotions, so that nothing is ever paused. Independent of strata, trajectories and collapse: `scheduler` passes it
-the records of one rung of one stratum.
+the values of one rung of one stratum.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
 
 
-@dataclass(frozen=True)
-class RungRecord:
-    """A trial's value at a rung, higher is better; -inf if infeasible, which ranks below everything feasible.
-
-    Forget quality is not monotone and every epoch leaves a checkpoint, so the value is the best over the epochs up to
-    the rung, not the last.
-    """
-
-    trial: str
-    value: float
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) or self.value == -math.inf):
-            raise ValueError(f"value {self.value} of {self.trial}: must be a finite number, or -inf if infeasible")
-
-
-def decide(
-    records: Sequence[RungRecord], newcomer: RungRecord, rung: int, epoch: int, config: SchedulerConfig
-) -> Decision:
+def decide(values: Sequence[float], newcomer: float, rung: int, epoch: int, config: SchedulerConfig) -> Decision:
     """Whether the newcomer, which reached `rung` with its report of `epoch`, continues.
 
-    It does if fewer than of/eta records are strictly better: the best ceil(of/eta) distinct values continue, and equal
-    ones get the same decision. The order of `records` does not matter. A rung with fewer than `min_rung_size` records,
-    including the newcomer, stops nobody feasible. An infeasible newcomer is always stopped.
+    `values`: of the other trials at the rung, in any order. Higher is better; -inf is infeasible and ranks below
+    everything feasible. Forget quality is not monotone and every epoch leaves a checkpoint, so a value is a trial's
+    best over its epochs up to the rung, not its last.
+
+    It does if fewer than of/eta values are strictly better: the best ceil(of/eta) distinct values continue, and equal
+    ones get the same decision. A rung with fewer than `min_rung_size` values, including the newcomer, stops nobody
+    feasible. An infeasible newcomer is always stopped.
     """
-    rank, of = 1 + sum(record.value > newcomer.value for record in records), len(records) + 1
+    rank, of = 1 + sum(value > newcomer for value in values), len(values) + 1
     eta = config.reduction_factor
-    best = f"rung {rung}: best {config.objective} {_display(newcomer.value, config)} is rank {rank} of {of}"
-    if newcomer.value == -math.inf:
+    best = f"rung {rung}: best {config.objective} {_display(newcomer, config)} is rank {rank} of {of}"
+    if newcomer == -math.inf:
         return Decision("stop", epoch, f"rung {rung}: infeasible", rung, rank, of, outcome="collapsed")
     if of < config.min_rung_size:
         return Decision("continue", epoch, f"{best}; fewer than {config.min_rung_size} stop nobody", rung, rank, of)

@@ -15,7 +15,6 @@ from letheon.journal.journal import Row
 from letheon.pareto.geometry import ParetoSet
 from letheon.pareto.objectives import Goals
 from letheon.schedulers import asha, collapse, pareto_asha, trajectory
-from letheon.schedulers.asha import RungRecord
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
 from letheon.schedulers.rung import Rung, Standing
@@ -51,7 +50,7 @@ class SweepScheduler:
         self._required = config.required(self.goals)
         self._rungs = config.rungs
         self._tracks: dict[str, _Track] = {}
-        self._areas: dict[tuple[str, int], list[RungRecord]] = {}
+        self._values: dict[tuple[str, int], list[float]] = {}
         self._fronts: dict[tuple[str, int], Rung] = {}
         self._reached: defaultdict[str, ParetoSet] = defaultdict(ParetoSet)
 
@@ -125,8 +124,7 @@ class SweepScheduler:
         key = track.stratum, rung
         if self._by_front:
             return self._by_pareto_rank(track, epoch, metrics, rung)
-        record = RungRecord(track.trial, self._value(track, epoch, metrics))
-        return asha.decide(self._areas.get(key, ()), record, rung, epoch, self.config)
+        return asha.decide(self._values.get(key, ()), self._value(track, epoch, metrics), rung, epoch, self.config)
 
     def _by_pareto_rank(self, track: _Track, epoch: int, metrics: Metrics, rung: int) -> Decision:
         records = self._fronts.get((track.stratum, rung)) or Rung()
@@ -188,8 +186,7 @@ class SweepScheduler:
             if self._by_front:
                 self._fronts.setdefault(key, Rung()).add(self._standing(track, epoch, metrics))
             else:
-                record = RungRecord(track.trial, self._value(track, epoch, metrics))
-                self._areas.setdefault(key, []).append(record)
+                self._values.setdefault(key, []).append(self._value(track, epoch, metrics))
             track.rung = rung
         if self._by_front and not collapse.infeasible(metrics, epoch, self._required):
             standing = trajectory.standing(metrics, self.goals)

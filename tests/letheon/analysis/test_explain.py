@@ -10,7 +10,6 @@ import pytest
 from letheon.analysis.explain import explain, in_words
 from letheon.journal import Journal, Row, UnknownTrial
 from letheon.schedulers import asha
-from letheon.schedulers.asha import RungRecord
 from letheon.schedulers.config import CollapseConfig, SchedulerConfig
 from letheon.schedulers.scheduler import SweepScheduler
 from tests.letheon.schedulers.driving import report_to
@@ -118,5 +117,5 @@ def ending(outcome: str, made: dict[str, Any], eta: float = 3.0, reason: str = "
 
 def continues(rank: int, of: int, config: SchedulerConfig) -> bool:
     """Whether the rung lets a newcomer of this rank continue."""
-    others = [RungRecord(f"t{i:03d}", 1.0 if i < rank - 1 else -1.0) for i in range(of - 1)]
-    return asha.decide(others, RungRecord("new", 0.0), 3, 3, config).action == "continue"
+    others = [1.0 if i < rank - 1 else -1.0 for i in range(of - 1)]
+    return asha.decide(others, 0.0, 3, 3, config).action == "continue"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.schedulers.asha import RungRecord, decide
+from letheon.schedulers.asha import decide
 from letheon.schedulers.config import SchedulerConfig
 
 VALUES = st.integers(-3, 3).map(float) | st.floats(-10, 10) | st.just(-math.inf)
@@ -16,13 +16,9 @@ RUNG = st.lists(VALUES, max_size=25)
 ETAS = st.sampled_from([1.5, 2.0, 3.0, 4.0])
 
 
-def records(values: list[float]) -> list[RungRecord]:
-    return [RungRecord(f"t{i:03}", value) for i, value in enumerate(values)]
-
-
 def action(values: list[float], newcomer: float, eta: float = 3.0, least: int = 3) -> str:
     config = SchedulerConfig(max_epochs=9, reduction_factor=eta, min_rung_size=least)
-    return decide(records(values), RungRecord("new", newcomer), 3, 3, config).action
+    return decide(values, newcomer, 3, 3, config).action
 
 
 @given(RUNG, st.floats(-10, 10), ETAS)
@@ -66,18 +62,12 @@ def test_equal_values_get_the_same_decision(values: list[float]) -> None:
 
 def test_a_decision_states_the_values_behind_it() -> None:
     config = SchedulerConfig(max_epochs=9, metric="loss", mode="min")
-    pruned = decide(records([-1.0, -2.0, -3.0]), RungRecord("new", -2.5), 3, 4, config)
+    pruned = decide([-1.0, -2.0, -3.0], -2.5, 3, 4, config)
     assert pruned.reason == "rung 3: best loss 2.5 is rank 3 of 4, outside the best 1/3"
     assert (pruned.action, pruned.epoch, pruned.rung, pruned.rank, pruned.of) == ("stop", 4, 3, 3, 4)
     assert (pruned.front, pruned.outcome) == (None, "pruned")
-    kept = decide(records([-3.0, -2.0]), RungRecord("new", -1.0), 3, 3, config)
+    kept = decide([-3.0, -2.0], -1.0, 3, 3, config)
     assert kept.reason == "rung 3: best loss 1 is rank 1 of 3, within the best 1/3"
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_record_is_a_number_or_infeasible(value: float) -> None:
-    with pytest.raises(ValueError, match="-inf if infeasible"):
-        RungRecord("t000", value)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from letheon.pareto.sorting import by_spread
 from letheon.schedulers import asha
-from letheon.schedulers.asha import RungRecord
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
 from letheon.schedulers.pareto_asha import decide
@@ -101,7 +100,7 @@ def test_a_smaller_violation_ranks_better(records: list[Standing], a: float, b: 
 @given(st.lists(GRID, max_size=20), GRID, ETAS, st.integers(1, 4))
 def test_with_one_objective_it_is_asha(values: list[float], value: float, eta: float, least: int) -> None:
     config = SchedulerConfig(max_epochs=9, reduction_factor=eta, min_rung_size=least)
-    by_area = asha.decide([RungRecord("t", v) for v in values], RungRecord("new", value), 3, 3, config)
+    by_area = asha.decide(values, value, 3, 3, config)
     by_front = verdict([Standing(v, 1.0) for v in values], Standing(value, 1.0), eta, least)
     assert (by_front.action, by_front.rank, by_front.of) == (by_area.action, by_area.rank, by_area.of)
 
