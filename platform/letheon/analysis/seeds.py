@@ -90,7 +90,7 @@ def groups(rows: Sequence[Row]) -> list[Group]:
 
 
 @dataclass(frozen=True)
-class Cell:
+class SeedEpoch:
     """An epoch of a configuration that every seed has reported. `values`: metric -> one value per trial."""
 
     group: Group
@@ -121,7 +121,7 @@ class Cell:
         )
 
 
-def cells(rows: Sequence[Row], seeds: int) -> list[Cell]:
+def seed_epochs(rows: Sequence[Row], seeds: int) -> list[SeedEpoch]:
     """Every epoch >= 1 that all `seeds` trials of a configuration reported, with the metrics that all of them have."""
     reports: dict[str, dict[int, Mapping[str, Any]]] = {}
     for row in with_audits(rows):
@@ -132,7 +132,7 @@ def cells(rows: Sequence[Row], seeds: int) -> list[Cell]:
         found = [reports.get(trial, {}) for trial in group.trials]
         if len(found) == seeds:
             for epoch in sorted(set.intersection(*(set(each) for each in found))):
-                made.append(Cell(group, epoch, _values([each[epoch] for each in found])))
+                made.append(SeedEpoch(group, epoch, _values([each[epoch] for each in found])))
     return made
 
 
@@ -146,15 +146,15 @@ def _values(found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, ...]]:
 
 
 def front_of_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
-    """The fronts of the means, in the shape of `front --json`, but points are `Cell.to_json` and their first trial.
+    """The fronts of the means, in the shape of `front --json`, with points of `SeedEpoch.to_json` and their first trial.
 
     A mean has no checkpoint, and audit metrics only if all of its checkpoints were audited.
     """
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
-    found = {(cell.group.trials[0], cell.epoch): cell for cell in cells(rows, seeds)}
+    found = {(one.group.trials[0], one.epoch): one for one in seed_epochs(rows, seeds)}
     made = [{**trials[group.trials[0]], "config": dict(group.config)} for group in groups(rows)]
-    for (trial, epoch), cell in found.items():
-        made.append({"kind": "report", "trial": trial, "epoch": epoch, "metrics": cell.means})
+    for (trial, epoch), one in found.items():
+        made.append({"kind": "report", "trial": trial, "epoch": epoch, "metrics": one.means})
     front = front_of(made, sweep, (goals or Goals()).search_goals)
     return {**front, "strata": {key: _described(stratum, found) for key, stratum in front["strata"].items()}}
 
@@ -170,11 +170,11 @@ def configurations(rows: Sequence[Row], fraction: float | None = None) -> list[d
     counts = {len(group.trials) for group in groups(rows)}
     seeds = max(counts, default=0)
     wanted = None if fraction is None else stratum_of(fraction)
-    found = cells(rows, seeds) if seeds > 1 else []
-    return [cell.to_json() for cell in found if wanted in (None, cell.group.stratum)]
+    found = seed_epochs(rows, seeds) if seeds > 1 else []
+    return [one.to_json() for one in found if wanted in (None, one.group.stratum)]
 
 
-def _described(stratum: Mapping[str, Any], found: Mapping[tuple[str, int], Cell]) -> dict[str, Any]:
+def _described(stratum: Mapping[str, Any], found: Mapping[tuple[str, int], SeedEpoch]) -> dict[str, Any]:
     def described(point: Mapping[str, Any]) -> dict[str, Any]:
         return {"trial": point["trial"], **found[point["trial"], point["epoch"]].to_json()}
 
