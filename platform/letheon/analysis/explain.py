@@ -50,7 +50,7 @@ def in_words(rows: Sequence[Row], trial: str, reduction_factor: float | None = N
     facts = explain(rows, trial)
     lines = [f"{trial}: {config}"]
     lines += [f"chosen by: {facts['origin']}"] if facts["origin"] else []
-    lines += [_sentence(decision) for decision in facts["decisions"]]
+    lines += [f"epoch {decision['epoch']}: {decision_in_words(decision)}" for decision in facts["decisions"]]
     return [*lines, _ending(facts["decisions"], trial, _end(rows, trial), reduction_factor)]
 
 
@@ -71,12 +71,8 @@ def _end(rows: Sequence[Row], trial: str) -> Row | None:
     return next((row for row in rows if row["kind"] == "end" and row["trial"] == trial), None)
 
 
-def _sentence(decision: Mapping[str, Any]) -> str:
-    return f"epoch {decision['epoch']}: {decision_in_words(decision)}"
-
-
 def _ending(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None, eta: float | None) -> str:
-    """Why the trial ended as it did, or how it stands."""
+    """Why the trial ended, or where it is now."""
     ranked = [decision for decision in decisions if decision["rung"] is not None]
     at_rung = ranked[-1] if ranked else None
     if end is None:
@@ -84,7 +80,9 @@ def _ending(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None,
     how, reason = f"{trial} {how_it_ended(end)}", end["reason"]
     last = "" if at_rung is None else f"; {_standing(at_rung)}"
     if end["outcome"] == "pruned" and at_rung is not None:
-        return f"{how}: {_standing(at_rung)}{_though_undominated(at_rung)}{_needed(at_rung, eta)}"
+        # inside a front the spread decides the rank, which a reader would not expect
+        undominated = ", though nothing there dominated it" if at_rung["front"] == 0 else ""
+        return f"{how}: {_standing(at_rung)}{undominated}{_needed(at_rung, eta)}"
     if end["outcome"] == "completed":
         return f"{how}, the last one: no rung stopped it{last}"
     if end["outcome"] == "stopped":
@@ -105,11 +103,6 @@ def _standing(decision: Mapping[str, Any]) -> str:
     """`at rung 3 it was rank 3 of 4, with 2 better`."""
     rank = decision["rank"]
     return f"at rung {decision['rung']} it was rank {rank} of {decision['of']}, with {rank - 1 or 'none'} better"
-
-
-def _though_undominated(decision: Mapping[str, Any]) -> str:
-    """Inside a front the spread decides the rank, which a reader would not expect."""
-    return ", though nothing there dominated it" if decision["front"] == 0 else ""
 
 
 def _needed(decision: Mapping[str, Any], eta: float | None) -> str:

@@ -146,7 +146,7 @@ def _values(found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, ...]]:
 
 
 def front_of_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
-    """The fronts of the means, in the shape of `front --json`, with points of `SeedEpoch.to_json` and their first trial.
+    """The fronts of the means, in the shape of `front --json`, with points from `SeedEpoch.to_json` and a first trial.
 
     A mean has no checkpoint, and audit metrics only if all of its checkpoints were audited.
     """

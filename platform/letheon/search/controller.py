@@ -150,7 +150,7 @@ class SweepController:
         """The trial's worker or its slot has failed it for good."""
         if not self.ended(trial):
             text = reason.strip()[:REASON_CHARACTERS] or "no reason given"
-            self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._sweep.trials[trial].last)
+            self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._sweep.trials[trial].last_epoch)
 
     def ended(self, trial: str) -> bool:
         return trial in self._sweep.trials and self._sweep.trials[trial].end is not None
