@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from letheon.journal import Journal, owner
+from letheon.journal import Journal, lock_holder
 
 SPACE = """\
 name: {name}
@@ -128,7 +128,7 @@ class Soaked:
             return False
         self._driver.kill()
         self._driver.wait()
-        return owner(self.place) is None
+        return lock_holder(self.place) is None
 
     @property
     def tracking_is_ok(self) -> bool:

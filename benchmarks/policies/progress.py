@@ -18,7 +18,7 @@ START = (0.0, 1.0)
 
 def gained(table: Table, stratum: str, metrics: Mapping[str, float]) -> Point | None:
     """The checkpoint in its stratum's box; None for one that is infeasible or adds nothing above the origin."""
-    x, y = GOALS.gained(metrics, table.baselines[stratum])
+    x, y = GOALS.normalised(metrics, table.baselines[stratum])
     sound = math.isfinite(x) and math.isfinite(y) and GOALS.violation(metrics) == 0
     return (x, y) if sound else None
 

@@ -1,1 +1,1 @@
-"""Answers from a sweep's journal: cost, growth, importance, why a trial stopped. Pure."""
+"""Answers from a sweep's journal: cost, time left, growth, importance, why a trial is not on the front. Pure."""

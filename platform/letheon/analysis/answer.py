@@ -1,6 +1,6 @@
-"""The first thing to say of a sweep: what can be forgotten, at what cost, and by which checkpoint. Pure.
+"""The headline of a sweep: how much can be forgotten, at what cost, and by which checkpoint. Pure.
 
-Read from the front's table (`front --json`), so that the terminal, the pages and the records say the same.
+It is read from the front's table (`front --json`), so the terminal, the pages and the records say the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from letheon.pareto.front import verdict_of
 
 
 def answers(front: Mapping[str, Any]) -> dict[str, str]:
-    """A sentence for each forget fraction, smaller fractions first."""
+    """One sentence per forget fraction, smaller fractions first."""
     return {key: _sentence(key, front["strata"][key]) for key in sorted(front["strata"], key=float)}
 
 

@@ -1,6 +1,6 @@
 """How much each method can forget: its best checkpoint per forget fraction, and the capacity curve. Pure.
 
-The one place that looks across strata, and it compares no values there: it asks per fraction whether a checkpoint has
+The one place that looks across strata. It compares no values there, only whether, per fraction, a checkpoint has
 forgotten (its verdict) and kept the utility.
 """
 
@@ -22,10 +22,10 @@ UTILITY_KEPT = 0.95
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One method at one fraction: the checkpoint with the best forget quality among those that keep the utility.
+    """One method at one fraction: its best checkpoint among those that keep the utility.
 
-    One that has forgotten is better than any that has not. `trials`: how many the method had there. Everything else is
-    None where no checkpoint keeps it.
+    One that has forgotten beats any that has not, then forget quality decides. `trials`: how many the method had at
+    this fraction. The other fields are None if no checkpoint keeps the utility.
     """
 
     method: str
@@ -45,7 +45,7 @@ class MethodResult:
 def best_per_method(
     rows: Sequence[Row], utility_kept: float = UTILITY_KEPT, limits: VerdictConfig | None = None
 ) -> list[MethodResult]:
-    """Every searched (method, fraction) of a sweep's journal, by method in order of appearance, then fraction."""
+    """Every (method, fraction) in a sweep's journal: methods in order of appearance, then fractions by size."""
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
     groups: dict[str, dict[float, set[str]]] = {}
     for name, trial in trials.items():
@@ -81,13 +81,14 @@ def _best(method: str, fraction: float, names: set[str], judged: Sequence[tuple[
 
 
 def capacities(found: Sequence[MethodResult]) -> dict[str, float]:
-    """By method the largest fraction that it can forget and keep the utility; 0 if there is none. A smaller fraction
-    may not have been reached all the same: few trials, or too few steps an epoch.
+    """By method, the largest fraction that it can forget while keeping the utility; 0 if none.
+
+    It may still have failed at a smaller fraction, with few trials or too few steps per epoch.
     """
-    largest = {reach.method: 0.0 for reach in found}
-    for reach in found:
-        if reach.forgotten:
-            largest[reach.method] = max(largest[reach.method], reach.fraction)
+    largest = {result.method: 0.0 for result in found}
+    for result in found:
+        if result.forgotten:
+            largest[result.method] = max(largest[result.method], result.fraction)
     return largest
 
 
@@ -99,5 +100,5 @@ def to_json(found: Sequence[MethodResult], utility_kept: float) -> dict[str, Any
         "utility_kept": utility_kept,
         "capacity": max(by_method.values(), default=0.0),
         "methods": by_method,
-        "reaches": [asdict(reach) for reach in found],
+        "reaches": [asdict(result) for result in found],
     }

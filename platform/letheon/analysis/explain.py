@@ -1,4 +1,4 @@
-"""Why a trial continued or was stopped, from the journal: for machines (`explain --json`) and in words. Pure."""
+"""Why a trial continued or was stopped, from the journal: as JSON (`explain --json`) and as text. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _ENDS = {
 def explain(rows: Sequence[Row], trial: str) -> dict[str, Any]:
     """The shape of `explain --json`: {"trial", "stratum", "origin", "outcome", "reason", "decisions": [...]}.
 
-    Decisions are by epoch. `origin` says who chose the configuration, null where nobody wrote it down; `outcome` and
-    `reason` are null while the trial runs. Raises UnknownTrial.
+    Decisions are in order of epochs. `origin`: who chose the configuration, null if not recorded. `outcome` and
+    `reason`: null while the trial runs. Raises UnknownTrial.
     """
     row = trial_row(rows, trial)
     end = _end(rows, trial)
@@ -41,16 +41,17 @@ def explain(rows: Sequence[Row], trial: str) -> dict[str, Any]:
 
 
 def in_words(rows: Sequence[Row], trial: str, reduction_factor: float | None = None) -> list[str]:
-    """The same as lines of text: what the trial was, each report's decision, and in a sentence what became of it.
+    """The same as lines of text: the configuration, the decision on each report, and one sentence on how it ended.
 
-    `reduction_factor` is the scheduler's: with it the sentence says what a pruned trial lacked. Raises UnknownTrial.
+    `reduction_factor`: the scheduler's; with it the sentence says which rank a pruned trial needed. Raises
+    UnknownTrial.
     """
     config = ", ".join(f"{name} {three_digits(value)}" for name, value in trial_row(rows, trial)["config"].items())
     facts = explain(rows, trial)
     lines = [f"{trial}: {config}"]
     lines += [f"chosen by: {facts['origin']}"] if facts["origin"] else []
-    lines += [_sentence(decision) for decision in facts["decisions"]]
-    return [*lines, _inthree_digits(facts["decisions"], trial, _end(rows, trial), reduction_factor)]
+    lines += [f"epoch {decision['epoch']}: {decision_in_words(decision)}" for decision in facts["decisions"]]
+    return [*lines, _ending(facts["decisions"], trial, _end(rows, trial), reduction_factor)]
 
 
 def how_it_ended(end: Row) -> str:
@@ -70,12 +71,8 @@ def _end(rows: Sequence[Row], trial: str) -> Row | None:
     return next((row for row in rows if row["kind"] == "end" and row["trial"] == trial), None)
 
 
-def _sentence(decision: Mapping[str, Any]) -> str:
-    return f"epoch {decision['epoch']}: {decision_in_words(decision)}"
-
-
-def _inthree_digits(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None, eta: float | None) -> str:
-    """Why the trial ended as it did, or how it stands."""
+def _ending(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row | None, eta: float | None) -> str:
+    """Why the trial ended, or where it is now."""
     ranked = [decision for decision in decisions if decision["rung"] is not None]
     at_rung = ranked[-1] if ranked else None
     if end is None:
@@ -83,19 +80,21 @@ def _inthree_digits(decisions: Sequence[Mapping[str, Any]], trial: str, end: Row
     how, reason = f"{trial} {how_it_ended(end)}", end["reason"]
     last = "" if at_rung is None else f"; {_standing(at_rung)}"
     if end["outcome"] == "pruned" and at_rung is not None:
-        return f"{how}: {_standing(at_rung)}{_though_undominated(at_rung)}{_needed(at_rung, eta)}"
+        # inside a front the spread decides the rank, which a reader would not expect
+        undominated = ", though nothing there dominated it" if at_rung["front"] == 0 else ""
+        return f"{how}: {_standing(at_rung)}{undominated}{_needed(at_rung, eta)}"
     if end["outcome"] == "completed":
         return f"{how}, the last one: no rung stopped it{last}"
     if end["outcome"] == "stopped":
         return f"{how}, not for its results: {reason}{last}"
     if end["outcome"] == "failed":
         return f"{how}, not for its rank: {reason}{last}"
-    return f"{how}, whatever its rank: {reason}{last}"
+    return f"{how}, regardless of its rank: {reason}{last}"
 
 
 def _so_far(decisions: Sequence[Mapping[str, Any]], trial: str, at_rung: Mapping[str, Any] | None) -> str:
     if not decisions:
-        return "no report yet: the trial is in its first epoch or waits to run"
+        return "no report yet: the trial is in its first epoch or waiting to run"
     standing = "it has reached no rung yet" if at_rung is None else _standing(at_rung)
     return f"{trial} is still running after epoch {decisions[-1]['epoch']}: {standing}"
 
@@ -106,15 +105,10 @@ def _standing(decision: Mapping[str, Any]) -> str:
     return f"at rung {decision['rung']} it was rank {rank} of {decision['of']}, with {rank - 1 or 'none'} better"
 
 
-def _though_undominated(decision: Mapping[str, Any]) -> str:
-    """Inside a front it is the spread that ranks, which a reader would not expect."""
-    return ", though nothing there dominated it" if decision["front"] == 0 else ""
-
-
 def _needed(decision: Mapping[str, Any], eta: float | None) -> str:
     if eta is None:
         return ""
-    # the rung's own rule: whoever has fewer than of / eta better ones continues
+    # the rung's rule: a trial with fewer than of / eta better ones continues
     of = decision["of"]
     best = max(rank for rank in range(1, of + 1) if (rank - 1) * eta < of)
-    return f"; to continue it had to be {'the best' if best == 1 else f'among the best {best}'} of {of}"
+    return f"; to continue it needed rank {best}{' or better' if best > 1 else ''} of {of}"

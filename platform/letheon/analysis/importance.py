@@ -1,27 +1,29 @@
-"""Which hyper-parameters the results hang on, by PED-ANOVA (Watanabe et al., IJCAI 2023) as Optuna has it. Pure."""
+"""How much each hyper-parameter matters, by Optuna's PED-ANOVA (Watanabe et al., IJCAI 2023). Pure."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from letheon.common.numbers import is_number
 from letheon.journal import Row
 from letheon.pareto.objectives import Goals
 
-MIN_TRIALS = 12  # with fewer, shares say more about luck than about hyper-parameters
-LOG_SPREAD = 20.0  # a positive number whose values span more than this factor is looked at on a log scale
+MIN_TRIALS = 12  # with fewer, the shares are mostly noise
+LOG_SPREAD = 20.0  # positive values that span more than this factor are put on a log scale
 
 Values = list[tuple[Mapping[str, Any], float]]
 
 
 def importance(rows: Sequence[Row], goals: Goals) -> dict[str, list[dict[str, Any]]]:
-    """Stratum -> [{"name", "share", "trials"}], the most important first; shares of a stratum sum to 1.
+    """Stratum -> [{"name", "share", "trials"}], the most important first; shares per stratum sum to 1.
 
-    What a trial is worth is the hypervolume of its best feasible checkpoint alone (0 without one). A hyper-parameter
-    that only some methods have is judged among the trials that have it, weighted by how many those are. Strata with
-    fewer than MIN_TRIALS ended or reported trials are left out.
+    A trial's value is the hypervolume of its best feasible checkpoint alone (0 without one). A hyper-parameter of only
+    some methods is judged among the trials that have it, weighted by their number. Strata with fewer than MIN_TRIALS
+    reported trials are left out.
     """
     worth = _worth(rows, goals)
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial" and row["trial"] in worth}
@@ -59,18 +61,17 @@ def _shares(values: Values) -> list[dict[str, Any]]:
 
 
 def _varies(values: Values, name: str) -> bool:
-    return (
-        name not in ("seed", "forget_fraction") and len({str(config.get(name)) for config, _ in values} - {"None"}) > 1
-    )
+    found = {str(config.get(name)) for config, _ in values} - {"None"}
+    return name not in ("seed", "forget_fraction") and len(found) > 1
 
 
 def _ped_anova(values: Values, name: str) -> float:
-    """How much the best trials' values of `name` differ from all trials' values; 0 where nothing can be said."""
+    """How much the best trials' values of `name` differ from those of all trials; 0 if that is not finite."""
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator
 
     distribution = _distribution([config[name] for config, _ in values])
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings(), _optuna_silent():
         warnings.simplefilter("ignore")  # the evaluator is marked experimental
         study = optuna.create_study(direction="maximize")
         for config, worth in values:
@@ -85,27 +86,23 @@ def _ped_anova(values: Values, name: str) -> float:
 def _distribution(values: Sequence[Any]) -> Any:
     import optuna
 
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    if not numbers:
+    if not all(map(is_number, values)):
         return optuna.distributions.CategoricalDistribution(sorted({str(value) for value in values}))
     low, high = float(min(values)), float(max(values))
     return optuna.distributions.FloatDistribution(low, high, log=low > 0 and high / low > LOG_SPREAD)
 
 
 def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return float(value) if is_number(value) else str(value)
 
 
-class _quiet:
-    """Optuna's log lines are not for the reader of a page."""
+@contextmanager
+def _optuna_silent() -> Iterator[None]:
+    import optuna
 
-    def __enter__(self) -> None:
-        import optuna
-
-        self._before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(self._before)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

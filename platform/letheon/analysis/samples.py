@@ -1,7 +1,7 @@
-"""What the models of a sweep say: generations before and after, and under attack, from the sweep's local folders.
+"""Texts that a sweep's models generated, before and after unlearning and under attack, from the sweep's folder.
 
 The same two shapes are artifacts of a trial's run in MLflow, `samples.json` and `audits.json`. Epoch 0 is the untouched
-target model. A file that is missing or damaged leaves its epoch out. Knows no MLflow; nothing here is trusted HTML.
+target model. An epoch whose file is missing or damaged is left out. Texts are not trusted HTML.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIELDS = ("set", "prompt", "answer", "generated")
 def samples_of(folder: Path, rows: Iterable[Row], trial: str) -> dict[str, Any]:
     """{"trial", "epochs": {"0": [{"set", "prompt", "answer", "generated"}, …], "3": […]}, "retain": […]} of one trial.
 
-    `retain`: what the model said that never saw the forgotten rows. `folder` is the sweep's. Raises UnknownTrial.
+    `retain`: texts of the retain model. `folder`: the sweep's. Raises UnknownTrial.
     """
     rows = list(rows)
     stratum = trial_row(rows, trial)["stratum"]
@@ -39,7 +39,9 @@ def samples_of(folder: Path, rows: Iterable[Row], trial: str) -> dict[str, Any]:
 def audits_of(rows: Iterable[Row], trial: str) -> dict[str, Any]:
     """{"trial", "epochs": {"3": {"samples": {attack: […]}, "metrics": {name: value}}}}: a trial under attack."""
     epochs = {}
-    for row in sorted((row for row in rows if row["kind"] == "audit" and row["trial"] == trial), key=_epoch):
+    for row in sorted(
+        (row for row in rows if row["kind"] == "audit" and row["trial"] == trial), key=lambda row: int(row["epoch"])
+    ):
         attacks = _mapping((read_json(Path(str(row.get("file") or ""))) or {}).get("samples"))
         samples = {str(attack): _samples({"samples": texts}) for attack, texts in attacks.items()}
         epochs[str(row["epoch"])] = {"samples": samples, "metrics": jsonable(row["metrics"])}
@@ -50,19 +52,15 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _epoch(row: Row) -> int:
-    return int(row["epoch"])
-
-
 def _baseline_file(folder: Path, rows: Iterable[Row], stratum: str) -> Path:
-    """The journal names it; it lies among the models of the sweep's root."""
+    """The file that the journal names, among the models of the sweep's root."""
     names = [row["info"].get("baseline", {}).get(stratum) for row in rows if row["kind"] == "sweep" and row.get("info")]
     name = next((str(name) for name in reversed(names) if name), "")
     return folder.parent.parent / "models" / Path(name).name
 
 
 def _samples(record: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What a trial calls `question` is called `prompt`, as an attack calls it; only trials name a `set`."""
+    """The samples of a record, with a trial's `question` as `prompt`; samples of attacks have no `set`."""
     texts = record.get("samples")
     found = []
     for text in texts if isinstance(texts, list) else ():

@@ -1,7 +1,7 @@
-"""Several seeds of one configuration: mean, spread and a bootstrap interval of every metric, and the front of means.
+"""Several seeds per configuration: mean, spread and bootstrap interval of every metric, and the front of means. Pure.
 
-Pure; reads journal rows. A mean counts only where every seed of the configuration has reported the epoch: those that
-were stopped early would be missing from the mean, and it would flatter.
+A mean counts only if every seed of the configuration has reported the epoch: without those that were stopped early it
+would be too good.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from letheon.common.numbers import is_number
 from letheon.journal.journal import Row, jsonable, stratum_of
 from letheon.pareto.front import front_of, with_audits
 from letheon.pareto.objectives import Goals
 
 CONFIDENCE = 0.95
-EXACT = 5  # up to so many seeds every resample is counted; beyond, as many as RESAMPLES are drawn
+EXACT = 5  # up to this many seeds all resamples are counted; above, RESAMPLES are drawn
 RESAMPLES = 10_000
-
-Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Percentile bootstrap of the mean. NaN throughout if any value is not finite: a destroyed model has no mean.
+    """Percentile bootstrap of the mean; all NaN if any value is not finite, since a destroyed model has no mean.
 
-    Up to five values the interval is that of all resamples, else of 10,000 that are the same on every machine.
+    Up to EXACT values the interval is over all resamples, else over RESAMPLES that are the same on every machine.
     Raises ValueError for no values.
     """
     array = np.asarray(values, dtype=np.float64)
@@ -52,15 +51,10 @@ def spread(values: Sequence[float]) -> Spread:
         return Spread(math.nan, math.nan, math.nan, math.nan, len(array))
     std = float(array.std(ddof=1)) if len(array) > 1 else 0.0
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(_resampled_means(array), [tail, 1 - tail])
+    low, high = np.quantile(array[_resamples(len(array))].mean(axis=1), [tail, 1 - tail])
     mean = float(array.mean())
-    # The mean of equal numbers is off by a rounding; it must still lie in its own interval.
+    # Rounding may put the mean of equal numbers outside of its own interval.
     return Spread(mean, std, min(float(low), mean), max(float(high), mean), len(array))
-
-
-def _resampled_means(array: Numbers) -> Numbers:
-    means: Numbers = array[_resamples(len(array))].mean(axis=1)
-    return means
 
 
 @lru_cache(maxsize=8)
@@ -74,7 +68,7 @@ def _resamples(count: int) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Group:
-    """Trials that differ by their seed only, in the order of their names."""
+    """Trials that differ only by their seed, ordered by name."""
 
     stratum: str
     config: Mapping[str, Any]
@@ -82,7 +76,7 @@ class Group:
 
 
 def groups(rows: Sequence[Row]) -> list[Group]:
-    """Every configuration of the sweep with its trials so far, in the order of the first."""
+    """Every configuration of the sweep with its trials so far, ordered by the first trial."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row["kind"] == "trial":
@@ -96,8 +90,8 @@ def groups(rows: Sequence[Row]) -> list[Group]:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """An epoch of a configuration that every seed has reported: metric -> its values, by trial."""
+class SeedEpoch:
+    """An epoch of a configuration that every seed has reported. `values`: metric -> one value per trial."""
 
     group: Group
     epoch: int
@@ -112,7 +106,7 @@ class Cell:
         return {name: spread(values) for name, values in self.values.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """`trials`, `epoch`, `config`, and by metric `metrics` (means), `std` and `interval`."""
+        """`trials`, `epoch`, `config`, `seeds`, and per metric `metrics` (means), `std` and `interval`."""
         found = self.spreads
         return jsonable(
             {
@@ -127,8 +121,8 @@ class Cell:
         )
 
 
-def cells(rows: Sequence[Row], seeds: int) -> list[Cell]:
-    """Every epoch >= 1 that all `seeds` trials of its configuration reported; metrics that one lacks are left out."""
+def seed_epochs(rows: Sequence[Row], seeds: int) -> list[SeedEpoch]:
+    """Every epoch >= 1 that all `seeds` trials of a configuration reported, with the metrics that all of them have."""
     reports: dict[str, dict[int, Mapping[str, Any]]] = {}
     for row in with_audits(rows):
         if row["kind"] == "report" and row["epoch"] >= 1:
@@ -138,7 +132,7 @@ def cells(rows: Sequence[Row], seeds: int) -> list[Cell]:
         found = [reports.get(trial, {}) for trial in group.trials]
         if len(found) == seeds:
             for epoch in sorted(set.intersection(*(set(each) for each in found))):
-                made.append(Cell(group, epoch, _values([each[epoch] for each in found])))
+                made.append(SeedEpoch(group, epoch, _values([each[epoch] for each in found])))
     return made
 
 
@@ -147,40 +141,40 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _values(found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, ...]]:
-    common = [name for name in found[0] if all(_is_number(metrics.get(name)) for metrics in found)]
+    common = [name for name in found[0] if all(is_number(metrics.get(name)) for metrics in found)]
     return {name: tuple(float(metrics[name]) for metrics in found) for name in common}
 
 
 def front_of_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
-    """The fronts of the means, in the shape of `front --json` with other points: `Cell.to_json`, and the first trial.
+    """The fronts of the means, in the shape of `front --json`, with points from `SeedEpoch.to_json` and a first trial.
 
-    A mean has no checkpoint of its own, and no metrics of audits where not all of its checkpoints were attacked.
+    A mean has no checkpoint, and audit metrics only if all of its checkpoints were audited.
     """
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
-    found = {(cell.group.trials[0], cell.epoch): cell for cell in cells(rows, seeds)}
+    found = {(one.group.trials[0], one.epoch): one for one in seed_epochs(rows, seeds)}
     made = [{**trials[group.trials[0]], "config": dict(group.config)} for group in groups(rows)]
-    for (trial, epoch), cell in found.items():
-        made.append({"kind": "report", "trial": trial, "epoch": epoch, "metrics": cell.means})
-    front = front_of(made, sweep, (goals or Goals()).before_audit)
+    for (trial, epoch), one in found.items():
+        made.append({"kind": "report", "trial": trial, "epoch": epoch, "metrics": one.means})
+    front = front_of(made, sweep, (goals or Goals()).search_goals)
     return {**front, "strata": {key: _described(stratum, found) for key, stratum in front["strata"].items()}}
 
 
 def front_with_means(rows: Sequence[Row], seeds: int, sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
-    """`front_of`, and under `means` the front of means where there are several seeds (else null)."""
+    """`front_of`, and under `means` the front of means, null for a single seed."""
     means = front_of_means(rows, seeds, sweep, goals) if seeds > 1 else None
     return {**front_of(rows, sweep, goals), "means": means}
 
 
 def configurations(rows: Sequence[Row], fraction: float | None = None) -> list[dict[str, Any]]:
-    """Every configuration (of one forget fraction if it is given) and epoch that several seeds reported, in full."""
+    """Every configuration and epoch that all of several seeds reported; only one forget fraction if given."""
     counts = {len(group.trials) for group in groups(rows)}
     seeds = max(counts, default=0)
     wanted = None if fraction is None else stratum_of(fraction)
-    found = cells(rows, seeds) if seeds > 1 else []
-    return [cell.to_json() for cell in found if wanted in (None, cell.group.stratum)]
+    found = seed_epochs(rows, seeds) if seeds > 1 else []
+    return [one.to_json() for one in found if wanted in (None, one.group.stratum)]
 
 
-def _described(stratum: Mapping[str, Any], found: Mapping[tuple[str, int], Cell]) -> dict[str, Any]:
+def _described(stratum: Mapping[str, Any], found: Mapping[tuple[str, int], SeedEpoch]) -> dict[str, Any]:
     def described(point: Mapping[str, Any]) -> dict[str, Any]:
         return {"trial": point["trial"], **found[point["trial"], point["epoch"]].to_json()}
 
@@ -191,7 +185,3 @@ def _described(stratum: Mapping[str, Any], found: Mapping[tuple[str, int], Cell]
         "least_violating": [described(point) for point in stratum["least_violating"]],
         "knee": None if knee is None else described(knee),
     }
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,9 +1,9 @@
-"""How long a search will still take, estimated from what it has done so far. Pure.
+"""How long a search will still take, estimated from its history. Pure.
 
-Work is counted in trial-epochs. A trial's length is estimated from all trials, running ones included: the share that
-ends at an epoch among those that came so far (Kaplan and Meier, 1958); to average the ended ones alone would make early
-estimates too short, for what is stopped early ends first. An epoch costs what those of its stratum have cost, start-up
-included. What is to be done is shared among the slots. A budget that is used up earlier ends the search earlier.
+Work is counted in trial-epochs. A trial's length is estimated from all trials, including running ones: the share that
+ends at an epoch among those that got so far (Kaplan and Meier, 1958). The mean of ended trials alone would be too short
+early on, since trials that are stopped early end first. An epoch costs the mean of its stratum, start-up included. The
+work is shared among the slots. A budget that is used up earlier ends the search earlier.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MINUTE, HOUR = 60.0, 3600.0
 
 @dataclass(frozen=True)
 class Running:
-    """A trial that runs: its stratum, the epoch it has reported, seconds since then."""
+    """A running trial: its stratum, the last epoch it reported, seconds since then."""
 
     stratum: str
     epoch: int
@@ -26,13 +26,12 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a search has done and has to do.
+class Workload:
+    """What a search has done and still has to do.
 
-    `to_start`: trials that will still be started, None where nothing but other limits says how many; by stratum, those
-    of an unknown one under "". `ended`: lengths of the trials that have ended, in epochs. `seconds_per_epoch`: of all
-    strata together, None before the first report; `by_stratum`: of those that have reported. `left`: what is left of
-    the budget, by the names of its limits, in its own units.
+    `ended`: lengths in epochs of the trials that have ended. `to_start`: trials still to be started by stratum, "" if
+    that is unknown; None if only other limits bound their number. `seconds_per_epoch`: over all strata, None before the
+    first report; `by_stratum`: of those that have reported. `left`: of the budget, by limit, in the limit's units.
     """
 
     slots: int
@@ -48,8 +47,8 @@ class Work:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """`seconds` is None where nothing can be said, and `how` says why. `bound`: an upper one while no trial has ended,
-    for all may be stopped early."""
+    """`seconds`: None if unknown, and then `how` says why. `bound`: `at most` until a trial has ended, since all may be
+    stopped early."""
 
     seconds: float | None
     bound: Literal["about", "at most"]
@@ -60,15 +59,15 @@ def unknown(why: str) -> TimeLeft:
     return TimeLeft(None, "about", why)
 
 
-def time_left(work: Work) -> TimeLeft:
-    """Seconds until the search ends: the shortest of what its trials and each limit of its budget give."""
+def time_left(work: Workload) -> TimeLeft:
+    """Time until the search ends: the shortest of the estimates from its trials and from each limit of its budget."""
     if work.slots < 1:
         return unknown("how many trials run at once is not recorded")
     ends: dict[str, float] = {}
     if "wall_hours" in work.left:
         ends["budget.wall_hours"] = max(0.0, work.left["wall_hours"]) * HOUR
     if work.seconds_per_epoch is not None:
-        ends |= _of_epochs(work, work.seconds_per_epoch)
+        ends |= _estimates_by_epochs(work, work.seconds_per_epoch)
     if not ends:
         return unknown("no epoch has been reported yet")
     first = min(ends, key=lambda name: ends[name])
@@ -76,11 +75,11 @@ def time_left(work: Work) -> TimeLeft:
     return TimeLeft(ends[first], "about" if certain else "at most", f"by {first}")
 
 
-def _of_epochs(work: Work, mean: float) -> dict[str, float]:
-    """What takes epochs; `mean`: seconds of one."""
+def _estimates_by_epochs(work: Workload, mean: float) -> dict[str, float]:
+    """Seconds left by each limit that is reached through epochs; `mean`: seconds per epoch."""
     ends = {}
     if work.to_start is not None:
-        ends["the trials to come"] = _of_trials(work, work.to_start, mean)
+        ends["the trials to come"] = _seconds_of_trials(work, work.to_start, mean)
     if "epochs" in work.left:
         ends["budget.epochs"] = max(0.0, work.left["epochs"]) * mean / work.slots
     if "gpu_hours" in work.left and work.gpus_per_trial > 0:
@@ -88,23 +87,22 @@ def _of_epochs(work: Work, mean: float) -> dict[str, float]:
     return ends
 
 
-def _of_trials(work: Work, to_start: Mapping[str, int], mean: float) -> float:
-    survival = survivals(work.ended, [it.epoch for it in work.running], work.max_epochs)
-    each = [_of_running(work, it, survival, mean) for it in work.running]
+def _seconds_of_trials(work: Workload, to_start: Mapping[str, int], mean: float) -> float:
+    survival = survival_curve(work.ended, [it.epoch for it in work.running], work.max_epochs)
+    each = [_seconds_of_running(work, it, survival, mean) for it in work.running]
     whole = sum(survival)
     fresh = sum(count * whole * work.by_stratum.get(stratum, mean) for stratum, count in to_start.items())
     return max((sum(each) + fresh) / work.slots, max(each, default=0.0))
 
 
-def _of_running(work: Work, trial: Running, survival: Sequence[float], mean: float) -> float:
-    """Of the epoch that it is in, the seconds that it has waited for are over."""
+def _seconds_of_running(work: Workload, trial: Running, survival: Sequence[float], mean: float) -> float:
     seconds = work.by_stratum.get(trial.stratum, mean)
-    epochs = expected_rest(survival, trial.epoch)
+    epochs = expected_epochs_left(survival, trial.epoch)
     return max(0.0, epochs * seconds - min(trial.seconds, seconds))
 
 
-def survivals(ended: Sequence[int], running: Sequence[int], max_epochs: int) -> list[float]:
-    """For epochs 1 … max_epochs, the share of trials that run it. Where no trial has come so far, all do."""
+def survival_curve(ended: Sequence[int], running: Sequence[int], max_epochs: int) -> list[float]:
+    """For epochs 1 … max_epochs, the share of trials that run it; 1 beyond where any trial has got."""
     shares, share = [], 1.0
     for epoch in range(max_epochs):
         reached = sum(length >= epoch for length in (*ended, *running))
@@ -113,8 +111,8 @@ def survivals(ended: Sequence[int], running: Sequence[int], max_epochs: int) -> 
     return shares
 
 
-def expected_rest(survival: Sequence[float], epoch: int) -> float:
-    """Epochs that a trial which has run `epoch` of them and goes on will still run."""
+def expected_epochs_left(survival: Sequence[float], epoch: int) -> float:
+    """Expected number of further epochs of a trial that continues after `epoch`."""
     rest = survival[epoch:]
     if not rest:
         return 0.0

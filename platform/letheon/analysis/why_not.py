@@ -1,6 +1,6 @@
 """Why a trial, or one of its checkpoints, is not on the front: the facts, from the journal. Pure.
 
-Judges with the front's own rows and goals, so it can never disagree with `front`. `why_not_words` says it in sentences.
+It judges by the front's own rows and goals, so it cannot disagree with `front`. `why_not_text` turns it into sentences.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from letheon.common.errors import LetheonError
 from letheon.journal.journal import Row, jsonable, trial_row
 from letheon.pareto.front import (
     box_of,
+    checkpoint_key,
     front_rows,
-    goals_shown,
-    order_of,
+    goals_in_force,
     point_of,
     reports_by_stratum,
-    start_of,
-    target_of,
+    target_metric,
+    target_objective,
 )
 from letheon.pareto.objectives import Goals, is_audit
 from trainables.evaluation.metrics.catalog import number
@@ -32,7 +32,7 @@ FLOOR = "utility_ratio"
 _CLOSENESS: Mapping[Verdict, int] = {
     "on_front": 0, "duplicate": 1, "dominated": 1, "infeasible": 2, "not_audited": 3, "no_numbers": 4,
 }  # fmt: skip
-_ASKED = re.compile(r"(?P<trial>[^@]+)(@(?P<epoch>\d{1,6}))?")
+_QUERY = re.compile(r"(?P<trial>[^@]+)(@(?P<epoch>\d{1,6}))?")
 
 
 class NotATrial(LetheonError):
@@ -41,10 +41,10 @@ class NotATrial(LetheonError):
 
 @dataclass(frozen=True)
 class Stage:
-    """One choice among checkpoints of a stratum: by what, and what it left. `spans`: lengths of the objectives' ranges;
-    `start`: the target model's height in the first.
+    """One selection among the checkpoints of a stratum: its goals and the resulting front. `spans`: lengths of the
+    objectives' ranges; `start`: the target model's first objective, maximised.
 
-    Goals that need audits choose twice: the search first, the audit among what that found (decision 9).
+    Goals that need audits select twice: first the search, then the audit among what the search found (decision 9).
     """
 
     name: Literal["search", "audit"]
@@ -56,9 +56,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Violation:
-    """A limit, or the utility floor, that a checkpoint misses by `by` in the metric's own units.
+    """A limit, or the utility floor, that a checkpoint misses by `by`, in the metric's units.
 
-    Without a number `value` is NaN and `by` infinite.
+    If the metric is missing or NaN, `value` is NaN and `by` infinite.
     """
 
     metric: str
@@ -70,7 +70,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Change:
-    """In one objective alone: any value that is better than `value` would do. `step`: how far that is, in ranges."""
+    """A change of one objective that would suffice: any value better than `value`. `step`: its size, in ranges."""
 
     metric: str
     value: float
@@ -79,11 +79,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a reported checkpoint, in the stage that left it out (for a front point, the last one).
+    """The verdict on a reported checkpoint, from the stage that left it out (for a front point, the last stage).
 
     `without_number`: objectives that are missing or not finite. `rivals`: front checkpoints at least as good in both
-    objectives, the clearest first; of a duplicate the one with its objectives. `needed`: the changes each of which
-    would put it on the stage's front, the smaller first.
+    objectives, the clearest first; for a duplicate, the one with its objectives. `needed`: changes, each of which would
+    put it on the stage's front, the smaller first.
     """
 
     row: Row
@@ -99,10 +99,10 @@ class Judgement:
         return name_of(self.row)
 
     @property
-    def farness(self) -> tuple[bool, int, float, float, int]:
-        """Smaller is nearer to the front: what got into the second stage, then what is feasible, then by how much.
+    def distance(self) -> tuple[bool, int, float, float, int]:
+        """Sorts by distance from the front: by stage, then by verdict, then by the size of what is missing.
 
-        Both changes count, so of two checkpoints that lack the same in one objective the better one is nearer.
+        Both changes count, so of two checkpoints that miss the same in one objective the better one is closer.
         """
         lacks = [change.step for change in self.needed] + [math.inf, math.inf]
         if self.verdict == "infeasible":
@@ -112,10 +112,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Answer:
-    """Everything about one trial and the front of its stratum. `epoch`: the one that was asked for; None for all.
+    """Everything about one trial and the front of its stratum. `epoch`: of the query; None for all.
 
-    `judged`: its reported checkpoints by epoch, or the one asked for if it was reported. `end`: the row of its end.
-    `final`: the stage that left the front as it is; `wanted`: the sweep's goals, audits included; `trials`: by name.
+    `judged`: its reported checkpoints by epoch, or that of the query. `end`: its end row. `final`: the stage that made
+    the current front; `wanted`: the sweep's goals, including audits; `trials`: trial rows by name.
     """
 
     trial: Row
@@ -134,12 +134,12 @@ class Answer:
 
     @property
     def best(self) -> Judgement | None:
-        """The checkpoint that is nearest to the front; None without a report."""
-        return min(self.judged, key=lambda one: one.farness, default=None)
+        """The checkpoint closest to the front; None without a report."""
+        return min(self.judged, key=lambda one: one.distance, default=None)
 
     @property
     def awaits_audit(self) -> bool:
-        """Whether the goals ask for audits and none was made yet."""
+        """Whether the goals need audits and none was made yet."""
         return self.wanted.needs_audit and not self.final.goals.needs_audit
 
     def to_json(self) -> dict[str, Any]:
@@ -184,23 +184,23 @@ class Answer:
 
 
 def name_of(row: Row) -> str:
-    """A checkpoint as people write it, `t007@5`."""
+    """A checkpoint's name, `t007@5`."""
     return f"{row['trial']}@{row['epoch']}"
 
 
-def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answer:
+def why_not(rows: Sequence[Row], query: str, goals: Goals | None = None) -> Answer:
     """The answer for a trial (`t007`) or a checkpoint (`t007@5`). Raises NotATrial and UnknownTrial."""
-    found = _ASKED.fullmatch(asked)
+    found = _QUERY.fullmatch(query)
     if found is None:
-        raise NotATrial(f"--why-not {asked!r}: must be TRIAL or TRIAL@EPOCH, such as t007 or t007@5")
+        raise NotATrial(f"--why-not {query!r}: must be TRIAL or TRIAL@EPOCH, such as t007 or t007@5")
     goals, name = goals or Goals(), found["trial"]
     epoch = None if found["epoch"] is None else int(found["epoch"])
     trial = trial_row(rows, name)
     trials = {row["trial"]: row for row in rows if row["kind"] == "trial"}
     members = [row for row in trials.values() if row["stratum"] == trial["stratum"]]
     reports = reports_by_stratum(rows)[trial["stratum"]]
-    stages = _stages(reports, members, goals_shown(rows, goals))
-    own = sorted((row for row in reports if row["trial"] == name), key=order_of)
+    stages = _stages(reports, members, goals_in_force(rows, goals))
+    own = sorted((row for row in reports if row["trial"] == name), key=checkpoint_key)
     return Answer(
         trial=trial,
         epoch=epoch,
@@ -209,19 +209,19 @@ def why_not(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> Answ
         judged=tuple(_judge(row, stages) for row in own if epoch in (None, row["epoch"])),
         final=stages[-1],
         wanted=goals,
-        utility_floor=goals.floor * target_of(goals, "model_utility", reports, members),
+        utility_floor=goals.floor * target_metric(goals, "model_utility", reports, members),
         trials=trials,
     )
 
 
-def _stages(reports: Sequence[Row], members: Sequence[Row], shown: Goals) -> list[Stage]:
-    """How the front of a stratum came about. `members`: the rows of its trials; `shown`: the goals of the front.
+def _stages(reports: Sequence[Row], members: Sequence[Row], current: Goals) -> list[Stage]:
+    """The stages that made the front of a stratum. `members`: its trial rows; `current`: the goals of the front.
 
-    Where the target model's utility is unknown, an objective is compared in its own units.
+    If the target model's utility is unknown, objectives are compared in their own units.
     """
     found: list[Stage] = []
-    for name, goals in (("search", shown.before_audit), ("audit", shown))[: 1 + shown.needs_audit]:
-        start = start_of(goals.x, members)
+    for name, goals in (("search", current.search_goals), ("audit", current))[: 1 + current.needs_audit]:
+        start = target_objective(goals.x, members)
         front = front_rows(found[-1].front if found else reports, goals, start)
         lengths = (b - a for a, b in zip(*box_of(goals, reports, members), strict=True))
         x, y = (length if math.isfinite(length) and length > 0 else 1.0 for length in lengths)
@@ -230,31 +230,31 @@ def _stages(reports: Sequence[Row], members: Sequence[Row], shown: Goals) -> lis
 
 
 def _judge(row: Row, stages: Sequence[Stage]) -> Judgement:
-    """The first stage that left the report out says why."""
+    """The verdict of the first stage that left the report out."""
     stage, *later = stages
     goals, metrics = stage.goals, row["metrics"]
-    missing = tuple(axis.metric for axis in goals.axes if not math.isfinite(axis.height(metrics)))
+    missing = tuple(axis.metric for axis in goals.axes if not math.isfinite(axis.maximised(metrics)))
     if missing:
         unaudited = any(is_audit(name) and name not in metrics for name in missing)
         return Judgement(row, stage, "not_audited" if unaudited else "no_numbers", without_number=missing)
-    if any(order_of(one) == order_of(row) for one in stage.front):
+    if any(checkpoint_key(one) == checkpoint_key(row) for one in stage.front):
         return _judge(row, later) if later else Judgement(row, stage, "on_front")
-    here = goals.heights(metrics)
+    here = goals.objectives(metrics)
     rivals = _rivals(here, stage)
     violations = tuple(_violations(stage, metrics))
     if violations:
         return Judgement(row, stage, "infeasible", violations=violations, rivals=rivals)
-    equal = tuple(one for one in rivals if goals.heights(one["metrics"]) == here)
+    equal = tuple(one for one in rivals if goals.objectives(one["metrics"]) == here)
     changes = tuple(sorted(_changes(row, rivals, stage), key=lambda change: change.step))
     return Judgement(row, stage, "duplicate" if equal else "dominated", rivals=equal or rivals, needed=changes)
 
 
 def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]:
     goals, axis = stage.goals, stage.goals.x
-    ratio, gained = goals.ratio(metrics), axis.height(metrics) - stage.start
-    if gained <= 0:
+    ratio, gain = goals.ratio(metrics), axis.maximised(metrics) - stage.start
+    if gain <= 0:
         side: Literal["min", "max"] = "min" if axis.better == "max" else "max"
-        yield Violation(axis.metric, number(metrics, axis.metric), axis.sign * stage.start, side, -gained)
+        yield Violation(axis.metric, number(metrics, axis.metric), axis.sign * stage.start, side, -gain)
     if ratio < goals.floor:
         yield Violation(FLOOR, number(metrics, FLOOR), goals.floor, "min", goals.floor - ratio)
     for limit in goals.all_limits:
@@ -267,23 +267,23 @@ def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]
 
 
 def _rivals(here: tuple[float, float], stage: Stage) -> tuple[Row, ...]:
-    """Front checkpoints at least as good in both objectives; first the one that is better in both by the most."""
+    """Front checkpoints at least as good in both objectives; first the one that is better in both by most."""
     better = []
     for row in stage.front:
-        there = stage.goals.heights(row["metrics"])
+        there = stage.goals.objectives(row["metrics"])
         x, y = (there[0] - here[0]) / stage.spans[0], (there[1] - here[1]) / stage.spans[1]
         if x >= 0 and y >= 0:
-            better.append((-x * y, -x - y, order_of(row), row))
+            better.append((-x * y, -x - y, checkpoint_key(row), row))
     return tuple(row for *_, row in sorted(better, key=lambda one: one[:3]))
 
 
 def _changes(row: Row, rivals: Sequence[Row], stage: Stage) -> Iterator[Change]:
-    """Per objective the best among the rivals: all others that are better in it are worse in the other objective.
+    """Per objective, just beyond the best of the rivals: all other points that are better in it are worse in the other.
 
-    An objective with a limit of its own that such a value would violate is left out.
+    An objective with a limit that such a value would violate is left out.
     """
     for axis, span in zip(stage.goals.axes, stage.spans, strict=True):
-        best = max(axis.height(one["metrics"]) for one in rivals)
+        best = max(axis.maximised(one["metrics"]) for one in rivals)
         beyond = {**row["metrics"], axis.metric: axis.sign * math.nextafter(best, math.inf)}
         if stage.goals.violation(beyond) == 0:
-            yield Change(axis.metric, axis.sign * best, (best - axis.height(row["metrics"])) / span)
+            yield Change(axis.metric, axis.sign * best, (best - axis.maximised(row["metrics"])) / span)

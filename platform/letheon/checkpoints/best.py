@@ -13,7 +13,7 @@ class BestCheckpoints:
     """Per trial, the feasible checkpoint whose objectives span the largest area; the earliest on a tie."""
 
     def __init__(self, goals: Goals) -> None:
-        self._goals = goals.before_audit
+        self._goals = goals.search_goals
         self._best: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     def take(self, report: Mapping[str, Any]) -> None:

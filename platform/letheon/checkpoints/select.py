@@ -158,7 +158,7 @@ def choose(
 def maximised_objectives(objectives: Mapping[str, str]) -> Callable[[Mapping[str, Any]], tuple[float, float]]:
     """A function of a point: its two objective values, signed so that higher is better."""
     x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives.items())
-    return lambda point: (x.height(point["metrics"]), y.height(point["metrics"]))
+    return lambda point: (x.maximised(point["metrics"]), y.maximised(point["metrics"]))
 
 
 def _within(

@@ -145,9 +145,9 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _stop_local(folder: Path, name: str) -> None:
-    from letheon.journal.lock import owner
+    from letheon.journal.lock import lock_holder
 
-    holder = owner(folder)
+    holder = lock_holder(folder)
     if holder is None:
         typer.echo(f"{name} is not running")
         return
@@ -156,7 +156,7 @@ def _stop_local(folder: Path, name: str) -> None:
         raise typer.Exit(FAILED)
     os.kill(holder.pid, signal.SIGTERM)  # Ray's jobs ignore SIGINT
     end = time.monotonic() + STOP_SECONDS
-    while (now := owner(folder)) is not None and now.pid == holder.pid:
+    while (now := lock_holder(folder)) is not None and now.pid == holder.pid:
         if time.monotonic() > end:
             print_error(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
             raise typer.Exit(FAILED)

@@ -206,7 +206,7 @@ def pull(  # noqa: PLR0913, PLR0917 (one argument per option)
 
     from letheon.checkpoints.select import Bound, checked_verdict, parse_bound
     from letheon.tracking.reader.partial import partial_path
-    from letheon.tracking.reader.pull import NoRoomError, Request
+    from letheon.tracking.reader.pull import DiskSpaceError, Request
     from letheon.tracking.reader.pull import pull as fetch
     from letheon.tracking.store.errors import TrackingError
 
@@ -217,7 +217,7 @@ def pull(  # noqa: PLR0913, PLR0917 (one argument per option)
     request = Request(select, fraction, min_utility, tuple(bounds), checked_verdict(require))
     try:
         pulled = fetch(name, to, root, request, tracking_uri, study)
-    except (KeyboardInterrupt, TrackingError, NoRoomError):
+    except (KeyboardInterrupt, TrackingError, DiskSpaceError):
         if partial_path(to).exists():
             print_error(f"the partial download is kept in {partial_path(to)}; the same command continues from there")
         raise

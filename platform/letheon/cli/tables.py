@@ -12,7 +12,7 @@ from letheon.analysis.answer import answers
 from letheon.analysis.capacity import MethodResult, capacities
 from letheon.analysis.time_left import duration
 from letheon.cli.output import program
-from letheon.pareto.front import share_of_box, verdict_of
+from letheon.pareto.front import hypervolume_share, verdict_of
 from letheon.pareto.labels import COMMON, Columns, columns, short_label
 from trainables.audit.config import ATTACKS
 from trainables.config import Hyperparameters
@@ -69,7 +69,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
             continue
         yield sentences[name]
         if stratum["points"]:
-            share = share_of_box(stratum)
+            share = hypervolume_share(stratum)
             of = "" if share is None else f", {share:.0%} of what is possible"
             yield f"forget fraction {name}: hypervolume {short(stratum['hypervolume'])}{of} (* knee)"
         else:

@@ -1,1 +1,1 @@
-"""Small tools that every package may use: errors, files, numbers, threads."""
+"""Small tools for every package: errors, files, numbers, the request to stop."""

@@ -1,6 +1,6 @@
-"""Errors that are the user's to solve: shown as clean lines without a traceback, each kind with its exit code.
+"""Errors that the user can fix: shown as plain lines without a traceback, each kind with its exit code.
 
-Texts state the value, the rule and the fix. Anything else that escapes is a defect and keeps its traceback.
+Messages state the value, the rule and the fix. Any other exception that escapes is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class LetheonError(Exception):
 
 
 class SpecErrors(LetheonError):
-    """A sweep file is refused; `problems` are all of its errors, one line each."""
+    """A sweep file is refused. `problems`: all of its errors, one line each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -32,13 +32,13 @@ class SpecErrors(LetheonError):
 
 
 class NotFound(LetheonError):
-    """There is nothing of this name."""
+    """Nothing has this name."""
 
     exit_code = 4
 
 
 class SweepFileNotFound(SpecErrors):
-    """There is no sweep file of this name."""
+    """No sweep file has this name."""
 
     exit_code = 4
 
@@ -53,11 +53,11 @@ SYNONYMS = {
     "bayes": "surrogate",
     "hyperband": "asha",
 }
-"""What other tools call it: no spelling would find these."""
+"""Names that other tools use: comparing spellings would not find these."""
 
 
 def close_to(wrong: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that was probably meant."""
+    """The one of `known` that was probably meant, or None."""
     names = sorted(known)
     if SYNONYMS.get(wrong.lower()) in names:
         return SYNONYMS[wrong.lower()]
@@ -65,7 +65,7 @@ def close_to(wrong: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """`did you mean 'npo_rt'?`, or the known names when none is near."""
+    """`did you mean 'npo_rt'?`, or the known names if none is close."""
     names = sorted(known)
     near = close_to(wrong, names)
     if near:

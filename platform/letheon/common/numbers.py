@@ -1,4 +1,4 @@
-"""Numbers as people, JSON and MLflow get them. Pure."""
+"""Numbers for people, JSON and MLflow. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import math
 from typing import Any, TypeGuard
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is an int or a float, and not a bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def is_finite(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number, not a truth value, and neither NaN nor infinite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number (not a bool), and neither NaN nor infinite."""
+    return is_number(value) and math.isfinite(value)
 
 
 def as_number(value: object) -> float | None:
-    """The value as a float; None (JSON's null stands for NaN in records) is NaN; what is no number gives None."""
+    """The value as a float, NaN for None (records write NaN as null), None for anything that is not a number."""
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -29,12 +34,12 @@ def three_digits(value: object) -> str:
 
 
 def compact(value: Any) -> Any:
-    """A float with five significant digits; None for one that is not finite; anything else as it is."""
+    """A float with five significant digits, None for NaN and infinities; anything else unchanged."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
 def milliseconds(seconds: float) -> int:
-    """Unix seconds as the integer milliseconds that MLflow keeps."""
+    """Unix seconds as MLflow's integer milliseconds."""
     return round(float(seconds) * 1000)

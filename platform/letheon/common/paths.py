@@ -1,4 +1,4 @@
-"""What files and folders of a sweep are called."""
+"""Names of a sweep's files and folders."""
 
 from __future__ import annotations
 
@@ -19,9 +19,3 @@ def checkpoint_folder(trials: Path, trial: str, epoch: int) -> Path:
 def model_folder(trials: Path, trial: str, epoch: int) -> Path:
     """`trials/t007/epoch-003/model`, the Hugging Face folder."""
     return checkpoint_folder(trials, trial, epoch) / MODEL
-
-
-def last_change(folder: Path) -> float:
-    """When a sweep's journal or file was last written, unix seconds; 0 without either."""
-    files = (folder / name for name in (JOURNAL, SPEC))
-    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)

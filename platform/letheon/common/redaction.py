@@ -1,16 +1,16 @@
-"""Takes secrets out of text before it is recorded or shown. Pure."""
+"""Removes secrets from text before it is recorded or shown. Pure."""
 
 from __future__ import annotations
 
 import re
 
-# Repetitions are bounded: without that, a long line of letters (a stack trace, base64) takes quadratic time.
-# The greedy class reaches the last `@` before the path, so a password that contains `@` goes whole.
+# Repetitions are bounded: otherwise a long line (a stack trace, base64) takes quadratic time.
+# The greedy class reaches the last `@` before the path, so a password that contains `@` is removed whole.
 _CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/\s]*@")
 _QUERY = re.compile(
     r"(?P<key>[?&;](?:[\w-]{0,40}(?:password|passwd|pwd|token|secret|signature|credential|api_?key))=)[^&;\s]+", re.I
 )
-# Tokens that show by their own shape whose they are: Hugging Face, GitHub, GitLab, AWS, Databricks.
+# Tokens with a recognisable shape: Hugging Face, GitHub, GitLab, AWS, Databricks.
 _SHAPES = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,64}|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255}|glpat-[\w-]{20,64}"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}|dapi[0-9a-f]{32})\b"

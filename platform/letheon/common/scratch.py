@@ -1,4 +1,4 @@
-"""Temporary folders that are named after their process, so that what a killed one has left is found and removed."""
+"""Temporary folders named after their process, so that what a killed process left is found and removed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PREFIX = "letheon-"
 
 
 def make(purpose: str = "") -> Path:
-    """A new folder of mode 0700 that stays until it is removed. The path is short: sockets may lie below it."""
+    """A new folder, mode 0700, that stays until it is removed. The path is short, since sockets may lie below it."""
     return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{purpose}"))
 
 
 @contextmanager
 def scratch(purpose: str) -> Iterator[Path]:
-    """A folder for the length of the block. `purpose`: a word, for whoever finds it."""
+    """A folder that exists during the block. `purpose`: a word in its name that says what it is for."""
     folder = make(f"{purpose}-")
     try:
         yield folder
@@ -28,7 +28,7 @@ def scratch(purpose: str) -> Iterator[Path]:
 
 
 def remove_stale() -> None:
-    """What processes of this user that are gone left behind."""
+    """Remove the folders of this user's processes that no longer exist."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         pid = path.name.removeprefix(PREFIX).partition("-")[0]
         if pid.isdigit() and not Path("/proc", pid).exists() and path.lstat().st_uid == os.getuid():

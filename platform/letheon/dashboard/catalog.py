@@ -20,7 +20,7 @@ from letheon.journal import JournalError
 from letheon.journal.folders import local_folders
 
 if TYPE_CHECKING:
-    from letheon.tracking.reader.browse import Recorded
+    from letheon.tracking.reader.browse import SweepRun
 
 Stamp = tuple[object, ...]
 
@@ -130,7 +130,7 @@ class Catalog:
                 self._local[folder.name] = LocalSweep(folder, self._options)
             return self._local[folder.name]
 
-    def _find_recorded(self, key: str) -> Recorded:
+    def _find_recorded(self, key: str) -> SweepRun:
         found = self._recorded.find(key)
         if found is None:
             raise NoSuchSweep(f"sweep {key!r} is neither under {self._root} nor in {self._recorded.where}")

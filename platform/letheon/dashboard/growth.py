@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from letheon.analysis.growth import HypervolumeHistory, Step
+from letheon.analysis.growth import FrontUpdate, HypervolumeHistory
 from letheon.common.numbers import compact
 from letheon.journal import Row
 from letheon.pareto.front import reports_by_stratum
@@ -24,5 +24,5 @@ def growth(rows: Sequence[Row], goals: Goals) -> dict[str, list[list[float]]]:
     return {key: [*found, _shown(fold.last(key))] if fold.sweep.epochs else [] for key, found in steps.items()}
 
 
-def _shown(step: Step) -> list[float]:
+def _shown(step: FrontUpdate) -> list[float]:
     return [step.epochs, round(step.slot_seconds, 1), compact(step.share) or 0.0]

@@ -9,7 +9,7 @@ from letheon.analysis.samples import audits_of, samples_of
 from letheon.common.errors import LetheonError
 from letheon.common.paths import JOURNAL, SPEC
 from letheon.dashboard.snapshot import Generations, SweepSnapshot
-from letheon.journal import Follower, owner, summary, tracking_health, with_liveness
+from letheon.journal import Follower, lock_holder, summary, tracking_health, with_liveness
 from letheon.journal.state import ACTIVE
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
@@ -30,7 +30,7 @@ class LocalSweep:
     def snapshot(self) -> SweepSnapshot:
         """The sweep now. Raises JournalError for a damaged journal."""
         rows = self._follower.rows()
-        driver = owner(self.folder)
+        driver = lock_holder(self.folder)
         now = time.time() if driver else None
         state = with_liveness(summary(rows, self.folder.name, now), driver, tracking_health(self.folder))
         spec = self._read_spec()
@@ -55,8 +55,8 @@ class LocalSweep:
         try:
             found = (self.folder / JOURNAL).stat()
         except FileNotFoundError:
-            return (None, owner(self.folder) is None, health)
-        return (found.st_ino, found.st_size, owner(self.folder) is None, health)
+            return (None, lock_holder(self.folder) is None, health)
+        return (found.st_ino, found.st_size, lock_holder(self.folder) is None, health)
 
     def generations(self, snapshot: SweepSnapshot, trial: str) -> Generations:
         """The trial's samples and audits. Raises UnknownTrial."""

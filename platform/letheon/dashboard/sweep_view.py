@@ -18,7 +18,7 @@ from letheon.dashboard.snapshot import SweepSnapshot
 from letheon.dashboard.trial_columns import metric_names, trial_columns
 from letheon.journal import Row, SweepHistory, jsonable
 from letheon.journal.usage import spent
-from letheon.pareto.front import share_of_box
+from letheon.pareto.front import hypervolume_share
 from letheon.pareto.labels import label, short_label
 from letheon.pareto.objectives import Goals
 from letheon.plots.layout import Plane, Spot, retain_spot
@@ -61,7 +61,7 @@ def sweep_view(snapshot: SweepSnapshot) -> dict[str, Any]:
         "means": _means(front),
         "trials": trials,
         "ranks": [trial["rank"] for trial in trials],
-        "growth": growth(rows, goals.before_audit),
+        "growth": growth(rows, goals.search_goals),
         "capacity": capacity_json(best_per_method(rows, limits=goals.verdict), UTILITY_KEPT),
         "cost": cost_of(rows, goals, rules["max_epochs"], snapshot.now).to_json(),
         "decisions": _last_decisions(rows),
@@ -79,7 +79,7 @@ def card(snapshot: SweepSnapshot) -> dict[str, Any]:
         {
             "key": key,
             "points": len(one["points"]),
-            "share": share_of_box(one),
+            "share": hypervolume_share(one),
             "knee": _place(one["knee"]),
             "verdict": (one["knee"] or {}).get("verdict"),
         }
@@ -164,7 +164,7 @@ def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: G
         "knee": _place(stratum["knee"]),
         "verdict": (stratum["knee"] or {}).get("verdict"),
         "hypervolume": compact(stratum["hypervolume"]),
-        "share": share_of_box(stratum),
+        "share": hypervolume_share(stratum),
         "utility_floor": compact(stratum["utility_floor"]),
         "target_utility": compact(stratum["target_utility"]),
         "target": _values(target, goals),

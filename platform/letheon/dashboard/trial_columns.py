@@ -12,7 +12,7 @@ from typing import Any
 from letheon.checkpoints.best import BestCheckpoints
 from letheon.common.numbers import compact
 from letheon.journal import Row
-from letheon.pareto.front import start_of, with_audits
+from letheon.pareto.front import target_objective, with_audits
 from letheon.pareto.objectives import Goals
 from letheon.pareto.sorting import Fronts
 from trainables.evaluation.verdict import verdict
@@ -85,14 +85,14 @@ def front_ranks(rows: Sequence[Row], goals: Goals) -> dict[str, int]:
     for row in rows:
         if row["kind"] == "trial":
             members.setdefault(row["stratum"], []).append(row)
-    starts = {stratum: start_of(goals.x, found) for stratum, found in members.items()}
+    starts = {stratum: target_objective(goals.x, found) for stratum, found in members.items()}
     points = [
-        (str(row["trial"]), goals.heights(row["metrics"]))
+        (str(row["trial"]), goals.objectives(row["metrics"]))
         for row in rows
         if row["kind"] == "report"
         and row["trial"] in strata
         and goals.feasible(row["metrics"])
-        and goals.x.height(row["metrics"]) > starts[strata[row["trial"]]]
+        and goals.x.maximised(row["metrics"]) > starts[strata[row["trial"]]]
     ]
     fronts = {stratum: Fronts() for stratum in strata.values()}
     # In descending order no point pushes an earlier one to a later front.

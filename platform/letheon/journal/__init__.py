@@ -1,4 +1,4 @@
-"""What happened in a sweep, row by row: the one source for status, explain, front, tracking and scheduler state."""
+"""The journal of a sweep, its lock and its history: the one source for status, fronts, records and decisions."""
 
 from letheon.journal.history import SweepHistory, TrialHistory, status_of, summary
 from letheon.journal.journal import (
@@ -12,7 +12,7 @@ from letheon.journal.journal import (
     stratum_of,
     trial_row,
 )
-from letheon.journal.lock import LockHeld, Owner, SweepLock, owner
+from letheon.journal.lock import LockHeld, Owner, SweepLock, lock_holder
 from letheon.journal.reader import Folded, Follower
 from letheon.journal.state import SweepState, TrialState, with_liveness
 from letheon.journal.store_status import TrackingHealth, tracking_health
@@ -35,7 +35,7 @@ __all__ = [
     "decode_rows",
     "encode_rows",
     "jsonable",
-    "owner",
+    "lock_holder",
     "status_of",
     "stratum_of",
     "summary",

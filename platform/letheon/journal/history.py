@@ -1,12 +1,11 @@
 """The one fold of a sweep's journal: its trials, state and clocks. Status, budget, cost, fronts and searchers read it.
 
-Pure but for `status_of`, which reads the folder. Times are the rows' own, so hours in which no driver lived count
-nothing, and neither does a clock that was set back.
+Pure, except `status_of`, which reads the folder. Durations come from the rows' times: time without a driver counts as
+zero, and so does a clock that was set back.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -14,19 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from letheon.common.numbers import is_finite
+from letheon.common.paths import JOURNAL
 from letheon.journal.journal import Journal, Row
-from letheon.journal.lock import owner
+from letheon.journal.lock import lock_holder
 from letheon.journal.state import ACTIVE, SweepState, TrialState, at_rest, with_liveness
 from letheon.journal.store_status import tracking_health
 
 
 @dataclass
 class TrialHistory:
-    """One trial so far. `row` introduced it, `newest` is the report of its last epoch, `end` says how it ended.
+    """One trial so far. `row`: its trial row; `newest`: the report of its last epoch; `end`: its end row.
 
-    `since`: when its current epoch began in its slot, in unix seconds; `billed_since`: the same as the budget counts
-    it, with the preparation after a resume included. `epochs`: reports so far. Seconds of its slot: `train`,
-    `evaluation`, and in `startup` the rest: a slot's start, a model's reset, checkpoints, waiting for a verdict.
+    `since`: when its current epoch began in its slot, in unix seconds; `billed_since`: the same for the budget, which
+    includes preparation after a resume. `epochs`: reports so far. Seconds in its slot: `train`, `evaluation`, and
+    `startup` for the rest (start of a slot, reset of a model, checkpoints, waiting for a decision).
     """
 
     row: Row
@@ -48,12 +49,12 @@ class TrialHistory:
         return None if self.end is None else str(self.end["outcome"])
 
     @property
-    def last(self) -> int:
-        """The last epoch that it reported; 0 before the first."""
+    def last_epoch(self) -> int:
+        """The last epoch reported; 0 before the first."""
         return 0 if self.newest is None else int(self.newest["epoch"])
 
     def take(self, report: Row) -> float:
-        """One more report. Returns the seconds since the one before it, as the budget counts them."""
+        """Add a report. Returns the seconds since the previous one, as the budget counts them."""
         now: float = report["time"]
         held, billed = max(0.0, now - self.since), max(0.0, now - self.billed_since)
         train = min(held, _seconds(report, "train_seconds"))
@@ -61,7 +62,7 @@ class TrialHistory:
         self.train += train
         self.evaluation += evaluation
         self.startup += held - train - evaluation
-        if report["epoch"] >= self.last:
+        if report["epoch"] >= self.last_epoch:
             self.newest = report
         self.since = self.billed_since = now
         self.epochs += 1
@@ -76,18 +77,18 @@ class TrialHistory:
             state="running" if self.end is None else "finished",
             outcome=end.get("outcome"),
             reason=end.get("reason"),
-            epoch=self.last,
+            epoch=self.last_epoch,
             metrics=metrics if self.newest is None else self.newest["metrics"],
         )
 
 
 class SweepHistory:
-    """All rows so far. Taking one more costs the same however many came before.
+    """All rows so far. One more row costs the same however many came before.
 
-    `open`: trials that have not ended; `ended`: names of those that have, in that order. `phase` and `detail`: the last
-    sweep row's; `info`: everything that drivers said. In seconds: `seconds` that a driver lived, of which `preparation`
-    and `search` (from one to the last end of a trial), and `slot_seconds` that trials held a slot; `by_stratum`: epochs
-    and slot-seconds. `last`: the last row's time.
+    `open`: trials that have not ended; `ended`: names of those that have, in order. `phase`, `detail`: from the last
+    sweep row; `info`: from all sweep rows together. In seconds: `seconds` with a driver, of which `preparation` and
+    `search` (until the last trial ended); `slot_seconds` in which trials held a slot; `by_stratum`: epochs and
+    slot-seconds. `last_time`: of the last row.
     """
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
@@ -100,18 +101,18 @@ class SweepHistory:
         self.epochs = 0
         self.by_stratum: dict[str, tuple[int, float]] = {}
         self.seconds = self.preparation = self.search = self.slot_seconds = 0.0
-        self.last: float | None = None
+        self.last_time: float | None = None
         self._tail = 0.0  # seconds without an open trial: they join `search` if another trial starts
         for row in rows:
             self.take(row)
 
     def take(self, row: Row) -> None:
-        """One more row, in the journal's order. Reports and ends of unknown trials are left out."""
+        """Add a row, in the journal's order. Reports and ends of unknown trials are ignored."""
         kind, now = row["kind"], row["time"]
         trial = self.trials.get(row["trial"]) if kind in ("report", "end") else None
-        self._pass(row)
+        self._advance_clocks(row)
         if kind == "sweep":
-            self._enter(row)
+            self._enter_phase(row)
         elif kind == "trial":
             self.trials[row["trial"]] = self.open[row["trial"]] = TrialHistory(row, now, now)
             self.search, self._tail = self.search + self._tail, 0.0
@@ -127,28 +128,28 @@ class SweepHistory:
             self.ended.append(row["trial"])
 
     def state(self, sweep: str = "", now: float | None = None) -> SweepState:
-        """As of the last row. `now` (unix seconds) adds the time since: give it while a driver lives."""
+        """As of the last row. `now` (unix seconds) adds the time since then; give it while a driver runs."""
         phase, seconds = self.phase or "preparing", self.seconds
-        if now is not None and self.last is not None and phase in ACTIVE:
-            seconds += max(0.0, now - self.last)
+        if now is not None and self.last_time is not None and phase in ACTIVE:
+            seconds += max(0.0, now - self.last_time)
         trials = tuple(trial.state() for trial in self.trials.values())
         return at_rest(SweepState(sweep, phase, self.detail, trials, seconds))
 
-    def waiting(self, now: float | None) -> dict[str, float]:
-        """Of each open trial, the seconds for which it has held its slot since its last report; none without now."""
+    def seconds_since_report(self, now: float | None) -> dict[str, float]:
+        """By open trial, the seconds in its slot since its last report; empty if `now` is None."""
         return {} if now is None else {name: max(0.0, now - self.open[name].since) for name in sorted(self.open)}
 
     def seconds_per_epoch(self, stratum: str | None = None) -> float | None:
-        """Slot-seconds that an epoch of this stratum (None: of any) has cost so far; None before a report."""
+        """Mean slot-seconds per epoch of this stratum, or of all if None; None before the first report."""
         whole = (self.epochs, self.slot_seconds)
         epochs, seconds = whole if stratum is None else self.by_stratum.get(stratum, (0, 0.0))
         return seconds / epochs if epochs else None
 
-    def _pass(self, row: Row) -> None:
-        """Count the gap since the last row, unless a start or a resume ends it: no driver lived in that one."""
-        now, last, self.last = row["time"], self.last, row["time"]
+    def _advance_clocks(self, row: Row) -> None:
+        """Count the time since the last row, unless this row is a start or a resume: no driver ran before it."""
+        now, last, self.last_time = row["time"], self.last_time, row["time"]
         if row["kind"] == "sweep" and row["state"] in ACTIVE and (self.phase, row["state"]) != ("preparing", "running"):
-            for trial in self.open.values():  # a new driver runs its epoch again
+            for trial in self.open.values():  # a new driver repeats its epoch
                 trial.since = trial.billed_since = now
             return
         gap = 0.0 if last is None else max(0.0, now - last)
@@ -160,28 +161,27 @@ class SweepHistory:
         elif self.phase == "running":
             self.search += gap
 
-    def _enter(self, row: Row) -> None:
+    def _enter_phase(self, row: Row) -> None:
         self.phase, self.detail = row["state"], row.get("detail")
         if isinstance(row.get("info"), Mapping):
             self.info.update(row["info"])
-        if self.phase == "running":  # what was prepared until now held no slot
+        if self.phase == "running":  # preparation held no slot
             for trial in self.open.values():
                 trial.since = row["time"]
 
 
 def summary(rows: Iterable[Row], sweep: str = "", now: float | None = None) -> SweepState:
-    """The state after `rows`. `now` (unix seconds) adds the time since the last row: give it while a driver lives."""
+    """The state after `rows`. `now` (unix seconds) adds the time since the last row; give it while a driver runs."""
     return SweepHistory(rows).state(sweep, now)
 
 
 def status_of(folder: str | os.PathLike[str]) -> SweepState:
-    """The state of the sweep in `folder`; one whose driver is dead is `interrupted`, whatever its last row says."""
-    folder, driver = Path(folder), owner(folder)
-    state = summary(Journal.read(folder / "journal.jsonl"), folder.name, time.time() if driver else None)
+    """The state of the sweep in `folder`; `interrupted` if its driver is dead, whatever its last row says."""
+    folder, driver = Path(folder), lock_holder(folder)
+    state = summary(Journal.read(folder / JOURNAL), folder.name, time.time() if driver else None)
     return with_liveness(state, driver, tracking_health(folder))
 
 
 def _seconds(report: Row, name: str) -> float:
     value = report["metrics"].get(name)
-    known = isinstance(value, int | float) and math.isfinite(value)
-    return max(0.0, float(value)) if known else 0.0
+    return max(0.0, float(value)) if is_finite(value) else 0.0

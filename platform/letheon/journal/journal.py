@@ -1,10 +1,10 @@
 """The journal of a sweep: append-only JSON lines, durable when `append` returns, each fact at most once.
 
-It knows the kinds of rows and what makes one unique. It does not know what a decision means or who is allowed to
-write (`lock` keeps a second driver out).
+It defines the kinds of rows and what makes a row unique, not what decisions mean or who may write (`lock` keeps a
+second driver out).
 
-Rows are strict JSON. A metric may be NaN or infinite (a destroyed model is a result too): those are the strings
-"NaN", "Infinity" and "-Infinity" in the file and floats again once read.
+Rows are strict JSON. A metric may be NaN or infinite (a destroyed model is a result too): in the file those are the
+strings "NaN", "Infinity" and "-Infinity", and floats again once read.
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ Row = dict[str, Any]
 Key = tuple[Any, ...]
 
 KINDS = ("sweep", "warm", "trial", "report", "end", "audit")
-OF_AN_EPOCH = ("report", "audit")
+PER_EPOCH = ("report", "audit")
 METRIC_FIELDS = ("metrics", "baseline")
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _METRIC = (int, float, type(None))
-_OF_A_REPORT: Mapping[str, type] = {"trial": str, "epoch": int, "metrics": dict}
-# What readers rely on: a journal may come from a store that others write to.
+_REPORT_FIELDS: Mapping[str, type] = {"trial": str, "epoch": int, "metrics": dict}
+# Checked on reading: a journal may come from a store that others write to.
 _FIELDS: Mapping[str, Mapping[str, type]] = {
     "sweep": {"state": str},
     "warm": {"trial": str},
     "trial": {"trial": str, "stratum": str, "config": dict},
-    "report": _OF_A_REPORT,
-    "audit": {**_OF_A_REPORT, "stratum": str},
+    "report": _REPORT_FIELDS,
+    "audit": {**_REPORT_FIELDS, "stratum": str},
     "end": {"trial": str, "outcome": str, "reason": str},
 }
 
 
 class JournalError(LetheonError):
-    """The file is not a journal, or a line that is not the last one is damaged."""
+    """The file is not a journal, or a line before the last one is damaged."""
 
     exit_code = 5
 
 
 class UnknownTrial(LetheonError):
-    """No trial of that name in the journal."""
+    """The journal has no trial of this name."""
 
     exit_code = 4
 
 
 def stratum_of(forget_fraction: float) -> str:
-    """The name of a stratum, e.g. "0.05": trials of one forget fraction, the only ones that are ever compared."""
+    """The name of a stratum, e.g. "0.05": the trials of one forget fraction. Only those are ever compared."""
     return f"{forget_fraction:g}"
 
 
 def trial_row(rows: Iterable[Row], trial: str) -> Row:
-    """The row that introduced `trial`. Raises UnknownTrial with the nearest name."""
+    """The trial row of `trial`. Raises UnknownTrial, which suggests the closest name."""
     known = {row["trial"]: row for row in rows if row["kind"] == "trial"}
     if trial in known:
         return known[trial]
@@ -70,7 +70,7 @@ def trial_row(rows: Iterable[Row], trial: str) -> Row:
 
 
 def jsonable(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for strict JSON output, at any depth: NaN and infinities become null, numpy numbers plain ones."""
+    """The fields for strict JSON, at any depth: NaN and infinities become null, numpy numbers become plain ones."""
     return {str(name): _plain(value) for name, value in fields.items()}
 
 
@@ -84,7 +84,7 @@ def _plain(value: object) -> object:
 
 
 def _number(value: object) -> object:
-    """numpy's scalars as Python's; anything else as it is."""
+    """A numpy scalar as a Python number; anything else unchanged."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return value
     return int(value) if isinstance(value, Integral) else float(value)
@@ -108,17 +108,17 @@ def _encode(row: Row) -> bytes:
 
 
 def encode_rows(rows: Iterable[Row]) -> bytes:
-    """The rows as the journal's own lines."""
+    """The rows as lines of a journal."""
     return b"".join(map(_encode, rows))
 
 
 def decode_rows(data: bytes, where: str) -> list[Row]:
-    """The rows of a journal's bytes; a torn last line is left out. Raises JournalError for any other damage."""
+    """The rows of a journal's bytes, without a torn last line. Raises JournalError for any other damage."""
     return parse_rows(data, 0, where)[0]
 
 
 def _decode(line: bytes) -> Row | None:
-    """The row of a line (without its newline), or None for anything that `append` cannot have written."""
+    """The row of a line (without its newline), or None if `append` cannot have written it."""
     try:
         row = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -132,20 +132,20 @@ def _decode(line: bytes) -> Row | None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name}: no JSON")
+    raise ValueError(f"{name}: not JSON")
 
 
 def _has_fields(row: Mapping[str, Any]) -> bool:
-    """Whether the row has what its kind needs, in the right types."""
+    """Whether the row has the fields of its kind, with the right types."""
     wanted = _FIELDS.get(row["kind"]) if isinstance(row.get("kind"), str) else None
     if wanted is None or type(row.get("seq")) is not int or type(row.get("time")) not in (int, float):
         return False
     if any(type(row.get(field)) is not kind for field, kind in wanted.items()):
         return False
-    return _is_number(row.get("stratum", "0")) and all(_are_metrics(row.get(field)) for field in METRIC_FIELDS)
+    return _is_numeric(row.get("stratum", "0")) and all(_are_metrics(row.get(field)) for field in METRIC_FIELDS)
 
 
-def _is_number(text: object) -> bool:
+def _is_numeric(text: object) -> bool:
     try:
         return isinstance(text, str) and math.isfinite(float(text))
     except ValueError:
@@ -162,21 +162,24 @@ def _are_metrics(metrics: object) -> bool:
 
 
 def _key(kind: str, fields: Mapping[str, Any]) -> Key | None:
-    """What may exist once. Rows of kind `sweep` may repeat: None."""
+    """Identifies a row that may exist only once. None for `sweep` rows, which may repeat."""
     if kind == "sweep":
         return None
-    return (kind, fields["trial"], fields["epoch"]) if kind in OF_AN_EPOCH else (kind, fields["trial"])
+    return (kind, fields["trial"], fields["epoch"]) if kind in PER_EPOCH else (kind, fields["trial"])
 
 
 def parse_rows(data: bytes, rows_before: int, path: str | Path) -> tuple[list[Row], int]:
-    """Rows of `data` and how many of its bytes they fill; what follows is a torn last line."""
+    """The rows of `data`, and how many of its bytes they fill; the rest is a torn last line.
+
+    `rows_before`: rows of the file before `data`. Raises JournalError if an earlier line is damaged.
+    """
     rows: list[Row] = []
     used = 0
     *lines, _torn = data.split(b"\n")
     for line in lines:
         row = _decode(line)
         if row is None and used + len(line) + 1 == len(data):
-            break  # the last line: blocks that never reached the disk read as zeros after a power cut
+            break  # the last line: after a power cut, blocks that never reached the disk read as zeros
         expected = rows_before + len(rows) + 1
         if row is None or row["seq"] != expected:
             found = "is not a row" if row is None else f"has seq {row['seq']}"
@@ -192,7 +195,7 @@ _STARTED = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def steady_time() -> float:
-    """Unix seconds as this process has counted them since its start: setting the clock changes no duration."""
+    """Unix seconds, counted by this process since its start, so that setting the clock changes no duration."""
     wall, boot = _STARTED
     return wall + time.clock_gettime(time.CLOCK_BOOTTIME) - boot
 
@@ -200,8 +203,8 @@ def steady_time() -> float:
 class Journal:
     """One sweep's journal, open for writing.
 
-    Several objects (even threads) of one driver may hold the same file: each append takes the file's lock and first
-    reads what others added. Pickles as its path and reads the file again on first use.
+    Several objects (even threads) of one driver may share the file: each append takes the file's lock and first reads
+    what others added. Pickles as its path, and reads the file again on first use.
     """
 
     def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float] = steady_time) -> None:
@@ -226,9 +229,9 @@ class Journal:
 
     @staticmethod
     def read(path: str | os.PathLike[str]) -> list[Row]:
-        """All whole rows in order; a torn last line is ignored, and a file that is not there yet has none.
+        """All whole rows in order, without a torn last line; none if the file does not exist yet.
 
-        Raises JournalError where an earlier line is damaged.
+        Raises JournalError if an earlier line is damaged.
         """
         try:
             data = Path(path).read_bytes()
@@ -238,21 +241,21 @@ class Journal:
 
     @property
     def rows(self) -> list[Row]:
-        """All rows so far, those of other writers included. The rows are shared: do not change them."""
+        """All rows so far, including those of other writers. The rows are shared: do not change them."""
         with self._exclusive():
             return list(self._rows)
 
     def find(self, kind: str, trial: str, epoch: int | None = None) -> Row | None:
-        """The `trial` or `end` row of a trial, or its `report` or `audit` of an epoch, if recorded."""
+        """The `trial` or `end` row of a trial, or its `report` or `audit` of an epoch; None if not recorded."""
         with self._exclusive():
             return self._index.get((kind, trial) if epoch is None else (kind, trial, epoch))
 
     def append(self, kind: str, **fields: object) -> Row:
         """Write one row and force it to disk; returns the row as it reads back, with `seq` and `time` (unix seconds).
 
-        A trial, a report or an audit of (trial, epoch) and the end of a trial are facts: where one is recorded already,
-        that row is returned and nothing is written. Raises ValueError for an unknown kind or a row that could not be
-        read again, OSError if the disk refuses (the file is as before then).
+        A trial, a report or an audit of (trial, epoch) and the end of a trial are recorded once: if one exists, that
+        row is returned and nothing is written. Raises ValueError for an unknown kind or a row that could not be read
+        back, OSError if the write fails (the file then stays as it was).
         """
         if kind not in KINDS:
             raise ValueError(f"kind {kind!r}: a row must be one of {', '.join(KINDS)}")
@@ -269,12 +272,12 @@ class Journal:
             return rows[0]
 
     def now(self) -> float:
-        """Unix seconds, as the next row would have them."""
+        """The time that the next row would have, in unix seconds."""
         with self._exclusive():
             return self._now()
 
     def _now(self) -> float:
-        """Never before the last row, whose writer may have had another clock."""
+        """Never earlier than the last row, whose writer may have had another clock."""
         return max(self._clock(), self._rows[-1]["time"] if self._rows else 0.0)
 
     def close(self) -> None:
@@ -290,7 +293,7 @@ class Journal:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             _sync_folder(self.path.parent)
             with self._exclusive():
-                pass  # reads what is there, and drops a torn last line
+                pass  # reads the rows, and drops a torn last line
         return self._file
 
     @contextmanager
@@ -312,7 +315,7 @@ class Journal:
             raise JournalError(f"{self.path}: {size} bytes, {self._size} were written; a journal only grows")
         rows, used = parse_rows(os.pread(file, size - self._size, self._size), len(self._rows), self.path)
         self._take(rows, used)
-        if self._size < size:  # the lock is ours, so nobody is still writing this line: its writer died
+        if self._size < size:  # we hold the lock, so the writer of this line has died
             os.ftruncate(file, self._size)
 
     def _take(self, rows: list[Row], size: int) -> None:
@@ -335,7 +338,7 @@ class Journal:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the name of a new file as durable as its content."""
+    """Make the name of a new file as durable as its content."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,8 +1,8 @@
-"""One driver a sweep: a second one is refused and told who holds it. Knows nothing of journals or of Ray.
+"""One driver per sweep: a second one is refused, and the error names the first. Independent of journals and of Ray.
 
-The kernel's file lock decides between processes of one host and is gone with its holder, so a killed driver leaves
-nothing to clean. The file also names the holder: for the message, and for shared storage where the lock of another
-host may not be seen. A holder on another host is believed; `take_over=True` overrides it.
+The kernel's file lock decides between processes of one host and disappears with its holder, so a killed driver leaves
+nothing to clean up. The file also names the holder, for the message, and for shared storage on which another host's
+lock may be invisible. A holder on another host is believed; `take_over=True` overrides it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAME = "lock"
 
 @dataclass(frozen=True)
 class Owner:
-    """Who drives a sweep. `started`: unix seconds; `ticks`: the kernel's start time of the process, None if unknown."""
+    """The driver of a sweep. `started`: unix seconds; `ticks`: its start time in the kernel, None if unknown."""
 
     pid: int
     host: str
@@ -39,7 +39,7 @@ class Owner:
         return self.host == socket.gethostname()
 
     def gone(self) -> bool:
-        """True if the process ran on this host and is dead, or its pid belongs to another process by now."""
+        """Whether the process ran on this host and is dead, or its pid now belongs to another process."""
         if not self.local:
             return False
         try:
@@ -52,7 +52,7 @@ class Owner:
 
 
 class LockHeld(LetheonError):
-    """Another driver works on this sweep. `owner` is None in the moment before it has written its name."""
+    """Another driver works on this sweep. `owner`: None in the moment before it has written its name."""
 
     def __init__(self, path: Path, owner: Owner | None) -> None:
         self.owner = owner
@@ -64,7 +64,7 @@ class LockHeld(LetheonError):
 
 
 class SweepLock:
-    """Held from `acquire` (or `with`) to `release`, at the latest to the end of the process."""
+    """Held from `acquire` (or `with`) to `release`, or to the end of the process."""
 
     def __init__(self, folder: str | os.PathLike[str], take_over: bool = False) -> None:
         self.path = Path(folder) / NAME
@@ -97,7 +97,7 @@ class SweepLock:
         os.fsync(file)
 
     def release(self) -> None:
-        """Give it up. The file stays, empty: removing it would race with the next driver opening it."""
+        """Release the lock. The file stays, empty: removing it would race with the next driver opening it."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
             os.close(self._file)
@@ -110,8 +110,8 @@ class SweepLock:
         self.release()
 
 
-def owner(folder: str | os.PathLike[str]) -> Owner | None:
-    """Who drives the sweep in `folder` now; None if nobody does (a dead process does not count)."""
+def lock_holder(folder: str | os.PathLike[str]) -> Owner | None:
+    """The process that drives the sweep in `folder` now; None if there is none (a dead one does not count)."""
     holder = _read(Path(folder) / NAME)
     return None if holder is None or holder.gone() else holder
 

@@ -1,4 +1,4 @@
-"""Reads a journal that somebody else writes, again and again, each row once. Never writes, and takes no lock."""
+"""Follows a journal that another process writes, reading each row once. Never writes, and takes no lock."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from letheon.journal.journal import Row, parse_rows
 
 
 class Follower:
-    """`rows()` costs what was added since the last call, not what the journal has."""
+    """`rows()` reads only what was added since the last call."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._rows: list[Row] = []
         self._size = 0
         self._file: tuple[int, int] | None = None
-        self.begun = 0
-        """How often the journal was read from its beginning."""
+        self.restarts = 0
+        """How often it began to read at the start of a file."""
 
     def rows(self) -> list[Row]:
-        """All whole rows so far, in order; the list is the follower's own, do not change it.
+        """All whole rows so far, in order; do not change the list. Empty while the journal does not exist.
 
-        A journal that is not there yet has none; one that was replaced by another (its file is a new one, or it is
-        shorter) is read from its beginning. Raises JournalError where a line but the last is damaged.
+        A journal that was replaced (a new file, or a shorter one) is read from its start. Raises JournalError if a line
+        before the last is damaged.
         """
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())
                 if (found.st_dev, found.st_ino) != self._file or found.st_size < self._size:
-                    self._begin((found.st_dev, found.st_ino))
+                    self._restart((found.st_dev, found.st_ino))
                 if found.st_size > self._size:
                     file.seek(self._size)
                     fresh, used = parse_rows(file.read(), len(self._rows), self.path)
@@ -39,16 +39,16 @@ class Follower:
                     self._size += used
         except FileNotFoundError:
             if self._file is not None:
-                self._begin(None)
+                self._restart(None)
         return self._rows
 
-    def _begin(self, file: tuple[int, int] | None) -> None:
+    def _restart(self, file: tuple[int, int] | None) -> None:
         self._rows, self._size, self._file = [], 0, file
-        self.begun += 1
+        self.restarts += 1
 
 
 class Fold(Protocol):
-    """What grows with every row."""
+    """An object that takes rows one by one."""
 
     def take(self, row: Row) -> None: ...
 
@@ -57,18 +57,18 @@ F = TypeVar("F", bound=Fold)
 
 
 class Folded(Generic[F]):
-    """A fold that keeps up with a journal: it is given each row once, and is made anew when the journal is."""
+    """A fold that follows a journal: it takes each row once, and starts over if the journal is replaced."""
 
-    def __init__(self, path: str | os.PathLike[str], begin: Callable[[], F]) -> None:
-        """`begin` makes the fold of no rows."""
-        self._follower, self._begin = Follower(path), begin
-        self._fold, self._begun, self._taken = begin(), 0, 0
+    def __init__(self, path: str | os.PathLike[str], new: Callable[[], F]) -> None:
+        """`new` makes an empty fold."""
+        self._follower, self._new = Follower(path), new
+        self._fold, self._restarts, self._taken = new(), 0, 0
 
-    def now(self) -> F:
-        """The fold of all rows so far. Raises JournalError where a line but the last is damaged."""
+    def current(self) -> F:
+        """The fold of all rows so far. Raises JournalError if a line before the last is damaged."""
         rows = self._follower.rows()
-        if self._follower.begun != self._begun:
-            self._fold, self._begun, self._taken = self._begin(), self._follower.begun, 0
+        if self._follower.restarts != self._restarts:
+            self._fold, self._restarts, self._taken = self._new(), self._follower.restarts, 0
         for row in rows[self._taken :]:
             self._fold.take(row)
         self._taken = len(rows)

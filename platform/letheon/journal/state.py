@@ -1,4 +1,4 @@
-"""What a sweep looks like now, as plain data. `to_json` is what `status --json` prints; live tables read the same."""
+"""The state of a sweep as plain data: what `status --json` prints, and live tables read."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ACTIVE = ("preparing", "running")
 
 @dataclass(frozen=True)
 class TrialState:
-    """One trial: `state` is running until it has an `outcome` (completed, pruned, collapsed, failed), then finished;
-    without an outcome it is interrupted while nobody drives the sweep.
+    """One trial. `state`: finished if it has an `outcome` (completed, pruned, collapsed, failed, stopped); without one
+    running, or interrupted if no driver runs.
 
-    `epoch` is the last one reported and `metrics` are its metrics; 0 and the baseline before the first report.
+    `epoch`: the last one reported, with its `metrics`; 0 and the baseline before the first report.
     """
 
     trial: str
@@ -37,9 +37,9 @@ class TrialState:
 
 @dataclass(frozen=True)
 class SweepState:
-    """A sweep: `state` is preparing, running, interrupted, finished or failed; `seconds` without times it was down.
+    """A sweep. `state`: preparing, running, interrupted, finished or failed; `seconds`: with a driver.
 
-    `tracking`: what `tracking.json` says of its records in MLflow (`health`), None where nothing was recorded yet.
+    `tracking`: the content of `tracking.json` (`store_status`), None if nothing was recorded in MLflow yet.
     """
 
     sweep: str
@@ -51,7 +51,7 @@ class SweepState:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trials are running, or interrupted, and how many ended in each outcome."""
+        """The number of trials per outcome, and of those running or interrupted."""
         return dict(Counter(trial.outcome or trial.state for trial in self.trials))
 
     def to_json(self) -> dict[str, Any]:
@@ -67,14 +67,14 @@ class SweepState:
 
 
 def with_liveness(state: SweepState, driver: Owner | None, tracking: Mapping[str, Any] | None) -> SweepState:
-    """What the journal says, put right by what its folder shows: a sweep at work without a driver is interrupted."""
+    """The journal's state, corrected by its folder: an active sweep without a driver is interrupted."""
     if state.state in ACTIVE and driver is None:
         return at_rest(replace(state, state="interrupted", detail="its driver is gone", tracking=tracking))
     return replace(state, tracking=tracking)
 
 
 def at_rest(state: SweepState) -> SweepState:
-    """No trial runs in a sweep that does not."""
+    """The state with no trial running, if the sweep is not active."""
     if state.state in ACTIVE or all(trial.state != "running" for trial in state.trials):
         return state
     trials = (replace(it, state="interrupted") if it.state == "running" else it for it in state.trials)

@@ -1,7 +1,6 @@
-"""What a sweep may spend, and what it has spent. The first limit that is reached ends it.
+"""What a sweep has spent of its budget.
 
-A trial's time counts from its start, or from the driver's restart, to its reports. Takes no decision about single
-trials.
+A trial's time counts from its start, or from the driver's restart, to its reports.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Spent:
-    """What has gone so far, in the budget's own units; `slot_hours`: hours that trials held their slot."""
+    """Spent so far, in the budget's units. `slot_hours`: hours in which trials held their slot."""
 
     trials: int = 0
     epochs: int = 0
@@ -25,9 +24,12 @@ class Spent:
 
 
 def spent(sweep: SweepHistory, gpus: float = 0.0, now: float | None = None, reporting: str | None = None) -> Spent:
-    """`gpus`: of one trial, over all its workers. `now` (unix seconds) adds the time since the last row: give it while
-    the sweep runs. `reporting`: a trial whose report of now is not among the rows yet, but counts."""
-    idle = 0.0 if now is None or sweep.last is None else max(0.0, now - sweep.last)
+    """What the rows so far have spent.
+
+    `gpus`: per trial, all its workers together. `now` (unix seconds) adds the time since the last row; give it while
+    the sweep runs. `reporting`: a trial that reports at `now`, whose report counts though it is not a row yet.
+    """
+    idle = 0.0 if now is None or sweep.last_time is None else max(0.0, now - sweep.last_time)
     trial = sweep.open.get(reporting or "")
     held = sweep.slot_seconds + (0.0 if now is None or trial is None else max(0.0, now - trial.billed_since))
     return Spent(

@@ -85,7 +85,7 @@ def _stratum(stratum: StratumView) -> str:
 
 
 def _trial(view: LiveView, trial: TrialState) -> str:
-    objectives = {axis.metric: axis.better for axis in view.spec.goals.before_audit.axes}
+    objectives = {axis.metric: axis.better for axis in view.spec.goals.search_goals.axes}
     why = f": {trial.reason}" if trial.reason else ""
     since = f" for {duration(view.since[trial.trial])}" if trial.trial in view.since else ""
     metrics = metrics_in_words(trial.metrics, objectives)

@@ -179,7 +179,7 @@ def _settings(trials: Sequence[TrialState]) -> list[Column]:
 
 def _metrics(view: LiveView, metrics: Sequence[Mapping[str, Any]]) -> list[Column]:
     """Both objectives, with forget quality as a p-value, and the utility's share of the target model's."""
-    names = [_P_VALUES.get(axis.metric, axis.metric) for axis in view.spec.goals.before_audit.axes]
+    names = [_P_VALUES.get(axis.metric, axis.metric) for axis in view.spec.goals.search_goals.axes]
     more = [name for axis in names for name in COMPANIONS.get(axis, ())]
     columns = [Column(short_label(name), [number(one.get(name)) for one in metrics], True) for name in names]
     return columns + [Column(short_label(name), [number(one.get(name)) for one in metrics], True, 2) for name in more]

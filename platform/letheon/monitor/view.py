@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from letheon.analysis.cost import Cost, cost_so_far
-from letheon.analysis.time_left import Running, TimeLeft, Work, time_left, unknown
+from letheon.analysis.time_left import Running, TimeLeft, Workload, time_left, unknown
 from letheon.journal import Row, SweepState, jsonable
 from letheon.journal.state import ACTIVE
 from letheon.journal.usage import spent
-from letheon.pareto.front import share_of_box
+from letheon.pareto.front import hypervolume_share
 from letheon.pareto.incremental import FrontFold
 from letheon.pareto.objectives import Goals
 
@@ -136,7 +136,7 @@ class LiveFold:
             left=self._left(state, cost.slots, budget, now),
             epochs=used.epochs,
             budget=budget,
-            since=self._sweep.waiting(now),
+            since=self._sweep.seconds_since_report(now),
             ended_last=tuple(self._sweep.ended[-ENDED_LAST:]),
         )
 
@@ -152,7 +152,7 @@ class LiveFold:
                 epochs=work.epochs if work else 0,
                 epochs_saved=work.epochs_saved if work else 0,
                 front=front,
-                share=share_of_box(front),
+                share=hypervolume_share(front),
             )
         return found
 
@@ -167,11 +167,11 @@ class LiveFold:
         to_start = self._to_start(state)
         if state.trials and not live and to_start is not None and not any(to_start.values()):
             return unknown("the search is over; the steps after it are not estimated")
-        since = self._sweep.waiting(now)
+        since = self._sweep.seconds_since_report(now)
         longest = max((trial.epoch for trial in state.trials), default=1)
         strata = {trial.stratum for trial in state.trials}
         known = {key: self._sweep.seconds_per_epoch(key) for key in strata}
-        work = Work(
+        work = Workload(
             slots=slots,
             max_epochs=self._spec.max_epochs or max(longest, 1),
             running=[Running(trial.stratum, trial.epoch, since.get(trial.trial, 0.0)) for trial in live],

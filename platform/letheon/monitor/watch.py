@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from letheon.journal import Folded, owner, stratum_of, tracking_health, with_liveness
+from letheon.journal import Folded, lock_holder, stratum_of, tracking_health, with_liveness
 from letheon.journal.state import ACTIVE
 from letheon.monitor.view import LiveFold, LiveView, SpecFacts
 from letheon.search.preview import first_trials
@@ -42,8 +42,8 @@ class LiveSweep:
 
     def look(self) -> LiveView:
         """The sweep's view now. Raises JournalError for a damaged journal."""
-        driver = owner(self.folder)
+        driver = lock_holder(self.folder)
         now = time.time() if driver else None
-        fold = self._folded.now()
+        fold = self._folded.current()
         state = with_liveness(fold.state(self.folder.name, now), driver, tracking_health(self.folder))
         return fold.view(state, now if state.state in ACTIVE else None)

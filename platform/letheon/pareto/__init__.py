@@ -1,1 +1,1 @@
-"""Pareto fronts: objectives, geometry, and the front of each forget fraction. Pure."""
+"""Pareto fronts: objectives and goals, geometry, and the front of each forget fraction. Pure."""

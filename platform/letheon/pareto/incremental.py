@@ -1,4 +1,4 @@
-"""The fronts of a sweep, row by row: of the reports it keeps those that can matter to `front_of`."""
+"""The fronts of a sweep, row by row: keeps only the reports that can matter to `front_of`."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from trainables.evaluation.metrics.catalog import number
 
 
 class FrontFold:
-    """`front()` is `front_of` all rows so far; a row that changes no front costs the size of its own stratum's."""
+    """`front()` equals `front_of` all rows so far; a row that changes no front costs time linear in its own front."""
 
     def __init__(self, goals: Goals | None = None) -> None:
         self._goals = goals or Goals()
-        axes = (*self._goals.axes, *self._goals.before_audit.axes)
+        axes = (*self._goals.axes, *self._goals.search_goals.axes)
         self._targets = {"model_utility", *(axis.metric for axis in axes)}
         self.sweep = SweepHistory()
         self._strata: dict[str, _Stratum] = {}
         self._audits: list[Row] = []
-        self._made: dict[str, Any] | None = None
+        self._cached: dict[str, Any] | None = None
 
     def take(self, row: Row) -> None:
-        """One more row, in the journal's order."""
+        """Add a row, in the journal's order."""
         self.sweep.take(row)
         kind, changed = row["kind"], False
         if kind == "trial":
-            self._strata.setdefault(row["stratum"], _Stratum(self._goals.before_audit, self._targets))
+            self._strata.setdefault(row["stratum"], _Stratum(self._goals.search_goals, self._targets))
             changed = True
         elif kind == "report" and row["epoch"] >= 1 and row["trial"] in self.sweep.trials:
             changed = self._strata[self.sweep.trials[row["trial"]].stratum].report(row)
@@ -38,13 +38,13 @@ class FrontFold:
             self._audits.append(row)
             changed = True
         if changed:
-            self._made = None
+            self._cached = None
 
     def front(self) -> dict[str, Any]:
-        """As `front_of` gives it, without the sweep's name; the same object until something on it changes."""
-        if self._made is None:
-            self._made = front_of(list(self._essential()), goals=self._goals)
-        return self._made
+        """As from `front_of`, without the sweep's name; the same object until its content changes."""
+        if self._cached is None:
+            self._cached = front_of(list(self._essential()), goals=self._goals)
+        return self._cached
 
     @property
     def on_front(self) -> set[str]:
@@ -53,7 +53,7 @@ class FrontFold:
         return {point["trial"] for stratum in strata for point in stratum["points"]}
 
     def _essential(self) -> Iterator[Row]:
-        """The witnesses come first: of a target's value the first that is known counts."""
+        """Witnesses come first: the first known value of the target model counts."""
         yield from (trial.row for trial in self.sweep.trials.values())
         for stratum in self._strata.values():
             yield from stratum.reports()
@@ -61,30 +61,31 @@ class FrontFold:
 
 
 class _Stratum:
-    """What of one stratum matters: the front, what came nearest, and who says what the target model's values are."""
+    """The reports of one stratum that matter: its front, the closest to feasible, and the first to show each of the
+    target model's values (`_witnesses`)."""
 
     def __init__(self, goals: Goals, targets: set[str]) -> None:
         self._goals, self._targets = goals, targets
         self._witnesses: dict[str, Row] = {}
         self._front: list[Row] = []
-        self._heights = ParetoSet()
+        self._objectives = ParetoSet()
         self._nearest: list[Row] = []
 
     def report(self, row: Row) -> bool:
-        """Whether the report changes anything."""
+        """Add a report; returns whether it changes anything."""
         metrics: Mapping[str, Any] = row["metrics"]
         ratio = self._goals.ratio(metrics)
-        told = {name for name in self._targets if ratio > 0 and math.isfinite(number(metrics, name) / ratio)}
-        fresh = told - set(self._witnesses)
+        known = {name for name in self._targets if ratio > 0 and math.isfinite(number(metrics, name) / ratio)}
+        fresh = known - set(self._witnesses)
         self._witnesses.update(dict.fromkeys(fresh, row))
-        # A front of points that turn out to be no better than the target model is empty: then the nearest are shown.
+        # If all front points turn out to be no better than the target model, the front is empty and these are shown.
         self._nearest = nearest_rows([*self._nearest, row], self._goals)
         changed = bool(fresh) or any(one is row for one in self._nearest)
-        # Most reports end here, cheaply. Of equal ones the front has the first in `order_of`.
-        if not self._goals.feasible(metrics) or self._heights.dominates(self._goals.heights(metrics)):
+        # Most reports end here, cheaply. Equal ones go on: the front shows the smallest `checkpoint_key`.
+        if not self._goals.feasible(metrics) or self._objectives.dominates(self._goals.objectives(metrics)):
             return changed
         self._front = front_rows([*self._front, row], self._goals)
-        self._heights = ParetoSet(self._goals.heights(one["metrics"]) for one in self._front)
+        self._objectives = ParetoSet(self._goals.objectives(one["metrics"]) for one in self._front)
         return changed or any(one is row for one in self._front)
 
     def reports(self) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Which metrics and hyper-parameters of a front people see, and what they are called there. Pure; computes nothing."""
+"""Which metrics and hyper-parameters of a front are shown, and their labels. Pure; computes nothing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "log10_loss_quality": ("loss_quality",),
     "model_utility": ("utility_ratio",),
 }
-"""What says the same in other units, and is shown beside it."""
+"""The same value in other units, shown next to it."""
 HEADLINES = ("audit_worst_forget_rouge",)
 
 COMMON = ("seed", "forget_fraction", "batch_size", "warmup_epochs", "weight_decay")
-"""Hyper-parameters that every method has, and that tell checkpoints of a front apart the least."""
+"""Hyper-parameters that every method has; they distinguish the checkpoints of a front the least."""
 
 _LABELS: Mapping[str, tuple[str, str]] = {
     "log10_forget_quality": ("log10 p", "log₁₀ forget quality  (KS p-value)"),
@@ -41,12 +41,12 @@ class Columns:
 
 
 def objectives_of(front: Mapping[str, Any]) -> dict[str, str]:
-    """Metric -> max or min, what must be forgotten first; a front that was written without them has the default."""
+    """Metric -> max or min, forgetting first; the default for a front that was written without them."""
     return dict(front.get("objectives") or DEFAULT)
 
 
 def columns(front: Mapping[str, Any]) -> Columns:
-    """What a table of this front shows of a point; limits and audits where any point has them."""
+    """The columns of a table of this front; limits and audits only if a point has them."""
     x, y = objectives_of(front)
     points = [point for stratum in front["strata"].values() for point in stratum["points"]]
     shown = {x, y, *COMPANIONS.get(x, ()), *COMPANIONS.get(y, ())}
@@ -56,17 +56,17 @@ def columns(front: Mapping[str, Any]) -> Columns:
 
 
 def short_label(metric: str) -> str:
-    """The head of a table's column."""
+    """The head of a table column."""
     return _LABELS[metric][0] if metric in _LABELS else metric.replace("_", " ")
 
 
 def label(metric: str) -> str:
-    """The name in running text and beside an axis."""
+    """The name in running text and on an axis."""
     return _LABELS[metric][1] if metric in _LABELS else metric.replace("_", " ")
 
 
 def short_config(config: Mapping[str, Any]) -> str:
-    """`npo_rt, lr 0.000936, beta 0.0406`: the method and the hyper-parameters that are its own."""
+    """`npo_rt, lr 0.000936, beta 0.0406`: the method and its own hyper-parameters."""
     own = {name: value for name, value in config.items() if value is not None and name not in COMMON}
     method, rate = own.pop("method", None), own.pop("learning_rate", None)
     words = [] if method is None else [str(method)]

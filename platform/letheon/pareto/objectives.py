@@ -1,7 +1,7 @@
-"""What a sweep's front is made of: two metrics, which way each is better, and what a checkpoint must satisfy. Pure.
+"""The goals of a front: two metrics, which way each is better, and what a checkpoint must satisfy. Pure.
 
-A metric that is better when smaller is held with the opposite sign, its *height*, so that fronts only ever maximise.
-Does not know which metrics there are (`trainables.evaluation.metrics.catalog` does) nor where values come from.
+A metric that is better when smaller is *maximised* with the opposite sign, so fronts only ever maximise. Independent
+of which metrics exist (see `trainables.evaluation.metrics.catalog`).
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from trainables.evaluation.metrics.catalog import number
 Better = Literal["max", "min"]
 Metrics = Mapping[str, Any]
 
-UTILITY_FLOOR = 0.8  # of the target model's utility; on public data 0.9 loses some of the best, which dip and recover
-AUDIT = "audit_"  # what the metrics of an audit begin with: they come after the search, for front checkpoints only
+UTILITY_FLOOR = (
+    0.8  # of the target model's utility; on public data 0.9 loses some of the best trials, which dip and recover
+)
+AUDIT = "audit_"  # prefix of audit metrics, which come after the search, for front checkpoints only
 RATIOS: Mapping[str, str] = {"model_utility": "utility_ratio"}  # metric -> the same over the target model's
 
 
 def is_audit(metric: str) -> bool:
-    """Whether only an audit can give this metric."""
+    """Whether only an audit measures this metric."""
     return metric.startswith(AUDIT)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One objective. `worst`, `best`: the ends of its range, in the metric's own units.
+    """One objective. `worst`, `best`: the ends of its range, in the metric's units.
 
-    `ratio`: the metric that is its value over the target model's. With it the range goes from the utility floor to the
-    target model's own value, whatever `worst` and `best` are.
+    `ratio`: the metric that has its value over the target model's. If given, the range goes from the utility floor to
+    the target model's value, and `worst` and `best` are ignored.
     """
 
     metric: str
@@ -47,17 +49,17 @@ class Axis:
 
     @property
     def ranked(self) -> str:
-        """The metric that schedulers scale: they do not know the target model."""
+        """The metric that schedulers compare, since they do not know the target model's value."""
         return self.ratio or self.metric
 
-    def height(self, metrics: Metrics) -> float:
-        """Its value, so that higher is better; NaN if it is missing."""
+    def maximised(self, metrics: Metrics) -> float:
+        """The value with the sign that makes higher better; NaN if missing."""
         return self.sign * number(metrics, self.metric)
 
     def ends(self, target: float, floor: float, start: float = math.nan) -> tuple[float, float]:
-        """Heights of the range's worst and best end; `target`: the target model's value, which a ratio hangs on.
+        """The worst and the best end of the range, maximised. `target`: the target model's value, used with a `ratio`.
 
-        `start`: the untouched target model's height, from where any other range is measured if it lies inside.
+        `start`: the untouched target model's value, maximised; any other range begins there if it lies inside.
         """
         if self.ratio is not None:
             return floor * target, target
@@ -65,7 +67,7 @@ class Axis:
         return (max(start, worst) if start < best else worst), best
 
     def share(self, metrics: Metrics) -> float:
-        """In [0, 1]: how much of the range is gained; of a ratio, the ratio itself. NaN if it is missing."""
+        """The share of the range that is gained, or the ratio itself, clipped to [0, 1]; NaN if missing."""
         value = number(metrics, self.ranked)
         if math.isnan(value):
             return math.nan
@@ -75,10 +77,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Limit:
-    """A constraint, both ends included. `scale`: the length of the metric's range, to compare violations by.
+    """A constraint, both ends included. `scale`: the length of the metric's range, the unit of violations.
 
-    `optional`: a checkpoint without the metric keeps to it. `when`: it only holds for checkpoints of which this metric
-    is above this value.
+    `optional`: a checkpoint without the metric satisfies it. `when` (metric, value): it applies only to checkpoints
+    with that metric above that value.
     """
 
     metric: str
@@ -89,9 +91,9 @@ class Limit:
     when: tuple[str, float] | None = None
 
     def violation(self, metrics: Metrics) -> float:
-        """0.0 where it holds, else how far off, in ranges; infinite for no number.
+        """0.0 if satisfied, else the distance in units of `scale`; infinite if the metric is not a number.
 
-        An audit metric that is not there yet violates nothing: it counts once the checkpoint has been audited.
+        A missing audit metric violates nothing: it counts once the checkpoint has been audited.
         """
         if self.when is not None and not number(metrics, self.when[0]) > self.when[1]:
             return 0.0
@@ -113,10 +115,10 @@ MODEL_UTILITY = Axis("model_utility", "max", ratio=RATIOS["model_utility"])
 
 @dataclass(frozen=True)
 class Goals:
-    """The plane of a front: `x` is what must be forgotten, `y` what must stay. `floor`: least share of the utility.
+    """The objectives of a front: `x` measures forgetting, `y` what must stay. `floor`: least utility_ratio.
 
-    `honest`: what keeps a checkpoint off the front that can be told from the retain model though its forget quality
-    is high (`verdict`). `before_audit_axes` stand in for objectives that only an audit can measure while there is none.
+    `honest`: limits that keep a checkpoint off the front which differs from the retain model despite a high forget
+    quality (`verdict`). `search_axes`: used until the first audit if an objective is an audit metric.
     """
 
     x: Axis = FORGET_QUALITY
@@ -125,7 +127,7 @@ class Goals:
     floor: float = UTILITY_FLOOR
     honest: tuple[Limit, ...] = ()
     verdict: VerdictConfig = field(default=VerdictConfig(), repr=False)
-    before_audit_axes: tuple[Axis, Axis] = field(default=(FORGET_QUALITY, MODEL_UTILITY), repr=False)
+    search_axes: tuple[Axis, Axis] = field(default=(FORGET_QUALITY, MODEL_UTILITY), repr=False)
 
     @property
     def axes(self) -> tuple[Axis, Axis]:
@@ -137,43 +139,43 @@ class Goals:
         return any(is_audit(name) for name in (self.x.metric, self.y.metric, *(one.metric for one in self.limits)))
 
     @property
-    def before_audit(self) -> Goals:
-        """What the search itself can see of these goals: trials are ranked and weights are kept by it."""
+    def search_goals(self) -> Goals:
+        """These goals without audit metrics: by them the search ranks trials and keeps weights."""
         if not self.needs_audit:
             return self
         blind = any(is_audit(axis.metric) for axis in self.axes)
-        x, y = self.before_audit_axes if blind else self.axes
+        x, y = self.search_axes if blind else self.axes
         return replace(self, x=x, y=y, limits=tuple(one for one in self.limits if not is_audit(one.metric)))
 
-    def heights(self, metrics: Metrics) -> tuple[float, float]:
-        return self.x.height(metrics), self.y.height(metrics)
+    def objectives(self, metrics: Metrics) -> tuple[float, float]:
+        """Both values, maximised."""
+        return self.x.maximised(metrics), self.y.maximised(metrics)
 
-    def ranked_heights(self, metrics: Metrics) -> tuple[float, float]:
-        """Heights of the metrics that schedulers compare: ratios in place of what they are ratios of."""
+    def ranked_objectives(self, metrics: Metrics) -> tuple[float, float]:
+        """Both values for schedulers, maximised: ratios in place of their metrics."""
         return self.x.sign * number(metrics, self.x.ranked), self.y.sign * number(metrics, self.y.ranked)
 
     def area(self, metrics: Metrics) -> float:
-        """Both objectives as one number in [0, 1]: the hypervolume of the single point, each axis scaled to its range.
-
-        NaN if either is NaN.
+        """Both objectives as one number in [0, 1]: the hypervolume of the point, each axis scaled to its range; NaN if
+        either is NaN.
         """
         forgetting, utility = self.x.share(metrics), self.y.share(metrics)
         return math.nan if math.isnan(forgetting) or math.isnan(utility) else forgetting * utility
 
-    def gained(self, metrics: Metrics, target: Metrics) -> tuple[float, float]:
-        """Both objectives in a box of their own: (0, .) is the untouched `target` model, (1, .) perfect forgetting,
-        (., 0) the utility floor, (., 1) the target model's utility. Not clipped; NaN for what is missing.
+    def normalised(self, metrics: Metrics, target: Metrics) -> tuple[float, float]:
+        """Both objectives scaled to a box: (0, .) is the untouched `target` model, (1, .) perfect forgetting, (., 0)
+        the utility floor, (., 1) the target model's utility. Not clipped; NaN if missing.
 
-        What the target model is no measure for (it lacks the metric, or leaves nothing to gain) is measured from the
-        worst end of the metric's range.
+        If the target model lacks a metric, or leaves nothing to gain in it, the scale begins at the worst end of the
+        metric's range.
         """
-        return self._gained(self.x, metrics, target), self._gained(self.y, metrics, target)
+        return self._normalised(self.x, metrics, target), self._normalised(self.y, metrics, target)
 
-    def _gained(self, axis: Axis, metrics: Metrics, target: Metrics) -> float:
+    def _normalised(self, axis: Axis, metrics: Metrics, target: Metrics) -> float:
         if axis.ratio is not None:
             return (number(metrics, axis.ratio) - self.floor) / ((1 - self.floor) or 1.0)
-        start, best = axis.ends(math.nan, self.floor, axis.height(target))
-        return (axis.height(metrics) - start) / (best - start)
+        start, best = axis.ends(math.nan, self.floor, axis.maximised(target))
+        return (axis.maximised(metrics) - start) / (best - start)
 
     @property
     def ranked(self) -> tuple[str, ...]:
@@ -181,24 +183,24 @@ class Goals:
         return self.x.ranked, self.y.ranked
 
     def ratio(self, metrics: Metrics) -> float:
-        """utility_ratio; one that is missing or not finite is below every floor."""
+        """utility_ratio; -inf, below every floor, if it is missing or not finite."""
         value = number(metrics, "utility_ratio")
         return value if math.isfinite(value) else -math.inf
 
     def violation(self, metrics: Metrics) -> float:
-        """How far the utility floor and all limits are missed, together; 0.0 for a feasible checkpoint."""
+        """The sum of the violations of the utility floor and all limits; 0.0 for a feasible checkpoint."""
         return max(self.floor - self.ratio(metrics), 0.0) + sum(one.violation(metrics) for one in self.all_limits)
 
     def feasible(self, metrics: Metrics) -> bool:
-        """Whether a checkpoint may be on a front: both objectives are finite, the floor and all limits are kept."""
-        return all(map(math.isfinite, self.heights(metrics))) and self.violation(metrics) == 0
+        """Whether a checkpoint may be on a front: finite objectives, and neither the floor nor a limit violated."""
+        return all(map(math.isfinite, self.objectives(metrics))) and self.violation(metrics) == 0
 
     @property
     def all_limits(self) -> tuple[Limit, ...]:
         return (*self.limits, *self.honest)
 
     def to_json(self) -> dict[str, Any]:
-        """`objectives` (what must be forgotten first) and `constraints`, as a sweep file has them."""
+        """`objectives` (forgetting first) and `constraints`, as in a sweep file."""
         return {
             "objectives": {axis.metric: axis.better for axis in self.axes},
             "constraints": {one.metric: one.to_json() for one in self.limits},
@@ -206,6 +208,6 @@ class Goals:
 
 
 def ordered(axes: Iterable[Axis]) -> tuple[Axis, Axis]:
-    """As written, but the utility, which has a floor, is always the second. ValueError unless there are two."""
+    """The two axes as written, but an axis with a `ratio` comes second. Raises ValueError unless there are two."""
     first, second = sorted(axes, key=lambda axis: axis.ratio is not None)
     return first, second

@@ -1,7 +1,7 @@
-"""Non-dominated fronts that grow by one point at a time, so that a rung of thousands answers as fast as one of ten.
+"""Non-dominated fronts that grow by one point at a time, so that a large rung answers as fast as a small one.
 
-Points are (x, y), both maximised. Front 0 is what nothing dominates, front 1 what only front 0 dominates, and so on
-(non-dominated sorting, Deb et al. 2002). Knows no trials.
+Points are (x, y), both maximised. Front 0 is not dominated, front 1 only by front 0, and so on (non-dominated sorting,
+Deb et al. 2002).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from letheon.pareto.geometry import ParetoSet, Point
 
 
 class Fronts:
-    """`layers[i]` is front i with each distinct point once; equal points are counted."""
+    """`layers[i]` is front i, with each distinct point once; equal points are counted."""
 
     def __init__(self, points: Iterable[Point] = ()) -> None:
         self.layers: list[ParetoSet] = []
@@ -28,45 +28,44 @@ class Fronts:
         return sum(self._sizes)
 
     def front_of(self, point: Point) -> int:
-        """The front that the point is or would be on: fronts dominate each other in order, so halving finds it."""
+        """Index of the front that the point is or would be on, by binary search: each front dominates the next."""
         return bisect_left(self.layers, True, key=lambda layer: not layer.dominates(point))
 
-    def better_fronts(self, front: int) -> int:
-        """How many points lie on the fronts before this one."""
+    def count_before(self, front: int) -> int:
+        """How many points lie on better fronts than this one."""
         return sum(self._sizes[:front])
 
-    def beside(self, point: Point) -> list[Point]:
-        """The distinct points of the point's front if it were added, itself among them, by rising x."""
+    def layer_with(self, point: Point) -> list[Point]:
+        """The distinct points of the point's front if it were added, including itself, by rising x."""
         front = self.front_of(point)
         return list(ParetoSet([*self.layers[front], point])) if front < len(self.layers) else [point]
 
     def count(self, point: Point) -> int:
-        """How often this very point was added."""
+        """How often this point was added."""
         return self._count[point]
 
     def add(self, point: Point) -> None:
-        """Put the point where it belongs; what it dominates falls, and pushes what it dominates in turn."""
+        """Add a point. The points that it dominates move to the next front, and push others on in turn."""
         self._count[point] += 1
         front = self.front_of(point)
         if self._count[point] > 1:
             self._sizes[front] += 1
             return
-        falling = [point]
-        while falling:
+        moving = [point]
+        while moving:
             if front == len(self.layers):
                 self.layers.append(ParetoSet())
                 self._sizes.append(0)
-            replaced = [other for one in falling for other in self.layers[front].add(one)]
-            self._sizes[front] += sum(map(self.count, falling)) - sum(map(self.count, replaced))
-            falling, front = replaced, front + 1
+            replaced = [other for one in moving for other in self.layers[front].add(one)]
+            self._sizes[front] += sum(map(self.count, moving)) - sum(map(self.count, replaced))
+            moving, front = replaced, front + 1
 
 
 def by_spread(stairs: Sequence[Point], spans: Point) -> list[Point]:
-    """The points of one front, those first that show most of it: farthest-first traversal (Gonzalez 1985).
+    """The points of one front by farthest-first traversal (Gonzalez 1985), so that the first ones cover most of it.
 
-    The best compromise begins (largest sum of both objectives over `spans`, the ranges they are scaled by); the next is
-    always the one farthest from all before it. Of equally far ones the one with the higher y comes first, so the order
-    depends on the points alone.
+    The first is the best compromise: the largest sum of both objectives, scaled by `spans`. Each next one is farthest
+    from all before it; ties go to the higher y, so the order depends on the points alone.
     """
     scaled = [(x / (spans[0] or 1.0), y / (spans[1] or 1.0)) for x, y in stairs]
     first = max(range(len(stairs)), key=lambda i: (round(sum(scaled[i]), 12), stairs[i][1]))

@@ -1,1 +1,1 @@
-"""Figures of fronts and capacity as PNG. Importing this does not load matplotlib."""
+"""Figures of fronts and capacity as PNG, and the summary of a sweep. Importing it does not load matplotlib."""

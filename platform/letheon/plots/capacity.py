@@ -1,4 +1,4 @@
-"""The picture of how much each method can forget: its best forget quality over the forget fraction."""
+"""The figure of how much each method can forget: its best forget quality per forget fraction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FLOOR = -20.0
 def plot_capacity(
     found: Sequence[MethodResult], utility_kept: float, theme: ThemeName = "light", dpi: int = 160
 ) -> bytes:
-    """PNG: a line a method through its fractions; a gap where nothing was tried, or nothing keeps the utility."""
+    """PNG with one line per method; gaps where nothing was tried, or nothing keeps the utility."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -25,15 +25,15 @@ def plot_capacity(
     figure = Figure(figsize=(8.4, 4.8), facecolor=colours.surface, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    fractions = sorted({reach.fraction for reach in found})
+    fractions = sorted({result.fraction for result in found})
     axes.set_facecolor(colours.surface)
-    for method in dict.fromkeys(reach.method for reach in found):
-        mine = {reach.fraction: reach for reach in found if reach.method == method}
-        heights = [_height(mine.get(fraction)) for fraction in fractions]
+    for method in dict.fromkeys(result.method for result in found):
+        own = {result.fraction: result for result in found if result.method == method}
+        qualities = [_quality(own.get(fraction)) for fraction in fractions]
         mark = mark_of(method)
         axes.plot(
             fractions,
-            heights,
+            qualities,
             label=method,
             color=mark.colour(theme),
             marker=mark.shape.marker,
@@ -55,7 +55,8 @@ def plot_capacity(
     return picture.getvalue()
 
 
-def _height(reach: MethodResult | None) -> float:
-    if reach is None or reach.forget_quality is None:
+def _quality(result: MethodResult | None) -> float:
+    """log10 of the p-value, at least _FLOOR; NaN without one."""
+    if result is None or result.forget_quality is None:
         return math.nan
-    return max(_FLOOR, math.log10(max(reach.forget_quality, 1e-300)))
+    return max(_FLOOR, math.log10(max(result.forget_quality, 1e-300)))

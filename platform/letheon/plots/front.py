@@ -1,4 +1,4 @@
-"""The picture of the fronts as PNG: one panel a forget fraction. Uses matplotlib's objects only, no global state."""
+"""The figure of the fronts as PNG: one panel per forget fraction. Uses no global state of matplotlib."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SAME_LOG10 = math.log10(0.05)  # right of it the KS test does not tell the model from one that never saw the data
+_SAME_LOG10 = math.log10(0.05)  # above it the KS test does not distinguish the model from one that never saw the data
 _P_VALUES = ("log10_forget_quality", "log10_loss_quality")
 _COLUMNS = 3
 _PANEL = (5.4, 4.6)  # inches
+_NOTE: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 7.5}
 
 
 def plot_front(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName = "light", dpi: int = 160) -> bytes:
     """PNG of the fronts with dominated checkpoints, trajectories, target and retain model.
 
-    `front` has the `front --json` shape; `rows` are the journal's. Equal input gives an equal picture.
+    `front`: in the shape of `front --json`; `rows`: of the journal. Equal input gives an equal figure.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -102,7 +103,7 @@ def _panel(axes: Axes, view: View, theme: ThemeName) -> None:
 
 
 def _limits(view: View) -> tuple[float, float, float, float]:
-    """The plane that matters: collapsed checkpoints run out of it at the bottom, and are counted there."""
+    """Left, right, bottom, top. Collapsed checkpoints may lie below the bottom; their number is shown there."""
     spots = [spot for path in view.paths for spot in path.spots] + [item.spot for item in view.front]
     spots += [spot for spot in (view.target, view.retain) if spot is not None]
     xs, ys = [spot.x for spot in spots] or [-1.0], [spot.y for spot in spots] or [0.0, 1.0]
@@ -114,7 +115,7 @@ def _limits(view: View) -> tuple[float, float, float, float]:
 
 
 def _sides(view: View, xs: Sequence[float]) -> tuple[float, float]:
-    """Left and right end. The plane of a p-value ends at 1 and shows where it says "the same"."""
+    """Left and right end. The axis of a p-value ends at 1 and includes p = 0.05."""
     if view.plane.x.metric in _P_VALUES:
         left = min(*xs, _SAME_LOG10 - 0.7)
         return left + 0.05 * left, max(-0.05 * left, 0.12)
@@ -130,8 +131,8 @@ def _frame(axes: Axes, view: View, colours: Theme) -> None:
     axes.set_xlabel(f"{label(view.plane.x.metric)}  →", color=colours.muted, fontsize=9, parse_math=False)
     axes.set_ylabel(f"{label(view.plane.y.metric)}  →", color=colours.muted, fontsize=9, parse_math=False)
     for axis, objective in ((axes.xaxis, view.plane.x), (axes.yaxis, view.plane.y)):
-        if objective.sign < 0:  # better is right and up; the numbers fall that way
-            axis.set_major_formatter(lambda height, _: f"{0.0 - height:g}")
+        if objective.sign < 0:  # better is right and up, where these numbers fall
+            axis.set_major_formatter(lambda value, _: f"{0.0 - value:g}")
     axes.grid(color=colours.grid, lw=0.8, zorder=0)
     axes.set_axisbelow(True)
     axes.tick_params(colors=colours.muted, labelsize=8, length=0)
@@ -141,7 +142,7 @@ def _frame(axes: Axes, view: View, colours: Theme) -> None:
 
 
 def _regions(axes: Axes, view: View, colours: Theme) -> None:
-    """Where a checkpoint has forgotten as well as retraining, and where it is too broken to count."""
+    """Shades where checkpoints have forgotten as well as by retraining, and where they are below the utility floor."""
     if view.plane.x.metric in _P_VALUES:
         axes.axvspan(_SAME_LOG10, axes.get_xlim()[1], color=colours.good, alpha=0.07, lw=0, zorder=0.5)
         axes.axvline(_SAME_LOG10, color=colours.good, lw=0.9, alpha=0.6, zorder=1)
@@ -150,10 +151,8 @@ def _regions(axes: Axes, view: View, colours: Theme) -> None:
             (_SAME_LOG10, 1),
             xycoords=("data", "axes fraction"),
             xytext=(3, -3),
-            textcoords="offset points",
-            va="top",
-            fontsize=7.5,
             color=colours.good,
+            **_NOTE,
         )
     if view.floor is not None:
         axes.axhspan(axes.get_ylim()[0], view.floor, color=colours.bad, alpha=0.10, lw=0, zorder=0.5)
@@ -163,15 +162,13 @@ def _regions(axes: Axes, view: View, colours: Theme) -> None:
             (0, view.floor),
             xycoords=("axes fraction", "data"),
             xytext=(4, -3),
-            textcoords="offset points",
-            va="top",
-            fontsize=7.5,
             color=colours.muted,
+            **_NOTE,
         )
 
 
 def _front_line(axes: Axes, view: View, colours: Theme) -> None:
-    """The attainment staircase: what the sweep reached, and the area that the hypervolume counts."""
+    """The attainment staircase, and the area that the hypervolume counts."""
     if not view.front:
         return
     xs = [axes.get_xlim()[0], *(item.spot.x for item in view.front)]
@@ -182,7 +179,7 @@ def _front_line(axes: Axes, view: View, colours: Theme) -> None:
 
 
 def _staircase(axes: Axes, view: View) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
-    """The front's line as its horizontal and vertical pieces."""
+    """The horizontal and vertical pieces of the front's line."""
     spots = [item.spot for item in view.front]
     for one, after in pairwise(spots):
         yield (one.x, one.y), (one.x, after.y)
@@ -201,17 +198,17 @@ def _thin(start: tuple[float, float], end: tuple[float, float]) -> Box:
 
 
 def _means(axes: Axes, view: View, theme: ThemeName) -> None:
-    """The front of means over seeds: each mean with its interval in both directions."""
+    """The front of means over seeds, with their intervals in both directions."""
     for bar in view.means:
         (x0, x1), (y0, y1), spot = bar.x, bar.y, bar.spot
-        reach = ([[spot.x - x0], [x1 - spot.x]], [[spot.y - y0], [y1 - spot.y]])
+        xerr, yerr = [[spot.x - x0], [x1 - spot.x]], [[spot.y - y0], [y1 - spot.y]]
         colour = mark_of(bar.method).colour(theme)
-        axes.errorbar(*spot, xerr=reach[0], yerr=reach[1], color=colour, elinewidth=1.2, capsize=2.5, zorder=5.5)
+        axes.errorbar(*spot, xerr=xerr, yerr=yerr, color=colour, elinewidth=1.2, capsize=2.5, zorder=5.5)
         axes.scatter(*spot, s=46, marker="s", facecolors=THEMES[theme].surface, ec=colour, lw=1.4, zorder=6)
 
 
 def _landmarks(axes: Axes, view: View, colours: Theme) -> None:
-    """Hollow and on top: a checkpoint that is where the target or the retain model is hides neither, nor is hidden."""
+    """Target and retain model, hollow and on top, so that a checkpoint at the same place stays visible too."""
     for spot, marker, size in ((view.target, "D", 90), (view.retain, "*", 260)):
         if spot is not None:
             for edge, width in ((colours.surface, 3.2), (colours.ink, 1.4)):
@@ -220,7 +217,7 @@ def _landmarks(axes: Axes, view: View, colours: Theme) -> None:
 
 
 def _labels(axes: Axes, view: View, colours: Theme) -> None:
-    """Names of the front points that have room; the knee's always has, then the ends."""
+    """Names of front points where there is room: the knee always, then the ends, then the others."""
     from matplotlib.patheffects import withStroke
 
     panel = axes.get_window_extent()

@@ -1,4 +1,4 @@
-"""Where the names of front points go so that none covers another name or a point. Pure geometry, in 1/72 inch."""
+"""Places the names of front points so that none covers another name or a point. Pure geometry, in 1/72 inch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CHARACTER, _LINE, _MARK = 5.2, 10.0, 4.5  # size of a letter at 8 pt, height of
 
 
 class Label(NamedTuple):
-    """A name, its point's place in the panel, and how much it matters (lower first)."""
+    """A name, the position of its point in the panel, and its priority (lower is placed first)."""
 
     text: str
     x: float
@@ -18,7 +18,7 @@ class Label(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A label that has room: offset from its point, and which end of the text is there."""
+    """A label with its offset from the point, and the end of the text that is there."""
 
     label: Label
     dx: float
@@ -27,7 +27,7 @@ class Placed(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A rectangle; that of a line is thin."""
+    """A rectangle; for a line a thin one."""
 
     left: float
     bottom: float
@@ -43,9 +43,9 @@ _OFFSETS = ((5.0, 6.0, "left"), (-3.0, 8.0, "right"), (9.0, -3.0, "left"), (-5.0
 
 
 def place(labels: Sequence[Label], width: float, height: float, lines: Sequence[Box] = ()) -> list[Placed]:
-    """Labels with a place inside the panel of `width` x `height`, clear of points, `lines` and each other.
+    """Labels inside the panel of `width` x `height`, clear of points, `lines` and each other.
 
-    Those without room are left out, but never the first one of priority 0: it may cover a line, or even a point.
+    Those without room are left out, except the first one of priority 0: it may cover a line, or even a point.
     """
     marks = [Box(one.x - _MARK, one.y - _MARK, one.x + _MARK, one.y + _MARK) for one in labels]
     panel = Box(0, 0, width, height)
@@ -57,7 +57,7 @@ def place(labels: Sequence[Label], width: float, height: float, lines: Sequence[
         if label.priority == 0 and not placed:
             tries.append(_pushed_inside(label, panel))
             barriers += [marks, ()]
-        found = next((one for one in _fitting(tries, barriers, panel)), None)
+        found = next(_fitting(tries, barriers, panel), None)
         if found is not None:
             taken.append(_box(*found))
             placed.append(found)
@@ -73,7 +73,7 @@ def _fitting(tries: Sequence[Placed], barriers: Sequence[Sequence[Box]], panel: 
 
 
 def _pushed_inside(label: Label, panel: Box) -> Placed:
-    """Above the point, or below it at the top, as far to the left as the panel's right end asks for."""
+    """Above the point, or below it at the top of the panel; moved left if the panel ends."""
     size = _CHARACTER * len(label.text)
     dx = max(0.0, min(label.x + 5.0, panel.right - size)) - label.x
     dy = 9.0 if label.y + 9.0 + _LINE <= panel.top else -16.0

@@ -1,6 +1,6 @@
-"""Front and journal rows -> what a picture of one stratum shows. Pure; knows no matplotlib and no HTML.
+"""Front and journal rows -> what the figure of one stratum shows. Pure; independent of matplotlib and HTML.
 
-Spots are heights: a metric that is better when smaller has the opposite sign, so that better is always right and up.
+Spots are maximised: a metric that is better when smaller has the opposite sign, so better is always right and up.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from letheon.pareto.objectives import Axis
 Row = Mapping[str, Any]
 
 _RETAIN: Mapping[str, float] = {"log10_forget_quality": 0.0, "log10_loss_quality": 0.0}
-"""The retain model against itself: p = 1. The sweep's own record of it wins."""
+"""The retain model against itself: p = 1. Used if the sweep did not record it."""
 
 
 class Spot(NamedTuple):
-    """A checkpoint in the plane: the heights of what must be forgotten and of what must stay."""
+    """A checkpoint in the plane: both objectives, maximised."""
 
     x: float
     y: float
@@ -29,7 +29,7 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True)
 class Path:
-    """A trial's way from the target model (where known) through its epochs. `outcome` is None while it runs."""
+    """A trial's path from the target model (if known) through its epochs. `outcome`: None while it runs."""
 
     trial: str
     method: str
@@ -40,7 +40,7 @@ class Path:
 
 @dataclass(frozen=True)
 class FrontSpot:
-    """A front point, with its name `trial@epoch`."""
+    """A front point. `name`: `trial@epoch`."""
 
     name: str
     method: str
@@ -50,7 +50,7 @@ class FrontSpot:
 
 @dataclass(frozen=True)
 class Bar:
-    """A point of the front of means: intervals of both means as (low, high)."""
+    """A point of the front of means, with the intervals (low, high) of both means."""
 
     method: str
     spot: Spot
@@ -60,20 +60,20 @@ class Bar:
 
 @dataclass(frozen=True)
 class Plane:
-    """Both objectives."""
+    """The two objectives of a figure."""
 
     x: Axis
     y: Axis
 
     def spot(self, metrics: Mapping[str, Any]) -> Spot | None:
-        """Where these metrics lie, or None if either objective is missing or not finite."""
+        """The spot of these metrics; None if either objective is missing or not finite."""
         x, y = _number(metrics.get(self.x.metric)), _number(metrics.get(self.y.metric))
         return None if x is None or y is None else Spot(self.x.sign * x, self.y.sign * y)
 
 
 @dataclass(frozen=True)
 class View:
-    """All that is drawn for one forget fraction. `floor` is None where the second objective has none."""
+    """All that is drawn for one forget fraction. `floor`: None if the second objective has no floor."""
 
     fraction: str
     plane: Plane
@@ -90,7 +90,7 @@ class View:
 
 
 def views(front: Mapping[str, Any], rows: Sequence[Row]) -> list[View]:
-    """One view a stratum, in order of the fraction."""
+    """One view per stratum, in order of the fraction."""
     plane = plane_of(front)
     means = ((front.get("means") or {}).get("strata")) or {}
     return [
@@ -100,13 +100,13 @@ def views(front: Mapping[str, Any], rows: Sequence[Row]) -> list[View]:
 
 
 def plane_of(front: Mapping[str, Any]) -> Plane:
-    """The objectives that the front was made of."""
+    """The objectives of the front."""
     x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives_of(front).items())
     return Plane(x, y)
 
 
 def methods_of(shown: Sequence[View]) -> list[str]:
-    """Every method of the sweep, sorted, so that a method has one colour in all pictures."""
+    """Every method of the sweep, sorted, so that a method has one colour in all panels."""
     return sorted({method for view in shown for method in view.methods})
 
 
@@ -166,7 +166,7 @@ def _method(point: Mapping[str, Any]) -> str:
 
 
 def retain_spot(fraction: str, rows: Sequence[Row], plane: Plane) -> Spot | None:
-    """From the sweep rows' `info["retain"][fraction]`, and from its audit, where the sweep recorded them."""
+    """The retain model, from the sweep rows' `info["retain"][fraction]` and its audit; None if not recorded."""
     audits = [
         row["metrics"] for row in rows if row["kind"] == "audit" and not row["epoch"] and row["stratum"] == fraction
     ]

@@ -1,7 +1,7 @@
-"""One colour and one shape for every method name, the same in every picture: front, capacity, dashboard, report. Pure.
+"""One colour and one shape per method name, the same in all figures: front, capacity, dashboard, report. Pure.
 
-The pages get this table with their data, so no picture chooses a colour of its own. A name that is not in the table (a
-plug-in's) gets a mark from the name itself: it never changes, but two such names may share one.
+The pages get this table with their data, so none chooses its own colours. A name that is not in the table (a
+plug-in's) gets a mark derived from the name: it never changes, but two such names may share one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAMED = (
     ("satimp", "ngdiff", "undial", "kto", "kto_rt", "pdu", "idk_dpo", "dpo_kl"),
     ("ce_u", "flat", "me", "altpo", "sam"),
 )
-"""A row for each shape, a column for each colour: the methods that are compared most have a colour each."""
+"""One row per shape, one column per colour: the methods that are compared most have a colour each."""
 
 
 class Shape(NamedTuple):
@@ -52,23 +52,22 @@ class Mark(NamedTuple):
         return self.dark if theme == "dark" else self.light
 
     def to_json(self) -> dict[str, str]:
-        """`tone` as a style sheet writes a colour that hangs on the theme."""
+        """`tone`: a CSS colour that depends on the theme."""
         return {"tone": f"light-dark({self.light}, {self.dark})", "shape": self.shape.name}
 
 
 def mark_of(method: str) -> Mark:
-    """The method's mark."""
-    row, column = _PLACES.get(method) or _drawn(method)
+    row, column = _PLACES.get(method) or _derived(method)
     return Mark(LIGHT.methods[column], DARK.methods[column], SHAPES[row])
 
 
 def marks_of(methods: Iterable[str]) -> Mapping[str, dict[str, Any]]:
-    """Method -> its mark, as the pages read it; in alphabetical order."""
+    """Method -> its mark as JSON, in alphabetical order."""
     return {method: mark_of(method).to_json() for method in sorted(set(methods))}
 
 
-def _drawn(method: str) -> tuple[int, int]:
-    """A place that no method of the table has."""
+def _derived(method: str) -> tuple[int, int]:
+    """(row, column) from the name, in rows that no method of the table has."""
     fresh = len(_NAMED)
     place = crc32(method.encode()) % ((len(SHAPES) - fresh) * _COLOURS)
     return fresh + place // _COLOURS, place % _COLOURS

@@ -1,4 +1,4 @@
-"""The books of a sweep at its end: what it cost and how much each method could forget, as files and numbers. Pure."""
+"""The summary of a sweep at its end: its cost, and how much each method could forget, as files and numbers. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ _WORK = ("report", "audit", "end")
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """`numbers`: metrics of the sweep's run. `step`: reports and audits so far, `time`: of the last one, in seconds.
-
-    With equal rows all are equal.
+    """`files`: content by name; `numbers`: metrics of the sweep's run; `step`: number of reports and audits; `time`: of
+    the last row of a trial, in unix seconds. Equal rows give an equal summary.
     """
 
     files: Mapping[str, bytes | str]
@@ -30,9 +29,9 @@ class SweepSummary:
 
 
 def sweep_summary(rows: Sequence[Row], goals: Goals | None = None, max_epochs: int | None = None) -> SweepSummary:
-    """Up to the last row of any trial: what a driver did afterwards (ended, resumed, registered) changes nothing.
+    """The summary up to the last row of any trial; later rows of drivers (end, resume) change nothing.
 
-    `goals` decide what was wasted; `max_epochs` is the scheduler's.
+    `goals`: decide what was wasted; `max_epochs`: the scheduler's.
     """
     last = max((i for i, row in enumerate(rows) if row["kind"] in _WORK), default=-1)
     done = rows[: last + 1]
@@ -53,7 +52,7 @@ def sweep_summary(rows: Sequence[Row], goals: Goals | None = None, max_epochs: i
         "capacity": float(capacity["capacity"]),
     }
     files: dict[str, bytes | str] = {COST: _text(cost.to_json()), CAPACITY: _text(capacity)}
-    if any(reach.forget_quality is not None for reach in found):
+    if any(result.forget_quality is not None for result in found):
         files[CURVE] = plot_capacity(found, UTILITY_KEPT)
     step = sum(row["kind"] in ("report", "audit") for row in done)
     return SweepSummary(files, numbers, step, float(done[-1]["time"]) if done else 0.0)

@@ -1,4 +1,4 @@
-"""Colours of the picture and the page, light and dark. Data only."""
+"""Colours of figures and pages, light and dark. Data only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ThemeName = Literal["light", "dark"]
 
 @dataclass(frozen=True)
 class Theme:
-    """`surface` lies under everything; `ink` is text, `faint` what must not compete with the data."""
+    """`surface`: the background; `ink`: text; `faint`: lines that must not compete with the data."""
 
     surface: str
     ink: str

@@ -1,54 +1,34 @@
 """Asynchronous successive halving, the stopping variant: one rung's decision as a pure function.
 
-Derived from Li et al., "A System for Massively Parallel Hyperparameter Tuning" (arXiv 1810.05934), with stops in place
-of promotions, so that nothing is ever paused. It does not know about strata, trajectories or collapse: `state` gives
-it the records of one rung of one stratum.
+Derived from Li et al., "A System for Massively Parallel Hyperparameter Tuning" (arXiv 1810.05934), with stops instead
+of promotions, so that nothing is ever paused. Independent of strata, trajectories and collapse: `scheduler` passes it
+the values of one rung of one stratum.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
 
 
-@dataclass(frozen=True)
-class RungRecord:
-    """A trial's value at a rung, higher is better; -inf for an infeasible one, so that it outranks nothing feasible.
+def decide(values: Sequence[float], newcomer: float, rung: int, epoch: int, config: SchedulerConfig) -> Decision:
+    """Whether the newcomer, which reached `rung` with its report of `epoch`, continues.
 
-    Forget quality is not monotone and every epoch leaves a checkpoint, so the value is the trial's best one over its
-    epochs up to the rung, not the last.
+    `values`: of the other trials at the rung, in any order. Higher is better; -inf is infeasible and ranks below
+    everything feasible. Forget quality is not monotone and every epoch leaves a checkpoint, so a value is a trial's
+    best over its epochs up to the rung, not its last.
+
+    It does if fewer than of/eta values are strictly better: the best ceil(of/eta) distinct values continue, and equal
+    ones get the same decision. A rung with fewer than `min_rung_size` values, including the newcomer, stops nobody
+    feasible. An infeasible newcomer is always stopped.
     """
-
-    trial: str
-    value: float
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) or self.value == -math.inf):
-            raise ValueError(f"value {self.value} of {self.trial}: must be a finite number, or -inf if infeasible")
-
-
-def standing(records: Sequence[RungRecord], newcomer: RungRecord) -> tuple[int, int]:
-    """(rank, of): 1 + how many records are strictly better, and how many there are with the newcomer."""
-    return 1 + sum(record.value > newcomer.value for record in records), len(records) + 1
-
-
-def decide(
-    records: Sequence[RungRecord], newcomer: RungRecord, rung: int, epoch: int, config: SchedulerConfig
-) -> Decision:
-    """Whether the newcomer, which reached `rung` with its report of `epoch`, goes on.
-
-    It does if fewer than of/eta records are strictly better, so that of distinct values the best ceil(of/eta) go on and
-    equal ones share their fate; the order of `records` is of no account. A rung with fewer than `min_rung_size`
-    records, the newcomer included, stops nobody feasible. An infeasible newcomer is always stopped.
-    """
-    rank, of = standing(records, newcomer)
+    rank, of = 1 + sum(value > newcomer for value in values), len(values) + 1
     eta = config.reduction_factor
-    best = f"rung {rung}: best {config.objective} {_display(newcomer.value, config)} is rank {rank} of {of}"
-    if newcomer.value == -math.inf:
+    best = f"rung {rung}: best {config.objective} {_display(newcomer, config)} is rank {rank} of {of}"
+    if newcomer == -math.inf:
         return Decision("stop", epoch, f"rung {rung}: infeasible", rung, rank, of, outcome="collapsed")
     if of < config.min_rung_size:
         return Decision("continue", epoch, f"{best}; fewer than {config.min_rung_size} stop nobody", rung, rank, of)
@@ -58,5 +38,5 @@ def decide(
 
 
 def _display(value: float, config: SchedulerConfig) -> str:
-    """Values are held so that higher is better; people see the metric itself."""
+    """The metric itself: values are stored with the sign that makes higher better."""
     return f"{-value if config.mode == 'min' else value:.4g}"

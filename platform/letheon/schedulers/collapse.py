@@ -1,7 +1,7 @@
-"""When a model is broken: metrics that are no numbers, and utility that stays below a floor. Pure; holds to the end.
+"""When a model is broken: metrics that are not finite, and utility that stays below a floor. Pure.
 
-Collapse comes late too, so no epoch is exempt. A dip is no collapse: models that recover are among the best, and those
-that climb are given time to arrive.
+Models also collapse late, so the rules apply to every epoch. A dip is not a collapse: models that recover are among
+the best, and those on the way up are given time.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ ALWAYS_FINITE = ("loss", "utility_ratio", "model_utility")
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a trial cannot go on, and the word for its end."""
+    """Why a trial cannot continue, and the outcome it ends with."""
 
     outcome: Outcome
     reason: str
 
 
 def infeasible(metrics: Mapping[str, float], epoch: int, required: Sequence[str]) -> Fault | None:
-    """A `required` metric is missing (`failed`: the trainable is at fault), or one is NaN or infinite."""
+    """A Fault if a `required` metric is missing (`failed`: the trainable is at fault), or any is NaN or infinite."""
     for name in required:
         if metrics.get(name) is None:
             return Fault("failed", f"{name} is missing from the report of epoch {epoch}; the scheduler needs a number")
@@ -37,9 +37,9 @@ def infeasible(metrics: Mapping[str, float], epoch: int, required: Sequence[str]
 
 
 def below_floor(ratios: Sequence[float], rule: CollapseConfig) -> int:
-    """How many of the last utility ratios, in a row up to the newest, are below the floor without a recovery.
+    """How many utility ratios in a row, up to the newest, are below the floor without a recovery.
 
-    One that is at least `recovery` above the one before it is on its way up: the count begins anew behind it.
+    A ratio that is at least `recovery` above the previous one is on its way up, and the count restarts after it.
     """
     count = 0
     for i in range(len(ratios) - 1, -1, -1):
@@ -52,7 +52,7 @@ def below_floor(ratios: Sequence[float], rule: CollapseConfig) -> int:
 
 def collapsed(ratios: Sequence[float], rule: CollapseConfig) -> Fault | None:
     """A Fault once the newest `patience` of `ratios` (utility_ratio of each report, by epoch) are below the floor and
-    none of them rises."""
+    none of them recovers."""
     count = below_floor(ratios, rule)
     if count < rule.patience:
         return None
@@ -61,7 +61,7 @@ def collapsed(ratios: Sequence[float], rule: CollapseConfig) -> Fault | None:
 
 
 def dip(ratios: Sequence[float], rule: CollapseConfig) -> str:
-    """A note for a report below the floor that the rule lets pass; empty if there is nothing to note."""
+    """A note for a report below the floor that the rule lets pass; empty if it is not below."""
     count = below_floor(ratios, rule)
     if not count:
         return ""

@@ -1,4 +1,4 @@
-"""What a scheduler may be told. Frozen and validated; knows nothing of sweep files."""
+"""The configuration of a scheduler: frozen, validated, independent of sweep files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from trainables.config import Frozen
 class CollapseConfig(Frozen):
     """Stop a trial whose utility_ratio stays below `floor` for `patience` reports in a row without recovering.
 
-    The defaults are those that stop no configuration of the forgetting table whose later checkpoints are on its front
-    (docs/search.md).
+    The defaults stop no configuration of the forgetting table with later checkpoints on its front (docs/search.md).
     """
 
     floor: float = Field(default=UTILITY_FLOOR, gt=0, le=1, description="of the target model's utility")
@@ -29,14 +28,14 @@ class SchedulerConfig(Frozen):
     name: Literal["pareto_asha", "asha", "none"] = "pareto_asha"
     max_epochs: int = Field(default=10, ge=1)
     grace_epochs: int = Field(default=1, ge=1, description="the first rung")
-    reduction_factor: float = Field(default=3, gt=1, description="the best 1/reduction_factor of a rung go on")
+    reduction_factor: float = Field(default=3, gt=1, description="the best 1/reduction_factor of a rung continue")
     metric: str | None = Field(default=None, description="null: area of both objectives")
     mode: Literal["max", "min"] = "max"
     min_rung_size: int = Field(default=3, ge=1, description="a rung with fewer records stops nobody")
     collapse: CollapseConfig | None = Field(default_factory=CollapseConfig)
     evaluate: Literal["full", "decision"] = Field(
         default="full",
-        description="after each epoch all metrics; or what decides, the rest only for what may be on the front",
+        description="full: all metrics after each epoch; decision: those that decide, the rest for front candidates",
     )
 
     @model_validator(mode="after")
@@ -48,7 +47,8 @@ class SchedulerConfig(Frozen):
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs at which trials are compared: grace x eta^k below max_epochs (rounded up), and max_epochs itself."""
+        """Epochs at which trials are compared: grace_epochs * reduction_factor^k below max_epochs, rounded up, and
+        max_epochs itself."""
         if self.name == "none":
             return ()
         levels: list[int] = []
@@ -60,10 +60,10 @@ class SchedulerConfig(Frozen):
 
     @property
     def objective(self) -> str:
-        """What the scalar is called in reasons."""
+        """The name of the ranked value in reasons."""
         return self.metric or "area"
 
     def required(self, goals: Goals) -> tuple[str, ...]:
-        """Metrics that every report must carry for a decision."""
+        """Metrics that every report must have."""
         names = (self.metric,) if self.metric else goals.ranked
         return (*names, "utility_ratio") if self.collapse and "utility_ratio" not in names else names

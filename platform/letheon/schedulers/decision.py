@@ -1,4 +1,4 @@
-"""The answer to one report, as it is recorded. Does not know how it was reached."""
+"""The decision on one report, as it is recorded."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 Action = Literal["continue", "stop"]
 Outcome = Literal["completed", "pruned", "collapsed", "failed", "stopped"]
-"""How a trial ends; `stopped` is what the sweep's budget does to those that it leaves unfinished."""
+"""How a trial ends; `stopped`: the sweep's budget ended it."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Go on or stop, and why, in a sentence with the values it rests on.
+    """Continue or stop, and why: `reason` is a sentence with the values behind it.
 
-    `rung`, `rank` (1 is best, ties share the better rank) and `of` (records, this one included) are None for a report
-    that reached no rung. `front` is the index of the non-dominated front, None where one number is ranked.
-    `violation`: how far utility_ratio is below the floor; 0.0 if it is not, None without a floor or a finite ratio.
-    `outcome` is how the trial ends if the action is stop, else None.
+    `rung`, `rank` (1 is best, ties share the better rank) and `of` (records, including this one) are None for a report
+    that reached no rung. `front`: index of the non-dominated front, None if a single number is ranked. `violation`: how
+    far utility_ratio is below the floor, 0.0 if it is not, None without a floor or a finite ratio. `outcome`: how the
+    trial ends if the action is stop, else None.
     """
 
     action: Action

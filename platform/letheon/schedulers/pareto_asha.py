@@ -1,8 +1,8 @@
 """Asynchronous successive halving by Pareto rank, the stopping variant: one rung's decision as a pure function.
 
 Derived from multi-objective asynchronous successive halving (Schmucker et al. 2021, arXiv 2106.12639) with feasibility
-first: rank = (infeasible?, violation, index of the non-dominated front, spread inside the front), see `rung.Rung`. It
-does not know about strata, trajectories or collapse: `state` gives it the records of one rung of one stratum.
+first: rank = (infeasible?, violation, index of the non-dominated front, spread inside the front), see `rung.Rung`.
+Independent of strata, trajectories and collapse: `scheduler` passes it the records of one rung of one stratum.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from letheon.schedulers.rung import Rung, Standing
 
 
 def decide(records: Rung, newcomer: Standing, rung: int, epoch: int, config: SchedulerConfig) -> Decision:
-    """Whether the newcomer, which reached `rung` with its report of `epoch`, goes on.
+    """Whether the newcomer, which reached `rung` with its report of `epoch`, continues.
 
-    It does if fewer than of/eta records are strictly better; the order of the records is of no account. A rung with
-    fewer than `min_rung_size` records, the newcomer included, stops nobody; only a model without numbers is always
-    stopped.
+    It does if fewer than of/eta records are strictly better; the order of the records does not matter. A rung with
+    fewer than `min_rung_size` records, including the newcomer, stops nobody but models whose metrics are not finite.
     """
     place, eta = records.place(newcomer), config.reduction_factor
 

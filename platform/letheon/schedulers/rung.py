@@ -1,4 +1,4 @@
-"""What a rung of `pareto_asha` remembers of one stratum, and where a newcomer stands in it. Knows no epochs, no Ray."""
+"""The records of one rung of `pareto_asha` in one stratum, and the rank of a newcomer among them. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from letheon.pareto.sorting import Fronts, by_spread
 
 @dataclass(frozen=True)
 class Standing:
-    """A trial as a rung compares it: both objectives (higher is better), and how far it is from being feasible.
+    """A trial as a rung compares it: both objectives (higher is better), and its distance from feasible.
 
-    `violation` 0.0 is feasible; infinity is a model without numbers, whose objectives are of no account.
+    `violation`: 0.0 if feasible; infinite if the metrics are not finite, and then the objectives are ignored.
     """
 
     x: float
@@ -25,7 +25,7 @@ class Standing:
         if not self.violation >= 0:
             raise ValueError(f"violation {self.violation}: must be 0 for a feasible trial, or greater")
         if self.feasible and not (math.isfinite(self.x) and math.isfinite(self.y)):
-            raise ValueError(f"objectives ({self.x}, {self.y}): of a feasible trial both must be finite numbers")
+            raise ValueError(f"objectives ({self.x}, {self.y}): must be finite numbers for a feasible trial")
 
     @property
     def feasible(self) -> bool:
@@ -38,8 +38,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Place:
-    """`rank` is 1 + how many records are strictly better, `of` counts them all and the newcomer; `front` is None for
-    an infeasible one."""
+    """A newcomer's `rank` (1 + how many records are strictly better) `of` all records including it. `front`: index of
+    its non-dominated front, None if infeasible."""
 
     rank: int
     of: int
@@ -48,7 +48,7 @@ class Place:
 
 @dataclass
 class Rung:
-    """The records of a rung. Their order is of no account."""
+    """The records of a rung. Their order does not matter. `low`, `high`: ranges of the feasible ones."""
 
     fronts: Fronts = field(default_factory=Fronts)
     violations: list[float] = field(default_factory=list)
@@ -69,17 +69,16 @@ class Rung:
     def place(self, newcomer: Standing) -> Place:
         """Rank by (feasible, violation, index of the non-dominated front, spread inside the front).
 
-        The spread is measured over the ranges that the feasible records and the newcomer span, so that neither
-        objective's unit decides.
+        The spread is scaled by the ranges of the feasible records and the newcomer, so units do not matter.
         """
         of = len(self) + 1
         if not newcomer.feasible:
             return Place(1 + len(self.fronts) + bisect_left(self.violations, newcomer.violation), of, None)
         front = self.fronts.front_of(newcomer.point)
-        beside = self.fronts.beside(newcomer.point)
-        better = self.fronts.better_fronts(front)
-        if len(beside) > 1:
-            order = by_spread(beside, self._spans(newcomer))
+        layer = self.fronts.layer_with(newcomer.point)
+        better = self.fronts.count_before(front)
+        if len(layer) > 1:
+            order = by_spread(layer, self._spans(newcomer))
             better += sum(self.fronts.count(point) for point in order[: order.index(newcomer.point)])
         return Place(1 + better, of, front)
 

@@ -1,7 +1,7 @@
-"""The scheduler of a sweep: what every trial has reported, the rungs of every stratum, and the next decision.
+"""The scheduler of a sweep: the reports of every trial, the rungs of every stratum, and the next decision.
 
-Deterministic, without I/O and without Ray. `take` builds the same object from the journal's rows, so a resumed sweep
-continues exactly where the killed one was. It does not know trials that have not reported.
+Deterministic, without I/O and without Ray. `take` rebuilds the same state from the journal's rows, so a resumed sweep
+continues exactly where the killed one was.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from letheon.journal.journal import Row
 from letheon.pareto.geometry import ParetoSet
 from letheon.pareto.objectives import Goals
 from letheon.schedulers import asha, collapse, pareto_asha, trajectory
-from letheon.schedulers.asha import RungRecord
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
 from letheon.schedulers.rung import Rung, Standing
@@ -25,7 +24,7 @@ Metrics = Mapping[str, float]
 
 @dataclass
 class _Track:
-    """One trial so far. `ended` is why it ended; `rung` the highest rung it was recorded at."""
+    """One trial so far. `ended`: why it ended; `rung`: the highest rung it was recorded at."""
 
     trial: str
     stratum: str
@@ -35,31 +34,31 @@ class _Track:
     ended: str | None = None
 
     def up_to(self, epoch: int, metrics: Metrics) -> list[Metrics]:
-        """Its reports by epoch, as if `metrics` had been reported, later epochs left out."""
+        """Its reports up to `epoch`, in order, with `metrics` as the report of that epoch."""
         known = {**self.reports, epoch: metrics}
         return [known[key] for key in sorted(known) if key <= epoch]
 
 
 class SweepScheduler:
-    """Collapse first, then the rung. One instance a sweep; strata never meet in it.
+    """Checks collapse first, then the rung. One instance per sweep; strata are independent.
 
-    `goals`: the objectives that trials are ranked by, where the configuration names no metric of its own.
+    `goals`: the objectives that trials are ranked by, unless the configuration names a metric.
     """
 
     def __init__(self, config: SchedulerConfig, goals: Goals | None = None) -> None:
-        self.config, self.goals = config, (goals or Goals()).before_audit
+        self.config, self.goals = config, (goals or Goals()).search_goals
         self._required = config.required(self.goals)
         self._rungs = config.rungs
         self._tracks: dict[str, _Track] = {}
-        self._areas: dict[tuple[str, int], list[RungRecord]] = {}
+        self._values: dict[tuple[str, int], list[float]] = {}
         self._fronts: dict[tuple[str, int], Rung] = {}
-        self._shown: defaultdict[str, ParetoSet] = defaultdict(ParetoSet)
+        self._reached: defaultdict[str, ParetoSet] = defaultdict(ParetoSet)
 
     def decide(self, trial: str, stratum: str, epoch: int, metrics: Metrics) -> Decision:
         """The decision for a trial's report of an epoch (1, 2, …; a trial may skip some). Changes nothing.
 
-        A report that was decided gets the same decision again; any other one of a trial that has ended is stopped.
-        Raises ValueError for an epoch below 1: epoch 0 is the target model, not the trial's doing.
+        A report that was decided before gets the same decision again; any other report of an ended trial is stopped.
+        Raises ValueError for an epoch below 1: epoch 0 is the untouched target model.
         """
         if epoch < 1:
             raise ValueError(
@@ -73,15 +72,15 @@ class SweepScheduler:
         return self._decide(track, epoch, metrics)
 
     def decided(self, trial: str, epoch: int) -> bool:
-        """Whether this report was taken in before."""
+        """Whether this report was added before."""
         return trial in self._tracks and epoch in self._tracks[trial].decisions
 
     def last_epoch(self, trial: str) -> int:
-        """The last epoch that the trial has reported; 0 before the first."""
+        """The last epoch that the trial reported; 0 before the first."""
         return max(self._tracks[trial].reports, default=0) if trial in self._tracks else 0
 
     def take(self, row: Row) -> None:
-        """One more row of a journal, in order: what a trial is, its reports with the decisions recorded then, ends."""
+        """Add a row, in the journal's order: a trial, a report with its recorded decision, or an end."""
         if row["kind"] == "trial":
             self._track(row["trial"], row["stratum"])
         elif row["kind"] == "report" and row["epoch"] >= 1:
@@ -125,16 +124,15 @@ class SweepScheduler:
         key = track.stratum, rung
         if self._by_front:
             return self._by_pareto_rank(track, epoch, metrics, rung)
-        record = RungRecord(track.trial, self._value(track, epoch, metrics))
-        return asha.decide(self._areas.get(key, ()), record, rung, epoch, self.config)
+        return asha.decide(self._values.get(key, ()), self._value(track, epoch, metrics), rung, epoch, self.config)
 
     def _by_pareto_rank(self, track: _Track, epoch: int, metrics: Metrics, rung: int) -> Decision:
         records = self._fronts.get((track.stratum, rung)) or Rung()
         decision = pareto_asha.decide(records, self._standing(track, epoch, metrics), rung, epoch, self.config)
         if decision.outcome == "pruned":
-            heading = trajectory.heading(track.up_to(epoch, metrics), self.goals)
-            if trajectory.outside_front(heading, self._shown[track.stratum]):
-                why = f"{decision.reason}, but it heads where no checkpoint has been yet"
+            expected = trajectory.extrapolate(track.up_to(epoch, metrics), self.goals)
+            if trajectory.outside_front(expected, self._reached[track.stratum]):
+                why = f"{decision.reason}, but it is heading beyond all checkpoints so far"
                 return replace(decision, action="continue", reason=why, outcome=None)
         return decision
 
@@ -153,26 +151,26 @@ class SweepScheduler:
         return max(0.0, self.config.collapse.floor - ratio)
 
     def _new_rung(self, track: _Track, epoch: int) -> int | None:
-        """The highest rung at or below `epoch`, if the trial was recorded at no rung as high.
+        """The highest rung at or below `epoch`, or None if the trial was recorded at one as high.
 
-        Lower rungs that a late reporter jumped over stay without it: its value belongs to a later epoch than theirs.
+        A late reporter is not recorded at lower rungs that it skipped: its value belongs to a later epoch.
         """
         reached = max((rung for rung in self._rungs if rung <= epoch), default=0)
         return reached if reached > track.rung else None
 
     def _value(self, track: _Track, epoch: int, metrics: Metrics) -> float:
-        """The best scalar over the trial's epochs up to here; -inf if the model is infeasible now."""
+        """The best scalar over the trial's epochs so far; -inf if the model is infeasible now."""
         if collapse.infeasible(metrics, epoch, self._required):
             return -math.inf
         return max(self._scalar(report) for report in track.up_to(epoch, metrics))
 
     def _standing(self, track: _Track, epoch: int, metrics: Metrics) -> Standing:
-        """What of the trial a rung compares: its best point so far, or where it is going, whichever ranks better."""
+        """The trial as a rung compares it: its best point so far or its extrapolation, whichever ranks better."""
         if collapse.infeasible(metrics, epoch, self._required):
             return Standing(-math.inf, -math.inf, math.inf)
         reports = track.up_to(epoch, metrics)
         records = self._fronts.get((track.stratum, self._new_rung(track, epoch) or 0)) or Rung()
-        candidates = trajectory.best(reports, self.goals), trajectory.heading(reports, self.goals)
+        candidates = trajectory.best(reports, self.goals), trajectory.extrapolate(reports, self.goals)
         return min(candidates, key=lambda standing: records.place(standing).rank)
 
     def _scalar(self, metrics: Metrics) -> float:
@@ -188,13 +186,12 @@ class SweepScheduler:
             if self._by_front:
                 self._fronts.setdefault(key, Rung()).add(self._standing(track, epoch, metrics))
             else:
-                record = RungRecord(track.trial, self._value(track, epoch, metrics))
-                self._areas.setdefault(key, []).append(record)
+                self._values.setdefault(key, []).append(self._value(track, epoch, metrics))
             track.rung = rung
         if self._by_front and not collapse.infeasible(metrics, epoch, self._required):
-            shown = trajectory.standing(metrics, self.goals)
-            if shown.feasible:
-                self._shown[track.stratum].add(shown.point)
+            standing = trajectory.standing(metrics, self.goals)
+            if standing.feasible:
+                self._reached[track.stratum].add(standing.point)
         track.reports[epoch] = dict(metrics)
         track.decisions[epoch] = decision
         if decision.action == "stop":

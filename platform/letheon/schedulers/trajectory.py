@@ -1,7 +1,7 @@
-"""What a trial has shown and where it is going: from its reports to the points that a rung compares. Pure.
+"""A trial's best point so far and its extrapolation: from reports to the points that a rung compares. Pure.
 
-Every epoch leaves a checkpoint, so a trial is worth its best one; but the best trials often dip before they get there,
-so one that is on its way must not be judged by what it has shown alone.
+Every epoch leaves a checkpoint, so a trial is worth its best one. But the best trials often dip before they get there,
+so a trial must not be judged by its past alone.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from letheon.schedulers.rung import Standing
 Metrics = Mapping[str, float]
 
 FAR = 1e9
-"""The violation of a limit on a metric that was not measured: behind all others, but no reason to stop at once."""
+"""The violation of a limit on an unmeasured metric: ranks last, but is no reason to stop at once."""
 STRIDE = 2
-"""Epochs over which the pace of forgetting is taken, and for which it is carried on."""
+"""Epochs over which the pace of forgetting is measured and extrapolated."""
 UNRECOVERABLE = 0.85
-"""A dip below the floor by this share of it is no dip any more: the model is destroyed."""
+"""Below the floor by more than this share of it, a model is destroyed rather than in a dip."""
 
 
 def standing(metrics: Metrics, goals: Goals) -> Standing:
     """One report as a rung compares it."""
-    return Standing(*goals.ranked_heights(metrics), min(goals.violation(metrics), FAR))
+    return Standing(*goals.ranked_objectives(metrics), min(goals.violation(metrics), FAR))
 
 
 def best(reports: Sequence[Metrics], goals: Goals) -> Standing:
-    """The report that is feasible, or nearest to it, and then has the largest area of both objectives."""
+    """The best report: closest to feasible, then with the largest area of both objectives."""
     return standing(min(reports, key=lambda report: (goals.violation(report), -goals.area(report))), goals)
 
 
-def heading(reports: Sequence[Metrics], goals: Goals) -> Standing:
-    """Where the trial will be if it goes on forgetting at its pace of the last epochs and recovers from its dip.
+def extrapolate(reports: Sequence[Metrics], goals: Goals) -> Standing:
+    """Where the trial will be if it continues to forget at its recent pace and recovers from its dip.
 
-    A dip below the utility floor counts as lying on it, unless next to nothing is left; the collapse rule decides about
-    those that do not recover. Where the second objective has no floor it is taken as it is.
+    A utility below the floor counts as on the floor, unless almost nothing is left; the collapse rule decides about
+    trials that do not recover. A second objective without a floor is not extrapolated.
     """
     now = standing(reports[-1], goals)
     before = standing(reports[max(len(reports) - 1 - STRIDE, 0)], goals)
@@ -49,6 +49,6 @@ def heading(reports: Sequence[Metrics], goals: Goals) -> Standing:
     return Standing(x, max(now.y, goals.floor), min(limits, FAR))
 
 
-def outside_front(heading: Standing, shown: ParetoSet) -> bool:
-    """Whether the heading lies outside of what the stratum's checkpoints have shown: the front may still move there."""
-    return heading.feasible and not shown.covers(heading.point)
+def outside_front(expected: Standing, reached: ParetoSet) -> bool:
+    """Whether no checkpoint of the stratum covers the expected point yet: the trial may still move the front."""
+    return expected.feasible and not reached.covers(expected.point)

@@ -47,7 +47,7 @@ class SweepController:
     def __init__(self, spec: SweepSpec, journal: JournalLike, baselines: Mapping[str, Metrics] | None = None) -> None:
         self.spec, self._journal = spec, journal
         self._baselines = dict(baselines or {})
-        goals = goals_of(spec).before_audit
+        goals = goals_of(spec).search_goals
         self._space, self._searcher = SearchSpace(spec), searcher_of(spec)
         self._scheduler = SweepScheduler(spec.scheduler, goals)
         self._gpus = spec.trial.workers * spec.trial.gpus
@@ -145,7 +145,7 @@ class SweepController:
         """End a trial that has failed and will not be restarted."""
         if not self.ended(trial):
             text = reason.strip()[:REASON_CHARACTERS] or "no reason given"
-            self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._sweep.trials[trial].last)
+            self._write("end", trial=trial, outcome="failed", reason=text, epoch=self._sweep.trials[trial].last_epoch)
 
     def ended(self, trial: str) -> bool:
         """Whether the trial is known and has ended."""

@@ -123,7 +123,7 @@ class History:
         return Trial(row["trial"], row["stratum"], row["config"])
 
     def _observation(self, stratum: str, epoch: int, metrics: Metrics) -> Observation:
-        x, y = self._goals.gained(metrics, self._baselines.get(stratum, {}))
+        x, y = self._goals.normalised(metrics, self._baselines.get(stratum, {}))
         if not (math.isfinite(x) and math.isfinite(y)):
             return Observation(epoch, -math.inf, -math.inf, math.inf)
         return Observation(epoch, x, y, self._goals.violation(metrics))

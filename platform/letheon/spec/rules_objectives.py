@@ -35,7 +35,7 @@ def goals_of(spec: SweepSpec) -> Goals:
         floor=UTILITY_FLOOR if collapse is None else collapse.floor,
         honest=tuple(honest_limits(spec.verdict)),
         verdict=spec.verdict,
-        before_audit_axes=_axes(default_objectives(spec.benchmark.name)),
+        search_axes=_axes(default_objectives(spec.benchmark.name)),
     )
 
 

@@ -192,7 +192,7 @@ def _job(sweep: Sweep, prepared: Prepared, fraction: float, model: Path) -> Audi
 
 def _points(sweep: Sweep, rows: Sequence[Row]) -> list[tuple[str, str, int]]:
     """(stratum, trial, epoch) of every checkpoint on the front that the search found."""
-    front = front_of(rows, goals=sweep.goals.before_audit)
+    front = front_of(rows, goals=sweep.goals.search_goals)
     return [
         (key, point["trial"], point["epoch"]) for key, stratum in front["strata"].items() for point in stratum["points"]
     ]

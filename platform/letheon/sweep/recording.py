@@ -43,7 +43,7 @@ class Recorder:
         show: Callable[[Sequence[Row]], None],
     ) -> None:
         self._journal, self._mirror, self._show = journal, mirror, show
-        self._fronts = FrontFold(goals.before_audit)  # what an audit may choose from is kept
+        self._fronts = FrontFold(goals.search_goals)  # what an audit may choose from is kept
         self._retention = Retention(trials)
         self._seen = 0
         self._stop = threading.Event()

@@ -18,7 +18,7 @@ from letheon.cluster.capacity import DoesNotFit, machine, shortage
 from letheon.cluster.sizing import resolve_auto_gpus
 from letheon.cluster.slots import SlotCounter
 from letheon.common.counting import several
-from letheon.common.disk import disk_of
+from letheon.common.disk import explain_full_disk
 from letheon.common.files import write_atomically
 from letheon.common.paths import SPEC
 from letheon.common.stop_request import StopRequest
@@ -75,7 +75,7 @@ def run_sweep(
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
-    with disk_of(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
+    with explain_full_disk(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         file = sweep.folder / SPEC
         if file.exists():
             raise SweepExists(f"sweep {sweep.name!r} exists; `letheon resume {sweep.name}`, or choose another --name")
@@ -94,7 +94,7 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
         SweepNotFound, SweepChanged, and what `run_sweep` raises.
     """
     sweep = find_sweep(name, root)
-    with disk_of(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
+    with explain_full_disk(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         require_same_spec(Journal.read(sweep.journal), resolved(sweep.spec), name)
         if (outcome := finished_already(sweep)) is not None:
             return outcome

@@ -82,7 +82,7 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
 
 def require_objectives(sweep: Sweep, prepared: Prepared) -> None:
     """Raises NotMeasured if the data cannot support an objective: the target model was evaluated as trials will be."""
-    goals = sweep.goals.before_audit
+    goals = sweep.goals.search_goals
     for fraction, metrics in baselines(prepared, "target").items():
         for name in (goals.x.metric, goals.y.metric):
             if name not in metrics:

@@ -47,7 +47,7 @@ def decision(scheduler: SchedulerConfig, goals: Goals) -> DecisionConfig:
     """
     from trainables.config import DecisionConfig
 
-    seen = goals.before_audit
+    seen = goals.search_goals
     read = (axis.metric for axis in seen.axes)
     metrics = (*scheduler.required(seen), *read, "utility_ratio", *(limit.metric for limit in seen.all_limits))
     return DecisionConfig(

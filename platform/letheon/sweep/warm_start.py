@@ -33,7 +33,7 @@ def warm_rows(sweep: Sweep, prepared: Prepared) -> list[dict[str, Any]]:
     for name in sweep.spec.searcher.warm_start:
         rows = Journal.read(find_sweep(name, sweep.root).journal)
         _require_same_experiment(name, rows, prepared)
-        found += _trials(name, rows, sweep.goals.before_audit)
+        found += _trials(name, rows, sweep.goals.search_goals)
     return found
 
 

@@ -83,7 +83,7 @@ class RunRecords:
         self.trials: dict[str, Record] = {}
         self.changed: dict[str, Record] = {}
         self.data: Mapping[str, Any] = {}
-        self._goals = (goals or Goals()).before_audit
+        self._goals = (goals or Goals()).search_goals
         self._growth, self._best = HypervolumeHistory(self._goals), BestCheckpoints(self._goals)
 
     def apply(self, row: Mapping[str, Any]) -> None:

@@ -49,7 +49,7 @@ def search(
     with gc_paused():
         from ray import tune
 
-        from letheon.common.disk import require_room
+        from letheon.common.disk import raise_if_disk_full
         from letheon.tune.callbacks import LostNodes, PruneTuneCheckpoints
         from letheon.tune.credentials import HiddenCredentials
         from letheon.tune.scheduler import JournalScheduler
@@ -65,7 +65,7 @@ def search(
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
             search_alg=JournalSearcher(conductor, partial(configure, slot), FreeSlots(room, pool.ready)),
-            scheduler=JournalScheduler(conductor, partial(require_room, folder)),
+            scheduler=JournalScheduler(conductor, partial(raise_if_disk_full, folder)),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_trial_name,

@@ -39,8 +39,8 @@ ROWS = [
 ]
 
 
-def test_each_methods_best_among_those_that_keep_the_utility() -> None:
-    found = {(reach.method, reach.fraction): reach for reach in best_per_method(ROWS)}
+def test_each_methods_best_checkpoint_keeps_the_utility() -> None:
+    found = {(result.method, result.fraction): result for result in best_per_method(ROWS)}
     assert (found["ga", 0.1].trial, found["ga", 0.1].epoch, found["ga", 0.1].forgotten) == ("t0", 2, False)
     assert (found["npo_rt", 0.5].trial, found["npo_rt", 0.5].forget_quality) == ("t3", 0.3)
     assert found["npo_rt", 0.5].trials == 2
@@ -60,7 +60,7 @@ def test_capacity_is_the_largest_fraction_that_is_forgotten() -> None:
 def test_a_model_that_repeats_one_word_has_not_forgotten() -> None:
     shouting = report("t3", 2, 0.9, 0.99)
     shouting["metrics"]["stammer_excess"] = 0.96
-    found = {(reach.method, reach.fraction): reach for reach in best_per_method([*ROWS, shouting])}
+    found = {(result.method, result.fraction): result for result in best_per_method([*ROWS, shouting])}
     assert (found["npo_rt", 0.5].epoch, found["npo_rt", 0.5].verdict) == (1, "forgotten")
 
 

@@ -1,4 +1,4 @@
-"""Where a sweep's seconds went: by hand on a small story, and by property on any."""
+"""How a sweep's slots spent their time: by hand on a small story, and by property on any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.analysis.cost import Work, cost_of
+from letheon.analysis.cost import SlotTime, cost_of
 from letheon.dashboard.sweep_view import sweep_view
 from letheon.monitor.plain_text import plain_lines
 from letheon.plots.summary import sweep_summary
@@ -67,17 +67,17 @@ def test_one_wasted_share_for_screen_page_and_records() -> None:
     assert any("wasted 30%" in line for line in plain_lines(view_of(rows)))
 
 
-def test_every_second_is_somewhere() -> None:
+def test_every_second_is_counted_once() -> None:
     cost = cost_of(story())
-    assert cost.total == Work(
+    assert cost.total == SlotTime(
         train=13.0, evaluation=9.0, startup=8.0, wasted=12.0, epochs=3, epochs_saved=1, seconds_saved=10.0
     )
-    assert (cost.preparation, cost.search, cost.idle) == (10.0, 20.0, 10.0)  # nothing is searched after the last end
+    assert (cost.preparation, cost.search, cost.idle) == (10.0, 20.0, 10.0)  # the search ends with its last trial
     assert cost.total.busy + cost.idle == pytest.approx(cost.slots * cost.search)
     assert cost.gpu_seconds == pytest.approx(15.0)
 
 
-def test_a_driver_that_was_down_costs_nothing() -> None:
+def test_time_without_a_driver_costs_nothing() -> None:
     rows = story()
     later = [{**one, "time": one["time"] + 1000.0} for one in rows[5:]]
     gap = [
@@ -86,7 +86,7 @@ def test_a_driver_that_was_down_costs_nothing() -> None:
     ]
     resumed = cost_of([*rows[:5], *gap, *later])
     assert resumed.search == cost_of(rows).search
-    assert resumed.total.busy == pytest.approx(cost_of(rows).total.busy - 10.0)  # what t001 had done so far is lost
+    assert resumed.total.busy == pytest.approx(cost_of(rows).total.busy - 10.0)  # the unfinished epoch of t001 is lost
 
 
 def test_a_live_sweep_counts_running_trials_as_busy() -> None:
@@ -95,11 +95,11 @@ def test_a_live_sweep_counts_running_trials_as_busy() -> None:
     assert live.idle == pytest.approx(2 * 20.0 - 10.0 - (8.0 + 18.0))
 
 
-def test_the_scheduler_says_how_long_a_trial_could_have_been() -> None:
+def test_saved_epochs_count_up_to_the_schedulers_max_epochs() -> None:
     assert cost_of(story(), max_epochs=10).total.epochs_saved == 9
 
 
-def test_nothing_has_no_cost() -> None:
+def test_an_empty_sweep_has_no_cost() -> None:
     assert cost_of([]).to_json()["total"] == cost_of([row("sweep", 0.0, state="preparing")]).to_json()["total"]
 
 

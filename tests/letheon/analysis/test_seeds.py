@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.analysis.seeds import cells, front_of_means, groups, spread
+from letheon.analysis.seeds import front_of_means, groups, seed_epochs, spread
 from letheon.pareto.front import front_of
 
 Row = dict[str, Any]
@@ -33,7 +33,7 @@ def report(name: str, epoch: int, quality: float, utility: float) -> Row:
 
 
 @given(VALUES)
-def test_a_spread_is_that_of_its_values(values: list[float]) -> None:
+def test_a_spread_follows_its_definition(values: list[float]) -> None:
     found = spread(values)
     assert found.mean == pytest.approx(math.fsum(values) / len(values), abs=1e-9)
     assert found.seeds == len(values)
@@ -43,7 +43,9 @@ def test_a_spread_is_that_of_its_values(values: list[float]) -> None:
 
 
 @given(VALUES, st.floats(0.1, 3), st.floats(-5, 5), st.randoms())
-def test_a_spread_follows_its_units_and_no_order(values: list[float], scale: float, shift: float, random: Any) -> None:
+def test_a_spread_scales_with_its_units_and_ignores_order(
+    values: list[float], scale: float, shift: float, random: Any
+) -> None:
     one = spread(values)
     shuffled = [scale * value + shift for value in values]
     random.shuffle(shuffled)
@@ -81,13 +83,13 @@ def test_trials_are_grouped_by_all_but_the_seed() -> None:
 
 def test_an_epoch_counts_once_every_seed_has_reported_it() -> None:
     rows = [trial("t000", 0), trial("t001", 1), report("t000", 1, -3, 0.45), report("t000", 2, -2, 0.45)]
-    assert cells(rows, 2) == []
+    assert seed_epochs(rows, 2) == []
     rows.append(report("t001", 1, -1, 0.47))
-    [cell] = cells(rows, 2)
-    assert (cell.group.trials, cell.epoch) == (("t000", "t001"), 1)
-    assert cell.spreads["log10_forget_quality"].mean == cell.means["log10_forget_quality"] == -2.0
-    assert cell.means["model_utility"] == pytest.approx(0.46)
-    assert cells(rows, 3) == []  # the third seed has not begun
+    [one] = seed_epochs(rows, 2)
+    assert (one.group.trials, one.epoch) == (("t000", "t001"), 1)
+    assert one.spreads["log10_forget_quality"].mean == one.means["log10_forget_quality"] == -2.0
+    assert one.means["model_utility"] == pytest.approx(0.46)
+    assert seed_epochs(rows, 3) == []  # the third seed has not begun
 
 
 def test_the_front_of_means() -> None:

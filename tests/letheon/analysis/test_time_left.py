@@ -1,4 +1,4 @@
-"""How long it will still take: exact where nothing is uncertain, bounded always, and near the truth in replay."""
+"""Time left: exact if nothing is uncertain, always bounded, and close to the truth in replay."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from letheon.analysis.time_left import (
     Running,
-    Work,
+    Workload,
     duration,
-    expected_rest,
+    expected_epochs_left,
     in_words,
-    survivals,
+    survival_curve,
     time_left,
 )
 from letheon.monitor.view import LiveFold
@@ -33,19 +33,19 @@ lengths = st.lists(st.integers(0, 8), max_size=12)
 def test_trials_that_all_run_to_the_end_take_their_epochs() -> None:
     """Ten planned, two slots, five epochs of 2 s: four have ended, two are before their fourth epoch, 0.5 s into it."""
     running = [Running("0.1", 3, 0.5), Running("0.1", 3, 0.5)]
-    work = Work(2, 5, running, [5] * 4, {"0.1": 4}, seconds_per_epoch=2.0)
+    work = Workload(2, 5, running, [5] * 4, {"0.1": 4}, seconds_per_epoch=2.0)
     left = time_left(work)
     assert left.seconds == pytest.approx((2 * (2 * 2.0 - 0.5) + 4 * 5 * 2.0) / 2)
     assert (left.bound, left.how) == ("about", "by the trials to come")
 
 
 def test_before_a_trial_has_ended_it_is_an_upper_bound() -> None:
-    left = time_left(Work(2, 5, [Running("0.1", 1, 0.0)], [], {"": 3}, seconds_per_epoch=2.0))
+    left = time_left(Workload(2, 5, [Running("0.1", 1, 0.0)], [], {"": 3}, seconds_per_epoch=2.0))
     assert (left.seconds, left.bound) == ((4 + 3 * 5) * 2.0 / 2, "at most")
 
 
 def test_strata_cost_what_they_have_cost() -> None:
-    work = Work(1, 2, [], [2], {"0.1": 1, "0.2": 1}, seconds_per_epoch=4.0, by_stratum={"0.1": 2.0})
+    work = Workload(1, 2, [], [2], {"0.1": 1, "0.2": 1}, seconds_per_epoch=4.0, by_stratum={"0.1": 2.0})
     assert time_left(work).seconds == pytest.approx(2 * 2.0 + 2 * 4.0)
 
 
@@ -59,8 +59,8 @@ def test_strata_cost_what_they_have_cost() -> None:
         ({"wall_hours": 1.0, "epochs": 3}, 3.0, "by budget.epochs"),
     ],
 )
-def test_the_first_limit_that_is_used_up_ends_it(limits: dict[str, float], seconds: float, how: str) -> None:
-    work = Work(2, 5, [], [5], {"": 500}, seconds_per_epoch=2.0, left=limits, gpus_per_trial=0.5)
+def test_the_first_limit_reached_ends_the_search(limits: dict[str, float], seconds: float, how: str) -> None:
+    work = Workload(2, 5, [], [5], {"": 500}, seconds_per_epoch=2.0, left=limits, gpus_per_trial=0.5)
     left = time_left(work)
     assert left.seconds == pytest.approx(seconds)
     assert left.how == how
@@ -69,13 +69,13 @@ def test_the_first_limit_that_is_used_up_ends_it(limits: dict[str, float], secon
 @pytest.mark.parametrize(
     "work",
     [
-        Work(0, 5, to_start={"": 3}, seconds_per_epoch=1.0),
-        Work(2, 5, to_start={"": 3}),
-        Work(2, 5, seconds_per_epoch=1.0),
-        Work(2, 5, seconds_per_epoch=1.0, left={"trials": 3.0, "gpu_hours": 1.0}),
+        Workload(0, 5, to_start={"": 3}, seconds_per_epoch=1.0),
+        Workload(2, 5, to_start={"": 3}),
+        Workload(2, 5, seconds_per_epoch=1.0),
+        Workload(2, 5, seconds_per_epoch=1.0, left={"trials": 3.0, "gpu_hours": 1.0}),
     ],
 )
-def test_what_cannot_be_said_is_not_said(work: Work) -> None:
+def test_without_enough_facts_the_time_is_unknown(work: Workload) -> None:
     left = time_left(work)
     assert left.seconds is None
     assert in_words(left) == "time left unknown"
@@ -83,7 +83,7 @@ def test_what_cannot_be_said_is_not_said(work: Work) -> None:
 
 @given(lengths)
 def test_without_running_trials_survival_is_a_count(ended: list[int]) -> None:
-    survival = survivals(ended, [], 8)
+    survival = survival_curve(ended, [], 8)
     if ended:
         assert survival == pytest.approx(
             [sum(length >= epoch for length in ended) / len(ended) for epoch in range(1, 9)]
@@ -98,26 +98,26 @@ def test_no_estimate_is_negative_or_longer_than_everything(
     ended: list[int], running: list[int], most: int, to_start: int, slots: int
 ) -> None:
     ended, running = [min(it, most) for it in ended], [min(it, most - 1) for it in running]
-    survival = survivals(ended, running, most)
+    survival = survival_curve(ended, running, most)
     assert all(0 <= later <= earlier <= 1 for earlier, later in pairwise(survival))
-    assert all(1 - 1e-9 <= expected_rest(survival, epoch) <= most - epoch + 1e-9 for epoch in running)
-    work = Work(slots, most, [Running("0.1", it, 0.0) for it in running], ended, {"0.1": to_start}, 3.0)
+    assert all(1 - 1e-9 <= expected_epochs_left(survival, epoch) <= most - epoch + 1e-9 for epoch in running)
+    work = Workload(slots, most, [Running("0.1", it, 0.0) for it in running], ended, {"0.1": to_start}, 3.0)
     seconds = time_left(work).seconds
     everything = 3.0 * (to_start * most + sum(most - it for it in running))
     assert seconds is not None and -1e-9 <= seconds <= max(everything / slots, 3.0 * most) + 1e-9
     assert everything == 0 or not running or seconds > 0
 
 
-def test_in_replay_of_recorded_trials_it_is_near_the_truth() -> None:
-    """At a quarter, half and three quarters of the time, over sweeps that prune by different rules."""
+def test_in_replay_of_recorded_trials_it_is_close_to_the_truth() -> None:
+    """At a quarter, half and three quarters of the time, on sweeps that prune by different rules."""
     table = Table.read(TABLE)
-    off = [
+    errors = [
         abs(_estimate(rows, spec, share) - rest) / rest
         for rows, spec in _replays(table)
-        for share, rest in _looks(rows)
+        for share, rest in _samples(rows)
     ]
-    assert median(off) < 0.12
-    assert max(off) < 0.35
+    assert median(errors) < 0.12
+    assert max(errors) < 0.35
 
 
 def _replays(table: Table) -> list[tuple[list[dict[str, object]], SweepSpec]]:
@@ -137,7 +137,7 @@ def _replays(table: Table) -> list[tuple[list[dict[str, object]], SweepSpec]]:
     return found
 
 
-def _looks(rows: list[dict[str, object]]) -> list[tuple[float, float]]:
+def _samples(rows: list[dict[str, object]]) -> list[tuple[float, float]]:
     whole = float(str(rows[-1]["time"]))
     return [(share * whole, (1 - share) * whole) for share in (0.25, 0.5, 0.75)]
 
@@ -159,9 +159,9 @@ def test_durations_are_two_units(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_words_are_no_more_exact_than_the_estimate() -> None:
+def test_the_text_is_no_more_precise_than_the_estimate() -> None:
     def words(seconds: float) -> str:
-        work = Work(1, 1, [], [1], left={"wall_hours": seconds / 3600})
+        work = Workload(1, 1, [], [1], left={"wall_hours": seconds / 3600})
         return in_words(time_left(work))
 
     assert words(40.2) == "about 40 s left"

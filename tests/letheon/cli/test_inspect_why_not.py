@@ -94,6 +94,6 @@ def test_explain_states_the_sweeps_rule(root: Path) -> None:
     lines = run(root, "explain", "done", "t001").stdout.splitlines()
     assert lines[1] == "chosen by: random"
     assert lines[-1].endswith(
-        "at rung 1 it was rank 3 of 4, with 2 better; to continue it had to be among the best 2 of 4"
+        "at rung 1 it was rank 3 of 4, with 2 better; to continue it needed rank 2 or better of 4"
     )
     assert json.loads(run(root, "explain", "done", "t001", "--json").stdout)["origin"] == "random"

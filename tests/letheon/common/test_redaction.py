@@ -1,4 +1,4 @@
-"""Secrets in text: what is taken out, what is left, and that a sweep file with one is refused without showing it."""
+"""Secrets in text: what is removed, what is kept, and that a sweep file with one is refused without showing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporary folders: gone with their block, and with their process at the latest when another one begins."""
+"""Temporary folders are removed with their block; those of killed processes when another process starts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from letheon.common.scratch import PREFIX, remove_stale, scratch
 
 @pytest.fixture
 def dead() -> int:
-    """The number of a process that has ended."""
+    """The pid of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
 
 
-def test_folders_and_links_of_dead_drivers_go_and_others_stay(
+def test_only_folders_and_links_of_dead_processes_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead: int
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -42,7 +42,9 @@ def test_folders_and_links_of_dead_drivers_go_and_others_stay(
     assert (tmp_path / f"{mine}.json").read_text() == "[]"
 
 
-def test_a_folder_goes_with_its_block_whatever_happens_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_removed_with_its_block_even_after_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(ZeroDivisionError), scratch("put") as folder:
         (folder / "file").write_text("x")

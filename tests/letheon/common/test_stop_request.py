@@ -34,7 +34,7 @@ def handlers() -> list[object]:
 
 
 @pytest.mark.parametrize(("number", "cause"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
-def test_a_signal_sets_the_request_and_whoever_polls_stops(number: signal.Signals, cause: str) -> None:
+def test_a_signal_sets_the_request_and_the_poller_stops(number: signal.Signals, cause: str) -> None:
     said: list[str] = []
     noted: list[str] = []
     stop, before = StopRequest("letheon resume small", said.append, noted.append), handlers()
@@ -69,7 +69,7 @@ def runs(process: int) -> bool:
         return False
 
 
-def test_an_interrupt_that_came_another_way_is_noticed_as_well() -> None:
+def test_an_interrupt_without_a_signal_handler_is_noticed_as_well() -> None:
     noted: list[str] = []
     stop = StopRequest(note=noted.append)
     stop.notice()
@@ -90,7 +90,7 @@ def test_only_the_main_thread_listens() -> None:
     assert seen == [before]
 
 
-def test_a_copy_is_the_request_itself_and_a_file_of_it_is_nobody_s() -> None:
+def test_a_copy_is_the_request_itself_and_a_pickled_one_is_not_set() -> None:
     stop = StopRequest(note=lambda cause: None)
     stop.request("SIGTERM")
     assert copy.deepcopy(stop) is stop

@@ -16,7 +16,7 @@ from letheon.dashboard.sweep_view import card, sweep_view
 from letheon.dashboard.trial_columns import trial_columns
 from letheon.dashboard.trial_view import trial_view
 from letheon.journal import UnknownTrial
-from letheon.pareto.front import front_of, share_of_box
+from letheon.pareto.front import front_of, hypervolume_share
 from letheon.pareto.objectives import Goals
 from letheon.spec.rules_objectives import axis_of
 from tests.letheon.dashboard.support import LongStory, record
@@ -86,7 +86,7 @@ def test_the_hypervolume_never_falls_and_ends_at_that_of_the_front(trials: int) 
         shares = [share for _, _, share in steps]
         assert shares == sorted(shares)
         assert [epochs for epochs, _, _ in steps] == sorted(epochs for epochs, _, _ in steps)
-        assert shares[-1] == pytest.approx(share_of_box(front["strata"][stratum]), rel=1e-4)
+        assert shares[-1] == pytest.approx(hypervolume_share(front["strata"][stratum]), rel=1e-4)
         assert steps[-1][0] == sum(row["kind"] == "report" for row in rows)
 
 

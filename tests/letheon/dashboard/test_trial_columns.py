@@ -10,7 +10,7 @@ from letheon.dashboard.trial_columns import front_ranks, trial_columns
 from letheon.dashboard.trial_view import trial_view
 from letheon.pareto.objectives import Goals
 from letheon.spec.rules_objectives import axis_of
-from letheon.tracking.run_records import BEST, Book
+from letheon.tracking.run_records import BEST, RunRecords
 from tests.letheon.dashboard.support import LongStory, record
 from tests.letheon.tracking.tracking_support import Story
 
@@ -54,11 +54,11 @@ def test_ranks_are_those_of_non_dominated_sorting(trials: list[list[tuple[float,
 
 def test_the_best_checkpoint_is_the_one_in_mlflow() -> None:
     rows = LongStory(40).rows
-    book = Book(GOALS)
+    records = RunRecords(GOALS)
     for row in rows:
-        book.apply(row)
+        records.apply(row)
     for trial in trial_columns(rows, GOALS):
-        points = {point.key: point.value for point in book.trials[trial["id"]].once[BEST]}
+        points = {point.key: point.value for point in records.trials[trial["id"]].once[BEST]}
         assert trial["best"] == points.get("best/epoch")
         if trial["best"] is not None:
             at = trial["epochs"].index(trial["best"])

@@ -33,17 +33,17 @@ def test_a_fold_that_follows_a_file_takes_each_row_once(
     for i, cut in enumerate([*cuts, len(rows)]):
         with path.open("ab") as file:
             file.write(encode_rows(rows[cuts[i - 1] if i else 0 : cut]))
-        assert folded.now().seen == Counter(row["seq"] for row in rows[:cut])
+        assert folded.current().seen == Counter(row["seq"] for row in rows[:cut])
 
 
 def test_a_fold_starts_again_with_a_new_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     rows = LongStory(3).rows
     folded = Folded(path, Counted)
-    assert folded.now().seen == Counter()
+    assert folded.current().seen == Counter()
     path.write_bytes(encode_rows(rows))
-    assert folded.now().seen.total() == len(rows)
+    assert folded.current().seen.total() == len(rows)
     path.unlink()
-    assert folded.now().seen == Counter()
+    assert folded.current().seen == Counter()
     path.write_bytes(encode_rows(rows[:2]))
-    assert folded.now().seen == Counter([1, 2])
+    assert folded.current().seen == Counter([1, 2])

@@ -1,4 +1,4 @@
-"""The journal survives crashes, tells facts once, and the lock keeps a second driver out."""
+"""The journal survives crashes and records each fact once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import math
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,19 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letheon.journal import (
-    Journal,
-    JournalError,
-    LockHeld,
-    SweepLock,
-    UnknownTrial,
-    owner,
-    status_of,
-    summary,
-    trial_row,
-)
+from letheon.journal import Journal, JournalError, UnknownTrial, trial_row
+from tests.letheon.journal.processes import python_process
 
-ROOT = Path(__file__).resolve().parents[3]
 DECISION = {"action": "continue", "epoch": 1, "reason": "because"}
 
 WRITER = """
@@ -42,20 +30,6 @@ for epoch in range(1, 100000):
     journal.append("report", trial="t000", epoch=epoch, metrics={"loss": epoch / 7}, decision={"reason": "x" * 3000})
     print(epoch, flush=True)
 """
-
-HOLDER = """
-import sys, time
-from letheon.journal import SweepLock
-with SweepLock(sys.argv[1]):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}"}
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def report(journal: Journal, trial: str, epoch: int, **metrics: float) -> dict[str, object]:
@@ -194,7 +168,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pyte
     assert report(journal, "t000", 2, loss=1.0)["seq"] == 2
 
 
-def test_a_clock_that_is_set_back_turns_no_row_around(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back_does_not_reverse_rows(tmp_path: Path) -> None:
     hands = iter([100.0, 40.0, 39.0, 130.0, 20.0])
     journal = Journal(tmp_path / "j", lambda: next(hands))
     times = [report(journal, "t000", epoch, loss=1.0)["time"] for epoch in (1, 2, 3, 4)]
@@ -220,7 +194,7 @@ def test_kill_9_loses_no_row_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "j"
     acknowledged = 0
     for _ in range(3):
-        writer = python(WRITER, path)
+        writer = python_process(WRITER, path)
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
         time.sleep(0.15)
@@ -233,97 +207,10 @@ def test_kill_9_loses_no_row_that_was_acknowledged(tmp_path: Path) -> None:
         assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
 
 
-def test_the_lock_refuses_a_second_driver_and_names_the_first(tmp_path: Path) -> None:
-    with SweepLock(tmp_path / "s"), pytest.raises(LockHeld, match=rf"'s'.*process {os.getpid()} on \S+ for 0 s"):
-        SweepLock(tmp_path / "s").acquire()
-    assert owner(tmp_path / "s") is None
-    SweepLock(tmp_path / "s").acquire().release()
-
-
-def test_the_lock_of_a_killed_driver_is_recovered(tmp_path: Path) -> None:
-    holder = python(HOLDER, tmp_path)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(LockHeld, match=f"process {holder.pid} on"):
-        SweepLock(tmp_path).acquire()
-    found = owner(tmp_path)
-    assert found is not None
-    assert found.pid == holder.pid
-    holder.kill()
-    holder.wait()
-    assert owner(tmp_path) is None
-    with SweepLock(tmp_path):
-        mine = owner(tmp_path)
-        assert mine is not None
-        assert mine.pid == os.getpid()
-
-
-def test_a_reused_pid_is_not_the_owner(tmp_path: Path) -> None:
-    lock = SweepLock(tmp_path).acquire()
-    fields = json.loads(lock.path.read_text())
-    lock.release()
-    lock.path.write_text(json.dumps({**fields, "ticks": 1}))
-    assert owner(tmp_path) is None
-    SweepLock(tmp_path).acquire().release()
-
-
-def test_a_driver_on_another_host_is_believed_unless_overruled(tmp_path: Path) -> None:
-    fields = {"pid": 1, "host": "elsewhere", "started": time.time() - 7300, "ticks": None}
-    (tmp_path / "lock").write_text(json.dumps(fields))
-    with pytest.raises(LockHeld, match=r"process 1 on elsewhere for 2 h 1 min; .*delete"):
-        SweepLock(tmp_path).acquire()
-    with SweepLock(tmp_path, take_over=True):
-        pass
-
-
-def sweep_rows(tmp_path: Path) -> Journal:
-    times = iter([0.0, 10.0, 11.0, 12.0, 20.0, 21.0, 22.0, 1000.0, 1005.0, 1006.0])
-    journal = Journal(tmp_path / "s" / "journal.jsonl", clock=lambda: next(times))
-    journal.append("sweep", state="preparing", detail=None, info={})
-    journal.append("sweep", state="running", detail=None, info={})
-    for trial in ("t000", "t001"):
-        config = {"method": "npo", "forget_fraction": 0.05}
-        journal.append("trial", trial=trial, stratum="0.05", config=config, baseline={"model_utility": 0.6})
-    report(journal, "t000", 1, utility_ratio=0.9)
-    report(journal, "t000", 2, utility_ratio=math.nan)
-    journal.append("end", trial="t000", outcome="collapsed", reason="utility_ratio is nan", epoch=2)
-    journal.append("sweep", state="running", detail="resumed", info={})
-    return journal
-
-
-def test_the_state_of_a_sweep(tmp_path: Path) -> None:
-    config = {"method": "npo", "forget_fraction": 0.05}
-    common = {"stratum": "0.05", "config": config}
-    nan = {"outcome": "collapsed", "reason": "utility_ratio is nan"}
-    state = summary(sweep_rows(tmp_path).rows, "s", now=1003.0)
-    assert state.to_json() == {
-        "sweep": "s",
-        "state": "running",
-        "detail": "resumed",
-        "trials": [
-            {"trial": "t000", "state": "finished", **nan, "epoch": 2, **common, "metrics": {"utility_ratio": None}},
-            {
-                "trial": "t001", "state": "running", "outcome": None, "reason": None, "epoch": 0,
-                **common, "metrics": {"model_utility": 0.6},
-            },
-        ],
-        "counts": {"collapsed": 1, "running": 1},
-        "seconds": 25.0, "tracking": None,
-    }  # fmt: skip
-
-
-def test_a_sweep_without_a_driver_is_interrupted(tmp_path: Path) -> None:
-    journal = sweep_rows(tmp_path)
-    with SweepLock(tmp_path / "s"):
-        assert status_of(tmp_path / "s").state == "running"
-    state = status_of(tmp_path / "s")
-    assert (state.sweep, state.state, state.seconds) == ("s", "interrupted", 22.0)
-    journal.append("sweep", state="finished", detail=None, info={})
-    assert status_of(tmp_path / "s").state == "finished"
-
-
 def test_a_misspelt_trial_names_the_nearest(tmp_path: Path) -> None:
-    rows = sweep_rows(tmp_path).rows
+    journal = Journal(tmp_path / "j")
+    journal.append("trial", trial="t001", stratum="0.05", config={})
+    rows = journal.rows
     assert trial_row(rows, "t001")["stratum"] == "0.05"
     with pytest.raises(UnknownTrial, match=r"t01: .*did you mean 't001'"):
         trial_row(rows, "t01")

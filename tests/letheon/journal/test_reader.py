@@ -35,7 +35,7 @@ def test_every_row_is_read_once_wherever_the_writer_was(
     assert follower.rows() == Journal.read(path)
 
 
-def test_a_new_journal_in_the_old_one_s_place_is_read_anew(tmp_path: Path) -> None:
+def test_a_journal_that_replaces_another_is_read_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     follower = Follower(path)
     assert follower.rows() == []

@@ -74,11 +74,11 @@ def test_the_front_of_a_sweep() -> None:
     assert [p["trial"] for p in found["strata"]["0.1"]["points"]] == ["t100"]
 
 
-def test_epoch_0_is_no_candidate() -> None:
+def test_epoch_0_is_not_a_candidate() -> None:
     assert front_of(rows(("t000", 0, -15.0, 0.5)))["strata"]["0.05"]["points"] == []
 
 
-def test_an_empty_front_lists_what_came_nearest() -> None:
+def test_an_empty_front_lists_the_closest_to_feasible() -> None:
     found = front_of(
         rows(("t000", 1, -1.0, 0.3), ("t000", 2, 0.0, 0.1), ("t001", 1, -2.0, 0.39), ("t002", 1, 0.0, 0.0))
     )
@@ -87,7 +87,7 @@ def test_an_empty_front_lists_what_came_nearest() -> None:
     assert [(p["trial"], p["epoch"]) for p in stratum["least_violating"]] == [("t001", 1), ("t000", 1), ("t000", 2)]
 
 
-def test_a_sweep_without_reports_or_of_nan_alone() -> None:
+def test_a_sweep_without_reports_or_with_nan_only() -> None:
     assert front_of([], "s")["strata"] == {}
     stratum = front_of(rows(("t000", 1, math.nan, math.nan), baseline=False))["strata"]["0.05"]
     assert stratum == {
@@ -96,7 +96,7 @@ def test_a_sweep_without_reports_or_of_nan_alone() -> None:
     }  # fmt: skip
 
 
-def test_the_targets_utility_comes_from_reports_where_no_baseline_is() -> None:
+def test_without_a_baseline_the_targets_utility_comes_from_reports() -> None:
     stratum = front_of(rows(("t000", 1, -1.0, 0.45), baseline=False))["strata"]["0.05"]
     assert stratum["target_utility"] == pytest.approx(0.5)
     assert stratum["hypervolume"] == pytest.approx(19 * 0.05)
@@ -138,7 +138,7 @@ def names(stratum: Any) -> list[str]:
     return [f"{point['trial']}@{point['epoch']}" for point in stratum["points"]]
 
 
-def test_two_metrics_that_are_better_when_smaller() -> None:
+def test_two_minimised_objectives() -> None:
     goals = Goals(x=KL, y=Axis("retain_kl", "min", worst=2.0, best=0.0))
     values = ((1, 0.5, 1.0), (2, 2.0, 0.5), (3, 3.0, 1.5), (4, 6.0, 0.1))  # 3 is dominated, 4 is outside the range
     journal = rows() + [report("t000", epoch, forget_kl=f, retain_kl=r) for epoch, f, r in values]
@@ -184,7 +184,7 @@ def test_audits_are_metrics_of_their_checkpoints() -> None:
     assert journal[-3]["metrics"].keys() == {"log10_forget_quality", "model_utility", "utility_ratio"}
 
 
-def test_goals_of_an_audit_choose_among_what_the_search_found() -> None:
+def test_audit_goals_select_from_what_the_search_found() -> None:
     found = rows(("t000", 1, -2.0, 0.48), ("t000", 2, -1.0, 0.45), ("t001", 1, -3.0, 0.47))  # t001@1 is dominated
     goals = Goals(limits=(Limit("audit_worst_forget_rouge", high=0.5),))
     assert names(front_of(found, goals=goals)["strata"]["0.05"]) == ["t000@1", "t000@2"]
@@ -200,7 +200,7 @@ def test_goals_of_an_audit_choose_among_what_the_search_found() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 9), FINE, st.floats(0, 0.6), st.floats(0, 1)), max_size=12), st.floats(0, 1))
 def test_an_audited_front_is_part_of_the_searchs(found: list[tuple[int, float, float, float]], high: float) -> None:
-    """Nothing comes onto it whose weights were deleted."""
+    """It never has a checkpoint whose weights were deleted."""
     unique = {epoch: values for epoch, *values in found}
     journal = rows(*(("t000", epoch, quality, utility) for epoch, (quality, utility, _) in unique.items()))
     audits = [audit("t000", epoch, rouge) for epoch, (_, _, rouge) in unique.items()]
@@ -212,9 +212,9 @@ def test_an_audited_front_is_part_of_the_searchs(found: list[tuple[int, float, f
 TARGET = {"log10_forget_quality": -12.0, "forget_quality": 1e-12, "model_utility": 0.5, "utility_ratio": 1.0}
 
 
-def test_what_can_be_told_from_the_retain_model_is_not_on_the_front_whatever_its_p() -> None:
+def test_what_differs_from_the_retain_model_is_not_on_the_front_whatever_its_p() -> None:
     """A model that repeats one word has p = 0.7: it dominated everything."""
-    honest = goals_of(load_spec("quickstart"))
+    goals = goals_of(load_spec("quickstart"))
     shouted = {"forget_quality": 0.7, "stammer_excess": 0.96, "loss_shift": 1.0, "privleak": 217.0}
     known = {"forget_quality": 0.7, "loss_shift": -0.9, "privleak": -80.0}
     sensible = {"forget_quality": 0.1, "loss_shift": 0.1, "privleak": -11.0, "stammer_excess": 0.05}
@@ -234,7 +234,7 @@ def test_what_can_be_told_from_the_retain_model_is_not_on_the_front_whatever_its
             )
         ),
     ]
-    found = front_of(journal, goals=honest)["strata"]["0.2"]
+    found = front_of(journal, goals=goals)["strata"]["0.2"]
     assert [(point["epoch"], point["verdict"]["name"]) for point in found["points"]] == [
         (2, "not forgotten"),
         (3, "forgotten"),

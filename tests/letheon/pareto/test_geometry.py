@@ -1,4 +1,4 @@
-"""Pareto sets, hypervolumes and knees: against moocore, and where moocore has no say, by what they must mean."""
+"""Pareto sets, hypervolumes and knees: against moocore, and by their definition where moocore has no equivalent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.pareto.geometry import ParetoSet, Point, hypervolume, knee, non_dominated
+from letheon.pareto.geometry import ParetoSet, Point, knee, non_dominated
 
 COARSE = st.integers(-6, 6).map(float)  # many ties and duplicates
 FINE = st.floats(-20, 5, allow_nan=False, allow_subnormal=False)
 POINTS = st.lists(st.tuples(COARSE, COARSE) | st.tuples(FINE, FINE), min_size=1, max_size=30).map(np.array)
 
 Array = npt.NDArray[np.float64]
+
+
+def hypervolume(points: npt.ArrayLike, reference: Point) -> float:
+    return ParetoSet((x, y) for x, y in np.asarray(points).tolist()).hypervolume(reference)
 
 
 @given(POINTS)
@@ -51,7 +55,7 @@ def test_the_hypervolume_is_moocores(points: Array, reference: tuple[float, floa
 
 
 @given(POINTS, st.permutations(range(30)))
-def test_order_is_of_no_account(points: Array, permutation: list[int]) -> None:
+def test_order_does_not_matter(points: Array, permutation: list[int]) -> None:
     order = [i for i in permutation if i < len(points)]
     np.testing.assert_array_equal(non_dominated(points[order]), non_dominated(points)[order])
     assert hypervolume(points[order], (-7, -7)) == pytest.approx(hypervolume(points, (-7, -7)))
@@ -68,7 +72,7 @@ def test_monotone_rescaling_of_an_objective_changes_no_front(points: Array) -> N
 
 
 @given(POINTS, st.lists(st.sampled_from([math.nan, math.inf, -math.inf]), min_size=1, max_size=3))
-def test_a_point_that_is_no_number_changes_nothing(points: Array, broken: list[float]) -> None:
+def test_a_point_that_is_not_finite_changes_nothing(points: Array, broken: list[float]) -> None:
     more = np.vstack([points, [(value, 100.0) for value in broken], [(100.0, value) for value in broken]])
     mask = non_dominated(more)
     assert not mask[len(points) :].any()
@@ -102,7 +106,7 @@ def test_a_further_end_of_the_front_does_not_move_the_knee() -> None:
     assert knee([*front, (-17.0, 0.9495)]) == 0  # without the box it does
 
 
-def test_equally_far_points_are_told_apart_by_what_they_gain() -> None:
+def test_ties_go_to_the_larger_area_and_then_to_the_higher_utility() -> None:
     two = [(-19.0, 0.60), (-0.5, 0.55)]
     assert knee(two, reference=(-20.0, 0.48)) == 1  # gains 1 x 0.12 against 19.5 x 0.07
     assert knee(two) == 0  # without a reference: the higher utility

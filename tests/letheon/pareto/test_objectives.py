@@ -1,4 +1,4 @@
-"""Objectives, limits and goals: heights, ranges, the scheduler's scalar, what an audit adds."""
+"""Objectives, limits and goals: signs, ranges, the scheduler's scalar, what an audit adds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_area_of_forget_quality_and_utility(quality: float, ratio: float, ex
     assert area(quality, ratio) == expected
 
 
-def test_the_area_of_no_number() -> None:
+def test_the_area_is_nan_if_an_objective_is_missing() -> None:
     assert math.isnan(area(math.nan, 1.0))
     assert math.isnan(area(0.0, math.nan))
     assert math.isnan(Goals().area({"utility_ratio": 1.0}))
@@ -34,13 +34,13 @@ def area(quality: float, ratio: float) -> float:
 
 
 @given(VALUES, VALUES)
-def test_smaller_is_higher_where_smaller_is_better(a: float, b: float) -> None:
-    assert (KL.height({"forget_kl": a}) > KL.height({"forget_kl": b})) == (a < b)
+def test_a_minimised_metric_is_maximised_with_the_opposite_sign(a: float, b: float) -> None:
+    assert (KL.maximised({"forget_kl": a}) > KL.maximised({"forget_kl": b})) == (a < b)
     assert KL.share({"forget_kl": min(a, b)}) >= KL.share({"forget_kl": max(a, b)})
     assert 0 <= KL.share({"forget_kl": a}) <= 1
 
 
-def test_the_ends_of_a_range_are_heights() -> None:
+def test_the_ends_of_a_range_are_maximised_too() -> None:
     assert KL.ends(math.nan, 0.8) == (-5.0, 0.0)
     assert (KL.share({"forget_kl": 5.0}), KL.share({"forget_kl": 0.0})) == (0.0, 1.0)
     assert MODEL_UTILITY.ends(0.5, 0.8) == (0.4, 0.5)
@@ -62,7 +62,7 @@ def test_a_limit_holds_exactly_between_its_ends(value: float, a: float, b: float
     assert violation >= 0
 
 
-def test_a_limit_on_no_number_is_violated_unless_an_audit_is_still_to_come() -> None:
+def test_a_missing_metric_violates_its_limit_unless_an_audit_is_still_to_come() -> None:
     limit, audited = Limit("forget_rouge", high=0.4), Limit("audit_relearn_forget_rouge", high=0.4)
     assert limit.violation({}) == limit.violation({"forget_rouge": math.nan}) == math.inf
     assert audited.violation({}) == 0
@@ -71,20 +71,20 @@ def test_a_limit_on_no_number_is_violated_unless_an_audit_is_still_to_come() -> 
 
 
 @given(st.floats(0, 2))
-def test_the_floor_is_violated_below_it_alone(ratio: float) -> None:
+def test_the_floor_is_violated_only_below_it(ratio: float) -> None:
     assert (Goals().violation({"utility_ratio": ratio}) == 0) == (ratio >= 0.8)
     assert Goals().violation({}) == math.inf
 
 
-def test_goals_of_an_audit_are_the_searchs_own_before_it() -> None:
+def test_before_an_audit_its_goals_are_those_that_the_search_can_measure() -> None:
     late = Limit("audit_relearn_forget_rouge", high=0.4)
     goals = Goals(limits=(late, Limit("forget_rouge", high=0.5)))
     assert goals.needs_audit
-    assert goals.before_audit == Goals(limits=goals.limits[1:])
-    assert Goals(x=AUDITED).before_audit == Goals()
-    assert Goals(x=AUDITED, before_audit_axes=(KL, MODEL_UTILITY)).before_audit.axes == (KL, MODEL_UTILITY)
+    assert goals.search_goals == Goals(limits=goals.limits[1:])
+    assert Goals(x=AUDITED).search_goals == Goals()
+    assert Goals(x=AUDITED, search_axes=(KL, MODEL_UTILITY)).search_goals.axes == (KL, MODEL_UTILITY)
     plain = Goals()
-    assert plain.before_audit is plain
+    assert plain.search_goals is plain
 
 
 def test_goals_as_a_sweep_file_has_them() -> None:

@@ -1,9 +1,8 @@
-"""Fronts that grow point by point are those of brute-force sorting, and the spread inside one is an order of points."""
+"""Fronts that grow point by point equal those of brute-force sorting; the spread inside one orders its points."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +14,6 @@ GRID = st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float))
 FLOATS = st.tuples(st.floats(-10, 10), st.floats(-10, 10))
 POINTS = st.lists(GRID, max_size=40) | st.lists(FLOATS, max_size=25) | st.lists(GRID | FLOATS, max_size=25)
 STAIRS = st.lists(GRID | FLOATS, min_size=1, max_size=20).map(lambda points: list(ParetoSet(points)))
-
-
-def is_staircase(points: Sequence[Point]) -> bool:
-    return all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(points))
 
 
 def dominates(one: Point, other: Point) -> bool:
@@ -49,22 +44,22 @@ def test_fronts_are_those_of_brute_force_after_every_add(points: list[Point]) ->
 
 
 @given(POINTS)
-def test_better_fronts_counts_all_points_before_a_front(points: list[Point]) -> None:
+def test_count_before_counts_all_points_before_a_front(points: list[Point]) -> None:
     fronts, expected = Fronts(points), 0
     for index, stairs in enumerate(peeled(points)):
-        assert fronts.better_fronts(index) == expected
+        assert fronts.count_before(index) == expected
         expected += sum(map(points.count, stairs))
-    assert fronts.better_fronts(len(fronts.layers)) == len(points)
+    assert fronts.count_before(len(fronts.layers)) == len(points)
     assert all(fronts.count(point) == points.count(point) for point in points)
 
 
 @given(POINTS, GRID | FLOATS)
-def test_a_newcomer_is_told_the_front_that_it_would_be_on(points: list[Point], newcomer: Point) -> None:
+def test_the_front_of_a_newcomer_is_the_one_it_would_be_on(points: list[Point], newcomer: Point) -> None:
     fronts, after = Fronts(points), peeled([*points, newcomer])
     index = next(i for i, stairs in enumerate(after) if newcomer in stairs)
     assert fronts.front_of(newcomer) == index
-    assert fronts.beside(newcomer) == after[index]
-    assert layers(fronts) == peeled(points)  # asked only
+    assert fronts.layer_with(newcomer) == after[index]
+    assert layers(fronts) == peeled(points)  # unchanged
 
 
 @given(STAIRS, st.tuples(st.floats(0.1, 20), st.floats(0.1, 20)))
@@ -81,12 +76,12 @@ def test_spread_depends_on_the_points_alone(orders: tuple[list[Point], list[Poin
     assert by_spread(one, (5.0, 5.0)) == by_spread(other, (5.0, 5.0))
 
 
-def test_spread_goes_to_the_farthest_next_and_equally_far_to_the_higher_y() -> None:
+def test_the_farthest_point_is_next_and_ties_go_to_the_higher_y() -> None:
     stairs = [(0.0, 4.0), (1.0, 3.5), (2.0, 2.5), (4.0, 0.0)]
     assert by_spread(stairs, (4.0, 4.0)) == [(1.0, 3.5), (4.0, 0.0), (2.0, 2.5), (0.0, 4.0)]
     line = [(0.0, 2.0), (1.0, 1.0), (2.0, 0.0)]
     assert by_spread(line, (1.0, 1.0)) == [(0.0, 2.0), (2.0, 0.0), (1.0, 1.0)]
 
 
-def test_a_span_of_nothing_is_no_error() -> None:
+def test_a_span_of_zero_is_no_error() -> None:
     assert by_spread([(1.0, 1.0)], (0.0, 0.0)) == [(1.0, 1.0)]

@@ -1,4 +1,4 @@
-"""Drives a scheduler as the controller does: decide, then take the journal's row."""
+"""Drives a scheduler as the controller does: decide, then add the journal's row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from letheon.schedulers.scheduler import SweepScheduler
 def report_to(
     scheduler: SweepScheduler, trial: str, stratum: str, epoch: int, metrics: Mapping[str, float]
 ) -> Decision:
-    """The decision for a report, which the scheduler then takes in unless the trial had ended."""
+    """The decision for a report, which is then added unless the trial had ended."""
     decision = scheduler.decide(trial, stratum, epoch, metrics)
     if not decision.reason.startswith("the trial has ended already"):
         scheduler.take({"kind": "trial", "trial": trial, "stratum": stratum})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.schedulers.asha import RungRecord, decide
+from letheon.schedulers.asha import decide
 from letheon.schedulers.config import SchedulerConfig
 
 VALUES = st.integers(-3, 3).map(float) | st.floats(-10, 10) | st.just(-math.inf)
@@ -16,17 +16,13 @@ RUNG = st.lists(VALUES, max_size=25)
 ETAS = st.sampled_from([1.5, 2.0, 3.0, 4.0])
 
 
-def records(values: list[float]) -> list[RungRecord]:
-    return [RungRecord(f"t{i:03}", value) for i, value in enumerate(values)]
-
-
 def action(values: list[float], newcomer: float, eta: float = 3.0, least: int = 3) -> str:
     config = SchedulerConfig(max_epochs=9, reduction_factor=eta, min_rung_size=least)
-    return decide(records(values), RungRecord("new", newcomer), 3, 3, config).action
+    return decide(values, newcomer, 3, 3, config).action
 
 
 @given(RUNG, st.floats(-10, 10), ETAS)
-def test_a_feasible_newcomer_that_is_at_least_as_good_as_all_goes_on(
+def test_a_feasible_newcomer_that_is_at_least_as_good_as_all_continues(
     rung: list[float], value: float, eta: float
 ) -> None:
     assert action(rung, max([value, *rung]), eta) == "continue"
@@ -51,7 +47,7 @@ def test_a_better_value_is_never_treated_worse(rung: list[float], value: float, 
 
 
 @given(st.sets(st.integers(), min_size=1, max_size=25), ETAS)
-def test_of_a_full_rung_the_best_share_would_go_on(values: set[int], eta: float) -> None:
+def test_the_best_share_of_a_full_rung_would_continue(values: set[int], eta: float) -> None:
     everyone = sorted(float(value) for value in values)
     kept = [v for v in everyone if action([other for other in everyone if other != v], v, eta, least=1) == "continue"]
     count = math.ceil(len(everyone) / eta)
@@ -59,25 +55,19 @@ def test_of_a_full_rung_the_best_share_would_go_on(values: set[int], eta: float)
 
 
 @given(st.lists(st.sampled_from([1.0, 1.0, 2.0]), min_size=1, max_size=12))
-def test_equal_values_share_their_fate(values: list[float]) -> None:
+def test_equal_values_get_the_same_decision(values: list[float]) -> None:
     fates = {(v, action(values[:i] + values[i + 1 :], v, least=1)) for i, v in enumerate(values)}
     assert len(fates) == len(set(values))
 
 
-def test_a_decision_says_what_it_rests_on() -> None:
+def test_a_decision_states_the_values_behind_it() -> None:
     config = SchedulerConfig(max_epochs=9, metric="loss", mode="min")
-    pruned = decide(records([-1.0, -2.0, -3.0]), RungRecord("new", -2.5), 3, 4, config)
+    pruned = decide([-1.0, -2.0, -3.0], -2.5, 3, 4, config)
     assert pruned.reason == "rung 3: best loss 2.5 is rank 3 of 4, outside the best 1/3"
     assert (pruned.action, pruned.epoch, pruned.rung, pruned.rank, pruned.of) == ("stop", 4, 3, 3, 4)
     assert (pruned.front, pruned.outcome) == (None, "pruned")
-    kept = decide(records([-3.0, -2.0]), RungRecord("new", -1.0), 3, 3, config)
+    kept = decide([-3.0, -2.0], -1.0, 3, 3, config)
     assert kept.reason == "rung 3: best loss 1 is rank 1 of 3, within the best 1/3"
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_record_is_a_number_or_infeasible(value: float) -> None:
-    with pytest.raises(ValueError, match="-inf if infeasible"):
-        RungRecord("t000", value)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_a_dip_is_noted() -> None:
 
 @pytest.mark.parametrize("name", sorted(GOOD))
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_infeasible(name: str, value: float) -> None:
+def test_metrics_that_are_not_finite_are_infeasible(name: str, value: float) -> None:
     fault = infeasible({**GOOD, name: value}, 4, SchedulerConfig(max_epochs=9).required(Goals()))
     assert fault is not None
     assert fault.outcome == "collapsed"

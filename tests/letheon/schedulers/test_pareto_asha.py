@@ -1,4 +1,4 @@
-"""One rung's decision by Pareto rank: what holds in any order and unit, and the flaws of known implementations."""
+"""One rung's decision by Pareto rank: properties in any order and unit, and flaws of known implementations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from letheon.pareto.sorting import by_spread
 from letheon.schedulers import asha
-from letheon.schedulers.asha import RungRecord
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
 from letheon.schedulers.pareto_asha import decide
@@ -61,7 +60,7 @@ def test_a_feasible_newcomer_that_dominates_all_is_never_stopped(
 
 
 @given(RECORDS.flatmap(lambda r: st.tuples(st.just(r), st.permutations(r))), ANY, ETAS)
-def test_order_is_of_no_account(orders: tuple[list[Standing], list[Standing]], newcomer: Standing, eta: float) -> None:
+def test_order_does_not_matter(orders: tuple[list[Standing], list[Standing]], newcomer: Standing, eta: float) -> None:
     one, other = (verdict(order, newcomer, eta) for order in orders)
     assert one == other
 
@@ -91,7 +90,7 @@ def test_infeasible_never_outranks_feasible(records: list[Standing], good: Stand
 
 
 @given(RECORDS, st.floats(0.01, 3), st.floats(0.01, 3))
-def test_of_infeasible_ones_the_smaller_violation_ranks_better(records: list[Standing], a: float, b: float) -> None:
+def test_a_smaller_violation_ranks_better(records: list[Standing], a: float, b: float) -> None:
     small, large = (Standing(0.0, 0.0, violation) for violation in sorted((a, b)))
     assert place(records, small).rank <= place(records, large).rank
     if small != large:
@@ -101,13 +100,15 @@ def test_of_infeasible_ones_the_smaller_violation_ranks_better(records: list[Sta
 @given(st.lists(GRID, max_size=20), GRID, ETAS, st.integers(1, 4))
 def test_with_one_objective_it_is_asha(values: list[float], value: float, eta: float, least: int) -> None:
     config = SchedulerConfig(max_epochs=9, reduction_factor=eta, min_rung_size=least)
-    by_area = asha.decide([RungRecord("t", v) for v in values], RungRecord("new", value), 3, 3, config)
+    by_area = asha.decide(values, value, 3, 3, config)
     by_front = verdict([Standing(v, 1.0) for v in values], Standing(value, 1.0), eta, least)
     assert (by_front.action, by_front.rank, by_front.of) == (by_area.action, by_area.rank, by_area.of)
 
 
 @given(RECORDS, ETAS, st.integers(1, 40))
-def test_a_model_without_numbers_is_always_stopped(records: list[Standing], eta: float, least: int) -> None:
+def test_a_model_whose_metrics_are_not_finite_is_always_stopped(
+    records: list[Standing], eta: float, least: int
+) -> None:
     found = verdict(records, Standing(math.nan, -math.inf, math.inf), eta, least)
     assert (found.action, found.outcome) == ("stop", "collapsed")
 
@@ -117,8 +118,8 @@ def test_a_small_rung_stops_nobody() -> None:
     assert found == ["continue"] * 3 + ["stop"] * 2
 
 
-def test_ranks_are_no_argsort() -> None:
-    """A dominated newcomer is judged by its own rank, wherever the better ones stand."""
+def test_ranks_are_not_an_argsort() -> None:
+    """A dominated newcomer is judged by its own rank, wherever the better ones are in the list."""
     records = [Standing(3.0, 3.0), Standing(0.0, 0.0), Standing(2.0, 2.0), Standing(1.0, 1.0)]
     assert place(records, Standing(1.5, 1.5)) == Place(rank=3, of=5, front=2)
     assert verdict(records, Standing(1.5, 1.5)).action == "stop"
@@ -129,7 +130,9 @@ def test_the_spread_is_an_order_not_its_inverse() -> None:
     stairs = [(0.0, 4.0), (1.0, 3.5), (2.0, 2.5), (4.0, 0.0)]
     order = by_spread(stairs, (4.0, 4.0))
     places = [order.index(point) for point in stairs]
-    assert places != [stairs.index(point) for point in order]  # the two differ here, so the next line tells
+    assert places != [
+        stairs.index(point) for point in order
+    ]  # the two differ here, so the next line distinguishes them
     ranks = [place([Standing(*o) for o in stairs if o != p], Standing(*p)).rank for p in stairs]
     assert ranks == [1 + i for i in places]
 

@@ -62,7 +62,7 @@ def test_without_a_scheduler_nothing_is_pruned() -> None:
     assert set(rung_actions(0.9, 0.8, 0.1, 0.0, config=SchedulerConfig(name="none", max_epochs=9))) == {"continue"}
 
 
-def test_strata_never_meet() -> None:
+def test_strata_are_independent() -> None:
     scheduler = SweepScheduler(CONFIG)
     for i in range(6):
         report_to(scheduler, f"a{i}", "0.1", 1, metrics(0.9))
@@ -79,7 +79,7 @@ def test_the_value_at_a_rung_is_the_best_so_far() -> None:
     assert report_to(scheduler, "t001", "0.05", 3, metrics(0.5)).rank == 2
 
 
-def test_a_late_reporter_is_recorded_at_one_rung_and_pollutes_none() -> None:
+def test_a_late_reporter_is_recorded_at_one_rung_only() -> None:
     scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=10))
     late = [report_to(scheduler, "late", "0.05", epoch, metrics(0.9)) for epoch in (5, 6, 8)]
     assert [decision.rung for decision in late] == [3, None, None]
@@ -108,7 +108,7 @@ def test_a_collapse_at_the_last_epoch_is_a_collapse() -> None:
     assert last.violation == pytest.approx(0.39)
 
 
-def test_no_number_is_stopped_at_once_and_ranks_last_for_good() -> None:
+def test_a_metric_that_is_not_finite_stops_at_once_and_ranks_last() -> None:
     scheduler = SweepScheduler(CONFIG)
     bad = report_to(scheduler, "t000", "0.05", 1, {**metrics(0.9), "loss": math.nan})
     assert (bad.action, bad.outcome, bad.rank, bad.violation) == ("stop", "collapsed", 1, 0.0)
@@ -151,7 +151,7 @@ def test_a_report_that_comes_again_gets_the_same_answer_and_changes_nothing(
 
 @given(REPORTS, st.permutations(sorted(STRATA)))
 @settings(deadline=None)
-def test_names_of_trials_are_of_no_account(reports: list[Report], order: list[str]) -> None:
+def test_names_of_trials_do_not_matter(reports: list[Report], order: list[str]) -> None:
     renamed = dict(zip(sorted(STRATA), order, strict=True))
     other = SweepScheduler(CONFIG)
     decisions = [report_to(other, renamed[t], STRATA[t], epoch, found) for t, epoch, found in reports]
@@ -183,7 +183,7 @@ def test_monotone_rescaling_of_the_metric_changes_no_action(reports: list[Report
 
 
 def journalled(journal: Journal, scheduler: SweepScheduler, reports: Iterable[Report]) -> list[dict[str, Any]]:
-    """What the adapter does with results, without Ray: the decisions as they were recorded."""
+    """Records results as the Tune adapter does, without Ray; returns the recorded decisions."""
     recorded = []
     for trial, epoch, found in reports:
         journal.append("trial", trial=trial, stratum=STRATA[trial], config={}, baseline={})
@@ -203,7 +203,7 @@ ENDED = {"log10_forget_quality": -20.0, "utility_ratio": 0.7}
 @given(REPORTS, CONFIGS, st.lists(st.integers(0, 40), max_size=3), st.booleans())
 @example([("t000", epoch, ENDED) for epoch in (1, 2, 1, 1)], SchedulerConfig(name="asha", max_epochs=1), [4], True)
 @settings(max_examples=60, deadline=None)
-def test_killed_anywhere_it_decides_as_if_it_had_not_been(
+def test_after_a_kill_anywhere_decisions_are_the_same(
     tmp_path_factory: pytest.TempPathFactory,
     reports: list[Report],
     config: SchedulerConfig,
@@ -230,7 +230,7 @@ def test_killed_anywhere_it_decides_as_if_it_had_not_been(
 
 
 def write_lost_ends(journal: Journal) -> None:
-    """What the conductor does when it is opened."""
+    """As the controller does when it is opened."""
     for row in list(journal.rows):
         if row["kind"] == "report" and (last := row["decision"])["action"] == "stop":
             fields = {key: last[key] for key in ("outcome", "reason", "epoch")}

@@ -1,4 +1,4 @@
-"""What a trial has shown and where it is going."""
+"""A trial's best point so far and its extrapolation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from letheon.pareto.geometry import ParetoSet, Point
 from letheon.pareto.objectives import Axis, Goals, Limit
 from letheon.schedulers.rung import Standing
-from letheon.schedulers.trajectory import FAR, best, heading, outside_front, standing
+from letheon.schedulers.trajectory import FAR, best, extrapolate, outside_front, standing
 
 GOALS = Goals()
 
@@ -21,13 +21,13 @@ def test_a_trial_is_worth_its_best_report() -> None:
     assert best(reports, GOALS) == Standing(-5, 0.95)
 
 
-def test_of_infeasible_reports_the_nearest_counts() -> None:
+def test_without_a_feasible_report_the_closest_counts() -> None:
     found = best([report(-1, 0.5), report(-15, 0.7)], GOALS)
     assert found.point == pytest.approx((-15.0, 0.7))
     assert found.violation == pytest.approx(0.1)
 
 
-def test_what_was_not_measured_is_far_from_feasible_but_no_broken_model() -> None:
+def test_an_unmeasured_metric_is_far_from_feasible_but_not_a_broken_model() -> None:
     assert standing({"log10_forget_quality": -3}, GOALS).violation == FAR
 
 
@@ -38,28 +38,28 @@ def test_what_was_not_measured_is_far_from_feasible_but_no_broken_model() -> Non
         ([report(-10, 0.9), report(-8, 0.9)], (-6, 0.9)),
         ([report(-19, 0.9), report(-10, 0.9), report(-9, 0.9), report(-8, 0.9)], (-6, 0.9)),  # the last two epochs
         ([report(-9, 0.9), report(-1, 0.9)], (0, 0.9)),  # the ideal
-        ([report(-5, 0.9), report(-8, 0.9)], (-8, 0.9)),  # what gets worse is not carried on
+        ([report(-5, 0.9), report(-8, 0.9)], (-8, 0.9)),  # a decline is not extrapolated
         ([report(-10, 0.9), report(-8, 0.3)], (-6, 0.8)),  # a dip
     ],
 )
-def test_the_pace_is_carried_on(reports: list[dict[str, float]], expected: Point) -> None:
-    found = heading(reports, GOALS)
+def test_the_recent_pace_is_extrapolated(reports: list[dict[str, float]], expected: Point) -> None:
+    found = extrapolate(reports, GOALS)
     assert found.point == pytest.approx(expected)
     assert found.feasible
 
 
-def test_a_destroyed_model_is_going_nowhere() -> None:
-    found = heading([report(-10, 0.9), report(-8, 0.05)], GOALS)
+def test_a_destroyed_model_is_not_extrapolated_to_the_floor() -> None:
+    found = extrapolate([report(-10, 0.9), report(-8, 0.05)], GOALS)
     assert not found.feasible
     assert found.violation == pytest.approx(0.75)
 
 
-def test_without_a_floor_the_second_objective_is_taken_as_it_is() -> None:
+def test_without_a_floor_the_second_objective_is_not_extrapolated() -> None:
     goals = Goals(y=Axis("retain_rouge"))
-    assert heading([{"log10_forget_quality": -4, "retain_rouge": 0.1, "utility_ratio": 0.9}], goals).y == 0.1
+    assert extrapolate([{"log10_forget_quality": -4, "retain_rouge": 0.1, "utility_ratio": 0.9}], goals).y == 0.1
 
 
-def test_beyond_is_what_no_checkpoint_covers() -> None:
+def test_a_point_is_outside_the_front_if_no_checkpoint_covers_it() -> None:
     shown = ParetoSet([(-5.0, 0.9), (-2.0, 0.8)])
     assert outside_front(Standing(-4, 0.85), shown)
     assert outside_front(Standing(-9, 0.1), ParetoSet())
@@ -71,5 +71,5 @@ def test_beyond_is_what_no_checkpoint_covers() -> None:
 def test_a_dip_is_forgiven_but_a_limit_is_not() -> None:
     goals = Goals(limits=(Limit("privleak", -0.1, 0.1),))
     report = {"log10_forget_quality": -5.0, "utility_ratio": 0.7, "privleak": 0.5}
-    assert heading([report], goals).violation == pytest.approx(0.4)
-    assert heading([{**report, "privleak": 0.0}], goals).feasible
+    assert extrapolate([report], goals).violation == pytest.approx(0.4)
+    assert extrapolate([{**report, "privleak": 0.0}], goals).feasible

@@ -70,7 +70,7 @@ class Sweep:
         self.history = self._fresh()
 
     def _fresh(self) -> History:
-        return History(goals_of(self.spec).before_audit, {})
+        return History(goals_of(self.spec).search_goals, {})
 
     @property
     def number(self) -> int:

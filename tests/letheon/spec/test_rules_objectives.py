@@ -51,7 +51,7 @@ def test_other_objectives_constraints_and_an_audit_load_and_write_back_equal(tmp
         Limit("audit_nf4_forget_rouge", high=0.4),
         Limit("retain_rouge", low=0.5),
     )
-    assert goals.before_audit.limits == (goals.limits[0], goals.limits[2])
+    assert goals.search_goals.limits == (goals.limits[0], goals.limits[2])
     assert spec.audit == AuditConfig(attacks=("relearn", "nf4"), rows=8)
     again = load_spec(write(tmp_path, dump_spec(spec)))
     assert again == spec

@@ -17,7 +17,7 @@ from letheon.preparation.layout import layout
 from letheon.schedulers.config import SchedulerConfig
 from letheon.spec.load import load_spec
 from letheon.sweep.trial_config import decision, decision_config, trial_config
-from tests.letheon.analysis.test_why_not_properties import AUDITS, GOALS, METRICS, REPORTS, journal, names
+from tests.letheon.analysis.test_why_not import AUDITS, GOALS, METRICS, REPORTS, journal, names
 from tests.letheon.small_sweep import SPACE, sample, write_space
 from trainables.config import DecisionConfig, LimitConfig, TrialConfig
 from trainables.evaluation.candidates import constrained_point, is_candidate
@@ -55,7 +55,7 @@ def test_whatever_is_on_a_front_was_a_candidate_in_its_own_trial(
 
 @given(REPORTS, GOALS)
 def test_where_nothing_is_feasible_what_comes_nearest_was_one(reports: dict[Any, Any], goals: Goals) -> None:
-    found, seen = candidates(reports, goals), goals.before_audit
+    found, seen = candidates(reports, goals), goals.search_goals
     for rows in reports_by_stratum(journal(reports, {})).values():
         if front_of(journal(reports, {}), goals=seen)["strata"] and (nearest := nearest_rows(rows, seen)):
             least = seen.violation(nearest[0]["metrics"])
@@ -66,12 +66,12 @@ def test_where_nothing_is_feasible_what_comes_nearest_was_one(reports: dict[Any,
 
 @given(METRICS, GOALS)
 def test_a_trial_measures_by_the_sweeps_own_goals(metrics: dict[str, float], goals: Goals) -> None:
-    seen = goals.before_audit
+    seen = goals.search_goals
     place = constrained_point(told(goals), metrics)
-    finite = all(map(math.isfinite, seen.heights(metrics)))
+    finite = all(map(math.isfinite, seen.objectives(metrics)))
     assert (place is not None) == finite
     if place is not None:
-        assert place.objectives == seen.heights(metrics)
+        assert place.objectives == seen.objectives(metrics)
         assert place.violation == seen.violation(metrics)
 
 
