@@ -15,7 +15,7 @@ from tests import tiny
 from trainables.batching.packing import Packing, group_by_length, pack, pad_to_bucket, rounded_up
 from trainables.batching.rows import collate
 from trainables.model.packed_attention import takes_packed
-from trainables.model.scoring import Keep, score
+from trainables.model.scoring import ForwardOutputs, score
 
 ARCHITECTURES = {
     "llama": LlamaConfig(**tiny.SHAPE),
@@ -37,7 +37,7 @@ def same(packed: Tensor, padded: Tensor) -> None:
 @given(lengths=LENGTHS)
 @settings(max_examples=15)
 def test_every_row_is_scored_as_if_alone(name: str, lengths: list[tuple[int, int]]) -> None:
-    rows, keep = tiny.rows(lengths), Keep(logits=True, layer=1)
+    rows, keep = tiny.rows(lengths), ForwardOutputs(logits=True, layer=1)
     with torch.no_grad():
         packed, padded = score(MODELS[name], pack(rows, "cpu"), keep), score(MODELS[name], collate(rows, 0), keep)
     assert torch.equal(packed.lengths, padded.lengths)

@@ -15,7 +15,7 @@ from torch._dynamo.utils import counters
 from tests import tiny
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
-from trainables.model.compile import cache_compiled, compile_layers, eager_mode, wanted
+from trainables.model.compile import cache_compiled, compile_layers, eager_mode, should_compile
 from trainables.model.scoring import score
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
@@ -73,8 +73,8 @@ def test_evaluation_runs_uncompiled() -> None:
 
 
 def test_where_layers_are_compiled() -> None:
-    assert not wanted("auto", "cpu", sharded=False)
-    assert wanted("auto", "cuda:1", sharded=False)
-    assert not wanted("off", "cuda", sharded=False)
-    assert wanted("on", "cpu", sharded=False)
-    assert not wanted("on", "cuda", sharded=True)
+    assert not should_compile("auto", "cpu", sharded=False)
+    assert should_compile("auto", "cuda:1", sharded=False)
+    assert not should_compile("off", "cuda", sharded=False)
+    assert should_compile("on", "cpu", sharded=False)
+    assert not should_compile("on", "cuda", sharded=True)

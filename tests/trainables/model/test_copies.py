@@ -19,14 +19,14 @@ from tests.trainables.training.engine_runs import model, step
 from trainables.config import Precision
 from trainables.inputs.cache import Loaded, WorkerCache
 from trainables.model.copies import copy_to_device, share_weights
-from trainables.model.gpu_share import Place
+from trainables.model.gpu_share import WeightPlace
 from trainables.runtime.ranks import Group
 from trainables.training.engine import SHARDED_WEIGHTS, Engine
 
 FOLDER = "kept"
 LAYER = "model.layers.0.mlp.up_proj.weight"
-PLACES: tuple[Place, ...] = ("host", "device", "pinned")
-TRIALS: tuple[tuple[Place, int], ...] = (("host", 0), ("device", 0), ("device", 1), ("pinned", 0))
+PLACES: tuple[WeightPlace, ...] = ("host", "device", "pinned")
+TRIALS: tuple[tuple[WeightPlace, int], ...] = (("host", 0), ("device", 0), ("device", 1), ("pinned", 0))
 
 
 class Case(NamedTuple):
@@ -54,7 +54,7 @@ def resident_of(folder: str = FOLDER) -> WorkerCache:
     return resident
 
 
-def trial(resident: WorkerCache, place: Place, case: Case, group: Group) -> Tensors:
+def trial(resident: WorkerCache, place: WeightPlace, case: Case, group: Group) -> Tensors:
     """What one trial comes to; no weights on other ranks than 0."""
     weights = resident.weights(FOLDER, case.precision, place, str(group.device))
     config, lora = tiny.workers(case.stage, case.precision, size=group.size), LORA if case.adapters else None
@@ -120,6 +120,6 @@ def test_on_a_gpu_weights_that_stay_give_the_bits_of_a_cold_start(stage: int, tm
     with tiny.joined(tmp_path, device="cuda:0") as group:
         case, warm = Case(stage, "bf16", adapters=False), resident_of()
         cold = trial(resident_of(), "host", case, group)
-        places: tuple[Place, ...] = ("device", "device", "pinned", "pinned")
+        places: tuple[WeightPlace, ...] = ("device", "device", "pinned", "pinned")
         assert all(same(trial(warm, place, case, group), cold) for place in places)
         assert warm.weights(FOLDER, "bf16", "pinned", "cuda:0").lm_head.weight.is_pinned()

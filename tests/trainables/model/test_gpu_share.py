@@ -12,34 +12,34 @@ from trainables.methods import METHODS
 from trainables.model.gpu_share import (
     CUDA_CONTEXT,
     GIB,
-    Settings,
+    MemorySettings,
     estimate_memory,
     place_of_weights,
-    room,
     share_of,
+    usable_bytes,
 )
-from trainables.model.memory import USABLE, Shape, tokens_that_fit
+from trainables.model.memory import USABLE, DecoderShape, tokens_that_fit
 
-LLAMA = Shape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
+LLAMA = DecoderShape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
 CARD = 80 * GIB
 
 
-def settings(*methods: str, lora: LoraConfig | None = None, **on: Any) -> Settings:
+def settings(*methods: str, lora: LoraConfig | None = None, **on: Any) -> MemorySettings:
     workers = WorkersConfig(gpus_per_worker=1, precision="bf16", **on)
-    return Settings(workers, EvaluationConfig(), [METHODS[name] for name in methods], lora)
+    return MemorySettings(workers, EvaluationConfig(), [METHODS[name] for name in methods], lora)
 
 
 @pytest.mark.parametrize(("gpus", "share"), [(0, 1), (0.25, 0.25), (1, 1), (2, 1)])
 def test_a_process_computes_on_one_device(gpus: float, share: float) -> None:
     workers = WorkersConfig(gpus_per_worker=gpus)
     assert share_of(workers) == share
-    assert room(CARD, workers) == int(share * CARD) - CUDA_CONTEXT
+    assert usable_bytes(CARD, workers) == int(share * CARD) - CUDA_CONTEXT
 
 
 def test_neighbours_leave_each_other_room() -> None:
     workers = WorkersConfig(gpus_per_worker=0.25)
-    assert 4 * (room(CARD, workers) + CUDA_CONTEXT) <= CARD
-    assert room(GIB, workers) == 0
+    assert 4 * (usable_bytes(CARD, workers) + CUDA_CONTEXT) <= CARD
+    assert usable_bytes(GIB, workers) == 0
 
 
 def test_the_need_follows_from_what_methods_declare() -> None:
@@ -71,7 +71,7 @@ def test_weights_stay_on_the_device_only_where_they_leave_room_for_useful_micro_
 
 def test_what_is_kept_takes_tokens_away() -> None:
     need, kept = (estimate_memory(LLAMA, settings("npo_rt"), 8192, kept=kept) for kept in (False, True))
-    space = room(CARD, WorkersConfig(gpus_per_worker=0.5))
+    space = usable_bytes(CARD, WorkersConfig(gpus_per_worker=0.5))
     tokens, fewer = (tokens_that_fit(LLAMA, space - sum(each.states.values()), 2) for each in (need, kept))
     assert 0 < fewer < tokens
 
@@ -85,6 +85,6 @@ def test_on_a_gpu_a_process_ends_at_its_share() -> None:
     cap_process_memory(workers, "cuda:0")
     try:
         with pytest.raises(torch.OutOfMemoryError):
-            torch.empty(room(total, workers) + GIB, dtype=torch.uint8, device="cuda:0")
+            torch.empty(usable_bytes(total, workers) + GIB, dtype=torch.uint8, device="cuda:0")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, "cuda:0")

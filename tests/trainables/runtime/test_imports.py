@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from trainables.runtime.imports import gc_paused, hidden
+from trainables.runtime.imports import gc_paused, hide_packages
 
 SCRIPT = """
 import sys
@@ -29,11 +29,11 @@ def test_a_worker_has_what_jobs_need_and_no_mlflow() -> None:
 
 
 def test_what_is_hidden_cannot_be_imported_and_what_is_there_stays() -> None:
-    with hidden("tabnanny"), pytest.raises(ImportError):
+    with hide_packages("tabnanny"), pytest.raises(ImportError):
         import tabnanny
     import tabnanny
 
-    with hidden("tabnanny"):
+    with hide_packages("tabnanny"):
         assert sys.modules["tabnanny"] is tabnanny
 
 

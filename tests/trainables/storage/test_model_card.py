@@ -6,16 +6,16 @@ from typing import Any
 
 import yaml
 
-from trainables.storage.model_card import LOAD_TENSORS, Forgotten, Made, Measured, body, model_card
+from trainables.storage.model_card import LOAD_TENSORS, ForgetSet, Results, Training, body, model_card
 
 RECIPE = {"method": "npo_rt", "learning_rate": 3e-5, "beta": 0.1}
 
 
 def card(load: str | None = None, **metrics: Any) -> str:
     benchmark = {"name": "qa", "path": None, "forget": "/home/someone/secret.jsonl", "evaluation_rows": 40}
-    forgotten = Forgotten(benchmark, 0.1, 40, "c0ffee")
-    made = Made(RECIPE, {"precision": "bf16", "lora": None, "deepspeed": {"zero_optimization": {"stage": 2}}})
-    measured = Measured(
+    forgotten = ForgetSet(benchmark, 0.1, 40, "c0ffee")
+    made = Training(RECIPE, {"precision": "bf16", "lora": None, "deepspeed": {"zero_optimization": {"stage": 2}}})
+    measured = Results(
         {"epoch": 3, "step": 15, "train_seconds": 9.0, "model_utility": 0.61, **metrics},
         {"model_utility": 0.64},
         {"model_utility": 0.63},

@@ -100,6 +100,6 @@ def test_any_damage_of_the_state_is_seen(tmp_path: Path, damage: str) -> None:
 def test_what_is_no_number_is_refused_by_name_and_leaves_no_epoch(tmp_path: Path, value: object) -> None:
     folder = TrialFolder(tmp_path / "t000")
     folder.begin(1)
-    with pytest.raises(TypeError, match=r"model_utility of epoch 1 is .*: what a trainable reports must be numbers"):
+    with pytest.raises(TypeError, match=r"model_utility of epoch 1 is .*: a trainable must report numbers only"):
         folder.commit(1, {"metrics": {"epoch": 1, "model_utility": value}, "samples": []})
     assert folder.record(1) is None

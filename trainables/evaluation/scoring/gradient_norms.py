@@ -10,8 +10,8 @@ from torch import Tensor
 from trainables.evaluation.scoring.batches import deal
 from trainables.evaluation.scoring.evaluator import EvaluatedModel
 from trainables.evaluation.scoring.queries import Pair
-from trainables.model.log_probs import exact
-from trainables.model.scoring import batched, score
+from trainables.model.log_probs import to_float32
+from trainables.model.scoring import make_batch, score
 
 
 def gradient_norms(examinee: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair, float]:
@@ -45,11 +45,11 @@ def gradient_norms(examinee: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair
 
 def _gradient_norm(examinee: EvaluatedModel, parameters: Sequence[torch.nn.Parameter], pair: Pair) -> float:
     rows, device = [examinee.encoded(pair)], examinee.group.device
-    batch = batched(rows, examinee.end, device, "padded", examinee.hidden)
+    batch = make_batch(rows, examinee.end, device, "padded", examinee.hidden)
     with torch.enable_grad():
         scores = score(examinee.model, batch)
         log_probs = scores.token_log_probs[0][scores.mask[0]]
         closed = examinee.settings.compat != "none" or not pair.raw
         loss = -log_probs[: len(log_probs) - closed].mean()
         gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return float(torch.stack([exact(gradient).norm() for gradient in gradients if gradient is not None]).mean())
+    return float(torch.stack([to_float32(gradient).norm() for gradient in gradients if gradient is not None]).mean())

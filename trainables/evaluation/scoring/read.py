@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables.batching.packing import Layout
-from trainables.batching.rows import Encoded, hides
+from trainables.batching.rows import Encoded, hiding_matters
 from trainables.batching.scores import Scores
 from trainables.evaluation.metrics.memorisation import extraction_strength, open_unlearning_extraction_strength
 from trainables.evaluation.scoring.batches import Shape, deal, deal_questions
@@ -30,7 +30,7 @@ from trainables.evaluation.scoring.teacher_forced import (
 from trainables.evaluation.scoring.token_stats import read_tokens
 from trainables.model.cpu.patch import reads_branches
 from trainables.model.packed_attention import takes_packed
-from trainables.model.scoring import LOGITS, batched, score
+from trainables.model.scoring import LOGITS, make_batch, score
 
 _CPU_TOKENS = 1024
 """In one forward pass on a CPU: more leave its caches, and rows of one batch are padded to a longer one."""
@@ -100,7 +100,7 @@ class Looks:
 @torch.no_grad()
 def read_rows(reader: ModelRunner, rows: Sequence[Encoded], looks: Looks) -> list[Reading]:
     """Every row teacher-forced, in order; a prompt is read once for all the rows that begin with it."""
-    if hides(rows, reader.hidden):
+    if hiding_matters(rows, reader.hidden):
         return _by_row(reader, rows, looks)
     if reads_branches(reader.model, max((len(row.input_ids) for row in rows), default=0)):
         return _by_question(reader, rows, looks, as_tree=True)
@@ -168,7 +168,7 @@ def _by_row(reader: ModelRunner, rows: Sequence[Encoded], looks: Looks) -> list[
     layout: Layout = "packed" if takes_packed(reader.model) else "padded"
 
     def one_batch(numbers: Sequence[int]) -> list[Reading]:
-        batch = batched([rows[i] for i in numbers], reader.end, reader.group.device, layout, reader.hidden)
+        batch = make_batch([rows[i] for i in numbers], reader.end, reader.group.device, layout, reader.hidden)
         return _readings(looks, numbers, forced_from(score(reader.model, batch, LOGITS)))
 
     lengths = [len(row.input_ids) for row in rows]

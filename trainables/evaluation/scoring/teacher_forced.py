@@ -22,7 +22,7 @@ from trainables.batching.scores import Scores
 from trainables.evaluation.scoring.prefix_tree import grow
 from trainables.model.cpu.patch import trims_last_layer
 from trainables.model.cpu.tree_attention import Branches
-from trainables.model.log_probs import by_chunks, exact
+from trainables.model.log_probs import by_chunks, to_float32
 from trainables.model.scoring import no_mask
 
 Tokens = tuple[int, ...]
@@ -113,8 +113,8 @@ def score_prefix_tree(
     targets = _pad([list(text) for _, text in rows], IGNORED).to(device)
     mask = targets != IGNORED
     targets = targets.clamp(min=0)
-    totals, said = by_chunks(lambda some: (exact(some).logsumexp(-1), some.argmax(-1)), logits)
-    found = (exact(logits[places, targets]) - totals[places]).masked_fill(~mask, 0.0)
+    totals, said = by_chunks(lambda some: (to_float32(some).logsumexp(-1), some.argmax(-1)), logits)
+    found = (to_float32(logits[places, targets]) - totals[places]).masked_fill(~mask, 0.0)
     likeliest = said[places]
     return TeacherForced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
 
@@ -161,6 +161,6 @@ def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    logits = exact(logits)
+    logits = to_float32(logits)
     chosen = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return chosen, logits.argmax(-1)

@@ -14,7 +14,7 @@ from trainables.batching.scores import Scores
 from trainables.evaluation.metrics.membership import lowest_mean
 from trainables.evaluation.metrics.memorisation import exact_memorization, extraction_strength
 from trainables.evaluation.scoring.queries import Tokens
-from trainables.model.log_probs import rows_at_once
+from trainables.model.log_probs import rows_per_chunk
 
 _SMALLEST_VARIANCE = 1e-6  # open-unlearning's; a distribution without spread would divide by zero
 _LOWEST = -1e4  # a log-probability of an impossible token: 0 * -inf would be no number
@@ -67,7 +67,7 @@ def _by_row(
     asked = torch.zeros_like(scores.mask)
     asked[list(rows)] = scores.mask[list(rows)]
     places = asked.nonzero()
-    chunks = [some.unbind(1) for some in torch.split(places, rows_at_once(logits))]
+    chunks = [some.unbind(1) for some in torch.split(places, rows_per_chunk(logits))]
     values = torch.cat([value(logits[i, t] if of is None else logits[of[i, t]], targets[i, t]) for i, t in chunks])
     parts = torch.split(values, scores.lengths[list(rows)].tolist())
     return {row: part.tolist() for row, part in zip(rows, parts, strict=True)}

@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 def rms_norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """(…, width) and (width,) -> (…, width), in float32 at least; kept for the backward pass: `states` alone."""
+    """(…, width) and (width,) -> (…, width), in at least float32. Keeps only `states` for the backward pass."""
     if not torch.is_grad_enabled() and states.dtype == torch.float32:
-        return torch.rms_norm(states, weight.shape, weight, eps)  # its backward pass is not joined
+        return torch.rms_norm(states, weight.shape, weight, eps)  # its backward pass is not fused
     found: Tensor = _RmsNorm.apply(states, weight, eps)  # type: ignore[no-untyped-call]
     return found
 
 
 def _exact(values: Tensor) -> Tensor:
-    """The same values in float32 at least."""
+    """The values in float32; float64 stays float64."""
     return values if values.dtype == torch.float64 else values.float()
 
 

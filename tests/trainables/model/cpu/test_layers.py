@@ -83,11 +83,11 @@ def test_attention_is_each_rows_own(lengths: list[int], heads: tuple[int, int], 
 @given(LENGTHS, st.sampled_from([(3, 1), (4, 2)]))
 def test_every_place_is_found_where_it_was_put(lengths: list[int], heads: tuple[int, int]) -> None:
     packing = Packing.of(tuple(lengths), torch.device("cpu"))
-    boxes = Rectangles.of(packing, *heads)
-    assert boxes is Rectangles.of(packing, *heads)
-    assert boxes.queries[boxes.places].tolist() == list(range(sum(lengths) * heads[0]))
-    assert sorted([*boxes.places.tolist(), *boxes.padding.tolist()]) == list(range(len(boxes.queries)))
-    assert sum(batch * tokens for batch, tokens in boxes.shapes) == len(boxes.queries)
+    rectangles = Rectangles.of(packing, *heads)
+    assert rectangles is Rectangles.of(packing, *heads)
+    assert rectangles.queries[rectangles.places].tolist() == list(range(sum(lengths) * heads[0]))
+    assert sorted([*rectangles.places.tolist(), *rectangles.padding.tolist()]) == list(range(len(rectangles.queries)))
+    assert sum(batch * tokens for batch, tokens in rectangles.shapes) == len(rectangles.queries)
 
 
 def test_half_precision_stays_near_and_keeps_its_type() -> None:

@@ -13,13 +13,13 @@ from transformers import GemmaConfig, GraniteConfig, LlamaConfig, MistralConfig,
 from tests import tiny
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
-from trainables.model.cpu.attention import LONGEST
+from trainables.model.cpu.attention import LONGEST_ROW
 from trainables.model.cpu.patch import patch_for_cpu, trims_last_layer, unpatch
-from trainables.model.scoring import Keep, score
+from trainables.model.scoring import ForwardOutputs, score
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU layers are compiled instead")
 
-SHAPE = {**tiny.SHAPE, "max_position_embeddings": 2 * LONGEST}
+SHAPE = {**tiny.SHAPE, "max_position_embeddings": 2 * LONGEST_ROW}
 ALL = {"norm", "gate", "attention", "layer"}
 CASES = {
     "llama": (LlamaConfig(**SHAPE), ALL),
@@ -39,7 +39,7 @@ def model(name: str) -> Any:
     return made
 
 
-def results(model: Any, rows: list[Encoded], keep: Keep = Keep()) -> dict[str, Tensor]:  # noqa: B008 (frozen)
+def results(model: Any, rows: list[Encoded], keep: ForwardOutputs = ForwardOutputs()) -> dict[str, Tensor]:  # noqa: B008 (frozen)
     model.zero_grad()
     scores = score(model, pack(rows, "cpu"), keep)
     total: Any = (scores.token_log_probs * torch.arange(1, 1 + scores.mask.shape[1])).sum()
@@ -62,14 +62,14 @@ def test_models_compute_the_same(name: str) -> None:
     assert patch_for_cpu(lean) == CASES[name][1]
     assert trims_last_layer(lean) == ("layer" in CASES[name][1])
     assert_same(results(plain, ROWS), results(lean, ROWS))
-    assert_same(results(plain, ROWS, Keep(layer=2)), results(lean, ROWS, Keep(layer=2)))
+    assert_same(results(plain, ROWS, ForwardOutputs(layer=2)), results(lean, ROWS, ForwardOutputs(layer=2)))
 
 
 def test_long_rows_go_the_models_own_way() -> None:
     plain = model("llama")
     lean = copy.deepcopy(plain)
     patch_for_cpu(lean)
-    rows = tiny.rows([(3, LONGEST + 6), (3, 9)])
+    rows = tiny.rows([(3, LONGEST_ROW + 6), (3, 9)])
     assert_same(results(plain, rows), results(lean, rows))
 
 
