@@ -11,6 +11,11 @@ from torch import Tensor
 from trainables.batching.rows import IGNORED
 
 
+def to_float32(values: Tensor) -> Tensor:
+    """The values in float32; float64 stays float64."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 @dataclass(frozen=True)
 class Scores:
     """Results per token, aligned with the answer positions that were kept.

@@ -99,9 +99,8 @@ def estimate_memory(
     trained = None if lora is None else adapter_parameters(shape, lora.rank)
     states = dict(state_bytes(shape, element, workers.zero_stage, workers.workers, frozen, trained))
     if any(method.needs_whole_gradients for method in settings.methods):
-        states["method"] = (
-            2 * FLOAT32 * (shape.parameters if trained is None else trained)
-        )  # two vectors of all parameters
+        # Two float32 vectors as long as the trained parameters.
+        states["method"] = 2 * FLOAT32 * (shape.parameters if trained is None else trained)
     return MemoryEstimate(
         states,
         activation_bytes(shape, tokens, tokens if answers is None else answers, element),

@@ -13,15 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.batching.scores import to_float32
 from trainables.model.compile import compiles, fused
 
 _CHUNK = 1 << 19  # logits per chunk: 2 MiB in float32
 _DEVICE_CHUNK = 1 << 26  # on GPUs, where only memory matters: 256 MiB
-
-
-def to_float32(values: Tensor) -> Tensor:
-    """The values in float32; float64 stays float64."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def log_probs_of(logits: Tensor, targets: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from trainables.batching.packing import Layout, Packed, pack
 from trainables.batching.rows import IGNORED, Batch, Encoded, collate, hiding_matters, mask_token
-from trainables.batching.scores import Scores
+from trainables.batching.scores import Scores, to_float32
 from trainables.model.cpu.patch import trims_last_layer
 from trainables.model.hidden_states import forward_with_states
-from trainables.model.log_probs import log_probs_of, to_float32
+from trainables.model.log_probs import log_probs_of
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from trainables.batching.scores import to_float32
 from trainables.methods.base import Method, Products, Values
-from trainables.model.log_probs import to_float32
 from trainables.training.terms import Seen, Terms
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Shares of a GPU: what follows from them, without one."""
+"""Shares of a GPU, mostly without one: capacity, estimates and where weights stay."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def settings(*methods: str, lora: LoraConfig | None = None, **on: Any) -> Memory
 
 
 @pytest.mark.parametrize(("gpus", "share"), [(0, 1), (0.25, 0.25), (1, 1), (2, 1)])
-def test_a_process_computes_on_one_device(gpus: float, share: float) -> None:
+def test_a_workers_share_is_at_most_one_gpu(gpus: float, share: float) -> None:
     workers = WorkersConfig(gpus_per_worker=gpus)
     assert share_of(workers) == share
     assert usable_bytes(CARD, workers) == int(share * CARD) - CUDA_CONTEXT
 
 
-def test_neighbours_leave_each_other_room() -> None:
+def test_shares_and_contexts_fit_on_the_card_together() -> None:
     workers = WorkersConfig(gpus_per_worker=0.25)
     assert 4 * (usable_bytes(CARD, workers) + CUDA_CONTEXT) <= CARD
     assert usable_bytes(GIB, workers) == 0
 
 
-def test_the_need_follows_from_what_methods_declare() -> None:
+def test_the_estimate_follows_from_what_methods_declare() -> None:
     weights, plain = 2 * LLAMA.parameters, estimate_memory(LLAMA, settings("npo_rt"), 8192)
     assert sum(plain.states.values()) == LLAMA.parameters * (2 + 6 + 12)
     frozen = estimate_memory(LLAMA, settings("npo_rt", "npo_kl"), 8192)
@@ -57,7 +57,7 @@ def test_the_need_follows_from_what_methods_declare() -> None:
     assert plain.total == sum(plain.states.values()) + max(plain.activations, plain.evaluation)
 
 
-def test_weights_stay_on_the_device_only_where_they_leave_room_for_useful_micro_batches() -> None:
+def test_weights_stay_on_the_device_only_if_useful_micro_batches_still_fit() -> None:
     def place(space: int, *methods: str) -> str:
         return place_of_weights(LLAMA, settings(*methods), on_gpu=True, space=space)
 
@@ -65,11 +65,11 @@ def test_weights_stay_on_the_device_only_where_they_leave_room_for_useful_micro_
     enough = sum(need.states.values()) + int(max(need.activations, need.evaluation) / USABLE) + 1
     assert place(enough, "npo_rt") == "device"
     assert place(enough - 100, "npo_rt") == "pinned"
-    assert place(enough // 2, "npo_kl") == "device"  # a method has them there anyway
+    assert place(enough // 2, "npo_kl") == "device"  # the method needs them there anyway
     assert place_of_weights(LLAMA, settings("npo_rt"), on_gpu=False, space=0) == "host"
 
 
-def test_what_is_kept_takes_tokens_away() -> None:
+def test_weights_kept_on_the_device_leave_fewer_tokens() -> None:
     need, kept = (estimate_memory(LLAMA, settings("npo_rt"), 8192, kept=kept) for kept in (False, True))
     space = usable_bytes(CARD, WorkersConfig(gpus_per_worker=0.5))
     tokens, fewer = (tokens_that_fit(LLAMA, space - sum(each.states.values()), 2) for each in (need, kept))
@@ -77,7 +77,7 @@ def test_what_is_kept_takes_tokens_away() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_a_process_ends_at_its_share() -> None:
+def test_on_a_gpu_a_process_is_capped_at_its_share() -> None:
     from trainables.model.gpu_share import cap_process_memory
 
     workers = WorkersConfig(gpus_per_worker=0.25)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from trainables.batching.scores import to_float32
 from trainables.evaluation.scoring.batches import deal
 from trainables.evaluation.scoring.evaluator import EvaluatedModel
 from trainables.evaluation.scoring.queries import Pair
-from trainables.model.log_probs import to_float32
 from trainables.model.scoring import make_batch, score
 
 

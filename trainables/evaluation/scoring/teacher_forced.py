@@ -18,11 +18,11 @@ from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
 from trainables.batching.rows import IGNORED
-from trainables.batching.scores import Scores
+from trainables.batching.scores import Scores, to_float32
 from trainables.evaluation.scoring.prefix_tree import grow
 from trainables.model.cpu.patch import trims_last_layer
 from trainables.model.cpu.tree_attention import Branches
-from trainables.model.log_probs import by_chunks, to_float32
+from trainables.model.log_probs import by_chunks
 from trainables.model.scoring import no_mask
 
 Tokens = tuple[int, ...]

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.batching.scores import to_float32
+
 
 def rms_norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
     """(…, width) and (width,) -> (…, width), in at least float32. Keeps only `states` for the backward pass."""
@@ -16,17 +18,12 @@ def rms_norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
     return found
 
 
-def _exact(values: Tensor) -> Tensor:
-    """The values in float32; float64 stays float64."""
-    return values if values.dtype == torch.float64 else values.float()
-
-
 class _RmsNorm(torch.autograd.Function):
     """With n = x / rms and g = dy * weight: dx = (g - n mean(g n)) / rms, dweight = sum(dy n)."""
 
     @staticmethod
     def forward(context: Any, states: Tensor, weight: Tensor, eps: float) -> Tensor:
-        exact = _exact(states)
+        exact = to_float32(states)
         length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
         inverse = length.square_().div_(states.shape[-1]).add_(eps).rsqrt_()
         context.save_for_backward(states, weight, inverse)
@@ -38,8 +35,8 @@ class _RmsNorm(torch.autograd.Function):
         states, weight, inverse = context.saved_tensors
         width = states.shape[-1]
         inverse = inverse.view(-1, 1)
-        exact, factors = _exact(gradients[0].reshape(-1, width)), _exact(weight)
-        normal = _exact(states.reshape(-1, width)) * inverse
+        exact, factors = to_float32(gradients[0].reshape(-1, width)), to_float32(weight)
+        normal = to_float32(states.reshape(-1, width)) * inverse
         product = exact * normal
         mean = torch.mv(product, factors).div_(-width)
         of_states = (exact * factors).addcmul_(normal, mean[:, None]).mul_(inverse)
