@@ -35,29 +35,17 @@ class BenchmarkConfig(Frozen):
     """Which rows are trained on, forgotten and evaluated. Options that a benchmark does not have are errors."""
 
     name: Literal["fictional", "tofu", "lume", "muse", "qa", "text", "synthetic"] = "fictional"
-    path: str | None = Field(
-        default=None, description="tofu, lume, muse: a local folder with its files; null: the Hugging Face hub"
-    )
-    revision: str | None = Field(default=None, description="tofu, lume, muse: revision of the dataset on the hub")
-    people: int | None = Field(
-        default=None, ge=2, description="fictional: number of people (20 if null); tofu: only the last N authors"
-    )
+    path: str | None = Field(default=None, description="tofu, lume, muse: local folder; null: the Hugging Face hub")
+    revision: str | None = Field(default=None, description="tofu, lume, muse: revision on the hub")
+    people: int | None = Field(default=None, ge=2, description="fictional (null: 20); tofu: only the last N authors")
     seed: int = Field(default=0, ge=0, description="fictional: seed of the generator")
-    evaluation_rows: int | None = Field(
-        default=None, ge=4, description="evaluate at most this many rows of every set except the forget set"
-    )
+    evaluation_rows: int | None = Field(default=None, ge=4, description="most rows to evaluate per set; not for forget")
     corpus: Literal["news", "books"] | None = Field(default=None, description="muse: which corpus (news if null)")
-    tasks: tuple[Literal["Task1", "Task2", "Task3"], ...] | None = Field(
-        default=None, description="lume: only these tasks (all if null)"
-    )
+    tasks: tuple[Literal["Task1", "Task2", "Task3"], ...] | None = Field(default=None, description="lume (null: all)")
     forget: str | None = Field(default=None, description="qa, text: JSONL file of the rows to forget")
     retain: str | None = Field(default=None, description="qa, text: JSONL file of the rows to retain")
-    utility: str | None = Field(
-        default=None, description="qa, text: JSONL file of further questions that measure utility"
-    )
-    holdout: str | None = Field(
-        default=None, description="qa, text: JSONL file of rows similar to the forget set that no model has seen"
-    )
+    utility: str | None = Field(default=None, description="qa, text: JSONL file of further utility questions")
+    holdout: str | None = Field(default=None, description="qa, text: JSONL file of unseen rows like the forget set")
     alpha: float | None = Field(default=None, description="synthetic: distance between forget and retain inputs")
 
 
@@ -68,9 +56,7 @@ class TrainingRecipe(Frozen):
     learning_rate: float = Field(default=1e-5, gt=0)
     batch_size: int = Field(default=32, ge=1, description="rows per optimizer step, over all workers")
     weight_decay: float = Field(default=0.01, ge=0)
-    warmup_fraction: float = Field(
-        default=0.05, ge=0, lt=1, description="share of the steps in which the learning rate rises"
-    )
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1, description="share of steps with a rising rate")
     betas: tuple[float, float] = (0.9, 0.999)
     gradient_clip: float = Field(default=1.0, gt=0)
     decay: Literal["linear", "cosine"] = "linear"
@@ -90,15 +76,11 @@ class WorkersConfig(Frozen):
     cpus_per_worker: float = Field(default=1, gt=0)
     gpus_per_worker: float = Field(default=0, ge=0)
     precision: Precision = "fp32"
-    micro_batch_size: int | None = Field(
-        default=None, ge=1, description="forget rows per worker and forward pass; null: as many as memory allows"
-    )
+    micro_batch_size: int | None = Field(default=None, ge=1, description="forget rows per pass; null: as memory allows")
     compile: Compilation = Field(default="auto", description="compile decoder layers: on, off or auto (on GPUs)")
     max_failures: int = Field(default=2, ge=0, description="restarts of a trial after a worker is lost")
     epoch_minutes: float = Field(
-        default=240,
-        gt=0,
-        description="a trial fails, and its worker is ended, if an epoch with its evaluation takes longer",
+        default=240, gt=0, description="a longer epoch, with evaluation, ends worker and trial"
     )
     deepspeed: dict[str, Any] = Field(default_factory=lambda: {"zero_optimization": {"stage": 0}})
 
@@ -111,13 +93,9 @@ class EvaluationConfig(Frozen):
     """How a model is evaluated; the same for all trials of a sweep."""
 
     max_new_tokens: int = Field(default=200, ge=1)
-    batch_tokens: int = Field(
-        default=8192, ge=64, description="tokens per forward pass of the evaluation, padding included"
-    )
+    batch_tokens: int = Field(default=8192, ge=64, description="padded tokens per forward pass")
     min_k: float = Field(default=0.4, gt=0, le=1, description="share of tokens that min-k and min-k++ average")
-    gradient_norm: bool = Field(
-        default=False, description="also run the gradient-norm attack: one backward pass per row"
-    )
+    gradient_norm: bool = Field(default=False, description="add the gradient-norm attack: a backward pass per row")
     harness: tuple[str, ...] = Field(default=(), description="lm-evaluation-harness tasks (letheon[harness])")
     compat: EvaluationCompat = Field(
         default="none",
@@ -134,18 +112,11 @@ class EvaluationConfig(Frozen):
 class VerdictConfig(Frozen):
     """Limits beyond which a checkpoint is not forgotten, over-forgotten or damaged. Defaults: `docs/verdict.md`."""
 
-    p: float = Field(
-        default=0.05,
-        gt=0,
-        lt=1,
-        description="forget quality above which a checkpoint is indistinguishable from the retain model",
-    )
+    p: float = Field(default=0.05, gt=0, lt=1, description="forget quality that a forgotten checkpoint exceeds")
     utility: float = Field(default=0.8, gt=0, le=1, description="least share of the target model's utility")
     privleak: float = Field(default=75.0, gt=0, description="largest distance of PrivLeak from 0, percent")
     loss_shift: float = Field(default=0.3, gt=0, le=1, description="largest shift of the losses, in either direction")
-    stammer: float = Field(
-        default=0.1, gt=0, description="largest excess of repeated word pairs over the retain model's share"
-    )
+    stammer: float = Field(default=0.1, gt=0, description="largest excess of repeats over the retain model's")
     gibberish: float = Field(default=0.1, gt=0, description="largest excess of gibberish over the retain model's")
     length: float = Field(default=2.0, gt=1, description="largest ratio of answer lengths, in either direction")
     audit: float = Field(default=0.1, gt=0, description="largest excess of an attack's ROUGE over the retain model's")
@@ -157,9 +128,7 @@ class LoraConfig(Frozen):
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32, gt=0, description="the update is scaled by alpha / rank")
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: tuple[str, ...] | None = Field(
-        default=None, description="names of layers to adapt; null: all linear layers except the LM head"
-    )
+    target_modules: tuple[str, ...] | None = Field(default=None, description="null: all linear layers but the LM head")
 
 
 class Hyperparameters(Frozen):
@@ -173,16 +142,12 @@ class Hyperparameters(Frozen):
     margin: float | None = Field(default=None, description="simnpo: delta in the equation, nats per token")
     beta1: float | None = Field(default=None, ge=0, description="satimp: exponent of p")
     beta2: float | None = Field(default=None, ge=0, description="satimp: exponent of 1 - p")
-    depth: float | None = Field(
-        default=None, gt=0, le=1, description="rmu: depth of the steered layer, as a share of all layers"
-    )
+    depth: float | None = Field(default=None, gt=0, le=1, description="rmu: steered layer, as a share of all layers")
     steering: float | None = Field(default=None, gt=0, description="rmu: length of the random target vector")
     epsilon: float | None = Field(default=None, ge=0, description="pdu: largest allowed retain loss, nats per token")
     dual_step: float | None = Field(default=None, gt=0, description="pdu: step size of the multiplier")
     radius: float | None = Field(default=None, gt=0, description="sam: largest distance of the worst nearby weights")
-    scale: float | None = Field(
-        default=None, gt=0, description="task_arithmetic: factor of the vector that is subtracted"
-    )
+    scale: float | None = Field(default=None, gt=0, description="task_arithmetic: factor of the subtracted vector")
     overfit_epochs: int | None = Field(default=None, ge=1, description="task_arithmetic: epochs to fit the vector")
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
@@ -217,9 +182,7 @@ class TrialConfig(Frozen):
     hyperparameters: Hyperparameters
     max_epochs: int = Field(ge=1)
     benchmark: BenchmarkConfig
-    with_general: bool = Field(
-        default=False, description="also use general facts as retain rows, as for the retain model"
-    )
+    with_general: bool = Field(default=False, description="also retain general facts, as the retain model does")
     workers: WorkersConfig
     evaluation: EvaluationConfig
     target: str = Field(description="folder of the prepared target model")

@@ -57,10 +57,6 @@ class Packing:
         """Rows whose bounds are on the device already, as integers of any type."""
         return cls(lengths, bounds.to(torch.int32), _round_longest(max(lengths)), has_kernel(bounds.device))
 
-    @property
-    def device(self) -> torch.device:
-        return self.bounds.device
-
     @cached_property
     def groups(self) -> tuple[Tensor, ...]:
         """Rows of similar length as (rows, longest) int64 token indices; short rows repeat their last token."""
@@ -70,7 +66,7 @@ class Packing:
             steps = torch.arange(max(self.lengths[i] for i in members))
             last = torch.tensor([self.lengths[i] - 1 for i in members])
             first = torch.tensor([starts[i] for i in members])
-            found.append(on_device(first[:, None] + torch.minimum(steps[None], last[:, None]), self.device))
+            found.append(on_device(first[:, None] + torch.minimum(steps[None], last[:, None]), self.bounds.device))
         return tuple(found)
 
     @cached_property
@@ -83,7 +79,7 @@ class Packing:
             for i in members:
                 places[starts[i] : starts[i + 1]] = torch.arange(offset, offset + self.lengths[i])
                 offset += width
-        return on_device(places, self.device)
+        return on_device(places, self.bounds.device)
 
 
 def has_kernel(device: torch.device) -> bool:
@@ -159,7 +155,7 @@ class Packed:
         return Packed(
             self.input_ids[:, first:last],
             self.position_ids[:, first:last],
-            Packing.of(lengths[start:stop], self.packing.device),
+            Packing.of(lengths[start:stop], self.packing.bounds.device),
             self.kept[part] - first,
             self.targets[part],
             self.slots[part] - start * self.width,

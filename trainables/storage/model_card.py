@@ -60,42 +60,44 @@ def model_card(
     """Markdown with front matter. `load`: Python code that loads the model in FOLDER."""
     method = str(training.hyperparameters.get("method", "unknown"))
     name = str(forget_set.benchmark.get("name", "unknown"))
-    lines = [
-        *_front_matter(method, transformers=load == LOAD),
-        f"# {trial} after epoch {epoch}: {method} on {name}",
-        "",
-        f"**{results.verdict[0].upper()}{results.verdict[1:]}.**",
-        "",
-        "A model was fine-tuned until it had memorised its data (the *target model*), then trained to forget a part of "
-        "them. It is compared with the *retain model*, which never saw that part.",
-        "",
-        "## What was to be forgotten",
-        "",
-        *_forget_set(forget_set),
-        "",
-        "## How well",
-        "",
-        *_metrics(results),
-        "",
-        "`forget_quality` is the p-value of a test of whether this model answers about the forgotten rows like the "
-        "retain model: large is good, but no proof. The sweep's records have the results of attacks, if any were run.",
-        "",
-        "## How it was made",
-        "",
-        *_table(("setting", "value"), [*_settings(training.hyperparameters), *_settings(training.settings)]),
-        "",
-        "## Loading it",
-        "",
-        "Verify it first: `manifest.json` has the SHA-256 of every file, including this one.",
-        "",
-        "```python",
-        load,
-        "```",
-        "",
-        "`letheon evaluate FOLDER` repeats the evaluation.",
-        "",
-    ]
-    return "\n".join(lines)
+    front_matter = "library_name: transformers\npipeline_tag: text-generation\n" if load == LOAD else ""
+    return f"""\
+---
+{front_matter}tags: [unlearning, letheon, {method}]
+---
+
+# {trial} after epoch {epoch}: {method} on {name}
+
+**{results.verdict[0].upper()}{results.verdict[1:]}.**
+
+A model was fine-tuned until it had memorised its data (the *target model*), then trained to forget a part of them. It \
+is compared with the *retain model*, which never saw that part.
+
+## What was to be forgotten
+
+{_forget_set(forget_set)}
+
+## How well
+
+{_metrics(results)}
+
+`forget_quality` is the p-value of a test of whether this model answers about the forgotten rows like the retain \
+model: large is good, but no proof. The sweep's records have the results of attacks, if any were run.
+
+## How it was made
+
+{_table(("setting", "value"), [*_settings(training.hyperparameters), *_settings(training.settings)])}
+
+## Loading it
+
+Verify it first: `manifest.json` has the SHA-256 of every file, including this one.
+
+```python
+{load}
+```
+
+`letheon evaluate FOLDER` repeats the evaluation.
+"""
 
 
 def body(card: str) -> str:
@@ -105,12 +107,7 @@ def body(card: str) -> str:
     return card.partition("\n---\n")[2].lstrip("\n")
 
 
-def _front_matter(method: str, transformers: bool) -> list[str]:
-    library = ["library_name: transformers", "pipeline_tag: text-generation"] if transformers else []
-    return ["---", *library, f"tags: [unlearning, letheon, {method}]", "---", ""]
-
-
-def _forget_set(forget_set: ForgetSet) -> list[str]:
+def _forget_set(forget_set: ForgetSet) -> str:
     benchmark = {key: value for key, value in forget_set.benchmark.items() if value is not None and key not in _PATHS}
     lines = [f"- benchmark: {', '.join(f'{key} {_text(value)}' for key, value in benchmark.items())}"]
     lines.append(f"- forget fraction: {forget_set.fraction:g}")
@@ -118,10 +115,10 @@ def _forget_set(forget_set: ForgetSet) -> list[str]:
         lines.append(f"- rows: {forget_set.rows}")
     if forget_set.digest is not None:
         lines.append(f"- SHA-256 of the rows: `{forget_set.digest}`")
-    return lines
+    return "\n".join(lines)
 
 
-def _metrics(results: Results) -> list[str]:
+def _metrics(results: Results) -> str:
     columns = (results.checkpoint, results.target, results.retain)
     names = [name for name in results.checkpoint if name not in _HIDDEN and not name.endswith(_HIDDEN_ENDINGS)]
     rows = [(f"`{name}`", *(_number(column.get(name)) for column in columns)) for name in sorted(names)]
@@ -134,9 +131,9 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"`{name}`", _text(value)
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [heads, tuple("---" for _ in heads), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _text(value: Any) -> str:

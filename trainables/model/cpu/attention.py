@@ -134,26 +134,25 @@ class _Attention(torch.autograd.Function):
         scale: float,
     ) -> Tensor:
         tokens, heads, size = query.shape
-        rectangles = Rectangles.of(packing, heads, heads // key.shape[1])
+        layout = Rectangles.of(packing, heads, heads // key.shape[1])
         query, key = (rotated(each, cosine, signed_sine).view(-1, size) for each in (query, key))
-        queries = query.index_select(0, rectangles.queries)
-        keys, values = (each.index_select(0, rectangles.keys) for each in (key, value.reshape(-1, size)))
+        queries = query.index_select(0, layout.queries)
+        keys, values = (each.index_select(0, layout.keys) for each in (key, value.reshape(-1, size)))
         output, weights = torch.empty_like(queries), []
-        for q, k, v, o in rectangles.batches(queries, keys, values, output):
+        for q, k, v, o in layout.batches(queries, keys, values, output):
             weights.append(_weights(q, k, scale))
             torch.bmm(weights[-1], v, out=o)
-        context.rectangles, context.scale = rectangles, scale
+        context.layout, context.scale = layout, scale
         context.save_for_backward(queries, keys, values, cosine, signed_sine, *weights)
-        return output.index_select(0, rectangles.places).view(tokens, heads, size)
+        return output.index_select(0, layout.places).view(tokens, heads, size)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, values, cosine, signed_sine, *weights = context.saved_tensors
-        rectangles, size = context.rectangles, queries.shape[-1]
-        outer = gradients[0].reshape(-1, size).index_select(0, rectangles.queries)
-        outer.index_fill_(0, rectangles.padding, 0.0)
+        layout, size = context.layout, queries.shape[-1]
+        outer = gradients[0].reshape(-1, size).index_select(0, layout.queries).index_fill_(0, layout.padding, 0.0)
         found = [torch.empty_like(outer) for _ in range(3)]
-        parts = rectangles.batches(queries, keys, values, outer, *found)
+        parts = layout.batches(queries, keys, values, outer, *found)
         for p, (q, k, v, do, dq, dk, dv) in zip(weights, parts, strict=True):
             torch.bmm(p.transpose(1, 2), do, out=dv)
             dp = torch.bmm(do, v.transpose(1, 2))
@@ -161,10 +160,10 @@ class _Attention(torch.autograd.Function):
             torch.bmm(ds, k, out=dq)
             torch.bmm(ds.transpose(1, 2), q, out=dk)
         of_query, of_key, of_value = (
-            each.index_select(0, rectangles.places).view(-1, rectangles.heads, size) for each in found
+            each.index_select(0, layout.places).view(-1, layout.heads, size) for each in found
         )
-        if rectangles.shared > 1:
-            of_key, of_value = (each.view(len(each), -1, rectangles.shared, size).sum(2) for each in (of_key, of_value))
+        if layout.shared > 1:
+            of_key, of_value = (each.view(len(each), -1, layout.shared, size).sum(2) for each in (of_key, of_value))
         of_query, of_key = (
             torch.addcmul(_swap_halves(each * signed_sine), each, cosine) for each in (of_query, of_key)
         )

@@ -127,11 +127,9 @@ def _agrees(kind: _Kind, module: Any) -> bool:
 
 
 def _norm(self: Any, hidden_states: Tensor) -> Tensor:
-    return rms_norm(hidden_states, self.weight, _eps(self))
-
-
-def _eps(norm: Any) -> float:
-    return float(norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps)
+    return rms_norm(
+        hidden_states, self.weight, self.variance_epsilon if hasattr(self, "variance_epsilon") else self.eps
+    )
 
 
 def _gate(self: Any, x: Tensor) -> Tensor:
@@ -209,24 +207,19 @@ def _attention_inputs(module: Any, generator: torch.Generator) -> dict[str, Any]
     }
 
 
-_NORM = _Kind(
-    "norm",
-    frozenset(),
-    _norm,
-    lambda module, generator: {"hidden_states": _states(generator, module.weight.shape[0])},
-)
+_NORM = _Kind("norm", frozenset(), _norm, lambda norm, rng: {"hidden_states": _states(rng, len(norm.weight))})
 _GATE = _Kind(
     "gate",
     frozenset({"gate_proj", "up_proj", "down_proj", "act_fn"}),
     _gate,
-    lambda module, generator: {"x": _states(generator, module.gate_proj.in_features)},
+    lambda gate, rng: {"x": _states(rng, gate.gate_proj.in_features)},
 )
 _ATTENTION = _Kind("attention", frozenset({"q_proj", "k_proj", "v_proj", "o_proj"}), _attention, _attention_inputs)
 _LAYER = _Kind(
     "layer",
     frozenset({"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}),
     _layer,
-    lambda module, generator: _attention_inputs(module.self_attn, generator),
+    lambda layer, rng: _attention_inputs(layer.self_attn, rng),
     {"kept": torch.arange(sum(_ROWS))},
 )
 _KINDS = (_NORM, _GATE, _ATTENTION, _LAYER)
