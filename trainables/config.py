@@ -37,11 +37,17 @@ class BenchmarkConfig(Frozen):
     name: Literal["fictional", "tofu", "lume", "muse", "qa", "text", "synthetic"] = "fictional"
     path: str | None = Field(default=None, description="tofu, lume, muse: local folder; null: the Hugging Face hub")
     revision: str | None = Field(default=None, description="tofu, lume, muse: revision on the hub")
-    people: int | None = Field(default=None, ge=2, description="fictional (null: 20); tofu: only the last N authors")
+    people: int | None = Field(
+        default=None, ge=2, description="fictional: number of people (null: 20); tofu: only the last N authors"
+    )
     seed: int = Field(default=0, ge=0, description="fictional: seed of the generator")
-    evaluation_rows: int | None = Field(default=None, ge=4, description="most rows to evaluate per set; not for forget")
+    evaluation_rows: int | None = Field(
+        default=None, ge=4, description="evaluate at most this many rows of every set except the forget set"
+    )
     corpus: Literal["news", "books"] | None = Field(default=None, description="muse: which corpus (news if null)")
-    tasks: tuple[Literal["Task1", "Task2", "Task3"], ...] | None = Field(default=None, description="lume (null: all)")
+    tasks: tuple[Literal["Task1", "Task2", "Task3"], ...] | None = Field(
+        default=None, description="lume: tasks (null: all)"
+    )
     forget: str | None = Field(default=None, description="qa, text: JSONL file of the rows to forget")
     retain: str | None = Field(default=None, description="qa, text: JSONL file of the rows to retain")
     utility: str | None = Field(default=None, description="qa, text: JSONL file of further utility questions")
@@ -56,7 +62,7 @@ class TrainingRecipe(Frozen):
     learning_rate: float = Field(default=1e-5, gt=0)
     batch_size: int = Field(default=32, ge=1, description="rows per optimizer step, over all workers")
     weight_decay: float = Field(default=0.01, ge=0)
-    warmup_fraction: float = Field(default=0.05, ge=0, lt=1, description="share of steps with a rising rate")
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1, description="share of steps with rising learning rate")
     betas: tuple[float, float] = (0.9, 0.999)
     gradient_clip: float = Field(default=1.0, gt=0)
     decay: Literal["linear", "cosine"] = "linear"
@@ -76,11 +82,15 @@ class WorkersConfig(Frozen):
     cpus_per_worker: float = Field(default=1, gt=0)
     gpus_per_worker: float = Field(default=0, ge=0)
     precision: Precision = "fp32"
-    micro_batch_size: int | None = Field(default=None, ge=1, description="forget rows per pass; null: as memory allows")
+    micro_batch_size: int | None = Field(
+        default=None, ge=1, description="forget rows per worker and pass; null: as many as fit"
+    )
     compile: Compilation = Field(default="auto", description="compile decoder layers: on, off or auto (on GPUs)")
     max_failures: int = Field(default=2, ge=0, description="restarts of a trial after a worker is lost")
     epoch_minutes: float = Field(
-        default=240, gt=0, description="a longer epoch, with evaluation, ends worker and trial"
+        default=240,
+        gt=0,
+        description="a trial fails, and its worker is ended, if an epoch with its evaluation takes longer",
     )
     deepspeed: dict[str, Any] = Field(default_factory=lambda: {"zero_optimization": {"stage": 0}})
 
@@ -116,7 +126,9 @@ class VerdictConfig(Frozen):
     utility: float = Field(default=0.8, gt=0, le=1, description="least share of the target model's utility")
     privleak: float = Field(default=75.0, gt=0, description="largest distance of PrivLeak from 0, percent")
     loss_shift: float = Field(default=0.3, gt=0, le=1, description="largest shift of the losses, in either direction")
-    stammer: float = Field(default=0.1, gt=0, description="largest excess of repeats over the retain model's")
+    stammer: float = Field(
+        default=0.1, gt=0, description="largest excess of repeated word pairs over the retain model's"
+    )
     gibberish: float = Field(default=0.1, gt=0, description="largest excess of gibberish over the retain model's")
     length: float = Field(default=2.0, gt=1, description="largest ratio of answer lengths, in either direction")
     audit: float = Field(default=0.1, gt=0, description="largest excess of an attack's ROUGE over the retain model's")
@@ -128,7 +140,9 @@ class LoraConfig(Frozen):
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32, gt=0, description="the update is scaled by alpha / rank")
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: tuple[str, ...] | None = Field(default=None, description="null: all linear layers but the LM head")
+    target_modules: tuple[str, ...] | None = Field(
+        default=None, description="names of layers to adapt; null: all linear layers except the LM head"
+    )
 
 
 class Hyperparameters(Frozen):
