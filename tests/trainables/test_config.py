@@ -33,7 +33,7 @@ def test_unknown_keys_and_values_out_of_range_are_errors(wrong: dict[str, Any]) 
 
 def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        WorkersConfig().workers = 2  # type: ignore[misc]
+        WorkersConfig().workers = 2
 
 
 def test_the_zero_stage_is_read_from_deepspeeds_configuration() -> None:
