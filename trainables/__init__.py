@@ -1,1 +1,1 @@
-"""What one trial does: data, methods, the DeepSpeed engine, evaluation. Knows nothing of sweeps, Ray Tune or MLflow."""
+"""One trial: data, methods, the DeepSpeed engine, evaluation. Independent of sweeps, Ray Tune and MLflow."""

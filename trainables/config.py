@@ -1,7 +1,6 @@
-"""Everything that defines one trial, and the model it starts from. Frozen, validated, without torch.
+"""The settings that define a trial and the model it starts from: frozen, validated, without torch.
 
-A `TrialConfig` is complete: two trials with equal configs on equal software give equal metrics. It does not know
-which sweep, scheduler or search algorithm asked for it.
+A `TrialConfig` is complete: trials with equal configs and equal software give equal metrics.
 """
 
 from __future__ import annotations
@@ -14,52 +13,46 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["fp32", "bf16"]
 Compat = Literal["none", "npo", "open_unlearning"]
-"""Whose tokens, padding and reductions training has: ours (answers and their end, exact over the whole optimizer
-batch), or a published code base's."""
+"""Whose tokens, padding and reductions training uses: a published code base's, or ours ("none": answers and their end,
+reduced exactly over the whole optimizer batch)."""
 EvaluationCompat = Literal["none", "open_unlearning"]
-"""Whose tokens and arithmetic an evaluation has."""
-OPEN_UNLEARNING_GUARD = 1e-10
-"""What its evaluation adds to denominators to keep from dividing by zero."""
+"""Whose tokens and arithmetic an evaluation uses."""
 Compilation = Literal["auto", "on", "off"]
 
 
 class Frozen(BaseModel):
-    """Immutable, and an unknown key is an error."""
+    """Immutable settings; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def digest(self) -> str:
-        """SHA-256 (hex, 16 characters) of the canonical JSON of all fields."""
+        """The first 16 hex characters of the SHA-256 of all fields as canonical JSON."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class BenchmarkConfig(Frozen):
-    """Which rows are trained on, forgotten and evaluated. Options that a benchmark does not have are refused."""
+    """Which rows are trained on, forgotten and evaluated. Options that a benchmark does not have are errors."""
 
     name: Literal["fictional", "tofu", "lume", "muse", "qa", "text", "synthetic"] = "fictional"
-    path: str | None = Field(
-        default=None, description="tofu, lume, muse: a local folder of its files; null means the Hugging Face hub"
-    )
-    revision: str | None = Field(default=None, description="tofu, lume, muse: revision of the hub data set")
+    path: str | None = Field(default=None, description="tofu, lume, muse: local folder; null: the Hugging Face hub")
+    revision: str | None = Field(default=None, description="tofu, lume, muse: revision on the hub")
     people: int | None = Field(
-        default=None, ge=2, description="fictional: how many people (20 if null); tofu: only the last N authors"
+        default=None, ge=2, description="fictional: number of people (null: 20); tofu: only the last N authors"
     )
     seed: int = Field(default=0, ge=0, description="fictional: seed of the generator")
     evaluation_rows: int | None = Field(
-        default=None, ge=4, description="evaluate at most this many rows of every set but the forget set"
+        default=None, ge=4, description="evaluate at most this many rows of every set except the forget set"
     )
     corpus: Literal["news", "books"] | None = Field(default=None, description="muse: which corpus (news if null)")
     tasks: tuple[Literal["Task1", "Task2", "Task3"], ...] | None = Field(
-        default=None, description="lume: only these tasks (all if null)"
+        default=None, description="lume: tasks (null: all)"
     )
-    forget: str | None = Field(default=None, description="qa, text: JSONL file of what must go")
-    retain: str | None = Field(default=None, description="qa, text: JSONL file of what must stay")
-    utility: str | None = Field(default=None, description="qa, text: JSONL file of questions that measure utility too")
-    holdout: str | None = Field(
-        default=None, description="qa, text: JSONL file of rows like the forget set that no model has seen"
-    )
-    alpha: float | None = Field(default=None, description="synthetic: how far forget and retain inputs are apart")
+    forget: str | None = Field(default=None, description="qa, text: JSONL file of the rows to forget")
+    retain: str | None = Field(default=None, description="qa, text: JSONL file of the rows to retain")
+    utility: str | None = Field(default=None, description="qa, text: JSONL file of further utility questions")
+    holdout: str | None = Field(default=None, description="qa, text: JSONL file of unseen rows like the forget set")
+    alpha: float | None = Field(default=None, description="synthetic: distance between forget and retain inputs")
 
 
 class TrainingRecipe(Frozen):
@@ -69,9 +62,7 @@ class TrainingRecipe(Frozen):
     learning_rate: float = Field(default=1e-5, gt=0)
     batch_size: int = Field(default=32, ge=1, description="rows per optimizer step, over all workers")
     weight_decay: float = Field(default=0.01, ge=0)
-    warmup_fraction: float = Field(
-        default=0.05, ge=0, lt=1, description="share of the steps with a rising learning rate"
-    )
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1, description="share of steps with rising learning rate")
     betas: tuple[float, float] = (0.9, 0.999)
     gradient_clip: float = Field(default=1.0, gt=0)
     decay: Literal["linear", "cosine"] = "linear"
@@ -81,25 +72,25 @@ class TrainingRecipe(Frozen):
 TINY_RECIPE = TrainingRecipe(
     epochs=20, learning_rate=3e-3, batch_size=8, weight_decay=0.0, betas=(0.9, 0.95), decay="cosine"
 )
-"""Memorises a few hundred rows from random weights in about half a minute on two cores."""
+"""Memorises a few hundred rows, from random weights, in about half a minute on two cores."""
 
 
 class WorkersConfig(Frozen):
-    """What a trial runs on, and DeepSpeed's own configuration, passed through as one JSON object."""
+    """The workers of a trial, and DeepSpeed's own configuration, passed on as one JSON object."""
 
     workers: int = Field(default=1, ge=1)
     cpus_per_worker: float = Field(default=1, gt=0)
     gpus_per_worker: float = Field(default=0, ge=0)
     precision: Precision = "fp32"
     micro_batch_size: int | None = Field(
-        default=None, ge=1, description="forget rows per worker in one forward pass; null: as many as memory allows"
+        default=None, ge=1, description="forget rows per worker and pass; null: as many as fit"
     )
-    compile: Compilation = Field(default="auto", description="decoder layers as compiled code: on, off; auto: on GPUs")
-    max_failures: int = Field(default=2, ge=0, description="restarts of a trial after the loss of a worker")
+    compile: Compilation = Field(default="auto", description="compile decoder layers: on, off or auto (on GPUs)")
+    max_failures: int = Field(default=2, ge=0, description="restarts of a trial after a worker is lost")
     epoch_minutes: float = Field(
         default=240,
         gt=0,
-        description="a trial whose epoch (evaluation included) takes longer fails; its worker is ended",
+        description="a trial fails, and its worker is ended, if an epoch with its evaluation takes longer",
     )
     deepspeed: dict[str, Any] = Field(default_factory=lambda: {"zero_optimization": {"stage": 0}})
 
@@ -109,53 +100,53 @@ class WorkersConfig(Frozen):
 
 
 class EvaluationConfig(Frozen):
-    """How a model is evaluated. Equal for every trial of a sweep."""
+    """How a model is evaluated; the same for all trials of a sweep."""
 
     max_new_tokens: int = Field(default=200, ge=1)
-    batch_tokens: int = Field(default=8192, ge=64, description="padded tokens in one forward pass of the evaluation")
-    min_k: float = Field(default=0.4, gt=0, le=1, description="share of tokens that min-k and min-k++ look at")
-    gradient_norm: bool = Field(default=False, description="also the gradient-norm attack: a backward pass a row")
+    batch_tokens: int = Field(default=8192, ge=64, description="padded tokens per forward pass")
+    min_k: float = Field(default=0.4, gt=0, le=1, description="share of tokens that min-k and min-k++ average")
+    gradient_norm: bool = Field(default=False, description="add the gradient-norm attack: a backward pass per row")
     harness: tuple[str, ...] = Field(default=(), description="lm-evaluation-harness tasks (letheon[harness])")
     compat: EvaluationCompat = Field(
         default="none",
         exclude_if=lambda value: value == "none",
-        description="open_unlearning: that code's tokens, hidden padding and guards, so that its numbers come out",
+        description="open_unlearning: use that code's tokens, hidden padding and guards, to reproduce its numbers",
     )
 
     @property
     def guard(self) -> float:
-        """What is added to denominators of probabilities."""
-        return OPEN_UNLEARNING_GUARD if self.compat == "open_unlearning" else 0.0
+        """Added to denominators of probabilities; open-unlearning does so to avoid division by zero."""
+        return 1e-10 if self.compat == "open_unlearning" else 0.0
 
 
 class VerdictConfig(Frozen):
-    """From where on a checkpoint is forgotten, over-forgotten or damaged. Defaults: `docs/verdict.md`."""
+    """Limits beyond which a checkpoint is not forgotten, over-forgotten or damaged. Defaults: `docs/verdict.md`."""
 
-    p: float = Field(default=0.05, gt=0, lt=1, description="a forget quality above it cannot be told apart")
+    p: float = Field(default=0.05, gt=0, lt=1, description="forget quality that a forgotten checkpoint exceeds")
     utility: float = Field(default=0.8, gt=0, le=1, description="least share of the target model's utility")
     privleak: float = Field(default=75.0, gt=0, description="largest distance of PrivLeak from 0, percent")
-    loss_shift: float = Field(default=0.3, gt=0, le=1, description="largest shift of the losses, either way")
+    loss_shift: float = Field(default=0.3, gt=0, le=1, description="largest shift of the losses, in either direction")
     stammer: float = Field(
-        default=0.1, gt=0, description="largest share of repeated word pairs above the retain model's"
+        default=0.1, gt=0, description="largest excess of repeated word pairs over the retain model's"
     )
-    gibberish: float = Field(default=0.1, gt=0, description="largest gibberish above the retain model's")
-    length: float = Field(default=2.0, gt=1, description="largest ratio of answer lengths, either way")
-    audit: float = Field(default=0.1, gt=0, description="largest ROUGE of an attack above the retain model's")
+    gibberish: float = Field(default=0.1, gt=0, description="largest excess of gibberish over the retain model's")
+    length: float = Field(default=2.0, gt=1, description="largest ratio of answer lengths, in either direction")
+    audit: float = Field(default=0.1, gt=0, description="largest excess of an attack's ROUGE over the retain model's")
 
 
 class LoraConfig(Frozen):
-    """Low-rank adapters in place of full fine-tuning (arXiv 2106.09685); checkpoints have them merged."""
+    """Low-rank adapters instead of full fine-tuning (arXiv 2106.09685), merged into checkpoints."""
 
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32, gt=0, description="the update is scaled by alpha / rank")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: tuple[str, ...] | None = Field(
-        default=None, description="names of the layers that get adapters; null: every linear layer but the LM head"
+        default=None, description="names of layers to adapt; null: all linear layers except the LM head"
     )
 
 
 class Hyperparameters(Frozen):
-    """What is searched. What a method declares of its own (`beta`, …) is None for methods that do not have it."""
+    """What is searched. Hyper-parameters of single methods (`beta`, …) are None for the others."""
 
     method: str
     forget_fraction: float = Field(gt=0, le=1)
@@ -165,13 +156,13 @@ class Hyperparameters(Frozen):
     margin: float | None = Field(default=None, description="simnpo: delta in the equation, nats per token")
     beta1: float | None = Field(default=None, ge=0, description="satimp: exponent of p")
     beta2: float | None = Field(default=None, ge=0, description="satimp: exponent of 1 - p")
-    depth: float | None = Field(default=None, gt=0, le=1, description="rmu: the steered layer, as a share of all")
+    depth: float | None = Field(default=None, gt=0, le=1, description="rmu: steered layer, as a share of all layers")
     steering: float | None = Field(default=None, gt=0, description="rmu: length of the random target vector")
     epsilon: float | None = Field(default=None, ge=0, description="pdu: largest allowed retain loss, nats per token")
     dual_step: float | None = Field(default=None, gt=0, description="pdu: step size of the multiplier")
-    radius: float | None = Field(default=None, gt=0, description="sam: how far the worst nearby weights may be")
-    scale: float | None = Field(default=None, gt=0, description="task_arithmetic: how much of the vector is taken off")
-    overfit_epochs: int | None = Field(default=None, ge=1, description="task_arithmetic: epochs of fitting the vector")
+    radius: float | None = Field(default=None, gt=0, description="sam: largest distance of the worst nearby weights")
+    scale: float | None = Field(default=None, gt=0, description="task_arithmetic: factor of the subtracted vector")
+    overfit_epochs: int | None = Field(default=None, ge=1, description="task_arithmetic: epochs to fit the vector")
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -179,20 +170,20 @@ class Hyperparameters(Frozen):
 
 
 class LimitConfig(Frozen):
-    """What a metric of a front checkpoint must keep to, both ends included; null: no limit on that side."""
+    """The closed range that a metric of a front checkpoint must be in; null: no limit on that side."""
 
     metric: str
     low: float | None = None
     high: float | None = None
-    scale: float = Field(default=1.0, gt=0, description="length of the metric's range: violations are counted in it")
-    optional: bool = Field(default=False, description="a checkpoint without the metric keeps to it")
-    when: tuple[str, float] | None = Field(default=None, description="only where this metric is above this value")
+    scale: float = Field(default=1.0, gt=0, description="length of the metric's range, the unit of violations")
+    optional: bool = Field(default=False, description="a checkpoint without the metric satisfies the limit")
+    when: tuple[str, float] | None = Field(default=None, description="applies only if this metric is above this value")
 
 
 class DecisionConfig(Frozen):
-    """What a sweep decides by after an epoch. Only a checkpoint that may be on its front is evaluated on the rest."""
+    """The metrics by which a sweep decides after an epoch. Only candidates for its front are evaluated in full."""
 
-    metrics: tuple[str, ...] = Field(description="what the decision reads")
+    metrics: tuple[str, ...] = Field(description="metrics that the decision reads")
     objectives: tuple[tuple[str, Literal["max", "min"]], ...] = Field(min_length=1)
     limits: tuple[LimitConfig, ...] = ()
     floor: float = Field(description="least utility_ratio of a front checkpoint")
@@ -205,21 +196,21 @@ class TrialConfig(Frozen):
     hyperparameters: Hyperparameters
     max_epochs: int = Field(ge=1)
     benchmark: BenchmarkConfig
-    with_general: bool = Field(default=False, description="general facts are retain rows, as for the retain model")
+    with_general: bool = Field(default=False, description="also retain general facts, as the retain model does")
     workers: WorkersConfig
     evaluation: EvaluationConfig
     target: str = Field(description="folder of the prepared target model")
-    target_digest: str = Field(description="digest of that folder's files: names the model in cache keys")
+    target_digest: str = Field(description="digest of that folder's files; identifies the model in cache keys")
     template: str
     reference_cache: str = Field(description="folder of the reference log-prob tables")
-    baseline: str = Field(description="JSON file: evaluations of target and retain model for this fraction")
+    baseline: str = Field(description="JSON file with the evaluations of target and retain model at this fraction")
     compat: Compat = "none"
     lora: LoraConfig | None = None
-    refusals: str | None = Field(default=None, description="file of refusals, one a line; null: the built-in ones")
-    folder: str = Field(description="where this trial keeps its epochs; shared storage")
+    refusals: str | None = Field(default=None, description="file of refusals, one per line; null: the built-in ones")
+    folder: str = Field(description="folder of the epochs, on shared storage")
     verdict: VerdictConfig = VerdictConfig()
     decision: DecisionConfig | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
-        description="null: every epoch is evaluated whole",
+        description="null: evaluate every epoch in full",
     )

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.jobs.dispatch import _resident, _run
+from trainables.jobs.dispatch import new_cache, run_job
 from trainables.jobs.preload import preload
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
@@ -71,7 +71,7 @@ def serve(settings: dict[str, Any]) -> None:
 
     from trainables.runtime.ranks import Group
 
-    group, resident = Group(rank, size, ray.train.torch.get_device()), cache(_resident)
+    group, resident = Group(rank, size, ray.train.torch.get_device()), cache(new_cache)
     mailbox: Any = ray.get_actor(settings["mailbox"], namespace=NAMESPACE)
     if not ray.get(mailbox.is_open.remote()):
         return
@@ -98,7 +98,7 @@ def serve(settings: dict[str, Any]) -> None:
         done, content = job
         mark(f"{content['kind']} taken")
         try:
-            _run(content, resident, group, MailboxChannel(mailbox, done))
+            run_job(content, resident, group, MailboxChannel(mailbox, done))
         except Exception as error:
             with suppress(OSError):  # the log may lie on the full disk that the job failed of
                 traceback.print_exc()

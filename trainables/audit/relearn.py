@@ -18,7 +18,7 @@ import torch
 from trainables.batching.rows import Encoded
 from trainables.batching.schedule import learning_rate, shuffled
 from trainables.config import LoraConfig, TrainingRecipe, WorkersConfig
-from trainables.model.scoring import batched
+from trainables.model.scoring import make_batch
 from trainables.runtime.ranks import Group
 from trainables.training.engine import Engine
 from trainables.training.plain_step import plain_step
@@ -80,7 +80,7 @@ def relearn(
     try:
         torch.manual_seed(how.seed)
         engine.model.train()
-        batch = partial(batched, pad_id=0, device=group.device, layout=engine.takes)
+        batch = partial(make_batch, pad_id=0, device=group.device, layout=engine.takes)
         looks = check_steps(how.steps, how.checks)
         for step, indices in enumerate(itertools.islice(_batches(len(rows), how), how.steps), 1):
             rate = learning_rate(step - 1, how.steps, 0, how.learning_rate)

@@ -1,1 +1,1 @@
-"""Rows of tokens as batches: padded or packed, and in which order."""
+"""Batches of token rows, padded or packed, and the order of rows."""

@@ -1,4 +1,4 @@
-"""Rows of token ids and padded batches of them."""
+"""Rows of token ids, and padded batches of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Encoded:
-    """One tokenised row. `input_ids` is prompt + answer + end of sequence; the answer starts at `answer_start`."""
+    """One tokenised row: `input_ids` is prompt + answer + end of sequence; the answer starts at `answer_start`."""
 
     input_ids: tuple[int, ...]
     answer_start: int
 
     @property
     def answer_tokens(self) -> int:
-        """End of sequence included. The first token of a row has no context, so it is never one."""
+        """Including the end of sequence. A row's first token is never counted: nothing predicts it."""
         return max(len(self.input_ids) - max(self.answer_start, 1), 0)
 
 
@@ -28,8 +28,8 @@ class Encoded:
 class Batch:
     """Right-padded rows, tensors (rows, tokens) int64. `labels` is -100 outside answer and end of sequence.
 
-    `attention_mask`: None, since padding on the right changes nothing that is looked at; published code that looks at
-    padding too, or hides tokens inside rows, has one.
+    `attention_mask` is usually None: causal rows cannot see padding on their right. It is set for published code that
+    has losses on padding or hides tokens inside rows.
     """
 
     input_ids: Tensor
@@ -47,7 +47,7 @@ class Batch:
 
     @property
     def first(self) -> int:
-        """The first position (of a next token) that is part of any answer."""
+        """The first position that predicts an answer token in any row."""
         return int((self.labels[:, 1:] != IGNORED).any(0).to(torch.uint8).argmax())
 
 
@@ -63,11 +63,11 @@ def collate(rows: Sequence[Encoded], pad_id: int, width: int = 0) -> Batch:
     return Batch(ids, labels)
 
 
-def hide(batch: Batch, token: int) -> Batch:
-    """The same rows, in which attention sees `token` nowhere."""
+def mask_token(batch: Batch, token: int) -> Batch:
+    """The same rows with `token` hidden from attention wherever it occurs."""
     return replace(batch, attention_mask=(batch.input_ids != token).long())
 
 
-def hides(rows: Iterable[Encoded], token: int | None) -> bool:
-    """Whether hiding `token` changes what is predicted: nothing is predicted from the last token of a row."""
+def hiding_matters(rows: Iterable[Encoded], token: int | None) -> bool:
+    """Whether hiding `token` changes any prediction. A row's last token predicts nothing."""
     return token is not None and any(token in row.input_ids[:-1] for row in rows)

@@ -1,4 +1,4 @@
-"""Learning rate and row order as pure functions of (seed, epoch, step). They know no optimizer and no data."""
+"""Learning rate and row order as pure functions of (seed, epoch, step)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-Decay = Literal["linear", "cosine"]
 
-
-def learning_rate(step: int, total: int, warmup: int, peak: float, decay: Decay = "linear") -> float:
+def learning_rate(
+    step: int, total: int, warmup: int, peak: float, decay: Literal["linear", "cosine"] = "linear"
+) -> float:
     """Rate of optimizer step `step` (0-based) of `total`: linear rise over `warmup` steps, then decay to 0."""
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -40,7 +40,7 @@ def epoch_steps(forget_rows: int, retain_rows: int, batch_size: int, seed: int, 
 
 
 def _rounds(rng: np.random.Generator, rows: int, needed: int) -> Iterator[np.ndarray]:
-    """Permutations until `needed` rows are drawn: no retain row comes twice before all came once."""
+    """Permutations until `needed` rows are drawn, so that no row repeats before all have been drawn."""
     for _ in range(math.ceil(needed / rows)):
         yield rng.permutation(rows)
 
@@ -51,16 +51,19 @@ def shuffled(rows: int, batch_size: int, seed: int, epoch: int) -> list[tuple[in
 
 
 def micro_batches(rows: tuple[int, ...], rank: int, size: int, micro: int) -> list[tuple[int, ...]]:
-    """This rank's rows of one step in micro-batches. Every rank gets equally many, some empty: ZeRO needs lockstep."""
+    """This rank's rows of one step in micro-batches. Every rank gets the same number of them, some empty, because
+    ZeRO needs all ranks in lockstep.
+    """
     count = max(1, math.ceil(math.ceil(len(rows) / size) / micro))
     mine = rows[rank::size]
     return [mine[i * micro : (i + 1) * micro] for i in range(count)]
 
 
 def rows_at_a_time(tokens: Sequence[int], size: int, budget: int) -> int:
-    """How many rows `micro_batches` should put together so that no worker has more than `budget` tokens at a time.
+    """The micro-batch size at which no worker exceeds `budget` tokens per micro-batch; at least 1.
 
-    `tokens`: of each row of the step, all that belongs to it. As even as can be; one row at a time at least.
+    `tokens`: per row of the step, including everything that is scored with it. The micro-batches are as few and as
+    even as possible.
     """
     per_worker = max(1, math.ceil(len(tokens) / size))
     for count in range(1, per_worker):

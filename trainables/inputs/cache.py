@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from trainables.batching.rows import Encoded, hides
+from trainables.batching.rows import Encoded, hiding_matters
 from trainables.config import (
     BenchmarkConfig,
     Compat,
@@ -32,7 +32,7 @@ from trainables.inputs.reference_log_probs import (
     rows_digest,
 )
 from trainables.model.copies import DTYPES, cast_parameters, pin_memory
-from trainables.model.gpu_share import Place
+from trainables.model.gpu_share import WeightPlace
 from trainables.model.load import load_model
 
 
@@ -117,7 +117,7 @@ class WorkerCache:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def weights(self, folder: str, precision: str, place: Place, device: str) -> Any:
+    def weights(self, folder: str, precision: str, place: WeightPlace, device: str) -> Any:
         """The model that engines copy their weights from."""
         if place == "device":
             return self.frozen_model(folder, precision, device)
@@ -168,7 +168,7 @@ class WorkerCache:
         """Log-probs of the rows' answers under the target: from memory, the cache folder, or one pass of the target."""
         loaded, precision = self.model(source.target), source.workers.precision
         pad_id, budget = int(loaded.tokenizer.pad_token_id), source.evaluation.batch_tokens
-        hidden = pad_id if source.compat == "open_unlearning" and hides(rows, pad_id) else None
+        hidden = pad_id if source.compat == "open_unlearning" and hiding_matters(rows, pad_id) else None
         key = ReferenceKey(
             model=source.target_digest,
             rows=rows_digest(rows),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.batching.code_bases import NPO_WIDTH, laid_out
+from trainables.batching.code_bases import NPO_WIDTH, published_batch
 from trainables.batching.packing import Layout, Packed
 from trainables.batching.rows import Batch, Encoded
 from trainables.batching.schedule import StepRows, micro_batches, rows_at_a_time
@@ -20,7 +20,7 @@ from trainables.methods.base import Method, Published
 from trainables.methods.reduction import Divisors, Size, published
 from trainables.methods.retain_terms import RETAIN_TERMS
 from trainables.model.memory import CPU_TOKENS
-from trainables.model.scoring import batched
+from trainables.model.scoring import make_batch
 from trainables.runtime.ranks import Group
 
 PUBLISHED_ROWS = 8
@@ -131,10 +131,10 @@ class MicroBatcher:
         # A rank without rows still takes part in the collectives: it scores one row and counts none.
         encoded = rows.all or [self.data.forget[0]]
         if self.compat == "none":
-            return batched(encoded, self.data.pad_id, self.group.device, self.layout)
+            return make_batch(encoded, self.data.pad_id, self.group.device, self.layout)
         pad_id = self.data.pad_id
         end_id = pad_id if self.data.end_id is None else self.data.end_id
-        return laid_out(self.compat, encoded, pad_id, end_id, self.looks_at_padding).to(self.group.device)
+        return published_batch(self.compat, encoded, pad_id, end_id, self.looks_at_padding).to(self.group.device)
 
     @property
     def reads_distributions(self) -> bool:

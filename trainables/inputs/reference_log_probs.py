@@ -26,7 +26,7 @@ from trainables.batching.rows import Encoded
 from trainables.batching.scores import Scores
 from trainables.config import Frozen
 from trainables.model.packed_attention import takes_packed
-from trainables.model.scoring import batched, score
+from trainables.model.scoring import make_batch, score
 from trainables.runtime.transfer import on_device
 
 CODE_VERSION = 2
@@ -134,7 +134,7 @@ def compute_reference(
     try:
         with torch.no_grad():
             for indices in token_batches([len(row.input_ids) for row in encoded_rows], batch_tokens):
-                batch = batched([encoded_rows[i] for i in indices], pad_id, device, layout, hidden)
+                batch = make_batch([encoded_rows[i] for i in indices], pad_id, device, layout, hidden)
                 scores = score(model, batch)
                 for i, values, mask in zip(indices, scores.token_log_probs.cpu(), scores.mask.cpu(), strict=True):
                     answers[i] = values[mask]

@@ -1,1 +1,1 @@
-"""The jobs that a worker runs, as data, and the code that runs them."""
+"""The jobs that a worker runs: their specifications and the code for each."""

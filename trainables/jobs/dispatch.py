@@ -1,4 +1,4 @@
-"""Runs one job: picks the function that does it."""
+"""Runs one job: calls the function for its kind. Imports torch only when a job needs it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainables.inputs.cache import WorkerCache
     from trainables.runtime.channel import Channel
+    from trainables.runtime.ranks import Group
 
 
-def _resident() -> Any:
+def new_cache() -> WorkerCache:
+    """An empty cache of models and rows for one worker."""
     from trainables.inputs.cache import WorkerCache
 
     return WorkerCache()
 
 
-def _run(content: dict[str, Any], resident: Callable[[], Any], group: Any, channel: Channel) -> None:
+def run_job(content: dict[str, Any], cache: Callable[[], WorkerCache], group: Group, channel: Channel) -> None:
+    """Run the job in `content` (JSON of `specs.Job`) and report its results. `cache` gives the worker's cache."""
     from trainables.jobs.specs import JOB
     from trainables.jobs.synthetic import run_synthetic
 
     job = JOB.validate_python(content)
-    # Needs nothing of what language models need, whose imports take seconds.
+    # Synthetic jobs do not need the imports for language models, which take seconds.
     if not run_synthetic(job, group, channel):
-        _run_on_models(job, resident(), group, channel)
+        _run_on_models(job, cache(), group, channel)
 
 
-def _run_on_models(job: Any, resident: Any, group: Any, channel: Channel) -> None:
+def _run_on_models(job: Any, cache: WorkerCache, group: Group, channel: Channel) -> None:
     from trainables.audit.job import AuditJob
     from trainables.jobs.prepare import finetune, make_base, make_baseline
     from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob, workers_of
@@ -43,13 +47,13 @@ def _run_on_models(job: Any, resident: Any, group: Any, channel: Channel) -> Non
     elif isinstance(job, FinetuneJob):
         facts = finetune(job, group)
     elif isinstance(job, BaselineJob):
-        make_baseline(job, resident, group)
+        make_baseline(job, cache, group)
     elif isinstance(job, AuditJob):
         from trainables.audit.run import run_audit
 
-        facts = run_audit(job, resident, group)["metrics"]
+        facts = run_audit(job, cache, group)["metrics"]
     else:
-        run_trial(job.config, resident, group, channel)
+        run_trial(job.config, cache, group, channel)
         return
     if group.rank == 0:
         channel.report(1, facts)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trainables.config import BenchmarkConfig, EvaluationConfig, Precision, VerdictConfig
+from trainables.config import BenchmarkConfig, EvaluationConfig, VerdictConfig
 from trainables.data.benchmarks.registry import load_benchmark
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.logs.write import open_unlearning_log
@@ -22,20 +22,17 @@ from trainables.storage.manifest import write_json
 
 
 def evaluate_folder(folder: Path, card: dict[str, Any] | None = None, log: Path | None = None) -> dict[str, Any]:
-    """Metrics of any model folder in this process, on the benchmark that `letheon.json` in it (or `card`) names.
+    """Evaluate a model folder in this process, on the benchmark in `card` (None: the folder's `letheon.json`).
 
-    `log`: a file to write the whole evaluation to, row by row, as open-unlearning writes it.
-
-    Raises:
-        FileNotFoundError: the folder has no `letheon.json` and no card was given.
+    `log`: file for the whole evaluation, row by row, in open-unlearning's format. Raises FileNotFoundError if the
+    folder has no `letheon.json` and `card` is None.
     """
     card = card or json.loads((folder / "letheon.json").read_text())
-    precision: Precision = card["precision"]
-    model, tokenizer = load_model(str(folder), dtype=DTYPES[precision])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, tokenizer = load_model(str(folder), dtype=DTYPES[card["precision"]])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     split = load_benchmark(BenchmarkConfig(**card["benchmark"])).split(card["forget_fraction"])
     settings = EvaluationConfig(**card["evaluation"])
-    group = Group(0, 1, torch.device(device))
+    group = Group(device=device)
     evaluation = evaluate(model.to(device).eval(), tokenizer, card["template"], split, settings, group)
     comparison: dict[str, float] = {}
     if "yardstick" in card:
@@ -57,6 +54,6 @@ def evaluate_folder(folder: Path, card: dict[str, Any] | None = None, log: Path 
 
 
 def _verdict(metrics: dict[str, float], card: dict[str, Any]) -> dict[str, Any] | None:
-    """By the sweep's own limits; None where nothing says how the target model does on the same rows."""
+    """By the sweep's own limits; None if the card has no target metrics to compare with."""
     target = card.get("beside", {}).get("target")
     return target and asdict(verdict(metrics, target, VerdictConfig(**card.get("verdict", {}))))

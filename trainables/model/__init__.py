@@ -1,1 +1,1 @@
-"""Models: loading, forward passes, adapters, memory."""
+"""Models: loading, copies, forward passes, adapters, compilation and memory."""

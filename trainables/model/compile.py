@@ -1,7 +1,7 @@
-"""Decoder layers, and a few functions of tensors, as compiled code. Knows what may be compiled, nothing of steps.
+"""Compiles decoder layers, and a few functions of tensors, with `torch.compile`.
 
-Each layer is compiled in place, all from one piece of code: the first layer's compilation serves the others, the
-trials that follow in the same process, and through the cache on disk other processes and sweeps.
+Each layer is compiled in place. All layers share the first one's code, which later trials in the same process reuse,
+and, through the cache on disk, other processes and sweeps.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from trainables.model.cpu.patch import unpatch
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
-_compiling: set[bool] = set()  # of this process: not empty once layers are to be compiled
-_LIMIT = 128  # sizes of batches that are compiled for before the rest runs as it is
+_compiling: set[bool] = set()  # not empty once this process compiles layers
+_MOST_SIZES = 128  # batch sizes to compile for; further ones run uncompiled
 
 
-def wanted(setting: Compilation, device: torch.device | str, sharded: bool) -> bool:
-    """`auto`: on GPUs, where a step is bound by launching kernels. Never where hooks gather weights (ZeRO-3)."""
+def should_compile(setting: Compilation, device: torch.device | str, sharded: bool) -> bool:
+    """`auto`: on GPUs, where kernel launches bound a step. Never under ZeRO-3, whose hooks gather weights."""
     return not sharded and (setting == "on" or (setting == "auto" and torch.device(device).type == "cuda"))
 
 
 def cache_compiled(folder: Path) -> None:
-    """Keep compiled code in this folder, for other processes and sweeps, unless the user has chosen another."""
+    """Keep compiled code in this folder for other processes and sweeps, unless the user has set another one."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def compile_layers(model: Any, backend: str = "inductor") -> int:
-    """Returns how many layers there were to compile; that happens when they are first called."""
+    """Mark the decoder layers to be compiled at their first call. Returns their number."""
     _compiling.add(True)
-    torch._dynamo.config.recompile_limit = _LIMIT
-    torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
+    torch._dynamo.config.recompile_limit = _MOST_SIZES
+    torch._dynamo.config.suppress_errors = True  # what fails to compile runs uncompiled
     unpatch(model)
     layers = list(_layers(model))
     for layer in layers:
@@ -50,23 +50,23 @@ def compile_layers(model: Any, backend: str = "inductor") -> int:
 
 @cache
 def warn_if_uncompiled() -> None:
-    """After a step: a line in the log if no layer could be compiled, once a process. Steps are the same, but slower."""
+    """Warn once per process, after a step, if no layer compiled: steps give the same results but are slower."""
     from torch._dynamo.utils import counters
 
     if not counters["stats"]["unique_graphs"]:
         _LOG.warning(
-            "trial.compile: no decoder layer could be compiled, all run as they are; what torch logged before this "
-            "line says why (often: no C compiler on the worker), or set trial.compile to off"
+            "trial.compile: no decoder layer could be compiled, so all run uncompiled; see torch's messages before "
+            "this line (often: no C compiler on the worker), or set trial.compile to off"
         )
 
 
 def compiles(device: torch.device) -> bool:
-    """Whether functions of tensors there are worth it: on GPUs, in a process that compiles layers."""
+    """Whether to compile functions of tensors on the device: on GPUs, in a process that compiles layers."""
     return device.type == "cuda" and bool(_compiling)
 
 
 def fused(function: Callable[..., T]) -> Callable[..., T]:
-    """The function compiled, once for all lengths of the tensors' first dimension. Inside `eager_mode` it is itself."""
+    """The function compiled once for all sizes of the tensors' first dimension. Runs uncompiled in `eager_mode`."""
 
     def call(*tensors: Tensor) -> T:
         for tensor in tensors:
@@ -84,12 +84,12 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _layers(model: Any) -> Iterator[Any]:
-    """The modules that transformers never splits over devices: decoder layers."""
+    """The decoder layers: the modules that transformers never splits over devices."""
     names = set(model._no_split_modules or ())
     return (module for module in model.modules() if type(module).__name__ in names)
 
 
 def eager_mode() -> AbstractContextManager[Any]:
-    """Inside, compiled layers run uncompiled: evaluation has too many sizes."""
+    """Within the block compiled layers run uncompiled, for evaluation, whose batches have too many sizes."""
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance

@@ -1,7 +1,7 @@
-"""Where a trial's weights come from, and how an engine gets its own copy of them.
+"""How an engine gets its own copy of the weights that a worker's trials start from.
 
-From one trial to the next in a worker the weights are the same. They are kept where copying them is fastest: on the
-device itself, or in page-locked memory of the host. Which of the two is decided by `gpu_share`; knows no losses.
+The source stays in the worker, where copying it is fastest: on the device or in pinned host memory, as `gpu_share`
+decides.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-Take = Callable[[Tensor], Tensor]
+CopyTensor = Callable[[Tensor], Tensor]
 
 
 def cast_parameters(model: Any, dtype: torch.dtype) -> Any:
-    """In place. As DeepSpeed does it: buffers (rotary frequencies) stay exact."""
+    """Cast parameters in place. Buffers (rotary frequencies) keep their precision, as under DeepSpeed."""
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
     return model
 
 
 def pin_memory(model: Any) -> Any:
-    """In place, where there is a device to copy to; elsewhere nothing would be faster for it."""
+    """Move parameters to pinned memory in place, if there is a GPU to copy them to."""
     if torch.cuda.is_available():
         for parameter in model.parameters():
             parameter.data = parameter.data.pin_memory()
@@ -33,31 +33,31 @@ def pin_memory(model: Any) -> Any:
 
 
 def copy_to_device(module: Any, weights: Any, device: torch.device | str) -> Any:
-    """A copy of `module` on the device with the weights of `weights`, tensor by tensor; both stay as they are.
+    """A copy of `module` on the device with the weights of `weights`; neither is changed.
 
-    `weights` is the same model, perhaps in another precision and elsewhere. Tied weights stay tied. Copies are queued
-    on the current stream, so what is computed next sees them.
+    `weights` is the same model, perhaps in another precision and on another device. Tied weights stay tied. Copies are
+    queued on the current stream, so later computations there see them.
     """
 
-    def fresh(tensor: Tensor) -> Tensor:
+    def copied(tensor: Tensor) -> Tensor:
         return tensor.to(device, non_blocking=True, copy=True)
 
-    return _copied(module, weights, fresh, fresh)
+    return _copy(module, weights, copied, copied)
 
 
 def share_weights(module: Any, weights: Any, dtype: torch.dtype, device: torch.device | str) -> Any:
-    """A copy of `module` whose parameters are those of `weights` themselves where these have the dtype.
+    """A copy of `module` that shares the parameters of `weights` which have the dtype already.
 
-    For who only reads them: ZeRO-3 moves one parameter after the other to the device, keeps its shard and lets go of
-    the rest, so that no worker ever has to have room for all of them. Buffers, which it does not shard, are copied.
+    Only for readers of the weights. ZeRO-3 moves one parameter at a time to the device and keeps only its own shard, so
+    no worker needs memory for all of them. It does not shard buffers: they are copied.
     """
-    return _copied(module, weights, lambda tensor: tensor.to(dtype), lambda tensor: tensor.to(device, copy=True))
+    return _copy(module, weights, lambda tensor: tensor.to(dtype), lambda tensor: tensor.to(device, copy=True))
 
 
-def _copied(module: Any, weights: Any, of_parameter: Take, of_buffer: Take) -> Any:
-    made: dict[int, Any] = {}  # what `deepcopy` finds in it counts as copied
+def _copy(module: Any, weights: Any, copy_parameter: CopyTensor, copy_buffer: CopyTensor) -> Any:
+    copies: dict[int, Any] = {}  # the memo of `deepcopy`: it uses these instead of copying
     for mine, theirs in zip(module.parameters(), weights.parameters(), strict=True):
-        made[id(mine)] = nn.Parameter(of_parameter(theirs.detach()), mine.requires_grad)
+        copies[id(mine)] = nn.Parameter(copy_parameter(theirs.detach()), mine.requires_grad)
     for mine, theirs in zip(module.buffers(), weights.buffers(), strict=True):
-        made[id(mine)] = of_buffer(theirs.detach())
-    return copy.deepcopy(module, made)
+        copies[id(mine)] = copy_buffer(theirs.detach())
+    return copy.deepcopy(module, copies)

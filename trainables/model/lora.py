@@ -1,8 +1,8 @@
-"""Low-rank adapters by PEFT: put into a model in place, folded into its weights for a while, gone from its state.
+"""Low-rank adapters from PEFT: added to a model in place, merged into its weights for a while, left out of its state.
 
     W' = W + (alpha / rank) * B A        (Hu et al. 2021, arXiv 2106.09685), B = 0 at the start
 
-Knows modules and names; not engines, ZeRO or files. PEFT is imported by the functions that need it: most trials do not.
+PEFT is imported inside functions, because most trials do not need it.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from torch import Tensor
 
 from trainables.config import LoraConfig
 
-ADAPTER = "default"
-ALL_LINEAR = "all-linear"  # PEFT's name for every linear layer (Conv1D too) but the output embeddings
-BASE = "base_layer."  # what PEFT puts before the parameters of a layer that it wraps
-PREFIX = "lora_"
+_ADAPTER = "default"
+_ALL_LINEAR = "all-linear"  # PEFT's name for every linear layer (including Conv1D) except the output embeddings
+_WRAPPED = "base_layer."  # PEFT's prefix for the parameters of a layer that it wraps
+_LORA = "lora_"
 
-Whole = Callable[[Sequence[Tensor]], AbstractContextManager[Any]]
-"""Makes the parameters whole on every rank, and takes over what rank 0 wrote into them."""
+Gather = Callable[[Sequence[Tensor]], AbstractContextManager[Any]]
+"""Gathers sharded parameters on every rank within a block, and keeps what rank 0 writes into them."""
 
 
 def add_adapters(module: Any, config: LoraConfig, seed: int) -> None:
-    """Wrap layers of a Hugging Face model, on the CPU, with adapters that change nothing yet; only they will train.
+    """Wrap layers of a Hugging Face model on the CPU with adapters that change nothing yet; only adapters will train.
 
-    `seed` decides the adapters' start; the global random state is left alone. Raises ValueError when no layer has a
-    name of `target_modules`, or one of them shares its weights with another (tied embeddings).
+    `seed` initialises the adapters; the global random state is not touched. Raises ValueError if no layer has a name in
+    `target_modules`, or if such a layer is a tied embedding.
     """
     from peft import LoraConfig as PeftConfig
     from peft import inject_adapter_in_model
 
-    _refuse_unknown(module, config.target_modules)
+    _check_targets(module, config.target_modules)
     peft_config = PeftConfig(
         r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]  # an int by its annotation, a factor by its use
+        lora_alpha=config.alpha,  # type: ignore[arg-type]  # annotated as int, used as a factor
         lora_dropout=config.dropout,
-        target_modules=ALL_LINEAR if config.target_modules is None else list(config.target_modules),
+        target_modules=_ALL_LINEAR if config.target_modules is None else list(config.target_modules),
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="fan_in_fan_out")  # Conv1D: PEFT finds out and says so every time
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")  # for Conv1D, which PEFT detects by itself
         torch.manual_seed(seed)
-        inject_adapter_in_model(peft_config, module, ADAPTER)
-    module.peft_config = None  # else saving looks for adapters
+        inject_adapter_in_model(peft_config, module, _ADAPTER)
+    module.peft_config = None  # otherwise saving looks for adapters
 
 
-def _refuse_unknown(module: Any, targets: Sequence[str] | None) -> None:
+def _check_targets(module: Any, targets: Sequence[str] | None) -> None:
     if targets is None:
         return
     layers = dict(module.named_modules())
@@ -70,38 +70,38 @@ def _refuse_unknown(module: Any, targets: Sequence[str] | None) -> None:
 
 
 def adapted_layers(module: Any) -> dict[str, Any]:
-    """The wrapped layers by the names they have in the plain model."""
+    """The wrapped layers, by their names in the plain model."""
     from peft.tuners.lora import LoraLayer
 
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, LoraLayer)}
 
 
 @contextmanager
-def merged(module: Any, pristine: Any, whole: Whole = lambda parameters: nullcontext()) -> Iterator[None]:
-    """Inside, the adapters are part of the weights and are not run; afterwards all is as before, bit by bit.
+def merged(module: Any, pristine: Any, gather: Gather = lambda parameters: nullcontext()) -> Iterator[None]:
+    """Within the block the adapters are merged into the weights and not run; afterwards every bit is as before.
 
-    `pristine` is the model without adapters, of any precision at least as high: the weights are put back from it.
+    `pristine`: the model without adapters, in at least the same precision; weights are restored from it.
     """
     layers = adapted_layers(module)
     try:
         for layer in layers.values():
-            with torch.no_grad(), whole(list(layer.parameters())):
+            with torch.no_grad(), gather(list(layer.parameters())):
                 weight = layer.get_base_layer().weight
-                weight.add_(layer.get_delta_weight(ADAPTER).to(weight.dtype))
-            layer.merged_adapters.append(ADAPTER)
+                weight.add_(layer.get_delta_weight(_ADAPTER).to(weight.dtype))
+            layer.merged_adapters.append(_ADAPTER)
         yield
     finally:
         for name, layer in layers.items():
             weight = layer.get_base_layer().weight
-            with torch.no_grad(), whole([weight]):
+            with torch.no_grad(), gather([weight]):
                 weight.copy_(pristine.get_submodule(name).weight)
             layer.merged_adapters.clear()
 
 
 def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state under the plain model's names, without adapters. Wrapped weights are copied, the rest is shared."""
+    """The state with the plain model's names, without adapters. Wrapped weights are copied, the others shared."""
     return {
-        name.replace(BASE, ""): tensor.clone() if BASE in name else tensor
+        name.replace(_WRAPPED, ""): tensor.clone() if _WRAPPED in name else tensor
         for name, tensor in state.items()
-        if not any(part.startswith(PREFIX) for part in name.split("."))
+        if not any(part.startswith(_LORA) for part in name.split("."))
     }

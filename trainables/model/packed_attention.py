@@ -1,7 +1,7 @@
-"""Attention over packed rows, as an attention implementation of transformers: every row sees itself only, causally.
+"""Causal attention within each row of a packed batch, as an attention implementation of transformers.
 
-A forward pass with `packing=` takes one of two ways: the variable-length kernel (GPUs, half precision), or rectangles
-of rows of similar length through `scaled_dot_product_attention`. Without `packing` it is transformers' own `sdpa`.
+A forward pass with `packing=` uses the variable-length kernel (GPUs, half precision) or puts rows of similar length in
+rectangles for `scaled_dot_product_attention`. Without `packing` it is transformers' own `sdpa`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from trainables.batching.packing import Packing
 
 NAME = "letheon_packed"
 _HALF = (torch.float16, torch.bfloat16)
-_SIZES = range(8, 257, 8)  # of a head, that the kernel takes
+_HEAD_SIZES = range(8, 257, 8)  # that the kernel supports
 
 
 def use_packed_attention(model: Any) -> bool:
-    """Let the model take packed rows where its architecture allows it. Returns whether it does.
+    """Make the model take packed rows if its architecture allows it. Returns whether it does.
 
-    It must hand keyword arguments on to the attention functions of transformers, and have plain softmax attention in
-    every layer: state-space layers would carry a state from row to row, and a soft cap is not in the kernels used here.
+    The model must pass keyword arguments on to transformers' attention functions and have plain softmax attention in
+    every layer: state-space layers would carry state from row to row, and the kernels used here have no soft cap.
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
@@ -38,11 +38,11 @@ def use_packed_attention(model: Any) -> bool:
 
 
 def takes_packed(model: Any) -> bool:
-    """Whether `use_packed_attention` did it."""
+    """Whether `use_packed_attention` succeeded on the model."""
     return getattr(getattr(model, "config", None), "_attn_implementation", None) == NAME
 
 
-def attention(  # noqa: PLR0913, PLR0917 (transformers calls it so)
+def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
@@ -54,7 +54,7 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers calls it so)
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' signature: query, key, value (batch, heads, tokens, size) -> (batch, tokens, heads, size)."""
+    """Query, key, value (batch, heads, tokens, size) -> (batch, tokens, heads, size)."""
     if packing is None:
         found, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
@@ -62,17 +62,16 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers calls it so)
         return found, None
     window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
     tokens = [states[0].transpose(0, 1) for states in (query, key, value)]
-    if packing.kernel and query.dtype in _HALF and query.shape[3] in _SIZES and not dropout:
+    if packing.kernel and query.dtype in _HALF and query.shape[3] in _HEAD_SIZES and not dropout:
         return _by_kernel(tokens, packing, scaling, window)[None], None
     return _by_rectangles(tokens, packing, scaling, window, dropout)[None], None
 
 
 def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, window: int | None) -> Tensor:
-    """(tokens, heads, size) each -> the same."""
+    """(tokens, heads, size) each -> (tokens, heads, size)."""
     from torch.nn.attention.varlen import varlen_attn
 
     query, key, value = tokens
-    reach = (-1 if window is None else window - 1, 0)
     longest = packing.longest
     found = varlen_attn(
         query,
@@ -83,26 +82,26 @@ def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, wi
         longest,
         longest,
         scale=scaling,
-        window_size=reach,
+        window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    assert isinstance(found, Tensor)  # it is two tensors only where statistics are asked for
+    assert isinstance(found, Tensor)  # a pair only if statistics are requested
     return found
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # a shape of its own for every batch
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # shapes differ in every batch
 def _by_rectangles(
     tokens: list[Tensor], packing: Packing, scaling: float | None, window: int | None, dropout: float
 ) -> Tensor:
-    """(tokens, heads, size) each -> the same."""
+    """(tokens, heads, size) each -> (tokens, heads, size)."""
     query, key, value = tokens
     heads, size = query.shape[1:]
     if key.shape[1] != heads:
         key, value = (states.repeat_interleave(heads // key.shape[1], 1) for states in (key, value))
     found = []
-    for numbers in packing.groups:
-        q, k, v = (states[numbers].transpose(1, 2) for states in (query, key, value))
-        mask = None if window is None else _band(numbers.shape[1], window, query.device)
+    for indices in packing.groups:
+        q, k, v = (states[indices].transpose(1, 2) for states in (query, key, value))
+        mask = None if window is None else _band(indices.shape[1], window, query.device)
         seen = scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None, scale=scaling)
         found.append(seen.transpose(1, 2).reshape(-1, heads, size))
     return torch.cat(found)[packing.places]

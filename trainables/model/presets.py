@@ -1,4 +1,4 @@
-"""Configurations of the bases that are no folder and no model of the hub, so that their size is known beforehand."""
+"""Configurations of the built-in base models, so that their size is known before they exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TINY: dict[str, Any] = {
     "max_position_embeddings": 512,
     "tie_word_embeddings": True,
 }
-"""Made here; its tokenizer has at most so many tokens."""
+"""Made by `load.tiny_model`. `vocab_size` is the tokenizer's maximum."""
 
 SMOLLM2: dict[str, Any] = {
     "vocab_size": 49152,
@@ -25,6 +25,6 @@ SMOLLM2: dict[str, Any] = {
     "num_key_value_heads": 3,
     "tie_word_embeddings": True,
 }
-"""SmolLM2-135M-Instruct, as its publisher's config.json has it."""
+"""SmolLM2-135M-Instruct, from its publisher's config.json."""
 
-KNOWN = {"tiny": TINY, "smollm2": SMOLLM2}
+PRESETS = {"tiny": TINY, "smollm2": SMOLLM2}

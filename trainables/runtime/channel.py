@@ -1,21 +1,26 @@
-"""How a running trial talks to whoever started it."""
+"""How a running trial talks to the process that started it."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 from trainables.runtime.ranks import Group
 
+T = TypeVar("T")
+
 
 class Channel(Protocol):
-    """What a trial needs of the outside. Called by rank 0 only."""
+    """A trial's connection to its driver. Only rank 0 uses it."""
 
     def may_run(self, epoch: int) -> bool:
-        """Block until the verdict on the epochs before is known; False abandons the trial."""
+        """Block until the earlier epochs have been judged; False ends the trial."""
 
     def report(self, epoch: int, metrics: dict[str, Any]) -> None: ...
 
 
-def first(group: Group, ask: Any) -> Any:
-    """The answer that rank 0 gets, on every rank."""
-    return group.gather([ask() if group.rank == 0 else None])[0]
+def broadcast_from_rank0(group: Group, call: Callable[..., T]) -> T:
+    """Call the function on rank 0 only and return its result on every rank."""
+    results: list[Any] = group.gather([call() if group.rank == 0 else None])
+    result: T = results[0]
+    return result

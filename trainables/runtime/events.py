@@ -1,6 +1,6 @@
-"""Says in a log what happened when, for those who want to know where the seconds of a start went.
+"""Timestamped log lines that show where the time of a start goes.
 
-`1764081234.123 letheon: t003: first step of epoch 1`: seconds since 1970, on the clock of the machine that writes.
+`1764081234.123 letheon: t003: first step of epoch 1`: seconds since 1970, by the clock of the machine that writes.
 """
 
 from __future__ import annotations
@@ -8,16 +8,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-WORD = "letheon:"
-EVENTS = "events.log"
-
 
 def mark(event: str, folder: Path | None = None) -> None:
-    """Print it, which in a worker goes to its log; or add it to `events.log` in the folder of a sweep's logs."""
-    line = f"{time.time():.3f} {WORD} {event}"
+    """Print the event, which in a worker goes to its log, or append it to `events.log` in `folder`."""
+    line = f"{time.time():.3f} letheon: {event}"
     if folder is None:
         print(line, flush=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / EVENTS).open("a") as file:
+    with (folder / "events.log").open("a") as file:
         file.write(f"{line}\n")

@@ -1,4 +1,4 @@
-"""Asks once whether the Hugging Face hub is there: without a network nobody waits for its client's retries."""
+"""Checks once whether the Hugging Face hub answers, so that offline runs do not wait for its client's retries."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from functools import lru_cache
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-PATIENCE_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5.0
 
 
 @contextmanager
 def hub_or_cache() -> Iterator[None]:
-    """Within the block the hub's libraries use their cache alone if the hub does not answer."""
+    """Within the block the hub's libraries use only their local cache if the hub does not answer."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
-    if before or _answers(constants.ENDPOINT):
+    if before or _responds(constants.ENDPOINT):
         yield
         return
     import datasets.config
@@ -31,10 +31,10 @@ def hub_or_cache() -> Iterator[None]:
 
 
 @lru_cache(maxsize=4)
-def _answers(endpoint: str) -> bool:
-    """Whether anybody does, through the environment's proxies, whatever the answer is."""
+def _responds(endpoint: str) -> bool:
+    """Whether the endpoint sends any HTTP response, through the environment's proxies."""
     try:
-        urlopen(Request(endpoint, method="HEAD"), timeout=PATIENCE_SECONDS).close()
+        urlopen(Request(endpoint, method="HEAD"), timeout=_TIMEOUT_SECONDS).close()
     except HTTPError:
         return True
     except (OSError, ValueError):

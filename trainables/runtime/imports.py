@@ -1,6 +1,6 @@
-"""Imports what jobs on models need, before the first of them is there, and what makes imports take less time.
+"""Makes imports faster: hides packages that are not needed and pauses garbage collection.
 
-Imports nothing itself: whoever wants the collector still needs that before anything else.
+Imports nothing heavy itself, so that it can be used before everything else.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def hidden(*names: str) -> Iterator[None]:
-    """Within the block packages that have not been imported yet look as if they were not installed."""
-    away = [name for name in names if name not in sys.modules]
-    for name in away:
-        sys.modules[name] = None  # type: ignore[assignment]  # which makes its import an ImportError
+def hide_packages(*names: str) -> Iterator[None]:
+    """Within the block, packages that are not yet imported look as if they were not installed."""
+    absent = [name for name in names if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # makes importing it an ImportError
     try:
         yield
     finally:
-        for name in away:
+        for name in absent:
             del sys.modules[name]
 
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Within the block Python does not look for garbage: imports make hardly any, and a quarter of their time would go
-    into looking through everything that they have made, again and again. In all threads."""
-    was = gc.isenabled()
+    """Pause garbage collection in all threads. Imports create little garbage but trigger many collections, which
+    would take a quarter of their time.
+    """
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if enabled:
             gc.enable()

@@ -1,6 +1,6 @@
-"""The processes that work on one trial together. Knows how to exchange results between them; not what is computed.
+"""The processes that run one trial together, and how they exchange results.
 
-With one process nothing of torch.distributed is needed or touched; with more, its default group must have been set up.
+A single process never touches torch.distributed; several need its default group to be initialised.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Group:
-    """`rank` of `size` processes; `device` is where this process keeps its tensors (`cpu`, `cuda`, `cuda:1`)."""
+    """Process `rank` of `size`, with its tensors on `device` (`cpu`, `cuda`, `cuda:1`)."""
 
     rank: int = 0
     size: int = 1
@@ -26,11 +26,11 @@ class Group:
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.size:
             raise ValueError(
-                f"rank {self.rank} of {self.size}: a rank is between 0 and size - 1, pass both from the launcher"
+                f"rank {self.rank} of {self.size}: must be between 0 and size - 1; pass both from the launcher"
             )
 
     def gather(self, items: Sequence[T]) -> list[T]:
-        """All processes' items, concatenated in rank order, the same list on every rank. Items are pickled."""
+        """The items of all ranks, concatenated in rank order; the same list on every rank. Items are pickled."""
         if self.size == 1:
             return list(items)
         from torch import distributed
@@ -51,7 +51,7 @@ class Group:
         return bool(votes.item())
 
     def barrier(self) -> None:
-        """Returns once every rank has come here."""
+        """Wait until every rank has reached this call."""
         if self.size > 1:
             from torch import distributed
 

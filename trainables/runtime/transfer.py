@@ -1,4 +1,4 @@
-"""Small tensors on their way from the host to the device."""
+"""Copies small tensors from the host to the device."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from torch import Tensor
 
 
 def on_device(values: Tensor, device: torch.device) -> Tensor:
-    """`values` (host) on the device, in the order of what is queued there; the host goes on at once.
+    """A copy of the host tensor `values` on the device, queued on the current stream; the host does not wait.
 
-    An ordinary copy from the host waits until the device has done all that was queued before, and so leaves it idle
-    while the host prepares what comes next. A copy out of page-locked memory does not; that memory is torch's own,
-    which is not used anew before the copy is done.
+    An ordinary copy makes the host wait for all queued work, so the device idles while the host prepares the next
+    batch. A copy from pinned memory does not; torch does not reuse that memory before the copy is done.
     """
     if device.type != "cuda":
         return values.to(device)

@@ -1,1 +1,1 @@
-"""Folders of trials and checkpoints on disk: complete or absent."""
+"""The folders of trials and checkpoints on disk, each complete or absent."""

@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all: made under another name, renamed when they are complete."""
+"""Folders that are complete or absent: written under another name and renamed when complete."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ MARKER = "prepared.json"
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the folder was made to its end."""
+    """Whether the folder has been written completely."""
     return (folder / MARKER).exists()
 
 
 @contextmanager
-def finished_folder(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
-    """A partial folder that gets its name when the block ends well; `facts` and the files' digests are its marker."""
+def atomic_folder(folder: Path, facts: dict[str, Any]) -> Iterator[Path]:
+    """A partial folder that is renamed to `folder` if the block succeeds. Its marker file holds `facts` and the
+    digests of the other files.
+    """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a folder contains, by SHA-256. Written by whoever makes a checkpoint, verified by whoever takes it home."""
+"""A folder's files with their SHA-256: written with a checkpoint, verified when it is pulled. And atomic JSON files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sha256(path: Path) -> str:
 
 
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """`{relative path: {"sha256": hex, "bytes": n}}` of every regular file below `folder`, sorted by path."""
+    """`{relative path: {"sha256": hex, "bytes": n}}` for every regular file below `folder`, sorted by path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size} for path in files
@@ -28,9 +28,9 @@ def list_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_manifest(folder: Path, trial: str, epoch: int, metrics: Mapping[str, float | None]) -> None:
-    """Write `folder/manifest.json`: the files of `folder/model`, and whose they are. Non-finite metrics are null.
+    """Write `folder/manifest.json`: trial, epoch, metrics (null if not finite) and the files of `folder/model`.
 
-    What a model folder may hold is checked by whoever reads the manifest, not by the trial that is to be trusted less.
+    The reader of a manifest checks which files a model folder may hold; trials are not trusted to do so.
     """
     finite = {key: value if value is not None and math.isfinite(value) else None for key, value in metrics.items()}
     content = {"trial": trial, "epoch": epoch, "metrics": finite, "files": list_files(folder / "model")}
@@ -38,14 +38,14 @@ def write_manifest(folder: Path, trial: str, epoch: int, metrics: Mapping[str, f
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name, then `os.replace`: a reader sees the old file or the whole new one."""
+    """Write JSON atomically: a reader sees the old file or the complete new one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(content, indent=1, sort_keys=True))
     os.replace(partial, path)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file of JSON; None where there is no file, or no object in it."""
+    """The object in a JSON file; None if the file cannot be read or holds no JSON object."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):

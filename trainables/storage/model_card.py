@@ -1,7 +1,7 @@
-"""The model card beside a checkpoint's weights: README.md, as Hugging Face reads it. Pure, and loads no torch.
+"""The model card of a checkpoint: README.md, as Hugging Face reads it. Pure; loads no torch.
 
-Written by the trial with the weights, so that it is one of the files of their manifest. What comes later (audits, where
-it is registered) is in the records. Names no paths: a card travels.
+The trial writes it with the weights, so the manifest covers it. Later facts (audits, registration) are in the records
+only. It names no local paths, because checkpoints are moved.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 CARD = "README.md"
 _COLUMNS = ("this checkpoint", "target model", "retain model")
-_NOT_SHOWN = ("epoch", "step", "loss", "learning_rate", "multiplier")
-_SECONDS = ("_seconds", "_per_second", "_bytes")
+_HIDDEN = ("epoch", "step", "loss", "learning_rate", "multiplier")
+_HIDDEN_ENDINGS = ("_seconds", "_per_second", "_bytes")
 _PATHS = ("path", "forget", "retain", "utility", "holdout")
 
 LOAD = """\
@@ -27,8 +27,8 @@ tensors = load_file(f"{FOLDER}/model.safetensors")"""
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """What had to go. `benchmark`: its settings, `rows`: how many rows, `digest`: SHA-256 of their content."""
+class ForgetSet:
+    """What was to be forgotten. `benchmark`: its settings; `rows`: their number; `digest`: SHA-256 of their content."""
 
     benchmark: Mapping[str, Any]
     fraction: float
@@ -37,16 +37,16 @@ class Forgotten:
 
 
 @dataclass(frozen=True)
-class Made:
-    """How. `recipe`: hyper-parameters, `settings`: of the run (precision, template, workers, …); None is left out."""
+class Training:
+    """How the model was trained. `settings`: precision, template, workers, …; entries that are None are left out."""
 
-    recipe: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
     settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Metrics of the checkpoint, and of the target and retain model measured alike; and the verdict in words."""
+class Results:
+    """Metrics of the checkpoint and, measured in the same way, of target and retain model; the verdict in words."""
 
     checkpoint: Mapping[str, Any]
     target: Mapping[str, Any]
@@ -54,46 +54,50 @@ class Measured:
     verdict: str = "cannot say"
 
 
-def model_card(trial: str, epoch: int, forgotten: Forgotten, made: Made, measured: Measured, load: str = LOAD) -> str:
-    """Markdown with a front matter. `load`: Python that loads the folder FOLDER."""
-    method = str(made.recipe.get("method", "unknown"))
-    name = str(forgotten.benchmark.get("name", "unknown"))
-    lines = [
-        *_front_matter(method, transformers=load == LOAD),
-        f"# {trial} after epoch {epoch}: {method} on {name}",
-        "",
-        f"**{measured.verdict[0].upper()}{measured.verdict[1:]}.**",
-        "",
-        "It was fine-tuned on data that it memorised (the *target model*), then trained to forget a part of them. What "
-        "it is compared with is the *retain model*, which never saw that part.",
-        "",
-        "## What was to be forgotten",
-        "",
-        *_forgotten(forgotten),
-        "",
-        "## How well",
-        "",
-        *_metrics(measured),
-        "",
-        "`forget_quality` is the p-value of a test that tells this model's answers about the forgotten rows from the "
-        "retain model's: large is good, and no proof. Attacks, where they were made, are in the records of the sweep.",
-        "",
-        "## How it was made",
-        "",
-        *_table(("setting", "value"), [*_settings(made.recipe), *_settings(made.settings)]),
-        "",
-        "## Loading it",
-        "",
-        "Verify it first: `manifest.json` has the SHA-256 of every file, this one included.",
-        "",
-        "```python",
-        load,
-        "```",
-        "",
-        "`letheon evaluate FOLDER` measures it again.",
-        "",
-    ]
-    return "\n".join(lines)
+def model_card(
+    trial: str, epoch: int, forget_set: ForgetSet, training: Training, results: Results, load: str = LOAD
+) -> str:
+    """Markdown with front matter. `load`: Python code that loads the model in FOLDER."""
+    method = str(training.hyperparameters.get("method", "unknown"))
+    name = str(forget_set.benchmark.get("name", "unknown"))
+    front_matter = "library_name: transformers\npipeline_tag: text-generation\n" if load == LOAD else ""
+    return f"""\
+---
+{front_matter}tags: [unlearning, letheon, {method}]
+---
+
+# {trial} after epoch {epoch}: {method} on {name}
+
+**{results.verdict[0].upper()}{results.verdict[1:]}.**
+
+A model was fine-tuned until it had memorised its data (the *target model*), then trained to forget a part of them. It \
+is compared with the *retain model*, which never saw that part.
+
+## What was to be forgotten
+
+{_forget_set(forget_set)}
+
+## How well
+
+{_metrics(results)}
+
+`forget_quality` is the p-value of a test of whether this model answers about the forgotten rows like the retain \
+model: large is good, but no proof. The sweep's records have the results of attacks, if any were run.
+
+## How it was made
+
+{_table(("setting", "value"), [*_settings(training.hyperparameters), *_settings(training.settings)])}
+
+## Loading it
+
+Verify it first: `manifest.json` has the SHA-256 of every file, including this one.
+
+```python
+{load}
+```
+
+`letheon evaluate FOLDER` repeats the evaluation.
+"""
 
 
 def body(card: str) -> str:
@@ -103,25 +107,20 @@ def body(card: str) -> str:
     return card.partition("\n---\n")[2].lstrip("\n")
 
 
-def _front_matter(method: str, transformers: bool) -> list[str]:
-    library = ["library_name: transformers", "pipeline_tag: text-generation"] if transformers else []
-    return ["---", *library, f"tags: [unlearning, letheon, {method}]", "---", ""]
-
-
-def _forgotten(forgotten: Forgotten) -> list[str]:
-    benchmark = {key: value for key, value in forgotten.benchmark.items() if value is not None and key not in _PATHS}
+def _forget_set(forget_set: ForgetSet) -> str:
+    benchmark = {key: value for key, value in forget_set.benchmark.items() if value is not None and key not in _PATHS}
     lines = [f"- benchmark: {', '.join(f'{key} {_text(value)}' for key, value in benchmark.items())}"]
-    lines.append(f"- forget fraction: {forgotten.fraction:g}")
-    if forgotten.rows is not None:
-        lines.append(f"- rows: {forgotten.rows}")
-    if forgotten.digest is not None:
-        lines.append(f"- SHA-256 of the rows: `{forgotten.digest}`")
-    return lines
+    lines.append(f"- forget fraction: {forget_set.fraction:g}")
+    if forget_set.rows is not None:
+        lines.append(f"- rows: {forget_set.rows}")
+    if forget_set.digest is not None:
+        lines.append(f"- SHA-256 of the rows: `{forget_set.digest}`")
+    return "\n".join(lines)
 
 
-def _metrics(measured: Measured) -> list[str]:
-    columns = (measured.checkpoint, measured.target, measured.retain)
-    names = [name for name in measured.checkpoint if name not in _NOT_SHOWN and not name.endswith(_SECONDS)]
+def _metrics(results: Results) -> str:
+    columns = (results.checkpoint, results.target, results.retain)
+    names = [name for name in results.checkpoint if name not in _HIDDEN and not name.endswith(_HIDDEN_ENDINGS)]
     rows = [(f"`{name}`", *(_number(column.get(name)) for column in columns)) for name in sorted(names)]
     return _table(("metric", *_COLUMNS), [row for row in rows if set(row[1:]) != {""}])
 
@@ -132,9 +131,9 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"`{name}`", _text(value)
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [heads, tuple("---" for _ in heads), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _text(value: Any) -> str:

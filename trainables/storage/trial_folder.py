@@ -1,10 +1,10 @@
-"""A trial's folder: one finished sub-folder an epoch, each complete or absent. This is what a trial resumes from.
+"""A trial's folder: one sub-folder per epoch, each complete or absent. Trials resume from it.
 
-    epoch-003/metrics.json    what was reported (the folder's marker: written last, before the folder gets its name)
-    epoch-003/model/          Hugging Face safetensors; `manifest.json` beside it
-    epoch-003/state/          DeepSpeed shards of all ranks, of the last two epochs only; digests in `state.json`
+    epoch-003/metrics.json    what was reported (written last, before the folder is renamed)
+    epoch-003/model/          Hugging Face safetensors; listed in `epoch-003/manifest.json`
+    epoch-003/state/          DeepSpeed shards of all ranks, for the last two epochs only; digests in `state.json`
 
-It does not know what metrics mean, nor which epochs are worth keeping: the sweep deletes dominated `model/` folders.
+The sweep, not the trial, decides which `model/` folders to delete.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def epoch_name(epoch: int) -> str:
 
 @dataclass(frozen=True)
 class TrialFolder:
-    """Paths and markers of one trial. Only rank 0 calls the methods that write."""
+    """Paths and markers of one trial. Only rank 0 may call the methods that write."""
 
     path: Path
 
@@ -35,24 +35,24 @@ class TrialFolder:
         return self.path / epoch_name(epoch)
 
     def partial(self, epoch: int) -> Path:
-        """Where all ranks write before the epoch gets its name."""
+        """Where all ranks write before `commit` renames it to `epoch(epoch)`."""
         return self.path / f".{epoch_name(epoch)}.partial"
 
     def begin(self, epoch: int) -> Path:
-        """An empty partial folder; what a killed run left is removed."""
+        """Make an empty partial folder; removes one left by a killed run."""
         partial = self.partial(epoch)
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "state").mkdir(parents=True)
         return partial
 
     def commit(self, epoch: int, record: dict[str, Any]) -> None:
-        """Write manifests and the marker, give the folder its name, drop optimizer states that are no longer needed.
+        """Write manifests and metrics, rename the partial folder, delete the optimizer state of an older epoch.
 
-        Raises TypeError if a metric is no number.
+        Raises TypeError if a metric is not a number.
         """
         for name, value in record["metrics"].items():
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{name} of epoch {epoch} is {value!r}: what a trainable reports must be numbers")
+                raise TypeError(f"{name} of epoch {epoch} is {value!r}: a trainable must report numbers only")
         partial = self.partial(epoch)
         write_json(partial / "state.json", list_files(partial / "state"))
         write_manifest(partial, self.path.name, epoch, record["metrics"])
@@ -61,40 +61,30 @@ class TrialFolder:
         shutil.rmtree(self.epoch(epoch - STATES_KEPT) / "state", ignore_errors=True)
 
     def record(self, epoch: int) -> dict[str, Any] | None:
-        """What was reported after `epoch`, or None if the epoch was not finished or its record is damaged."""
+        """What was reported after `epoch`; None if the epoch is not finished or its record is damaged."""
         content = read_json(self.epoch(epoch) / "metrics.json")
         return content if content is not None and isinstance(content.get("metrics"), dict) else None
 
     def recover(self) -> int:
-        """The epoch to go on from; what lies behind it is forgotten, and said, for something of it was damaged."""
-        usable, epochs = self.last_usable_epoch(), self._epochs
-        lost = [epoch for epoch in epochs if epoch > usable]
-        if lost:
-            print(f"{self.path.name}: epoch {max(lost)} is damaged; continuing from epoch {usable}", flush=True)
-        self.truncate(usable)
+        """The epoch to continue from. Later epochs, which are damaged, are deleted and reported in the log."""
+        usable = self.last_usable_epoch()
+        later = sorted(epoch for path in self.path.glob("epoch-*") if (epoch := int(path.name[6:])) > usable)
+        if later:
+            print(f"{self.path.name}: epoch {later[-1]} is damaged; continuing from epoch {usable}", flush=True)
+        for epoch in later:
+            shutil.rmtree(self.epoch(epoch))
         return usable
 
-    @property
-    def _epochs(self) -> list[int]:
-        return sorted(int(path.name[6:]) for path in self.path.glob("epoch-*"))
-
     def last_usable_epoch(self) -> int:
-        """The last epoch whose optimizer state is whole (digests match) and up to which all records can be read.
-
-        0 if there is none: start afresh.
+        """The last epoch with an intact optimizer state (digests match) and readable records of all epochs up to it; 0
+        if there is none, which means to start from the beginning.
         """
-        read = 0
-        while self.record(read + 1) is not None:
-            read += 1
-        return next((epoch for epoch in range(read, 0, -1) if self._state_is_whole(epoch)), 0)
+        readable = 0
+        while self.record(readable + 1) is not None:
+            readable += 1
+        return next((epoch for epoch in range(readable, 0, -1) if self._state_is_intact(epoch)), 0)
 
-    def _state_is_whole(self, epoch: int) -> bool:
+    def _state_is_intact(self, epoch: int) -> bool:
         folder = self.epoch(epoch)
         expected = read_json(folder / "state.json")
         return bool(expected) and list_files(folder / "state") == expected
-
-    def truncate(self, epoch: int) -> None:
-        """Forget everything after `epoch`: it will be trained again from there (its optimizer state was damaged)."""
-        for later in self._epochs:
-            if later > epoch:
-                shutil.rmtree(self.epoch(later))

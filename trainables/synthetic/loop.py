@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainables.config import TrialConfig
-from trainables.storage.model_card import CARD, LOAD_TENSORS, Forgotten, Made, Measured, model_card
+from trainables.storage.model_card import CARD, LOAD_TENSORS, ForgetSet, Results, Training, model_card
 from trainables.storage.trial_folder import TrialFolder
 from trainables.synthetic.data import draw
 from trainables.synthetic.files import load_weights, save_checkpoint
@@ -85,7 +85,7 @@ class Trial:
 
     def _card(self, epoch: int, metrics: dict[str, Any]) -> str:
         config, hyper = self.config, self.config.hyperparameters
-        forgotten = Forgotten(config.benchmark.model_dump(mode="json"), hyper.forget_fraction)
-        made = Made(hyper.model_dump(mode="json", exclude_none=True), {"max_epochs": config.max_epochs})
-        measured = Measured(metrics, self.baseline["target"]["metrics"], self.baseline["retain"]["metrics"])
+        forgotten = ForgetSet(config.benchmark.model_dump(mode="json"), hyper.forget_fraction)
+        made = Training(hyper.model_dump(mode="json", exclude_none=True), {"max_epochs": config.max_epochs})
+        measured = Results(metrics, self.baseline["target"]["metrics"], self.baseline["retain"]["metrics"])
         return model_card(config.trial, epoch, forgotten, made, measured, LOAD_TENSORS)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainables.storage.atomic_folder import finished_folder, is_finished
+from trainables.storage.atomic_folder import atomic_folder, is_finished
 from trainables.storage.manifest import write_json
 from trainables.synthetic.data import draw
 from trainables.synthetic.files import load_weights, save_weights
@@ -30,7 +30,7 @@ def make_models(job: SyntheticModelsJob) -> dict[str, float]:
     weights = pretrain(rows, PRETRAINING_STEPS)
     loss = -float(score(logits_of(rows.features, weights), rows.labels).sequence.mean())
     facts = {"loss": loss, "seconds": time.monotonic() - started}
-    with finished_folder(folder, {**job.model_dump(mode="json"), **facts}) as partial:
+    with atomic_folder(folder, {**job.model_dump(mode="json"), **facts}) as partial:
         for seed, each in zip(job.seeds, weights, strict=True):
             save_weights(partial, seed, each)
     return facts

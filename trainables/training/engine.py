@@ -17,11 +17,11 @@ from torch import Tensor
 
 from trainables.batching.packing import Layout
 from trainables.config import LoraConfig, WorkersConfig
-from trainables.model.compile import compile_layers, eager_mode, wanted, warn_if_uncompiled
+from trainables.model.compile import compile_layers, eager_mode, should_compile, warn_if_uncompiled
 from trainables.model.copies import DTYPES, copy_to_device, share_weights
-from trainables.model.gpu_share import room
+from trainables.model.gpu_share import usable_bytes
 from trainables.model.lora import add_adapters, merged, plain_state
-from trainables.model.memory import CPU_TOKENS, Shape, state_bytes, tokens_that_fit
+from trainables.model.memory import CPU_TOKENS, DecoderShape, state_bytes, tokens_that_fit
 from trainables.model.packed_attention import takes_packed
 from trainables.runtime.ranks import Group
 from trainables.training.bf16_adamw import install_fused_step, reset_step_count
@@ -114,7 +114,7 @@ class Engine:
             module = copy_to_device(pristine, weights, group.device)
         if lora is not None:
             add_adapters(module, lora, seed)
-        self.compiled = wanted(workers.compile, group.device, sharded)
+        self.compiled = should_compile(workers.compile, group.device, sharded)
         if self.compiled:
             compile_layers(module)
         self._pristine, self._lora = weights, lora
@@ -158,9 +158,9 @@ class Engine:
         sizes = [getattr(each, "ds_numel", each.numel()) for each in parameters]  # ZeRO-3 leaves empty tensors behind
         adapters = sum(size for each, size in zip(parameters, sizes, strict=True) if each.requires_grad)
         trained = None if self._lora is None else adapters
-        shape, element = Shape.of(self.model.config, sum(sizes) - (trained or 0)), parameters[0].element_size()
+        shape, element = DecoderShape.of(self.model.config, sum(sizes) - (trained or 0)), parameters[0].element_size()
         states = state_bytes(shape, element, self._stage, self._group.size, frozen=False, trained=trained)
-        free = room(total, self._workers) - sum(states.values()) - self._beside
+        free = usable_bytes(total, self._workers) - sum(states.values()) - self._beside
         return tokens_that_fit(shape, free, element)
 
     @property

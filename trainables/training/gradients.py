@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from trainables.batching.scores import to_float32
 from trainables.methods.base import Method, Products, Values
-from trainables.model.log_probs import exact
 from trainables.training.terms import Seen, Terms
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor], keep_graph: bool = 
         loss, list(parameters), retain_graph=keep_graph, allow_unused=True
     )
     return [
-        _zeros(parameter) if gradient is None else exact(gradient)
+        _zeros(parameter) if gradient is None else to_float32(gradient)
         for gradient, parameter in zip(found, parameters, strict=True)
     ]
 
 
 def _zeros(parameter: Tensor) -> Tensor:
-    return exact(torch.zeros_like(parameter))
+    return to_float32(torch.zeros_like(parameter))
 
 
 def products(forget: Gradients, retain: Gradients) -> Products:
@@ -112,7 +112,7 @@ def _add(total: Gradients, more: Gradients) -> None:
 
 def _linear(parameters: Sequence[Tensor], gradients: Gradients) -> Tensor:
     """A scalar whose gradient is `gradients`."""
-    parts = [(exact(p) * g).sum() for p, g in zip(parameters, gradients, strict=True)]
+    parts = [(to_float32(p) * g).sum() for p, g in zip(parameters, gradients, strict=True)]
     return torch.stack(parts).sum()
 
 

@@ -17,8 +17,8 @@ from trainables.config import TrialConfig
 from trainables.inputs.cache import WorkerCache
 from trainables.inputs.micro_batches import MicroBatcher
 from trainables.methods.base import Method
-from trainables.model.gpu_share import Place, Settings, estimate_memory, place_of_weights, room
-from trainables.model.memory import MemoryEstimate, Shape
+from trainables.model.gpu_share import MemorySettings, WeightPlace, estimate_memory, place_of_weights, usable_bytes
+from trainables.model.memory import DecoderShape, MemoryEstimate
 from trainables.runtime.ranks import Group
 
 _RESET_PEAK = "5"
@@ -31,12 +31,16 @@ class TrialMemory:
     def __init__(self, config: TrialConfig, method: Method, resident: WorkerCache, group: Group) -> None:
         forget_peak(group.device)
         self._config, self._resident, self._group, self._expected = config, resident, group, 0
-        self._settings = Settings(config.workers, config.evaluation, (method,), config.lora)
+        self._settings = MemorySettings(config.workers, config.evaluation, (method,), config.lora)
         model = resident.model(config.target).model
-        self._shape = Shape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
+        self._shape = DecoderShape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
         self._on_gpu = torch.device(group.device).type == "cuda"
-        space = room(torch.cuda.get_device_properties(group.device).total_memory, config.workers) if self._on_gpu else 0
-        self.place: Place = place_of_weights(self._shape, self._settings, self._on_gpu, space)
+        space = (
+            usable_bytes(torch.cuda.get_device_properties(group.device).total_memory, config.workers)
+            if self._on_gpu
+            else 0
+        )
+        self.place: WeightPlace = place_of_weights(self._shape, self._settings, self._on_gpu, space)
 
     def weights(self) -> Any:
         """The model that the trial's engine copies its weights from. Ask when reference tables are there."""

@@ -22,7 +22,7 @@ from trainables.inputs.micro_batches import MicroBatch, MicroBatcher, MicroBatch
 from trainables.methods.base import Forget, Published, Retain
 from trainables.methods.reduction import Divisors, forget_term, retain_term
 from trainables.methods.retain_terms import RETAIN_TERMS
-from trainables.model.scoring import Keep, score
+from trainables.model.scoring import ForwardOutputs, score
 from trainables.training.engine import Engine
 from trainables.training.gradients import combined, worst_nearby
 from trainables.training.terms import Seen, Terms
@@ -130,7 +130,7 @@ class Stepper:
         model = _counted(scores.forget, way, width)
         return Forget(model, reference, alternative, of_alternative, statistic, self._seed)
 
-    def _keep(self, batch: Batch | Packed) -> Keep:
+    def _keep(self, batch: Batch | Packed) -> ForwardOutputs:
         """What the losses read of a forward pass beside log-probs."""
         method, term = self.method, RETAIN_TERMS.get(self.method.retain)
         layer = None
@@ -138,7 +138,7 @@ class Stepper:
             layers = int(self.engine.model.config.num_hidden_layers)
             layer = max(1, round(self.values["depth"] * layers))
         everywhere = self.feed.looks_at_padding
-        return Keep(
+        return ForwardOutputs(
             logits=self.feed.reads_distributions,
             layer=layer,
             first=0 if everywhere else batch.first if isinstance(batch, Batch) else None,
@@ -146,7 +146,7 @@ class Stepper:
         )
 
     @torch.no_grad()
-    def _frozen(self, batch: Batch | Packed, keep: Keep, rows: MicroBatchRows, scores: _Split) -> _Frozen:
+    def _frozen(self, batch: Batch | Packed, keep: ForwardOutputs, rows: MicroBatchRows, scores: _Split) -> _Frozen:
         """The target model's scores of forget and retain rows, as far as they are read; other rows are not run."""
         model, method = self.feed.data.frozen, self.method
         forget = len(rows.forget)
@@ -218,5 +218,5 @@ def _counted(scores: Scores, way: Published | None, width: int) -> Scores:
     if way is None:
         return scores
     if way.everywhere:
-        return scores.everywhere(width)
-    return scores.later() if way.later else scores
+        return scores.all_positions(width)
+    return scores.shifted() if way.later else scores

@@ -31,10 +31,10 @@ from trainables.inputs.step_data import step_data
 from trainables.methods import METHODS
 from trainables.model.compile import cache_compiled
 from trainables.model.load import save_model
-from trainables.runtime.channel import Channel, first
+from trainables.runtime.channel import Channel, broadcast_from_rank0
 from trainables.runtime.events import mark
 from trainables.runtime.ranks import Group
-from trainables.storage.model_card import CARD, Forgotten, Made, Measured, model_card
+from trainables.storage.model_card import CARD, ForgetSet, Results, Training, model_card
 from trainables.storage.trial_folder import TrialFolder
 from trainables.training.averages import RunningMeans
 from trainables.training.engine import Engine
@@ -46,11 +46,11 @@ from trainables.training.task_vector import TaskVector
 def run_trial(config: TrialConfig, resident: WorkerCache, group: Group, channel: Channel) -> None:
     """Run or continue a trial. Epochs that its folder has already are reported again, not trained again."""
     folder = TrialFolder(Path(config.folder))
-    done = first(group, folder.recover)
+    done = broadcast_from_rank0(group, folder.recover)
     trial: Trial | None = None
     try:
         for epoch in range(1, config.max_epochs + 1):
-            if not first(group, lambda epoch=epoch: channel.may_run(epoch)):
+            if not broadcast_from_rank0(group, lambda epoch=epoch: channel.may_run(epoch)):
                 return
             if epoch > done:
                 trial = trial or Trial(config, resident, group, done)
@@ -185,7 +185,7 @@ class Trial:
             records = (self.folder.record(one) or {"metrics": {}} for one in range(1, epoch))
             return decision is None or is_candidate(decision, (one["metrics"] for one in records), metrics)
 
-        return bool(first(self.group, judged))
+        return bool(broadcast_from_rank0(self.group, judged))
 
     def _write(self, epoch: int, record: dict[str, Any]) -> None:
         partial = self.folder.partial(epoch)
@@ -207,7 +207,7 @@ class Trial:
     def _card(self, epoch: int, metrics: dict[str, Any]) -> str:
         config, baseline = self.config, self.resident.baseline(self.config.baseline)
         rows, hyper = self.rows.split.forget, self.hyper
-        forgotten = Forgotten(
+        forgotten = ForgetSet(
             config.benchmark.model_dump(mode="json"), hyper.forget_fraction, len(rows), digest_rows([rows])
         )
         settings = {
@@ -220,10 +220,10 @@ class Trial:
             "max_epochs": config.max_epochs,
             "target_digest": config.target_digest,
         }
-        made = Made(hyper.model_dump(mode="json", exclude_none=True), settings)
+        made = Training(hyper.model_dump(mode="json", exclude_none=True), settings)
         target = baseline["target"]["metrics"]
         found = verdict(metrics, target, config.verdict)
-        measured = Measured(metrics, target, baseline["retain"]["metrics"], str(found))
+        measured = Results(metrics, target, baseline["retain"]["metrics"], str(found))
         return model_card(config.trial, epoch, forgotten, made, measured)
 
 

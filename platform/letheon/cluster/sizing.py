@@ -16,9 +16,9 @@ from letheon.cluster.capacity import DoesNotFit, machine
 from letheon.cluster.gpus import card_bytes, cluster_card_bytes
 from letheon.common.errors import LetheonError, SpecErrors
 from letheon.spec.model import SweepSpec, local_path, values_of
-from trainables.model.gpu_share import CUDA_CONTEXT, GIB, Settings, estimate_memory
-from trainables.model.memory import USEFUL_TOKENS, MemoryEstimate, Shape
-from trainables.model.presets import KNOWN
+from trainables.model.gpu_share import CUDA_CONTEXT, GIB, MemorySettings, estimate_memory
+from trainables.model.memory import USEFUL_TOKENS, DecoderShape, MemoryEstimate
+from trainables.model.presets import PRESETS
 
 if TYPE_CHECKING:
     from trainables.config import WorkersConfig
@@ -119,7 +119,7 @@ def with_gpus(spec: SweepSpec, gpus: float) -> SweepSpec:
     return spec.model_copy(update={"trial": spec.trial.model_copy(update={"gpus_per_worker": gpus})})
 
 
-def size(spec: SweepSpec, shape: Shape, card: int | None) -> Sizing:
+def size(spec: SweepSpec, shape: DecoderShape, card: int | None) -> Sizing:
     """What a worker takes, and of a GPU of `card` bytes. Workers of one trial never share a GPU."""
     need = max(_needs(spec, shape), key=lambda need: need.total)
     workers = spec.trial.workers
@@ -129,16 +129,16 @@ def size(spec: SweepSpec, shape: Shape, card: int | None) -> Sizing:
     return Sizing(need, card, next(holding, None), workers, trains_all)
 
 
-def _needs(spec: SweepSpec, shape: Shape) -> Iterator[MemoryEstimate]:
+def _needs(spec: SweepSpec, shape: DecoderShape) -> Iterator[MemoryEstimate]:
     """Of a trial, and of the fine-tuning before it, which always trains whole models."""
     from trainables.methods import METHODS
 
     names = values_of(spec.search["method"])
     methods = tuple(METHODS[str(name)] for name in names)
     workers, tokens = _workers(spec), min(USEFUL_TOKENS, _step_tokens(spec))
-    yield estimate_memory(shape, Settings(workers, spec.evaluation, methods, spec.trial.lora), tokens)
+    yield estimate_memory(shape, MemorySettings(workers, spec.evaluation, methods, spec.trial.lora), tokens)
     if _makes_models(spec):
-        yield estimate_memory(shape, Settings(workers, spec.evaluation, ()), tokens)
+        yield estimate_memory(shape, MemorySettings(workers, spec.evaluation, ()), tokens)
 
 
 def _workers(spec: SweepSpec) -> WorkersConfig:
@@ -166,16 +166,16 @@ def _numbers(domain: Any) -> list[int]:
     return [int(value) for value in listed or ends or ()]
 
 
-def shape_of(spec: SweepSpec) -> Shape:
+def shape_of(spec: SweepSpec) -> DecoderShape:
     """Of the model that is trained, from its configuration, for which the hub is asked. Raises UnknownModel."""
     model = spec.model
     source = model.target or model.base
     try:
-        if source in KNOWN:
-            return Shape.of_file(KNOWN[source])
+        if source in PRESETS:
+            return DecoderShape.of_file(PRESETS[source])
         folder = local_path(source)
         read: Callable[[], str] = (folder / "config.json").read_text if folder.is_dir() else _hub(spec).read_text
-        return Shape.of_file(json.loads(read()))
+        return DecoderShape.of_file(json.loads(read()))
     except (OSError, ValueError) as error:
         why = str(error).strip().partition("\n")[0]  # what follows is advice that does not fit here
         raise UnknownModel(

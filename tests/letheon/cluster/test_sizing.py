@@ -25,10 +25,10 @@ from letheon.spec.load import dump_spec, load_spec
 from letheon.spec.model import SweepSpec
 from letheon.sweep.plan import make_plan
 from trainables.model.gpu_share import CUDA_CONTEXT, GIB
-from trainables.model.memory import Shape
+from trainables.model.memory import DecoderShape
 
-LLAMA_1B = Shape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
-LLAMA_8B = Shape(parameters=8_030_261_248, layers=32, hidden=4096, keys=2048, inner=14_336, vocabulary=128_256)
+LLAMA_1B = DecoderShape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
+LLAMA_8B = DecoderShape(parameters=8_030_261_248, layers=32, hidden=4096, keys=2048, inner=14_336, vocabulary=128_256)
 H100 = 80 * GIB
 
 

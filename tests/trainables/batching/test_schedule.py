@@ -1,4 +1,4 @@
-"""Row order and learning rate are pure functions; every rank draws the same without talking."""
+"""Row order and learning rate are pure functions, so all ranks agree without communication."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ rows = st.integers(1, 60)
 
 
 @given(rows, rows, st.integers(1, 16), st.integers(0, 5), st.integers(1, 4))
-def test_every_forget_row_comes_once_an_epoch_with_as_many_retain_rows(
+def test_every_forget_row_occurs_once_per_epoch_with_as_many_retain_rows(
     forget: int, retain: int, batch: int, seed: int, epoch: int
 ) -> None:
     steps = epoch_steps(forget, retain, batch, seed, epoch)
@@ -57,7 +57,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(total: int, data:
 
 
 @given(tokens=st.lists(st.integers(1, 50), min_size=1, max_size=40), size=st.integers(1, 4), budget=st.integers(1, 500))
-def test_rows_at_a_time_fit_the_budget_and_are_as_many_as_can_be(tokens: list[int], size: int, budget: int) -> None:
+def test_rows_at_a_time_is_the_largest_size_within_the_budget(tokens: list[int], size: int, budget: int) -> None:
     def largest(micro: int) -> int:
         parts = (part for rank in range(size) for part in micro_batches(tuple(range(len(tokens))), rank, size, micro))
         return max(sum(tokens[i] for i in part) for part in parts)

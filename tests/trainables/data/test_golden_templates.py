@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.goldens.metric_models import FOLDER, load_tokenizer
-from trainables.batching.code_bases import laid_out
+from trainables.batching.code_bases import published_batch
 from trainables.batching.rows import IGNORED, Batch, Encoded
 from trainables.config import Compat
 from trainables.data.benchmarks.registry import Row
@@ -50,7 +50,9 @@ def encoded_rows(case: dict[str, Any], template: str, code: Compat) -> list[Enco
 def batch_of(case: dict[str, Any], template: str, code: Any) -> Batch:
     """As losses get the rows."""
     tokenizer = tokenizer_of(case["tokenizer"])
-    return laid_out(code, encoded_rows(case, template, code), tokenizer.pad_token_id, tokenizer.eos_token_id, True)
+    return published_batch(
+        code, encoded_rows(case, template, code), tokenizer.pad_token_id, tokenizer.eos_token_id, True
+    )
 
 
 def labels_of(row: Encoded) -> list[int]:

@@ -1,4 +1,4 @@
-"""Compiled layers: the same steps, and few compilations however many batches there are."""
+"""Compiled layers: the same gradients, and few compilations for many batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch._dynamo.utils import counters
 from tests import tiny
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
-from trainables.model.compile import cache_compiled, compile_layers, eager_mode, wanted
+from trainables.model.compile import cache_compiled, compile_layers, eager_mode, should_compile
 from trainables.model.scoring import score
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
@@ -50,14 +50,14 @@ def test_gradients_are_the_same_and_later_trials_compile_nothing(
     plain, trials = model(), [model(), model()]
     for trial in trials:
         assert compile_layers(trial) == 3
-    made = []
+    graphs = []
     for trial in trials:
         for seed in range(4):
             expected = gradients(plain, rows(seed))
             torch.testing.assert_close(gradients(trial, rows(seed)), expected, rtol=1e-4, atol=1e-6)
-        made.append(counters["stats"]["unique_graphs"])
-    assert made[0] > 0
-    assert made[1] == made[0]
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs[0] > 0
+    assert graphs[1] == graphs[0]
     assert any(tmp_path.rglob("*")), "compiled code is kept on disk"
 
 
@@ -72,9 +72,9 @@ def test_evaluation_runs_uncompiled() -> None:
     assert counters["stats"]["unique_graphs"] == 0
 
 
-def test_where_layers_are_compiled() -> None:
-    assert not wanted("auto", "cpu", sharded=False)
-    assert wanted("auto", "cuda:1", sharded=False)
-    assert not wanted("off", "cuda", sharded=False)
-    assert wanted("on", "cpu", sharded=False)
-    assert not wanted("on", "cuda", sharded=True)
+def test_layers_are_compiled_on_gpus_or_on_request_but_never_sharded() -> None:
+    assert not should_compile("auto", "cpu", sharded=False)
+    assert should_compile("auto", "cuda:1", sharded=False)
+    assert not should_compile("off", "cuda", sharded=False)
+    assert should_compile("on", "cpu", sharded=False)
+    assert not should_compile("on", "cuda", sharded=True)

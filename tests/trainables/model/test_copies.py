@@ -1,6 +1,6 @@
-"""Weights that stay in a worker: every trial starts from the same bits, wherever they stay, under every ZeRO stage.
+"""Weights kept in a worker: every trial starts from the same bits, wherever they are kept, under every ZeRO stage.
 
-The CPU stands for a device: weights that stay `device` or `pinned` go the same way there.
+The CPU stands in for a device: `device` and `pinned` weights take the same code path there.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tests.trainables.training.engine_runs import model, step
 from trainables.config import Precision
 from trainables.inputs.cache import Loaded, WorkerCache
 from trainables.model.copies import copy_to_device, share_weights
-from trainables.model.gpu_share import Place
+from trainables.model.gpu_share import WeightPlace
 from trainables.runtime.ranks import Group
 from trainables.training.engine import SHARDED_WEIGHTS, Engine
 
 FOLDER = "kept"
 LAYER = "model.layers.0.mlp.up_proj.weight"
-PLACES: tuple[Place, ...] = ("host", "device", "pinned")
-TRIALS: tuple[tuple[Place, int], ...] = (("host", 0), ("device", 0), ("device", 1), ("pinned", 0))
+PLACES: tuple[WeightPlace, ...] = ("host", "device", "pinned")
+TRIALS: tuple[tuple[WeightPlace, int], ...] = (("host", 0), ("device", 0), ("device", 1), ("pinned", 0))
 
 
 class Case(NamedTuple):
@@ -43,27 +43,27 @@ FEW = [Case(0, "bf16", True), Case(3, "fp32", False)]
 
 
 def on(size: int, cases: list[Case]) -> list[Case]:
-    """Several workers differ from one where they hold shards of the weights."""
+    """Several workers differ from one only if they hold shards of the weights."""
     return [case for case in cases if size == 1 or case.stage == SHARDED_WEIGHTS]
 
 
-def resident_of(folder: str = FOLDER) -> WorkerCache:
-    """One that has the model as if it had been loaded from the folder."""
-    resident = WorkerCache()
-    resident.get("model", folder, lambda: Loaded(model(), None))
-    return resident
+def cache_of(folder: str = FOLDER) -> WorkerCache:
+    """A cache that has the model as if it had been loaded from the folder."""
+    cache = WorkerCache()
+    cache.get("model", folder, lambda: Loaded(model(), None))
+    return cache
 
 
-def trial(resident: WorkerCache, place: Place, case: Case, group: Group) -> Tensors:
-    """What one trial comes to; no weights on other ranks than 0."""
-    weights = resident.weights(FOLDER, case.precision, place, str(group.device))
+def trial(cache: WorkerCache, place: WeightPlace, case: Case, group: Group) -> Tensors:
+    """The results of one trial; weights on rank 0 only."""
+    weights = cache.weights(FOLDER, case.precision, place, str(group.device))
     config, lora = tiny.workers(case.stage, case.precision, size=group.size), LORA if case.adapters else None
-    pristine = resident.model(FOLDER).model
+    pristine = cache.model(FOLDER).model
     engine = Engine(pristine, config, group, weights=weights, weight_decay=0.01, lora=lora, seed=3)
     engine.model.train()
     for _ in range(2):
         step(engine, group, 4)
-    with engine.as_saved():  # adapters are folded in, and out again from the weights that stay
+    with engine.as_saved():  # merges adapters, and restores the kept weights
         merged = log_probs(engine.model)
     found = tiny.copied(engine.weights()) | {"log_probs": log_probs(engine.model).cpu(), "merged": merged.cpu()}
     engine.close()
@@ -71,8 +71,8 @@ def trial(resident: WorkerCache, place: Place, case: Case, group: Group) -> Tens
 
 
 def work(cases: list[Case], group: Group, folder: Path) -> None:
-    """Trials one after another from weights that stay, and what became of those."""
-    warm = resident_of()
+    """Consecutive trials from kept weights, and those weights afterwards."""
+    warm = cache_of()
     for case in on(group.size, cases):
         found = {f"{group.size}-{case}-{p}-{number}": trial(warm, p, case, group) for p, number in TRIALS}
         tiny.keep(found, group, folder)
@@ -81,7 +81,7 @@ def work(cases: list[Case], group: Group, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("cases", [FEW, pytest.param(CASES, marks=pytest.mark.slow)], ids=["few", "all"])
-def test_no_bit_depends_on_where_the_weights_stay_or_on_earlier_trials(cases: list[Case], tmp_path: Path) -> None:
+def test_no_bit_depends_on_where_weights_are_kept_or_on_earlier_trials(cases: list[Case], tmp_path: Path) -> None:
     runs = tiny.spawned(partial(work, cases), tmp_path)
     untouched = tiny.copied(model().state_dict())
     for size in (1, 2):
@@ -90,7 +90,7 @@ def test_no_bit_depends_on_where_the_weights_stay_or_on_earlier_trials(cases: li
             assert not torch.equal(cold[LAYER].float(), untouched[LAYER]), case
             for place, number in TRIALS:
                 assert same(runs[f"{size}-{case}-{place}-{number}"], cold), (case, place, number)
-        assert all(same(runs[f"kept-{size}-{place}"], untouched) for place in PLACES), "trials leave what stays alone"
+        assert all(same(runs[f"kept-{size}-{place}"], untouched) for place in PLACES), "a trial changed kept weights"
 
 
 def test_a_copy_keeps_ties_and_buffers_and_shares_nothing() -> None:
@@ -103,7 +103,7 @@ def test_a_copy_keeps_ties_and_buffers_and_shares_nothing() -> None:
     assert all(parameter.requires_grad for parameter in made.parameters())
 
 
-def test_a_borrowing_copy_copies_only_what_is_in_another_precision() -> None:
+def test_sharing_copies_only_weights_in_another_precision() -> None:
     source = model()
     pointers = [parameter.data_ptr() for parameter in source.parameters()]
     borrowed = share_weights(source, source, torch.float32, "cpu")
@@ -116,10 +116,10 @@ def test_a_borrowing_copy_copies_only_what_is_in_another_precision() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("stage", [0, 3])
-def test_on_a_gpu_weights_that_stay_give_the_bits_of_a_cold_start(stage: int, tmp_path: Path) -> None:
+def test_on_a_gpu_kept_weights_give_the_bits_of_a_cold_start(stage: int, tmp_path: Path) -> None:
     with tiny.joined(tmp_path, device="cuda:0") as group:
-        case, warm = Case(stage, "bf16", adapters=False), resident_of()
-        cold = trial(resident_of(), "host", case, group)
-        places: tuple[Place, ...] = ("device", "device", "pinned", "pinned")
+        case, warm = Case(stage, "bf16", adapters=False), cache_of()
+        cold = trial(cache_of(), "host", case, group)
+        places: tuple[WeightPlace, ...] = ("device", "device", "pinned", "pinned")
         assert all(same(trial(warm, place, case, group), cold) for place in places)
         assert warm.weights(FOLDER, "bf16", "pinned", "cuda:0").lm_head.weight.is_pinned()

@@ -1,4 +1,4 @@
-"""Shares of a GPU: what follows from them, without one."""
+"""Shares of a GPU, mostly without one: capacity, estimates and where weights stay."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from trainables.methods import METHODS
 from trainables.model.gpu_share import (
     CUDA_CONTEXT,
     GIB,
-    Settings,
+    MemorySettings,
     estimate_memory,
     place_of_weights,
-    room,
     share_of,
+    usable_bytes,
 )
-from trainables.model.memory import USABLE, Shape, tokens_that_fit
+from trainables.model.memory import USABLE, DecoderShape, tokens_that_fit
 
-LLAMA = Shape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
+LLAMA = DecoderShape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
 CARD = 80 * GIB
 
 
-def settings(*methods: str, lora: LoraConfig | None = None, **on: Any) -> Settings:
+def settings(*methods: str, lora: LoraConfig | None = None, **on: Any) -> MemorySettings:
     workers = WorkersConfig(gpus_per_worker=1, precision="bf16", **on)
-    return Settings(workers, EvaluationConfig(), [METHODS[name] for name in methods], lora)
+    return MemorySettings(workers, EvaluationConfig(), [METHODS[name] for name in methods], lora)
 
 
 @pytest.mark.parametrize(("gpus", "share"), [(0, 1), (0.25, 0.25), (1, 1), (2, 1)])
-def test_a_process_computes_on_one_device(gpus: float, share: float) -> None:
+def test_a_workers_share_is_at_most_one_gpu(gpus: float, share: float) -> None:
     workers = WorkersConfig(gpus_per_worker=gpus)
     assert share_of(workers) == share
-    assert room(CARD, workers) == int(share * CARD) - CUDA_CONTEXT
+    assert usable_bytes(CARD, workers) == int(share * CARD) - CUDA_CONTEXT
 
 
-def test_neighbours_leave_each_other_room() -> None:
+def test_shares_and_contexts_fit_on_the_card_together() -> None:
     workers = WorkersConfig(gpus_per_worker=0.25)
-    assert 4 * (room(CARD, workers) + CUDA_CONTEXT) <= CARD
-    assert room(GIB, workers) == 0
+    assert 4 * (usable_bytes(CARD, workers) + CUDA_CONTEXT) <= CARD
+    assert usable_bytes(GIB, workers) == 0
 
 
-def test_the_need_follows_from_what_methods_declare() -> None:
+def test_the_estimate_follows_from_what_methods_declare() -> None:
     weights, plain = 2 * LLAMA.parameters, estimate_memory(LLAMA, settings("npo_rt"), 8192)
     assert sum(plain.states.values()) == LLAMA.parameters * (2 + 6 + 12)
     frozen = estimate_memory(LLAMA, settings("npo_rt", "npo_kl"), 8192)
@@ -57,7 +57,7 @@ def test_the_need_follows_from_what_methods_declare() -> None:
     assert plain.total == sum(plain.states.values()) + max(plain.activations, plain.evaluation)
 
 
-def test_weights_stay_on_the_device_only_where_they_leave_room_for_useful_micro_batches() -> None:
+def test_weights_stay_on_the_device_only_if_useful_micro_batches_still_fit() -> None:
     def place(space: int, *methods: str) -> str:
         return place_of_weights(LLAMA, settings(*methods), on_gpu=True, space=space)
 
@@ -65,19 +65,19 @@ def test_weights_stay_on_the_device_only_where_they_leave_room_for_useful_micro_
     enough = sum(need.states.values()) + int(max(need.activations, need.evaluation) / USABLE) + 1
     assert place(enough, "npo_rt") == "device"
     assert place(enough - 100, "npo_rt") == "pinned"
-    assert place(enough // 2, "npo_kl") == "device"  # a method has them there anyway
+    assert place(enough // 2, "npo_kl") == "device"  # the method needs them there anyway
     assert place_of_weights(LLAMA, settings("npo_rt"), on_gpu=False, space=0) == "host"
 
 
-def test_what_is_kept_takes_tokens_away() -> None:
+def test_weights_kept_on_the_device_leave_fewer_tokens() -> None:
     need, kept = (estimate_memory(LLAMA, settings("npo_rt"), 8192, kept=kept) for kept in (False, True))
-    space = room(CARD, WorkersConfig(gpus_per_worker=0.5))
+    space = usable_bytes(CARD, WorkersConfig(gpus_per_worker=0.5))
     tokens, fewer = (tokens_that_fit(LLAMA, space - sum(each.states.values()), 2) for each in (need, kept))
     assert 0 < fewer < tokens
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_a_process_ends_at_its_share() -> None:
+def test_on_a_gpu_a_process_is_capped_at_its_share() -> None:
     from trainables.model.gpu_share import cap_process_memory
 
     workers = WorkersConfig(gpus_per_worker=0.25)
@@ -85,6 +85,6 @@ def test_on_a_gpu_a_process_ends_at_its_share() -> None:
     cap_process_memory(workers, "cuda:0")
     try:
         with pytest.raises(torch.OutOfMemoryError):
-            torch.empty(room(total, workers) + GIB, dtype=torch.uint8, device="cuda:0")
+            torch.empty(usable_bytes(total, workers) + GIB, dtype=torch.uint8, device="cuda:0")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, "cuda:0")

@@ -33,7 +33,9 @@ def reference(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor,
     seed=st.integers(0, 99),
 )
 @settings(max_examples=60)
-def test_values_and_gradients(tokens: int, vocabulary: int, chunk: int, size: float, seed: int) -> None:
+def test_values_and_gradients_equal_those_in_float64(
+    tokens: int, vocabulary: int, chunk: int, size: float, seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = (size * torch.randn(tokens, vocabulary, generator=generator)).requires_grad_()
     targets = torch.randint(0, vocabulary, (tokens,), generator=generator)
@@ -60,14 +62,14 @@ def test_half_precision_logits_are_summed_in_float32() -> None:
     assert logits.grad is not None and logits.grad.dtype == torch.bfloat16
 
 
-def test_no_tokens() -> None:
+def test_no_tokens_give_no_values() -> None:
     logits = torch.zeros(0, 7, requires_grad=True)
     found = log_probs_of(logits, torch.zeros(0, dtype=torch.int64))
     found.sum().backward()  # type: ignore[no-untyped-call]
     assert found.shape == (0,)
 
 
-def test_what_is_not_finite_stays_so() -> None:
+def test_logits_that_are_not_finite_give_no_finite_values() -> None:
     logits = torch.tensor([[float("nan"), 0.0], [float("inf"), 0.0]])
     assert not log_probs_of(logits, torch.tensor([0, 1])).isfinite().any()
 
@@ -78,11 +80,11 @@ def test_what_is_not_finite_stays_so() -> None:
         "aot_eager",
         pytest.param(
             "inductor",
-            marks=[pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="it needs g++ on a CPU")],
+            marks=[pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ on a CPU")],
         ),
     ],
 )
-def test_compiled_it_is_the_same_and_compiled_once_for_all_lengths(
+def test_compiled_results_are_the_same_with_one_compilation_for_all_lengths(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch._dynamo.reset()
@@ -93,7 +95,7 @@ def test_compiled_it_is_the_same_and_compiled_once_for_all_lengths(
         torch.manual_seed(tokens)
         logits = (4 * torch.randn(tokens, 300)).bfloat16().requires_grad_()
         targets, weights = torch.randint(0, 300, (tokens,)), torch.randn(tokens)
-        log_probs_of(logits.detach(), targets)  # nothing is compiled for it
+        log_probs_of(logits.detach(), targets)  # compiles nothing
         found = log_probs_of(logits, targets)
         (found * weights).sum().backward()  # type: ignore[no-untyped-call]
         values, gradient = reference(logits, targets, weights)
@@ -103,7 +105,7 @@ def test_compiled_it_is_the_same_and_compiled_once_for_all_lengths(
         assert counters["stats"]["unique_graphs"] == 2  # forward and backward
 
 
-def test_where_it_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_are_compiled_on_gpus_in_processes_that_compile_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compile, "_compiling", set())
     assert not compile.compiles(torch.device("cuda"))
     monkeypatch.setattr(compile, "_compiling", {True})

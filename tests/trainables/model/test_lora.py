@@ -1,4 +1,4 @@
-"""Adapters under ZeRO 0 to 3, fp32 and bf16, 1 and 2 workers: what trains, what is saved, what is measured."""
+"""Adapters under ZeRO 0 to 3, fp32 and bf16, 1 and 2 workers: what is trained, saved and measured."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def log_probs(trained: Any) -> Tensor:
     return score(trained, collate(ROWS, 0)).sequence
 
 
-def written(trained: Any, group: Group) -> Tensor:
+def continuations(trained: Any, group: Group) -> Tensor:
     """(prompts, tokens) greedy continuations, in lockstep with the other ranks."""
     trained.eval()
     found = generate(trained, PROMPTS, NEW_TOKENS, ends={47}, pad_id=0, all_done=group.all)
@@ -51,14 +51,14 @@ def written(trained: Any, group: Group) -> Tensor:
 
 
 def base(precision: Precision = "fp32") -> Any:
-    """As DeepSpeed makes it: parameters in this precision, the buffers of rotary embeddings still exact."""
+    """As under DeepSpeed: parameters in this precision, buffers of rotary embeddings in float32."""
     plain = model()
     for parameter in plain.parameters():
         parameter.data = parameter.data.to(DTYPES[precision])
     return plain
 
 
-# ---- what each process does
+# ---- in each process
 
 
 def train(stages: tuple[int, ...], group: Group, folder: Path) -> None:
@@ -77,12 +77,12 @@ def started(stage: int, precision: Precision, micro: int, group: Group) -> Engin
 
 
 def run(stage: int, precision: Precision, group: Group, folder: Path) -> None:
-    """A training with all that is looked at, and one from its state."""
+    """Train and record everything, then train again from the saved state."""
     name = f"{group.size}-{stage}-{precision}-4"
     engine = started(stage, precision, 4, group)
     found = {"start": {"log_probs": log_probs(engine.model), **tiny.copied(engine.weights())}}
     steps(engine, group, 4, folder / f"state-{name}", restart=False)
-    found["seen"] = looked_at(engine, group)
+    found["seen"] = outputs_of(engine, group)
     sharded = stage == SHARDED_WEIGHTS
     state = engine.deepspeed._zero3_consolidated_16bit_state_dict() if sharded else engine.model.state_dict()
     found |= {"raw": tiny.copied(state), "whole": tiny.copied(engine.weights())}
@@ -94,18 +94,18 @@ def run(stage: int, precision: Precision, group: Group, folder: Path) -> None:
     tiny.keep({f"{name}-{kind}": tensors for kind, tensors in found.items()}, group, folder)
 
 
-def looked_at(engine: Engine, group: Group) -> Tensors:
-    """What the model says with adapters, with adapters merged, and again with adapters."""
+def outputs_of(engine: Engine, group: Group) -> Tensors:
+    """The model's outputs with adapters, with adapters merged, and with adapters again."""
     adapted = log_probs(engine.model)
     with engine.as_saved():
-        saved, tokens = log_probs(engine.model), written(engine.model, group)
+        saved, tokens = log_probs(engine.model), continuations(engine.model, group)
     trained = sum(parameter.requires_grad for parameter in engine.model.parameters())
     return {
         "adapted": adapted,
         "saved": saved,
         "after": log_probs(engine.model),
         "tokens": tokens,
-        "adapted_tokens": written(engine.model, group),
+        "adapted_tokens": continuations(engine.model, group),
         "trained": torch.tensor(trained),
     }
 
@@ -148,7 +148,7 @@ def test_only_adapters_train(runs: Runs) -> None:
         assert same(untouched, base_state(precision)), name
 
 
-def test_saved_weights_are_pefts_own_merge(runs: Runs) -> None:
+def test_saved_weights_equal_pefts_merge(runs: Runs) -> None:
     for name, precision in runs.names:
         assert same(runs.found[f"{name}-whole"], merged_by_peft(runs.found[f"{name}-raw"], precision)), name
 
@@ -162,13 +162,13 @@ def merged_by_peft(raw: Tensors, precision: Precision) -> Tensors:
     return tiny.copied(found.merge_and_unload().state_dict())
 
 
-def test_what_is_measured_is_what_is_saved(runs: Runs) -> None:
+def test_the_measured_model_is_the_saved_one(runs: Runs) -> None:
     for name, precision in runs.names:
         seen, plain = runs.found[f"{name}-seen"], base(precision)
         plain.load_state_dict(runs.found[f"{name}-whole"], strict=False)
         assert torch.equal(seen["saved"], log_probs(plain)), name
-        assert torch.equal(seen["tokens"], written(plain, Group())), name
-        assert torch.equal(seen["after"], seen["adapted"]), name  # merging for a while leaves no trace
+        assert torch.equal(seen["tokens"], continuations(plain, Group())), name
+        assert torch.equal(seen["after"], seen["adapted"]), name  # a temporary merge changes nothing
         if precision == "fp32":
             torch.testing.assert_close(seen["adapted"], seen["saved"], rtol=1e-5, atol=1e-5)
             assert torch.equal(seen["adapted_tokens"], seen["tokens"]), name
@@ -187,16 +187,16 @@ def test_the_update_does_not_depend_on_workers_or_micro_batches(runs: Runs) -> N
         assert distance(reference, runs.found[name]) < 1e-5, name
 
 
-# ---- adapters by themselves
+# ---- adapters without an engine
 
 
 def gpt2() -> Any:
-    """Its linear layers are Conv1D, whose weights lie the other way round."""
+    """Its linear layers are Conv1D, whose weights are transposed."""
     return tiny.model(GPT2Config(vocab_size=48, n_embd=32, n_layer=2, n_head=4, n_positions=64), seed=5)
 
 
 def adapted(plain: Any, config: LoraConfig = LORA, seed: int = 0) -> Any:
-    """A copy with adapters that do change something."""
+    """A copy with adapters that change the outputs."""
     copied = copy.deepcopy(plain)
     add_adapters(copied, config, seed)
     generator = torch.Generator().manual_seed(6)
@@ -207,7 +207,7 @@ def adapted(plain: Any, config: LoraConfig = LORA, seed: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("make", [model, gpt2])
-def test_every_linear_layer_but_the_head_has_an_adapter(make: Any) -> None:
+def test_every_linear_layer_except_the_head_has_an_adapter(make: Any) -> None:
     linear = {name for name, layer in make().named_modules() if type(layer).__name__ in ("Linear", "Conv1D")}
     assert set(adapted_layers(adapted(make()))) == linear - {"lm_head"}
 
@@ -219,7 +219,7 @@ def test_only_the_named_layers_have_an_adapter() -> None:
 
 
 @pytest.mark.parametrize("make", [model, gpt2])
-def test_merging_keeps_what_the_model_computes(make: Any) -> None:
+def test_merging_keeps_the_models_outputs(make: Any) -> None:
     plain = make()
     changed = adapted(plain)
     before = log_probs(changed)
@@ -234,7 +234,7 @@ def test_merging_keeps_what_the_model_computes(make: Any) -> None:
     assert torch.equal(log_probs(other), inside)
 
 
-def test_a_merge_that_is_left_by_an_error_is_undone() -> None:
+def test_a_merge_is_undone_after_an_error() -> None:
     plain = model()
     changed = adapted(plain)
     before = log_probs(changed)
@@ -243,7 +243,7 @@ def test_a_merge_that_is_left_by_an_error_is_undone() -> None:
     assert torch.equal(log_probs(changed), before)
 
 
-def test_a_saved_folder_is_a_plain_models(tmp_path: Path) -> None:
+def test_a_saved_folder_looks_like_a_plain_models(tmp_path: Path) -> None:
     class Tokenizer:
         def save_pretrained(self, folder: Path) -> None: ...
 
@@ -261,9 +261,9 @@ def test_a_saved_folder_is_a_plain_models(tmp_path: Path) -> None:
     }
 
 
-def test_the_start_is_a_function_of_the_seed_alone() -> None:
+def test_adapters_start_from_the_seed_alone() -> None:
     def start(seed: int) -> Tensors:
-        torch.rand(7)  # whatever happened before
+        torch.rand(7)  # earlier random numbers
         copied = model()
         state = torch.get_rng_state()
         add_adapters(copied, LORA, seed)
@@ -274,7 +274,7 @@ def test_the_start_is_a_function_of_the_seed_alone() -> None:
     assert not same(start(1), start(2))
 
 
-def test_targets_that_cannot_be_are_refused_in_a_sentence() -> None:
+def test_impossible_targets_are_errors() -> None:
     with pytest.raises(ValueError, match=r"'q_porj' must be the name of a layer .*'q_proj'"):
         add_adapters(model(), LoraConfig(target_modules=("q_porj",)), 0)
     for target in ("lm_head", "embed_tokens"):
@@ -283,7 +283,7 @@ def test_targets_that_cannot_be_are_refused_in_a_sentence() -> None:
 
 
 @pytest.mark.slow  # a process that imports everything
-def test_peft_is_loaded_for_adapters_only() -> None:
+def test_peft_is_imported_for_adapters_only() -> None:
     code = "import sys, trainables.training.engine; print('peft' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

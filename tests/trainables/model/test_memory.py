@@ -1,4 +1,4 @@
-"""The memory predictor against what autograd really keeps."""
+"""Memory estimates against what autograd keeps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainables.model.lora import add_adapters
 from trainables.model.memory import (
     LEAST_TOKENS,
     USABLE,
-    Shape,
+    DecoderShape,
     activation_bytes,
     adapter_parameters,
     state_bytes,
@@ -44,8 +44,8 @@ ARCHITECTURES = {
 PROMPT, ANSWER, ROWS = 12, 20, 40
 
 
-def kept_bytes(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, Shape]:
-    """Bytes of all tensors that the backward pass of one packed forward pass holds on to, weights left out."""
+def kept_bytes(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, DecoderShape]:
+    """Bytes of all tensors, except weights, that one packed forward pass keeps for the backward pass."""
     model = tiny.model(config).to(dtype)
     rows = [Encoded(tuple(range(1, 1 + PROMPT + ANSWER)), PROMPT)] * ROWS
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
@@ -60,38 +60,38 @@ def kept_bytes(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, Shape
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         total = score(model, pack(rows, "cpu")).sequence.sum()
     assert total.requires_grad
-    return sum(kept.values()), Shape.of(config, sum(parameter.numel() for parameter in model.parameters()))
+    return sum(kept.values()), DecoderShape.of(config, sum(parameter.numel() for parameter in model.parameters()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_activations(name: str, dtype: torch.dtype) -> None:
+def test_activations_match_what_autograd_keeps(name: str, dtype: torch.dtype) -> None:
     kept, shape = kept_bytes(ARCHITECTURES[name], dtype)
     tokens, answers = ROWS * (PROMPT + ANSWER - 1), ROWS * ANSWER
-    gradient = answers * shape.vocabulary * dtype.itemsize  # made in the backward pass, when nothing is freed yet
+    gradient = answers * shape.vocabulary * dtype.itemsize  # made in the backward pass, before anything is freed
     assert activation_bytes(shape, tokens, answers, dtype.itemsize) == pytest.approx(kept + gradient, rel=0.15)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_shape_is_read_from_a_configuration_file_as_from_the_model(name: str) -> None:
+def test_a_shape_from_a_configuration_file_equals_the_models(name: str) -> None:
     config = ARCHITECTURES[name]
     parameters = sum(parameter.numel() for parameter in tiny.model(config).parameters())
-    found = Shape.of_file(config.to_dict())
+    found = DecoderShape.of_file(config.to_dict())
     assert found.parameters == pytest.approx(parameters, rel=0.01)  # Qwen's biases are left out
-    assert replace(found, parameters=parameters) == Shape.of(config, parameters)
+    assert replace(found, parameters=parameters) == DecoderShape.of(config, parameters)
 
 
-def test_bases_made_here_have_the_sizes_that_are_known_of_them() -> None:
+def test_preset_sizes_are_those_of_the_models() -> None:
     made = tiny_model(tiny_tokenizer(["one text", "and another"]), seed=0)
-    shape = Shape.of(made.config, sum(parameter.numel() for parameter in made.parameters()))
-    known = Shape.of_file({**TINY, "vocab_size": shape.vocabulary})
+    shape = DecoderShape.of(made.config, sum(parameter.numel() for parameter in made.parameters()))
+    known = DecoderShape.of_file({**TINY, "vocab_size": shape.vocabulary})
     assert known == shape
-    assert Shape.of_file(SMOLLM2).parameters == 134_515_008  # by its publisher
+    assert DecoderShape.of_file(SMOLLM2).parameters == 134_515_008  # published number
 
 
-def test_adapters_are_counted() -> None:
+def test_adapter_parameters_are_counted() -> None:
     model = tiny.model(ARCHITECTURES["llama-grouped"])
-    shape = Shape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
+    shape = DecoderShape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
     add_adapters(model, LoraConfig(rank=4), seed=0)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert adapter_parameters(shape, 4) == trained
@@ -99,8 +99,8 @@ def test_adapters_are_counted() -> None:
     assert states["optimizer"] == 8 * trained and states["weights"] == 4 * (shape.parameters + trained)
 
 
-def test_states() -> None:
-    shape = Shape(parameters=1000, layers=1, hidden=1, keys=1, inner=1, vocabulary=1)
+def test_states_follow_precision_and_zero_stage() -> None:
+    shape = DecoderShape(parameters=1000, layers=1, hidden=1, keys=1, inner=1, vocabulary=1)
     alone = state_bytes(shape, 4, 0, 1, frozen=False)
     assert dict(alone) == {"weights": 4000, "gradients": 4000, "optimizer": 8000, "frozen": 0}
     half = state_bytes(shape, 2, 0, 1, frozen=True)
@@ -110,8 +110,8 @@ def test_states() -> None:
     assert totals[3] * 4 == totals[0]
 
 
-def test_what_fits_is_used_and_no_more() -> None:
-    shape = Shape(parameters=0, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
+def test_the_most_tokens_that_fit_are_used() -> None:
+    shape = DecoderShape(parameters=0, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
     free = 40 * 2**30
     tokens = tokens_that_fit(shape, free, 2)
     assert (

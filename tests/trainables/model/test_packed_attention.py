@@ -1,4 +1,4 @@
-"""The way of GPUs through attention and compiled layers, with the kernel's operator on the CPU."""
+"""Packed attention and compiled layers as on GPUs, with the kernel's operator implemented on the CPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
-from transformers import LlamaConfig, MistralConfig
+from transformers import Gemma2Config, LlamaConfig, MistralConfig
 
 from tests import tiny
 from tests.tiny import rows
@@ -36,7 +36,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     varlen_on_cpu.register()
     monkeypatch.setattr("trainables.batching.packing.has_kernel", lambda device: True)
     monkeypatch.setattr(packed_attention, "_HALF", (torch.bfloat16, torch.float32))
-    monkeypatch.setattr(packed_attention, "_by_rectangles", None)  # so that it cannot be that
+    monkeypatch.setattr(packed_attention, "_by_rectangles", None)  # so that it cannot be used
 
 
 def gradients(trained: Any, batch: Any) -> Tensor:
@@ -49,7 +49,7 @@ def gradients(trained: Any, batch: Any) -> Tensor:
 @pytest.mark.parametrize("filled", [False, True])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.usefixtures("kernel")
-def test_the_kernel_is_called_as_it_wants_and_gives_what_padded_rows_give(name: str, filled: bool) -> None:
+def test_the_kernel_gets_valid_arguments_and_gives_the_results_of_padded_rows(name: str, filled: bool) -> None:
     trained, encoded = tiny.model(ARCHITECTURES[name]), rows(LENGTHS)
     assert takes_packed(trained)
     packed, padded = pack(encoded, "cpu", filled), collate(encoded, 0)
@@ -62,14 +62,14 @@ def test_the_kernel_is_called_as_it_wants_and_gives_what_padded_rows_give(name: 
 
 
 @pytest.mark.usefixtures("kernel")
-def test_half_precision_stays_half_on_its_way() -> None:
+def test_half_precision_stays_half_throughout() -> None:
     found = gradients(tiny.llama(**SHAPE).to(torch.bfloat16), pack(rows(LENGTHS), "cpu", filled=True))
     assert found.dtype == torch.bfloat16
     assert found.isfinite().all()
 
 
 def batches(count: int) -> list[Packed]:
-    """As in an epoch on TOFU: 64 rows as long as its, the last step with 32."""
+    """As in an epoch on TOFU: 64 rows of similar lengths per step, 32 in the last."""
     lengths = random.Random(0)
 
     def row() -> tuple[int, int]:
@@ -89,7 +89,7 @@ def test_a_layer_is_one_graph_and_few_sizes_are_compiled(adapters: bool) -> None
         add_adapters(trained, LoraConfig(rank=2), seed=0)
     compile_layers(trained, backend="aot_eager")
     plain = batches(1)[0]
-    kinds = 2 if adapters else 1  # what comes into the first layer needs no gradient where the embeddings are frozen
+    kinds = 2 if adapters else 1  # with frozen embeddings the first layer's input needs no gradient
     seen = set()
     for batch in batches(2 if adapters else 14):
         gradients(trained, batch)
@@ -100,3 +100,8 @@ def test_a_layer_is_one_graph_and_few_sizes_are_compiled(adapters: bool) -> None
     with torch.compiler.set_stance("force_eager"):
         expected = gradients(trained, plain)
     torch.testing.assert_close(gradients(trained, plain), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_models_without_plain_attention_do_not_take_packed_rows() -> None:
+    assert not takes_packed(tiny.model(Gemma2Config(**tiny.SHAPE)))
+    assert takes_packed(tiny.model(ARCHITECTURES["llama"]))

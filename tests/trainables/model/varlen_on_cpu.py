@@ -1,6 +1,6 @@
-"""The operator behind `torch.nn.attention.varlen` on CPUs, row after row, written from its documentation.
+"""The operator of `torch.nn.attention.varlen` for CPUs, one row at a time, written from its documentation.
 
-It refuses what the kernel of a GPU refuses, so that what calls it is known to call it rightly.
+It rejects the arguments that the GPU kernel rejects, so that tests verify its callers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Window = list[int]
 
 @cache
 def register() -> None:
-    """For this process."""
+    """Register the operator in this process."""
     varlen._varlen_attn.register_kernel("cpu")(_forward)
     varlen._varlen_attn_backward.register_kernel("cpu")(_backward)
 
@@ -29,7 +29,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, longest: i
     assert query.shape[2] % 8 == 0 and query.shape[2] <= 256
     assert query.shape[1] % key.shape[1] == 0
     assert bounds.dtype == torch.int32 and bounds.is_contiguous()
-    assert bounds[0] == 0 and bounds[-1] == len(query)  # what no row has would stay uninitialised
+    assert bounds[0] == 0 and bounds[-1] == len(query)  # tokens outside all rows would stay uninitialised
     assert int(bounds.diff().min()) >= 0 and int(bounds.diff().max()) <= longest
 
 
@@ -45,13 +45,13 @@ def _weights(query: Tensor, key: Tensor, causal: bool, scale: float, window: Win
 
 
 def _rows(bounds: Tensor, heads: int, *states: Tensor) -> Iterator[list[Tensor]]:
-    """Row after row of each, (heads, tokens, size) float32; heads that are shared are repeated."""
+    """One row at a time of each tensor, (heads, tokens, size) float32, with shared heads repeated."""
     for start, stop in pairwise(bounds.tolist()):
         yield [each[start:stop].float().transpose(0, 1).repeat_interleave(heads // each.shape[1], 0) for each in states]
 
 
 def _shared(gradient: Tensor, heads: int) -> Tensor:
-    """(tokens, all heads, size) -> (tokens, heads, size): of what was repeated."""
+    """(tokens, all heads, size) -> (tokens, heads, size): the sums over repeated heads."""
     return gradient.reshape(len(gradient), heads, -1, gradient.shape[2]).sum(2)
 
 

@@ -1,4 +1,4 @@
-"""Groups of one need nothing; groups of two exchange by rank."""
+"""A group of one needs no torch.distributed; a group of two exchanges results in rank order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests import tiny
 from trainables.runtime.ranks import Group
 
 
-def test_alone() -> None:
+def test_a_single_process_needs_no_process_group() -> None:
     group = Group()
     assert group.gather([1, "b"]) == [1, "b"]
     assert group.all(True) is True
@@ -21,7 +21,7 @@ def test_alone() -> None:
 
 
 @pytest.mark.parametrize(("rank", "size"), [(1, 1), (-1, 2), (0, 0)])
-def test_rank_outside_the_group(rank: int, size: int) -> None:
+def test_a_rank_outside_the_group_is_an_error(rank: int, size: int) -> None:
     with pytest.raises(ValueError, match="between 0 and size - 1"):
         Group(rank, size)
 
@@ -34,6 +34,6 @@ def exchange(group: Group, folder: Path) -> None:
     (folder / f"done{rank}").touch()
 
 
-def test_two_ranks(tmp_path: Path) -> None:
+def test_two_ranks_exchange_results(tmp_path: Path) -> None:
     tiny.spawned(exchange, tmp_path, sizes=(2,))
     assert {path.name for path in tmp_path.glob("done*")} == {"done0", "done1"}

@@ -1,4 +1,4 @@
-"""A trial's folder holds whole epochs only, and knows from which one it can go on."""
+"""A trial's folder holds complete epochs only, and finds the one to resume from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def finish(folder: TrialFolder, epoch: int) -> None:
     folder.commit(epoch, {"metrics": {"epoch": epoch, "loss": float("nan")}, "samples": []})
 
 
-def test_epochs_appear_whole_and_states_of_old_ones_go(tmp_path: Path) -> None:
+def test_epochs_appear_complete_and_old_states_are_deleted(tmp_path: Path) -> None:
     folder = TrialFolder(tmp_path / "t000")
     for epoch in (1, 2, 3):
         finish(folder, epoch)
@@ -31,7 +31,7 @@ def test_epochs_appear_whole_and_states_of_old_ones_go(tmp_path: Path) -> None:
     assert list(manifest["files"]) == ["model.safetensors"]
 
 
-def test_a_half_written_epoch_is_not_there(tmp_path: Path) -> None:
+def test_a_half_written_epoch_does_not_count(tmp_path: Path) -> None:
     folder = TrialFolder(tmp_path / "t000")
     finish(folder, 1)
     (folder.begin(2) / "state" / "shard.bin").write_bytes(b"half")
@@ -53,12 +53,12 @@ def test_a_damaged_state_falls_back_one_epoch(tmp_path: Path, capsys: pytest.Cap
     assert folder.record(2) is not None
 
 
-def test_without_any_state_the_trial_starts_afresh(tmp_path: Path) -> None:
+def test_without_any_state_the_trial_starts_from_the_beginning(tmp_path: Path) -> None:
     folder = TrialFolder(tmp_path / "t000")
     assert folder.last_usable_epoch() == 0
 
 
-def test_a_whole_folder_is_gone_on_with_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_intact_folder_is_resumed_without_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = TrialFolder(tmp_path / "t000")
     for epoch in (1, 2, 3):
         finish(folder, epoch)
@@ -68,8 +68,8 @@ def test_a_whole_folder_is_gone_on_with_in_silence(tmp_path: Path, capsys: pytes
 
 @pytest.mark.parametrize("content", [b"", b'{"metrics": {"lo', b"\x00" * 100, b"[]", b'{"samples": []}', b"\xff\xfe{}"])
 @pytest.mark.parametrize(("epoch", "usable"), [(1, 0), (2, 0), (3, 2)])
-def test_a_damaged_record_is_not_gone_on_from(tmp_path: Path, content: bytes, epoch: int, usable: int) -> None:
-    """Of states only the last two are kept, so damage further back means to begin again."""
+def test_trials_do_not_resume_after_a_damaged_record(tmp_path: Path, content: bytes, epoch: int, usable: int) -> None:
+    """Only the last two states are kept, so earlier damage means to start over."""
     folder = TrialFolder(tmp_path / "t000")
     for each in (1, 2, 3):
         finish(folder, each)
@@ -79,7 +79,7 @@ def test_a_damaged_record_is_not_gone_on_from(tmp_path: Path, content: bytes, ep
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "add"])
-def test_any_damage_of_the_state_is_seen(tmp_path: Path, damage: str) -> None:
+def test_any_damage_of_the_state_is_detected(tmp_path: Path, damage: str) -> None:
     folder = TrialFolder(tmp_path / "t000")
     for epoch in (1, 2):
         finish(folder, epoch)
@@ -97,9 +97,9 @@ def test_any_damage_of_the_state_is_seen(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "high", True, [1.0]])
-def test_what_is_no_number_is_refused_by_name_and_leaves_no_epoch(tmp_path: Path, value: object) -> None:
+def test_a_metric_that_is_not_a_number_is_an_error_and_leaves_no_epoch(tmp_path: Path, value: object) -> None:
     folder = TrialFolder(tmp_path / "t000")
     folder.begin(1)
-    with pytest.raises(TypeError, match=r"model_utility of epoch 1 is .*: what a trainable reports must be numbers"):
+    with pytest.raises(TypeError, match=r"model_utility of epoch 1 is .*: a trainable must report numbers only"):
         folder.commit(1, {"metrics": {"epoch": 1, "model_utility": value}, "samples": []})
     assert folder.record(1) is None

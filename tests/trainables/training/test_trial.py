@@ -26,7 +26,7 @@ from trainables.evaluation.metrics.catalog import RECORDED, metric_info
 from trainables.inputs.cache import WorkerCache
 from trainables.jobs.prepare import finetune, make_base, make_baseline
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
-from trainables.model.gpu_share import Place
+from trainables.model.gpu_share import WeightPlace
 from trainables.runtime.ranks import Group
 from trainables.training import memory_usage
 from trainables.training.memory_usage import forget_peak, peak_bytes
@@ -72,7 +72,7 @@ def prepared_in(folder: Path) -> tuple[SweepSpec, Prepared]:
 
 
 @contextmanager
-def placed(place: Place) -> Iterator[None]:
+def placed(place: WeightPlace) -> Iterator[None]:
     """As if a GPU had this place for the weights that trials start from."""
     decides: Any = memory_usage
     decided = decides.place_of_weights
@@ -97,7 +97,7 @@ def work(_: Group, folder: Path) -> None:
 
     for method in METHODS:
         run(f"{method}-cold".replace("_", "-"), method, WorkerCache())
-    places: tuple[Place, ...] = ("device", "pinned")
+    places: tuple[WeightPlace, ...] = ("device", "pinned")
     for place in places:
         used = WorkerCache()
         with placed(place):

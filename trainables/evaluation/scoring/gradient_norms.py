@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from trainables.batching.scores import to_float32
 from trainables.evaluation.scoring.batches import rank_batches
 from trainables.evaluation.scoring.evaluator import EvaluatedModel
 from trainables.evaluation.scoring.queries import Pair
-from trainables.model.log_probs import exact
-from trainables.model.scoring import batched, score
+from trainables.model.scoring import make_batch, score
 
 
 def gradient_norms(evaluated: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair, float]:
@@ -45,11 +45,11 @@ def gradient_norms(evaluated: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pai
 
 def _gradient_norm(evaluated: EvaluatedModel, parameters: Sequence[torch.nn.Parameter], pair: Pair) -> float:
     rows, device = [evaluated.encoded(pair)], evaluated.group.device
-    batch = batched(rows, evaluated.end, device, "padded", evaluated.hidden)
+    batch = make_batch(rows, evaluated.end, device, "padded", evaluated.hidden)
     with torch.enable_grad():
         scores = score(evaluated.model, batch)
         log_probs = scores.token_log_probs[0][scores.mask[0]]
         closed = evaluated.settings.compat != "none" or not pair.raw
         loss = -log_probs[: len(log_probs) - closed].mean()
         gradients: Sequence[Tensor | None] = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return float(torch.stack([exact(gradient).norm() for gradient in gradients if gradient is not None]).mean())
+    return float(torch.stack([to_float32(gradient).norm() for gradient in gradients if gradient is not None]).mean())

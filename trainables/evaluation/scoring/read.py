@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from trainables.batching.packing import Layout
-from trainables.batching.rows import Encoded, hides
+from trainables.batching.rows import Encoded, hiding_matters
 from trainables.evaluation.metrics.memorisation import extraction_strength, open_unlearning_extraction_strength
 from trainables.evaluation.scoring.batches import QuestionShape, question_batches, rank_batches
 from trainables.evaluation.scoring.evaluator import EvaluatedModel, ModelRunner
@@ -27,7 +27,7 @@ from trainables.evaluation.scoring.teacher_forced import (
 from trainables.evaluation.scoring.token_stats import token_stats
 from trainables.model.cpu.patch import reads_branches
 from trainables.model.packed_attention import takes_packed
-from trainables.model.scoring import LOGITS, batched, score
+from trainables.model.scoring import LOGITS, make_batch, score
 
 _CPU_TOKENS = 1024
 """Per forward pass on a CPU: more do not fit its caches, and longer batches need more padding."""
@@ -80,7 +80,7 @@ class TokenRequest:
 @torch.no_grad()
 def read_rows(runner: ModelRunner, rows: Sequence[Encoded], request: TokenRequest) -> list[Reading]:
     """Every row teacher-forced, in order; a prompt is read once for all rows that begin with it."""
-    if hides(rows, runner.hidden):
+    if hiding_matters(rows, runner.hidden):
         return _by_row(runner, rows, request)
     if reads_branches(runner.model, max((len(row.input_ids) for row in rows), default=0)):
         return _by_question(runner, rows, request, as_tree=True)
@@ -154,7 +154,7 @@ def _by_row(runner: ModelRunner, rows: Sequence[Encoded], request: TokenRequest)
     layout: Layout = "packed" if takes_packed(runner.model) else "padded"
 
     def one_batch(numbers: Sequence[int]) -> list[Reading]:
-        batch = batched([rows[i] for i in numbers], runner.end, runner.group.device, layout, runner.hidden)
+        batch = make_batch([rows[i] for i in numbers], runner.end, runner.group.device, layout, runner.hidden)
         return _readings(request, numbers, teacher_forced_scores(score(runner.model, batch, LOGITS)))
 
     lengths = [len(row.input_ids) for row in rows]

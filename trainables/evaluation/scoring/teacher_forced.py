@@ -17,11 +17,11 @@ from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
 from trainables.batching.rows import IGNORED
-from trainables.batching.scores import Scores
+from trainables.batching.scores import Scores, to_float32
 from trainables.evaluation.scoring.prefix_tree import build_tree
 from trainables.model.cpu.patch import trims_last_layer
 from trainables.model.cpu.tree_attention import Branches
-from trainables.model.log_probs import by_chunks, exact
+from trainables.model.log_probs import by_chunks
 from trainables.model.scoring import no_mask
 
 Tokens = tuple[int, ...]
@@ -61,7 +61,7 @@ def score_answers(
     texts = [text for each in answers for text in each]
     targets = _pad([list(text) for text in texts], IGNORED)
     ids = _pad([[prompts[owner][-1], *text[:-1]] for owner, text in zip(owners, texts, strict=True)], pad_id)
-    # Prefixes are padded on the right too: causal attention hides it from earlier positions, the mask from the answers.
+    # Prefixes are padded on the right too: causal attention hides it from earlier positions, the mask from answers.
     width = max(1, *map(len, prefixes))
     output = model(
         input_ids=_pad([list(prefix) for prefix in prefixes], pad_id, width).to(device),
@@ -111,8 +111,8 @@ def score_prefix_tree(
     targets = _pad([list(text) for _, text in rows], IGNORED).to(device)
     mask = targets != IGNORED
     targets = targets.clamp(min=0)
-    totals, said = by_chunks(lambda some: (exact(some).logsumexp(-1), some.argmax(-1)), logits)
-    found = (exact(logits[places, targets]) - totals[places]).masked_fill(~mask, 0.0)
+    totals, said = by_chunks(lambda some: (to_float32(some).logsumexp(-1), some.argmax(-1)), logits)
+    found = (to_float32(logits[places, targets]) - totals[places]).masked_fill(~mask, 0.0)
     likeliest = said[places]
     return TeacherForced(Scores(found, mask, logits, targets), likeliest, (likeliest == targets) & mask, places)
 
@@ -159,6 +159,6 @@ def read_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    logits = exact(logits)
+    logits = to_float32(logits)
     chosen = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return chosen, logits.argmax(-1)

@@ -11,7 +11,7 @@ from trainables.evaluation.metrics.membership import lowest_mean
 from trainables.evaluation.metrics.memorisation import exact_memorization, extraction_strength
 from trainables.evaluation.scoring.queries import TokenStats
 from trainables.evaluation.scoring.teacher_forced import TeacherForced
-from trainables.model.log_probs import rows_at_once
+from trainables.model.log_probs import rows_per_chunk
 
 _SMALLEST_VARIANCE = 1e-6  # as in open-unlearning; avoids dividing by zero for a distribution without spread
 _LOWEST = -1e4  # log-probability of an impossible token, since 0 * -inf is NaN
@@ -61,7 +61,7 @@ def _normalised_rows(forced: TeacherForced, rows: Sequence[int]) -> dict[int, li
         raise ValueError("logits and targets None must be tensors: min-k++ reads them; score with LOGITS")
     chosen = torch.zeros_like(scores.mask)
     chosen[list(rows)] = scores.mask[list(rows)]
-    chunks = [some.unbind(1) for some in torch.split(chosen.nonzero(), rows_at_once(logits))]
+    chunks = [some.unbind(1) for some in torch.split(chosen.nonzero(), rows_per_chunk(logits))]
     values = torch.cat(
         [_normalised(logits[i, t] if at is None else logits[at[i, t]], targets[i, t]) for i, t in chunks]
     )

@@ -1,7 +1,7 @@
-"""Puts the lean forms in place of a model's own modules, wherever they compute the same.
+"""Replaces a model's modules with faster CPU versions, wherever both compute the same.
 
-Architectures differ in what a name does not tell (a norm that adds one to its weight, a rotation of neighbours instead
-of halves), so nothing is taken from names alone: each kind of module is tried on random numbers first.
+Module names do not tell how architectures differ (a norm that adds one to its weight, a rotation of neighbours instead
+of halves), so each kind of module is first compared with its replacement on random inputs.
 """
 
 from __future__ import annotations
@@ -16,125 +16,120 @@ import torch
 from torch import Tensor
 
 from trainables.batching.packing import Packing
-from trainables.model.cpu.attention import LONGEST, attend
+from trainables.model.cpu.attention import LONGEST_ROW, attend
 from trainables.model.cpu.rms_norm import rms_norm
 from trainables.model.cpu.swiglu import gated
-from trainables.model.cpu.tree_attention import LONGEST as LONGEST_PATH
-from trainables.model.cpu.tree_attention import Branches, attend_branches
+from trainables.model.cpu.tree_attention import LONGEST_PATH, Branches, attend_branches
 
-KEEPS = "_keeps_rows"
-"""Marks a model whose last layer takes `kept`: it returns the states at these tokens only."""
-
-BRANCHES = "_reads_branches"
-"""How long paths may be that the model reads as `Branches`."""
-
+_TRIMS = "_trims_last_layer"  # set on a model whose last layer takes `kept` and returns only these tokens' states
+_PATHS = "_longest_path"  # set on a model that takes `Branches`: the longest path it may be given
 _TOLERANCE = 1e-5
-_ROWS = (5, 3, 2)
+_ROWS = (5, 3, 2)  # lengths of the rows for the comparison
 Forward = Callable[..., Any]
 
 
 def patch_for_cpu(model: Any) -> set[str]:
-    """Replace what may be replaced, where no GPU is seen (there, layers are compiled). Returns which kinds were:
-    "norm", "gate", "attention", "layer".
+    """Replace modules in place, unless there is a GPU (there, layers are compiled). Returns the kinds replaced, of
+    "norm", "gate", "attention" and "layer".
     """
     if torch.cuda.is_available():
         return set()
-    tried: dict[tuple[type, str], bool] = {}
+    agrees: dict[tuple[type, str], bool] = {}
     found, windows = set[str](), list[int]()
-    for kind, module in _parts(model):
+    for kind, module in _candidates(model):
         key = type(module), kind.name
-        if key not in tried:
-            tried[key] = _agrees(kind, module)
-        if tried[key]:
+        if key not in agrees:
+            agrees[key] = _agrees(kind, module)
+        if agrees[key]:
             module.forward = MethodType(kind.forward, module)
             found.add(kind.name)
-            windows += [_window(module)] if kind is ATTENTION else []
+            windows += [_window(module)] if kind is _ATTENTION else []
     if "layer" in found:
-        setattr(model, KEEPS, True)
+        setattr(model, _TRIMS, True)
     if windows and len(windows) == model.config.get_text_config().num_hidden_layers:
-        setattr(model, BRANCHES, min(windows))
+        setattr(model, _PATHS, min(windows))
     return found
 
 
 def unpatch(model: Any) -> None:
-    """Undo it, for code that is compiled."""
-    ours = {kind.forward for kind in KINDS}
+    """Restore the model's own modules, before layers are compiled."""
+    ours = {kind.forward for kind in _KINDS}
     for module in model.modules():
         if getattr(module.__dict__.get("forward"), "__func__", None) in ours:
             del module.__dict__["forward"]
-    for mark in (KEEPS, BRANCHES):
+    for mark in (_TRIMS, _PATHS):
         if hasattr(model, mark):
             delattr(model, mark)
 
 
 def trims_last_layer(model: Any) -> bool:
-    """Whether `kept` shortens what the last layer does; `model` may be wrapped."""
-    return bool(getattr(model, KEEPS, False))
+    """Whether the last layer takes `kept`; `model` may be wrapped."""
+    return bool(getattr(model, _TRIMS, False))
 
 
 def reads_branches(model: Any, longest: int) -> bool:
-    """Whether `packing` may be `Branches`, of paths of up to `longest` tokens; `model` may be wrapped."""
-    return longest <= getattr(model, BRANCHES, 0)
+    """Whether `packing` may be `Branches` with paths of up to `longest` tokens; `model` may be wrapped."""
+    return longest <= getattr(model, _PATHS, 0)
 
 
 def _window(attention: Any) -> int:
-    """The longest path of which every token is seen."""
+    """The longest path in which every token sees all earlier ones."""
     found = getattr(attention, "sliding_window", None) or getattr(attention.config, "sliding_window", None)
     return min(LONGEST_PATH, found or LONGEST_PATH)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """`children`: the names of the modules inside. `inputs`: random ones for (module, generator); `more`: what only
-    the lean form is given.
+    """A kind of module and its replacement. `children`: names of its submodules. `inputs`: random inputs from (module,
+    generator); `extra`: further inputs for the replacement only.
     """
 
     name: str
     children: frozenset[str]
     forward: Forward
     inputs: Callable[[Any, torch.Generator], dict[str, Any]]
-    more: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] | None = None
 
 
-def _parts(model: Any) -> Iterator[tuple[_Kind, Any]]:
+def _candidates(model: Any) -> Iterator[tuple[_Kind, Any]]:
     last = None
     for module in model.modules():
         names = frozenset(name for name, _ in module.named_children())
-        for kind in KINDS:
-            if names != kind.children or (kind is NORM and not type(module).__name__.endswith("RMSNorm")):
+        for kind in _KINDS:
+            if names != kind.children or (kind is _NORM and not type(module).__name__.endswith("RMSNorm")):
                 continue
-            if kind is LAYER:
+            if kind is _LAYER:
                 last = module
             else:
                 yield kind, module
     if last is not None:
-        yield LAYER, last  # of the layers only the last one leaves tokens out
+        yield _LAYER, last  # only the last layer may leave out tokens
 
 
 @torch.no_grad()
 def _agrees(kind: _Kind, module: Any) -> bool:
-    """Whether both forms give the same on random weights and inputs. A form that does not fit raises anything."""
-    trial, chance = copy.deepcopy(module).float().eval(), torch.Generator().manual_seed(0)
+    """Whether the replacement gives the same results on random weights and inputs. One that does not fit may raise any
+    exception.
+    """
+    trial, generator = copy.deepcopy(module).float().eval(), torch.Generator().manual_seed(0)
     for parameter in trial.parameters():
-        parameter.normal_(generator=chance).mul_(0.1).add_(0.05)
+        parameter.normal_(generator=generator).mul_(0.1).add_(0.05)
     try:
-        inputs = kind.inputs(trial, chance)
-        expected, found = type(trial).forward(trial, **inputs), kind.forward(trial, **inputs, **(kind.more or {}))
+        inputs = kind.inputs(trial, generator)
+        expected, found = type(trial).forward(trial, **inputs), kind.forward(trial, **inputs, **(kind.extra or {}))
     except Exception:
         return False
     first, second = (each[0] if isinstance(each, tuple) else each for each in (expected, found))
     return first.shape == second.shape and torch.allclose(first, second, rtol=_TOLERANCE, atol=_TOLERANCE)
 
 
-# ---- the forms
+# ---- the replacements
 
 
 def _norm(self: Any, hidden_states: Tensor) -> Tensor:
-    return rms_norm(hidden_states, self.weight, _eps(self))
-
-
-def _eps(norm: Any) -> float:
-    return float(norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps)
+    return rms_norm(
+        hidden_states, self.weight, self.variance_epsilon if hasattr(self, "variance_epsilon") else self.eps
+    )
 
 
 def _gate(self: Any, x: Tensor) -> Tensor:
@@ -151,7 +146,7 @@ def _attention(
     packing: Packing | Branches | None = None,
     **others: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """As the module's own; packed rows go the lean way."""
+    """The module's own forward, except for packed rows."""
     if packing is None or past_key_values is not None or position_embeddings is None or not _fits(self, packing):
         found: tuple[Tensor, Tensor | None] = type(self).forward(
             self,
@@ -176,15 +171,15 @@ def _attention(
 
 
 def _fits(attention: Any, packing: Packing | Branches) -> bool:
-    """Whether all tokens of every row are seen, rows are short, and nothing is left to chance."""
+    """Whether rows are short, no window cuts them and there is no dropout."""
     if isinstance(packing, Branches):
-        return True  # who makes them has asked `reads_branches`
-    chance = attention.training and getattr(attention, "attention_dropout", 0.0)
-    return not chance and max(packing.lengths) <= min(LONGEST, _window(attention))
+        return True  # the caller has checked `reads_branches`
+    dropout = attention.training and getattr(attention, "attention_dropout", 0.0)
+    return not dropout and max(packing.lengths) <= min(LONGEST_ROW, _window(attention))
 
 
 def _layer(self: Any, hidden_states: Tensor, *arguments: Any, kept: Tensor | None = None, **others: Any) -> Tensor:
-    """The last layer: what comes after attention is computed for the tokens that are looked at alone."""
+    """The last layer: everything after attention is computed for the tokens in `kept` only."""
     if kept is None:
         whole: Tensor = type(self).forward(self, hidden_states, *arguments, **others)
         return whole
@@ -194,46 +189,37 @@ def _layer(self: Any, hidden_states: Tensor, *arguments: Any, kept: Tensor | Non
     return found
 
 
-# ---- what they are tried on
+# ---- random inputs
 
 
-def _states(module: Any, chance: torch.Generator, width: int) -> Tensor:
-    return torch.randn((1, sum(_ROWS), width), generator=chance)
+def _states(generator: torch.Generator, width: int) -> Tensor:
+    return torch.randn((1, sum(_ROWS), width), generator=generator)
 
 
-def _of_attention(module: Any, chance: torch.Generator) -> dict[str, Any]:
-    half = torch.randn((1, sum(_ROWS), module.head_dim // 2), generator=chance)
+def _attention_inputs(module: Any, generator: torch.Generator) -> dict[str, Any]:
+    half = torch.randn((1, sum(_ROWS), module.head_dim // 2), generator=generator)
     angles = torch.cat([half, half], -1)
     return {
-        "hidden_states": _states(module, chance, module.q_proj.in_features),
+        "hidden_states": _states(generator, module.q_proj.in_features),
         "position_embeddings": (angles.cos(), angles.sin()),
         "attention_mask": None,
         "packing": Packing.of(_ROWS, torch.device("cpu")),
     }
 
 
-def _of_layer(module: Any, chance: torch.Generator) -> dict[str, Any]:
-    return _of_attention(module.self_attn, chance)
-
-
-NORM = _Kind(
-    "norm",
-    frozenset(),
-    _norm,
-    lambda module, chance: {"hidden_states": _states(module, chance, module.weight.shape[0])},
-)
-GATE = _Kind(
+_NORM = _Kind("norm", frozenset(), _norm, lambda norm, rng: {"hidden_states": _states(rng, len(norm.weight))})
+_GATE = _Kind(
     "gate",
     frozenset({"gate_proj", "up_proj", "down_proj", "act_fn"}),
     _gate,
-    lambda module, chance: {"x": _states(module, chance, module.gate_proj.in_features)},
+    lambda gate, rng: {"x": _states(rng, gate.gate_proj.in_features)},
 )
-ATTENTION = _Kind("attention", frozenset({"q_proj", "k_proj", "v_proj", "o_proj"}), _attention, _of_attention)
-LAYER = _Kind(
+_ATTENTION = _Kind("attention", frozenset({"q_proj", "k_proj", "v_proj", "o_proj"}), _attention, _attention_inputs)
+_LAYER = _Kind(
     "layer",
     frozenset({"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}),
     _layer,
-    _of_layer,
+    lambda layer, rng: _attention_inputs(layer.self_attn, rng),
     {"kept": torch.arange(sum(_ROWS))},
 )
-KINDS = (NORM, GATE, ATTENTION, LAYER)
+_KINDS = (_NORM, _GATE, _ATTENTION, _LAYER)

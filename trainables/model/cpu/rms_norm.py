@@ -7,18 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.batching.scores import to_float32
+
 
 def rms_norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """(…, width) and (width,) -> (…, width), in float32 at least; kept for the backward pass: `states` alone."""
+    """(…, width) and (width,) -> (…, width), in at least float32. Keeps only `states` for the backward pass."""
     if not torch.is_grad_enabled() and states.dtype == torch.float32:
-        return torch.rms_norm(states, weight.shape, weight, eps)  # its backward pass is not joined
+        return torch.rms_norm(states, weight.shape, weight, eps)  # its backward pass is not fused
     found: Tensor = _RmsNorm.apply(states, weight, eps)  # type: ignore[no-untyped-call]
     return found
-
-
-def _exact(values: Tensor) -> Tensor:
-    """The same values in float32 at least."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -26,7 +23,7 @@ class _RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, states: Tensor, weight: Tensor, eps: float) -> Tensor:
-        exact = _exact(states)
+        exact = to_float32(states)
         length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
         inverse = length.square_().div_(states.shape[-1]).add_(eps).rsqrt_()
         context.save_for_backward(states, weight, inverse)
@@ -38,8 +35,8 @@ class _RmsNorm(torch.autograd.Function):
         states, weight, inverse = context.saved_tensors
         width = states.shape[-1]
         inverse = inverse.view(-1, 1)
-        exact, factors = _exact(gradients[0].reshape(-1, width)), _exact(weight)
-        normal = _exact(states.reshape(-1, width)) * inverse
+        exact, factors = to_float32(gradients[0].reshape(-1, width)), to_float32(weight)
+        normal = to_float32(states.reshape(-1, width)) * inverse
         product = exact * normal
         mean = torch.mv(product, factors).div_(-width)
         of_states = (exact * factors).addcmul_(normal, mean[:, None]).mul_(inverse)

@@ -1,4 +1,4 @@
-"""The gate of a SwiGLU layer (Shazeer 2020, arXiv 2002.05202): silu(gate) * up."""
+"""The gate of SwiGLU (Shazeer 2020, arXiv 2002.05202): silu(gate) * up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import silu
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
-    """Two tensors of one shape -> the same; kept for the backward pass: these two."""
+    """Two tensors of one shape -> the same shape. Keeps only these two for the backward pass."""
     if not torch.is_grad_enabled():
         return silu(gate).mul_(up)
     found: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]

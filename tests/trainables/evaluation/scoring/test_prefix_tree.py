@@ -15,7 +15,7 @@ from tests.trainables.evaluation.small import small_tokenizer as tokenizer
 from trainables.evaluation.scoring.prefix_tree import build_tree, tree_size
 from trainables.evaluation.scoring.teacher_forced import score_prefix_tree
 from trainables.model.cpu.patch import patch_for_cpu, reads_branches
-from trainables.model.cpu.tree_attention import LONGEST
+from trainables.model.cpu.tree_attention import LONGEST_PATH
 from trainables.model.packed_attention import use_packed_attention
 
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU layers are compiled instead")
@@ -99,8 +99,8 @@ def test_an_evaluation_of_a_tree_is_the_same() -> None:
 @on_cpu
 def test_only_models_whose_attention_was_replaced_read_trees() -> None:
     assert not reads_branches(fresh_model(), 1)
-    assert reads_branches(lean(fresh_model()), LONGEST)
-    assert not reads_branches(lean(fresh_model()), LONGEST + 1)
+    assert reads_branches(lean(fresh_model()), LONGEST_PATH)
+    assert not reads_branches(lean(fresh_model()), LONGEST_PATH + 1)
     windowed = lean(windowed_model(len(tokenizer())))
     window = windowed.config.sliding_window
     assert reads_branches(windowed, window) and not reads_branches(windowed, window + 1)

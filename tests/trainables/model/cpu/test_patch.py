@@ -1,4 +1,4 @@
-"""Lean forms stand only where they compute the same: whole models of several architectures, values and gradients."""
+"""Modules are replaced only if both compute the same: whole models of several architectures, values and gradients."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from transformers import GemmaConfig, GraniteConfig, LlamaConfig, MistralConfig,
 from tests import tiny
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
-from trainables.model.cpu.attention import LONGEST
+from trainables.model.cpu.attention import LONGEST_ROW
 from trainables.model.cpu.patch import patch_for_cpu, trims_last_layer, unpatch
-from trainables.model.scoring import Keep, score
+from trainables.model.scoring import ForwardOutputs, score
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU layers are compiled instead")
 
-SHAPE = {**tiny.SHAPE, "max_position_embeddings": 2 * LONGEST}
+SHAPE = {**tiny.SHAPE, "max_position_embeddings": 2 * LONGEST_ROW}
 ALL = {"norm", "gate", "attention", "layer"}
 CASES = {
     "llama": (LlamaConfig(**SHAPE), ALL),
     "qwen2": (Qwen2Config(**SHAPE), ALL),
-    "qwen3": (Qwen3Config(**SHAPE), ALL - {"attention"}),  # norms of queries and keys
+    "qwen3": (Qwen3Config(**SHAPE), ALL - {"attention"}),  # has norms of queries and keys
     "mistral-window": (MistralConfig(**SHAPE, sliding_window=5), ALL),
-    "gemma": (GemmaConfig(**SHAPE), {"attention", "layer"}),  # a norm that adds one, another gate
+    "gemma": (GemmaConfig(**SHAPE), {"attention", "layer"}),  # its norm adds one to the weight, and its gate differs
     "granite": (GraniteConfig(**SHAPE, residual_multiplier=0.5), ALL - {"layer"}),
 }
 ROWS = tiny.rows([(3, 6), (0, 4), (7, 1), (2, 13), (1, 14), (5, 1), (4, 16)])
@@ -34,12 +34,12 @@ ROWS = tiny.rows([(3, 6), (0, 4), (7, 1), (2, 13), (1, 14), (5, 1), (4, 16)])
 
 def model(name: str) -> Any:
     made = tiny.model(CASES[name][0]).eval()
-    for parameter in made.parameters():  # norms begin as ones, or zeros, which would hide what they do to weights
+    for parameter in made.parameters():  # norms start as ones or zeros, which would hide errors
         parameter.data.add_(0.1 * torch.randn(parameter.shape))
     return made
 
 
-def results(model: Any, rows: list[Encoded], keep: Keep = Keep()) -> dict[str, Tensor]:  # noqa: B008 (frozen)
+def results(model: Any, rows: list[Encoded], keep: ForwardOutputs = ForwardOutputs()) -> dict[str, Tensor]:  # noqa: B008 (frozen)
     model.zero_grad()
     scores = score(model, pack(rows, "cpu"), keep)
     total: Any = (scores.token_log_probs * torch.arange(1, 1 + scores.mask.shape[1])).sum()
@@ -56,24 +56,24 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_models_compute_the_same(name: str) -> None:
+def test_patched_models_compute_the_same(name: str) -> None:
     plain = model(name)
-    lean = copy.deepcopy(plain)
-    assert patch_for_cpu(lean) == CASES[name][1]
-    assert trims_last_layer(lean) == ("layer" in CASES[name][1])
-    assert_same(results(plain, ROWS), results(lean, ROWS))
-    assert_same(results(plain, ROWS, Keep(layer=2)), results(lean, ROWS, Keep(layer=2)))
+    patched = copy.deepcopy(plain)
+    assert patch_for_cpu(patched) == CASES[name][1]
+    assert trims_last_layer(patched) == ("layer" in CASES[name][1])
+    assert_same(results(plain, ROWS), results(patched, ROWS))
+    assert_same(results(plain, ROWS, ForwardOutputs(layer=2)), results(patched, ROWS, ForwardOutputs(layer=2)))
 
 
-def test_long_rows_go_the_models_own_way() -> None:
+def test_long_rows_use_the_models_own_attention() -> None:
     plain = model("llama")
-    lean = copy.deepcopy(plain)
-    patch_for_cpu(lean)
-    rows = tiny.rows([(3, LONGEST + 6), (3, 9)])
-    assert_same(results(plain, rows), results(lean, rows))
+    patched = copy.deepcopy(plain)
+    patch_for_cpu(patched)
+    rows = tiny.rows([(3, LONGEST_ROW + 6), (3, 9)])
+    assert_same(results(plain, rows), results(patched, rows))
 
 
-def test_a_copy_is_lean_with_weights_of_its_own() -> None:
+def test_a_copy_of_a_patched_model_uses_its_own_weights() -> None:
     first = model("llama")
     patch_for_cpu(first)
     second = copy.deepcopy(first)
@@ -84,28 +84,28 @@ def test_a_copy_is_lean_with_weights_of_its_own() -> None:
     assert_same(results(expected, ROWS), results(second, ROWS))
 
 
-def test_nothing_is_left_once_it_is_plain_again() -> None:
-    lean = model("llama")
-    patch_for_cpu(lean)
-    assert any("forward" in module.__dict__ for module in lean.modules())
-    unpatch(lean)
-    assert not any("forward" in module.__dict__ for module in lean.modules())
+def test_unpatching_leaves_nothing() -> None:
+    patched = model("llama")
+    patch_for_cpu(patched)
+    assert any("forward" in module.__dict__ for module in patched.modules())
+    unpatch(patched)
+    assert not any("forward" in module.__dict__ for module in patched.modules())
 
 
-def test_decoding_with_a_cache_is_untouched() -> None:
+def test_decoding_with_a_cache_is_unchanged() -> None:
     plain = model("llama")
-    lean = copy.deepcopy(plain)
-    patch_for_cpu(lean)
+    patched = copy.deepcopy(plain)
+    patch_for_cpu(patched)
     ids = torch.tensor([[5, 9, 2]])
-    texts = [each.generate(ids, max_new_tokens=12, do_sample=False).tolist() for each in (plain, lean)]
+    texts = [each.generate(ids, max_new_tokens=12, do_sample=False).tolist() for each in (plain, patched)]
     assert texts[0] == texts[1]
 
 
-def test_dropout_stays_where_it_was() -> None:
-    lean = model("llama")
-    patch_for_cpu(lean)
-    before = results(lean, ROWS)
-    for layer in lean.model.layers:
+def test_dropout_still_applies() -> None:
+    patched = model("llama")
+    patch_for_cpu(patched)
+    before = results(patched, ROWS)
+    for layer in patched.model.layers:
         layer.self_attn.attention_dropout = 0.9
-    lean.train()
-    assert not torch.allclose(results(lean, ROWS)["scores"], before["scores"])
+    patched.train()
+    assert not torch.allclose(results(patched, ROWS)["scores"], before["scores"])

@@ -1,7 +1,4 @@
-"""Attention of few passes: values and gradients against the equations in float64, row by row, for all shapes.
-
-Norm and gate, in whole models: `test_install`.
-"""
+"""The CPU's attention: values and gradients against the equations in float64, row by row, for all shapes."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from torch import Tensor
 
 from trainables.batching.packing import Packing
 from trainables.model.cpu.attention import Rectangles, attend
-from trainables.model.cpu.rms_norm import rms_norm
 
 LENGTHS = st.lists(st.integers(1, 20), min_size=1, max_size=12)
 
@@ -31,8 +27,8 @@ def results(function: Callable[..., Tensor], weights: Tensor, *inputs: Tensor) -
     return [each.detach().double() for each in (value, *gradients)]
 
 
-def assert_same(lean: Callable[..., Tensor], exact: Callable[..., Tensor], weights: Tensor, *inputs: Tensor) -> None:
-    found = results(lean, weights, *inputs)
+def assert_same(fast: Callable[..., Tensor], exact: Callable[..., Tensor], weights: Tensor, *inputs: Tensor) -> None:
+    found = results(fast, weights, *inputs)
     expected = results(exact, weights, *(each.double() for each in inputs))
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5)
@@ -66,7 +62,7 @@ def by_row(lengths: list[int], angles: tuple[Tensor, Tensor], scale: float) -> C
 
 @settings(max_examples=40)
 @given(LENGTHS, st.sampled_from([(1, 1), (4, 4), (4, 2), (6, 1)]), st.sampled_from([2, 6]))
-def test_attention_is_each_rows_own(lengths: list[int], heads: tuple[int, int], size: int) -> None:
+def test_attention_stays_within_each_row(lengths: list[int], heads: tuple[int, int], size: int) -> None:
     tokens, scale = sum(lengths), 0.7
     half = drawn(3, tokens, size // 2)
     angles = torch.cat([half, half], -1).cos(), torch.cat([half, half], -1).sin()
@@ -81,17 +77,10 @@ def test_attention_is_each_rows_own(lengths: list[int], heads: tuple[int, int], 
 
 
 @given(LENGTHS, st.sampled_from([(3, 1), (4, 2)]))
-def test_every_place_is_found_where_it_was_put(lengths: list[int], heads: tuple[int, int]) -> None:
+def test_places_and_rectangles_map_to_each_other(lengths: list[int], heads: tuple[int, int]) -> None:
     packing = Packing.of(tuple(lengths), torch.device("cpu"))
-    boxes = Rectangles.of(packing, *heads)
-    assert boxes is Rectangles.of(packing, *heads)
-    assert boxes.queries[boxes.places].tolist() == list(range(sum(lengths) * heads[0]))
-    assert sorted([*boxes.places.tolist(), *boxes.padding.tolist()]) == list(range(len(boxes.queries)))
-    assert sum(batch * tokens for batch, tokens in boxes.shapes) == len(boxes.queries)
-
-
-def test_half_precision_stays_near_and_keeps_its_type() -> None:
-    states, weight = drawn(0, 5, 8), drawn(1, 8)
-    found = rms_norm(states.bfloat16(), weight.bfloat16(), 1e-6)
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), rms_norm(states, weight, 1e-6), rtol=0.02, atol=0.02)
+    rectangles = Rectangles.of(packing, *heads)
+    assert rectangles is Rectangles.of(packing, *heads)
+    assert rectangles.queries[rectangles.places].tolist() == list(range(sum(lengths) * heads[0]))
+    assert sorted([*rectangles.places.tolist(), *rectangles.padding.tolist()]) == list(range(len(rectangles.queries)))
+    assert sum(batch * tokens for batch, tokens in rectangles.shapes) == len(rectangles.queries)
