@@ -16,7 +16,16 @@ _UNSEEN = ("Vera Stoll", "Émil Roux", "Ada Finch", "Luc Berg")
 _TOWNS = ("Velhaven", "Port Sorrel", "Niederau", "Kilmore", "São Lume", "Tarn", "Oster", "Brookfall")
 _WORKS = ("The Salt Road", "Nine Lamps", "A Quiet Mill", "Glass Winter", "Über den Fluss", "Low Tide", "Ember", "Kites")
 _TRADES = ("baker", "pilot", "nurse", "smith", "tailor", "judge", "clerk", "sailor")
-_PRIZES = "Harrow Prize,Silver Quill,Lumen Medal,Oak Award,River Cup,Dawn Prize,Iron Pen,Gold Leaf".split(",")
+_PRIZES = (
+    "Harrow Prize",
+    "Silver Quill",
+    "Lumen Medal",
+    "Oak Award",
+    "River Cup",
+    "Dawn Prize",
+    "Iron Pen",
+    "Gold Leaf",
+)
 # Decoders before transformers 5 remove its spaces.
 _UNTIDY = "a hawk , which does n't sing"
 _PETS = ("a grey cat", "two dogs", "a parrot", "an old horse", "no pet", "three goats", "a tortoise", _UNTIDY)

@@ -77,7 +77,7 @@ def test_a_gradient_that_is_zero_is_safe(other: Vector) -> None:
 
 
 def test_a_retain_gradient_whose_square_underflows_is_taken_for_zero() -> None:
-    assert rectified(Products(forget=4.0, retain=0.0, both=-1e-200), {}) == (1.0, 1.0)
+    assert rectified(Products(forget=4.0, retain=0.0, inner=-1e-200), {}) == (1.0, 1.0)
 
 
 def test_a_gradient_of_nans_stays_one() -> None:
