@@ -80,7 +80,7 @@ def relearn(
     try:
         torch.manual_seed(how.seed)
         engine.model.train()
-        batch = partial(batched, pad_id=0, device=group.device, layout=engine.takes)
+        batch = partial(batched, pad_id=0, device=group.device, layout=engine.layout)
         looks = check_steps(how.steps, how.checks)
         for step, indices in enumerate(itertools.islice(_batches(len(rows), how), how.steps), 1):
             rate = learning_rate(step - 1, how.steps, 0, how.learning_rate)

@@ -21,18 +21,18 @@ from trainables.runtime.ranks import Group
 from trainables.storage.manifest import read_json, write_json
 
 
-def run_audit(job: AuditJob, resident: WorkerCache, group: Group) -> dict[str, Any]:
+def run_audit(job: AuditJob, cache: WorkerCache, group: Group) -> dict[str, Any]:
     """Attack the job's model and write its file; the same result on every rank. A file that exists is the result."""
     file = Path(job.file)
     # Rank 0 looks for all: on shared storage another rank may not see the file yet.
     found: dict[str, Any] | None = group.gather([read_json(file) if group.rank == 0 else None])[0]
     if found is not None:
         return found
-    resident.clear_device()  # of the weights that trials start from: relearning plans with the worker's whole share
-    # Not through the resident's cache: a checkpoint is audited once, and would push the target model out.
+    cache.clear_device()  # of the weights that trials start from: relearning plans with the worker's whole share
+    # Not through the cache's cache: a checkpoint is audited once, and would push the target model out.
     model, tokenizer = load_model(job.model)
-    split = resident.split(job.benchmark, job.fraction)
-    result = audit(job, model, tokenizer, split, resident.benchmark(job.benchmark).general, group)
+    split = cache.split(job.benchmark, job.fraction)
+    result = audit(job, model, tokenizer, split, cache.benchmark(job.benchmark).general, group)
     if group.rank == 0:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, result)

@@ -42,7 +42,7 @@ LOGITS = Keep(logits=True)
 def batched(
     rows: Sequence[Encoded], pad_id: int, device: torch.device | str, layout: Layout, hidden: int | None = None
 ) -> Batch | Packed:
-    """The rows as the model takes them (`Engine.takes`); padded where attention must not see the token `hidden`."""
+    """The rows as the model takes them (`Engine.layout`); padded where attention must not see the token `hidden`."""
     if hidden is not None and hides(rows, hidden):
         return hide(collate(rows, hidden), hidden).to(device)
     if layout == "padded":

@@ -89,8 +89,8 @@ def train(folder: Path, decay: str, resident: WorkerCache) -> dict[str, Any]:
     config, group, method = trial_config(folder), Group(), METHODS[HYPER.method]
     data, loaded = step_data(config, method, resident, "cpu"), resident.model(config.target)
     engine = Engine(loaded.model, config.workers, group, weight_decay=HYPER.weight_decay, decay_norms=decay != "theirs")
-    feed = MicroBatcher(method, data, group, config.workers.micro_batch_size, config.compat, layout=engine.takes)
-    stepper = Stepper(engine, HYPER, feed)
+    batcher = MicroBatcher(method, data, group, config.workers.micro_batch_size, config.compat, layout=engine.layout)
+    stepper = Stepper(engine, HYPER, batcher)
     engine.model.train()
     losses = []
     for step in golden()["steps"]:

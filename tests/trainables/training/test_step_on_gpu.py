@@ -45,10 +45,10 @@ def stepper(group: Group, compilation: Compilation) -> Stepper:
     table = compute_reference(frozen, forget, 0, 2048, group.device)
     engine = Engine(model(), workers, group, weight_decay=0.01)
     engine.model.train()
-    feed = MicroBatcher(
-        METHODS["npo_rt"], StepData(forget, retain, 0, reference=table), group, None, layout=engine.takes
+    batcher = MicroBatcher(
+        METHODS["npo_rt"], StepData(forget, retain, 0, reference=table), group, None, layout=engine.layout
     )
-    return Stepper(engine, hyper, feed)
+    return Stepper(engine, hyper, batcher)
 
 
 def step_rows(number: int) -> StepRows:

@@ -29,7 +29,7 @@ from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.gpu_share import Place
 from trainables.runtime.ranks import Group
 from trainables.training import memory_usage
-from trainables.training.memory_usage import forget_peak, peak_bytes
+from trainables.training.memory_usage import peak_bytes, reset_peak
 from trainables.training.trial import run_trial
 
 MEASURED = ("seconds", "per_second", "memory")
@@ -202,9 +202,9 @@ def test_peak_and_prediction_are_recorded_together(folder: Path) -> None:
 
 
 def test_a_peak_is_forgotten_when_the_next_trial_begins() -> None:
-    forget_peak("cpu")
+    reset_peak("cpu")
     before = peak_bytes("cpu")
     torch.ones(256 * MIB, dtype=torch.uint8).sum()
     assert peak_bytes("cpu") > before + 200 * MIB
-    forget_peak("cpu")
+    reset_peak("cpu")
     assert peak_bytes("cpu") < before + 100 * MIB
