@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from trainables.batching.rows import Encoded, collate
 from trainables.config import BenchmarkConfig
 from trainables.data.benchmarks.registry import Row, Split, load_benchmark
-from trainables.data.forget_retain import bare
+from trainables.data.forget_retain import without_variants
 from trainables.data.tokenization import encode_row
 from trainables.model.load import texts_of
 
@@ -100,7 +100,7 @@ def write_data(folder: Path, split: Split) -> None:
     """TOFU's files: the rows of the split, and the evaluated rows with their wrong answers."""
     sets = {name: rows.rows for name, rows in split.evaluation.items()}
     tables = {
-        "full": tuple(map(bare, (*split.retain, *split.forget))),
+        "full": tuple(map(without_variants, (*split.retain, *split.forget))),
         "forget10_perturbed": (*sets["retain"], *sets["forget"]),
         "retain_perturbed": sets["retain"],
         "real_authors_perturbed": sets["real_authors"],

@@ -132,9 +132,7 @@ class Engine:
         reset_step_count(optimizer)
         install_fused_step(self.deepspeed.optimizer)
         if group.size == 1 and workers.zero_stage == 0:
-            self.deepspeed.enable_backward_allreduce = (
-                False  # it copies all gradients even for one worker
-            )
+            self.deepspeed.enable_backward_allreduce = False  # it copies all gradients even for one worker
 
     @property
     def layout(self) -> Layout:

@@ -57,7 +57,7 @@ def test_every_problem_is_told() -> None:
         "retain",
     ]
     assert "at least one task" in str(config_problem(BenchmarkConfig(name="lume", tasks=())))
-    assert "belongs to the hub" in str(config_problem(BenchmarkConfig(name="muse", path="x", revision="y")))
+    assert "only the hub has revisions" in str(config_problem(BenchmarkConfig(name="muse", path="x", revision="y")))
 
 
 def test_a_hundred_refusals_that_are_sentences() -> None:
@@ -72,7 +72,7 @@ def test_refusals_of_the_user(tmp_path: Path) -> None:
     assert load_refusals(str(file)) == ("No.", "Never.")
 
 
-@pytest.mark.parametrize(("content", "rule"), [(b"\n \n", "no refusal in it"), (b"a\n\xff", "line 2: not UTF-8")])
+@pytest.mark.parametrize(("content", "rule"), [(b"\n \n", "no refusals"), (b"a\n\xff", "line 2: not UTF-8")])
 def test_a_bad_file_of_refusals(content: bytes, rule: str, tmp_path: Path) -> None:
     file = tmp_path / "no.txt"
     file.write_bytes(content)

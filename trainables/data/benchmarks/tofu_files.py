@@ -1,4 +1,4 @@
-"""Reading TOFU's five tables, from a folder or the hub, into rows that keep their line. It knows nothing of splits."""
+"""Reads TOFU's five tables, from a folder or the hub, into rows that keep their line. Does not split them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.data.rows import Row
 HUB = "locuslab/TOFU"
 TABLES = ("full", "forget10_perturbed", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed")
 HOLDOUTS = {"holdout01": 1, "holdout05": 5, "holdout10": 10}
-"""Rows like the forget sets of so many percent that no model has seen. Not every copy of the files has them."""
+"""Table -> percent of the forget set that it resembles; no model has seen its rows. Some copies lack them."""
 PARAPHRASED = ("forget10_perturbed", "retain_perturbed")
 
 
@@ -28,14 +28,14 @@ class Table:
 
 
 def load_tables(path: str | None, revision: str | None) -> dict[str, Table]:
-    """All five tables by name, and the holdouts there are: from the folder `path`, or the hub at `revision` if None."""
+    """All five tables and the available holdouts by name, from the folder `path`, or if None the hub at `revision`."""
     read = _hub_reader(revision) if path is None else _folder_reader(Path(path))
     tables = {name: _table(name, *read(name)) for name in TABLES}
-    there = (name for name in HOLDOUTS if _is_there(name, path, revision))
-    return tables | {name: _table(name, *read(name)) for name in there}
+    present = (name for name in HOLDOUTS if _exists(name, path, revision))
+    return tables | {name: _table(name, *read(name)) for name in present}
 
 
-def _is_there(name: str, path: str | None, revision: str | None) -> bool:
+def _exists(name: str, path: str | None, revision: str | None) -> bool:
     return has_configuration(HUB, name, revision) if path is None else (Path(path) / f"{name}.json").is_file()
 
 
@@ -55,7 +55,7 @@ def _json_lines(path: Path) -> Numbered:
     except UnicodeDecodeError as error:
         message = f"{path}: not UTF-8 at byte {error.start}; must be JSON lines in UTF-8; use the unchanged file"
         raise ValueError(message) from error
-    # Not splitlines(): a JSON string may hold U+2028 and the like unescaped.
+    # Not splitlines(): a JSON string may contain U+2028 and the like unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -63,7 +63,7 @@ def _json_lines(path: Path) -> Numbered:
             yield number, json.loads(line)
         except json.JSONDecodeError as error:
             message = (
-                f"{path}, line {number}: not JSON ({error.msg}); must be one object a line; use the unchanged file"
+                f"{path}, line {number}: not JSON ({error.msg}); must be one object per line; use the unchanged file"
             )
             raise ValueError(message) from error
 
@@ -86,7 +86,7 @@ def _table(name: str, source: str, numbered: Numbered) -> Table:
 
 
 class _BadRow(ValueError):
-    """What is wrong with a row, without its place."""
+    """A problem of one row, without its place."""
 
 
 def _row(name: str, fields: object) -> Row:
@@ -98,8 +98,8 @@ def _row(name: str, fields: object) -> Row:
     wrong = _wrong_answers(fields)
     if name not in PARAPHRASED:
         return Row(question, answer, None, wrong)
-    asked = _text(fields, "paraphrased_question") if fields.get("paraphrased_question") is not None else None
-    return Row(question, answer, _text(fields, "paraphrased_answer"), wrong, asked)
+    paraphrase = _text(fields, "paraphrased_question") if fields.get("paraphrased_question") is not None else None
+    return Row(question, answer, _text(fields, "paraphrased_answer"), wrong, paraphrase)
 
 
 def _text(fields: Mapping[Any, Any], key: str) -> str:
@@ -110,7 +110,7 @@ def _text(fields: Mapping[Any, Any], key: str) -> str:
 
 
 def _wrong_answers(fields: Mapping[Any, Any]) -> tuple[str, ...]:
-    """A list; releases with a single wrong answer have a plain text."""
+    """A list of texts; some releases have a single text instead."""
     value = fields.get("perturbed_answer")
     answers = [value] if isinstance(value, str) else value
     if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() for a in answers):

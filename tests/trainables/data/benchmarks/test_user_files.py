@@ -115,7 +115,10 @@ BAD: dict[str, tuple[list[Any], list[str]]] = {
     "a number": ([{"question": "q", "answer": 5}], ["forget.jsonl:1: answer=5: must be a text"]),
     "null": ([{"question": None, "answer": "a"}], ["forget.jsonl:1: question=None: must be a text"]),
     "blank": ([{"question": " \u2003", "answer": "a"}], ["forget.jsonl:1: question=' \\u2003': must be a text"]),
-    "misspelt option": ([qa(0, perturbed_answers=["a"])], ["'perturbed_answers': looks like 'perturbed_answer'"]),
+    "misspelt option": (
+        [qa(0, perturbed_answers=["a"])],
+        ["'perturbed_answers': looks like a misspelt 'perturbed_answer'"],
+    ),
     "wrong type": ([qa(0, perturbed_answer={"a": 1})], ["perturbed_answer={'a': 1}: must be a text or a list"]),
     "empty list": ([qa(0, perturbed_answer=[])], ["perturbed_answer=[]: must be a text or a list of 1"]),
     "a blank wrong answer": ([qa(0, perturbed_answer=["x", ""])], ["perturbed_answer='': must be a text that is"]),
@@ -125,7 +128,7 @@ BAD: dict[str, tuple[list[Any], list[str]]] = {
         ["forget.jsonl:2: 0 perturbed answers, but 1 at", "forget.jsonl:3: a paraphrased answer, but none at"],
     ),
     "group": ([qa(0, group=[1])], ["group=[1]: must be a text or a whole number"]),
-    "twice": ([qa(0), qa(1), qa(0)], ["forget.jsonl:3: repeats", "forget.jsonl:1; what must go may be there once"]),
+    "twice": ([qa(0), qa(1), qa(0)], ["forget.jsonl:3: repeats", "forget.jsonl:1; a forget row must occur once"]),
     "too long": ([qa("x" * LONGEST_ANSWER)], ["20009 characters; must be at most 20000", "shorten or split it"]),
     "no object": (
         [qa(0), ["q", "a"], "text"],
@@ -154,7 +157,7 @@ def test_the_mistakes_of_all_files_come_together(tmp_path: Path) -> None:
     )
     places = [problem.partition(": ")[0] for problem in problems]
     assert places == ["forget.jsonl:2", "utility.jsonl:1", "retain.jsonl:1", "holdout.jsonl:1"]
-    assert "it would be learned again" in problems[2] and "models have seen them" in problems[3]
+    assert "it would be learned again" in problems[2] and "models would have seen them" in problems[3]
 
 
 def test_thousands_of_mistakes_are_counted_not_printed(tmp_path: Path) -> None:
@@ -166,11 +169,11 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "forget='.*': no rows; at least one is needed"),
     "blank lines": (b"\n \r\n\n", "no rows; at least one"),
     "truncated": (b'{"question": "q", "answer": "a"}\n{"question": "q", "ans', r"jsonl:2: not JSON at character"),
-    "an array": (b'[\n {"question": "q", "answer": "a"}\n]\n', r"jsonl:1: a JSON array; must be one object a line"),
+    "an array": (b'[\n {"question": "q", "answer": "a"}\n]\n', r"jsonl:1: a JSON array; must be one object per line"),
     "not UTF-8": (b'{"question": "q", "answer": "a"}\n\xff\xfe', "line 2: not UTF-8 at byte 33"),
     "UTF-16": ('{"question": "q"}'.encode("utf-16"), "line 1: not UTF-8"),
     "NaN": (b'{"question": "q", "answer": NaN}', "NaN is not JSON; must be an object of texts"),
-    "a key twice": (b'{"question": "q", "question": "p", "answer": "a"}', "the key 'question' comes twice"),
+    "a key twice": (b'{"question": "q", "question": "p", "answer": "a"}', "duplicate key 'question'"),
     "too deep": (b'{"question": ' + b"[" * 100_000, "nested too deeply"),
     "a huge number": (b'{"question": "q", "answer": ' + b"9" * 10_000 + b"}", "jsonl:1: .*integer"),
     "a lone surrogate": (b'{"question": "q", "answer": "\\ud800"}', "half of a surrogate pair"),
