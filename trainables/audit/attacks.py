@@ -35,7 +35,7 @@ _SAMPLES = 4  # rows whose texts are kept
 
 @dataclass(frozen=True)
 class Outcome:
-    """`values`: by the last part of the metric. `samples`: prompt, answer, generated. `curve`: a point per check."""
+    """`values`: by the end of a metric's name. `samples`: prompt, answer, generated. `curve`: a point per check."""
 
     values: Mapping[str, float]
     samples: Sequence[Mapping[str, str]] = ()
@@ -160,7 +160,7 @@ def _prompted(context: AttackContext, probes: Sequence[Probe]) -> Result:
     needed = max(len(probe.encoded.input_ids) for probe in probes)
     room = getattr(context.pristine.config, "max_position_embeddings", None) or needed + subject.max_new_tokens
     if needed > room:
-        return f"prompt and answer need {needed} tokens, the model takes {room}"
+        return f"prompt and answer need {needed} tokens, the model has room for {room}"
     left = room - max(len(probe.prompt) for probe in probes)
     return context.outcome(probes, measure(replace(subject, max_new_tokens=min(subject.max_new_tokens, left)), probes))
 

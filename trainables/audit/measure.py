@@ -1,4 +1,4 @@
-"""Measures what leaks through a prompt: the answer's probability, how much is generated, where recitation starts.
+"""What leaks through a prompt: the answer's probability, how much of it is generated, and where recitation starts.
 
 Works on token ids, so a prompt may be anything. Sharded over the ranks, with the same result on every rank. Depends on
 no attack.
