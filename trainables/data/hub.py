@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+
+from trainables.data.jsonl import Record
 
 Numbered = Iterable[tuple[int, object]]
 """Rows with their numbers, from 1."""
@@ -25,6 +27,14 @@ def read_hub(repository: str, configuration: str | None, split: str, revision: s
             "set benchmark.path to a folder of the files"
         ) from error
     return source, enumerate(data, start=1)
+
+
+def hub_records(repository: str, configuration: str | None, split: str, revision: str | None) -> Iterator[Record]:
+    """The rows of one split as records. Raises like `read_hub`."""
+    source, rows = read_hub(repository, configuration, split, revision)
+    for number, fields in rows:
+        if isinstance(fields, Mapping):
+            yield Record(f"{source}:{number}", fields)
 
 
 def has_configuration(repository: str, configuration: str, revision: str | None) -> bool:

@@ -127,6 +127,17 @@ def check_text(key: str, value: object, longest: int) -> str:
     return value
 
 
+def text_list(fields: Mapping[str, Any], key: str, longest: int, most: int) -> tuple[str, ...]:
+    """The text, or list of 1 to `most` texts, of an optional key; () without it. Raises BadField."""
+    value = fields.get(key)
+    if value is None:
+        return ()
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not 1 <= len(texts) <= most:
+        raise BadField(f"{key}={show(value)}: must be a text or a list of 1 to {most} texts; correct it")
+    return tuple(check_text(key, text, longest) for text in texts)
+
+
 def refuse_misspelt(fields: Mapping[str, Any], optional: tuple[str, ...]) -> None:
     """Raises BadField for a key that looks like a missing optional key. Other unknown keys are allowed."""
     for key in fields:

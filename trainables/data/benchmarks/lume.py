@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trainables.config import BenchmarkConfig
 from trainables.data.forget_retain import ForgetRetainBenchmark, Group, by_group
-from trainables.data.hub import read_hub
+from trainables.data.hub import hub_records
 from trainables.data.jsonl import BadField, DataErrors, Record, read_records, text_field
 from trainables.data.rows import Row
 
@@ -46,12 +46,8 @@ def make_benchmark(config: BenchmarkConfig) -> ForgetRetainBenchmark:
 
 def _records(name: str, config: BenchmarkConfig, problems: list[str]) -> Iterator[Record]:
     if config.path is not None:
-        yield from read_records(Path(config.path) / f"{name}.jsonl", f"benchmark.path: {name}.jsonl", problems)
-        return
-    source, rows = read_hub(HUB, None, SPLITS[name], config.revision)
-    for number, fields in rows:
-        if isinstance(fields, Mapping):
-            yield Record(f"{source}:{number}", fields)
+        return read_records(Path(config.path) / f"{name}.jsonl", f"benchmark.path: {name}.jsonl", problems)
+    return hub_records(HUB, None, SPLITS[name], config.revision)
 
 
 def _groups(records: Iterable[Record], tasks: tuple[str, ...], problems: list[str], what: str) -> tuple[Group, ...]:

@@ -178,21 +178,21 @@ def _positions(full: Table) -> dict[tuple[str, str], int]:
         first = positions.setdefault((row.question, row.answer), i)
         if first != i:
             raise ValueError(
-                f"{full.source}, line {full.lines[i]}: repeats line {full.lines[first]}; rows must differ, or what is "
-                "forgotten would be retained too; remove one of them"
+                f"{full.places[i]}: repeats {full.places[first]}; rows must differ, or a forgotten one would also be "
+                "retained; remove one of them"
             )
     return positions
 
 
 def _match(table: Table, positions: Mapping[tuple[str, str], int]) -> dict[int, Row]:
     matched: dict[int, Row] = {}
-    for line, row in zip(table.lines, table.rows, strict=True):
+    for place, row in zip(table.places, table.rows, strict=True):
         index = positions.get((row.question, row.answer))
         if index is None or index in matched:
             problem = "is not in the full set with this answer" if index is None else "occurs twice"
             raise ValueError(
-                f"{table.source}, line {line}: the question {row.question!r} {problem}; every row must belong to one "
-                "row of full; use files of one release"
+                f"{place}: the question {row.question!r} {problem}; every row must belong to one row of full; use "
+                "files of one release"
             )
         matched[index] = row
     return matched

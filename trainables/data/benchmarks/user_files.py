@@ -21,6 +21,7 @@ from trainables.data.jsonl import (
     read_records,
     refuse_misspelt,
     text_field,
+    text_list,
 )
 from trainables.data.rows import EvalSet, Row
 
@@ -142,14 +143,9 @@ def _optional_text(fields: Mapping[str, Any], key: str) -> str | None:
 
 
 def _wrong_answers(fields: Mapping[str, Any], answer: str) -> tuple[str, ...]:
-    key = "perturbed_answer"
-    value = fields.get(key)
-    given = [] if value is None else [value] if isinstance(value, str) else value
-    if not isinstance(given, list) or (value is not None and not 1 <= len(given) <= MOST_WRONG_ANSWERS):
-        raise BadField(f"{key}={value!r:.60}: must be a text or a list of 1 to {MOST_WRONG_ANSWERS} texts; correct it")
-    wrong = tuple(check_text(key, text, LONGEST_ANSWER) for text in given)
+    wrong = text_list(fields, "perturbed_answer", LONGEST_ANSWER, MOST_WRONG_ANSWERS)
     if answer.strip() in {text.strip() for text in wrong}:
-        raise BadField(f"{key} has the answer {answer!r:.60}: must be wrong answers only; remove it")
+        raise BadField(f"perturbed_answer has the answer {answer!r:.60}: must be wrong answers only; remove it")
     return wrong
 
 
