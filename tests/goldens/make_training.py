@@ -77,7 +77,7 @@ EVALUATION = (
 
 @dataclass(frozen=True)
 class Peer:
-    """A checkout, the interpreter that it runs with, and a folder to work in, where its data set lies."""
+    """A checkout, the interpreter that runs it, and a working folder with its data set."""
 
     checkout: Path
     python: Path

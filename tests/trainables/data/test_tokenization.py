@@ -110,7 +110,7 @@ def test_an_end_of_turn_that_is_not_the_end_of_sequence_is_found() -> None:
     assert end_id("chat", silent) == silent.eos_token_id
 
 
-def test_the_date_of_today_is_never_in_a_prompt() -> None:
+def test_todays_date_is_never_in_a_prompt() -> None:
     tokenizer = copy.deepcopy(tokenizer_of("smollm2"))
     tokenizer.chat_template = DATED
     assert "10 Apr 2025" in decoded(tokenizer, prompt_ids("chat", tokenizer, "Who?"))

@@ -162,7 +162,7 @@ def test_rows_have_their_tokens(run: Run) -> None:
     assert run.found["rows"] == golden()["rows"]
 
 
-def test_its_trainer_lets_all_decay_but_norms() -> None:
+def test_its_trainer_decays_everything_except_norms() -> None:
     decayed = golden()["decayed"]
     assert set(decayed) == {"0.0", "0.01"}
     assert all("norm" in name for name in decayed["0.0"])
@@ -195,7 +195,7 @@ def test_weights_end_where_theirs_do(run: Run) -> None:
 
 
 def test_compare_logs_reads_both_evaluations_as_equal(run: Run) -> None:
-    """open-unlearning's evaluation of its model, ours of ours, and each beside the model that never saw the rows."""
+    """open-unlearning's evaluation of its model, ours of ours, and both against the retain model."""
     both = compare(UNLEARNED, run.log)
     theirs, ours = (both[side]["metrics"] for side in ("retain", "unlearned"))
     assert set(theirs) <= set(ours)

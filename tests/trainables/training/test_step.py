@@ -161,7 +161,7 @@ def test_loss_and_gradient_do_not_depend_on_micro_batches(name: str) -> None:
         close(found, gradient)
 
 
-def test_every_forget_row_is_dealt_out_whether_there_are_retain_rows_or_not() -> None:
+def test_every_forget_row_is_used_with_and_without_retain_rows() -> None:
     for rows in (STEP, StepRows(STEP.forget, ())):
         parts = stepper("ga").batcher.parts(rows, epoch=1)
         assert [i for part in parts for i in part.forget] == list(STEP.forget)
@@ -182,6 +182,6 @@ def test_other_methods_keep_their_retain_weight() -> None:
 
 
 @pytest.mark.parametrize(("name", "parts"), [("npo_rt", 5), ("npo_kl", 1), ("undial", 1)])
-def test_micro_batches_are_counted_in_tokens_but_where_distributions_are_read(name: str, parts: int) -> None:
+def test_micro_batches_are_limited_by_tokens_unless_distributions_are_read(name: str, parts: int) -> None:
     batcher = dataclasses.replace(stepper(name).batcher, micro_batch_size=None, micro_batch_tokens=1)
     assert len(batcher.parts(STEP, 1)) == parts

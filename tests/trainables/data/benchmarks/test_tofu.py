@@ -1,4 +1,4 @@
-"""TOFU from files: a small folder of the same shape, made here, and the real one where it is found."""
+"""TOFU from files: a small folder of the same shape, made here, and the real one if present."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_the_cap_spares_the_forget_set(folder: Path) -> None:
     assert sizes == {"forget": 40, "retain": 4, "real_authors": 4, "world_facts": 4}
 
 
-def test_published_holdouts_are_read_where_they_are(folder: Path) -> None:
+def test_published_holdouts_are_read_if_present(folder: Path) -> None:
     assert "holdout" not in load(folder).split(0.05).evaluation
     digest = load(folder).digest
     for percent in (5, 10):
@@ -124,7 +124,7 @@ def test_published_holdouts_are_read_where_they_are(folder: Path) -> None:
         assert len(held.rows) == size and all(row.question.startswith(f"{percent} ") for row in held.rows)
 
 
-def test_of_a_few_authors_those_before_them_are_held_out(folder: Path) -> None:
+def test_in_the_small_layout_the_authors_before_are_held_out(folder: Path) -> None:
     benchmark = load(folder, people=2)
     split = benchmark.split(0.5)
     held = split.evaluation["holdout"].rows

@@ -70,7 +70,7 @@ def test_a_share_is_a_whole_number_of_groups_or_refused(rows: int, fraction: flo
             benchmark.split(fraction)
 
 
-def test_a_fraction_is_judged_without_data_as_far_as_it_can_be() -> None:
+def test_a_fraction_is_checked_without_data_as_far_as_possible() -> None:
     config = BenchmarkConfig(name="qa", forget="f", retain="r")
     assert fraction_problem(config, 1.0) is None and fraction_problem(config, 0.001) is None
     assert "at most 1" in str(fraction_problem(config, 1.1))
@@ -100,7 +100,7 @@ def test_optional_fields_utility_and_holdout(tmp_path: Path) -> None:
     assert held.role == "holdout" and not held.generate and not held.rows[0].perturbed_answers
 
 
-def test_kept_rows_with_wrong_answers_lose_them_beside_rows_without(tmp_path: Path) -> None:
+def test_kept_rows_lose_their_wrong_answers_if_other_rows_have_none(tmp_path: Path) -> None:
     forget = [qa(i, perturbed_answer=["w"]) for i in range(2)]
     sets = load(tmp_path, forget=forget, retain=[qa("r")]).split(0.5).evaluation
     assert [row.perturbed_answers for row in sets["retain"].rows] == [(), ()]
@@ -147,7 +147,7 @@ def test_a_bad_row_is_named_with_value_rule_and_fix(case: str, tmp_path: Path) -
     assert all("; " in problem for problem in problems)
 
 
-def test_the_mistakes_of_all_files_come_together(tmp_path: Path) -> None:
+def test_the_mistakes_of_all_files_are_reported_together(tmp_path: Path) -> None:
     problems = problems_of(
         tmp_path,
         forget=[qa(0), {"answer": "a"}],
@@ -160,7 +160,7 @@ def test_the_mistakes_of_all_files_come_together(tmp_path: Path) -> None:
     assert "it would be learned again" in problems[2] and "models would have seen them" in problems[3]
 
 
-def test_thousands_of_mistakes_are_counted_not_printed(tmp_path: Path) -> None:
+def test_thousands_of_mistakes_are_counted_instead_of_printed(tmp_path: Path) -> None:
     problems = problems_of(tmp_path, forget=[{"question": "q"}] * 3000, retain=[qa(0)])
     assert len(problems) == SHOWN_PROBLEMS + 1 and problems[-1].startswith("and 2950 more")
 
@@ -183,7 +183,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_file_gets_a_sentence(case: str, tmp_path: Path) -> None:
+def test_a_hostile_file_gets_a_readable_error(case: str, tmp_path: Path) -> None:
     content, expected = HOSTILE[case]
     (tmp_path / "f.jsonl").write_bytes(content)
     retain = write(tmp_path / "r.jsonl", [qa("r")])
@@ -213,7 +213,7 @@ def test_odd_but_good_files_are_read(tmp_path: Path) -> None:
 
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_are_rows_or_a_refusal(content: bytes, tmp_path: Path) -> None:
+def test_any_bytes_give_rows_or_an_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "f.jsonl").write_bytes(content)
     retain = write(tmp_path / "r.jsonl", [{"text": "something else that is long enough"}])
     with pytest.raises(DataErrors):
@@ -223,7 +223,7 @@ def test_any_bytes_are_rows_or_a_refusal(content: bytes, tmp_path: Path) -> None
 # ---- plain text
 
 
-def test_texts_are_trained_on_in_chunks_and_asked_by_halves(tmp_path: Path) -> None:
+def test_texts_are_trained_on_in_chunks_and_evaluated_by_halves(tmp_path: Path) -> None:
     long = " ".join(f"word{i}" for i in range(1000))
     benchmark = load(
         tmp_path, "text", forget=[{"text": "a short text of one line"}, {"text": long}], retain=[{"text": long[1:]}]
@@ -238,7 +238,7 @@ def test_texts_are_trained_on_in_chunks_and_asked_by_halves(tmp_path: Path) -> N
     assert [row.question + row.answer for row in split.evaluation["retain"].rows][-1] == "a short text of one line"
 
 
-def test_text_needs_text(tmp_path: Path) -> None:
+def test_rows_of_text_need_the_key_text(tmp_path: Path) -> None:
     problems = problems_of(
         tmp_path,
         "text",
