@@ -19,8 +19,8 @@ test: environment browser ## the tests, in two processes; not those that are lon
 
 test-slow: environment browser ## the long ones: killed drivers, full disks, lost nodes, wheels, every page in a browser
 	@status=0; said=$$(mktemp); trap 'rm -f $$said' EXIT; \
-	$(BIN)/pytest -m slow $(IN_CLUSTERS) > $$said 2>&1 & \
-	$(BIN)/pytest -m slow $(IN_CLUSTERS:%=--ignore=%) || status=1; \
+	{ $(SLOW)/clusters $(IN_CLUSTERS) || $(SLOW)/clusters --last-failed $(IN_CLUSTERS); } > $$said 2>&1 & \
+	{ $(SLOW)/others $(OTHERS) || $(SLOW)/others --last-failed $(OTHERS); } || status=1; \
 	wait $$! || status=1; cat $$said; \
 	exit $$status
 
@@ -34,12 +34,15 @@ TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 # One after another: a job of a cluster takes the newest cluster of the machine for its own (`--address auto`).
 # `tests/trust` comes first, before another Ray holds a port that it asks.
 IN_CLUSTERS := tests/trust tests/faults tests/letheon/cluster/test_jobs.py tests/letheon/workers/test_two_nodes.py
+OTHERS := $(IN_CLUSTERS:%=--ignore=%)
+# What fails is run once more, by itself: these tests kill processes and wait for others on a machine that may be busy.
+SLOW := $(BIN)/pytest -m slow -o cache_dir=.pytest_cache
 
-check: environment ## lint, format, types, import rules, known vulnerabilities; changes nothing
+check: environment ## lint, format, types, import rules, docs, known vulnerabilities; changes nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy platform/letheon trainables tests $(wildcard benchmarks/*.py)
-	@$(BIN)/pytest -q tests/test_architecture.py tests/trust/test_sources.py tests/trust/test_dependencies.py
+	@$(BIN)/pytest -q tests/test_architecture.py tests/test_layers.py tests/test_readme.py tests/trust/test_sources.py tests/trust/test_dependencies.py
 	@$(BIN)/python .ci/audit_dependencies.py
 
 audit-dependencies: environment ## known vulnerabilities in the locked packages (part of `make check`; prints NOT AUDITED if it cannot)

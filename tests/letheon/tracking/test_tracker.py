@@ -259,7 +259,7 @@ def test_names_that_mlflow_cannot_search_for_are_refused(tmp_path: Path, name: s
 BEGIN_CHECK = """
 import sys
 from pathlib import Path
-from letheon.tracking import Tracker
+from letheon.tracking.tracker import Tracker
 tracker = Tracker(Path(sys.argv[1]), "study", "sweep", {})
 tracker.begin_check()
 assert "mlflow" not in sys.modules

@@ -198,7 +198,7 @@ class S3Reader:
     def entries(self, folder: str) -> Iterator[Entry]:
         prefix = f"{self._root}/{folder}".strip("/") + "/"
         start = len(self._root) + 1 if self._root else 0
-        pages = self._s3.get_paginator("list_objects_v2").paginate(S3Reader=self._bucket, Prefix=prefix, Delimiter="/")
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
         for page in pages:
             for found in page.get("CommonPrefixes", []):
                 yield Entry(str(found["Prefix"])[start:].rstrip("/"), True, None)
@@ -208,7 +208,7 @@ class S3Reader:
 
     def save(self, path: str, target: Path, limit: int) -> None:
         try:
-            answer = self._s3.get_object(S3Reader=self._bucket, Key=f"{self._root}/{path}".strip("/"))
+            answer = self._s3.get_object(Bucket=self._bucket, Key=f"{self._root}/{path}".strip("/"))
         except self._s3.exceptions.NoSuchKey as error:
             raise _missing(path) from error
         _check_length(path, answer.get("ContentLength"), limit)
