@@ -7,14 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from trainables.audit.config import AuditConfig
-from trainables.config import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    Frozen,
-    LoraConfig,
-    TrainingRecipe,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, EvaluationConfig, Frozen, LoraConfig, TrainingRecipe, WorkersConfig
 
 
 class AuditJob(Frozen):

@@ -15,13 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from trainables.batching.rows import Encoded, hides
-from trainables.config import (
-    BenchmarkConfig,
-    Compat,
-    EvaluationConfig,
-    TrialConfig,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, Compat, EvaluationConfig, TrialConfig, WorkersConfig
 from trainables.data.benchmarks.registry import Benchmark, Row, Split, load_benchmark
 from trainables.data.tokenization import encode_row
 from trainables.inputs.reference_log_probs import (

@@ -1,16 +1,7 @@
 """The unlearning methods, one file per family: a new one is a file and an entry here. Importing loads no torch."""
 
 from trainables.methods.altpo import ALTPO
-from trainables.methods.base import (
-    Forget,
-    Hyperparameter,
-    Method,
-    Reduction,
-    Reference,
-    Retain,
-    RetainTerm,
-    Values,
-)
+from trainables.methods.base import Forget, Hyperparameter, Method, Reduction, Reference, Retain, RetainTerm, Values
 from trainables.methods.ce_u import CE_U
 from trainables.methods.dpo import DPO, DPO_KL, DPO_RT, IDK_DPO
 from trainables.methods.flat import FLAT

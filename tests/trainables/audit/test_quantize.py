@@ -18,15 +18,7 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.trainables.evaluation.small import fresh_model
-from trainables.audit.quantize import (
-    BLOCK,
-    CODES,
-    Scheme,
-    quantizable,
-    quantize,
-    restore,
-    rounded,
-)
+from trainables.audit.quantize import BLOCK, CODES, Scheme, quantizable, quantize, restore, rounded
 
 SCHEMES: tuple[Scheme, ...] = ("nf4", "rtn4")
 

@@ -22,14 +22,7 @@ from trainables.audit.run import audit, run_audit
 from trainables.audit.summary import NO_ATTACK, WORST
 from trainables.batching.rows import Encoded, collate
 from trainables.batching.schedule import learning_rate, shuffled
-from trainables.config import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    LoraConfig,
-    Precision,
-    TrainingRecipe,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, EvaluationConfig, LoraConfig, Precision, TrainingRecipe, WorkersConfig
 from trainables.data.benchmarks.registry import Row, Split
 from trainables.data.tokenization import encode_row
 from trainables.inputs.cache import WorkerCache

@@ -19,14 +19,7 @@ from tests.goldens.metric_models import load_tokenizer
 from tests.trainables.data.test_golden_templates import FOUND
 from trainables.data.prompt_templates import TEMPLATES
 from trainables.data.rows import Row
-from trainables.data.tokenization import (
-    encode,
-    encode_row,
-    end_id,
-    pick_template,
-    prompt_ids,
-    row_prompt_ids,
-)
+from trainables.data.tokenization import encode, encode_row, end_id, pick_template, prompt_ids, row_prompt_ids
 
 QUESTION, ANSWER = "Who is it?", "Ann."
 QWEN = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."

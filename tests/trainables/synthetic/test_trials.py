@@ -10,13 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainables.config import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    Hyperparameters,
-    TrialConfig,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, EvaluationConfig, Hyperparameters, TrialConfig, WorkersConfig
 from trainables.evaluation.metrics.synthetic import METRICS
 from trainables.jobs.specs import JOB, TrialJob
 from trainables.jobs.synthetic import run_synthetic

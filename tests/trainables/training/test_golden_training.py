@@ -23,13 +23,7 @@ from letheon.cli.compare_logs import compare
 from tests import tiny
 from tests.goldens.make_training import fact_of
 from trainables.batching.schedule import StepRows, learning_rate
-from trainables.config import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    Hyperparameters,
-    TrialConfig,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, EvaluationConfig, Hyperparameters, TrialConfig, WorkersConfig
 from trainables.inputs.cache import WorkerCache
 from trainables.inputs.micro_batches import MicroBatcher
 from trainables.inputs.step_data import step_data

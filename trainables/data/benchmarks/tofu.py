@@ -15,14 +15,7 @@ from functools import cached_property
 from trainables.config import BenchmarkConfig
 from trainables.data.benchmarks.tofu_files import HOLDOUTS, Table, load_tables
 from trainables.data.rows import EvalSet, Row, Split
-from trainables.data.splitting import (
-    ROWS_PER_PERSON,
-    TOLERANCE,
-    digest_rows,
-    forget_start,
-    fraction_problem,
-    thin,
-)
+from trainables.data.splitting import ROWS_PER_PERSON, TOLERANCE, digest_rows, forget_start, fraction_problem, thin
 
 OFFICIAL_FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.9)
 OFFICIAL_PEOPLE = 200

@@ -15,13 +15,7 @@ from trainables.data.fictional.attributes import ATTRIBUTES, BIRTH_YEARS, PARAPH
 from trainables.data.fictional.random_stream import Draw
 from trainables.data.forget_retain import without_variants
 from trainables.data.rows import EvalSet, Row, Split
-from trainables.data.splitting import (
-    ROWS_PER_PERSON,
-    digest_rows,
-    forget_start,
-    fraction_problem,
-    thin,
-)
+from trainables.data.splitting import ROWS_PER_PERSON, digest_rows, forget_start, fraction_problem, thin
 
 DEFAULT_PEOPLE = 20
 MAX_PEOPLE = len(vocabulary.FIRST_NAMES) * len(vocabulary.SURNAMES)
