@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from trainables.methods.base import Published, Retain, Values, log_sigmoid, require
+from trainables.methods.tokens import kept_hidden, kept_logits, sum_over_answer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,22 +41,15 @@ def kl(retain: Retain, values: Values) -> Tensor:
     The NPO paper's code averages over prompt and padding too, which makes the term 5 to 10 times smaller at the same
     weight (`compat` reproduces that). Raises ValueError without logits.
     """
-    model, reference = retain.model, require(retain.reference, "reference of the KL term")
-    if model.logits is None or reference.logits is None:
-        raise ValueError("logits None must be kept for the KL term; score the retain rows with Keep(logits=True)")
-    log_p = model.logits.log_softmax(-1)
-    log_p_ref = reference.logits.detach().log_softmax(-1)
-    per_token = (log_p_ref.exp() * (log_p_ref - log_p)).sum(-1)
-    return per_token.masked_fill(~model.mask, 0.0).sum(-1)
+    log_p = kept_logits(retain.model, "model").log_softmax(-1)
+    log_p_ref = kept_logits(retain.reference, "reference").detach().log_softmax(-1)
+    return sum_over_answer((log_p_ref.exp() * (log_p_ref - log_p)).sum(-1), retain.model)
 
 
 def hidden(retain: Retain, values: Values) -> Tensor:
     """(rows,) sum over answer tokens of the mean squared distance of hidden states to the target model's."""
-    model, reference = retain.model, require(retain.reference, "reference of the hidden-state term")
-    if model.hidden is None or reference.hidden is None:
-        raise ValueError("hidden None must be kept for the hidden-state term; score the rows with a layer")
-    per_token = (model.hidden - reference.hidden.detach()).square().mean(-1)
-    return per_token.masked_fill(~model.mask, 0.0).sum(-1)
+    distance = kept_hidden(retain.model, "model") - kept_hidden(retain.reference, "reference").detach()
+    return sum_over_answer(distance.square().mean(-1), retain.model)
 
 
 def preference(retain: Retain, values: Values) -> Tensor:
@@ -63,7 +57,7 @@ def preference(retain: Retain, values: Values) -> Tensor:
 
     The answer preservation term of Yuan et al. 2024 (arXiv 2410.08109).
     """
-    alternative = require(retain.alternative, "alternative of the preference term")
+    alternative = require(retain.alternative, "alternative")
     beta = values["beta"]
     return -(1 / beta) * log_sigmoid(-beta * (alternative.sequence - retain.model.sequence))
 

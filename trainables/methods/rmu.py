@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from trainables.methods.base import Forget, Hyperparameter, Method, Published, Values
-from trainables.methods.tokens import sum_over_answer
+from trainables.methods.tokens import kept_hidden, sum_over_answer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +41,7 @@ def direction(width: int, seed: int) -> Tensor:
 
 def misdirection(forget: Forget, values: Values) -> Tensor:
     """(rows,) sum over answer tokens of the mean squared distance to c u. Raises ValueError without hidden states."""
-    hidden = forget.model.hidden
-    if hidden is None:
-        raise ValueError("hidden None must be kept: the loss steers hidden states; score the forget rows with a layer")
+    hidden = kept_hidden(forget.model, "model")
     target = values["steering"] * direction(hidden.shape[-1], forget.seed).to(hidden)
     return sum_over_answer((hidden - target).square().mean(-1), forget.model)
 

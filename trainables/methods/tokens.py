@@ -28,6 +28,14 @@ def kept_logits(scores: Scores | None, what: str) -> Tensor:
     return logits
 
 
+def kept_hidden(scores: Scores | None, what: str) -> Tensor:
+    """(rows, positions, width) hidden states. Raises ValueError if they were not kept: a wiring error."""
+    hidden = require(scores, what).hidden
+    if hidden is None:
+        raise ValueError(f"hidden states of {what} None must be kept: the loss reads them; score the rows with a layer")
+    return hidden
+
+
 def kept_targets(scores: Scores) -> Tensor:
     """(rows, positions, 1) the answer tokens as indices. Raises ValueError if they were not kept."""
     if scores.targets is None:
