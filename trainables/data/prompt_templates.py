@@ -82,7 +82,7 @@ def _chat(system: str | None) -> Template:
         return ("" if lead.strip() else lead), tail
 
     def end(tokenizer: PreTrainedTokenizerBase) -> int:
-        """The special token after an answer; end of sequence if there is none.
+        """The special token after an answer, or the end of sequence if the template has none.
 
         Usually the two are the same. Gemma and Phi end a turn with another token, and models trained that way never
         write the end of sequence.
