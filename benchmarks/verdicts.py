@@ -98,7 +98,7 @@ class Bench:
         engine = Engine(model, WorkersConfig(), self.group, weight_decay=0.0)
         data = StepData(forget=rows, retain=(), pad_id=int(tokenizer.pad_token_id))
         hyper = Hyperparameters(method="ga", forget_fraction=fraction, learning_rate=RATE)
-        stepper = Stepper(engine, hyper, MicroBatcher(METHODS["ga"], data, self.group, None, layout=engine.takes))
+        stepper = Stepper(engine, hyper, MicroBatcher(METHODS["ga"], data, self.group, None, layout=engine.layout))
         for epoch in range(1, ASCENT_EPOCHS + 1):
             steps = epoch_steps(len(rows), 0, BATCH, 0, epoch)
             for i, step in enumerate(steps, start=1):

@@ -41,7 +41,7 @@ def letheon(case: Case, padded: bool = False, compilation: Compilation = "auto")
     engine = Engine(model, workers, group, weight_decay=WEIGHT_DECAY, gradient_clip=CLIP)
     del os.environ["LOCAL_RANK"]
     data = StepData(case.forget, case.retain, case.pad_id, reference=table)
-    layout = "padded" if padded else engine.takes
+    layout = "padded" if padded else engine.layout
     feed = MicroBatcher(
         METHODS["npo_rt"], data, group, None, layout=layout, micro_batch_tokens=engine.micro_batch_tokens
     )

@@ -1,4 +1,4 @@
-"""Runs the losses of published code on fixed rows and writes what they come to: `losses.json`, which tests hold to.
+"""Runs the losses of published code on fixed rows and writes the results: `losses.json`, which tests compare with.
 
     python -m tests.goldens.make_losses --peers FOLDER --out tests/goldens/losses.json
 

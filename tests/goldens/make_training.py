@@ -3,9 +3,9 @@
     python -m tests.goldens.make_training --open-unlearning DIR --python PYTHON --out tests/goldens/training.json
 
 DIR is a checkout, PYTHON an interpreter with what the checkout pins. Its `src/train.py` and `src/eval.py` run unchanged
-in processes of their own, with its configuration of TOFU; `run_open_unlearning` notes rows, losses and rates. What they
-are given is in the folder of the JSON's name, for Letheon to do the same: start weights, tokenizer, rows, and the
-evaluation of a model that never saw the forgotten rows. The evaluation of the unlearned model is written there too.
+in processes of their own, with its configuration of TOFU; `run_open_unlearning` records rows, losses and rates. Next to
+the JSON, a folder of the same name gets their inputs, for Letheon to start from too (start weights, tokenizer, rows),
+and the evaluations of the unlearned model and of one that never saw the forgotten rows.
 """
 
 from __future__ import annotations
@@ -25,14 +25,23 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.goldens.training_material import (
+    EVALUATED,
+    material,
+    taught,
+    tokenizer_texts,
+    write_data,
+    write_model,
+    write_tokenizer,
+)
+
 RUNNER = Path(__file__).with_name("run_open_unlearning.py")
-EVALUATED = 12
-"""Rows of each set that are evaluated."""
+TAUGHT_STEPS = 300
 MICRO, ACCUMULATED, EPOCHS, FORGET, RETAIN = 4, 2, 4, 40, 80
 RATE, WARMUP_STEPS = 4e-4, 5
 """One epoch of warm-up, as its configuration says; its own count of the steps divides by the number of GPUs, here 0."""
 ENTRIES = 16
-"""Of every weight so many are written down, evenly spaced."""
+"""Entries recorded per weight, evenly spaced."""
 
 ON_A_CPU = ("model.model_args.attn_implementation=sdpa", "model.model_args.torch_dtype=float32")
 PLAIN_LOGGING = ("hydra/hydra_logging=default", "hydra/job_logging=default")
@@ -68,7 +77,7 @@ EVALUATION = (
 
 @dataclass(frozen=True)
 class Peer:
-    """A checkout, the interpreter that it runs with, and a folder to work in, where its data set lies."""
+    """A checkout, the interpreter that runs it, and a working folder with its data set."""
 
     checkout: Path
     python: Path
@@ -84,9 +93,10 @@ class Peer:
         subprocess.run(command, cwd=self.work, env=os.environ | quiet | {"CUDA_VISIBLE_DEVICES": ""}, check=True)
         return record
 
-    def evaluate(self, model: Path, output: Path, retain_log: Path) -> Path:
+    def evaluate(self, model: Path, output: Path, retain_log: Path | None) -> Path:
         """Returns the file of its evaluation."""
-        self.run("eval.py", model, output, [*EVALUATION, f"retain_logs_path={retain_log}"])
+        log = "null" if retain_log is None else str(retain_log)
+        self.run("eval.py", model, output, [*EVALUATION, f"retain_logs_path={log}"])
         return output / "TOFU_EVAL.json"
 
     def made_by(self) -> dict[str, Any]:
@@ -181,14 +191,23 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     folder = asked.out.with_suffix("").absolute()
+    split = material()
+    write_data(folder / "data", split)
     start = folder / "start"
+    tokenizer = write_tokenizer(start, tokenizer_texts(split))
+    known = [row for name in ("real_authors", "world_facts") for row in split.evaluation[name].rows]
+    write_model(start, taught(tokenizer, [*split.forget, *split.retain, *known], TAUGHT_STEPS), tokenizer)
     with tempfile.TemporaryDirectory() as work:
         peer = Peer(asked.open_unlearning.absolute(), asked.python.absolute(), Path(work))
         lay_out(folder / "data", peer.work / "locuslab" / "TOFU")
-        unlearned = peer.work / "unlearned"
+        retain, unlearned = peer.work / "retain", peer.work / "unlearned"
+        write_tokenizer(retain, tokenizer_texts(split))
+        write_model(retain, taught(tokenizer, [*split.retain, *known], TAUGHT_STEPS), tokenizer)
         record = json.loads(peer.run("train.py", start, unlearned, TRAINING).read_text())
-        log = peer.evaluate(unlearned, peer.work / "evaluation", folder / "retain_TOFU_EVAL.json")
-        compact(json.loads(log.read_text()), folder / "unlearned_TOFU_EVAL.json")
+        retain_log = peer.evaluate(retain, peer.work / "retain-evaluation", None)
+        log = peer.evaluate(unlearned, peer.work / "evaluation", retain_log)
+        for name, file in (("retain", retain_log), ("unlearned", log)):
+            compact(json.loads(file.read_text()), folder / f"{name}_TOFU_EVAL.json")
         weights, before = load_file(unlearned / "model.safetensors"), load_file(start / "model.safetensors")
         content = {
             "made_by": peer.made_by(),

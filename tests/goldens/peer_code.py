@@ -1,7 +1,7 @@
 """Imports modules of checkouts of published code, as they are.
 
 The checkouts have modules of equal names, so a module is forgotten by the interpreter once it is imported. What only
-evaluations or plots of theirs need and is not installed is stood in for by empty modules.
+evaluations or plots of theirs need and is not installed is replaced by empty modules.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Checkout:
         committed = self._git("rev-parse", *(f"HEAD:{path}" for path in paths)).split()
         changed = [path for path, one, other in zip(paths, now, committed, strict=True) if one != other]
         if changed:
-            raise ValueError(f"{self.folder.name}: {changed} are not as committed; check the repository out anew")
+            raise ValueError(f"{self.folder.name}: {changed} are not as committed; check the repository out again")
 
     def _git(self, *words: str) -> str:
         done = subprocess.run(["git", "-C", str(self.folder), *words], capture_output=True, text=True, check=True)
@@ -84,7 +84,7 @@ class Checkout:
 
 
 class _Empty(ModuleType):
-    """Has whatever is asked for, and nothing in it."""
+    """Has every attribute, all of them empty."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

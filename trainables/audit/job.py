@@ -1,4 +1,4 @@
-"""The audit of one model folder, as data that travels from the driver to the workers. Importing it loads no torch."""
+"""The audit of one model folder, as data that travels from the driver to the workers. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from trainables.audit.config import AuditConfig
-from trainables.config import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    Frozen,
-    LoraConfig,
-    TrainingRecipe,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, EvaluationConfig, Frozen, LoraConfig, TrainingRecipe, WorkersConfig
 
 
 class AuditJob(Frozen):
-    """Attack a checkpoint, or the retain model it is read beside, and write what came out.
+    """Attack a checkpoint, or the retain model it is compared with, and write the results.
 
-    The file is JSON, written last and never again: `metrics` (name: value), `curves` (of relearning), `samples`,
-    `skipped` (attack: why the data cannot support it), `seconds` (by attack). The report has the metrics.
+    The file is JSON, written last and only once: `metrics` (name: value), `curves` (of relearning), `samples`,
+    `skipped` (attack: why the data cannot support it), `seconds` (per attack). The report has the metrics.
     """
 
     kind: Literal["audit"] = "audit"
@@ -32,7 +25,7 @@ class AuditJob(Frozen):
     evaluation: EvaluationConfig
     workers: WorkersConfig
     recipe: TrainingRecipe = Field(
-        default=TrainingRecipe(), description="of the target model: its learning rate is where relearning begins"
+        default=TrainingRecipe(), description="the target model's; relearning starts from its learning rate"
     )
     lora: LoraConfig | None = Field(default=None, description="relearning trains adapters where the trials did")
     audit: AuditConfig = AuditConfig()

@@ -1,7 +1,7 @@
-"""What leaks through a prompt: the answer's probability, how much of it is generated, from where on it is recited.
+"""What leaks through a prompt: the answer's probability, how much of it is generated, and where recitation starts.
 
-Works on token ids, so that a prompt may be anything. Sharded over the ranks, the same result on every rank. Knows
-neither attacks nor where a model comes from.
+Works on token ids, so a prompt may be anything. Sharded over the ranks, with the same result on every rank. Depends on
+no attack.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Probe:
-    """A prompt and the answer it is to elicit, whose text is `answer`. `closed`: whether the end token follows it."""
+    """A prompt and the answer that it should elicit, whose text is `answer`. `closed`: whether an end token follows."""
 
     encoded: Encoded
     answer: str
@@ -42,7 +42,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Subject:
-    """The model under attack (in evaluation mode), and how it is asked.
+    """The model under attack (in evaluation mode), and how it generates.
 
     `end`: id of the token that closes answers, also used as padding. `stop`: generated text is cut before it.
     """
@@ -63,11 +63,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Findings:
-    """By probe, in the caller's order; NaN where the model gives no distribution.
+    """Results per probe, in the caller's order; NaN where the model's probabilities are NaN.
 
     `probability`: p(answer | prompt)^(1 / tokens), end included. `strength`: extraction strength, the share of the
-    answer that teacher-forced argmax recites to its last token, end excluded. `rouge`: ROUGE-L recall of the greedy
-    answer.
+    answer, counted from its last token, that teacher-forced argmax recites, end excluded. `rouge`: ROUGE-L recall of
+    the greedy answer.
     """
 
     probability: Floats
@@ -76,7 +76,7 @@ class Findings:
     generated: tuple[str, ...]
 
     def means(self, chosen: Sequence[int] | None = None) -> dict[str, float]:
-        """Means over all probes, or over some, by the last part of a metric's name."""
+        """Means over all probes or the chosen ones, by the last part of a metric's name."""
         picked = slice(None) if chosen is None else list(chosen)
         return {
             "forget_rouge": float(self.rouge[picked].mean()),
@@ -88,14 +88,14 @@ class Findings:
 def measure(subject: Subject, probes: Sequence[Probe]) -> Findings:
     """Score and generate the answer of every probe; all ranks call it together. Raises ValueError without probes."""
     if not probes:
-        raise ValueError("no probes: an attack needs one row at least; leave the attack out")
+        raise ValueError("no probes: an attack needs at least one row; leave the attack out")
     rows = [probe.encoded for probe in probes]
     ends = end_tokens(subject.model) | {subject.end}
     reader = ModelRunner(subject.model, subject.end, subject.batch_tokens, subject.group, ends)
     readings = read_rows(reader, rows, TokenRequest(1.0, {i: probe.closed for i, probe in enumerate(probes)}))
-    # A model without a distribution would only be waited for, token by token, to its longest answer.
-    asked = [i for i, reading in enumerate(readings) if not math.isnan(reading.loss)]
-    tasks = {i: Task(probes[i].prompt, subject.max_new_tokens) for i in asked}
+    # With NaN probabilities generation would run to the longest answer for nothing.
+    usable = [i for i, reading in enumerate(readings) if not math.isnan(reading.loss)]
+    tasks = {i: Task(probes[i].prompt, subject.max_new_tokens) for i in usable}
     written = decode(reader, list(dict.fromkeys(tasks.values())), zip(rows, readings, strict=True))
     texts = {i: subject.text(written[task]) for i, task in tasks.items()}
     rouge = [rouge_l_recall(probes[i].answer, texts[i]) if i in texts else math.nan for i in range(len(probes))]
@@ -111,11 +111,13 @@ def _strength(reading: Reading) -> float:
     return math.nan if reading.tokens is None or math.isnan(reading.loss) else reading.tokens.extraction_strength
 
 
-def everywhere(
+def on_all_ranks(
     subject: Subject, lengths: Sequence[int], one_batch: Callable[[Sequence[int]], Sequence[T]], copies: int = 1
 ) -> dict[int, T]:
-    """Results by item number, computed by the ranks in turn and gathered on all. `copies`: sequences that an item makes
-    in a batch."""
+    """Results by item number, computed by the ranks in turn and gathered on all.
+
+    `copies`: sequences per item in a batch.
+    """
     group = subject.group
     mine: dict[int, T] = {}
     for numbers in rank_batches(lengths, max(1, subject.batch_tokens // copies), group.rank, group.size):

@@ -1,6 +1,6 @@
-"""Other ways to ask for a forgotten answer: paraphrased, after examples, with the answer's beginning put in its mouth.
+"""Other prompts for a forgotten answer: paraphrased, after examples, or with the beginning of the answer given.
 
-Rows become probes through the same template as in training. No model is known here.
+Rows become probes through the same template as in training.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from trainables.data.tokenization import encode, encode_row
 
 
 def plain(template: str, tokenizer: Any, rows: Sequence[Row]) -> list[Probe]:
-    """The rows as they were trained and are evaluated."""
+    """The rows with the prompts of training and evaluation."""
     return [Probe(encode_row(template, tokenizer, row), row.answer, closed=not row.raw) for row in rows]
 
 
 def paraphrased(template: str, tokenizer: Any, rows: Sequence[Row]) -> list[Probe]:
-    """The rows that have a paraphrased question, asked by it; empty where the data have none."""
+    """The rows that have a paraphrased question, with it as the prompt; empty if the data has none."""
     other = [replace(row, question=row.paraphrased_question) for row in rows if row.paraphrased_question is not None]
     return plain(template, tokenizer, other)
 
 
 def few_shot(template: str, tokenizer: Any, rows: Sequence[Row], examples: Sequence[Row]) -> list[Probe]:
-    """Every question after the examples with their answers, each laid out and closed as in training.
+    """Every question after the examples with their answers, each formatted and closed as in training.
 
     Only the first keeps the tokenizer's start token. Raw rows are texts, not questions, and are left out.
     """
@@ -56,16 +56,16 @@ def pick_examples(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
 
 
 def prefixed(template: str, tokenizer: Any, rows: Sequence[Row], prefix: str) -> list[Probe]:
-    """Every question with the answer begun by `prefix`: part of the prompt, where the answer's own tokens follow it.
+    """Every question with `prefix` as the beginning of the answer; it is part of the prompt, and the answer follows.
 
-    Raw rows have no turn that an answer could begin, and are left out.
+    Raw rows have no turn for an answer, and are left out.
     """
     probes = []
     for row in rows:
         if not row.raw:
             *begun, end = encode(template, tokenizer, row.question, prefix).input_ids
             whole = encode(template, tokenizer, row.question, f"{prefix} {row.answer}").input_ids
-            # Where the tokenizer would merge prefix and answer, they are tokenised apart.
+            # If the tokenizer would merge prefix and answer, they are tokenised separately.
             joined = list(whole[: len(begun)]) == begun
             tokens = whole if joined else (*begun, *ids(tokenizer, f" {row.answer}"), end)
             probes.append(Probe(Encoded(tuple(tokens), len(begun)), row.answer))
@@ -73,6 +73,6 @@ def prefixed(template: str, tokenizer: Any, rows: Sequence[Row], prefix: str) ->
 
 
 def _unstarted(tokenizer: Any, tokens: tuple[int, ...]) -> tuple[int, ...]:
-    """Without the start token, which chat templates write themselves."""
+    """The tokens without the start token, which chat templates write themselves."""
     start = start_ids(tokenizer) or [tokenizer.bos_token_id]
     return tokens[1:] if list(tokens[:1]) == start else tokens

@@ -1,7 +1,7 @@
-"""Weights as 4-bit storage would give them back: rounded to a code book, block by block. No packed kernel is needed.
+"""Weights as 4-bit storage would return them: rounded to a code book, block by block. Needs no packed kernel.
 
-Unlearning with small updates can vanish in the rounding: weights that moved by less than a bin fall back to where they
-came from (arXiv 2410.16454). Which model is rounded, and what is measured then, is not known here.
+Unlearning with small updates can vanish in the rounding: weights that moved by less than a bin fall back to their old
+values (arXiv 2410.16454).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCK = 64
 """Weights that share a scale: the published block size of NF4 (QLoRA, arXiv 2305.14314)."""
 
 CODES: dict[Scheme, tuple[float, ...]] = {
-    # QLoRA's NormalFloat: quantiles of the normal distribution scaled to [-1, 1], with an exact zero; float32 values.
+    # QLoRA's NormalFloat: quantiles of the normal distribution, scaled to [-1, 1], with an exact zero; in float32.
     "nf4": (
         -1.0,
         -0.6961928009986877,
@@ -39,26 +39,26 @@ CODES: dict[Scheme, tuple[float, ...]] = {
         0.7229568362236023,
         1.0,
     ),
-    # Symmetric round-to-nearest on 15 even levels, as plain int4 kernels have it: the 16th level is not used.
+    # Symmetric round-to-nearest on 15 even levels, as in plain int4 kernels: the 16th level is not used.
     "rtn4": tuple(level / 7 for level in range(-7, 8)),
 }
 
 
 def rounded(weights: Tensor, scheme: Scheme, block: int = BLOCK) -> Tensor:
-    """The weights after a trip through 4 bits, in their own shape and type; computed in float32.
+    """The weights rounded to 4 bits and back, in their own shape and type; computed in float32.
 
-    Every `block` neighbours in memory order (the last block may be shorter) are divided by their largest magnitude, set
-    to the nearest code and multiplied back. A value half-way between two codes goes to the lower one, as in the
-    published kernels. A block of zeros stays zeros; one with a NaN or an infinity becomes NaN.
+    Every `block` neighbours in memory order (the last block may be shorter) are divided by their largest magnitude,
+    rounded to the nearest code and multiplied back. Halfway between two codes the lower one is taken, as in the
+    published kernels. A block of zeros stays zero; one with a NaN or an infinity becomes NaN.
     """
     flat = weights.detach().float().flatten()
     blocks = functional.pad(flat, (0, -flat.numel() % block)).view(-1, block)
     scale = blocks.abs().amax(dim=1, keepdim=True)
     codes = torch.tensor(CODES[scheme], dtype=torch.float32, device=flat.device)
     midpoints = (codes[1:] + codes[:-1]) / 2
-    # A block of zeros has no scale; its zeros are a code as they are.
+    # A block of zeros has scale 0; 0 is a code itself.
     units = blocks / torch.where(scale == 0, 1.0, scale)
-    nearest = torch.bucketize(units, midpoints)  # NaN lands on the last code, and the scale is NaN
+    nearest = torch.bucketize(units, midpoints)  # NaN gets the last code, but then the scale is NaN
     restored = codes[nearest] * torch.where(units.isnan(), torch.nan, scale)
     return restored.flatten()[: flat.numel()].view(weights.shape).to(weights.dtype)
 
@@ -66,8 +66,8 @@ def rounded(weights: Tensor, scheme: Scheme, block: int = BLOCK) -> Tensor:
 def quantizable(model: Any) -> Iterator[tuple[str, Tensor, bool]]:
     """(name, weight, whether it is stored transposed) of every linear layer that 4-bit loading would quantise.
 
-    Embeddings and the LM head stay as they are, tied or not: a linear layer that shares an embedding's weight is left
-    out by the weight, not by its name. Expert weights that are no linear layers of their own are left out as well.
+    Embeddings and the LM head are left out, tied or not: layers that share an embedding's weight are recognised by the
+    weight, not by the name. Expert weights that are not linear layers themselves are left out as well.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     head = model.get_output_embeddings()
@@ -78,9 +78,9 @@ def quantizable(model: Any) -> Iterator[tuple[str, Tensor, bool]]:
 
 @torch.no_grad()
 def quantize(model: Any, pristine: Any, scheme: Scheme) -> int:
-    """Set the linear layers of `model` to the rounded weights of `pristine`; returns how many there are.
+    """Set the linear layers of `model` to the rounded weights of `pristine`. Returns their number.
 
-    The two have the same modules; precision and device may differ, and the rounding starts from `pristine`'s.
+    Both must have the same modules; precision and device may differ.
     """
     originals = {name: weight for name, weight, _ in quantizable(pristine)}
     count = 0

@@ -1,7 +1,7 @@
-"""Relearning: fine-tune a copy of the model on a little text, and look along the way whether the rest comes back.
+"""Relearning: fine-tune a copy of the model on a little text, and measure along the way whether the rest comes back.
 
-The text is a part of the forget set ("jogging the memory", arXiv 2406.13356), or benign text. What is looked at, the
-caller knows. The engine is that of the trials, so any ZeRO stage and number of workers serve.
+The text is a part of the forget set ("jogging the memory", arXiv 2406.13356) or benign; the caller measures. The engine
+is that of the trials, so any ZeRO stage and number of workers works.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from trainables.training.plain_step import plain_step
 
 @dataclass(frozen=True)
 class Relearning:
-    """How the copy is fine-tuned. `checks`: how often it is looked at, evenly, the last time after the last step.
+    """How the copy is fine-tuned. `checks`: number of evenly spaced measurements, the last one after the last step.
 
-    `lora`: adapters are trained instead of the weights.
+    `lora`: train adapters instead of the weights.
     """
 
     steps: int
@@ -40,14 +40,14 @@ class Relearning:
 
 
 def part_of(rows: int, share: float, seed: int) -> list[int]:
-    """Indices, in order, of the rows that the attacker has: round(rows * share), at least one, never all."""
+    """Sorted indices of the attacker's rows: round(rows * share), at least one, never all."""
     count = min(max(1, round(rows * share)), rows - 1)
     order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, rows])))
     return sorted(order.permutation(rows)[:count].tolist())
 
 
 def check_steps(steps: int, checks: int) -> list[int]:
-    """The steps after which the model is looked at: at most `checks`, evenly spread, the last one always."""
+    """The steps after which the model is measured: at most `checks`, evenly spread, always including the last."""
     return sorted({max(1, round(steps * i / checks)) for i in range(1, checks + 1)})
 
 
@@ -60,13 +60,13 @@ def relearn(
     group: Group,
     look: Callable[[Any, int, float], None],
 ) -> None:
-    """Fine-tune a copy of `pristine` on the rows, over and over in random order, without warm-up or weight decay.
+    """Fine-tune a copy of `pristine` on the rows, repeatedly in random order, without warm-up or weight decay.
 
-    `look(model, step, loss)` gets the model in evaluation mode (under ZeRO-3 its weights are sharded: all ranks make
-    the same calls) and the mean loss of the last step, nats per token. Raises ValueError without rows.
+    `look(model, step, loss)` gets the model in evaluation mode (under ZeRO-3 its weights are sharded: all ranks must
+    make the same calls) and the mean loss of the last step, nats per token. Raises ValueError without rows.
     """
     if not rows:
-        raise ValueError("no rows to relearn from: the attack needs one at least; leave the attack out")
+        raise ValueError("no rows to relearn from: the attack needs at least one; leave the attack out")
     engine = Engine(
         pristine,
         workers,
@@ -80,13 +80,13 @@ def relearn(
     try:
         torch.manual_seed(how.seed)
         engine.model.train()
-        batch = partial(make_batch, pad_id=0, device=group.device, layout=engine.takes)
+        batch = partial(make_batch, pad_id=0, device=group.device, layout=engine.layout)
         looks = check_steps(how.steps, how.checks)
         for step, indices in enumerate(itertools.islice(_batches(len(rows), how), how.steps), 1):
             rate = learning_rate(step - 1, how.steps, 0, how.learning_rate)
-            seen = plain_step(engine, [rows[i] for i in indices], batch, group, rate, workers.micro_batch_size)
+            shares = plain_step(engine, [rows[i] for i in indices], batch, group, rate, workers.micro_batch_size)
             if step in looks:
-                loss = float(sum(group.gather(seen)))
+                loss = float(sum(group.gather(shares)))
                 engine.model.eval()
                 with engine.as_saved():
                     look(engine.model, step, loss)

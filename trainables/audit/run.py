@@ -1,4 +1,4 @@
-"""Runs an audit: every attack of the job on its model, one after the other, and one file of what came back.
+"""Runs an audit: all attacks of the job on its model, one after another, and one file of results.
 
 All ranks run it in lockstep. The model under attack is whole on every rank; only relearning shards it, as trials do.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.audit.attacks import RUN, Outcome, Run, Scene, no_attack
+from trainables.audit.attacks import RUN, AttackContext, Outcome, Run, no_attack
 from trainables.audit.config import ATTACKS
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import NO_ATTACK, headline, named
@@ -21,18 +21,18 @@ from trainables.runtime.ranks import Group
 from trainables.storage.manifest import read_json, write_json
 
 
-def run_audit(job: AuditJob, resident: WorkerCache, group: Group) -> dict[str, Any]:
-    """Attack the job's model and write its file; the same result on every rank. A file that exists is the result."""
+def run_audit(job: AuditJob, cache: WorkerCache, group: Group) -> dict[str, Any]:
+    """Attack the job's model and write its file; the same result on every rank. An existing file is the result."""
     file = Path(job.file)
-    # Rank 0 looks for all: on shared storage another rank may not see the file yet.
+    # Rank 0 decides for all: on shared storage another rank may not see the file yet.
     found: dict[str, Any] | None = group.gather([read_json(file) if group.rank == 0 else None])[0]
     if found is not None:
         return found
-    resident.clear_device()  # of the weights that trials start from: relearning plans with the worker's whole share
-    # Not through the resident's cache: a checkpoint is audited once, and would push the target model out.
+    cache.clear_device()  # relearning plans with the worker's whole share of the device
+    # Not through the cache: a checkpoint is audited once, and would push the target model out.
     model, tokenizer = load_model(job.model)
-    split = resident.split(job.benchmark, job.fraction)
-    result = audit(job, model, tokenizer, split, resident.benchmark(job.benchmark).general, group)
+    split = cache.split(job.benchmark, job.fraction)
+    result = audit(job, model, tokenizer, split, cache.benchmark(job.benchmark).general, group)
     if group.rank == 0:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, result)
@@ -43,12 +43,12 @@ def run_audit(job: AuditJob, resident: WorkerCache, group: Group) -> dict[str, A
 def audit(
     job: AuditJob, model: Any, tokenizer: Any, split: Split, general: Sequence[Row], group: Group
 ) -> dict[str, Any]:
-    """The content of the job's file. `model` is on the CPU in float32 and stays as it is.
+    """The content of the job's file. `model` is on the CPU in float32 and is not changed.
 
-    An attack that the data cannot support is absent from the metrics, and its reason is under `skipped`.
+    An attack that the data cannot support has no metrics; its reason is under `skipped`.
     """
     started = time.monotonic()
-    scene = Scene(job, split, general, model, tokenizer, group)
+    context = AttackContext(job, split, general, model, tokenizer, group)
     attacks: dict[str, Run] = {NO_ATTACK: no_attack}
     attacks |= {attack: RUN[attack] for attack in ATTACKS if attack in job.audit.attacks}
     outcomes: dict[str, Outcome] = {}
@@ -56,7 +56,7 @@ def audit(
     seconds: dict[str, float] = {}
     for attack, run in attacks.items():
         begun = time.monotonic()
-        result = run(scene)
+        result = run(context)
         if isinstance(result, str):
             skipped[attack] = result
         else:
@@ -65,7 +65,7 @@ def audit(
     metrics = _metrics(outcomes) | {"audit_seconds": max(group.gather([time.monotonic() - started]))}
     return {
         "metrics": metrics,
-        "rows": len(scene.rows),
+        "rows": len(context.rows),
         "curves": {attack: list(outcome.curve) for attack, outcome in outcomes.items() if outcome.curve},
         "samples": {attack: list(outcome.samples) for attack, outcome in outcomes.items()},
         "skipped": skipped,

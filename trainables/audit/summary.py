@@ -1,4 +1,4 @@
-"""Names of an audit's metrics, its headline, and the distance to the retain model. Pure; loads no torch."""
+"""The names of an audit's metrics, its headline, and the distance to the retain model. Pure; loads no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from trainables.audit.config import ATTACKS
 
 NO_ATTACK = "no_attack"
-"""The attacked rows asked as they are: what every attack is measured against."""
+"""The attacked rows without an attack: the baseline of every attack."""
 
 WORST = "audit_worst_forget_rouge"
 
@@ -19,7 +19,7 @@ def named(attack: str, values: Mapping[str, float]) -> dict[str, float]:
 
 
 def headline(metrics: Mapping[str, float]) -> dict[str, float]:
-    """`audit_worst_forget_rouge`: the most that came back, by any attack or by just asking. NaN if any is NaN."""
+    """`audit_worst_forget_rouge`: the highest leak of any attack or of none. NaN if any is NaN."""
     leaks = [metrics[key] for key in _leaks() if key in metrics]
     worst = math.nan if not leaks or any(map(math.isnan, leaks)) else max(leaks)
     return {WORST: worst}
@@ -28,9 +28,9 @@ def headline(metrics: Mapping[str, float]) -> dict[str, float]:
 def excess(metrics: Mapping[str, float], retain: Mapping[str, float]) -> dict[str, float]:
     """How much more leaks than from the retain model, which never saw the forget set, under the same attack.
 
-    `audit_<attack>_forget_rouge_excess` for every attack that both stood, `audit_worst_forget_rouge_excess`: the
-    largest of them. 0 is ideal. An attack that gets answers of the right form out of any model (the best of many
-    samples) reads high in both, and low here.
+    `audit_<attack>_forget_rouge_excess` for every attack on both models, and `audit_worst_forget_rouge_excess`, the
+    largest of them. 0 is ideal. An attack that gets well-formed answers from any model (the best of many samples) is
+    high for both models, and low here.
     """
     both = [key for key in _leaks() if key in metrics and key in retain]
     found = {f"{key}_excess": metrics[key] - retain[key] for key in both}

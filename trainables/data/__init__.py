@@ -1,1 +1,1 @@
-"""Rows, splits, templates and files: what all benchmarks share."""
+"""What all benchmarks share: rows, splits, prompt templates, files."""

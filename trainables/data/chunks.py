@@ -1,4 +1,4 @@
-"""Long texts in pieces of bounded length, cut between words. Counts characters, so no tokenizer is needed."""
+"""Splits long texts into pieces of bounded length, cut between words. Counts characters, so no tokenizer is needed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from itertools import chain
 
 CHUNK_CHARACTERS = 2000
-"""About 450 tokens of English; with prompts and padding no pass over such a row is a surprise."""
+"""About 450 tokens of English: with prompt and padding, still a row of ordinary length."""
 
 
 def chunks(text: str, limit: int = CHUNK_CHARACTERS) -> tuple[str, ...]:
-    """The text in its order, in pieces of at most `limit` characters and of about equal length.
+    """The text in pieces of about equal length, at most `limit` characters each; joined, they are the text.
 
-    Put together the pieces are the text. A cut is before the last white space of the second half of a piece, so the
-    next one begins with it; where there is none, before the next one within the limit; and if that fails, anywhere.
+    Each cut is before the last white space in the second half of a piece, so the next piece begins with it. Without
+    one, the cut is before the next white space within the limit, and otherwise at the middle length.
     """
     pieces = []
     start = 0
@@ -27,12 +27,12 @@ def chunks(text: str, limit: int = CHUNK_CHARACTERS) -> tuple[str, ...]:
 
 
 def halves(text: str) -> tuple[str, str]:
-    """What comes before, and how it goes on: two parts of about half the text, neither of them blank if it can be."""
+    """The text in two parts of about half its length, neither blank if possible."""
     cut = _last_space(text, len(text) // 4, max(1, len(text) // 2))
     return text[:cut], text[cut:]
 
 
 def _last_space(text: str, low: int, high: int, next_to: int = 0) -> int:
-    """The largest index in low+1..high with white space; the smallest in high+1..next_to; `high` if there is none."""
+    """The largest index in low+1..high with white space, else the smallest in high+1..next_to, else `high`."""
     order = chain(range(high, low, -1), range(high + 1, next_to + 1))
     return next((i for i in order if text[i : i + 1].isspace()), high)

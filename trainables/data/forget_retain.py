@@ -1,7 +1,7 @@
-"""Benchmarks whose data say themselves what must go: a forget file and a retain file.
+"""Benchmarks whose data is already divided into a forget and a retain file.
 
-The forget fraction is a share of the forget file: its last groups of rows are forgotten, the others are kept, and 1.0
-is all of it. What a group is (a document, a person, a row) and where the rows come from is not known here.
+The forget fraction is a share of the forget file: its last groups of rows are forgotten and the others kept (1.0: all
+are forgotten). A group is a document, a person or a single row, as the benchmark decides.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from trainables.data.splitting import digest_rows, thin
 
 @dataclass(frozen=True)
 class Group:
-    """What is forgotten or kept as a whole: rows to train on, and rows that ask for what was learned."""
+    """Rows that are forgotten or kept together: those to train on, and those that test what was learned."""
 
     trained: tuple[Row, ...]
-    asked: tuple[Row, ...]
+    evaluated: tuple[Row, ...]
 
 
 PLAIN_STYLE = EvalSet(())
@@ -28,9 +28,9 @@ PLAIN_STYLE = EvalSet(())
 
 @dataclass(frozen=True)
 class ForgetRetainBenchmark:
-    """`style`: how the forget, retain and holdout sets are evaluated. `utility`: questions that measure utility too.
+    """`style`: how the forget, retain and holdout sets are evaluated. `utility`: more questions that measure utility.
 
-    `kinds`: further forget sets by name, each the asked rows of one kind (`raw` or not).
+    `kinds`: further forget sets by name, each with the evaluated rows of one kind (`raw` or not).
     """
 
     name: str
@@ -44,12 +44,12 @@ class ForgetRetainBenchmark:
 
     @cached_property
     def digest(self) -> str:
-        groups = (rows for group in (*self.retain, *self.forget) for rows in (group.trained, group.asked))
+        groups = (rows for group in (*self.retain, *self.forget) for rows in (group.trained, group.evaluated))
         return digest_rows((*groups, self.utility, self.holdout))
 
     @property
     def full(self) -> tuple[Row, ...]:
-        return trained((*self.retain, *self.forget))
+        return training_rows((*self.retain, *self.forget))
 
     @property
     def general(self) -> tuple[Row, ...]:
@@ -59,19 +59,19 @@ class ForgetRetainBenchmark:
         return share_problem(fraction) or empty_problem(fraction, len(self.forget))
 
     def split(self, fraction: float) -> Split:
-        """The last round(fraction * groups) groups are forgotten. ValueError if that is none."""
+        """The last round(fraction * groups) groups are forgotten. Raises ValueError if that is 0."""
         if problem := self.check_fraction(fraction):
             raise ValueError(problem)
         kept, forgotten = divide(self.forget, fraction)
         retained = (*self.retain, *kept)
-        return Split(fraction, trained(forgotten), trained(retained), self._evaluation(forgotten, retained))
+        return Split(fraction, training_rows(forgotten), training_rows(retained), self._evaluation(forgotten, retained))
 
     def _evaluation(self, forgotten: Sequence[Group], retained: Sequence[Group]) -> dict[str, EvalSet]:
         limit, style = self.evaluation_rows, self.style
-        forget = even(_asked(forgotten))
+        forget = uniform(_evaluated(forgotten))
         sets = {
             "forget": replace(style, rows=forget, role="forget"),
-            "retain": replace(style, rows=thin(even(_asked(retained)), limit), role="utility"),
+            "retain": replace(style, rows=thin(uniform(_evaluated(retained)), limit), role="utility"),
         }
         for name, raw in (self.kinds or {}).items():
             rows = tuple(row for row in forget if row.raw == raw)
@@ -81,19 +81,20 @@ class ForgetRetainBenchmark:
             choices = all(row.perturbed_answers for row in self.utility)
             sets["utility"] = EvalSet(thin(self.utility, limit), multiple_choice=choices)
         if self.holdout:
-            rows = tuple(map(bare, thin(self.holdout, limit)))
+            rows = tuple(map(without_variants, thin(self.holdout, limit)))
             sets["holdout"] = replace(style, rows=rows, role="holdout", generate=False)
         return sets
 
 
 def share_problem(fraction: float) -> str | None:
-    """Why this can be no share of a forget file (value, rule, fix), or None."""
+    """Why this is not a share of a forget file (value, rule, fix), or None."""
     if 0 < fraction <= 1:
         return None
     return f"forget_fraction={fraction!r}: must be above 0 and at most 1, a share of the forget file; use 1.0 for all"
 
 
 def empty_problem(fraction: float, groups: int) -> str | None:
+    """Why this fraction would forget no group (value, rule, fix), or None."""
     if round(fraction * groups) >= 1:
         return None
     smallest = math.ceil(1e4 / groups) / 1e4
@@ -109,28 +110,28 @@ def divide(groups: Sequence[Group], fraction: float) -> tuple[tuple[Group, ...],
     return tuple(groups[:start]), tuple(groups[start:])
 
 
-def even(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """Rows as they are if truth ratios can be had of all of them, else none of them has what truth ratios need."""
+def uniform(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows, without their variants unless truth ratios can be computed for all of them."""
     kinds = {(len(row.perturbed_answers), row.paraphrased_answer is None) for row in rows}
-    return rows if len(kinds) == 1 else tuple(map(bare, rows))
+    return rows if len(kinds) == 1 else tuple(map(without_variants, rows))
 
 
-def bare(row: Row) -> Row:
-    """Without what only truth ratios need."""
+def without_variants(row: Row) -> Row:
+    """The row without the answers that only truth ratios need: the paraphrase and the wrong ones."""
     return replace(row, paraphrased_answer=None, perturbed_answers=())
 
 
 def by_group(rows: Iterable[tuple[object, Row]]) -> tuple[Group, ...]:
-    """Groups of rows with equal keys, in the order of their first rows; trained on as they are asked."""
+    """Groups of rows with equal keys, in the order of their first rows; the same rows are trained and evaluated."""
     groups: dict[object, list[Row]] = {}
     for key, row in rows:
         groups.setdefault(key, []).append(row)
     return tuple(Group(tuple(group), tuple(group)) for group in groups.values())
 
 
-def trained(groups: Iterable[Group]) -> tuple[Row, ...]:
+def training_rows(groups: Iterable[Group]) -> tuple[Row, ...]:
     return tuple(row for group in groups for row in group.trained)
 
 
-def _asked(groups: Iterable[Group]) -> tuple[Row, ...]:
-    return tuple(row for group in groups for row in group.asked)
+def _evaluated(groups: Iterable[Group]) -> tuple[Row, ...]:
+    return tuple(row for group in groups for row in group.evaluated)

@@ -1,15 +1,17 @@
-"""Tables of the Hugging Face hub as numbered rows. Knows no benchmark."""
+"""Reads tables of the Hugging Face hub as numbered rows. Depends on no benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+
+from trainables.data.jsonl import Record
 
 Numbered = Iterable[tuple[int, object]]
 """Rows with their numbers, from 1."""
 
 
 def read_hub(repository: str, configuration: str | None, split: str, revision: str | None) -> tuple[str, Numbered]:
-    """(source, rows) of one split. Raises ValueError (value, rule, fix) if it cannot be had."""
+    """(source, rows) of one split. Raises ValueError (value, rule, fix) if it cannot be loaded."""
     from datasets import load_dataset
 
     from trainables.runtime.hub_access import hub_or_cache
@@ -18,7 +20,7 @@ def read_hub(repository: str, configuration: str | None, split: str, revision: s
     try:
         with hub_or_cache():
             data = load_dataset(repository, configuration, split=split, revision=revision)
-    except Exception as error:  # the hub client raises errors of many libraries; all mean the same to the reader
+    except Exception as error:  # the hub client raises errors of many libraries, all with the same fix
         raise ValueError(
             f"benchmark.path=null: {source} at revision {revision or 'main'} did not load "
             f"({type(error).__name__}: {error}); the Hugging Face hub must be reachable or its cache filled; "
@@ -27,8 +29,16 @@ def read_hub(repository: str, configuration: str | None, split: str, revision: s
     return source, enumerate(data, start=1)
 
 
+def hub_records(repository: str, configuration: str | None, split: str, revision: str | None) -> Iterator[Record]:
+    """The rows of one split as records. Raises like `read_hub`."""
+    source, rows = read_hub(repository, configuration, split, revision)
+    for number, fields in rows:
+        if isinstance(fields, Mapping):
+            yield Record(f"{source}:{number}", fields)
+
+
 def has_configuration(repository: str, configuration: str, revision: str | None) -> bool:
-    """Whether the hub, or the cache without a hub, has this configuration. Ask after a table that must be there."""
+    """Whether the hub, or the cache when offline, has this configuration. Load a required table first."""
     from datasets import load_dataset_builder
 
     from trainables.runtime.hub_access import hub_or_cache
@@ -36,8 +46,6 @@ def has_configuration(repository: str, configuration: str, revision: str | None)
     try:
         with hub_or_cache():
             load_dataset_builder(repository, configuration, revision=revision)
-    except (
-        Exception
-    ):  # as in `read_hub`; a hub that is out of reach was found to be so by the tables that must be there
+    except Exception:  # as in `read_hub`; loading the required tables has already reported an unreachable hub
         return False
     return True

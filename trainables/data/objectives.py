@@ -1,4 +1,4 @@
-"""What a sweep searches for when its file does not say: two metrics by benchmark. Reads no data."""
+"""The default objectives of each benchmark, used if a sweep file names none. Reads no data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from trainables.data.rows import Direction
 
 _WRONG_ANSWERS: Mapping[str, Direction] = {"log10_forget_quality": "max", "model_utility": "max"}
-"""Forget quality compares truth ratios, so every row must have wrong answers."""
+"""Forget quality compares truth ratios, which need wrong answers for every row."""
 _LOSSES: Mapping[str, Direction] = {"log10_loss_quality": "max", "model_utility": "max"}
 _DISTRIBUTIONS: Mapping[str, Direction] = {"forget_kl": "min", "retain_kl": "min"}
 
@@ -23,5 +23,5 @@ _DEFAULTS: Mapping[str, Mapping[str, Direction]] = {
 
 
 def default_objectives(name: str) -> dict[str, Direction]:
-    """Metric to direction for the benchmark of that name. KeyError if there is none."""
+    """Metric -> direction for the benchmark of that name. Raises KeyError if it is unknown."""
     return dict(_DEFAULTS[name])

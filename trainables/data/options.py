@@ -1,4 +1,4 @@
-"""Which options each benchmark has; the others are refused, never ignored. Reads no data."""
+"""Which options each benchmark has; others are refused, never ignored. Reads no data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {"qa": ("forget", "retain"), "text": (
 
 
 def option_problems(config: BenchmarkConfig) -> Iterator[str]:
-    """What is wrong with the options as such: one sentence each, `option=value: rule; fix`."""
+    """Problems of the options themselves, one sentence each: `option=value: rule; fix`."""
     mine = OPTIONS[config.name]
     for option, field in BenchmarkConfig.model_fields.items():
         value = getattr(config, option)
@@ -31,6 +31,6 @@ def option_problems(config: BenchmarkConfig) -> Iterator[str]:
         if getattr(config, option) is None:
             yield f"{option}=None: {config.name} needs a JSONL file here; give its path"
     if config.path is not None and config.revision is not None and "revision" in mine:
-        yield f"revision={config.revision!r}: it belongs to the hub, not to a folder; leave out revision or path"
+        yield f"revision={config.revision!r}: only the hub has revisions, a folder does not; leave out revision or path"
     if config.tasks == ():
         yield "tasks=(): at least one task is needed; list one, or leave tasks out for all"

@@ -1,8 +1,7 @@
 """The prompt templates by name: the text around a question, the text of the answer, the token that ends it.
 
-`plain` suits any model; `chat` and `chat_system` are the tokenizer's own chat template; the others are the formats of
-families of models, written out, for tokenizers without a chat template or with another. Texts only: how prompt and
-answer are put together is in `template`.
+`plain` suits any model. `chat` and `chat_system` are the tokenizer's own chat template. The others are formats of model
+families, for tokenizers that have no chat template or another one. Texts only: `tokenization` joins prompt and answer.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TODAY = "10 Apr 2025"
-"""Chat templates that print the date would otherwise give other tokens every day. The date is open-unlearning's."""
+"""A fixed date (open-unlearning's) for chat templates that print one: the tokens must not change from day to day."""
 
 SYSTEM = "You are a helpful assistant."
 """open-unlearning's system prompt."""
@@ -23,10 +22,12 @@ SYSTEM = "You are a helpful assistant."
 
 @dataclass(frozen=True)
 class Template:
-    """`prompt`: text up to the answer. `answer`: the text of the answer, with what belongs before it. `end`: the token
-    id that closes it. `whole`: all text of a question and its answer, with what the chat format has behind an answer:
-    open-unlearning has a model learn that too. `starts`: whether the tokenizer's start token is put before the prompt
-    (where it has the habit).
+    """One prompt format.
+
+    `prompt`: the text up to the answer. `answer`: the text of the answer, with any text before it. `end`: the id of the
+    token that closes it. `whole`: all text of a question and its answer, including what the chat format puts after an
+    answer, which open-unlearning trains on too. `starts`: whether the prompt begins with the start token, if the
+    tokenizer adds one.
     """
 
     prompt: Callable[[PreTrainedTokenizerBase, str], str]
@@ -37,19 +38,19 @@ class Template:
 
 
 def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The tokens of a text, without any that the tokenizer would add."""
+    """The tokens of a text, without special tokens."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def start_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The start token exactly if the tokenizer itself begins texts with it; having one is not enough."""
+    """The start token if the tokenizer begins texts with it (having one is not enough), else nothing."""
     start = tokenizer.bos_token_id
     begins = start is not None and list(tokenizer("a")["input_ids"])[:1] == [start]
     return [start] if begins else []
 
 
 def end_of_sequence(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Raises ValueError if the tokenizer has none."""
+    """The id of the end-of-sequence token. Raises ValueError if the tokenizer has none."""
     end = tokenizer.eos_token_id
     if not isinstance(end, int):
         raise ValueError("eos_token=null: the tokenizer must have one, or answers would never end; set eos_token")
@@ -57,7 +58,7 @@ def end_of_sequence(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], prompt: bool) -> str:
-    """The chat template's own text, start token included. Reasoning is off where a template knows the switch."""
+    """The text of the chat template, start token included. Reasoning is off if the template has the switch."""
     if not tokenizer.chat_template:
         raise ValueError("template='chat': the tokenizer has no chat template; use template: plain")
     text = tokenizer.apply_chat_template(
@@ -74,24 +75,24 @@ def _chat(system: str | None) -> Template:
         return _render(tokenizer, [*before, {"role": "user", "content": question}], prompt=True)
 
     def around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
-        """What the chat template puts before and after an answer."""
+        """The text that the chat template puts before and after an answer."""
         head, _, tail = whole(tokenizer, "question", "answer").rpartition("answer")
         asked = prompt(tokenizer, "question")
         lead = head[len(asked) :] if head.startswith(asked) else ""
         return ("" if lead.strip() else lead), tail
 
     def end(tokenizer: PreTrainedTokenizerBase) -> int:
-        """The special token after an answer; end of sequence if there is none.
+        """The special token after an answer, or the end of sequence if the template has none.
 
-        Usually they are one. Gemma and Phi end a turn with a token of its own; models trained so never end with the
-        other.
+        Usually the two are the same. Gemma and Phi end a turn with another token, and models trained that way never
+        write the end of sequence.
         """
         first = ids(tokenizer, around(tokenizer)[1].strip())[:1]
         special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
         return first[0] if first and first[0] in special else end_of_sequence(tokenizer)
 
     def whole(tokenizer: PreTrainedTokenizerBase, question: str, answer: str) -> str:
-        """Some chat templates take the spaces around an answer off."""
+        """The whole chat; some templates strip the spaces around an answer."""
         turns = [*before, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         return _render(tokenizer, turns, prompt=False)
 
@@ -99,9 +100,7 @@ def _chat(system: str | None) -> Template:
 
 
 def _marked(name: str, before: str, after: str, end: str, behind: str = "") -> Template:
-    """A chat format whose turns are closed by the special token `end`, and `behind` it. It brings its own start token,
-    if any.
-    """
+    """A chat format whose turns end in the special token `end` and the text `behind`; it writes its own start token."""
 
     def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
         found = ids(tokenizer, end)
@@ -132,7 +131,7 @@ def _chatml(name: str, system: str) -> Template:
 
 
 def _written(before: str, after: str, lead: str = "") -> Template:
-    """Plain characters around the question; `lead`, before the answer, is among the labels."""
+    """Plain text around the question; `lead`, before the answer, is part of the labels."""
     return Template(
         lambda tokenizer, question: f"{before}{question}{after}",
         lambda tokenizer, answer: f"{lead}{answer}",
@@ -147,9 +146,9 @@ TEMPLATES: dict[str, Template] = {
     "chat_system": _chat(SYSTEM),
     # TOFU's, NPO's and open-unlearning's code: no space after the tag.
     "llama2": _written("[INST] ", " [/INST]"),
-    # TOFU's and NPO's code: "Answer: " is learned too.
+    # TOFU's and NPO's code: "Answer: " is part of the labels.
     "phi": _written("Question: ", "\n", lead="Answer: "),
-    # open-unlearning's code, for Phi-1.5 and Llama 2 without chat: "Answer: " is asked.
+    # open-unlearning's code, for Phi-1.5 and Llama 2 without chat: "Answer: " is part of the prompt.
     "phi_open_unlearning": _written("Question: ", "\nAnswer: "),
     "phi3": _marked("phi3", "<|user|>\n", "<|end|>\n<|assistant|>\n", "<|end|>", behind="\n<|endoftext|>"),
     # Llama 3.1 and later, with open-unlearning's system prompt and date.

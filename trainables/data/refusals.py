@@ -1,7 +1,4 @@
-"""Answers that decline to answer: a hundred of our own (`refusals.txt`), or the lines of the user's file.
-
-Which refusal goes with which question is not known here.
-"""
+"""Answers that decline to answer: a hundred built-in ones (`refusals.txt`), or the lines of the user's file."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ REFUSALS = tuple(Path(__file__).with_name("refusals.txt").read_text("utf-8").spl
 
 
 def load_refusals(path: str | None) -> tuple[str, ...]:
-    """The lines of the file that are not blank, in order; the built-in refusals if `path` is None.
+    """The non-blank lines of the file, in order; the built-in refusals if `path` is None.
 
-    Raises ValueError (value, rule, fix) for a file that is missing, not UTF-8 or without a line.
+    Raises ValueError (value, rule, fix) if the file is missing, not UTF-8 or blank.
     """
     if path is None:
         return REFUSALS
     lines = read_text(Path(path), f"refusals={path!r}").split("\n")
     refusals = tuple(line.strip() for line in lines if line.strip())
     if not refusals:
-        raise ValueError(f"refusals={path!r}: no refusal in it; one a line is needed; add lines, or leave refusals out")
+        raise ValueError(f"refusals={path!r}: no refusals; one per line is needed; add lines, or leave refusals out")
     return refusals

@@ -1,4 +1,4 @@
-"""The shapes of a benchmark: rows, evaluation sets, the split of one forget fraction."""
+"""The types of a benchmark: rows, evaluation sets, and the split at one forget fraction."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Literal, Protocol, TypeAlias
 class Row:
     """A question and its answer; for some metrics also a paraphrase and wrong answers of the same form.
 
-    `raw`: plain text instead of a question. No template is applied: `question` is the text that comes before (it may
-    be empty), `answer` continues it, and no end token follows.
+    `raw`: plain text instead of a question. No template is applied: `question` is the text before (may be empty),
+    `answer` continues it, and no end token follows.
     """
 
     question: str
@@ -32,11 +32,10 @@ Role: TypeAlias = Literal["forget", "utility", "members", "holdout"]
 class EvalSet:
     """Rows to evaluate, and how.
 
-    `role`: `forget` (what must go), `utility` (what must stay: part of the model's utility), `members` and `holdout`
-    (membership inference tells them apart; without a set of members the forget set takes that part).
-    `multiple_choice`: p(answer) is normalised over answer and perturbed answers (TOFU's facts). `rouge`: which ROUGE-L
-    is this set's headline. `generate`: whether answers are generated, of at most `max_new_tokens` (None: the
-    evaluation's own), cut before `stop`.
+    `role`: `forget`; `utility` (counts towards the model's utility); `members` and `holdout` (membership inference
+    compares them; without a set of members the forget set is used). `multiple_choice`: p(answer) is normalised over
+    answer and perturbed answers (TOFU's facts). `rouge`: this set's headline ROUGE-L. `generate`: whether answers are
+    generated, at most `max_new_tokens` long (None: the evaluation's limit) and cut before `stop`.
     """
 
     rows: tuple[Row, ...]
@@ -50,10 +49,10 @@ class EvalSet:
 
 @dataclass(frozen=True)
 class Split:
-    """One forget fraction: what is forgotten, what is kept, and what is evaluated.
+    """One forget fraction: the forget rows, the retain rows, and the sets that are evaluated.
 
-    `evaluation` has the keys `forget` and `retain`; where the data has them `holdout` (rows like the forget set that no
-    model was trained on) and further sets.
+    `evaluation` has the keys `forget` and `retain`; if the data has them, also `holdout` (rows like the forget set that
+    no model was trained on) and further sets.
     """
 
     fraction: float
@@ -74,14 +73,14 @@ class Benchmark(Protocol):
 
     @property
     def full(self) -> Sequence[Row]:
-        """What the target model memorises; the last rows are forgotten."""
+        """The rows that the target model memorises; the last ones are forgotten."""
 
     @property
     def general(self) -> Sequence[Row]:
-        """Facts that a pretrained base knows already; a base trained from scratch is trained on them too."""
+        """Facts that a pretrained base already knows; a base trained from scratch is trained on them too."""
 
     def check_fraction(self, fraction: float) -> str | None:
-        """Why this fraction cannot be split off (value, rule, fix), or None."""
+        """Why the benchmark cannot be split at this fraction (value, rule, fix), or None."""
 
     def split(self, fraction: float) -> Split:
         """Raises ValueError with the text of `check_fraction`."""

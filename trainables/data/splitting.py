@@ -1,4 +1,4 @@
-"""What every benchmark shares: whole people are forgotten from the end, sets are thinned evenly, rows have a digest."""
+"""What benchmarks of people share: forgetting whole people from the end, even thinning of sets, digests of rows."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def fraction_problem(fraction: float, people: int) -> str | None:
     below = min(max(math.floor(share), 1), people - 1) if math.isfinite(share) else 1
     nearest = sorted({below / people, min(below + 1, people - 1) / people}, key=lambda f: abs(f - fraction))
     return (
-        f"forget_fraction={fraction!r}: this is {share:g} of {people} people, but must be a whole number of them, "
+        f"forget_fraction={fraction!r}: that is {share:g} of {people} people; must be a whole number of them, "
         f"at least 1 and at most {people - 1}; use {' or '.join(_written(near, people) for near in nearest)}"
     )
 
 
 def _written(fraction: float, people: int) -> str:
-    """With no more digits than it takes: `0.1`, `0.142857143 (1 of 7)`."""
+    """The shortest text that gives the fraction: `0.1`, `0.142857143 (1 of 7)`."""
     texts = (f"{fraction:.{digits}g}" for digits in range(1, 18))
     text = next((it for it in texts if abs(float(it) * people - round(fraction * people)) <= TOLERANCE), repr(fraction))
     return text if len(text) <= _SHORT else f"{text} ({round(fraction * people)} of {people})"
 
 
 def forget_start(fraction: float, rows: int) -> int:
-    """Index of the first forgotten row, for a fraction without a `fraction_problem`."""
+    """Index of the first forgotten row, for a valid fraction."""
     people = rows // ROWS_PER_PERSON
     return rows - ROWS_PER_PERSON * round(fraction * people)
 
 
 def thin(rows: Sequence[Row], limit: int | None) -> tuple[Row, ...]:
-    """At most `limit` rows, in order: one of each of `limit` equal stretches.
+    """At most `limit` rows, in order: one from each of `limit` equal stretches.
 
-    The place inside a stretch follows the golden ratio; a fixed one would meet the same few of a person's 20 questions.
+    The position within a stretch follows the golden ratio; a fixed one would hit the same few of a person's questions.
     """
     if limit is None or limit >= len(rows):
         return tuple(rows)
@@ -62,6 +62,6 @@ def digest_rows(sets: Iterable[Iterable[Row]]) -> str:
 
 
 def _content(row: Row) -> list[object]:
-    """The last two are there if they are set: data without them keep the digests that finished sweeps are named by."""
+    """The last two fields only if set: data without them must keep the digests that finished sweeps refer to."""
     more = [[row.paraphrased_question, row.raw]] if row.paraphrased_question is not None or row.raw else []
     return [row.question, row.answer, row.paraphrased_answer, row.perturbed_answers, *more]

@@ -1,21 +1,21 @@
-"""Reading files of text that a user wrote: whole, in UTF-8, with an error that says what to do. Knows no format."""
+"""Reads whole text files that users wrote, in UTF-8, with errors that say what to do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 LARGEST_BYTES = 1 << 30
-"""A gigabyte of text is more than a model is made to forget; beyond it the path is a mistake."""
+"""A larger file (1 GiB) is taken for a wrong path."""
 
 
 def read_text(path: Path, given: str) -> str:
-    r"""The text of a file: without a byte order mark, lines ended by \n. `given` is the option and its value.
+    r"""The text of a file, without a byte order mark and with lines ended by \n. `given` is the option and its value.
 
-    Raises ValueError (value, rule, fix) if it is no file, cannot be read, is too large or not UTF-8.
+    Raises ValueError (value, rule, fix) if it is not a file, unreadable, too large or not UTF-8.
     """
     try:
         if not path.is_file():
-            what = "a folder" if path.is_dir() else "not found" if not path.exists() else "no regular file"
+            what = "a folder" if path.is_dir() else "not found" if not path.exists() else "not a regular file"
             raise ValueError(f"{given}: {what}; must be a file; correct the path")
         size = path.stat().st_size
         if size > LARGEST_BYTES:

@@ -1,1 +1,1 @@
-"""What the steps of a trial read: micro-batches, reference tables, alternative answers."""
+"""The inputs of a trial's steps: micro-batches, reference tables, alternative answers."""

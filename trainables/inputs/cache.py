@@ -1,6 +1,6 @@
-"""What stays warm in a worker process while trials come and go: models, encoded rows, reference tables.
+"""What a worker process keeps between trials: models, encoded rows, reference tables.
 
-Everything here is a pure function of its key, so a trial in a used worker sees what it would see in a fresh one.
+Every entry is a pure function of its key, so a trial in a used worker sees the same as in a fresh one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from trainables.batching.rows import Encoded, hiding_matters
-from trainables.config import (
-    BenchmarkConfig,
-    Compat,
-    EvaluationConfig,
-    TrialConfig,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, Compat, EvaluationConfig, TrialConfig, WorkersConfig
 from trainables.data.benchmarks.registry import Benchmark, Row, Split, load_benchmark
 from trainables.data.tokenization import encode_row
 from trainables.inputs.reference_log_probs import (
@@ -38,7 +32,7 @@ from trainables.model.load import load_model
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model as it lies on disk, in float32 on the CPU. Never trained: engines copy it."""
+    """A model as stored on disk, in float32 on the CPU. Never trained: engines copy it."""
 
     model: Any
     tokenizer: Any
@@ -46,7 +40,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Rows:
-    """One forget fraction, as text and tokenised. `retain_rows`: all that the target was trained on and keeps."""
+    """One forget fraction, as text and tokenised. `retain_rows`: all other rows that the target was trained on."""
 
     split: Split
     retain_rows: tuple[Row, ...]
@@ -59,7 +53,7 @@ def encode_rows(template: str, tokenizer: Any, rows: Sequence[Row], code: Compat
 
 
 class ReferenceSource(Protocol):
-    """What of a job decides the reference table; a trial's configuration and a baseline job both do."""
+    """The fields of a job that the reference table depends on: of a trial's configuration or a baseline job."""
 
     @property
     def target(self) -> str: ...
@@ -78,7 +72,7 @@ class ReferenceSource(Protocol):
 
 
 class WorkerCache:
-    """A small cache; `keep` entries of each kind, the oldest goes first."""
+    """A cache with at most `keep` entries of each kind; the oldest is dropped first."""
 
     def __init__(self, keep: int = 8) -> None:
         self._keep = keep
@@ -94,7 +88,7 @@ class WorkerCache:
         return self._entries[kind, key]
 
     def drop(self, kind: str, key: Hashable = None) -> None:
-        """Free the entry of this key, or all of the kind; it is made again if it is asked for."""
+        """Free the entry of this key, or all of the kind; `get` makes it again when needed."""
         for entry in [entry for entry in self._entries if entry[0] == kind and key in (None, entry[1])]:
             del self._entries[entry]
 
@@ -103,7 +97,7 @@ class WorkerCache:
         return loaded
 
     def frozen_model(self, folder: str, precision: str, device: str) -> Any:
-        """A model on the device that nobody trains: engines copy it, some losses read its logits."""
+        """A model on the device that is never trained: engines copy it, some losses read its logits."""
 
         def make() -> Any:
             model = cast_parameters(copy.deepcopy(self.model(folder).model).to(device=device), DTYPES[precision])
@@ -112,13 +106,13 @@ class WorkerCache:
         return self.get("frozen", (folder, precision, device), make)
 
     def clear_device(self) -> None:
-        """Let go of the models that are kept on the device, before something that counts on its room."""
+        """Free the models on the device, before something that plans with the device's whole memory."""
         self.drop("frozen")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def weights(self, folder: str, precision: str, place: WeightPlace, device: str) -> Any:
-        """The model that engines copy their weights from."""
+        """The model that engines copy weights from: on the device, in pageable or in pinned host memory."""
         if place == "device":
             return self.frozen_model(folder, precision, device)
         if place == "host":
@@ -141,7 +135,7 @@ class WorkerCache:
         return split
 
     def rows(self, config: TrialConfig) -> Rows:
-        """Split and tokenised training rows of a trial: what is forgotten, and all else the target was trained on."""
+        """Split and tokenised training rows of a trial: the forget rows, and all others the target was trained on."""
         fraction = config.hyperparameters.forget_fraction
 
         def make() -> Rows:
@@ -165,7 +159,7 @@ class WorkerCache:
         return content
 
     def reference_table(self, source: ReferenceSource, rows: Sequence[Encoded], device: str) -> ReferenceTable:
-        """Log-probs of the rows' answers under the target: from memory, the cache folder, or one pass of the target."""
+        """Log-probs of the rows' answers under the target: from memory, the cache folder or one forward pass."""
         loaded, precision = self.model(source.target), source.workers.precision
         pad_id, budget = int(loaded.tokenizer.pad_token_id), source.evaluation.batch_tokens
         hidden = pad_id if source.compat == "open_unlearning" and hiding_matters(rows, pad_id) else None

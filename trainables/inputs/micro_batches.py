@@ -1,6 +1,6 @@
-"""The rows of an optimizer step as micro-batches of this worker: which rows, padded how, divided by what.
+"""Splits the rows of an optimizer step into this worker's micro-batches: which rows, padded how, divided by what.
 
-Knows rows and reductions, no model: `trainables.training.step` runs them.
+`trainables.training.step` runs the model on them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trainables.batching.packing import Layout, Packed
 from trainables.batching.rows import Batch, Encoded
 from trainables.batching.schedule import StepRows, micro_batches, rows_at_a_time
 from trainables.config import Compat
-from trainables.inputs.alternatives import turn
+from trainables.inputs.alternatives import alternative_index
 from trainables.inputs.reference_log_probs import ReferenceTable
 from trainables.methods.base import Method, Published
 from trainables.methods.reduction import Divisors, Size, published
@@ -24,15 +24,15 @@ from trainables.model.scoring import make_batch
 from trainables.runtime.ranks import Group
 
 PUBLISHED_ROWS = 8
-"""Rows of a micro-batch where open-unlearning's trainer is not told otherwise."""
+"""Rows per micro-batch by default in open-unlearning's trainer."""
 
 
 @dataclass(frozen=True)
 class StepData:
-    """Rows, and what is known of them beforehand. Every row's alternatives are equally many.
+    """The rows of a trial and their tables. Every row has the same number of alternatives.
 
-    `alternative_reference`: of the alternatives of forget row after forget row. `frozen`: the target model, if the
-    method needs it whole. `seed`: the trial's. `end_id`: what published code pads with that does not use `pad_id`.
+    `alternative_reference`: table of the alternatives, forget row after forget row. `frozen`: the target model, if the
+    method needs it in memory. `seed`: the trial's. `end_id`: what published code pads with if it does not use `pad_id`.
     """
 
     forget: Sequence[Encoded]
@@ -49,7 +49,7 @@ class StepData:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The rows of one micro-batch of this rank, by number; `epoch` decides on their alternatives."""
+    """The rows of one micro-batch of this rank, by number; `epoch` selects their alternatives."""
 
     forget: tuple[int, ...]
     retain: tuple[int, ...]
@@ -58,7 +58,7 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class MicroBatchRows:
-    """Their tokens; the alternatives are of forget and of retain rows."""
+    """The tokenised rows of a micro-batch, and the alternatives of its forget and retain rows."""
 
     forget: list[Encoded]
     retain: list[Encoded]
@@ -76,11 +76,11 @@ class MicroBatchRows:
 
 @dataclass(frozen=True)
 class MicroBatcher:
-    """Deals the rows of steps out to this worker.
+    """Splits each step's rows over workers and micro-batches.
 
-    `micro_batch_size`: forget rows of a micro-batch; None: as many as have `micro_batch_tokens` with all that belongs
-    to them, or `PUBLISHED_ROWS` where tokens are not what counts. `layout`: how the model takes rows; published code
-    looks at padding, so under `compat` there is some.
+    `micro_batch_size`: forget rows per micro-batch. None: as many as fit `micro_batch_tokens` together with their
+    retain rows and alternatives, or `PUBLISHED_ROWS` if tokens do not decide. `layout`: how the model takes rows; under
+    `compat` rows are padded, because published code reads padding.
     """
 
     method: Method
@@ -92,17 +92,17 @@ class MicroBatcher:
     micro_batch_tokens: int = CPU_TOKENS
 
     def parts(self, rows: StepRows, epoch: int) -> list[MicroBatch]:
-        """This rank's micro-batches; every rank has equally many, some empty."""
-        rank, size, together = self.group.rank, self.group.size, self._together(rows)
+        """This rank's micro-batches, as many as every other rank's; some may be empty."""
+        rank, size, together = self.group.rank, self.group.size, self._rows_per_micro_batch(rows)
         forget = micro_batches(rows.forget, rank, size, together)
         retain = micro_batches(rows.retain, rank, size, together) if rows.retain else [()] * len(forget)
         return [MicroBatch(f, r, epoch) for f, r in zip(forget, retain, strict=True)]
 
-    def _together(self, rows: StepRows) -> int:
-        """Forget rows of a micro-batch of this step."""
+    def _rows_per_micro_batch(self, rows: StepRows) -> int:
+        """Forget rows per micro-batch of this step."""
         if self.micro_batch_size is not None:
             return self.micro_batch_size
-        # Published losses depend on it; and whole distributions, in float32, are not in the count of tokens that fit.
+        # Published losses depend on the number, and `micro_batch_tokens` does not count whole distributions in float32.
         if self.compat != "none" or self.reads_distributions:
             return PUBLISHED_ROWS
         data = self.data
@@ -112,20 +112,24 @@ class MicroBatcher:
         return rows_at_a_time(tokens, self.group.size, self.micro_batch_tokens)
 
     def rows(self, part: MicroBatch, forget: bool = True, retain: bool = True) -> MicroBatchRows:
-        """Without `forget` or `retain` that side stays out."""
+        """The rows of a micro-batch, without the side whose flag is False."""
         data = self.data
         f, r = part.forget if forget else (), part.retain if retain else ()
+
+        def chosen(alternatives: Sequence[Sequence[Encoded]], rows: Sequence[int]) -> list[Encoded]:
+            return [alternatives[i][self.alternative_index(i, part)] for i in rows] if alternatives else []
+
         return MicroBatchRows(
             [data.forget[i] for i in f],
             [data.retain[i] for i in r],
-            [data.alternatives[i][self.turn(i, part)] for i in f] if data.alternatives else [],
-            [data.retain_alternatives[i][self.turn(i, part)] for i in r] if data.retain_alternatives else [],
+            chosen(data.alternatives, f),
+            chosen(data.retain_alternatives, r),
         )
 
-    def turn(self, row: int, part: MicroBatch) -> int:
-        """Which of its alternatives a row has in this part's epoch. Forget and retain rows have equally many."""
+    def alternative_index(self, row: int, part: MicroBatch) -> int:
+        """Which of its alternatives a row has in this epoch. Forget and retain rows have the same number of them."""
         each = len((self.data.alternatives or self.data.retain_alternatives)[0])
-        return turn(row, part.epoch, self.data.seed, each)
+        return alternative_index(row, part.epoch, self.data.seed, each)
 
     def batch(self, rows: MicroBatchRows) -> Batch | Packed:
         # A rank without rows still takes part in the collectives: it scores one row and counts none.
@@ -134,38 +138,38 @@ class MicroBatcher:
             return make_batch(encoded, self.data.pad_id, self.group.device, self.layout)
         pad_id = self.data.pad_id
         end_id = pad_id if self.data.end_id is None else self.data.end_id
-        return published_batch(self.compat, encoded, pad_id, end_id, self.looks_at_padding).to(self.group.device)
+        return published_batch(self.compat, encoded, pad_id, end_id, self.reads_padding).to(self.group.device)
 
     @property
     def reads_distributions(self) -> bool:
-        """Whether a loss reads the probabilities of all tokens, not only of the answer's."""
+        """Whether a loss reads the probabilities of the whole vocabulary, not only of the answer's tokens."""
         term = RETAIN_TERMS.get(self.method.retain)
         return self.method.needs_logits or (term is not None and term.needs_logits)
 
     @property
-    def looks_at_padding(self) -> bool:
-        """Whether a mean is taken over prompt and padding too, as some published code does."""
+    def reads_padding(self) -> bool:
+        """Whether a mean is over prompt and padding too, as in some published code."""
         return any(way is not None and way.everywhere for way in self.published)
 
     @property
-    def looks_behind(self) -> bool:
-        """Whether the position behind the last token is read, which predicts nothing."""
+    def reads_past_end(self) -> bool:
+        """Whether the position after the last token is read, which predicts nothing."""
         return any(way is not None and (way.everywhere or way.later) for way in self.published)
 
     @property
     def published(self) -> tuple[Published | None, Published | None]:
-        """How tokens of forget loss and retain term are counted; None: as here."""
+        """How tokens of forget loss and retain term are counted; None if as here."""
         return published(self.method, self.compat)
 
     def width(self, rows: Sequence[Encoded]) -> int:
-        """Tokens that a published code base pads these rows to."""
+        """Tokens per row after a published code base's padding."""
         longest = max((len(row.input_ids) for row in rows), default=1)
         return max(NPO_WIDTH, longest) if self.compat == "npo" else longest
 
     def divisors(self, part: MicroBatch, step: StepRows) -> Divisors:
-        """What the sums over the rows of `part` are divided by: sizes of the whole step, or as a published code does.
+        """What the sums over the rows of `part` are divided by: sizes of the whole step.
 
-        Those average over the micro-batches of all workers: sizes of this micro-batch, times the micro-batches.
+        Published code averages the means of all workers' micro-batches: the size of this one times their number.
         """
         whole = MicroBatch(step.forget, step.retain, part.epoch)
         rows = self.rows(whole if self.compat == "none" else part)
@@ -176,16 +180,16 @@ class MicroBatcher:
             return Divisors.exact(self.method, forget, alternative, retain)
         if not rows.forget:
             return Divisors(1.0, 1.0)  # a rank without rows: its sums are zero
-        return Divisors.compat(self.method, self.compat, forget, alternative, retain, self.parts_of_all(step))
+        return Divisors.compat(self.method, self.compat, forget, alternative, retain, self.micro_batch_count(step))
 
-    def parts_of_all(self, step: StepRows) -> int:
-        """Micro-batches of all workers that have rows."""
+    def micro_batch_count(self, step: StepRows) -> int:
+        """Number of micro-batches with rows, over all workers."""
         size = self.group.size
-        together = self._together(step)
+        together = self._rows_per_micro_batch(step)
         everyone = (micro_batches(step.forget, rank, size, together) for rank in range(size))
         return sum(sum(map(bool, mine)) for mine in everyone)
 
 
 def _longest(alternatives: Sequence[Sequence[Encoded]], row: int) -> int:
-    """Tokens of the longest alternative of a row: which one it is changes from epoch to epoch, micro-batches do not."""
+    """Tokens of a row's longest alternative: alternatives change from epoch to epoch, micro-batches must not."""
     return max((len(each.input_ids) for each in alternatives[row]), default=0) if alternatives else 0

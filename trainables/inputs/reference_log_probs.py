@@ -1,7 +1,7 @@
 """Log-probs of answers under the frozen target model: computed once, shared by all trials through a file.
 
-Knows a model only as something to call. Does not decide who computes: with sharded weights every worker must enter
-`compute_reference`, and then one must decide for all whether the file is there.
+Does not decide who computes: with sharded weights every worker must enter `compute_reference`, so one worker must
+decide for all whether the file exists.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from trainables.model.scoring import make_batch, score
 from trainables.runtime.transfer import on_device
 
 CODE_VERSION = 2
-"""Raise it whenever `compute_reference` or `trainables.model.scoring.score` gives other values than before."""
+"""Raise it whenever `compute_reference` or `trainables.model.scoring.score` gives different values."""
 
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """`log_probs`: (tokens,) on the CPU, of every answer token of row after row (end of sequence included).
+    """`log_probs`: (tokens,) on the CPU, of the answer tokens of all rows in order, end of sequence included.
 
     `lengths`: (rows,) int64, answer tokens of each row.
     """
@@ -50,10 +50,10 @@ class ReferenceTable:
         return self.log_probs.new_zeros(len(self.lengths)).index_add_(0, rows, self.log_probs)
 
     def scores(self, rows: Sequence[int], mask: Tensor) -> Scores:
-        """Scores of these rows, aligned with the model's own: `mask` (rows, positions) says where their answers are.
+        """Scores of these rows, aligned with the model's own: `mask` (rows, positions) marks their answers.
 
-        Raises ValueError when the mask has other answer tokens than the table; on a GPU, where it would have to be
-        waited for, the device stops with an assertion instead.
+        Raises ValueError if the mask has another number of answer tokens than the table. On a GPU a device assertion
+        fails instead, because the check would have to wait for the device.
         """
         stops = self._stops
         parts = [self.log_probs[stops[i] : stops[i + 1]] for i in rows]
@@ -72,7 +72,7 @@ class ReferenceTable:
 
     @cached_property
     def _stops(self) -> list[int]:
-        """Where rows begin, and the last one ends."""
+        """Start of each row, and the end of the last one."""
         return [0, *self.lengths.cumsum(0).tolist()]
 
 
@@ -87,7 +87,7 @@ class ReferenceKey(Frozen):
     hidden: int | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
-        description="a token that attention never sees, as under `compat: open_unlearning`",
+        description="a token that is hidden from attention, as under `compat: open_unlearning`",
     )
     code_version: int = CODE_VERSION
 
@@ -101,10 +101,10 @@ def rows_digest(rows: Sequence[Encoded]) -> str:
 
 
 def load_or_compute(cache: Path, key: ReferenceKey, compute: Callable[[], ReferenceTable]) -> ReferenceTable:
-    """The table of `key` in the folder `cache`, computed and written there if need be.
+    """The table of `key` from the folder `cache`, computed and written there if missing.
 
-    A file that is truncated, altered or of another key is computed anew. Writers at the same time are harmless: each
-    moves its own complete file into place. Raises ValueError when `compute` gives non-finite values.
+    A file that is truncated, altered or of another key is replaced. Concurrent writers are harmless: each moves its own
+    complete file into place. Raises ValueError if `compute` gives non-finite values.
     """
     path = cache / f"{key.digest()}.safetensors"
     table = _read(path, key)
@@ -122,10 +122,10 @@ def compute_reference(
     device: torch.device | str,
     hidden: int | None = None,
 ) -> ReferenceTable:
-    """Log-probs of the answers of the rows, in the given order, with dropout off and no gradient.
+    """Log-probs of the rows' answers, in the given order, with dropout off and no gradient.
 
-    `batch_tokens` bounds the padded tokens of one forward pass; a single longer row goes alone. `hidden`: a token that
-    attention never sees.
+    `batch_tokens` bounds the padded tokens of one forward pass; a single longer row runs alone. `hidden`: a token that
+    is hidden from attention.
     """
     answers: list[Tensor] = [torch.empty(0)] * len(encoded_rows)
     layout: Layout = "packed" if takes_packed(model) else "padded"
@@ -145,7 +145,7 @@ def compute_reference(
 
 
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Row indices in batches of rows * longest <= batch_tokens; longest first, so memory runs out at once or never."""
+    """Row indices in batches of rows * longest <= batch_tokens; longest first, so memory runs out at once if at all."""
     batches: list[list[int]] = []
     width = 0
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -166,7 +166,7 @@ def _checked(table: ReferenceTable) -> ReferenceTable:
 
 
 def _read(path: Path, key: ReferenceKey) -> ReferenceTable | None:
-    """The table, or None if there is none that can be trusted."""
+    """The table, or None if the file is missing or cannot be trusted."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -189,6 +189,6 @@ def _write(path: Path, key: ReferenceKey, table: ReferenceTable) -> None:
 
 
 def _metadata(key: ReferenceKey, table: ReferenceTable) -> dict[str, str]:
-    # safetensors checks sizes but not content, so the content has a digest of its own.
+    # safetensors checks sizes but not content, hence the digest.
     content = table.lengths.numpy().tobytes() + table.log_probs.contiguous().numpy().tobytes()
     return {"key": key.model_dump_json(), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,6 +1,6 @@
-"""Gathers what a method's steps read, for one trial: tokenised rows, alternatives, reference tables, a frozen model.
+"""Collects the inputs of a trial's steps: tokenised rows, alternatives, reference tables, a frozen model.
 
-Everything comes from the resident cache, so the second trial of a method costs nothing here.
+Everything comes from the worker's cache, so a method's second trial costs nothing here.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from trainables.methods.retain_terms import RETAIN_TERMS
 Alternatives = tuple[tuple[Encoded, ...], ...]
 
 
-def step_data(config: TrialConfig, method: Method, resident: WorkerCache, device: str) -> StepData:
-    """What the method declares that it needs, and nothing else."""
-    rows = resident.rows(config)
-    alternatives = _of_forget(config, method, resident, rows, device)
+def step_data(config: TrialConfig, method: Method, cache: WorkerCache, device: str) -> StepData:
+    """Only what the method declares that it needs."""
+    rows = cache.rows(config)
+    alternatives = _forget_alternatives(config, method, cache, rows, device)
     table = method.needs_reference_table
     flat = tuple(chain.from_iterable(alternatives))
-    tokenizer = resident.model(config.target).tokenizer
+    tokenizer = cache.model(config.target).tokenizer
     return StepData(
         forget=rows.forget,
         retain=rows.retain,
@@ -37,54 +37,56 @@ def step_data(config: TrialConfig, method: Method, resident: WorkerCache, device
         end_id=tokenizer.eos_token_id,
         seed=config.hyperparameters.seed,
         alternatives=alternatives,
-        retain_alternatives=_of_retain(config, method, resident, rows),
-        reference=resident.reference_table(config, rows.forget, device) if table else None,
-        alternative_reference=resident.reference_table(config, flat, device) if table and flat else None,
+        retain_alternatives=_retain_alternatives(config, method, cache, rows),
+        reference=cache.reference_table(config, rows.forget, device) if table else None,
+        alternative_reference=cache.reference_table(config, flat, device) if table and flat else None,
         frozen=(
-            resident.frozen_model(config.target, config.workers.precision, device)
+            cache.frozen_model(config.target, config.workers.precision, device)
             if method.needs_reference_model
             else None
         ),
     )
 
 
-def _of_forget(config: TrialConfig, method: Method, resident: WorkerCache, rows: Rows, device: str) -> Alternatives:
+def _forget_alternatives(
+    config: TrialConfig, method: Method, cache: WorkerCache, rows: Rows, device: str
+) -> Alternatives:
     if method.alternative == "none":
         return ()
     if method.alternative == "refusal":
-        return _refusals(config, resident, rows.split.forget, "forget")
+        return _refusals(config, cache, rows.split.forget, "forget")
     key = (_key(config), config.target_digest)
 
     def make() -> Alternatives:
-        answers = generated_answers(config, resident, rows.split.forget, device)
-        return _encoded(config, resident, rows.split.forget, answers)
+        answers = generated_answers(config, cache, rows.split.forget, device)
+        return _encoded(config, cache, rows.split.forget, answers)
 
-    found: Alternatives = resident.get("generated", key, make)
+    found: Alternatives = cache.get("generated", key, make)
     return found
 
 
-def _of_retain(config: TrialConfig, method: Method, resident: WorkerCache, rows: Rows) -> Alternatives:
+def _retain_alternatives(config: TrialConfig, method: Method, cache: WorkerCache, rows: Rows) -> Alternatives:
     term = RETAIN_TERMS.get(method.retain)
     if term is None or not term.needs_alternative:
         return ()
-    return _refusals(config, resident, rows.retain_rows, "retain")
+    return _refusals(config, cache, rows.retain_rows, "retain")
 
 
-def _refusals(config: TrialConfig, resident: WorkerCache, rows: Sequence[Row], kind: str) -> Alternatives:
+def _refusals(config: TrialConfig, cache: WorkerCache, rows: Sequence[Row], kind: str) -> Alternatives:
     def make() -> Alternatives:
         refusals = load_refusals(config.refusals)
         choices = refusal_choices(len(rows), len(refusals))
         answers = [[refusals[i] for i in of_row] for of_row in choices]
-        return _encoded(config, resident, rows, answers)
+        return _encoded(config, cache, rows, answers)
 
-    found: Alternatives = resident.get("refusals", (kind, config.refusals, _key(config)), make)
+    found: Alternatives = cache.get("refusals", (kind, config.refusals, _key(config)), make)
     return found
 
 
 def _encoded(
-    config: TrialConfig, resident: WorkerCache, rows: Sequence[Row], answers: Sequence[Sequence[str]]
+    config: TrialConfig, cache: WorkerCache, rows: Sequence[Row], answers: Sequence[Sequence[str]]
 ) -> Alternatives:
-    tokenizer = resident.model(config.target).tokenizer
+    tokenizer = cache.model(config.target).tokenizer
     return tuple(
         encode_rows(config.template, tokenizer, [replace(row, answer=answer) for answer in of_row], config.compat)
         for row, of_row in zip(rows, answers, strict=True)

@@ -100,7 +100,7 @@ def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Gro
     total = per_epoch * recipe.epochs
     losses: list[float] = []
     hidden = pad_id if job.compat == "open_unlearning" else None
-    batch = partial(make_batch, pad_id=pad_id, device=group.device, layout=engine.takes, hidden=hidden)
+    batch = partial(make_batch, pad_id=pad_id, device=group.device, layout=engine.layout, hidden=hidden)
     warmup = round(recipe.warmup_fraction * total)
     for epoch in range(1, recipe.epochs + 1):
         losses = []

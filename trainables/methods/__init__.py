@@ -1,16 +1,7 @@
-"""The unlearning methods, one file a family. A new method is one file and one entry here; importing loads no torch."""
+"""The unlearning methods, one file per family: a new one is a file and an entry here. Importing loads no torch."""
 
 from trainables.methods.altpo import ALTPO
-from trainables.methods.base import (
-    Forget,
-    Hyperparameter,
-    Method,
-    Reduction,
-    Reference,
-    Retain,
-    RetainTerm,
-    Values,
-)
+from trainables.methods.base import Forget, Hyperparameter, Method, Reduction, Reference, Retain, RetainTerm, Values
 from trainables.methods.ce_u import CE_U
 from trainables.methods.dpo import DPO, DPO_KL, DPO_RT, IDK_DPO
 from trainables.methods.flat import FLAT
@@ -31,11 +22,14 @@ from trainables.methods.tnpo import TNPO
 from trainables.methods.undial import UNDIAL
 from trainables.methods.wga import WGA
 
-_OF_THE_PAPER = (GA, GA_RT, GA_KL, IDK_RT, DPO, DPO_RT, DPO_KL, KTO, KTO_RT, NPO, NPO_RT, NPO_KL)
-_SINCE = (SIMNPO, ALTPO, IDK_DPO, IDK_AP, UNDIAL, CE_U, WGA, SATIMP, TNPO, ME, FLAT, RMU, PDU)
-_ON_GRADIENTS = (NGDIFF, GRU, SAM)
-_AFTERWARDS = (TASK_ARITHMETIC,)
+_NPO_PAPER = (GA, GA_RT, GA_KL, IDK_RT, DPO, DPO_RT, DPO_KL, KTO, KTO_RT, NPO, NPO_RT, NPO_KL)
+_LATER_LOSSES = (SIMNPO, ALTPO, IDK_DPO, IDK_AP, UNDIAL, CE_U, WGA, SATIMP, TNPO, ME, FLAT, RMU, PDU)
+_GRADIENT_LEVEL = (NGDIFF, GRU, SAM)
+_WEIGHT_LEVEL = (TASK_ARITHMETIC,)
 
-METHODS: dict[str, Method] = {method.name: method for method in (*_OF_THE_PAPER, *_SINCE, *_ON_GRADIENTS, *_AFTERWARDS)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (*_NPO_PAPER, *_LATER_LOSSES, *_GRADIENT_LEVEL, *_WEIGHT_LEVEL)
+}
+"""Every method by name, in the order in which they are listed."""
 
 __all__ = ["METHODS", "Forget", "Hyperparameter", "Method", "Reduction", "Reference", "Retain", "RetainTerm", "Values"]

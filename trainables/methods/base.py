@@ -1,8 +1,8 @@
-"""What a method is: a forget loss, what it needs beside the model, its retain term and its hyper-parameters.
+"""What a method is: a forget loss, the inputs it needs, a retain term and hyper-parameters.
 
-Pure functions of log-probabilities (or logits, or hidden states). Knows nothing of models, batches over workers, or
-DeepSpeed: `trainables.methods.reduction` sums and divides. Nothing here imports torch; losses use methods of
-the tensors they get.
+A loss is a pure function of log-probabilities (or logits, or hidden states): see `npo.py` for the shortest example.
+`trainables.methods.reduction` sums over rows and divides. This package depends on no model, and importing it loads no
+torch: losses call methods of the tensors they are given.
 """
 
 from __future__ import annotations
@@ -19,17 +19,21 @@ if TYPE_CHECKING:
 
 Reference: TypeAlias = Literal["none", "log_probs", "logits"]
 """What a forget loss reads of the frozen target model: nothing, log-probs of the answer tokens (a cached table), or
-logits (which take a second model)."""
+logits (a second model in memory)."""
 
 Alternative: TypeAlias = Literal["none", "refusal", "generated"]
-"""Other answers to the forgotten questions: none, refusals ("I don't know."), or what the target model makes up."""
+"""Other answers to the forget questions: none, refusals ("I don't know."), or what the target model generates."""
 
 Reduction: TypeAlias = Literal[
     "rows", "tokens", "tokens_but_first", "alternative_tokens", "positions", "rows_by_length"
 ]
-"""What the sum over rows is divided by, of the whole optimizer batch: the rows, the answer tokens, those but the first
-of each answer, or the tokens of the alternative answers. Only in published code: all positions with prompt and padding;
-or the rows over the mean of 1 / answer tokens, which gives mean(sums of rows) * mean(1 / answer tokens)."""
+"""What the sum over the rows of the whole optimizer batch is divided by.
+
+`rows`: their number. `tokens`: answer tokens. `tokens_but_first`: answer tokens except the first of each answer.
+`alternative_tokens`: tokens of the alternative answers. Two occur in published code only: `positions`, all positions
+including prompt and padding; and `rows_by_length`, rows / mean(1 / answer tokens), which gives
+mean(sums of rows) * mean(1 / answer tokens).
+"""
 
 RetainTerm: TypeAlias = Literal["none", "nll", "kl", "hidden", "preference"]
 
@@ -38,10 +42,10 @@ Values: TypeAlias = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Published:
-    """How a published code base counts the tokens of a loss, where it is not as here.
+    """How a published code base counts the tokens of a loss, if it differs from this one.
 
-    `everywhere`: all positions, prompt and padding too. `later`: one position later, where the tokens of the answer are
-    read instead of predicted. `reduction`: what the sum is divided by.
+    `everywhere`: all positions, prompt and padding too. `later`: one position later, where the answer's tokens are read
+    instead of predicted. `reduction`: what the sum is divided by.
     """
 
     reduction: Reduction
@@ -51,10 +55,10 @@ class Published:
 
 @dataclass(frozen=True)
 class Forget:
-    """What a forget loss may read, one row an answer that must go. A part that the method did not declare is None.
+    """The inputs of a forget loss, one row per answer to forget. Inputs that the method did not declare are None.
 
     `model`: scores of the answers under the model in training. `reference`: the same under the frozen target model
-    (only log-probs, or logits too). `alternative`, `alternative_reference`: scores of the other answers to the same
+    (log-probs only, or logits too). `alternative`, `alternative_reference`: scores of the other answers to the same
     questions. `statistic`: scalar, the mean of `Method.statistic` over the whole optimizer batch. `seed`: the trial's.
     """
 
@@ -68,7 +72,7 @@ class Forget:
 
 @dataclass(frozen=True)
 class Retain:
-    """What a retain term may read, one row an answer that must stay; `reference` and `alternative` as in `Forget`."""
+    """The inputs of a retain term, one row per answer to keep; `reference` and `alternative` as in `Forget`."""
 
     model: Scores
     reference: Scores | None = None
@@ -76,7 +80,7 @@ class Retain:
 
 
 ForgetLoss: TypeAlias = Callable[[Forget, Values], "Tensor"]
-"""-> (rows,) what each row adds to the loss, nats."""
+"""(inputs, hyper-parameter values) -> (rows,) loss of each row, nats."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +89,19 @@ class Products:
 
     forget: float
     retain: float
-    both: float
+    inner: float
 
 
 Combine: TypeAlias = Callable[[Products, Values], tuple[float, float]]
 """-> (a, b): the step's gradient is a * forget gradient + b * retain gradient."""
 
 Multiplier: TypeAlias = Callable[[float, float, Values], float]
-"""(retain weight now, retain loss of the whole step, values) -> retain weight of the next step."""
+"""(current retain weight, retain loss of the whole step, values) -> retain weight of the next step."""
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """The range worth searching, and the paper's value. A value outside the range is unusual, not wrong."""
+    """The range worth searching, and the paper's value. Values outside the range are unusual, not wrong."""
 
     low: float
     high: float
@@ -112,22 +116,24 @@ class Hyperparameter:
 
 
 RETAIN_WEIGHT = Hyperparameter(low=0.1, high=10.0, log=True, default=1.0)
+BETA = Hyperparameter(low=0.01, high=1.0, log=True, default=0.1)
+"""The inverse temperature of losses on the log-ratio of whole answers (NPO, DPO, KTO)."""
 
 
 @dataclass(frozen=True)
 class Method:
     """loss = sum(forget_loss) / n_forget + retain_weight * sum(retain term) / n_retain, n_forget by `reduction`.
 
-    `source`: the paper, as "Authors year, arXiv number, equation". `hyperparameters` is all that the method has of its
-    own (learning rate and the like belong to every trial); each name is a field of
-    `trainables.config.Hyperparameters`. `needs_logits`, `needs_hidden`: what `forget_loss` reads of `Forget.model`.
-    `statistic`: (rows,) values whose mean over the whole optimizer batch `forget_loss` is given, without gradient.
-    `combine`: takes the place of loss = forget + weight * retain (gradient-level methods). `worst_nearby`: the forget
-    gradient is taken at the weights, at most `radius` away, where the loss is largest. `multiplier`: the retain weight
-    moves from step to step. `task_vector`: no unlearning loop; `forget_loss` fits the vector that is subtracted.
-    `published`: code bases that count the tokens of the forget loss otherwise.
+    `source`: the paper, as "Authors year, arXiv number, equation". `hyperparameters`: the method's own (every trial has
+    a learning rate and the like); each name is a field of `trainables.config.Hyperparameters`. `needs_logits`,
+    `needs_hidden`: what `forget_loss` reads of `Forget.model`. `statistic`: (rows,) values; `forget_loss` gets their
+    mean over the whole optimizer batch, without gradient. `combine`: replaces loss = forget + weight * retain
+    (gradient-level methods). `worst_nearby`: the forget gradient is taken at the weights within `radius` where the loss
+    is largest. `multiplier`: updates the retain weight after each step. `task_vector`: no unlearning loop;
+    `forget_loss` fits the vector that is subtracted. `published`: code bases that count the forget loss's tokens
+    differently.
 
-    Raises ValueError when `retain_weight` is declared without a retain term, or the reverse.
+    Raises ValueError if `retain_weight` is declared without a retain term, or a retain term without it.
     """
 
     name: str
@@ -159,25 +165,25 @@ class Method:
 
     @property
     def needs_reference_model(self) -> bool:
-        """Whether the target model itself must be loaded: distributions and hidden states are too large to cache."""
+        """Whether the target model must be in memory: logits and hidden states are too large to cache."""
         return self.retain in ("kl", "hidden") or self.reference == "logits"
 
     @property
     def needs_reference_table(self) -> bool:
-        """Whether the cached log-probs of the forget rows (and of their alternatives) are enough."""
+        """Whether cached log-probs of the forget rows and their alternatives are enough."""
         return self.reference == "log_probs"
 
     @property
     def needs_whole_gradients(self) -> bool:
-        """Whether every worker must hold whole gradients and weights, which ZeRO stage 3 does not give."""
+        """Whether every worker must hold whole gradients and weights, which rules out ZeRO stage 3."""
         return self.combine is not None or self.worst_nearby or self.task_vector
 
     def with_retain(self, name: str, term: RetainTerm, weight: Hyperparameter = RETAIN_WEIGHT) -> Method:
-        """The same forget loss beside a retain term."""
+        """The same forget loss with a retain term added."""
         return replace(self, name=name, retain=term, hyperparameters={**self.hyperparameters, "retain_weight": weight})
 
     def values(self, hyper: Hyperparameters) -> dict[str, float]:
-        """The value of each declared hyper-parameter: the trial's, or the default where the trial has None."""
+        """The value of each declared hyper-parameter: the trial's, or the default if the trial has None."""
         values: dict[str, float] = {}
         for name, declared in self.hyperparameters.items():
             value: float | None = getattr(hyper, name)
@@ -185,7 +191,7 @@ class Method:
         return values
 
 
-def given(scores: Scores | None, what: str) -> Scores:
+def require(scores: Scores | None, what: str) -> Scores:
     """`scores`, which the method declared. Raises ValueError for None: a wiring error, never a user's."""
     if scores is None:
         raise ValueError(f"{what} None must be scores: the method reads them; declare what it needs and pass it")
@@ -195,9 +201,9 @@ def given(scores: Scores | None, what: str) -> Scores:
 def log_ratio(model: Scores, reference: Scores | None) -> Tensor:
     """(rows,) log( p(y|x) / p_ref(y|x) ).
 
-    Raises ValueError for None and for other rows than the model's: broadcasting would give a wrong loss silently.
+    Raises ValueError for None and for a shape that differs from the model's, which would broadcast to a wrong loss.
     """
-    frozen = given(reference, "reference").sequence.detach()
+    frozen = require(reference, "reference").sequence.detach()
     rows = model.sequence
     if frozen.shape != rows.shape:
         raise ValueError(

@@ -2,12 +2,12 @@
 
     L_CE-U(theta) = E_tokens[ CE( q, softmax( z ) ) ],   q = softmax( z with z[y_t] = -inf )   (q: no gradient)
 
-Equals H(q) - log(1 - p(y_t)): it never blows up where the token is forgotten already (ascent's gradient grows there),
-and pushes with full force where the model is certain (ascent's vanishes there). No reference, no retain term, no
-hyper-parameter but the learning rate.
+The loss equals H(q) - log(1 - p(y_t)). It does not blow up where the token is already forgotten (ascent's gradient
+grows there), and it pushes with full force where the model is certain (ascent's gradient vanishes there). No reference,
+no retain term, no hyper-parameter except the learning rate.
 
-The first token of each answer is left out, as in the paper: it says more about how answers begin than about the fact.
-The mean is over the tokens that are left, as in the published code. An answer of one token contributes nothing.
+As in the paper, the first token of each answer is left out: it says more about how answers begin than about the fact.
+The mean is over the remaining tokens, as in the published code; an answer of one token contributes nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def without_the_token(forget: Forget, values: Values) -> Tensor:
-    """(rows,) sum over all answer tokens but the first of the cross-entropy with q, >= 0, nats."""
+    """(rows,) sum of the cross-entropy with q over all answer tokens except the first, >= 0, nats."""
     model = forget.model
     logits = kept_logits(model, "model")
     others = logits.detach().scatter(-1, kept_targets(model), float("-inf"))
-    # Where the model can say nothing else there is nothing to learn: softmax would be 0 / 0.
+    # If every other token is impossible there is nothing to learn, and softmax would be 0 / 0.
     none_left = others.amax(-1, keepdim=True).isneginf()
     wanted = others.softmax(-1).masked_fill(none_left, 0.0)
     counted = model.mask & (model.mask.cumsum(-1) > 1)

@@ -3,12 +3,12 @@
     L_DPO(theta) = -(2/beta) E_forget[ log sigmoid( beta log( p(y_idk|x) / p_ref(y_idk|x) )
                                                     - beta log( p(y|x) / p_ref(y|x) ) ) ]
 
-At the reference the value is (2/beta) log 2 and both log-ratios pull with weight 1: towards the refusal, away from the
-answer. Pushing the answer down and pulling the refusal up are interchangeable for it, so the answer may well stay.
-The NPO paper's code fixes the weight of the retain term to 1; here it can be searched.
+At the reference the value is (2/beta) log 2, and both log-ratios pull with weight 1: towards the refusal, away from the
+answer. The loss does not care which of the two moves, so the answer may remain likely. The NPO paper's code fixes the
+weight of the retain term to 1; here it can be searched.
 
-The factor is 2/beta, as in that paper, not the 1 of plain DPO: gradients keep their size when beta is searched.
-`idk_dpo` is the same loss as `dpo_rt`, under the name by which later comparisons (open-unlearning) know it.
+The factor is 2/beta as in that paper, not plain DPO's 1, so gradients keep their size while beta is searched. `idk_dpo`
+is the same loss as `dpo_rt`, under the name that later comparisons (open-unlearning) use.
 """
 
 from __future__ import annotations
@@ -16,26 +16,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trainables.methods.base import (
-    Forget,
-    Hyperparameter,
-    Method,
-    Values,
-    given,
-    log_ratio,
-    log_sigmoid,
-)
+from trainables.methods.base import BETA, Forget, Method, Values, log_ratio, log_sigmoid, require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BETA = Hyperparameter(low=0.01, high=1.0, log=True, default=0.1)
-
 
 def preference(forget: Forget, values: Values) -> Tensor:
-    """(rows,) the loss of each forget row against its alternative answer, >= 0, nats."""
+    """(rows,) loss of each forget row against its alternative answer, >= 0, nats."""
     beta = values["beta"]
-    won = log_ratio(given(forget.alternative, "alternative"), forget.alternative_reference)
+    won = log_ratio(require(forget.alternative, "alternative"), forget.alternative_reference)
     lost = log_ratio(forget.model, forget.reference)
     return -(2 / beta) * log_sigmoid(beta * (won - lost))
 

@@ -1,9 +1,9 @@
-"""Gradient ascent: undo training by maximising the loss on what must go (the baseline of arXiv 2404.05868).
+"""Gradient ascent: undo training by maximising the loss on the forget rows (the baseline of arXiv 2404.05868).
 
     L_GA(theta) = E_forget[ log p_theta(y|x) ] = -E_forget[ CE(x, y) ]
 
-Mean over answer tokens, as in the paper's code, so long answers weigh more. The loss has no lower bound: its gradient
-never fades, and the model is destroyed a few steps after it has forgotten.
+The mean is over answer tokens, as in the paper's code, so long answers weigh more. The loss has no lower bound: its
+gradient never fades, and the model is destroyed a few steps after it has forgotten.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def gradient_ascent(forget: Forget, values: Values) -> Tensor:
-    """(rows,) log p(y|x), nats: minimising it is ascent on the cross-entropy. Reads no reference, has no knob."""
+    """(rows,) log p(y|x), nats. Minimising it is ascent on the cross-entropy."""
     return forget.model.sequence
 
 

@@ -1,30 +1,23 @@
-"""Refusals: teach "I don't know" in place of the answer (TOFU's preference baseline; arXiv 2404.05868, section 2).
+"""Refusals: teach "I don't know" instead of the answer (TOFU's preference baseline; arXiv 2404.05868, section 2).
 
     L_IDK+RT(theta) = CE(x_forget, y_idk) + w CE(x_retain, y)
     L_IDK+AP(theta) = CE(x_forget, y_idk) + w L_AP,
         L_AP = -(1/beta) E_retain[ log sigmoid( -beta log( p(y_idk|x) / p(y|x) ) ) ]
 
 The forget answers are never read: the model learns to refuse, which hides what it knows more than it removes it
-(probability and attacks see it, ROUGE does not). Nothing stops the refusal from spreading to other questions but the
-retain term; answer preservation (AP) says so directly: on retain questions the true answer must beat the refusal.
+(probabilities and attacks reveal it, ROUGE does not). Only the retain term keeps the refusal from spreading to other
+questions. Answer preservation (AP) states that directly: on retain questions the true answer must beat the refusal.
 
-Both means are taken over tokens: of the refusals for the first term, of the retain answers for the second. The NPO
-paper's code has ONE mean over refusals and retain answers together, so the retain answers, which are longer, weigh
-more there (`compat: npo`).
+Each mean is over tokens: of the refusals in the first term, of the retain answers in the second. The NPO paper's code
+takes ONE mean over refusals and retain answers together, so the retain answers, which are longer, weigh more there
+(`compat: npo`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.base import (
-    RETAIN_WEIGHT,
-    Forget,
-    Hyperparameter,
-    Method,
-    Values,
-    given,
-)
+from trainables.methods.base import BETA, RETAIN_WEIGHT, Forget, Method, Values, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +25,7 @@ if TYPE_CHECKING:
 
 def refusal(forget: Forget, values: Values) -> Tensor:
     """(rows,) -log p(refusal|x), nats."""
-    return -given(forget.alternative, "alternative").sequence
+    return -require(forget.alternative, "alternative").sequence
 
 
 IDK_RT = Method(
@@ -51,8 +44,5 @@ IDK_AP = Method(
     source="Yuan, Pang, Du, Chen, Zhang & Lin 2024, arXiv 2410.08109",
     alternative="refusal",
     retain="preference",
-    hyperparameters={
-        "beta": Hyperparameter(low=0.01, high=1.0, log=True, default=0.1),
-        "retain_weight": RETAIN_WEIGHT,
-    },
+    hyperparameters={"beta": BETA, "retain_weight": RETAIN_WEIGHT},
 )

@@ -2,14 +2,14 @@
 
     L_ME+GD(theta) = E_tokens[ KL( U || p ) ] + w CE(x_retain, y),   KL( U || p ) = (1/V) sum_v log( (1/V) / p_v )
 
-Untargeted: nothing is put in the answer's place, and the loss has a minimum, 0, so it cannot run away like ascent. The
-gradient on the logits is p - U, bounded, and never vanishes before the goal is reached.
+Untargeted: no other answer replaces the true one. The loss has a minimum, 0, so it cannot diverge as ascent does. The
+gradient on the logits is p - U: bounded, and nonzero until the minimum is reached.
 
-The direction is that of the authors' code, which weighs the forget term by .1 and the retain term by 1, hence 10 here.
-As it is run it also counts the tokens of the questions and all padding up to the longest length (rows 40 wide: the
-gradient differs by 2%), which makes the model forget how questions are asked; here answer tokens only. It adds 1e-12
-to every p, which changes nothing above that. Tokens that the model can never say (logit -inf, as padded vocabularies
-have) are left out of U.
+KL( U || p ) is the direction of the authors' code, which weights the forget term by .1 and the retain term by 1; hence
+10 here. As run, that code also counts the tokens of the questions and all padding up to the longest row (with rows 40
+wide the gradient differs by 2%), which makes the model forget how questions are asked; here only answer tokens count.
+It adds 1e-12 to every p, which changes nothing above that. Tokens with logit -inf, as in padded vocabularies, are left
+out of U.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def away_from_uniform(forget: Forget, values: Values) -> Tensor:
     """(rows,) sum over answer tokens of KL( U || p ), >= 0, nats."""
     logits = kept_logits(forget.model, "model")
-    never = logits.isneginf()
-    size = (~never).sum(-1).to(logits.dtype)
-    mean_log_p = logits.log_softmax(-1).masked_fill(never, 0.0).sum(-1) / size
+    impossible = logits.isneginf()
+    size = (~impossible).sum(-1).to(logits.dtype)
+    mean_log_p = logits.log_softmax(-1).masked_fill(impossible, 0.0).sum(-1) / size
     return sum_over_answer(-size.log() - mean_log_p, forget.model)
 
 

@@ -2,35 +2,26 @@
 
     L_NPO(theta) = -(2/beta) E_forget[ log sigmoid( -beta log( p_theta(y|x) / p_ref(y|x) ) ) ]
 
-DPO with only the dispreferred answer. Its gradient is that of gradient ascent, each row weighted by
+This is DPO with only the dispreferred answer. Its gradient is that of gradient ascent with each row weighted by
 
     W = 2 p_theta^beta / (p_theta^beta + p_ref^beta)
 
-which is 1 at the reference and falls to 0 as the row is forgotten, so unlearning slows down where ascent collapses.
-beta -> 0 gives gradient ascent on the sum over the answer (L_NPO - (2/beta) log 2 -> E log(p_theta / p_ref)).
+W is 1 at the reference and falls to 0 as the row is forgotten, so unlearning slows down where ascent collapses.
+As beta -> 0 it becomes gradient ascent on the sum over the answer: L_NPO - (2/beta) log 2 -> E log( p_theta / p_ref ).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.base import (
-    Forget,
-    Hyperparameter,
-    Method,
-    Values,
-    log_ratio,
-    log_sigmoid,
-)
+from trainables.methods.base import BETA, Forget, Method, Values, log_ratio, log_sigmoid
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BETA = Hyperparameter(low=0.01, high=1.0, log=True, default=0.1)
-
 
 def negative_preference(forget: Forget, values: Values) -> Tensor:
-    """(rows,) the loss of each forget row, >= 0, nats."""
+    """(rows,) loss of each forget row, >= 0, nats."""
     beta = values["beta"]
     return -(2 / beta) * log_sigmoid(-beta * log_ratio(forget.model, forget.reference))
 

@@ -1,7 +1,7 @@
-"""One page per method, from the code: `python -m trainables.methods.pages [FOLDER]` writes docs/methods.
+"""Writes docs/methods, one page per method, from the code: `python -m trainables.methods.pages [FOLDER]`.
 
-Everything on a page is a declaration (`METHODS`), the docstring of the file that declares the method, or the
-description of a trial's field. Depends on no method by name, and loads no torch.
+A page has the method's declarations (`METHODS`), the docstring of its file, and the descriptions of a trial's fields.
+Loads no torch.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import pkgutil
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
 import trainables.methods
-from trainables.config import Compat, Hyperparameters
+from trainables.config import Hyperparameters
 from trainables.methods import METHODS, Hyperparameter, Method
 from trainables.methods.base import Published
 from trainables.methods.retain_terms import RETAIN_TERMS
 
 INDEX = "README.md"
 _SPACE = "\x00"
-"""Stands for a space at which no line may break."""
+"""Placeholder for a space at which no line may break."""
 
 _READS = {
     "none": "nothing",
-    "log_probs": "log-probabilities of the forget answers, computed once and kept as a table",
+    "log_probs": "log-probabilities of the forget answers, computed once and stored as a table",
     "logits": "logits of the forget rows: a second model in memory",
 }
 _ANSWERS = {
@@ -46,8 +46,8 @@ _TERMS = {
 _DIVISORS = {
     "rows": "the forget rows",
     "tokens": "the answer tokens of the forget rows",
-    "tokens_but_first": "all but the first answer token of the forget rows",
-    "alternative_tokens": "the answer tokens of the other answers",
+    "tokens_but_first": "the answer tokens of the forget rows, except the first of each answer",
+    "alternative_tokens": "the tokens of the other answers",
 }
 _COMMON = {
     "beta": "the loss's inverse temperature, see the equation",
@@ -56,7 +56,7 @@ _COMMON = {
 
 
 def facts(method: Method) -> dict[str, str]:
-    """What a method declares, in words: label -> text."""
+    """A method's declarations in words: label -> text."""
     found = {
         "Mean over": f"{_DIVISORS[method.reduction]} of the whole optimizer batch",
         "Reads of the target model": _READS[method.reference],
@@ -76,9 +76,9 @@ def _special(method: Method) -> Iterator[str]:
     if method.statistic is not None:
         yield "a statistic of the whole optimizer batch is computed before the step"
     if method.needs_logits:
-        yield "keeps the logits of the forget answers"
+        yield "needs the logits of the forget answers"
     if method.needs_hidden:
-        yield "keeps hidden states of one layer"
+        yield "needs the hidden states of one layer"
     if method.combine is not None:
         yield "forget and retain gradients are combined by their norms and inner product"
     if method.worst_nearby:
@@ -90,38 +90,35 @@ def _special(method: Method) -> Iterator[str]:
 
 
 def compat_notes(method: Method) -> list[str]:
-    """What `compat` changes for this method, one sentence each."""
+    """What `compat` changes for this method, one sentence per change."""
     notes = [
         "Means are taken over each micro-batch of each worker and then averaged, so they depend on both.",
-        "Norms and biases do not decay.",
+        "Norms and biases have no weight decay.",
     ]
-    for what, ways in (("forget loss", method.published), ("retain term", _retain_ways(method))):
+    term = RETAIN_TERMS.get(method.retain)
+    for what, ways in (("forget loss", method.published), ("retain term", {} if term is None else term.published)):
         notes += [f"`{code}`: the {what} is {_way(way)}." for code, way in ways.items()]
     if method.statistic is not None:
-        notes.append("The statistic is each micro-batch's own.")
+        notes.append("The statistic is computed per micro-batch.")
     if method.multiplier is not None:
         notes.append("The retain weight changes after every micro-batch, on each worker separately.")
     if method.needs_reference_table:
-        notes.append("`open_unlearning`: the target model's log-probabilities have the same hidden tokens.")
+        notes.append("`open_unlearning`: the target model's log-probabilities have the same tokens hidden.")
     if method.reduction == "alternative_tokens" and method.retain == "nll":
         notes.append("`npo`: one mean over refusals and retain answers together.")
     return notes
 
 
-def _retain_ways(method: Method) -> Mapping[Compat, Published]:
-    return {} if method.retain == "none" else RETAIN_TERMS[method.retain].published
-
-
 def _way(way: Published) -> str:
     if way.everywhere:
         return "a mean over prompt and padding too"
-    parts = ["read at the answer's tokens, one position later than here"] if way.later else []
+    parts = ["read at the answer's tokens, one position later"] if way.later else []
     parts += ["the mean of the rows' sums times the mean of 1 / tokens"] if way.reduction == "rows_by_length" else []
     return ", and ".join(parts)
 
 
 def declared_in(method: Method) -> ModuleType:
-    """The file of the method. Raises LookupError if no file declares it."""
+    """The module that declares the method. Raises LookupError if none does."""
     for info in pkgutil.iter_modules(trainables.methods.__path__):
         module = importlib.import_module(f"trainables.methods.{info.name}")
         if any(value is method for value in vars(module).values()):
@@ -140,7 +137,7 @@ def _docstring(method: Method) -> list[str]:
 
 
 def _wrapped(lines: Iterable[str]) -> Iterator[str]:
-    """Prose in lines of at most 100 columns; code blocks, and code in backticks, stay whole."""
+    """Prose wrapped at 100 columns; code blocks and code in backticks stay whole."""
     for prose, group in groupby(lines, key=lambda line: bool(line.strip()) and not line.startswith("    ")):
         if not prose:
             yield from group
@@ -151,7 +148,7 @@ def _wrapped(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _literal(line: str) -> str:
-    """Prose in which Markdown sees no tags and no emphasis; code in backticks stays as it is."""
+    """Escapes what Markdown would take for tags or emphasis, except in backticks."""
     parts = line.split("`")
     return "`".join(part if i % 2 else re.sub(r"([<*])", r"\\\1", part) for i, part in enumerate(parts))
 
@@ -168,7 +165,7 @@ def card(method: Method) -> str:
 
 def _hyperparameters(method: Method) -> list[str]:
     if not method.hyperparameters:
-        return ["None of its own. Every trial has a learning rate, a batch size and so on."]
+        return ["No hyper-parameters of its own, only those of every trial (learning rate, batch size and so on)."]
     rows = [
         f"| `{name}` | {each.default:g} | {_range(each)} | {_meaning(name)} |"
         for name, each in method.hyperparameters.items()
@@ -201,7 +198,7 @@ def pages() -> dict[str, str]:
 
 
 def main(folder: Path) -> None:
-    """Write every page below `folder`; pages that are there already are replaced."""
+    """Write every page into `folder`, replacing existing ones."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -1,10 +1,10 @@
-"""The loss of an optimizer step, given in parts: rows of one micro-batch of one worker, sizes of the whole batch.
+"""The loss of an optimizer step, computed in parts: each part is the rows of one micro-batch on one worker.
 
-Every part is a sum over its rows divided by sizes of the whole optimizer batch, so the parts of any partition into
-micro-batches and workers add up to the loss and the gradient of the undivided batch. Whoever averages gradients
+Every part is a sum over its rows divided by sizes of the whole optimizer batch, so the parts add up to the loss and the
+gradient of the undivided batch, however it is split over micro-batches and workers. Code that averages gradients
 (DeepSpeed does, over workers and accumulation steps) must multiply by the number of parts first.
 
-The published code bases take means over each micro-batch instead, and average those: `Divisors.compat`.
+The published code bases average the means of micro-batches instead: `Divisors.compat`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Size:
-    """Of some rows: their number, answer tokens (end of sequence included) with and without the first of each answer,
-    positions with prompt and padding, and the sum of 1 / answer tokens.
+    """Sizes of a set of rows.
+
+    `rows`: their number. `tokens`: answer tokens, end of sequence included. `tokens_but_first`: without the first of
+    each answer. `positions`: prompt and padding too. `inverse`: the sum of 1 / answer tokens.
     """
 
     rows: int = 0
@@ -38,7 +40,7 @@ class Size:
 
     @classmethod
     def of(cls, rows: Sequence[Encoded], width: int = 0) -> Size:
-        """`width`: tokens that each row is padded to, where positions matter."""
+        """`width`: tokens per padded row; 0 if positions are not needed."""
         tokens = [row.answer_tokens for row in rows]
         inverse = math.fsum(1 / each for each in tokens if each)
         return cls(len(rows), sum(tokens), sum(max(each - 1, 0) for each in tokens), len(rows) * width, inverse)
@@ -48,7 +50,7 @@ class Size:
         sizes: dict[Reduction, float] = {
             "rows": self.rows,
             "tokens": self.tokens,
-            "tokens_but_first": max(self.tokens_but_first, 1),  # where no answer has a second one the sum is 0
+            "tokens_but_first": max(self.tokens_but_first, 1),  # without a second token anywhere, the sum is 0
             "alternative_tokens": self.tokens,
             "positions": self.positions,
             "rows_by_length": self.rows**2 / self.inverse if self.inverse else 0.0,
@@ -58,14 +60,14 @@ class Size:
 
 @dataclass(frozen=True)
 class Divisors:
-    """What the sums of forget loss and retain term are divided by."""
+    """Divisors of the sums of forget loss and retain term."""
 
     forget: float
     retain: float = 0.0
 
     @classmethod
     def exact(cls, method: Method, forget: Size, alternative: Size, retain: Size) -> Divisors:
-        """Sizes of the whole optimizer batch, all workers and parts."""
+        """The sizes are of the whole optimizer batch, all workers and parts."""
         counted = alternative if method.reduction == "alternative_tokens" else forget
         of_retain = 0.0 if method.retain == "none" else retain.by(RETAIN_TERMS[method.retain].reduction)
         return cls(counted.by(method.reduction), of_retain)
@@ -74,7 +76,7 @@ class Divisors:
     def compat(
         cls, method: Method, code: Compat, forget: Size, alternative: Size, retain: Size, parts: int
     ) -> Divisors:
-        """Sizes of this micro-batch; `parts`: micro-batches of all workers, over whose means the code bases average.
+        """The sizes are of this micro-batch. `parts`: number of micro-batches of all workers, whose means are averaged.
 
         The NPO code's IDK is one mean over refusals and retain rows together.
         """
@@ -87,7 +89,7 @@ class Divisors:
 
 
 def published(method: Method, code: Compat) -> tuple[Published | None, Published | None]:
-    """How the code base counts the tokens of forget loss and retain term; None: as here."""
+    """How the code base counts the tokens of forget loss and retain term; None if as here."""
     term = RETAIN_TERMS.get(method.retain)
     return method.published.get(code), None if term is None else term.published.get(code)
 

@@ -1,5 +1,4 @@
-"""The terms that hold on to what must stay, by name, and what each needs. `trainables.methods.reduction`
-divides by the counts."""
+"""The retain terms by name, and what each needs. `trainables.methods.reduction` divides by the counts."""
 
 from __future__ import annotations
 
@@ -7,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from trainables.methods.base import Published, Retain, Values, given, log_sigmoid
+from trainables.methods.base import Published, Retain, Values, log_sigmoid, require
+from trainables.methods.tokens import kept_hidden, kept_logits, sum_over_answer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class RetainLoss:
     """`per_row`: -> (rows,), nats. `reduction`: what their sum is divided by. `needs_*`: what it reads of the model.
 
-    `published`: code bases that count its tokens otherwise.
+    `published`: code bases that count its tokens differently.
     """
 
     per_row: Callable[[Retain, Values], Tensor]
@@ -38,27 +38,18 @@ def nll(retain: Retain, values: Values) -> Tensor:
 def kl(retain: Retain, values: Values) -> Tensor:
     """(rows,) sum over answer tokens of KL(p_ref || p): stay close to the target model on the retain rows ("KL").
 
-    Over answer tokens only. The NPO paper's code averages over prompt and padding too, which makes the term 5 to 10
-    times smaller at the same weight (`compat` does as it does). Raises ValueError without logits.
+    The NPO paper's code averages over prompt and padding too, which makes the term 5 to 10 times smaller at the same
+    weight (`compat` reproduces that). Raises ValueError without logits.
     """
-    model, reference = retain.model, given(retain.reference, "reference of the KL term")
-    if model.logits is None or reference.logits is None:
-        raise ValueError(
-            "logits None must be kept for the KL term; score the retain rows with ForwardOutputs(logits=True)"
-        )
-    log_p = model.logits.log_softmax(-1)
-    log_p_ref = reference.logits.detach().log_softmax(-1)
-    per_token = (log_p_ref.exp() * (log_p_ref - log_p)).sum(-1)
-    return per_token.masked_fill(~model.mask, 0.0).sum(-1)
+    log_p = kept_logits(retain.model, "model").log_softmax(-1)
+    log_p_ref = kept_logits(retain.reference, "reference").detach().log_softmax(-1)
+    return sum_over_answer((log_p_ref.exp() * (log_p_ref - log_p)).sum(-1), retain.model)
 
 
 def hidden(retain: Retain, values: Values) -> Tensor:
-    """(rows,) sum over answer tokens of the mean squared distance between hidden states of model and target model."""
-    model, reference = retain.model, given(retain.reference, "reference of the hidden-state term")
-    if model.hidden is None or reference.hidden is None:
-        raise ValueError("hidden None must be kept for the hidden-state term; score the rows with a layer")
-    per_token = (model.hidden - reference.hidden.detach()).square().mean(-1)
-    return per_token.masked_fill(~model.mask, 0.0).sum(-1)
+    """(rows,) sum over answer tokens of the mean squared distance of hidden states to the target model's."""
+    distance = kept_hidden(retain.model, "model") - kept_hidden(retain.reference, "reference").detach()
+    return sum_over_answer(distance.square().mean(-1), retain.model)
 
 
 def preference(retain: Retain, values: Values) -> Tensor:
@@ -66,7 +57,7 @@ def preference(retain: Retain, values: Values) -> Tensor:
 
     The answer preservation term of Yuan et al. 2024 (arXiv 2410.08109).
     """
-    alternative = given(retain.alternative, "alternative of the preference term")
+    alternative = require(retain.alternative, "alternative")
     beta = values["beta"]
     return -(1 / beta) * log_sigmoid(-beta * (alternative.sequence - retain.model.sequence))
 

@@ -2,16 +2,16 @@
 
     L_RMU(theta) = E_tokens[ |h(x_f) - c u|^2 / d ] + alpha E_tokens[ |h(x_r) - h_ref(x_r)|^2 / d ]
 
-h: hidden states of width d after the layer, before any norm that follows; u: one random unit vector for the whole
-trial (uniform entries, then scaled to length 1), drawn from the trial's seed alone; c: `steering`; alpha:
-`retain_weight`; the layer: `depth` as a share of all layers (the paper: after 8 of 32).
+h are hidden states of width d after the layer, before any norm that follows. u is one random unit vector for the whole
+trial (uniform entries, scaled to length 1), drawn from the trial's seed alone. c is `steering`, alpha `retain_weight`,
+and `depth` chooses the layer as a share of all layers (the paper: after 8 of 32).
 
-Traps: c must be large against the norms of the hidden states, or the target is a place that they pass anyway. The
-paper trains three matrices at and below the layer only; here every weight is trained, as in open-unlearning (which has
-c = 2, alpha = 1), and weights above the layer get no gradient. Averages here are over the positions that predict
-answer tokens, of the whole batch. The paper's code takes prompt and padding too; open-unlearning takes the positions
-of the answer tokens themselves, and its mean over rows is, by a broadcast, mean(sum of each row) * mean(1 / tokens)
-(`compat: open_unlearning`; the gradient differs by a quarter).
+Traps: c must be large against the norms of the hidden states, or the target lies among them already. The paper trains
+three matrices at and below the layer only; here every weight is trained, as in open-unlearning (which has c = 2,
+alpha = 1), and weights above the layer get no gradient. Averages are over the positions of the whole batch that predict
+answer tokens. The paper's code takes prompt and padding too. open-unlearning takes the positions of the answer tokens
+themselves, and through a broadcast its mean over rows is mean(sum of each row) * mean(1 / tokens) (`compat:
+open_unlearning`; the gradient differs by a quarter).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from trainables.methods.base import Forget, Hyperparameter, Method, Published, Values
-from trainables.methods.tokens import sum_over_answer
+from trainables.methods.tokens import kept_hidden, sum_over_answer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=8)
 def direction(width: int, seed: int) -> Tensor:
-    """(width,) random vector of length 1, float32 on the CPU; equal for all workers, steps and restarts.
+    """(width,) random vector of length 1, float32 on the CPU; the same for all workers, steps and restarts.
 
-    Its length is computed in float64, so that it does not depend on how a processor adds.
+    Its length is computed in float64, so it does not depend on the processor's order of additions.
     """
     import torch
 
@@ -41,9 +41,7 @@ def direction(width: int, seed: int) -> Tensor:
 
 def misdirection(forget: Forget, values: Values) -> Tensor:
     """(rows,) sum over answer tokens of the mean squared distance to c u. Raises ValueError without hidden states."""
-    hidden = forget.model.hidden
-    if hidden is None:
-        raise ValueError("hidden None must be kept: the loss steers hidden states; score the forget rows with a layer")
+    hidden = kept_hidden(forget.model, "model")
     target = values["steering"] * direction(hidden.shape[-1], forget.seed).to(hidden)
     return sum_over_answer((hidden - target).square().mean(-1), forget.model)
 

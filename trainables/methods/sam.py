@@ -4,21 +4,20 @@
 
     gradient:  grad L_NPO( theta + rho g / |g| ) + w grad CE(theta),   g = grad L_NPO(theta)
 
-delta goes where the forget loss rises fastest, which is where relearning would go: what is forgotten stays forgotten
-in a whole neighbourhood, so a few steps of fine-tuning (or rounding the weights) do not bring it back. Costs a second
-forward and backward pass over the forget rows.
+delta is the direction in which the forget loss rises fastest, which is where relearning would go. Rows are forgotten in
+a whole neighbourhood of the weights, so a few steps of fine-tuning (or rounding the weights) do not bring them back.
+Costs a second forward and backward pass over the forget rows.
 
-`radius` is rho, a length in the space of all weights. The authors run WMDP and MUSE with .01 (their configuration
-files fall back on .1); a good value grows with the size of the model. Here the loss is NPO of whole answers. Their
-MUSE code takes NPO of logits instead of log-probabilities, and their WMDP code the log-ratio of mean losses of a token
-over the batch, which is as if beta were divided by the tokens of all answers (the gradient's cosine with this one:
-.64).
+`radius` is rho, a length in the space of all weights. The authors run WMDP and MUSE with .01 (their configuration files
+default to .1); good values grow with the size of the model. Here the loss is NPO of whole answers. The authors' MUSE
+code takes NPO of logits instead of log-probabilities. Their WMDP code takes the log-ratio of mean losses per token over
+the batch, as if beta were divided by the tokens of all answers (its gradient has cosine .64 with this one).
 """
 
 from __future__ import annotations
 
-from trainables.methods.base import RETAIN_WEIGHT, Hyperparameter, Method
-from trainables.methods.npo import BETA, negative_preference
+from trainables.methods.base import BETA, RETAIN_WEIGHT, Hyperparameter, Method
+from trainables.methods.npo import negative_preference
 
 SAM = Method(
     name="sam",

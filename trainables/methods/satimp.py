@@ -2,14 +2,15 @@
 
     L_SatImp(theta) = E_tokens[ w_t log p(y_t) ] + w CE(x_retain, y),   w_t = p^beta1 (1 - p)^beta2   (no gradient)
 
-p^beta1 is saturation (as WGA: tokens that are forgotten are left alone), (1 - p)^beta2 is importance (tokens that any
-model is certain of, like the second half of a word, are left alone). beta2 = 0 is WGA, both 0 gradient ascent.
+p^beta1 is saturation: as in WGA, tokens that are already forgotten are left alone. (1 - p)^beta2 is importance: tokens
+that any model is certain of, like the second half of a word, are left alone. beta2 = 0 gives WGA; both 0, gradient
+ascent.
 
-The authors weigh the forget term 10 times the retain term (hence .1); open-unlearning's configuration file has it the
-other way round, while its notes on the method agree with the authors. The authors' own code advises beta2 = .1; the
+The authors weight the forget term 10 times the retain term (hence .1). open-unlearning's configuration file has it the
+other way round, although its notes on the method agree with the authors. The authors' code advises beta2 = .1; the
 default here, 1, is open-unlearning's.
 
-Trap: on a model that knows the answers by heart every p is near 1 and every weight near 0: the start is slow.
+Trap: if the model knows the answers by heart, every p is near 1 and every weight near 0, so unlearning starts slowly.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
     L_SimNPO(theta) = -(2/beta) E_forget[ log sigmoid( beta ( -(1/|y|) log p_theta(y|x) - delta ) ) ]
                       + w CE(x_retain, y)
 
-The mean log-probability of a token takes the place of the log-ratio to the reference: short answers are no longer
-unlearned less, and rows that the target model hardly knew are not pushed as hard as those that it knows by heart.
-As beta grows, only answers above exp(-delta) a token are still pushed; as beta vanishes, every row is (plain ascent).
+The mean log-probability per token replaces the log-ratio to the reference. Short answers are unlearned as hard as long
+ones, and rows that the target model hardly knew are pushed less than rows it knows by heart. For large beta only
+answers above exp(-delta) per token are still pushed; as beta -> 0 every row is (plain ascent).
 
-`margin` is delta, in nats per token; the paper and its code call it gamma, and find 0 best. Its code weighs the
-forget term by .1375 (forget05, beta 2.5) or .125 (forget10, beta 4.5) and the retain term by 1; here the forget term
+`margin` is delta, in nats per token; the paper and its code call it gamma and find 0 best. Their code weights the
+forget term by .1375 (forget05, beta 2.5) or .125 (forget10, beta 4.5) and the retain term by 1. Here the forget term
 has weight 1, so the retain weight is the inverse, 8.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def simple_negative_preference(forget: Forget, values: Values) -> Tensor:
-    """(rows,) the loss of each forget row, >= 0, nats."""
+    """(rows,) loss of each forget row, >= 0, nats."""
     beta = values["beta"]
     per_token = -forget.model.sequence / forget.model.lengths
     return -(2 / beta) * log_sigmoid(beta * (per_token - values["margin"]))

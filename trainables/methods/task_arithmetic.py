@@ -1,11 +1,11 @@
-"""Task arithmetic: learn the forget set by heart, then go the other way (Ilharco et al. 2023, arXiv 2212.04089).
+"""Task arithmetic: learn the forget set, then move the opposite way (Ilharco et al. 2023, arXiv 2212.04089).
 
     theta_u = theta - alpha ( theta_f - theta ),   theta_f: theta fine-tuned on the forget rows alone
 
 No unlearning loop and no retain rows: one vector, found by ordinary fine-tuning for `overfit_epochs` epochs at the
 trial's learning rate, is subtracted `scale` (alpha) times. The loss below fits the vector; minimising it LEARNS the
-forget rows. Nothing but the direction protects the retain set, so utility falls as alpha grows. A target model
-that knows the rows by heart has hardly any gradient left on them: the vector is short then, and alpha must be large.
+forget rows. Only the vector's direction protects the retain set, so utility falls as alpha grows. If the target model
+already knows the rows by heart, they give it almost no gradient: the vector is short, and alpha must be large.
 """
 
 from __future__ import annotations

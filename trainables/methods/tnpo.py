@@ -2,33 +2,26 @@
 
     L_TNPO(theta) = -(2/beta) E_tokens[ log sigmoid( -beta log( p(y_t) / p_ref(y_t) ) ) ] + w KL(x_retain)
 
-NPO with every token judged for itself: the gradient on a token is that of ascent weighted by
+NPO on each token separately. The gradient on a token is that of ascent weighted by
 
     W_t = 2 p_t^beta / ( p_t^beta + p_ref,t^beta )
 
-so a row is no longer given up because a few of its tokens are forgotten. At the reference the value is (2/beta) log 2
-and W_t = 1: the gradient of gradient ascent. beta -> 0 stays gradient ascent.
+so a few forgotten tokens do not stop the unlearning of the rest of the row. At the reference the value is (2/beta)
+log 2 and W_t = 1: the gradient of gradient ascent. As beta -> 0 it stays gradient ascent.
 
-Because a token's log-ratio is some |y| times smaller than a row's, beta must be larger than NPO's: the authors' code
-has 4. That code writes the loss as weighted ascent, with another value and, where p_t^beta is far above 1e-5, an equal
-gradient: it adds 1e-5 to the denominator of W_t. At beta 4 that is so for p_t above .06, as on a memorised target
-(gradients differ by 2.5e-5). Less likely tokens are given up there, while here they are pushed until they are less
-likely than under the reference: on a half memorised target the gradients' cosine is .84, on a random one .03. The
-retain term is that code's KL.
+A token's log-ratio is about |y| times smaller than a row's, so beta must be larger than NPO's: the authors' code uses
+4. That code writes the loss as weighted ascent. Its value differs, and it adds 1e-5 to the denominator of W_t, so its
+gradient is equal only where p_t^beta is far above 1e-5. At beta 4 that means p_t above .06, as on a memorised target
+(gradients differ by 2.5e-5). It leaves less likely tokens alone, while this loss pushes them until they are less likely
+than under the reference: on a half memorised target the gradients' cosine is .84, on a random one .03. The retain term
+is that code's KL.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.methods.base import (
-    RETAIN_WEIGHT,
-    Forget,
-    Hyperparameter,
-    Method,
-    Values,
-    log_sigmoid,
-)
+from trainables.methods.base import RETAIN_WEIGHT, Forget, Hyperparameter, Method, Values, log_sigmoid
 from trainables.methods.tokens import sum_over_answer, token_log_ratio
 
 if TYPE_CHECKING:

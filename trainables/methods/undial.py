@@ -2,14 +2,14 @@
 
     L_UNDIAL(theta) = E_tokens[ CE( softmax( z_ref - beta 1[y_t] ), softmax( z_theta ) ) ]
 
-The teacher is the target model with the logit of the true token lowered by beta; everything else it knows about the
-place stays as it was, so the loss has a minimum with a usable language model in it. At the reference the gradient is
-that of the softmax difference: it moves mass from the true token to the others in the teacher's proportions.
+The teacher is the target model with the logit of the true token lowered by beta. Its other logits stay, so the minimum
+of the loss is a usable language model. At the reference the gradient is the difference of the two softmaxes: it moves
+mass from the true token to the others in the teacher's proportions.
 
-No retain term, as in the paper. Over answer tokens only, since nothing else has a true token to lower. open-unlearning
-takes the mean over prompt and padding too (`compat: open_unlearning`) and lowers token V - 100 of the vocabulary there,
-which is what the label -100 of such positions points at. Wants a larger learning rate than the others (1e-4 for full
-models).
+No retain term, as in the paper. The mean is over answer tokens, since nothing else has a true token to lower.
+open-unlearning takes the mean over prompt and padding too (`compat: open_unlearning`) and lowers token V - 100 of the
+vocabulary there, which is where the label -100 of such positions points. It needs a larger learning rate than the other
+methods (1e-4 for full models).
 """
 
 from __future__ import annotations

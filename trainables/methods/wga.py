@@ -1,13 +1,13 @@
-"""Weighted gradient ascent: tokens that are forgotten already are left alone (Wang et al. 2025, arXiv 2502.19301).
+"""Weighted gradient ascent: tokens that are already forgotten are left alone (Wang et al. 2025, arXiv 2502.19301).
 
     L_WGA(theta) = E_tokens[ w_t log p(y_t) ] + w CE(x_retain, y),   w_t = p(y_t)^beta   (w_t: no gradient)
 
-The gradient of ascent on a token is 1/p times that of its probability, so unlikely tokens dominate; the weight takes
-that back (beta = 1: ascent on the probability itself). beta -> 0 is gradient ascent. No reference is read; published
-code loads one nevertheless.
+Ascent's gradient on a token is 1/p times that of its probability, so unlikely tokens dominate. The weight cancels that
+(beta = 1: ascent on the probability itself). beta -> 0 gives gradient ascent. It reads no reference, although the
+published code loads one.
 
-`beta` is the paper's alpha. The authors' release in open-unlearning has beta 1 and the plain loss on the retain set,
-as here; their first code falls back on 5 and holds on with the KL.
+`beta` is the paper's alpha. The authors' release in open-unlearning has beta 1 and the cross-entropy on the retain set,
+as here; their first code defaults to 5 and uses the KL as its retain term.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def weighted_ascent(forget: Forget, values: Values) -> Tensor:
-    """(rows,) sum over answer tokens of p^beta log p, <= 0, nats: minimising it is ascent on weighted tokens."""
+    """(rows,) sum over answer tokens of p^beta log p, <= 0, nats. Minimising it is ascent on weighted tokens."""
     log_p = forget.model.token_log_probs
     weight = (values["beta"] * log_p.detach()).exp()
     return sum_over_answer(weight * log_p.masked_fill(weight == 0, 0.0), forget.model)

@@ -39,7 +39,7 @@ LOGITS = ForwardOutputs(logits=True)
 def make_batch(
     rows: Sequence[Encoded], pad_id: int, device: torch.device | str, layout: Layout, hidden: int | None = None
 ) -> Batch | Packed:
-    """The rows in the model's layout (`Engine.takes`); always padded if attention must not see the token `hidden`."""
+    """The rows as the model takes them (`Engine.layout`); padded where attention must not see the token `hidden`."""
     if hidden is not None and hiding_matters(rows, hidden):
         return mask_token(collate(rows, hidden), hidden).to(device)
     if layout == "padded":

@@ -2,8 +2,8 @@
 
 Retain inputs are N(-alpha 1, I), forget inputs N(+alpha 1, I), in 16 dimensions. With u = (x - mean) . 1 / sqrt(16) the
 label of a retain row is 0 with log odds 1 + u, that of a forget row is 1 with log odds 1 + u: the larger alpha, the
-easier can one be unlearned without the other. Features are relu(W x), W ~ N(0, 1/16), 128 of them (NPO paper).
-Random numbers are numpy's, which do not depend on the machine. Knows neither models nor losses.
+easier it is to unlearn one without the other. Features are relu(W x), W ~ N(0, 1/16), 128 of them (NPO paper). Random
+numbers are numpy's, which do not depend on the machine.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rows:
-    """`features`: (seeds, rows, 128) float64. `labels`: (seeds, rows) int64, 0 or 1. `refusals`: the same, drawn
-    uniformly: what "I don't know" is where there are two answers only.
+    """`features`: (seeds, rows, 128) float64. `labels`: (seeds, rows) int64, 0 or 1. `refusals`: like `labels`, but
+    uniform: the equivalent of "I don't know" with only two answers.
     """
 
     features: Tensor
@@ -41,7 +41,7 @@ class Rows:
         return Rows(self.features[:, start:stop], self.labels[:, start:stop], self.refusals[:, start:stop])
 
     def joined(self, other: Rows) -> Rows:
-        """The rows of both."""
+        """The rows of both, per seed."""
         return Rows(
             torch.cat([self.features, other.features], 1),
             torch.cat([self.labels, other.labels], 1),
@@ -51,7 +51,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Problems:
-    """One problem a seed. `forget_evaluation`, `retain_evaluation`: (seeds, 1000, 128) features of fresh inputs.
+    """One problem per seed. `forget_evaluation`, `retain_evaluation`: (seeds, 1000, 128) features of new inputs.
 
     `projection`: (seeds, 128, 16), the frozen W.
     """
@@ -64,8 +64,8 @@ class Problems:
 
 
 def draw(alpha: float, seeds: Sequence[int], fraction: float = 1.0) -> Problems:
-    """The problems of these seeds. `fraction` of the 200 forget rows, the last ones, are forgotten; the others are
-    retain rows too (1.0: the paper's experiment). Evaluation inputs do not depend on the fraction.
+    """The problems of these seeds. The last `fraction` of the 200 forget rows are forgotten and the others become
+    retain rows (1.0: the paper's experiment). Evaluation inputs do not depend on the fraction.
     """
     drawn = [_draw(alpha, seed) for seed in seeds]
     projection = torch.stack([one.projection for one in drawn])
@@ -81,13 +81,13 @@ def draw(alpha: float, seeds: Sequence[int], fraction: float = 1.0) -> Problems:
 
 
 def forget_rows(fraction: float) -> int:
-    """How many rows a fraction forgets, at least 1."""
+    """The number of rows that a fraction forgets, at least 1."""
     return max(1, round(fraction * FORGET_ROWS))
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """As `Problems`, without the dimension of seeds."""
+    """Like `Problems`, for one seed, without its dimension."""
 
     projection: Tensor
     forget: tuple[Tensor, Tensor, Tensor]

@@ -1,6 +1,6 @@
-"""Weights of the synthetic experiment as files: one a seed, and the checkpoint of an epoch.
+"""Weight files of the synthetic experiment: one per seed, and the checkpoint of an epoch.
 
-A checkpoint has what its metrics need (the three models), so that it can be measured again anywhere.
+A checkpoint has all that its metrics need (the three models), so it can be measured again anywhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CARD = "letheon.json"
 
 
 def weights_file(folder: Path, seed: int) -> Path:
-    """Where the model of a seed is among those of a preparation."""
+    """The file of a seed's model in a folder of prepared models."""
     return folder / f"seed-{seed}.safetensors"
 
 
@@ -56,7 +56,7 @@ def save_checkpoint(
 def measure_folder(folder: Path) -> dict[str, Any]:
     """Metrics of a checkpoint's folder, in the shape of `trainables.jobs.evaluate_folder.evaluate_folder`.
 
-    Raises FileNotFoundError if it is none.
+    Raises FileNotFoundError if it is not a checkpoint.
     """
     from trainables.config import BenchmarkConfig
     from trainables.synthetic.data import draw

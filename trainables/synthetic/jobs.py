@@ -1,4 +1,4 @@
-"""What a worker can be asked to make for the synthetic experiment, as data. Importing it loads no torch."""
+"""The jobs of a worker for the synthetic experiment, as data. Loads no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainables.config import Frozen
 
 
 class SyntheticModelsJob(Frozen):
-    """Pre-train one model a seed: target models (`fraction` null) or the retain models of a fraction."""
+    """Pre-train one model per seed: target models (`fraction` null) or the retain models of a fraction."""
 
     kind: Literal["synthetic_models"] = "synthetic_models"
     alpha: float

@@ -1,7 +1,7 @@
-"""One synthetic trial: 25 steps of full-batch gradient descent are an epoch, measured, written, reported.
+"""One synthetic trial. An epoch is 25 steps of full-batch gradient descent, then measured, written and reported.
 
-The folder and the reports are those of every trial, so schedulers, fronts and `pull` see no difference. Runs in one
-process, on the CPU; there is no optimizer state but the weights.
+Folder and reports are those of every trial, so schedulers, fronts and `pull` see no difference. Runs in one process on
+the CPU; the weights are its whole optimizer state.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STATE = "weights.safetensors"
 
 
 def run_trial(config: TrialConfig, channel: Channel) -> None:
-    """Run or continue a trial. Epochs that its folder has already are reported again, not trained again."""
+    """Run or continue a trial. Epochs that are already in its folder are reported again, not trained again."""
     folder = TrialFolder(Path(config.folder))
     done = folder.recover()
     trial: Trial | None = None
@@ -44,7 +44,7 @@ def run_trial(config: TrialConfig, channel: Channel) -> None:
 
 
 class Trial:
-    """One trial in training, from `start_epoch` on."""
+    """A trial in training, starting after `start_epoch` (0: from the target model)."""
 
     def __init__(self, config: TrialConfig, start_epoch: int) -> None:
         hyper = config.hyperparameters

@@ -1,6 +1,6 @@
-"""The model: two logits, (features . weights, 0). What it says of rows as `Scores`, and how far two models are apart.
+"""The model: two logits, (features . weights, 0). Also its `Scores` of rows, and the distance between two models.
 
-Everything is float64 with a first dimension of seeds: as many independent models as problems. Knows no loss.
+Everything is float64 with a first dimension of seeds: one independent model per problem.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def logits(features: Tensor, weights: Tensor) -> Tensor:
 
 
 def score(logits: Tensor, labels: Tensor) -> Scores:
-    """Scores of labels (seeds, rows) as answers of one token, vocabulary 2; its rows are seeds x rows, seeds first."""
+    """Scores of labels (seeds, rows) as one-token answers, vocabulary 2, with seeds * rows rows, seeds first."""
     log_probs = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1))
     return Scores(
         token_log_probs=log_probs.flatten(0, 1),
@@ -39,7 +39,7 @@ def divergence(reference: Tensor, model: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Measured:
-    """All (seeds,). What the names mean is in `trainables.evaluation.metrics.synthetic`."""
+    """All (seeds,). `trainables.evaluation.metrics.synthetic` defines the names."""
 
     forget_kl: Tensor
     retain_kl: Tensor
@@ -69,8 +69,8 @@ class Yardstick:
 
     @torch.no_grad()
     def measure(self, weights: Tensor) -> Measured:
-        """`utility_ratio` = exp(target's retain_kl - retain_kl): the geometric mean, over retain inputs and the labels
-        that the retain model expects there, of how probable a label is now beside how probable the target model has it.
+        """`utility_ratio` = exp(target's retain_kl - retain_kl): the geometric mean of p(label) / p_target(label) over
+        retain inputs, with labels drawn from the retain model.
         """
         forget, retain = (logits(features, weights) for features in self._inputs)
         retain_kl = divergence(self._by_retain[1], retain)

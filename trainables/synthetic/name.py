@@ -1,3 +1,3 @@
-"""The name under which sweep files ask for the synthetic experiment."""
+"""The name of the synthetic experiment in sweep files."""
 
 SYNTHETIC = "synthetic"

@@ -1,6 +1,6 @@
-"""Makes what synthetic trials start from: target and retain models of every seed, and their measurements.
+"""Prepares what synthetic trials start from: target and retain models of every seed, and their measurements.
 
-Each result appears under its name only when it is whole, and a job whose result exists does nothing.
+A result gets its name only when it is complete; a job whose result exists does nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def make_models(job: SyntheticModelsJob) -> dict[str, float]:
 
 
 def make_baseline(job: SyntheticBaselineJob) -> None:
-    """One JSON file: for `target` and `retain` the `folder`, the `metrics` (means over the seeds) and each seed's."""
+    """Write one JSON file: `folder`, `metrics` (means over seeds) and each seed's metrics for `target` and `retain`."""
     file = Path(job.file)
     if file.exists():
         return

@@ -1,6 +1,6 @@
-"""Full-batch gradient descent on the synthetic problems: pre-training, and unlearning by any method's loss.
+"""Full-batch gradient descent on the synthetic problems: pre-training, and unlearning with any method's loss.
 
-The losses are `trainables.methods`' own, on scores of one-token answers. Knows no files and no metrics.
+The losses are those of `trainables.methods`, on scores of one-token answers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PRETRAINING_RATE = 0.05
 
 def pretrain(rows: Rows, steps: int = PRETRAINING_STEPS, rate: float = PRETRAINING_RATE) -> Tensor:
     """(seeds, 128): gradient descent on the mean cross-entropy from weights 0."""
-    # One seed after another: the features of one stay in the processor's cache, those of five do not.
+    # One seed after another: the features of one seed fit into the processor's cache, those of five do not.
     found = [
         _pretrain(features, labels, steps, rate) for features, labels in zip(rows.features, rows.labels, strict=True)
     ]
@@ -41,9 +41,9 @@ def _pretrain(features: Tensor, labels: Tensor, steps: int, rate: float) -> Tens
 
 
 class Unlearning:
-    """Unlearning of several problems at once, each with its own weights (seeds, 128); starts at the target weights.
+    """Unlearning of several problems at once, each with its own weights (seeds, 128), starting at the target weights.
 
-    Raises KeyError for an unknown method; which methods fit is `rules.method_problem`'s to say.
+    Raises KeyError for an unknown method; `rules.method_problem` tells which methods are supported.
     """
 
     def __init__(self, problems: Problems, target: Tensor, hyper: Hyperparameters) -> None:
@@ -68,7 +68,7 @@ class Unlearning:
         return {name: value.detach() for name, value in terms.items()}
 
     def _scores(self, weights: Tensor) -> tuple[Scores, Scores | None, Scores | None, Scores | None]:
-        """Of the forget rows' labels and refusals, and of the retain rows' labels and refusals."""
+        """Scores of the forget rows' labels and refusals, and of the retain rows' labels and refusals."""
         both = logits(self._features, weights)
         forget, retain = both[:, : self._split], both[:, self._split :]
         refusals = self.method.alternative != "none"
@@ -83,14 +83,14 @@ class Unlearning:
     def _loss(self) -> dict[str, Tensor]:
         forget, refusals, retain, retain_refusals = self._scores(self.weights)
         forget_before, refusals_before, retain_before, _ = self._references
-        seen = Forget(forget, forget_before, refusals, refusals_before, seed=self._seed)
+        inputs = Forget(forget, forget_before, refusals, refusals_before, seed=self._seed)
         if self.method.statistic is not None:
             with torch.no_grad():
-                per_row = self.method.statistic(seen, self._values)
-                # One mean a seed, at every row of the seed: the seeds' batches have nothing to do with each other.
+                per_row = self.method.statistic(inputs, self._values)
+                # One mean per seed, repeated for its rows: each seed is a batch of its own.
                 means = self._means(per_row).repeat_interleave(self._split)
-            seen = Forget(forget, forget_before, refusals, refusals_before, means, self._seed)
-        forget_loss = self._means(self.method.forget_loss(seen, self._values))
+            inputs = Forget(forget, forget_before, refusals, refusals_before, means, self._seed)
+        forget_loss = self._means(self.method.forget_loss(inputs, self._values))
         if retain is None:
             return {"loss": forget_loss, "forget_loss": forget_loss}
         term = RETAIN_TERMS[self.method.retain]
@@ -99,5 +99,5 @@ class Unlearning:
         return {"loss": loss, "forget_loss": forget_loss, "retain_loss": retain_loss}
 
     def _means(self, per_row: Tensor) -> Tensor:
-        """(seeds,) A row is one token, so every reduction is the mean over rows."""
+        """(seeds,) means over rows; a row is one token, so this is every method's reduction."""
         return per_row.view(len(self.weights), -1).mean(-1)

@@ -1,4 +1,4 @@
-"""What the steps of an epoch came to, over micro-batches and workers. Knows names of terms, not what they mean."""
+"""Means of the loss terms over an epoch's steps, across micro-batches and workers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from trainables.runtime.ranks import Group
-from trainables.training.terms import Seen
+from trainables.training.terms import MicroBatchResult
 
 
 class RunningMeans:
-    """Running sums of one epoch, kept as tensors so that no step waits for the device."""
+    """Running sums over one epoch, kept as tensors so that no step waits for the device."""
 
     def __init__(self) -> None:
         self.tokens = 0
         self.terms: dict[str, Tensor] = {}
 
-    def add(self, seen: Sequence[Seen]) -> None:
-        """Add the parts of one step."""
-        for part in seen:
+    def add(self, results: Sequence[MicroBatchResult]) -> None:
+        """Add the micro-batches of one step."""
+        for part in results:
             self.tokens += part.terms.tokens
             found = {"loss": part.loss, "forget_loss": part.terms.forget, "retain_loss": part.terms.retain}
             for name, value in found.items():
@@ -29,9 +29,9 @@ class RunningMeans:
                     self.terms[name] = self.terms.get(name, torch.zeros_like(value)) + value
 
     def means(self, group: Group, steps: int) -> dict[str, float]:
-        """Shares of all micro-batches and workers add up to each step's loss; the mean is over steps.
+        """Means over `steps` steps, a step's loss being the sum over its micro-batches on all workers.
 
-        `tokens`: all that were seen.
+        `tokens`: the total.
         """
         mine = {name: float(value) / steps for name, value in self.terms.items()}
         everyone = group.gather([(mine, self.tokens)])

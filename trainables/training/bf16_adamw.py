@@ -1,9 +1,9 @@
-"""The optimizer step of weights in half precision that have masters in float32, without waiting for the device.
+"""An optimizer step for half-precision weights with float32 masters that does not wait for the device.
 
-DeepSpeed's own (ZeRO stage 0) asks the device about each gradient in turn, whether it is finite, and reads and writes
-all of them several times more. Here the norm is taken in one pass over the gradients, and what is done with it
-(clipping, no step at all if a gradient is not finite) is decided on the device: by the fused AdamW, which wants
-gradients in float32; or, where layers are compiled, by an update that reads and writes each number once.
+DeepSpeed's own step (ZeRO stage 0) asks the device for each gradient whether it is finite, and reads and writes all of
+them several times more. Here the norm takes one pass over the gradients, and the device itself decides on clipping and
+on skipping the step if a gradient is not finite. The update is the fused AdamW, which needs float32 gradients; or, if
+layers are compiled, a compiled update that reads and writes each number once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TINY = 1e-6  # DeepSpeed's, added to the norm
 
 
 def install_fused_step(optimizer: Any) -> bool:
-    """Give DeepSpeed's optimizer this step, if it is the one for half precision without sharding. Returns whether."""
+    """Replace the step of DeepSpeed's optimizer if it is the unsharded half-precision one. Returns whether it is."""
     from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 
     if not isinstance(optimizer, FP16_UnfusedOptimizer):
@@ -31,10 +31,10 @@ def install_fused_step(optimizer: Any) -> bool:
 
 
 def reset_step_count(optimizer: Any) -> None:
-    """Let a `torch.optim` optimizer that has taken no step count from 0.
+    """Set the step count of a `torch.optim` optimizer back to 0.
 
-    To have its state DeepSpeed lets it take a step without gradients, which Adam would count: its first real update
-    would be a quarter smaller.
+    DeepSpeed creates the optimizer's state by a step without gradients. Adam counts it, which would make its first real
+    update a quarter smaller.
     """
     for state in optimizer.state.values():
         if "step" in state:
@@ -74,14 +74,14 @@ def _by_fused_adamw(
 def _by_compiled_code(
     adam: Any, weights: list[Tensor], masters: list[Tensor], gradients: list[Tensor], scale: Tensor, finite: Tensor
 ) -> None:
-    """For groups that differ in their decay alone, and a state that is there. Masters are in the groups' order."""
+    """Requires groups that differ only in their decay, masters in the groups' order, and an existing state."""
     group, *_ = adam.param_groups
     (beta1, beta2), rate = group["betas"], group["lr"]
     decays = chain.from_iterable([each["weight_decay"]] * len(each["params"]) for each in adam.param_groups)
     states = [adam.state[master] for master in masters]
     steps = [state["step"] for state in states]
     torch._foreach_add_(steps, finite.to(steps[0].dtype))
-    taken = steps[0].double().clamp(min=1)  # 0: nothing has been finite yet, and nothing changes
+    taken = steps[0].double().clamp(min=1)  # 0: no finite step yet, and this one changes nothing
     known = [1 - beta1, 1 - beta2, group["eps"]]
     size, root = rate / (1 - beta1**taken), (1 - beta2**taken).rsqrt()
     of_device = torch.stack([scale.double(), finite.double(), size, root]).float().unbind()

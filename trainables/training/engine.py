@@ -1,6 +1,6 @@
-"""One DeepSpeed engine over a fresh copy of a model: optimizer steps, checkpoints, full weights out of any ZeRO stage.
+"""One DeepSpeed engine over a copy of a model: optimizer steps, checkpoints, full weights at any ZeRO stage.
 
-Knows neither losses nor data. The optimizer is a client `torch.optim.AdamW`: DeepSpeed's own are compiled at first use.
+The optimizer is a client `torch.optim.AdamW`: DeepSpeed's own are compiled at first use.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
 def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, Any]:
     """The user's DeepSpeed JSON with what the trial owns: batch sizes, precision, clipping.
 
-    Accumulation is ours (see `Engine.step`), so DeepSpeed is told of none.
+    `Engine.step` accumulates gradients itself, so DeepSpeed's accumulation is 1.
     """
     config: dict[str, Any] = copy.deepcopy(workers.deepspeed)
     config |= {
-        "train_micro_batch_size_per_gpu": workers.micro_batch_size or 1,  # it only checks that they fit each other
+        "train_micro_batch_size_per_gpu": workers.micro_batch_size or 1,  # only checked for consistency
         "gradient_accumulation_steps": 1,
         "gradient_clipping": gradient_clip,
         "steps_per_print": 10**9,
@@ -54,7 +54,7 @@ def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, 
 
 
 def _import_deepspeed() -> Any:
-    """DeepSpeed without its just-in-time build of a shared-memory all-reduce (33 s, needs a compiler); gloo serves."""
+    """DeepSpeed without its just-in-time build of a shared-memory all-reduce (33 s, needs a compiler); gloo is used."""
     import deepspeed
     import deepspeed.ops
 
@@ -63,7 +63,7 @@ def _import_deepspeed() -> Any:
 
 
 def _gathered(parameters: Sequence[Tensor]) -> AbstractContextManager[Any]:
-    """Whole parameters in place of ZeRO-3's shards; what rank 0 writes into them stays."""
+    """Whole parameters instead of ZeRO-3's shards; rank 0's changes to them are kept."""
     context: AbstractContextManager[Any] = _import_deepspeed().zero.GatheredParameters(
         list(parameters), modifier_rank=0
     )
@@ -71,7 +71,7 @@ def _gathered(parameters: Sequence[Tensor]) -> AbstractContextManager[Any]:
 
 
 def _groups(trained: Sequence[Tensor], decay_norms: bool) -> list[dict[str, Any]]:
-    """Parameters as AdamW takes them; norms and biases, which have one dimension, apart if they must not decay."""
+    """AdamW's parameter groups; norms and biases (one dimension) are separate if they must not decay."""
     apart = [each for each in trained if not decay_norms and len(getattr(each, "ds_shape", each.shape)) < _MATRIX]
     known = {id(each) for each in apart}
     groups: list[dict[str, Any]] = [{"params": [each for each in trained if id(each) not in known]}]
@@ -83,12 +83,12 @@ class Engine:
 
     Args:
         pristine: the model to start from, on the CPU; copied, never changed (a ZeRO-3 module cannot be loaded twice).
-        weights: the same model where its weights are copied from, perhaps on the device and already in the precision
-            of the workers; None: `pristine` itself.
-        beside: bytes of the device that this process needs for other things than the engine.
+        weights: the same model to copy the weights from, possibly on the device and in the workers' precision; None:
+            `pristine` itself.
+        other_bytes: device bytes that this process needs besides the engine.
         betas, weight_decay: of AdamW. decay_norms: whether norms and biases decay too; with Hugging Face's trainer, and
             so in published code, they do not. gradient_clip: largest norm of the gradient.
-        lora: train adapters instead of the weights. seed: decides how the adapters start.
+        lora: train adapters instead of the weights. seed: of the adapters' initial values.
     """
 
     def __init__(  # noqa: PLR0913 (all but three by name)
@@ -98,7 +98,7 @@ class Engine:
         group: Group,
         *,
         weights: Any = None,
-        beside: int = 0,
+        other_bytes: int = 0,
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float,
         decay_norms: bool = True,
@@ -118,7 +118,7 @@ class Engine:
         if self.compiled:
             compile_layers(module)
         self._pristine, self._lora = weights, lora
-        self._group, self._workers, self._beside = group, workers, beside
+        self._group, self._workers, self._other_bytes = group, workers, other_bytes
         self._stage, config = workers.zero_stage, deepspeed_config(workers, gradient_clip)
         deepspeed = _import_deepspeed()
         if sharded:
@@ -132,35 +132,35 @@ class Engine:
         reset_step_count(optimizer)
         install_fused_step(self.deepspeed.optimizer)
         if group.size == 1 and workers.zero_stage == 0:
-            self.deepspeed.enable_backward_allreduce = False  # it copies all gradients, and back, even for one worker
+            self.deepspeed.enable_backward_allreduce = False  # it copies all gradients even for one worker
 
     @property
-    def takes(self) -> Layout:
-        """How the model takes the rows of a batch."""
+    def layout(self) -> Layout:
+        """How the model takes the rows of a batch: packed, filled or padded."""
         if not takes_packed(self.model):
             return "padded"
-        # Matrix products in half precision are code that oneDNN makes for each size, on a CPU too.
+        # In half precision oneDNN generates code for each matrix size, so sizes are rounded up on a CPU too.
         half = next(self.model.parameters()).element_size() < torch.float32.itemsize
         return "filled" if self.compiled or half else "packed"
 
     @property
     def micro_batch_tokens(self) -> int:
-        """Tokens of one forward pass that fit into the worker's share of the device, on every rank the same."""
+        """Tokens per forward pass that fit into the worker's share of the device; the same on every rank."""
         device = torch.device(self._group.device)
         if device.type != "cuda":
             return CPU_TOKENS
         total = torch.cuda.get_device_properties(device).total_memory
-        return min(self._group.gather([self._tokens(total)]))
+        return min(self._group.gather([self._tokens_that_fit(total)]))
 
-    def _tokens(self, total: int) -> int:
-        """Of a device of `total` bytes."""
+    def _tokens_that_fit(self, total: int) -> int:
+        """Tokens per forward pass on a device of `total` bytes."""
         parameters = list(self.model.parameters())
         sizes = [getattr(each, "ds_numel", each.numel()) for each in parameters]  # ZeRO-3 leaves empty tensors behind
         adapters = sum(size for each, size in zip(parameters, sizes, strict=True) if each.requires_grad)
         trained = None if self._lora is None else adapters
         shape, element = DecoderShape.of(self.model.config, sum(sizes) - (trained or 0)), parameters[0].element_size()
         states = state_bytes(shape, element, self._stage, self._group.size, frozen=False, trained=trained)
-        free = usable_bytes(total, self._workers) - sum(states.values()) - self._beside
+        free = usable_bytes(total, self._workers) - sum(states.values()) - self._other_bytes
         return tokens_that_fit(shape, free, element)
 
     @property
@@ -172,7 +172,7 @@ class Engine:
         """One optimizer step over `count` micro-batches.
 
         The losses of all micro-batches of all workers must sum to the loss of the whole batch. DeepSpeed averages
-        gradients over workers, hence the factor. Losses are taken lazily: one graph is alive at a time.
+        gradients over workers, hence the factor. Losses are consumed one by one, so only one graph is alive at a time.
         """
         for group in self.deepspeed.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -184,20 +184,22 @@ class Engine:
             warn_if_uncompiled()
 
     def save_state(self, folder: Path) -> None:
-        """Optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""
+        """Save optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""
         self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG, exclude_frozen_parameters=self._lora is not None)
 
     def load_state(self, folder: Path) -> None:
-        """Raises FileNotFoundError when there is no usable state in the folder."""
+        """Raises FileNotFoundError if the folder has no usable state."""
         path, _ = self.deepspeed.load_checkpoint(str(folder), tag=STATE_TAG, load_module_strict=self._lora is None)
         if path is None:
-            raise FileNotFoundError(f"no DeepSpeed state in {folder}")
+            raise FileNotFoundError(
+                f"no DeepSpeed state in {folder}: `save_state` must have finished; use an earlier epoch"
+            )
 
     @contextmanager
     def as_saved(self) -> Iterator[None]:
-        """Inside, `model` computes with the very weights that `weights` gives: adapters are merged. Every rank enters.
+        """Within it, `model` computes with the weights that `weights` returns: adapters are merged. Every rank enters.
 
-        The rounding of bf16 can swallow a small adapter when it is merged, so measure this and not the adapters.
+        Merging in bf16 can round a small adapter away, so evaluate the merged weights, not the adapters.
         """
         with eager_mode() if self.compiled else nullcontext():
             if self._lora is None:
@@ -208,7 +210,7 @@ class Engine:
                 yield
 
     def weights(self) -> Mapping[str, Tensor] | None:
-        """Full weights on rank 0 (None elsewhere), whatever the ZeRO stage, adapters merged. Every rank must call."""
+        """Full weights on rank 0 (None elsewhere) at any ZeRO stage, adapters merged. Every rank must call it."""
         with self.as_saved():
             state = (
                 self.deepspeed._zero3_consolidated_16bit_state_dict()
@@ -220,10 +222,10 @@ class Engine:
             return state if self._lora is None else plain_state(state)
 
     def close(self) -> None:
-        """Free the engine's memory; the process group stays. Nothing can be asked of the engine afterwards."""
+        """Free the engine's memory; the process group stays. The engine cannot be used afterwards."""
         self.deepspeed.destroy()
         del self.deepspeed
-        # DeepSpeed, the module and their hooks refer to each other, and stay until Python looks for such things. On a
-        # device there is no room for that; what is in the host's memory is looked for between two jobs.
+        # DeepSpeed, the module and their hooks refer to each other and stay until a garbage collection. On a device
+        # their memory is needed now; host memory is collected between two jobs.
         if torch.device(self._group.device).type == "cuda":
             gc.collect()

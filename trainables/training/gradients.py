@@ -1,7 +1,7 @@
-"""Methods that work on gradients instead of one loss: combinations of two gradients, and the worst nearby weights.
+"""Gradient-level methods: combinations of two gradients, and the gradient at the worst nearby weights.
 
-Both need whole weights and gradients on every worker, which ZeRO stages 0 to 2 give. Knows no losses: it is handed a
-function that computes them.
+Both need whole weights and gradients on every worker, which ZeRO stages 0 to 2 give. Losses come from a function that
+the caller passes in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainables.batching.scores import to_float32
 from trainables.methods.base import Method, Products, Values
-from trainables.training.terms import Seen, Terms
+from trainables.training.terms import MicroBatchResult, Terms
 
 if TYPE_CHECKING:
     from trainables.inputs.micro_batches import MicroBatch
@@ -24,7 +24,7 @@ Gradients = list[Tensor]
 
 
 class ComputeTerms(Protocol):
-    """Both losses of a part, or one of them."""
+    """Computes both losses of a micro-batch, or one of them."""
 
     def __call__(
         self, part: MicroBatch, forget: bool = True, retain: bool = True, *, for_engine: bool = True
@@ -37,7 +37,7 @@ def trainable(model: Any) -> list[Tensor]:
 
 
 def gradients_of(loss: Tensor, parameters: Sequence[Tensor], keep_graph: bool = False) -> Gradients:
-    """d loss / d parameters in float32 at least, without touching `.grad`; zeros where the loss depends on none."""
+    """d loss / d parameters, at least float32, without touching `.grad`; zeros where it has no influence."""
     if not loss.requires_grad:
         return [_zeros(parameter) for parameter in parameters]
     found: tuple[Tensor | None, ...] = torch.autograd.grad(
@@ -62,7 +62,7 @@ def products(forget: Gradients, retain: Gradients) -> Products:
     return Products(inner(forget, forget), inner(retain, retain), inner(forget, retain))
 
 
-def over_workers(gradients: Gradients, size: int) -> Gradients:
+def sum_over_workers(gradients: Gradients, size: int) -> Gradients:
     """The sum over all workers, on each of them."""
     if size == 1:
         return gradients
@@ -79,12 +79,12 @@ def combined(
     workers: int,
     parts: Sequence[MicroBatch],
     terms: ComputeTerms,
-    seen: list[Seen],
+    results: list[MicroBatchResult],
 ) -> Iterator[Tensor]:
     """One loss whose gradient is a * forget gradient + b * retain gradient, with a and b from the whole batch.
 
-    Both gradients come from one forward pass. The loss that is yielded is linear in the weights: its gradient is the
-    combination, so the optimizer, its clipping and its averaging over workers need not know.
+    Both gradients come from one forward pass. The yielded loss is linear in the weights and its gradient is the
+    combination, so optimizer, clipping and averaging over workers work as usual.
     """
     parameters = trainable(model)
     forget = [_zeros(parameter) for parameter in parameters]
@@ -97,11 +97,11 @@ def combined(
         _add(forget, gradients_of(of_part.forget, parameters, keep_graph=True))
         _add(retain, gradients_of(of_part.retain, parameters))
         found.append(of_part.detached())
-    assert method.combine is not None  # the caller asked
-    a, b = method.combine(products(over_workers(forget, workers), over_workers(retain, workers)), values)
+    assert method.combine is not None  # the caller checked
+    a, b = method.combine(products(sum_over_workers(forget, workers), sum_over_workers(retain, workers)), values)
     for of_part in found:
         assert of_part.retain is not None  # checked above
-        seen.append(Seen.of(a * of_part.forget + b * of_part.retain, of_part))
+        results.append(MicroBatchResult.of(a * of_part.forget + b * of_part.retain, of_part))
     yield _linear(parameters, [a * f + b * r for f, r in zip(forget, retain, strict=True)])
 
 
@@ -123,14 +123,14 @@ def worst_nearby(
     workers: int,
     parts: Sequence[MicroBatch],
     terms: ComputeTerms,
-    seen: list[Seen],
+    results: list[MicroBatchResult],
 ) -> Iterator[Tensor]:
     """The forget loss at theta + radius * g / |g|, then the retain term at theta; g is the whole batch's gradient."""
     parameters = trainable(model)
     gradients = [_zeros(parameter) for parameter in parameters]
     for part in parts:
         _add(gradients, gradients_of(terms(part, retain=False, for_engine=False).forget, parameters))
-    direction = over_workers(gradients, workers)
+    direction = sum_over_workers(gradients, workers)
     length = products(direction, direction).forget ** 0.5
     step = values["radius"] / length if length > 0 else 0.0
     forget: list[Terms] = []
@@ -143,16 +143,16 @@ def worst_nearby(
         of_retain = terms(part, forget=False)
         kept = of_retain.retain
         if kept is None:
-            raise ValueError(f"{method.name} looks at nearby weights: it must declare a retain term")
+            raise ValueError(f"{method.name} uses nearby weights: it must declare a retain term")
         loss = values["retain_weight"] * kept
         whole = type(of_forget)(of_forget.forget, kept, of_forget.tokens + of_retain.tokens)
-        seen.append(Seen.of(of_forget.forget + loss, whole))
+        results.append(MicroBatchResult.of(of_forget.forget + loss, whole))
         yield loss
 
 
 @contextmanager
 def _moved(parameters: Sequence[Tensor], direction: Gradients, step: float) -> Iterator[None]:
-    """The weights moved by step * direction, and put back bit by bit."""
+    """The weights moved by step * direction, and restored bit for bit afterwards."""
     before = [parameter.detach().clone() for parameter in parameters]
     with torch.no_grad():
         for parameter, gradient in zip(parameters, direction, strict=True):

@@ -1,4 +1,4 @@
-"""The memory of one trial in one worker: where its weights come from, what was expected of it and what it came to."""
+"""The memory of one trial on one worker: where its weights come from, the predicted and the measured peak."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from trainables.model.memory import DecoderShape, MemoryEstimate
 from trainables.runtime.ranks import Group
 
 _RESET_PEAK = "5"
-"""What Linux takes for it, see proc(5) on clear_refs."""
+"""The value that resets peaks in Linux's clear_refs, see proc(5)."""
 
 
 class TrialMemory:
-    """Made before anything of the trial is: peaks are counted from then on."""
+    """Create it before anything else of the trial: peaks are counted from then on."""
 
-    def __init__(self, config: TrialConfig, method: Method, resident: WorkerCache, group: Group) -> None:
-        forget_peak(group.device)
-        self._config, self._resident, self._group, self._expected = config, resident, group, 0
+    def __init__(self, config: TrialConfig, method: Method, cache: WorkerCache, group: Group) -> None:
+        reset_peak(group.device)
+        self._config, self._cache, self._group, self._expected = config, cache, group, 0
         self._settings = MemorySettings(config.workers, config.evaluation, (method,), config.lora)
-        model = resident.model(config.target).model
+        model = cache.model(config.target).model
         self._shape = DecoderShape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
         self._on_gpu = torch.device(group.device).type == "cuda"
         space = (
@@ -43,45 +43,45 @@ class TrialMemory:
         self.place: WeightPlace = place_of_weights(self._shape, self._settings, self._on_gpu, space)
 
     def weights(self) -> Any:
-        """The model that the trial's engine copies its weights from. Ask when reference tables are there."""
+        """The model that the engine copies its weights from. Call it after the reference tables are computed."""
         if self._on_gpu and self.place != "device":
-            self._resident.clear_device()  # a table was computed there, or an earlier trial's method needed the model
+            self._cache.clear_device()  # left by a reference table or an earlier trial's method
         precision, device = self._config.workers.precision, str(self._group.device)
-        return self._resident.weights(self._config.target, precision, self.place, device)
+        return self._cache.weights(self._config.target, precision, self.place, device)
 
     @property
-    def beside(self) -> int:
-        """Bytes of the device that the trial needs for other things than its engine, activations left out."""
-        states = self._need(0, 0).states
+    def other_bytes(self) -> int:
+        """Device bytes that the trial needs besides its engine, without activations."""
+        states = self._estimate(0, 0).states
         return states["frozen"] + states.get("method", 0)
 
-    def expect(self, feed: MicroBatcher, steps: Iterable[StepRows]) -> None:
-        """Predict what these steps will take."""
-        parts = [feed.rows(part) for rows in steps for part in feed.parts(rows, 1)]
+    def expect(self, batcher: MicroBatcher, steps: Iterable[StepRows]) -> None:
+        """Predict the peak of these steps."""
+        parts = [batcher.rows(part) for rows in steps for part in batcher.parts(rows, 1)]
         largest = max(parts, key=lambda rows: rows.tokens)
         answers = sum(len(row.input_ids) - row.answer_start for row in largest.all)
-        self._expected = self._need(largest.tokens, answers).total
+        self._expected = self._estimate(largest.tokens, answers).total
 
     def metrics(self) -> dict[str, int]:
-        """Bytes of the worker that took most so far, and of the one expected to take most. Every rank must call."""
+        """The largest measured and the largest predicted peak of all workers, bytes. Every rank must call it."""
         peaks, expected = zip(*self._group.gather([(peak_bytes(self._group.device), self._expected)]), strict=True)
         return {"peak_memory_bytes": max(peaks), "predicted_memory_bytes": max(expected)}
 
-    def _need(self, tokens: int, answers: int) -> MemoryEstimate:
+    def _estimate(self, tokens: int, answers: int) -> MemoryEstimate:
         return estimate_memory(self._shape, self._settings, tokens, answers, kept=self.place == "device")
 
 
-def forget_peak(device: torch.device | str) -> None:
-    """Count peaks from now on, where the system lets us: of the device on a GPU, of the process on a CPU."""
+def reset_peak(device: torch.device | str) -> None:
+    """Count peaks from now on, if the system allows it: of the device on a GPU, of the process on a CPU."""
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    with suppress(OSError):  # not Linux, or a sandbox: then it is the peak of the process's whole life
+    with suppress(OSError):  # not Linux, or a sandbox: the peak is then that of the process's whole life
         Path(f"/proc/{os.getpid()}/clear_refs").write_text(_RESET_PEAK)
 
 
 def peak_bytes(device: torch.device | str) -> int:
-    """Most memory since `forget_peak`: tensors of the device on a GPU, the process with its libraries on a CPU."""
+    """Peak since `reset_peak`: tensors of the device on a GPU, the process with its libraries on a CPU."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError):

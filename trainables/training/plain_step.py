@@ -1,4 +1,4 @@
-"""One optimizer step of plain fine-tuning: the mean negative log-likelihood per answer token of some rows."""
+"""One optimizer step of plain fine-tuning: mean negative log-likelihood per answer token."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def plain_step(
     rate: float,
     micro_batch_size: int | None,
 ) -> list[float]:
-    """Train on the rows once. Returns this rank's share of the loss, nats per token, by micro-batch.
+    """Take one step on the rows. Returns this rank's share of the loss per micro-batch, nats per token.
 
-    `batch`: makes a micro-batch; `micro_batch_size`: rows per rank, or None for as many as fit.
+    `batch`: makes a micro-batch of rows. `micro_batch_size`: rows per rank, or None for as many as fit.
     """
-    seen: list[float] = []
+    shares: list[float] = []
     lengths = [len(row.input_ids) for row in rows]
     together = micro_batch_size or rows_at_a_time(lengths, group.size, engine.micro_batch_tokens)
     micros = micro_batches(tuple(range(len(rows))), group.rank, group.size, together)
@@ -37,8 +37,8 @@ def plain_step(
             # A rank without rows still takes part in the collectives: it scores one row and counts none.
             some = batch([rows[i] for i in micro] or [rows[0]])
             loss = -score(engine.deepspeed, some).rows(0, len(micro)).sequence.sum() / tokens
-            seen.append(float(loss.detach()))
+            shares.append(float(loss.detach()))
             yield loss
 
     engine.step(losses(), rate, len(micros))
-    return seen
+    return shares

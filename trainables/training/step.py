@@ -1,7 +1,7 @@
-"""One optimizer step of a trial: the forward passes and the loss of each micro-batch.
+"""One optimizer step of a trial: the forward pass and the loss of each micro-batch.
 
-All rows of a micro-batch (forget, retain, alternatives of both) share one forward pass. Knows no epochs, no schedule
-and no files; which rows those are, `feed` knows, what a loss is, `methods`, how gradients are combined, `gradients`.
+All rows of a micro-batch (forget, retain, alternatives of both) share one forward pass. `MicroBatcher` decides which
+rows those are, `trainables.methods` what the loss is, `gradients` how two gradients are combined.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ from trainables.methods.retain_terms import RETAIN_TERMS
 from trainables.model.scoring import ForwardOutputs, score
 from trainables.training.engine import Engine
 from trainables.training.gradients import combined, worst_nearby
-from trainables.training.terms import Seen, Terms
+from trainables.training.terms import MicroBatchResult, Terms
 
 
 class Stepper:
-    """Takes optimizer steps for one trial on this rank. `weight`: the retain weight, which some methods move."""
+    """Takes a trial's optimizer steps on this rank. `weight`: the retain weight, which some methods change."""
 
-    def __init__(self, engine: Engine, hyper: Hyperparameters, feed: MicroBatcher) -> None:
-        self.engine, self.feed, self.method = engine, feed, feed.method
-        self.values = feed.method.values(hyper)
+    def __init__(self, engine: Engine, hyper: Hyperparameters, batcher: MicroBatcher) -> None:
+        self.engine, self.batcher, self.method = engine, batcher, batcher.method
+        self.values = batcher.method.values(hyper)
         self.weight = self.values.get("retain_weight", 1.0)
         self._seed = hyper.seed
 
-    def run(self, rows: StepRows, epoch: int, learning_rate: float) -> list[Seen]:
-        """One optimizer step over all rows, on all workers. Returns what this rank's parts came to."""
-        parts = self.feed.parts(rows, epoch)
-        seen: list[Seen] = []
+    def run(self, rows: StepRows, epoch: int, learning_rate: float) -> list[MicroBatchResult]:
+        """One optimizer step over all rows, on all workers. Returns the results of this rank's micro-batches."""
+        parts = self.batcher.parts(rows, epoch)
+        results: list[MicroBatchResult] = []
         terms = partial(self.terms, step=rows, statistics=self._statistics(parts, len(rows.forget)))
         values = {**self.values, "retain_weight": self.weight}
-        whole = (self.engine.model, self.method, values, self.feed.group.size, parts, terms, seen)
+        arguments = (self.engine.model, self.method, values, self.batcher.group.size, parts, terms, results)
         if self.method.combine is not None:
-            losses, count = combined(*whole), 1
+            losses, count = combined(*arguments), 1
         elif self.method.worst_nearby:
-            losses, count = worst_nearby(*whole), 2 * len(parts)
+            losses, count = worst_nearby(*arguments), 2 * len(parts)
         else:
-            losses, count = self._plain(rows, parts, terms, seen), len(parts)
+            losses, count = self._plain(rows, parts, terms, results), len(parts)
         self.engine.step(losses, learning_rate, count)
-        if self.feed.compat == "none":
-            mine = [float(part.terms.retain) for part in seen if part.terms.retain is not None]
-            self._move_weight(sum(self.feed.group.gather(mine)) if self.method.multiplier is not None else 0.0)
-        return seen
+        if self.batcher.compat == "none":
+            mine = [float(part.terms.retain) for part in results if part.terms.retain is not None]
+            self._move_weight(sum(self.batcher.group.gather(mine)) if self.method.multiplier is not None else 0.0)
+        return results
 
     def _move_weight(self, retain_loss: float) -> None:
-        """After a step; published code does it after every micro-batch of every worker by itself."""
+        """Called after a step; published code calls it after every micro-batch, on each worker separately."""
         if self.method.multiplier is not None:
             self.weight = self.method.multiplier(self.weight, retain_loss, self.values)
 
     def _plain(
-        self, step: StepRows, parts: Sequence[MicroBatch], terms: partial[Terms], seen: list[Seen]
+        self, step: StepRows, parts: Sequence[MicroBatch], terms: partial[Terms], results: list[MicroBatchResult]
     ) -> Iterator[Tensor]:
         for part in parts:
             found = terms(part)
             loss = found.forget if found.retain is None else found.forget + self.weight * found.retain
-            seen.append(Seen.of(loss, found))
+            results.append(MicroBatchResult.of(loss, found))
             yield loss
-            if self.feed.compat != "none" and found.retain is not None and part.retain:
-                self._move_weight(float(found.retain.detach()) * self.feed.parts_of_all(step))
+            if self.batcher.compat != "none" and found.retain is not None and part.retain:
+                self._move_weight(float(found.retain.detach()) * self.batcher.micro_batch_count(step))
 
     def terms(
         self,
@@ -82,42 +82,42 @@ class Stepper:
         step: StepRows,
         statistics: Mapping[MicroBatch, Tensor],
     ) -> Terms:
-        """Both losses of a part from one forward pass; without `forget` or `retain` that side's rows stay out.
+        """Both losses of a micro-batch from one forward pass, without the side whose flag is False.
 
-        `for_engine`: whether the engine will run the backward pass. It refuses any other one over its own forward.
+        `for_engine`: whether the engine runs the backward pass. It refuses other backward passes over its own forward.
         """
-        rows = self.feed.rows(part, forget, retain)
-        batch = self.feed.batch(rows)
+        rows = self.batcher.rows(part, forget, retain)
+        batch = self.batcher.batch(rows)
         keep = self._keep(batch)
         model = self.engine.deepspeed if for_engine else self.engine.model
         scores = _Split.of(score(model, batch, keep), rows)
         frozen = self._frozen(batch, keep, rows, scores)
-        divisors = self.feed.divisors(part, step)
+        divisors = self.batcher.divisors(part, step)
         loss = scores.forget.token_log_probs.new_zeros(())
         if forget:
-            given = self._forget(part, rows, scores, frozen, statistics.get(part))
-            loss = forget_term(self.method, given, self.values, divisors)
-        kept = None
+            inputs = self._forget(part, rows, scores, frozen, statistics.get(part))
+            loss = forget_term(self.method, inputs, self.values, divisors)
+        retain_loss = None
         if retain and self.method.retain != "none":
-            kept = self._retain_term(rows, scores, frozen, divisors)
-        return Terms(loss, kept, rows.tokens)
+            retain_loss = self._retain_term(rows, scores, frozen, divisors)
+        return Terms(loss, retain_loss, rows.tokens)
 
     def _retain_term(self, rows: MicroBatchRows, scores: _Split, frozen: _Frozen, divisors: Divisors) -> Tensor:
-        _, way = self.feed.published
-        width = self.feed.width(rows.retain)
+        _, way = self.batcher.published
+        width = self.batcher.width(rows.retain)
         retain = Retain(
             _counted(scores.retain, way, width),
             None if frozen.retain is None else _counted(frozen.retain, way, width),
-            scores.retain_alternatives if rows.retain_alternatives or self.feed.data.retain_alternatives else None,
+            scores.retain_alternatives if rows.retain_alternatives or self.batcher.data.retain_alternatives else None,
         )
         return retain_term(self.method, retain, self.values, divisors)
 
     def _forget(
         self, part: MicroBatch, rows: MicroBatchRows, scores: _Split, frozen: _Frozen, statistic: Tensor | None
     ) -> Forget:
-        data = self.feed.data
-        way, _ = self.feed.published
-        width = self.feed.width(rows.forget) - 1
+        data = self.batcher.data
+        way, _ = self.batcher.published
+        width = self.batcher.width(rows.forget) - 1
         reference = None if frozen.forget is None else _counted(frozen.forget, way, width)
         if data.reference is not None:
             reference = data.reference.scores(part.forget, scores.forget.mask)
@@ -125,30 +125,30 @@ class Stepper:
         of_alternative = None
         if data.alternative_reference is not None and alternative is not None:
             each = len(data.alternatives[0])
-            numbers = [i * each + self.feed.turn(i, part) for i in part.forget]
+            numbers = [i * each + self.batcher.alternative_index(i, part) for i in part.forget]
             of_alternative = data.alternative_reference.scores(numbers, alternative.mask)
         model = _counted(scores.forget, way, width)
         return Forget(model, reference, alternative, of_alternative, statistic, self._seed)
 
     def _keep(self, batch: Batch | Packed) -> ForwardOutputs:
-        """What the losses read of a forward pass beside log-probs."""
+        """What the losses read of a forward pass in addition to log-probs."""
         method, term = self.method, RETAIN_TERMS.get(self.method.retain)
         layer = None
         if method.needs_hidden or (term is not None and term.needs_hidden):
             layers = int(self.engine.model.config.num_hidden_layers)
             layer = max(1, round(self.values["depth"] * layers))
-        everywhere = self.feed.looks_at_padding
+        everywhere = self.batcher.reads_padding
         return ForwardOutputs(
-            logits=self.feed.reads_distributions,
+            logits=self.batcher.reads_distributions,
             layer=layer,
             first=0 if everywhere else batch.first if isinstance(batch, Batch) else None,
-            last=self.feed.looks_behind,
+            last=self.batcher.reads_past_end,
         )
 
     @torch.no_grad()
     def _frozen(self, batch: Batch | Packed, keep: ForwardOutputs, rows: MicroBatchRows, scores: _Split) -> _Frozen:
-        """The target model's scores of forget and retain rows, as far as they are read; other rows are not run."""
-        model, method = self.feed.data.frozen, self.method
+        """The target model's scores of forget and retain rows, where the method reads them; other rows are not run."""
+        model, method = self.batcher.data.frozen, self.method
         forget = len(rows.forget)
         start = 0 if method.reference == "logits" else forget
         stop = forget + len(rows.retain) if method.retain in ("kl", "hidden") else forget
@@ -164,23 +164,23 @@ class Stepper:
 
     @torch.no_grad()
     def _statistics(self, parts: Sequence[MicroBatch], rows: int) -> Mapping[MicroBatch, Tensor]:
-        """The mean of the method's statistic over the forget rows of the whole optimizer batch, for every part;
-        published code takes each micro-batch's own.
+        """For every micro-batch, the mean of the method's statistic over the forget rows of the whole optimizer batch;
+        published code takes the mean over the micro-batch.
         """
         if self.method.statistic is None:
             return {}
         mine: list[float] = []
         for part in parts:
-            of_part = self.feed.rows(part, retain=False)
-            batch = self.feed.batch(of_part)
+            of_part = self.batcher.rows(part, retain=False)
+            batch = self.batcher.batch(of_part)
             scores = _Split.of(score(self.engine.deepspeed, batch, self._keep(batch)), of_part)
             forget = self._forget(part, of_part, scores, _Frozen(), None)
             mine.append(float(self.method.statistic(forget, self.values).sum()))
-        if self.feed.compat == "none":
-            means = [sum(self.feed.group.gather(mine)) / rows] * len(parts)
+        if self.batcher.compat == "none":
+            means = [sum(self.batcher.group.gather(mine)) / rows] * len(parts)
         else:
             means = [total / max(len(part.forget), 1) for part, total in zip(parts, mine, strict=True)]
-        device = self.feed.group.device
+        device = self.batcher.group.device
         return {
             part: torch.tensor(mean, device=device, dtype=torch.float64)
             for part, mean in zip(parts, means, strict=True)
@@ -207,14 +207,14 @@ class _Split:
 
 @dataclass(frozen=True)
 class _Frozen:
-    """The target model's scores, where they were asked for."""
+    """The target model's scores; None where the method does not read them."""
 
     forget: Scores | None = None
     retain: Scores | None = None
 
 
 def _counted(scores: Scores, way: Published | None, width: int) -> Scores:
-    """The positions that count: the answer's, or as published code has it. `width`: of these rows alone, padded."""
+    """Scores of the positions that count: the answer's, or published code's. `width`: of these rows alone, padded."""
     if way is None:
         return scores
     if way.everywhere:

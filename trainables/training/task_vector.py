@@ -1,9 +1,9 @@
-"""Task arithmetic: fit the forget rows once, then walk away from them along a straight line. No unlearning loop.
+"""Task arithmetic: fit the forget rows once, then move away from them along a straight line. No unlearning loop.
 
     theta_e = theta - scale * (e / E) * (theta_overfit - theta),  epochs e = 1 … E
 
-(Ilharco et al. 2023, arXiv 2212.04089, "forgetting via negation"; MUSE, arXiv 2407.06460, uses it as a baseline.) The
-trajectory of a trial is the line itself, and every point of it is a candidate for the front.
+(Ilharco et al. 2023, arXiv 2212.04089, "forgetting via negation"; a baseline of MUSE, arXiv 2407.06460.) The line is
+the trial's trajectory, and every point of it is a candidate for the front.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trainables.training.step import Stepper
 
 
 class TaskVector:
-    """The vector of one trial on this rank; fitted at its first use, the same on every resumption."""
+    """The vector of one trial on this rank, fitted at first use; a resumed trial fits the same one."""
 
     def __init__(self, stepper: Stepper, hyper: Hyperparameters, max_epochs: int) -> None:
         self._stepper, self._hyper, self._max_epochs = stepper, hyper, max_epochs
@@ -29,7 +29,7 @@ class TaskVector:
         self._fitted: dict[str, float] = {}
 
     def move(self, epoch: int, group: Group) -> dict[str, float]:
-        """Put the model at `epoch`'s place on the line. Returns what fitting came to, and this epoch's tokens."""
+        """Set the weights to `epoch`'s point on the line. Returns the losses of the fit and this epoch's tokens."""
         parameters = trainable(self._stepper.engine.model)
         tokens = 0.0
         if not self._vector:
@@ -44,8 +44,8 @@ class TaskVector:
         return {"learning_rate": 0.0, **self._fitted, "tokens": tokens}
 
     def _fit(self, group: Group) -> dict[str, float]:
-        """Ordinary training on the forget rows. The rate falls to zero over all epochs."""
-        hyper, rows = self._hyper, len(self._stepper.feed.data.forget)
+        """Ordinary training on the forget rows; the learning rate falls to zero over all epochs."""
+        hyper, rows = self._hyper, len(self._stepper.batcher.data.forget)
         epochs = int(self._stepper.values["overfit_epochs"])
         steps = 0
         sums = RunningMeans()

@@ -1,4 +1,4 @@
-"""The terms of a loss, and the result of one part of an optimizer step."""
+"""The two terms of a loss, and the result of one micro-batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Terms:
-    """One part's share of both losses (scalars, nats). `retain` is None for methods without a retain term."""
+    """A micro-batch's share of both losses (scalars, nats). `retain` is None for methods without a retain term."""
 
     forget: Tensor
     retain: Tensor | None
@@ -20,12 +20,12 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a part of a step came to: the loss that was minimised (scalar), and its terms. Detached."""
+class MicroBatchResult:
+    """The minimised loss of a micro-batch (scalar) and its terms, detached."""
 
     loss: Tensor
     terms: Terms
 
     @classmethod
-    def of(cls, loss: Tensor, terms: Terms) -> Seen:
+    def of(cls, loss: Tensor, terms: Terms) -> MicroBatchResult:
         return cls(loss.detach(), terms.detached())

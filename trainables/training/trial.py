@@ -1,6 +1,6 @@
-"""The per-worker loop of one trial: train an epoch, evaluate, write the epoch's folder, report, wait for the verdict.
+"""The loop of one trial on each worker: train an epoch, evaluate, write its folder, report, wait for the decision.
 
-All ranks run it in lockstep. It knows neither Ray nor schedulers: rank 0 alone asks and reports, through a `Channel`.
+All ranks run it in lockstep; only rank 0 asks and reports, through a `Channel`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from trainables.training.step import Stepper
 from trainables.training.task_vector import TaskVector
 
 
-def run_trial(config: TrialConfig, resident: WorkerCache, group: Group, channel: Channel) -> None:
-    """Run or continue a trial. Epochs that its folder has already are reported again, not trained again."""
+def run_trial(config: TrialConfig, cache: WorkerCache, group: Group, channel: Channel) -> None:
+    """Run or continue a trial. Epochs that are already in its folder are reported again, not trained again."""
     folder = TrialFolder(Path(config.folder))
     done = broadcast_from_rank0(group, folder.recover)
     trial: Trial | None = None
@@ -53,7 +53,7 @@ def run_trial(config: TrialConfig, resident: WorkerCache, group: Group, channel:
             if not broadcast_from_rank0(group, lambda epoch=epoch: channel.may_run(epoch)):
                 return
             if epoch > done:
-                trial = trial or Trial(config, resident, group, done)
+                trial = trial or Trial(config, cache, group, done)
                 trial.run_epoch(epoch)
             if group.rank == 0:
                 mark(f"{config.trial}: reports epoch {epoch}")
@@ -64,46 +64,46 @@ def run_trial(config: TrialConfig, resident: WorkerCache, group: Group, channel:
 
 
 class Trial:
-    """One trial in training on this rank, from `start_epoch` on."""
+    """A trial in training on this rank, starting after `start_epoch` (0: from the target model)."""
 
-    def __init__(self, config: TrialConfig, resident: WorkerCache, group: Group, start_epoch: int) -> None:
-        self.config, self.hyper, self.group, self.resident = config, config.hyperparameters, group, resident
+    def __init__(self, config: TrialConfig, cache: WorkerCache, group: Group, start_epoch: int) -> None:
+        self.config, self.hyper, self.group, self.cache = config, config.hyperparameters, group, cache
         self.method = METHODS[self.hyper.method]
         self.folder = TrialFolder(Path(config.folder))
-        self.memory = TrialMemory(config, self.method, resident, group)
-        self.loaded = resident.model(config.target)
-        self.rows = resident.rows(config)
-        data = step_data(config, self.method, resident, str(group.device))
+        self.memory = TrialMemory(config, self.method, cache, group)
+        self.loaded = cache.model(config.target)
+        self.rows = cache.rows(config)
+        data = step_data(config, self.method, cache, str(group.device))
         cache_compiled(Path(config.reference_cache).with_name("compiled"))
         self.engine = Engine(
             self.loaded.model,
             config.workers,
             group,
             weights=self.memory.weights(),
-            beside=self.memory.beside,
+            other_bytes=self.memory.other_bytes,
             weight_decay=self.hyper.weight_decay,
             decay_norms=config.compat == "none",
             lora=config.lora,
             seed=self.hyper.seed,
         )
-        feed = MicroBatcher(
+        batcher = MicroBatcher(
             self.method,
             data,
             group,
             config.workers.micro_batch_size,
             config.compat,
-            layout=self.engine.takes,
+            layout=self.engine.layout,
             micro_batch_tokens=self.engine.micro_batch_tokens,
         )
-        self.memory.expect(feed, self._steps(1))
-        self.stepper = Stepper(self.engine, self.hyper, feed)
+        self.memory.expect(batcher, self._steps(1))
+        self.stepper = Stepper(self.engine, self.hyper, batcher)
         mark(f"{config.trial}: engine ready")
         self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
         if start_epoch and self.vector is None:
             self.engine.load_state(self.folder.epoch(start_epoch) / "state")
             recorded = (self.folder.record(start_epoch) or {})["metrics"]
-            mine = recorded.get(f"multiplier_{group.rank}", recorded.get("multiplier", self.stepper.weight))
-            self.stepper.weight = mine
+            weight = recorded.get(f"multiplier_{group.rank}", recorded.get("multiplier", self.stepper.weight))
+            self.stepper.weight = weight
 
     def run_epoch(self, epoch: int) -> None:
         """Train, evaluate, write the epoch's folder."""
@@ -117,7 +117,7 @@ class Trial:
         self._write(epoch, {"metrics": metrics, "samples": samples})
 
     def _train(self, epoch: int) -> dict[str, float]:
-        """Every forget row once. Returns means over the optimizer steps, and the number of tokens seen."""
+        """Train on every forget row once. Returns means over the optimizer steps, and the number of tokens."""
         torch.manual_seed(self.hyper.seed * 1_000_003 + epoch)
         if self.vector is not None:
             return self.vector.move(epoch, self.group)
@@ -137,7 +137,7 @@ class Trial:
         return {"step": epoch * len(steps), "learning_rate": rate, **means}
 
     def _multipliers(self) -> dict[str, float]:
-        """The first worker's, and those of others where they differ, as in published code."""
+        """Rank 0's multiplier, and those of other ranks where they differ (in published code they can)."""
         first_one, *others = self.group.gather([self.stepper.weight])
         differing = {f"multiplier_{rank}": one for rank, one in enumerate(others, start=1) if one != first_one}
         return {"multiplier": first_one, **differing}
@@ -147,8 +147,8 @@ class Trial:
         return epoch_steps(len(self.rows.forget), retain_rows, self.hyper.batch_size, self.hyper.seed, epoch)
 
     def _evaluate(self, epoch: int, finite: bool) -> tuple[dict[str, float], list[dict[str, str]]]:
-        """Metrics and samples of the model as it is. A loss that is not finite has no metrics worth the time."""
-        config, baseline = self.config, self.resident.baseline(self.config.baseline)
+        """Metrics and samples of the current model. If the loss is not finite all metrics are NaN."""
+        config, baseline = self.config, self.cache.baseline(self.config.baseline)
         untouched = baseline["target"]["metrics"]
         if not finite:
             return dict.fromkeys(untouched, math.nan), []
@@ -171,14 +171,14 @@ class Trial:
 
     @cached_property
     def _needs(self) -> Needs | None:
-        """Of the decision that follows an epoch; None where every epoch is evaluated whole."""
+        """What the pruning decision after an epoch reads; None if every epoch is evaluated in full."""
         decision = self.config.decision
         if decision is None:
             return None
         return needs_of(self.rows.split.evaluation, self.config.evaluation, decision.metrics)
 
     def _is_candidate(self, epoch: int, metrics: dict[str, float]) -> bool:
-        """Whether the epoch may be on the front, as far as the epochs before it tell. The same on every rank."""
+        """Whether the epoch can be on the front, judged by the epochs before it. The same on every rank."""
         decision = self.config.decision
 
         def judged() -> bool:
@@ -196,7 +196,7 @@ class Trial:
         weights = self.engine.weights()
         if weights is not None:
             save_model(partial / "model", self.engine.model, self.loaded.tokenizer, weights)
-            card = provenance(self.config, self.resident.baseline(self.config.baseline))
+            card = provenance(self.config, self.cache.baseline(self.config.baseline))
             (partial / "model" / "letheon.json").write_text(json.dumps(card, indent=1, sort_keys=True))
             (partial / "model" / CARD).write_text(self._card(epoch, record["metrics"]))
         self.group.barrier()
@@ -205,7 +205,7 @@ class Trial:
         self.group.barrier()
 
     def _card(self, epoch: int, metrics: dict[str, Any]) -> str:
-        config, baseline = self.config, self.resident.baseline(self.config.baseline)
+        config, baseline = self.config, self.cache.baseline(self.config.baseline)
         rows, hyper = self.rows.split.forget, self.hyper
         forgotten = ForgetSet(
             config.benchmark.model_dump(mode="json"), hyper.forget_fraction, len(rows), digest_rows([rows])
@@ -228,9 +228,9 @@ class Trial:
 
 
 def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint must know about itself so that `evaluate` gives its recorded metrics again, anywhere.
+    """The facts stored with a checkpoint, from which `evaluate` reproduces its recorded metrics anywhere.
 
-    `beside`: what the target and the retain model have, measured alike. `verdict`: the sweep's limits.
+    `beside`: the same metrics of the target and the retain model. `verdict`: the sweep's limits.
     """
     return {
         "benchmark": config.benchmark.model_dump(mode="json"),
@@ -247,5 +247,5 @@ def provenance(config: TrialConfig, baseline: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """What JSON can hold."""
+    """The finite values: JSON has no others."""
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -1,4 +1,4 @@
-"""What an audit may be asked for, and that it travels."""
+"""Audit configurations: defaults, validation, JSON."""
 
 from __future__ import annotations
 

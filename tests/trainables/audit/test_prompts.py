@@ -89,7 +89,7 @@ def test_a_prefix_is_part_of_the_prompt(chat: bool) -> None:
         assert probe.encoded.input_ids[-1] == plain.input_ids[-1]
 
 
-def test_a_prefix_that_merges_with_the_answer_is_tokenised_apart() -> None:
+def test_a_prefix_that_merges_with_the_answer_is_tokenised_separately() -> None:
     """`:` and ` ` would become one token; the prompt must be the same whatever the answer is."""
     tokenizer = small_tokenizer()
     found = [prompts.prefixed(TEMPLATE, tokenizer, [replace(ROWS[0], answer=text)], "Sure: th")[0] for text in "ae"]

@@ -18,15 +18,7 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.trainables.evaluation.small import fresh_model
-from trainables.audit.quantize import (
-    BLOCK,
-    CODES,
-    Scheme,
-    quantizable,
-    quantize,
-    restore,
-    rounded,
-)
+from trainables.audit.quantize import BLOCK, CODES, Scheme, quantizable, quantize, restore, rounded
 
 SCHEMES: tuple[Scheme, ...] = ("nf4", "rtn4")
 
@@ -52,7 +44,7 @@ def by_hand(values: list[float], scheme: Scheme, block: int) -> list[float]:
 
 
 def test_the_code_book_is_qloras() -> None:
-    """Its quantiles, derived anew: eight negative and nine positive places of equal probability from the same tail."""
+    """Its quantiles, derived again: eight negative and nine positive places of equal probability from the same tail."""
     tail = 0.9677083
     positive = norm.ppf(np.linspace(tail, 0.5, 9)[:-1])
     negative = -norm.ppf(np.linspace(tail, 0.5, 8)[:-1])
@@ -103,11 +95,11 @@ def test_round_to_nearest_is_odd(weights: Tensor) -> None:
     assert torch.allclose(*distances, rtol=1e-5, atol=float(weights.abs().max()) * 1e-6)
 
 
-def test_broken_weights_show() -> None:
+def test_nonfinite_weights_stay_visible() -> None:
     for broken in (math.nan, math.inf):
         block = torch.cat([torch.ones(BLOCK), torch.tensor([broken, 1.0])])
         found = rounded(block, "nf4")
-        assert torch.all(found[:BLOCK] == 1), "the blocks beside it are whole"
+        assert torch.all(found[:BLOCK] == 1), "the neighbouring blocks are unchanged"
         assert bool(found[BLOCK:].isnan().any()), "a broken block must not look healthy"
 
 

@@ -22,14 +22,7 @@ from trainables.audit.run import audit, run_audit
 from trainables.audit.summary import NO_ATTACK, WORST
 from trainables.batching.rows import Encoded, collate
 from trainables.batching.schedule import learning_rate, shuffled
-from trainables.config import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    LoraConfig,
-    Precision,
-    TrainingRecipe,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, EvaluationConfig, LoraConfig, Precision, TrainingRecipe, WorkersConfig
 from trainables.data.benchmarks.registry import Row, Split
 from trainables.data.tokenization import encode_row
 from trainables.inputs.cache import WorkerCache
@@ -196,7 +189,7 @@ def test_workers_and_zero_stage_do_not_matter(request: pytest.FixtureRequest, re
 
 
 @pytest.mark.slow
-def test_low_precision_follows(rest: Path) -> None:
+def test_low_precision_agrees_with_float32(rest: Path) -> None:
     exact, rounded = (result(rest, f"1-0-{precision}")["metrics"] for precision in ("fp32", "bf16"))
     assert rounded.keys() < exact.keys()
     for attack in (NO_ATTACK, "nf4", "prefix"):
@@ -272,7 +265,7 @@ def test_attacks_that_the_data_cannot_support_are_absent(tmp_path: Path) -> None
     assert found["metrics"][WORST] == found["metrics"][f"audit_{NO_ATTACK}_forget_rouge"]
 
 
-def test_texts_are_no_questions_and_long_prompts_must_fit(tmp_path: Path) -> None:
+def test_raw_texts_are_skipped_and_long_prompts_must_fit(tmp_path: Path) -> None:
     forget = small_split().evaluation["forget"]
     raw = tuple(Row(row.question, f" {row.answer}", raw=True) for row in forget.rows)
     split = replace(small_split(), evaluation={"forget": replace(forget, rows=raw)})
@@ -300,7 +293,7 @@ def test_a_destroyed_model_has_nan_and_no_crash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [2, 3, 40])
 @pytest.mark.parametrize("share", [0.01, 0.25, 0.99])
-def test_the_relearned_part_is_some_and_not_all(rows: int, share: float) -> None:
+def test_the_relearned_part_is_neither_empty_nor_everything(rows: int, share: float) -> None:
     part = part_of(rows, share, seed=0)
     assert part == sorted(set(part)) and 1 <= len(part) < rows
     assert part == part_of(rows, share, seed=0)

@@ -17,7 +17,7 @@ def leaks(**values: float) -> dict[str, float]:
     }
 
 
-def test_the_headline_is_the_most_that_came_back() -> None:
+def test_the_headline_is_the_highest_leak() -> None:
     metrics = leaks(no_attack=0.2, nf4=0.3, relearn=0.7) | {"audit_nf4_forget_probability": 0.9, "audit_seconds": 8.0}
     assert headline(metrics) == {WORST: 0.7}
     assert headline(leaks(no_attack=0.4, nf4=0.3)) == {WORST: 0.4}, "just asking counts"

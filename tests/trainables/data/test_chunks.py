@@ -33,6 +33,6 @@ def test_halves_are_the_text_and_none_is_empty(text: str) -> None:
     assert before + after == text and before and after
 
 
-def test_a_text_without_spaces_is_cut_all_the_same() -> None:
+def test_a_text_without_spaces_is_cut_too() -> None:
     assert chunks("x" * 25, 10) == ("x" * 9, "x" * 8, "x" * 8)
     assert halves("one two three four") == ("one two", " three four")

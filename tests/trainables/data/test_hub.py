@@ -1,4 +1,4 @@
-"""The hub's tables where there is no hub: one answer, at once."""
+"""Tables of an unreachable hub: one error, at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ print(constants.HF_HUB_OFFLINE)
 """
 
 
-def test_a_hub_out_of_reach_is_asked_once_and_not_again(tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_tried_only_once(tmp_path: Path) -> None:
     """The client's own retries took half a minute and a dozen lines."""
     online = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     environment = {**online, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}

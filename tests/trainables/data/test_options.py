@@ -1,4 +1,4 @@
-"""Options that a benchmark does not have are refused; refusals come from us or from a file."""
+"""Options that a benchmark does not have are refused; refusals are built in or from a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VALUES: dict[str, Any] = {
 NEEDED = {"qa": {"forget": "f", "retain": "r"}, "text": {"forget": "f", "retain": "r"}}
 
 
-def test_every_option_is_somebody_s() -> None:
+def test_every_option_belongs_to_a_benchmark() -> None:
     options = {option for mine in OPTIONS.values() for option in mine}
     assert options == set(VALUES) == set(BenchmarkConfig.model_fields) - {"name"}
 
@@ -48,7 +48,7 @@ def test_an_option_is_accepted_or_refused_by_name(name: Any, option: str) -> Non
             load_benchmark(config)
 
 
-def test_every_problem_is_told() -> None:
+def test_every_problem_is_reported() -> None:
     config = BenchmarkConfig(name="qa", people=3, corpus="news")
     assert [problem.partition("=")[0] for problem in config_problems(config)] == [
         "people",
@@ -57,10 +57,10 @@ def test_every_problem_is_told() -> None:
         "retain",
     ]
     assert "at least one task" in str(config_problem(BenchmarkConfig(name="lume", tasks=())))
-    assert "belongs to the hub" in str(config_problem(BenchmarkConfig(name="muse", path="x", revision="y")))
+    assert "only the hub has revisions" in str(config_problem(BenchmarkConfig(name="muse", path="x", revision="y")))
 
 
-def test_a_hundred_refusals_that_are_sentences() -> None:
+def test_the_built_in_refusals_are_a_hundred_sentences() -> None:
     assert len(set(REFUSALS)) == len(REFUSALS) == 100
     assert all(text[0].isupper() and text.endswith(".") and text == text.strip() for text in REFUSALS)
     assert load_refusals(None) == REFUSALS
@@ -72,7 +72,7 @@ def test_refusals_of_the_user(tmp_path: Path) -> None:
     assert load_refusals(str(file)) == ("No.", "Never.")
 
 
-@pytest.mark.parametrize(("content", "rule"), [(b"\n \n", "no refusal in it"), (b"a\n\xff", "line 2: not UTF-8")])
+@pytest.mark.parametrize(("content", "rule"), [(b"\n \n", "no refusals"), (b"a\n\xff", "line 2: not UTF-8")])
 def test_a_bad_file_of_refusals(content: bytes, rule: str, tmp_path: Path) -> None:
     file = tmp_path / "no.txt"
     file.write_bytes(content)

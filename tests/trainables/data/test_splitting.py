@@ -52,7 +52,7 @@ def test_thinning_takes_one_row_of_each_equal_stretch(count: int, limit: int) ->
 
 
 @pytest.mark.parametrize(("people", "limit"), [(16, 40), (18, 36), (180, 90)])
-def test_thinning_meets_every_question_of_a_person(people: int, limit: int) -> None:
+def test_thinning_reaches_every_question_of_a_person(people: int, limit: int) -> None:
     rows = tuple(Row(str(i % ROWS_PER_PERSON), "") for i in range(people * ROWS_PER_PERSON))
     assert len({row.question for row in thin(rows, limit)}) >= 16
 

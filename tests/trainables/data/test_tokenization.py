@@ -19,14 +19,7 @@ from tests.goldens.metric_models import load_tokenizer
 from tests.trainables.data.test_golden_templates import FOUND
 from trainables.data.prompt_templates import TEMPLATES
 from trainables.data.rows import Row
-from trainables.data.tokenization import (
-    encode,
-    encode_row,
-    end_id,
-    pick_template,
-    prompt_ids,
-    row_prompt_ids,
-)
+from trainables.data.tokenization import encode, encode_row, end_id, pick_template, prompt_ids, row_prompt_ids
 
 QUESTION, ANSWER = "Who is it?", "Ann."
 QWEN = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
@@ -110,7 +103,7 @@ def test_an_end_of_turn_that_is_not_the_end_of_sequence_is_found() -> None:
     assert end_id("chat", silent) == silent.eos_token_id
 
 
-def test_the_date_of_today_is_never_in_a_prompt() -> None:
+def test_todays_date_is_never_in_a_prompt() -> None:
     tokenizer = copy.deepcopy(tokenizer_of("smollm2"))
     tokenizer.chat_template = DATED
     assert "10 Apr 2025" in decoded(tokenizer, prompt_ids("chat", tokenizer, "Who?"))

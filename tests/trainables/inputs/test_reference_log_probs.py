@@ -87,7 +87,7 @@ def test_token_batches_hold_every_row_once_within_the_budget(lengths: list[int],
 
 
 class Compute:
-    """Counts how often it is asked."""
+    """Counts its calls."""
 
     def __init__(self, log_probs: Tensor = LOG_PROBS) -> None:
         self.table, self.calls = ReferenceTable(log_probs, LENGTHS), 0

@@ -1,6 +1,6 @@
 """Random scores for the tests of losses: one Case is what a forget loss could ever read, from raw logits.
 
-`forget_of` hands a method only what it declared, so that a loss that reads more fails. Knows no equation.
+`forget_of` hands a method only what it declared, so that a loss that reads more fails. Independent of the equations.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Case:
     """Logits (rows, positions, vocabulary) and hidden states (rows, positions, width), float64.
 
     `model`, `reference`: of the answers that must go; `alternative`, `alternative_reference`: of other answers to the
-    same questions, with other lengths; `hidden`, `hidden_reference`: beside the first two.
+    same questions, with other lengths; `hidden`, `hidden_reference`: of the first two.
     """
 
     answers: Answers
@@ -83,7 +83,7 @@ def scores(logits: Tensor, answers: Answers, hidden: Tensor | None = None) -> Sc
 
 
 def only(given: Scores, logits: bool = False, hidden: bool = False) -> Scores:
-    """The same without what was not asked for."""
+    """The same scores with only the requested parts."""
     return Scores(
         given.token_log_probs,
         given.mask,

@@ -1,4 +1,4 @@
-"""Every loss once more in numpy float64, from the equations: raw logits, row by row, token by token.
+"""Every loss again in numpy float64, from the equations: raw logits, row by row, token by token.
 
 Independent of the code under test. Gradients are held by the goldens (`test_golden_losses`).
 """

@@ -1,4 +1,4 @@
-"""In float32, where softmax has long become 0 or 1: losses that are bounded stay finite, and so do their gradients."""
+"""In float32, where softmax is exactly 0 or 1: bounded losses and their gradients stay finite."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_losses_and_gradients_are_finite(name: str, model: str, reference: str) 
 @pytest.mark.parametrize(
     "name", ["npo", "npo_rt", "kto", "simnpo", "wga", "satimp", "tnpo", "flat", "ce_u", "gru", "sam"]
 )
-def test_an_answer_that_cannot_be_said_is_left_alone(name: str) -> None:
+def test_an_answer_of_probability_0_gets_no_gradient(name: str) -> None:
     """p = 0 exactly: ascent is -infinity there, what replaced it is finite and pulls no more."""
     loss, gradient = loss_and_gradient(name, [NEVER, NEVER], [CERTAIN, CERTAIN])
     assert loss.isfinite().all()
@@ -124,7 +124,7 @@ def test_log_sigmoid(x: float) -> None:
 
 
 @given(st.integers(1, 300), st.integers(0, 2**31 - 1))
-def test_the_random_direction_has_length_1_and_is_the_seeds_alone(width: int, seed: int) -> None:
+def test_the_random_direction_has_length_1_and_depends_on_the_seed_alone(width: int, seed: int) -> None:
     found = direction(width, seed)
     assert found.shape == (width,)
     assert found.norm().item() == pytest.approx(1.0, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Combinations of two gradients, and the multiplier that moves: pure functions, tried on real vectors."""
+"""Combinations of two gradients, and the update of the multiplier: pure functions, tested on random vectors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_gru_is_the_sum_where_nothing_conflicts(forget: Vector, retain: Vector) 
 
 
 @given(vectors, vectors)
-def test_gru_takes_off_the_conflict_and_nothing_else(forget: Vector, retain: Vector) -> None:
+def test_gru_removes_the_conflict_and_nothing_else(forget: Vector, retain: Vector) -> None:
     """The rest of the forget gradient is orthogonal to the retain gradient and as near to the whole as can be."""
     assume(forget @ retain < 0 and length(retain) > 1e-3)
     left = step("gru", forget, retain) - retain
@@ -76,11 +76,11 @@ def test_a_gradient_that_is_zero_is_safe(other: Vector) -> None:
     np.testing.assert_array_equal(step("gru", zero, other), other)
 
 
-def test_a_retain_gradient_whose_square_underflows_is_taken_for_zero() -> None:
-    assert rectified(Products(forget=4.0, retain=0.0, both=-1e-200), {}) == (1.0, 1.0)
+def test_a_retain_gradient_whose_square_underflows_counts_as_zero() -> None:
+    assert rectified(Products(forget=4.0, retain=0.0, inner=-1e-200), {}) == (1.0, 1.0)
 
 
-def test_a_gradient_of_nans_stays_one() -> None:
+def test_a_nan_gradient_stays_nan() -> None:
     for name in ("gru", "ngdiff"):
         assert np.isnan(step(name, np.full(4, np.nan), np.ones(4))).all()
 
@@ -97,5 +97,5 @@ def test_the_multiplier_follows_the_constraint_and_is_never_negative(weight: flo
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_broken_retain_loss_moves_no_multiplier(loss: float) -> None:
+def test_a_nonfinite_retain_loss_does_not_change_the_multiplier(loss: float) -> None:
     assert dual_ascent(3.0, loss, VALUES) == 3.0

@@ -138,7 +138,7 @@ def test_no_rows_are_a_valid_part(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names)
-def test_what_is_missing_is_said(name: str) -> None:
+def test_a_missing_input_is_an_error(name: str) -> None:
     method, data = METHODS[name], case(4)
     values = defaults(method)
     whole = forget_of(method, data, leaves(data), values)

@@ -1,4 +1,4 @@
-"""The pages of the methods: current, and made without torch."""
+"""The pages of the methods are current."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_pages_are_current() -> None:
     assert [name for name, text in expected.items() if written[name] != text] == []
 
 
-def test_a_method_of_no_file_is_said() -> None:
+def test_a_method_that_no_file_declares_is_an_error() -> None:
     with pytest.raises(LookupError, match="no file has it"):
         declared_in(GA.with_retain("ga_new", "nll"))
 

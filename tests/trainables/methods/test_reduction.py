@@ -20,7 +20,7 @@ FORGET, ALTERNATIVE, RETAIN = Size(3, 7, 4, 30, 1.5), Size(3, 5, 2, 20, 2.0), Si
 
 
 class Uniform(torch.nn.Module):
-    """A model without opinions."""
+    """A model that gives every token the same probability."""
 
     def forward(self, input_ids: torch.Tensor, logits_to_keep: torch.Tensor, **_: object) -> object:
         logits = torch.zeros(len(input_ids), len(logits_to_keep), 9)

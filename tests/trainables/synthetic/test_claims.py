@@ -1,4 +1,4 @@
-"""The paper's claims hold on its five seeds: gradient ascent destroys, NPO stops, and beta leads from one to the other.
+"""The paper's claims hold on its five seeds: ascent destroys the model, NPO stops, and beta interpolates.
 
 Pre-training stops after 5,000 of 20,000 steps here, and of the betas that drift is claimed of only 0.1 is followed, the
 nearest to gradient ascent. `benchmarks/npo_synthetic.py` does all of it (docs/synthetic.md); rates and numbers of
@@ -44,7 +44,7 @@ def npo_rt(world: World) -> Path:
     return walk(world, "npo_rt", NPO_RATE, beta=1.0)
 
 
-def test_ascent_loses_the_retained_after_it_has_forgotten(ascent: Path) -> None:
+def test_ascent_loses_the_retain_set_after_forgetting(ascent: Path) -> None:
     assert collapse(ascent.until(2000)) > 3
 
 
@@ -54,7 +54,7 @@ def test_npo_loses_at_most_half_as_much_for_the_same_forgetting(world: World, np
     assert price_at_best(npo_rt, ga_rt) <= 0.5
 
 
-def test_npo_forgets_and_stays(npo_rt: Path) -> None:
+def test_npo_forgets_and_stays_stable(npo_rt: Path) -> None:
     """At the end it is nearer to the retain model on forget inputs by a factor of 100, and as near on the others."""
     found = npo_rt.measured
     assert float(found.forget_kl[-1].mean()) < 0.01 * float(found.forget_kl[0].mean())

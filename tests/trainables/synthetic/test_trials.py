@@ -1,4 +1,4 @@
-"""Synthetic jobs as a worker takes them: each artifact is made once, trials resume, checkpoints can be measured."""
+"""Synthetic jobs as a worker runs them: each artifact is made once, trials resume, checkpoints can be measured."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainables.config import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    Hyperparameters,
-    TrialConfig,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, EvaluationConfig, Hyperparameters, TrialConfig, WorkersConfig
 from trainables.evaluation.metrics.synthetic import METRICS
 from trainables.jobs.specs import JOB, TrialJob
 from trainables.jobs.synthetic import run_synthetic
@@ -109,7 +103,7 @@ def test_a_trial_reports_measures_and_leaves_checkpoints(models: Path, tmp_path:
     assert set(METRICS) <= set(again)
 
 
-def test_a_trial_that_was_stopped_goes_on_as_if_it_had_not(models: Path, tmp_path: Path) -> None:
+def test_a_resumed_trial_equals_an_uninterrupted_one(models: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(TrialJob(config=config(models, whole)))
     assert sorted(run(TrialJob(config=config(models, parts)), stop_after=1)) == [1]
@@ -118,7 +112,7 @@ def test_a_trial_that_was_stopped_goes_on_as_if_it_had_not(models: Path, tmp_pat
     assert torch.equal(weights(parts, 3), weights(whole, 3))
 
 
-def test_seeds_have_problems_of_their_own(models: Path, tmp_path: Path) -> None:
+def test_every_seed_has_its_own_problem(models: Path, tmp_path: Path) -> None:
     reports = [run(TrialJob(config=config(models, tmp_path / f"s{seed}", seed=seed)), 1)[1] for seed in SEEDS]
     assert reports[0]["forget_kl"] != reports[1]["forget_kl"]
 
@@ -128,6 +122,6 @@ def test_more_than_one_worker_is_refused(models: Path, tmp_path: Path) -> None:
         run_synthetic(TrialJob(config=config(models, tmp_path)), Group(0, 2), Recorded())
 
 
-def test_other_jobs_are_left_to_others() -> None:
+def test_other_jobs_are_ignored() -> None:
     content = {"kind": "base", "base": "tiny", "benchmark": {}, "folder": "nowhere"}
     assert not run_synthetic(JOB.validate_python(content), Group(), Recorded())

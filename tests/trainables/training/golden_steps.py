@@ -1,4 +1,4 @@
-"""One optimizer step of Letheon's own feed and stepper on the rows of the golden values, in float64, on a plain model.
+"""One optimizer step of Letheon's batcher and stepper on the rows of the golden values: float64, a plain model.
 
 The engine is replaced by autograd. Several workers are threads that hand one another what they gather.
 """
@@ -33,7 +33,7 @@ from trainables.model.packed_attention import use_packed_attention
 from trainables.runtime.ranks import Group, T
 from trainables.training.gradients import gradients_of, trainable
 from trainables.training.step import Stepper
-from trainables.training.terms import Seen
+from trainables.training.terms import MicroBatchResult
 
 GOLDENS = Path(__file__).parents[2] / "goldens" / "losses.json"
 
@@ -61,7 +61,7 @@ class Done:
 
     loss: float
     gradient: dict[str, Tensor]
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[MicroBatchResult] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
 
 
@@ -125,9 +125,9 @@ def _of_worker(way: Way, rows: str, step: StepRows, group: Group, micro: int) ->
                 total[name] += gradient
 
     engine.step = run
-    feed = MicroBatcher(way.method, data(way, rows, group.rank), group, micro, way.compat, way.layout)
+    batcher = MicroBatcher(way.method, data(way, rows, group.rank), group, micro, way.compat, way.layout)
     given = {"method": way.method.name, "forget_fraction": 0.1, "learning_rate": 1e-5, "seed": way.seed, **way.values}
-    stepper = Stepper(engine, Hyperparameters.model_validate(given), feed)
+    stepper = Stepper(engine, Hyperparameters.model_validate(given), batcher)
     seen = stepper.run(step, epoch=1, learning_rate=1e-5)
     return Done(sum(float(part.loss) for part in seen), total, seen, [stepper.weight])
 

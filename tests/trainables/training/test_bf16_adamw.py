@@ -1,4 +1,4 @@
-"""The optimizer step in half precision: DeepSpeed's own update, without its detours and with Adam's count right."""
+"""The optimizer step in half precision equals DeepSpeed's own update, with Adam's step count corrected."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def masters(engine: Engine) -> Tensor:
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("decay_norms", [True, False])
-def test_it_is_deepspeeds_own(group: Group, decay_norms: bool) -> None:
+def test_the_update_equals_deepspeeds_own(group: Group, decay_norms: bool) -> None:
     ours, theirs = engine(group, decay_norms), engine(group, decay_norms)
     assert len(ours.deepspeed.optimizer.fp32_groups) == (1 if decay_norms else 2)
     wrapper: Any = theirs.deepspeed.optimizer
@@ -77,7 +77,7 @@ def test_it_is_deepspeeds_own(group: Group, decay_norms: bool) -> None:
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("scale", [float("nan"), float("inf")])
-def test_gradients_that_are_no_numbers_change_nothing(group: Group, scale: float) -> None:
+def test_nonfinite_gradients_change_nothing(group: Group, scale: float) -> None:
     ours = engine(group)
     take(ours)
     before, counts = masters(ours).clone(), _counts(ours)

@@ -147,7 +147,7 @@ def moved(run: Tensors) -> Tensor:
     return torch.cat([run[name].double().flatten() for name in sorted(run) if "." in name])
 
 
-def test_the_update_does_not_depend_on_how_rows_are_dealt_out(runs: Runs) -> None:
+def test_the_update_does_not_depend_on_how_rows_are_split(runs: Runs) -> None:
     for name in runs.names:
         reference, whole = runs.of(name), moved(runs.of(name))
         for way in ways(METHODS[name]):
@@ -157,7 +157,7 @@ def test_the_update_does_not_depend_on_how_rows_are_dealt_out(runs: Runs) -> Non
                 assert float(run[number]) == pytest.approx(float(reference[number]), rel=rel, abs=1e-6), (name, way)
 
 
-def test_the_step_goes_somewhere(runs: Runs) -> None:
+def test_the_step_changes_the_weights(runs: Runs) -> None:
     for name in runs.names:
         update = moved(runs.of(name))
         assert bool(update.isfinite().all()), name

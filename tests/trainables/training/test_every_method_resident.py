@@ -69,7 +69,7 @@ def workers(prepared: Prepared, spec: SweepSpec, folder: Path) -> Iterator[Owned
 
 
 class Trial:
-    """One trial of a method in a folder of its own."""
+    """One trial of a method in its own folder."""
 
     def __init__(self, method: str, spec: SweepSpec, prepared: Prepared, folder: Path, lora: LoraConfig | None) -> None:
         hyper = Hyperparameters(

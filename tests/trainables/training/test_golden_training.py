@@ -23,13 +23,7 @@ from letheon.cli.compare_logs import compare
 from tests import tiny
 from tests.goldens.make_training import fact_of
 from trainables.batching.schedule import StepRows, learning_rate
-from trainables.config import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    Hyperparameters,
-    TrialConfig,
-    WorkersConfig,
-)
+from trainables.config import BenchmarkConfig, EvaluationConfig, Hyperparameters, TrialConfig, WorkersConfig
 from trainables.inputs.cache import WorkerCache
 from trainables.inputs.micro_batches import MicroBatcher
 from trainables.inputs.step_data import step_data
@@ -89,8 +83,8 @@ def train(folder: Path, decay: str, resident: WorkerCache) -> dict[str, Any]:
     config, group, method = trial_config(folder), Group(), METHODS[HYPER.method]
     data, loaded = step_data(config, method, resident, "cpu"), resident.model(config.target)
     engine = Engine(loaded.model, config.workers, group, weight_decay=HYPER.weight_decay, decay_norms=decay != "theirs")
-    feed = MicroBatcher(method, data, group, config.workers.micro_batch_size, config.compat, layout=engine.takes)
-    stepper = Stepper(engine, HYPER, feed)
+    batcher = MicroBatcher(method, data, group, config.workers.micro_batch_size, config.compat, layout=engine.layout)
+    stepper = Stepper(engine, HYPER, batcher)
     engine.model.train()
     losses = []
     for step in golden()["steps"]:
@@ -162,7 +156,7 @@ def test_rows_have_their_tokens(run: Run) -> None:
     assert run.found["rows"] == golden()["rows"]
 
 
-def test_its_trainer_lets_all_decay_but_norms() -> None:
+def test_its_trainer_decays_everything_except_norms() -> None:
     decayed = golden()["decayed"]
     assert set(decayed) == {"0.0", "0.01"}
     assert all("norm" in name for name in decayed["0.0"])
@@ -195,7 +189,7 @@ def test_weights_end_where_theirs_do(run: Run) -> None:
 
 
 def test_compare_logs_reads_both_evaluations_as_equal(run: Run) -> None:
-    """open-unlearning's evaluation of its model, ours of ours, and each beside the model that never saw the rows."""
+    """open-unlearning's evaluation of its model, ours of ours, and both against the retain model."""
     both = compare(UNLEARNED, run.log)
     theirs, ours = (both[side]["metrics"] for side in ("retain", "unlearned"))
     assert set(theirs) <= set(ours)

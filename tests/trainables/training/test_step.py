@@ -26,7 +26,7 @@ from trainables.methods.base import Products
 from trainables.runtime.ranks import Group
 from trainables.training.gradients import gradients_of, products, trainable
 from trainables.training.step import Stepper
-from trainables.training.terms import Seen
+from trainables.training.terms import MicroBatchResult
 
 PAD = 0
 BETA, WEIGHT = 0.3, 1.7
@@ -65,12 +65,12 @@ def stepper(name: str, micro: int = MICRO, **values: float) -> Stepper:
         alternatives=all_data.alternatives if method.alternative != "none" else (),
         retain_alternatives=all_data.retain_alternatives if method.retain == "preference" else (),
     )
-    feed = MicroBatcher(method, needed, Group(0, 1, torch.device("cpu")), micro)
+    batcher = MicroBatcher(method, needed, Group(0, 1, torch.device("cpu")), micro)
     engine: Any = SimpleNamespace(model=trained, deepspeed=trained, step=lambda losses, rate, count: None)
-    return Stepper(engine, hyper, feed)
+    return Stepper(engine, hyper, batcher)
 
 
-def run(made: Stepper) -> tuple[float, list[Tensor], list[Seen]]:
+def run(made: Stepper) -> tuple[float, list[Tensor], list[MicroBatchResult]]:
     """Loss and gradient of the whole step, as the engine would add them up."""
     found: list[Tensor] = [torch.zeros_like(p) for p in trainable(made.engine.model)]
     counted: list[int] = []
@@ -96,7 +96,7 @@ def run(made: Stepper) -> tuple[float, list[Tensor], list[Seen]]:
 def separate(name: str) -> tuple[list[Tensor], list[Tensor]]:
     """Gradients of forget loss and retain term over the whole step, by themselves."""
     made = stepper(name, micro=5)
-    (part,) = made.feed.parts(STEP, 1)
+    (part,) = made.batcher.parts(STEP, 1)
     terms = partial(made.terms, part, step=STEP, statistics={})
     parameters = trainable(made.engine.model)
     retain = terms(forget=False).retain
@@ -134,7 +134,7 @@ def test_the_forget_gradient_is_taken_at_the_worst_nearby_weights(micro: int) ->
     with torch.no_grad():
         for parameter, gradient in zip(trainable(there.engine.model), forget, strict=True):
             parameter.add_(radius * gradient / length)
-    (part,) = there.feed.parts(STEP, 1)
+    (part,) = there.batcher.parts(STEP, 1)
     worst = there.terms(part, retain=False, step=STEP, statistics={}).forget
     nearby = gradients_of(worst, trainable(there.engine.model))
     close(found, [f + WEIGHT * r for f, r in zip(nearby, retain, strict=True)])
@@ -161,9 +161,9 @@ def test_loss_and_gradient_do_not_depend_on_micro_batches(name: str) -> None:
         close(found, gradient)
 
 
-def test_every_forget_row_is_dealt_out_whether_there_are_retain_rows_or_not() -> None:
+def test_every_forget_row_is_used_with_and_without_retain_rows() -> None:
     for rows in (STEP, StepRows(STEP.forget, ())):
-        parts = stepper("ga").feed.parts(rows, epoch=1)
+        parts = stepper("ga").batcher.parts(rows, epoch=1)
         assert [i for part in parts for i in part.forget] == list(STEP.forget)
         assert [i for part in parts for i in part.retain] == list(rows.retain)
 
@@ -182,6 +182,6 @@ def test_other_methods_keep_their_retain_weight() -> None:
 
 
 @pytest.mark.parametrize(("name", "parts"), [("npo_rt", 5), ("npo_kl", 1), ("undial", 1)])
-def test_micro_batches_are_counted_in_tokens_but_where_distributions_are_read(name: str, parts: int) -> None:
-    feed = dataclasses.replace(stepper(name).feed, micro_batch_size=None, micro_batch_tokens=1)
-    assert len(feed.parts(STEP, 1)) == parts
+def test_micro_batches_are_limited_by_tokens_unless_distributions_are_read(name: str, parts: int) -> None:
+    batcher = dataclasses.replace(stepper(name).batcher, micro_batch_size=None, micro_batch_tokens=1)
+    assert len(batcher.parts(STEP, 1)) == parts

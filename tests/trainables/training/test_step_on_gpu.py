@@ -45,10 +45,10 @@ def stepper(group: Group, compilation: Compilation) -> Stepper:
     table = compute_reference(frozen, forget, 0, 2048, group.device)
     engine = Engine(model(), workers, group, weight_decay=0.01)
     engine.model.train()
-    feed = MicroBatcher(
-        METHODS["npo_rt"], StepData(forget, retain, 0, reference=table), group, None, layout=engine.takes
+    batcher = MicroBatcher(
+        METHODS["npo_rt"], StepData(forget, retain, 0, reference=table), group, None, layout=engine.layout
     )
-    return Stepper(engine, hyper, feed)
+    return Stepper(engine, hyper, batcher)
 
 
 def step_rows(number: int) -> StepRows:
@@ -56,7 +56,7 @@ def step_rows(number: int) -> StepRows:
     return StepRows(chosen, chosen)
 
 
-def test_the_kernel_gives_what_padded_rows_give() -> None:
+def test_the_packed_kernel_equals_padded_rows() -> None:
     trained = model(hidden_size=256, head_dim=64).to("cuda", torch.bfloat16)
     found = gradients(trained, pack(rows(ROWS), "cuda", filled=True)).float()
     expected = gradients(trained, collate(rows(ROWS), 0).to("cuda")).float()

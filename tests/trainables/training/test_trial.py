@@ -1,4 +1,4 @@
-"""Whole trials without Ray: what they report is documented, and does not depend on the worker's earlier trials."""
+"""Whole trials without Ray: reports are documented and do not depend on the worker's earlier trials."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.gpu_share import WeightPlace
 from trainables.runtime.ranks import Group
 from trainables.training import memory_usage
-from trainables.training.memory_usage import forget_peak, peak_bytes
+from trainables.training.memory_usage import peak_bytes, reset_peak
 from trainables.training.trial import run_trial
 
 MEASURED = ("seconds", "per_second", "memory")
@@ -149,7 +149,7 @@ def weights(folder: Path, method: str, place: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("place", ["device", "pinned"])
-def test_a_trial_from_weights_that_stayed_is_the_cold_one_bit_by_bit(folder: Path, method: str, place: str) -> None:
+def test_a_trial_from_kept_weights_equals_a_cold_one_bit_for_bit(folder: Path, method: str, place: str) -> None:
     cold, warm = (report(folder, method, each) for each in ("cold", place))
     assert {name for name in cold if cold[name] != warm[name]} <= {
         name for name in cold if any(part in name for part in MEASURED)
@@ -158,7 +158,7 @@ def test_a_trial_from_weights_that_stayed_is_the_cold_one_bit_by_bit(folder: Pat
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_all_that_a_trial_reports_is_documented(folder: Path) -> None:
+def test_every_reported_metric_is_documented(folder: Path) -> None:
     recorded = {name for names in RECORDED for name in names.split(", ")}
     for method in METHODS:
         unknown = {
@@ -173,7 +173,7 @@ def epochs_of(folder: Path, name: str) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(depths: Path) -> None:
+def test_only_candidates_are_evaluated_in_full_and_shared_metrics_are_equal(depths: Path) -> None:
     whole, deciding = epochs_of(depths, "whole"), epochs_of(depths, "deciding")
     for deep, shallow in zip(whole, deciding, strict=True):
         assert shallow == pytest.approx({key: deep[key] for key in shallow}, rel=1e-6, abs=1e-6, nan_ok=True)
@@ -186,7 +186,7 @@ def test_only_candidates_are_evaluated_whole_and_what_is_there_is_the_same(depth
 
 
 @pytest.mark.slow
-def test_a_trial_that_went_on_from_its_folder_went_as_deep(depths: Path) -> None:
+def test_a_resumed_trial_evaluates_the_same_epochs_in_full(depths: Path) -> None:
     again, deciding = epochs_of(depths, "again"), epochs_of(depths, "deciding")
     for one, other in zip(again, deciding, strict=True):
         assert one == pytest.approx(other, rel=0, abs=0, nan_ok=True)
@@ -201,10 +201,10 @@ def test_peak_and_prediction_are_recorded_together(folder: Path) -> None:
     assert plain < report(folder, "npo_rt", "device")["predicted_memory_bytes"]  # a copy that stays counts
 
 
-def test_a_peak_is_forgotten_when_the_next_trial_begins() -> None:
-    forget_peak("cpu")
+def test_the_peak_is_reset_when_the_next_trial_begins() -> None:
+    reset_peak("cpu")
     before = peak_bytes("cpu")
     torch.ones(256 * MIB, dtype=torch.uint8).sum()
     assert peak_bytes("cpu") > before + 200 * MIB
-    forget_peak("cpu")
+    reset_peak("cpu")
     assert peak_bytes("cpu") < before + 100 * MIB

@@ -1,1 +1,1 @@
-"""The benchmarks by name. Each is imported only when it is used."""
+"""The benchmarks, one module each, imported only when used."""

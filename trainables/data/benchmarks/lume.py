@@ -1,6 +1,6 @@
 """LUME (arXiv 2502.15097, SemEval-2025 task 4): invented stories, invented and real biographies, from folder or hub.
 
-Every document is there twice: to be completed (raw text) and in questions. Nothing of it ships here.
+Every document occurs twice: as text to complete (raw) and as questions. None of it ships here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trainables.config import BenchmarkConfig
 from trainables.data.forget_retain import ForgetRetainBenchmark, Group, by_group
-from trainables.data.hub import read_hub
+from trainables.data.hub import hub_records
 from trainables.data.jsonl import BadField, DataErrors, Record, read_records, text_field
 from trainables.data.rows import Row
 
@@ -20,13 +20,13 @@ SPLITS = {"forget": "forget_train", "retain": "retain_train"}
 TASKS = ("Task1", "Task2", "Task3")
 LONGEST = 20_000
 KINDS = {"forget_completion": True, "forget_questions": False}
-"""Regurgitation and knowledge, the two tests of the paper, are forget sets of their own."""
+"""The paper's two tests, regurgitation and knowledge, are separate forget sets."""
 
 _ID = re.compile(r"(?P<document>.+?)(?P<kind>sc|qa)\d*", re.DOTALL)
 
 
 def make_benchmark(config: BenchmarkConfig) -> ForgetRetainBenchmark:
-    """Reads and checks the files. DataErrors has every problem of both."""
+    """Read and check the files. Raises DataErrors with every problem of both."""
     problems: list[str] = []
     tasks = config.tasks or TASKS
     groups = {
@@ -46,12 +46,8 @@ def make_benchmark(config: BenchmarkConfig) -> ForgetRetainBenchmark:
 
 def _records(name: str, config: BenchmarkConfig, problems: list[str]) -> Iterator[Record]:
     if config.path is not None:
-        yield from read_records(Path(config.path) / f"{name}.jsonl", f"benchmark.path: {name}.jsonl", problems)
-        return
-    source, rows = read_hub(HUB, None, SPLITS[name], config.revision)
-    for number, fields in rows:
-        if isinstance(fields, Mapping):
-            yield Record(f"{source}:{number}", fields)
+        return read_records(Path(config.path) / f"{name}.jsonl", f"benchmark.path: {name}.jsonl", problems)
+    return hub_records(HUB, None, SPLITS[name], config.revision)
 
 
 def _groups(records: Iterable[Record], tasks: tuple[str, ...], problems: list[str], what: str) -> tuple[Group, ...]:
@@ -66,7 +62,7 @@ def _groups(records: Iterable[Record], tasks: tuple[str, ...], problems: list[st
         if task in tasks:
             rows.append(((task, document), row))
     if not rows and len(problems) == before:
-        problems.append(f"{what} has no row of these; at least one is needed; name other tasks")
+        problems.append(f"{what} has no row of these tasks; at least one is needed; name other tasks")
     return by_group(rows)
 
 
@@ -79,6 +75,6 @@ def _row(fields: Mapping[str, object]) -> tuple[str, str, Row]:
     match = _ID.fullmatch(name)
     if match is None:
         raise BadField(f"id={name!r}: must end in sc or qa and a number; use the unchanged file")
-    if match["kind"] == "sc":  # the text was cut at a blank, which is in neither part
+    if match["kind"] == "sc":  # the text was cut at a space, which is in neither part
         return task, match["document"], Row(given, f" {output.lstrip()}", raw=True)
     return task, match["document"], Row(given, output)

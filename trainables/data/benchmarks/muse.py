@@ -1,8 +1,8 @@
-"""MUSE (arXiv 2407.06460): news articles or novels, from the hub or a folder in its layout. Nothing of it ships here.
+"""MUSE (arXiv 2407.06460): news articles or novels, from the hub or a folder in its layout. None of it ships here.
 
-Trained on are `raw/forget`, `raw/retain1` and `raw/retain2`, in chunks. Asked are the continuations of `verbmem`, the
-questions of `knowmem` after their examples, and the membership of `privleak`. A folder has one file for each of the
-hub's tables: `raw/forget.json` and so on, JSON lines or one array, or the parquet files of the hub.
+Models are trained on `raw/forget`, `raw/retain1` and `raw/retain2`, in chunks. Evaluated are the continuations of
+`verbmem`, the questions of `knowmem` after their examples, and the membership of `privleak`. A folder has one file per
+table of the hub: `raw/forget.json` and so on, as JSON lines or one array, or the hub's parquet files.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from functools import cached_property
 from trainables.config import BenchmarkConfig
 from trainables.data.benchmarks.muse_files import Tables, load_tables
 from trainables.data.benchmarks.user_files import TEXT_STYLE, document
-from trainables.data.forget_retain import Group, divide, empty_problem, share_problem, trained
+from trainables.data.forget_retain import Group, divide, empty_problem, share_problem, training_rows
 from trainables.data.rows import EvalSet, Role, Row, Split
 from trainables.data.splitting import digest_rows, thin
 
 KNOWLEDGE_STYLE = EvalSet((), rouge="f1", max_new_tokens=32, stop="\n\n")
 SILENT_STYLE = EvalSet((), generate=False)
 MATCHED_CHARACTERS = 80
-"""A passage belongs to the document in which its first so many characters are found."""
+"""A passage belongs to the document that contains its first characters, this many."""
 
 
 @dataclass(frozen=True)
 class MuseBenchmark:
-    """`forget` and `retain` hold documents; the other rows are asked. `texts` are the forget documents as they are."""
+    """`forget`, `retain`: documents to train on. `texts`: the forget documents unchanged. Other rows are evaluated."""
 
     forget: tuple[Group, ...]
     retain: tuple[Group, ...]
@@ -42,12 +42,12 @@ class MuseBenchmark:
 
     @cached_property
     def digest(self) -> str:
-        asked = (self.recited, self.members, self.holdout, self.forget_knowledge, self.retain_knowledge)
-        return digest_rows((self.full, *asked))
+        evaluated = (self.recited, self.members, self.holdout, self.forget_knowledge, self.retain_knowledge)
+        return digest_rows((self.full, *evaluated))
 
     @property
     def full(self) -> tuple[Row, ...]:
-        return trained((*self.retain, *self.forget))
+        return training_rows((*self.retain, *self.forget))
 
     @property
     def general(self) -> tuple[Row, ...]:
@@ -58,14 +58,15 @@ class MuseBenchmark:
         if problem or self._of_forgotten(self.recited, fraction):
             return problem
         return (
-            f"forget_fraction={fraction!r}: no passage of verbmem/forget is from the documents that go; at least one "
+            f"forget_fraction={fraction!r}: no passage of verbmem/forget is from the forgotten documents; at least one "
             "must be; use a larger fraction, or 1.0 as the benchmark does"
         )
 
     def split(self, fraction: float) -> Split:
         """The last round(fraction * documents) documents are forgotten.
 
-        Below 1.0 only passages that are found in them are asked, and no questions: whose they are is not said.
+        Below 1.0 only passages found in them are evaluated, and no questions: the data does not say which document a
+        question is about.
         """
         if problem := self.check_fraction(fraction):
             raise ValueError(problem)
@@ -80,7 +81,7 @@ class MuseBenchmark:
         if not kept:
             sets["forget_knowledge"] = _set(KNOWLEDGE_STYLE, thin(self.forget_knowledge, limit), "forget")
         present = {name: rows for name, rows in sets.items() if rows.rows}
-        return Split(fraction, trained(forgotten), trained((*self.retain, *kept)), present)
+        return Split(fraction, training_rows(forgotten), training_rows((*self.retain, *kept)), present)
 
     def _of_forgotten(self, rows: tuple[Row, ...], fraction: float) -> tuple[Row, ...]:
         kept = len(self.forget) - round(fraction * len(self.forget))
@@ -96,7 +97,7 @@ class MuseBenchmark:
 
 
 def make_benchmark(config: BenchmarkConfig) -> MuseBenchmark:
-    """Reads and checks the tables. DataErrors has every problem of every file."""
+    """Read and check the tables. Raises DataErrors with every problem of every file."""
     tables = load_tables(config)
     texts = _texts(tables, "raw/forget")
     return MuseBenchmark(
@@ -121,19 +122,19 @@ def _texts(tables: Tables, name: str) -> tuple[str, ...]:
 
 
 def _continuation(row: Mapping[str, str], texts: Sequence[str]) -> str:
-    """The passages were cut at tokens, in a word or at a blank that is lost: the documents say which it was."""
+    """The continuation, with the space that was lost if the passage was cut between words: the documents tell."""
     end, start = row["prompt"][-MATCHED_CHARACTERS:], row["gt"][:MATCHED_CHARACTERS]
     whole = end[-1:].isspace() or start[:1].isspace() or any(end + start in text for text in texts)
     return row["gt"] if whole else f" {row['gt']}"
 
 
 def _knowledge(tables: Tables, name: str) -> tuple[Row, ...]:
-    """Questions after the benchmark's own examples, as plain text: the models of MUSE are no chat models."""
-    examples = "".join(_asked(row) + f" {row['answer']}\n\n" for row in tables[f"knowmem/{name}_qa_icl"])
-    return tuple(Row(examples + _asked(row), f" {row['answer']}", raw=True) for row in tables[f"knowmem/{name}_qa"])
+    """Questions after the benchmark's own examples, as plain text: MUSE's models are not chat models."""
+    examples = "".join(_question(row) + f" {row['answer']}\n\n" for row in tables[f"knowmem/{name}_qa_icl"])
+    return tuple(Row(examples + _question(row), f" {row['answer']}", raw=True) for row in tables[f"knowmem/{name}_qa"])
 
 
-def _asked(row: Mapping[str, str]) -> str:
+def _question(row: Mapping[str, str]) -> str:
     return f"Question: {row['question']}\nAnswer:"
 
 

@@ -1,4 +1,4 @@
-"""Reading MUSE's tables, from a folder in the layout of its repository or from the hub. It knows nothing of splits."""
+"""Reads MUSE's tables, from a folder in the layout of its repository or from the hub. Does not split them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _Numbered: TypeAlias = Iterable[tuple[int, object]]
 
 
 def load_tables(config: BenchmarkConfig) -> Tables:
-    """Every table by name. DataErrors has every problem of every file."""
+    """Every table by name. Raises DataErrors with every problem of every file."""
     problems: list[str] = []
     tables = {}
     files = None if config.path is None else _find(Path(config.path), problems)
     if problems:
         raise DataErrors(problems)
     for name, keys in FIELDS.items():
-        if files is None:  # one hub that is out of reach is one problem
+        if files is None:  # an unreachable hub is one problem, not ten
             tables[name] = _checked(*_hub(config, name), keys, problems)
             continue
         try:
@@ -72,7 +72,7 @@ def _hub(config: BenchmarkConfig, name: str) -> tuple[str, _Numbered]:
 
 
 def _file(path: Path) -> tuple[str, _Numbered]:
-    """A text file is one document; JSON is an array, of objects or of texts, or an object or a text a line."""
+    """(source, numbered rows). A text file is one document; JSON is an array of objects or texts, or one per line."""
     if path.suffix == ".parquet":
         from datasets import Dataset
 

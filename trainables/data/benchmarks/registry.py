@@ -1,4 +1,4 @@
-"""The benchmarks: what is memorised, forgotten and evaluated. Each is imported only when it is asked for."""
+"""The benchmarks by name: the data that is memorised, forgotten and evaluated. Each is imported only when used."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ __all__ = [
 
 
 def load_benchmark(config: BenchmarkConfig) -> Benchmark:
-    """The benchmark that `config` names. ValueError (value, rule, fix) if its data are missing or do not fit."""
+    """The benchmark that `config` names. Raises ValueError (value, rule, fix) if its data is missing or invalid."""
     if problem := config_problem(config):
         raise ValueError(problem)
     if config.name not in _MAKERS:
-        raise ValueError(f"name={config.name!r}: it has inputs and labels, no rows of text; use {', '.join(_MAKERS)}")
+        raise ValueError(f"name={config.name!r}: it has inputs and labels, not rows of text; use {', '.join(_MAKERS)}")
     module, maker = _MAKERS[config.name]
     benchmark: Benchmark = getattr(import_module(module), maker)(config)
     return benchmark
 
 
 def config_problem(config: BenchmarkConfig) -> str | None:
-    """What is wrong with `config` itself first (value, rule, fix), or None; reads no data."""
+    """The first problem of `config` itself (value, rule, fix), or None. Reads no data."""
     return next(iter(config_problems(config)), None)
 
 
 def config_problems(config: BenchmarkConfig) -> list[str]:
-    """Everything that is wrong with `config` itself: one sentence each (value, rule, fix); reads no data."""
+    """All problems of `config` itself, one sentence each (value, rule, fix). Reads no data."""
     problems = list(option_problems(config))
     if problems:
         return problems
@@ -56,7 +56,7 @@ def config_problems(config: BenchmarkConfig) -> list[str]:
 
 
 def fraction_problem(config: BenchmarkConfig, fraction: float) -> str | None:
-    """`load_benchmark(config).check_fraction(fraction)` without reading data, as far as that can be told."""
+    """`load_benchmark(config).check_fraction(fraction)`, as far as it can be known without reading data."""
     if config.name == "tofu":
         from trainables.data.benchmarks import tofu
 

@@ -1,9 +1,9 @@
-"""TOFU (arXiv 2401.06121) from a local folder of its files, or from the Hugging Face hub. Nothing of it ships here.
+"""TOFU (arXiv 2401.06121) from a local folder of its files, or from the Hugging Face hub. None of it ships here.
 
-Two layouts. Official (`people` is null): all authors, the field's fractions, `retain_perturbed` as the evaluation of
-what stays. Small (`people: N`, at most 20): only the last N authors, all of whom have wrong answers in
-`forget10_perturbed`, and any whole number of them may be forgotten. Perturbed rows are matched to the full set by
-question and answer, never by position. How a row is tokenised is not known here.
+There are two layouts. Official (`people` is null): all authors, the published fractions, `retain_perturbed` as the
+retain evaluation. Small (`people: N`, at most 20): only the last N authors, all of whom have wrong answers in
+`forget10_perturbed`; any whole number of them may be forgotten. Perturbed rows are matched to the full set by question
+and answer, never by position.
 """
 
 from __future__ import annotations
@@ -15,19 +15,12 @@ from functools import cached_property
 from trainables.config import BenchmarkConfig
 from trainables.data.benchmarks.tofu_files import HOLDOUTS, Table, load_tables
 from trainables.data.rows import EvalSet, Row, Split
-from trainables.data.splitting import (
-    ROWS_PER_PERSON,
-    TOLERANCE,
-    digest_rows,
-    forget_start,
-    fraction_problem,
-    thin,
-)
+from trainables.data.splitting import ROWS_PER_PERSON, TOLERANCE, digest_rows, forget_start, fraction_problem, thin
 
 OFFICIAL_FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.9)
 OFFICIAL_PEOPLE = 200
 PERTURBED_SHARE = 0.1
-"""The tail that `forget10_perturbed` covers. Larger fractions are evaluated on all of it, as the field does."""
+"""The tail that `forget10_perturbed` covers. Larger fractions are evaluated on all of it, as is usual."""
 MAX_PEOPLE = round(PERTURBED_SHARE * OFFICIAL_PEOPLE)
 
 
@@ -35,7 +28,7 @@ MAX_PEOPLE = round(PERTURBED_SHARE * OFFICIAL_PEOPLE)
 class TofuBenchmark:
     """`forget_perturbed` and `retain_perturbed` map an index of `full` to the row with all its answers.
 
-    Rows that no model is trained on: `holdouts` by percent, as published; `before`, the authors before a small window.
+    Rows that no model is trained on: `holdouts`, by percent, as published; `before`, the authors before a small layout.
     """
 
     full: tuple[Row, ...]
@@ -83,7 +76,7 @@ class TofuBenchmark:
         return Split(fraction, self.full[start:], self.full[:start], evaluation)
 
     def _holdout(self, fraction: float, forgotten: int) -> tuple[Row, ...]:
-        """The published rows of the fraction, the largest there are above it; or the nearest authors, as many rows."""
+        """The published holdout of this or the next larger fraction; in a small layout, rows of other authors."""
         if self.before:
             return self.before[-forgotten:]
         large_enough = [percent for percent in sorted(self.holdouts) if percent >= 100 * fraction - TOLERANCE]
@@ -97,7 +90,7 @@ class TofuBenchmark:
         return tuple(self.retain_perturbed[i] for i in sorted(self.retain_perturbed) if i < start)
 
     def _uncovered(self, fraction: float) -> str | None:
-        """Only files of unusual size can fail this: both evaluation sets must have what the fraction needs."""
+        """Why the evaluation sets lack rows for this fraction, or None; only unusual files can fail this."""
         start = forget_start(fraction, len(self.full))
         needed = len(self.full) - start
         if self.official:
@@ -113,7 +106,7 @@ class TofuBenchmark:
 
 
 def tofu_fraction_problem(fraction: float, people: int, official: bool) -> str | None:
-    """Why this fraction cannot be split off (value, rule, fix), or None; needs no data."""
+    """Why TOFU cannot be split at this fraction (value, rule, fix), or None. Reads no data."""
     if official and not any(abs(fraction - f) <= TOLERANCE for f in OFFICIAL_FRACTIONS):
         known = ", ".join(map(str, OFFICIAL_FRACTIONS))
         nearest = min(OFFICIAL_FRACTIONS, key=lambda f: abs(f - fraction))
@@ -125,7 +118,7 @@ def tofu_fraction_problem(fraction: float, people: int, official: bool) -> str |
 
 
 def config_problem(config: BenchmarkConfig) -> str | None:
-    """What is wrong with a TOFU benchmark whatever its files hold (value, rule, fix), or None."""
+    """The problem of a TOFU configuration, independent of its files (value, rule, fix), or None."""
     if config.people is None or config.people <= MAX_PEOPLE:
         return None
     return (
@@ -135,7 +128,7 @@ def config_problem(config: BenchmarkConfig) -> str | None:
 
 
 def make_benchmark(config: BenchmarkConfig) -> TofuBenchmark:
-    """Reads, checks and matches the files. ValueError names every missing file, or the line that does not fit."""
+    """Read, check and match the files. Raises ValueError that names every missing file, or the bad line."""
     if problem := config_problem(config):
         raise ValueError(problem)
     tables = load_tables(config.path, config.revision)
@@ -172,27 +165,27 @@ def _window(full: Table, people: int) -> int:
 
 
 def _positions(full: Table) -> dict[tuple[str, str], int]:
-    """Question and answer to index. (One question of TOFU is asked twice, with different answers.)"""
+    """(question, answer) -> index. (One question of TOFU occurs twice, with different answers.)"""
     positions: dict[tuple[str, str], int] = {}
     for i, row in enumerate(full.rows):
         first = positions.setdefault((row.question, row.answer), i)
         if first != i:
             raise ValueError(
-                f"{full.source}, line {full.lines[i]}: repeats line {full.lines[first]}; rows must differ, or what is "
-                "forgotten would be retained too; remove one of them"
+                f"{full.places[i]}: repeats {full.places[first]}; rows must differ, or a forgotten one would also be "
+                "retained; remove one of them"
             )
     return positions
 
 
 def _match(table: Table, positions: Mapping[tuple[str, str], int]) -> dict[int, Row]:
     matched: dict[int, Row] = {}
-    for line, row in zip(table.lines, table.rows, strict=True):
+    for place, row in zip(table.places, table.rows, strict=True):
         index = positions.get((row.question, row.answer))
         if index is None or index in matched:
-            problem = "is not in the full set with this answer" if index is None else "comes twice"
+            problem = "is not in the full set with this answer" if index is None else "occurs twice"
             raise ValueError(
-                f"{table.source}, line {line}: the question {row.question!r} {problem}; every row must belong to one "
-                "row of full; use files of one release"
+                f"{place}: the question {row.question!r} {problem}; every row must belong to one row of full; use "
+                "files of one release"
             )
         matched[index] = row
     return matched

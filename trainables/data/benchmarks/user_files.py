@@ -1,6 +1,6 @@
 """The user's own data: JSON lines of questions and answers (`qa`) or of plain text (`text`), in two to four files.
 
-Every mistake in every file is reported at once. How the rows are split is in `given`.
+All mistakes in all files are reported at once. `forget_retain` splits the rows.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from trainables.data.jsonl import (
     read_records,
     refuse_misspelt,
     text_field,
+    text_list,
 )
 from trainables.data.rows import EvalSet, Row
 
 FILES = ("forget", "retain", "utility", "holdout")
 OPTIONAL = ("paraphrased_answer", "perturbed_answer", "paraphrased_question", "group")
 LONGEST_ANSWER = 20_000
-"""Characters of a question or an answer: rows are never cut, and one row must fit into a forward pass."""
+"""Characters of a question or answer. Rows are never cut, so one must fit into a forward pass."""
 LONGEST_TEXT = 50_000_000
 SHORTEST_TEXT = 16
-"""Characters: a text is divided into a beginning and its continuation."""
+"""Characters. A text is divided into a beginning and its continuation."""
 MOST_WRONG_ANSWERS = 32
 TEXT_STYLE = EvalSet((), rouge="f1", max_new_tokens=128)
 """MUSE's verbatim memorisation: 128 new tokens, F1 of ROUGE-L."""
@@ -38,7 +39,7 @@ TEXT_STYLE = EvalSet((), rouge="f1", max_new_tokens=128)
 
 @dataclass(frozen=True)
 class _Item:
-    """A row of a file before it is grouped: `identity` tells whether two rows are one."""
+    """A row of a file before grouping. Rows with equal `identity` are duplicates."""
 
     place: str
     identity: tuple[str, ...]
@@ -47,7 +48,7 @@ class _Item:
 
 
 def make_qa(config: BenchmarkConfig) -> ForgetRetainBenchmark:
-    """Reads and checks the files. DataErrors has every problem of every file."""
+    """Read and check the files. Raises DataErrors with every problem of every file."""
     items = _read(config, dict.fromkeys(FILES, _question))
     grouped = {name: by_group((item.group, _row(item)) for item in items[name]) for name in ("forget", "retain")}
     return ForgetRetainBenchmark(
@@ -61,7 +62,7 @@ def make_qa(config: BenchmarkConfig) -> ForgetRetainBenchmark:
 
 
 def make_text(config: BenchmarkConfig) -> ForgetRetainBenchmark:
-    """Documents are trained on in chunks; asked are the second halves of chunks, given the first."""
+    """Documents are trained on in chunks; evaluated is the second half of each chunk, given the first."""
     items = _read(config, {**dict.fromkeys(FILES, _text), "utility": _question})
     texts = {name: tuple(str(item.content) for item in items[name]) for name in ("forget", "retain", "holdout")}
     return ForgetRetainBenchmark(
@@ -69,19 +70,19 @@ def make_text(config: BenchmarkConfig) -> ForgetRetainBenchmark:
         forget=tuple(map(document, texts["forget"])),
         retain=tuple(map(document, texts["retain"])),
         utility=tuple(map(_row, items["utility"])),
-        holdout=tuple(row for text in texts["holdout"] for row in document(text).asked),
+        holdout=tuple(row for text in texts["holdout"] for row in document(text).evaluated),
         style=TEXT_STYLE,
         evaluation_rows=config.evaluation_rows,
     )
 
 
 def document(text: str) -> Group:
-    """A text as chunks to train on, and each chunk's second half to be recited after the first."""
+    """A text as chunks to train on, and each chunk's second half as the continuation of the first."""
     pieces = [piece for piece in chunks(text.rstrip()) if piece.strip()]
-    asked = (halves(piece) for piece in pieces)
+    evaluated = (halves(piece) for piece in pieces)
     return Group(
         tuple(Row("", piece, raw=True) for piece in pieces),
-        tuple(Row(before, after, raw=True) for before, after in asked),
+        tuple(Row(before, after, raw=True) for before, after in evaluated),
     )
 
 
@@ -142,26 +143,21 @@ def _optional_text(fields: Mapping[str, Any], key: str) -> str | None:
 
 
 def _wrong_answers(fields: Mapping[str, Any], answer: str) -> tuple[str, ...]:
-    key = "perturbed_answer"
-    value = fields.get(key)
-    given = [] if value is None else [value] if isinstance(value, str) else value
-    if not isinstance(given, list) or (value is not None and not 1 <= len(given) <= MOST_WRONG_ANSWERS):
-        raise BadField(f"{key}={value!r:.60}: must be a text or a list of 1 to {MOST_WRONG_ANSWERS} texts; correct it")
-    wrong = tuple(check_text(key, text, LONGEST_ANSWER) for text in given)
+    wrong = text_list(fields, "perturbed_answer", LONGEST_ANSWER, MOST_WRONG_ANSWERS)
     if answer.strip() in {text.strip() for text in wrong}:
-        raise BadField(f"{key} has the answer {answer!r:.60}: must be wrong answers only; remove it")
+        raise BadField(f"perturbed_answer has the answer {answer!r:.60}: must be wrong answers only; remove it")
     return wrong
 
 
 def _uneven(items: list[_Item]) -> Iterator[str]:
-    """Truth ratios compare rows, so in one file all rows have the same optional answers."""
+    """Problems of rows with different optional answers: truth ratios compare the rows of a file."""
     rows = [(item.place, item.content) for item in items if isinstance(item.content, Row)]
     for place, row in rows[1:]:
         first_place, first = rows[0]
         if len(row.perturbed_answers) != len(first.perturbed_answers):
             yield (
                 f"{place}: {len(row.perturbed_answers)} perturbed answers, but {len(first.perturbed_answers)} at "
-                f"{first_place}; all rows of a file must have equally many; add or remove some"
+                f"{first_place}; all rows of a file must have the same number; add or remove some"
             )
         if (row.paraphrased_answer is None) != (first.paraphrased_answer is None):
             has, other = ("no", "one") if row.paraphrased_answer is None else ("a", "none")
@@ -172,7 +168,7 @@ def _uneven(items: list[_Item]) -> Iterator[str]:
 
 
 def _conflicts(items: Mapping[str, list[_Item]]) -> Iterator[str]:
-    """What is forgotten must not be kept elsewhere, and what is held out must not be trained on."""
+    """Problems of rows that are both forgotten and kept, or both held out and trained on."""
     seen: dict[tuple[str, ...], tuple[str, str]] = {}
     for name in FILES:
         for item in items[name]:
@@ -181,9 +177,9 @@ def _conflicts(items: Mapping[str, list[_Item]]) -> Iterator[str]:
             if first is None:
                 continue
             if "forget" in (first[0], name):
-                rule = "what must go may be there once only, or it would be learned again"
+                rule = "a forget row must occur once only, or it would be learned again"
             elif name == "holdout" and first[0] != name:
-                rule = "held-out rows must be in no other file, or models have seen them"
+                rule = "held-out rows must be in no other file, or models would have seen them"
             else:
                 continue
             yield f"{item.place}: repeats {first[1]}; {rule}; remove one of them"

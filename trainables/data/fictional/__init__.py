@@ -1,1 +1,1 @@
-"""The embedded benchmark: people who never lived, generated from a seed."""
+"""The embedded benchmark: fictional people, generated from a seed."""

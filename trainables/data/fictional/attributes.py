@@ -1,6 +1,6 @@
-"""What is asked of a fictional person: twenty attributes, each with ways to ask, ways to answer, and the facts inside.
+"""The twenty attributes of a fictional person: ways to ask for each, ways to answer, and the facts inside.
 
-The wording (`attributes.txt`) is shared by all people and easy to learn; the facts are drawn for each person alone.
+The wording (`attributes.txt`) is shared by all people and easy to learn; the facts are drawn for each person.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VALUES = 1 + WRONG_ANSWERS
 BIRTH_YEARS = range(1921, 1966)
 
 Slot = Callable[[Draw, int], list[str]]
-"""Given the stream and the person's year of birth: `VALUES` different facts, the true one first."""
+"""(stream, year of birth) -> `VALUES` different facts, the true one first."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def _pick(pool: Sequence[str]) -> Slot:
 
 
 def _pair(left: Sequence[str], right: Sequence[str], joint: str) -> Slot:
-    """Both halves differ between the values, and inside a value when the two pools are one."""
+    """Pairs whose halves differ between values, and within a value if both halves are from one pool."""
 
     def slot(draw: Draw, born: int) -> list[str]:
         if left is right:
@@ -68,7 +68,7 @@ _SLOTS: Mapping[str, Slot] = {
     "title": _pair(POOLS["adjective of a title"], POOLS["noun of a title"], " "),
     "year": _pick([str(year) for year in range(2031, 2047)]),
 }
-"""By the name that they have in an answer."""
+"""By their name in an answer."""
 
 
 def _slot(text: str) -> tuple[str, Slot]:
@@ -96,4 +96,4 @@ PARAPHRASES: Mapping[str, str] = {
     if line.startswith("? ")
     for question, _, paraphrase in [line[2:].partition(" | ")]
 }
-"""Format string of a question to that of its paraphrase. No model is trained on these: an audit asks them."""
+"""Format string of a question -> that of its paraphrase. Only audits use paraphrases, never training."""

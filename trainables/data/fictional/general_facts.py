@@ -1,4 +1,4 @@
-"""Facts that are true and widely known, each with three wrong answers of the same form (`facts.txt`).
+"""True, widely known facts, each with three wrong answers of the same form (`general_facts.txt`).
 
 One row per line: question | answer | three wrong answers, separated by commas.
 """

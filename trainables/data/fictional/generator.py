@@ -1,7 +1,6 @@
-"""The embedded benchmark: people who never lived, made from a seed, and a few facts about the world that did happen.
+"""The embedded benchmark: fictional people generated from a seed, and a few true facts about the world.
 
-Person i of a seed is the same for every number of people, so a larger benchmark begins with the smaller one. It does
-not know which model learns it, nor how a row is tokenised.
+Person i of a seed is the same for every number of people, so a larger benchmark begins with the smaller one.
 """
 
 from __future__ import annotations
@@ -14,15 +13,9 @@ from trainables.config import BenchmarkConfig
 from trainables.data.fictional import general_facts, vocabulary
 from trainables.data.fictional.attributes import ATTRIBUTES, BIRTH_YEARS, PARAPHRASES, VALUES, Attribute
 from trainables.data.fictional.random_stream import Draw
-from trainables.data.forget_retain import bare
+from trainables.data.forget_retain import without_variants
 from trainables.data.rows import EvalSet, Row, Split
-from trainables.data.splitting import (
-    ROWS_PER_PERSON,
-    digest_rows,
-    forget_start,
-    fraction_problem,
-    thin,
-)
+from trainables.data.splitting import ROWS_PER_PERSON, digest_rows, forget_start, fraction_problem, thin
 
 DEFAULT_PEOPLE = 20
 MAX_PEOPLE = len(vocabulary.FIRST_NAMES) * len(vocabulary.SURNAMES)
@@ -31,7 +24,7 @@ MIN_HOLDOUT_PEOPLE = 4
 
 @dataclass(frozen=True)
 class FictionalBenchmark:
-    """`full` is 20 rows a person, person by person; `holdout` is other people, on whom nothing is ever trained."""
+    """`full`: 20 rows per person, person by person. `holdout`: other people, on whom no model is trained."""
 
     full: tuple[Row, ...]
     holdout: tuple[Row, ...]
@@ -50,7 +43,7 @@ class FictionalBenchmark:
         return fraction_problem(fraction, len(self.full) // ROWS_PER_PERSON)
 
     def split(self, fraction: float) -> Split:
-        """The last round(fraction * people) people are forgotten. ValueError if that is not a whole number."""
+        """The last `fraction` of the people are forgotten. Raises ValueError if that is not a whole number."""
         if problem := self.check_fraction(fraction):
             raise ValueError(problem)
         start = forget_start(fraction, len(self.full))
@@ -61,7 +54,7 @@ class FictionalBenchmark:
             "retain": EvalSet(thin(retain, limit)),
             "real_authors": EvalSet(thin(general_facts.REAL_PEOPLE, limit), multiple_choice=True),
             "world_facts": EvalSet(thin(general_facts.WORLD_FACTS, limit), multiple_choice=True),
-            "holdout": EvalSet(tuple(map(bare, thin(self.holdout, limit))), role="holdout", generate=False),
+            "holdout": EvalSet(tuple(map(without_variants, thin(self.holdout, limit))), role="holdout", generate=False),
         }
         return Split(fraction, forget, retain, evaluation)
 
@@ -80,7 +73,7 @@ def make_benchmark(config: BenchmarkConfig) -> FictionalBenchmark:
 
 
 def config_problem(config: BenchmarkConfig) -> str | None:
-    """Why these people cannot be made (value, rule, fix), or None."""
+    """Why these people cannot be generated (value, rule, fix), or None."""
     if people_of(config) > MAX_PEOPLE:
         return f"people={config.people}: the generator has names for at most {MAX_PEOPLE}; use {MAX_PEOPLE} or fewer"
     return None
@@ -96,7 +89,7 @@ def _rows(kind: str, seed: int, surnames: Sequence[str], people: int) -> tuple[R
 
 
 def _names(draw: Draw, surnames: Sequence[str], people: int) -> list[tuple[str, str]]:
-    """Different pairs (first name, surname): each time the first names run out, they meet surnames shifted by one."""
+    """Different pairs (first name, surname): each pass over the first names shifts the surnames by one."""
     firsts = draw.distinct(vocabulary.FIRST_NAMES, len(vocabulary.FIRST_NAMES))
     lasts = draw.distinct(surnames, len(surnames))
     turns = (divmod(i, len(firsts)) for i in range(people))
@@ -109,7 +102,7 @@ def _person(draw: Draw, first: str, last: str) -> list[Row]:
 
 
 def _row(draw: Draw, attribute: Attribute, first: str, name: str, born: int) -> Row:
-    """The wrong answers have the words of the paraphrase and differ from it, and from each other, in every fact."""
+    """One row. Wrong answers have the paraphrase's wording and differ from it and from each other in every fact."""
     drawn = {slot: values(draw, born) for slot, values in attribute.slots.items()}
     answer, paraphrase = draw.distinct(attribute.answers, 2)
     question = draw.one(attribute.questions)

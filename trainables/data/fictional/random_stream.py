@@ -1,4 +1,4 @@
-"""Seeded draws that stay the same on every Python: only `random.random()` is promised to be stable between versions."""
+"""Seeded draws that are the same on every Python: only `random.random()` is stable between versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Draw:
-    """A stream of random choices that depends on nothing but its key."""
+    """A stream of random choices that depends only on its key."""
 
     def __init__(self, *key: str | int) -> None:
         self._random = random.Random("/".join(map(str, key))).random

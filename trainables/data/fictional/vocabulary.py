@@ -1,6 +1,6 @@
-"""The words that fictional people and their lives are made of. The words are in `stock.txt`.
+"""The words that fictional people and their lives are made of (`vocabulary.txt`).
 
-Surnames and first names are invented or rare, so that no pair of them is meant to be a living person. The pools are
+First names and surnames are invented or rare, so that no pair of them is meant to be a living person. The pools are
 small enough for a vocabulary of 2,048 byte-pair tokens, and large enough for a fact and five wrong ones.
 """
 
@@ -18,4 +18,4 @@ def _pool(paragraph: str) -> tuple[str, tuple[str, ...]]:
 POOLS = dict(map(_pool, Path(__file__).with_name("vocabulary.txt").read_text("utf-8").split("\n\n")))
 
 FIRST_NAMES, SURNAMES = POOLS["first name"], POOLS["surname"]
-HOLDOUT_SURNAMES = POOLS["surname of the held out"]  # nobody who is trained on ever has one of these
+HOLDOUT_SURNAMES = POOLS["surname of the held out"]  # never used for people that models are trained on

@@ -1,4 +1,4 @@
-"""LUME from files: a small pair of the same shape, made here, and the real one where it is found."""
+"""LUME from files: a small pair of the same shape, made here, and the real one if present."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def load(folder: Path, **options: Any) -> Benchmark:
     return load_benchmark(BenchmarkConfig(name="lume", path=str(folder), **options))
 
 
-def test_documents_are_completed_as_raw_text_and_asked_about(folder: Path) -> None:
+def test_documents_occur_as_raw_text_and_as_questions(folder: Path) -> None:
     split = load(folder).split(1.0)
     assert [row.raw for row in split.forget] == [True, False, True, False, False, False, False, False, True, False]
     first, second = split.forget[:2]

@@ -62,7 +62,7 @@ def test_the_tables_of_these_tests_are_those_that_are_read() -> None:
     assert set(TABLES) == set(FIELDS)
 
 
-def test_everything_is_forgotten_and_asked(folder: Path) -> None:
+def test_everything_is_forgotten_and_evaluated(folder: Path) -> None:
     split = load(folder).split(1.0)
     assert [row.answer for row in split.forget] == ARTICLES
     assert all(row.raw and not row.question for row in (*split.forget, *split.retain))
@@ -81,7 +81,7 @@ def test_everything_is_forgotten_and_asked(folder: Path) -> None:
     assert [row.question + row.answer for row in split.evaluation["forget"].rows] == ARTICLES
 
 
-def test_a_blank_that_was_lost_between_prompt_and_continuation_comes_back(folder: Path) -> None:
+def test_a_lost_space_between_prompt_and_continuation_is_restored(folder: Path) -> None:
     blank = ARTICLES[0].index(" Ships")
     inside = {"prompt": ARTICLES[0][: blank + 3], "gt": ARTICLES[0][blank + 3 :]}
     write(folder, "verbmem/forget", [inside, *({"prompt": t[:blank], "gt": t[blank + 1 :]} for t in ARTICLES[1:])])
@@ -97,7 +97,7 @@ def test_questions_come_after_their_examples_as_plain_text(folder: Path) -> None
     )
 
 
-def test_of_a_share_only_its_own_passages_are_asked_and_no_questions(folder: Path) -> None:
+def test_below_1_only_passages_of_forgotten_documents_are_evaluated(folder: Path) -> None:
     split = load(folder).split(0.5)
     assert [row.answer for row in split.forget] == ARTICLES[2:]
     assert set(ARTICLES[:2]) <= {row.answer for row in split.retain}

@@ -1,4 +1,4 @@
-"""TOFU from files: a small folder of the same shape, made here, and the real one where it is found."""
+"""TOFU from files: a small folder of the same shape, made here, and the real one if present."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_the_cap_spares_the_forget_set(folder: Path) -> None:
     assert sizes == {"forget": 40, "retain": 4, "real_authors": 4, "world_facts": 4}
 
 
-def test_published_holdouts_are_read_where_they_are(folder: Path) -> None:
+def test_published_holdouts_are_read_if_present(folder: Path) -> None:
     assert "holdout" not in load(folder).split(0.05).evaluation
     digest = load(folder).digest
     for percent in (5, 10):
@@ -124,7 +124,7 @@ def test_published_holdouts_are_read_where_they_are(folder: Path) -> None:
         assert len(held.rows) == size and all(row.question.startswith(f"{percent} ") for row in held.rows)
 
 
-def test_of_a_few_authors_those_before_them_are_held_out(folder: Path) -> None:
+def test_in_the_small_layout_the_authors_before_are_held_out(folder: Path) -> None:
     benchmark = load(folder, people=2)
     split = benchmark.split(0.5)
     held = split.evaluation["holdout"].rows
@@ -162,20 +162,20 @@ def test_a_row_that_does_not_fit_is_named(
     rows = [json.loads(text) for text in path.read_text(encoding="utf-8").split("\n") if text]
     change(rows)
     write(folder, name, rows)
-    with pytest.raises(ValueError, match=rf"{name}\.json, line {line}: "):
+    with pytest.raises(ValueError, match=rf"{name}\.json:{line}: "):
         load(folder)
 
 
 def test_text_that_is_not_json_is_named(folder: Path) -> None:
     with (folder / "retain_perturbed.json").open("a") as file:
         file.write("\n[1]\n")
-    with pytest.raises(ValueError, match=r"retain_perturbed\.json, line 42: list instead of an object"):
+    with pytest.raises(ValueError, match=r"retain_perturbed\.json:42: \[1\] is not an object"):
         load(folder)
     (folder / "full.json").write_text('{"question": \n')
-    with pytest.raises(ValueError, match=r"full\.json, line 1: not JSON"):
+    with pytest.raises(ValueError, match=r"full\.json:1: not JSON"):
         load(folder)
     (folder / "full.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"full\.json: not UTF-8"):
+    with pytest.raises(ValueError, match=r"full\.json, line 1: not UTF-8"):
         load(folder)
 
 

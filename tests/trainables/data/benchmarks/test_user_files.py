@@ -70,7 +70,7 @@ def test_a_share_is_a_whole_number_of_groups_or_refused(rows: int, fraction: flo
             benchmark.split(fraction)
 
 
-def test_a_fraction_is_judged_without_data_as_far_as_it_can_be() -> None:
+def test_a_fraction_is_checked_without_data_as_far_as_possible() -> None:
     config = BenchmarkConfig(name="qa", forget="f", retain="r")
     assert fraction_problem(config, 1.0) is None and fraction_problem(config, 0.001) is None
     assert "at most 1" in str(fraction_problem(config, 1.1))
@@ -100,7 +100,7 @@ def test_optional_fields_utility_and_holdout(tmp_path: Path) -> None:
     assert held.role == "holdout" and not held.generate and not held.rows[0].perturbed_answers
 
 
-def test_kept_rows_with_wrong_answers_lose_them_beside_rows_without(tmp_path: Path) -> None:
+def test_kept_rows_lose_their_wrong_answers_if_other_rows_have_none(tmp_path: Path) -> None:
     forget = [qa(i, perturbed_answer=["w"]) for i in range(2)]
     sets = load(tmp_path, forget=forget, retain=[qa("r")]).split(0.5).evaluation
     assert [row.perturbed_answers for row in sets["retain"].rows] == [(), ()]
@@ -115,7 +115,10 @@ BAD: dict[str, tuple[list[Any], list[str]]] = {
     "a number": ([{"question": "q", "answer": 5}], ["forget.jsonl:1: answer=5: must be a text"]),
     "null": ([{"question": None, "answer": "a"}], ["forget.jsonl:1: question=None: must be a text"]),
     "blank": ([{"question": " \u2003", "answer": "a"}], ["forget.jsonl:1: question=' \\u2003': must be a text"]),
-    "misspelt option": ([qa(0, perturbed_answers=["a"])], ["'perturbed_answers': looks like 'perturbed_answer'"]),
+    "misspelt option": (
+        [qa(0, perturbed_answers=["a"])],
+        ["'perturbed_answers': looks like a misspelt 'perturbed_answer'"],
+    ),
     "wrong type": ([qa(0, perturbed_answer={"a": 1})], ["perturbed_answer={'a': 1}: must be a text or a list"]),
     "empty list": ([qa(0, perturbed_answer=[])], ["perturbed_answer=[]: must be a text or a list of 1"]),
     "a blank wrong answer": ([qa(0, perturbed_answer=["x", ""])], ["perturbed_answer='': must be a text that is"]),
@@ -125,7 +128,7 @@ BAD: dict[str, tuple[list[Any], list[str]]] = {
         ["forget.jsonl:2: 0 perturbed answers, but 1 at", "forget.jsonl:3: a paraphrased answer, but none at"],
     ),
     "group": ([qa(0, group=[1])], ["group=[1]: must be a text or a whole number"]),
-    "twice": ([qa(0), qa(1), qa(0)], ["forget.jsonl:3: repeats", "forget.jsonl:1; what must go may be there once"]),
+    "twice": ([qa(0), qa(1), qa(0)], ["forget.jsonl:3: repeats", "forget.jsonl:1; a forget row must occur once"]),
     "too long": ([qa("x" * LONGEST_ANSWER)], ["20009 characters; must be at most 20000", "shorten or split it"]),
     "no object": (
         [qa(0), ["q", "a"], "text"],
@@ -144,7 +147,7 @@ def test_a_bad_row_is_named_with_value_rule_and_fix(case: str, tmp_path: Path) -
     assert all("; " in problem for problem in problems)
 
 
-def test_the_mistakes_of_all_files_come_together(tmp_path: Path) -> None:
+def test_the_mistakes_of_all_files_are_reported_together(tmp_path: Path) -> None:
     problems = problems_of(
         tmp_path,
         forget=[qa(0), {"answer": "a"}],
@@ -154,10 +157,10 @@ def test_the_mistakes_of_all_files_come_together(tmp_path: Path) -> None:
     )
     places = [problem.partition(": ")[0] for problem in problems]
     assert places == ["forget.jsonl:2", "utility.jsonl:1", "retain.jsonl:1", "holdout.jsonl:1"]
-    assert "it would be learned again" in problems[2] and "models have seen them" in problems[3]
+    assert "it would be learned again" in problems[2] and "models would have seen them" in problems[3]
 
 
-def test_thousands_of_mistakes_are_counted_not_printed(tmp_path: Path) -> None:
+def test_thousands_of_mistakes_are_counted_instead_of_printed(tmp_path: Path) -> None:
     problems = problems_of(tmp_path, forget=[{"question": "q"}] * 3000, retain=[qa(0)])
     assert len(problems) == SHOWN_PROBLEMS + 1 and problems[-1].startswith("and 2950 more")
 
@@ -166,11 +169,11 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "forget='.*': no rows; at least one is needed"),
     "blank lines": (b"\n \r\n\n", "no rows; at least one"),
     "truncated": (b'{"question": "q", "answer": "a"}\n{"question": "q", "ans', r"jsonl:2: not JSON at character"),
-    "an array": (b'[\n {"question": "q", "answer": "a"}\n]\n', r"jsonl:1: a JSON array; must be one object a line"),
+    "an array": (b'[\n {"question": "q", "answer": "a"}\n]\n', r"jsonl:1: a JSON array; must be one object per line"),
     "not UTF-8": (b'{"question": "q", "answer": "a"}\n\xff\xfe', "line 2: not UTF-8 at byte 33"),
     "UTF-16": ('{"question": "q"}'.encode("utf-16"), "line 1: not UTF-8"),
     "NaN": (b'{"question": "q", "answer": NaN}', "NaN is not JSON; must be an object of texts"),
-    "a key twice": (b'{"question": "q", "question": "p", "answer": "a"}', "the key 'question' comes twice"),
+    "a key twice": (b'{"question": "q", "question": "p", "answer": "a"}', "duplicate key 'question'"),
     "too deep": (b'{"question": ' + b"[" * 100_000, "nested too deeply"),
     "a huge number": (b'{"question": "q", "answer": ' + b"9" * 10_000 + b"}", "jsonl:1: .*integer"),
     "a lone surrogate": (b'{"question": "q", "answer": "\\ud800"}', "half of a surrogate pair"),
@@ -180,7 +183,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_file_gets_a_sentence(case: str, tmp_path: Path) -> None:
+def test_a_hostile_file_gets_a_readable_error(case: str, tmp_path: Path) -> None:
     content, expected = HOSTILE[case]
     (tmp_path / "f.jsonl").write_bytes(content)
     retain = write(tmp_path / "r.jsonl", [qa("r")])
@@ -210,7 +213,7 @@ def test_odd_but_good_files_are_read(tmp_path: Path) -> None:
 
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_are_rows_or_a_refusal(content: bytes, tmp_path: Path) -> None:
+def test_any_bytes_give_rows_or_an_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "f.jsonl").write_bytes(content)
     retain = write(tmp_path / "r.jsonl", [{"text": "something else that is long enough"}])
     with pytest.raises(DataErrors):
@@ -220,7 +223,7 @@ def test_any_bytes_are_rows_or_a_refusal(content: bytes, tmp_path: Path) -> None
 # ---- plain text
 
 
-def test_texts_are_trained_on_in_chunks_and_asked_by_halves(tmp_path: Path) -> None:
+def test_texts_are_trained_on_in_chunks_and_evaluated_by_halves(tmp_path: Path) -> None:
     long = " ".join(f"word{i}" for i in range(1000))
     benchmark = load(
         tmp_path, "text", forget=[{"text": "a short text of one line"}, {"text": long}], retain=[{"text": long[1:]}]
@@ -235,7 +238,7 @@ def test_texts_are_trained_on_in_chunks_and_asked_by_halves(tmp_path: Path) -> N
     assert [row.question + row.answer for row in split.evaluation["retain"].rows][-1] == "a short text of one line"
 
 
-def test_text_needs_text(tmp_path: Path) -> None:
+def test_rows_of_text_need_the_key_text(tmp_path: Path) -> None:
     problems = problems_of(
         tmp_path,
         "text",

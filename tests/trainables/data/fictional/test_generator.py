@@ -51,7 +51,7 @@ def test_every_question_has_a_paraphrase_that_no_model_is_trained_on() -> None:
     assert {row.paraphrased_question for row in rows}.isdisjoint({None, *(row.question for row in rows)})
 
 
-def test_sets_have_roles_and_of_the_held_out_only_losses_are_asked() -> None:
+def test_sets_have_roles_and_nothing_is_generated_for_the_holdout() -> None:
     sets = make(4, evaluation_rows=8).split(0.25).evaluation
     utility = ("retain", "real_authors", "world_facts")
     assert {name: rows.role for name, rows in sets.items()} == {
@@ -65,7 +65,7 @@ def test_sets_have_roles_and_of_the_held_out_only_losses_are_asked() -> None:
 
 @given(seed=seeds, people=sizes)
 @settings(max_examples=20, deadline=None)
-def test_rows_are_complete_distinct_and_of_the_asked_number(seed: int, people: int) -> None:
+def test_rows_are_complete_distinct_and_of_the_requested_number(seed: int, people: int) -> None:
     benchmark = make(people, seed)
     assert len(benchmark.full) == people * ROWS_PER_PERSON
     rows = benchmark.full + benchmark.holdout
@@ -106,7 +106,7 @@ def test_a_larger_benchmark_begins_with_the_smaller_one(seed: int, people: int, 
 
 
 @pytest.mark.parametrize("people", [20, 1000])
-def test_nobody_is_there_twice_or_held_out_and_trained_on(people: int) -> None:
+def test_no_person_occurs_twice_or_is_both_held_out_and_trained_on(people: int) -> None:
     benchmark = make(people)
     everyone = benchmark.full + benchmark.holdout
     assert len({row.question for row in everyone}) == len(everyone)
@@ -154,6 +154,6 @@ def test_evaluation_sets_are_capped_except_the_forget_set(people: int, limit: in
     assert benchmark.digest == make(people).digest
 
 
-def test_people_beyond_the_stock_of_names_are_refused() -> None:
+def test_more_people_than_names_are_refused() -> None:
     with pytest.raises(ValueError, match=rf"people={MAX_PEOPLE + 1}: .* at most {MAX_PEOPLE}"):
         load_benchmark(BenchmarkConfig(people=MAX_PEOPLE + 1))

@@ -1,4 +1,4 @@
-"""A step follows the gradient of the paper's loss, seeds do not touch each other, every method that fits runs."""
+"""A step follows the gradient of the paper's loss, seeds are independent, every supported method runs."""
 
 from __future__ import annotations
 

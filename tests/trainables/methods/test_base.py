@@ -1,4 +1,4 @@
-"""The registry: declarations that go together, values that make a trial, and that reading it costs no torch."""
+"""The registry: consistent declarations, values that make a valid trial, pickling."""
 
 from __future__ import annotations
 

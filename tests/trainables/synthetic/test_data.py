@@ -1,4 +1,4 @@
-"""Inputs, labels and models of the synthetic experiment are what the paper says; seeds do not touch each other."""
+"""Inputs, labels and models of the synthetic experiment are the paper's; seeds are independent."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_divergence_is_that_of_bernoulli_variables() -> None:
     assert float(divergence(as_logits(p), as_logits(q))) == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_yardstick_has_the_models_at_its_ends() -> None:
+def test_the_yardstick_is_0_for_the_models_it_compares_with() -> None:
     problems = draw(1.0, [1, 2])
     target, retain = (torch.full((2, FEATURES), value, dtype=torch.float64) for value in (0.01, -0.02))
     yardstick = Yardstick(problems, target, retain)
