@@ -18,7 +18,7 @@ import ray
 import yaml
 from jsonschema import validate
 
-from letheon.cluster.capacity import nodes_that_may_be, slots_that_fit
+from letheon.cluster.capacity import potential_nodes, slots_that_fit
 from tests.letheon.servers import free_port
 from trainables.config import WorkersConfig
 
@@ -41,7 +41,7 @@ def test_a_cluster_file_is_one_that_ray_takes_and_runs_files_of_this_checkout(na
     assert all("environment.sh" in command for command in starts), "a command without Ray's token"
     assert "0.0.0.0" not in text and "ray-client" not in text
     if "available_node_types" in config:
-        assert slots_that_fit(nodes_that_may_be(config, GPU), GPU) == config["max_workers"]
+        assert slots_that_fit(potential_nodes(config, GPU), GPU) == config["max_workers"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
@@ -96,7 +96,7 @@ def test_the_rayjob_begins_a_sweep_and_goes_on_with_it(tmp_path: Path) -> None:
     (tmp_path / "sweeps" / "my-sweep" / "spec.yaml").touch()
     assert runs() == "resume my-sweep --address auto"
     group = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
-    promised = nodes_that_may_be(yaml.safe_load(nodes["data"]["nodes.yaml"]), GPU)
+    promised = potential_nodes(yaml.safe_load(nodes["data"]["nodes.yaml"]), GPU)
     assert len(promised) == group["maxReplicas"]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert promised[0] == {"CPU": int(limits["cpu"]), "GPU": int(limits["nvidia.com/gpu"])}

@@ -28,7 +28,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
     """The finished sweep: t000 could end its epoch before its node was gone, t001 could not."""
     sweep = FaultySweep(tmp_path_factory.mktemp("nodes"), TRIALS, EPOCHS, {"t000": HELD, "t001": HELD})
     with nodes(sweep.folder, free_port(), head_cpus=0, environment=sweep.environment) as cluster:
-        cluster.ask("add")
+        cluster.send("add")
         take_nodes_away(sweep, cluster)
         yield sweep
 
@@ -37,18 +37,18 @@ def take_nodes_away(sweep: FaultySweep, cluster: Nodes) -> None:
     arguments = ("sweep", sweep.space, "--address", cluster.address, "--set", "trial.max_failures=0")
     with sweep.started(*arguments, environment=cluster.environment) as driver:
         wait_for(lambda: sweep.has_reported("t000", 1), driver)
-        cluster.ask("notice")
+        cluster.send("notice")
         time.sleep(HEARD_SECONDS)
-        cluster.ask("add")
+        cluster.send("add")
         sweep.release("t000")
         wait_for(lambda: sweep.has_reported("t000", 3), driver)
-        cluster.ask("gone")  # long after the trial has left it
+        cluster.send("gone")  # long after the trial has left it
 
         wait_for(lambda: sweep.has_reported("t001", 1), driver)
-        cluster.ask("notice")
+        cluster.send("notice")
         time.sleep(HEARD_SECONDS)
-        cluster.ask("gone")
-        cluster.ask("add")
+        cluster.send("gone")
+        cluster.send("add")
         sweep.release("t001")
         assert driver.wait(300) == 0, sweep.output.read_text()
 
@@ -58,13 +58,13 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
     """A finished sweep of two trials, each on a node of its own until one of the nodes was lost for good."""
     sweep = FaultySweep(tmp_path_factory.mktemp("crowded"), TRIALS, EPOCHS, {"t000": HELD, "t001": HELD})
     with nodes(sweep.folder, free_port(), head_cpus=0, environment=sweep.environment) as cluster:
-        cluster.ask("add")
-        cluster.ask("add")
+        cluster.send("add")
+        cluster.send("add")
         with sweep.started(
             "sweep", sweep.space, "--address", cluster.address, environment=cluster.environment
         ) as driver:
             wait_for(lambda: sweep.has_reported("t000", 1) and sweep.has_reported("t001", 1), driver)
-            cluster.ask("kill")
+            cluster.send("kill")
             wait_for(lambda: workers(sweep) == 1, driver)  # one outlives its node by a moment: enough for a trial
             sweep.release("t000")
             sweep.release("t001")
@@ -104,7 +104,7 @@ def test_a_driver_that_is_stopped_leaves_its_cluster_free(tmp_path: Path) -> Non
     """Its worker hangs in the middle of an epoch. Whoever needs the only node next gets it."""
     sweep = FaultySweep(tmp_path, 1, EPOCHS, {"t000": {"fault": "hang", "epoch": 2, "times": 1}})
     with nodes(sweep.folder, free_port(), head_cpus=0, environment=sweep.environment) as cluster:
-        cluster.ask("add")
+        cluster.send("add")
         there = ("--address", cluster.address)
         with sweep.started("sweep", sweep.space, *there, environment=cluster.environment) as driver:
             wait_for(Path(f"{sweep.plan}.t000").exists, driver)

@@ -63,7 +63,7 @@ class Nodes:
     environment: dict[str, str]
     process: subprocess.Popen[str]
 
-    def ask(self, word: str) -> None:
+    def send(self, word: str) -> None:
         """One of the words; returns when it is done."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(f"{word}\n")

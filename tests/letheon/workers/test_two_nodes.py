@@ -46,8 +46,8 @@ def test_two_nodes_give_the_metrics_of_one(stage: int, tmp_path: Path) -> None:
     """No node has room for both workers, so they are on two; models are prepared once, on the cluster."""
     root = tmp_path / "root"
     with nodes(tmp_path, free_port(), head_cpus=0) as cluster:
-        cluster.ask("add")
-        cluster.ask("add")
+        cluster.send("add")
+        cluster.send("add")
         two = swept("two", stage, root, cluster.environment, "--address", cluster.address)
     with nodes(tmp_path, free_port(), head_cpus=2) as cluster:
         one = swept("one", stage, root, cluster.environment, "--address", cluster.address)
