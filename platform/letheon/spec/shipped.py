@@ -11,7 +11,7 @@ _SOME_FILES = 12
 
 def space_folder() -> Path:
     """Where the sweep files that ship lie: in the package, or (a checkout without links) in the repository."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "search_spaces"
     return inside if inside.is_dir() else package.parent.parent / "search_spaces"
 
