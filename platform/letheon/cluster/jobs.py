@@ -190,7 +190,7 @@ def sweep_job(text: str, sweep: str, root: str | None) -> str:
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     if len(packed) > LONGEST:
         raise SpecErrors(
-            [f"{sweep}: the sweep file is too long to send ({len(packed)} of {LONGEST} packed characters)"]
+            [f"{sweep}: the sweep file is too long to send ({len(packed)} of {LONGEST} characters, packed)"]
         )
     command = ["letheon", "sweep", FILE, "--name", sweep, "--address", "auto", *_root(root)]
     unpack = f'f=$(mktemp) && echo {packed} | base64 -d | gunzip >"$f" && exec 9<"$f" && rm "$f"'

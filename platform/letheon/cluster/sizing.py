@@ -35,8 +35,8 @@ class UnknownModel(LetheonError):
 
 @dataclass(frozen=True)
 class Sizing:
-    """Memory of one worker. `need`: for the largest of its jobs. `card`: bytes of a GPU, None without GPUs. `share`: part
-    of a GPU, None if a whole one is too small."""
+    """Memory of one worker. `need`: for the largest of its jobs. `card`: bytes of a GPU, None without GPUs. `share`:
+    part of a GPU, None if a whole one is too small."""
 
     need: MemoryEstimate
     card: int | None
