@@ -29,7 +29,7 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
     if config.name not in _MAKERS:
         raise ValueError(f"name={config.name!r}: it has inputs and labels, no rows of text; use {', '.join(_MAKERS)}")
     module, maker = _MAKERS[config.name]
-    benchmark: Benchmark = getattr(import_module(f"trainables.data.benchmarks.registry.{module}"), maker)(config)
+    benchmark: Benchmark = getattr(import_module(f"trainables.data.benchmarks.{module}"), maker)(config)
     return benchmark
 
 
