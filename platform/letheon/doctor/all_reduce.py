@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from letheon.common.counting import several
 from letheon.doctor.finding import Finding, failed, ok, skipped
-from letheon.workers.process_group import torch_config
+from letheon.workers.process_group import TorchGroupConfig
 
 SIZE_MIB = 16
 FLOATS = SIZE_MIB * 2**20 // 4
@@ -44,7 +44,7 @@ def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
     trainer = TorchTrainer(
         cast(Any, all_reduce),  # whose result Ray's annotations do not foresee
         train_loop_config={"numbers": FLOATS},
-        torch_config=cast(Any, torch_config(backend, timeout_s=60)),
+        torch_config=cast(Any, TorchGroupConfig(backend, timeout_s=60)),
         scaling_config=ScalingConfig(
             num_workers=2, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}
         ),

@@ -1,7 +1,7 @@
-"""Takes every front checkpoint, and each retain model beside them, through the attacks of an audit.
+"""Attacks every front checkpoint, and the retain model of each stratum for comparison.
 
-What an attack is, `trainables.audit` knows. An audit is a row of the journal and a file: what is there is not made
-again, so one that was interrupted goes on, and a second one does nothing.
+`trainables.audit` defines the attacks. Each audited model has a journal row and a file and is not audited again, so an
+interrupted audit continues and a second one does nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AuditFailed(LetheonError):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is attacked: a checkpoint (trial, epoch), or the retain model of a stratum as `retain-0.1`, epoch 0."""
+    """A model to attack: a checkpoint (trial, epoch), or the retain model of a stratum as `retain-0.1`, epoch 0."""
 
     trial: str
     epoch: int
@@ -55,11 +55,11 @@ class Subject:
 
 
 def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
-    """Audit a finished sweep, and bring its report and records up to date.
+    """Audit a finished sweep and update its report and records.
 
     Raises:
-        AuditFailed: it is not finished, its fronts are empty, or an attack could not be run; what was done is kept.
-        Stopped: it was asked to stop; what was done is kept.
+        AuditFailed: the sweep is not finished, has no front, or an attack failed. Finished audits are kept.
+        Stopped: there is a request to stop. Finished audits are kept.
     """
     from letheon.cluster.session import ray_session
     from letheon.cluster.slots import SlotCounter
@@ -85,7 +85,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
                         prepared = prepare(sweep.spec, sweep.root, pool, say)
                         audit_front(sweep, prepared, journal, pool, say)
             finally:
-                journal.append("sweep", state="finished")  # which the search is, whatever became of the audit
+                journal.append("sweep", state="finished")  # the search is, even if the audit failed
         return finish(sweep, Mirror(tracker, sweep.folder), journal)
 
 
@@ -94,48 +94,49 @@ def _require_front(sweep: Sweep, rows: Sequence[Row]) -> None:
         raise AuditFailed(f"sweep {sweep.name!r}: {NOTHING_TO_ATTACK[sweep.spec.benchmark.name]}")
     last = next((row["state"] for row in reversed(rows) if row["kind"] == "sweep"), "preparing")
     if last != "finished":
-        raise AuditFailed(f"sweep {sweep.name!r} is {last}; its front may still change: letheon resume {sweep.name}")
+        raise AuditFailed(f"sweep {sweep.name!r} is {last}, so its front may change: letheon resume {sweep.name}")
     if not _points(sweep, rows):
         raise AuditFailed(f"sweep {sweep.name!r} has no checkpoint on a front; there is nothing to audit")
 
 
 def is_audited(sweep: Sweep, rows: Sequence[Row]) -> bool:
-    """Whether every checkpoint that the search left on a front, and their retain models, are in the journal."""
-    there = {(row["trial"], row["epoch"]) for row in rows if row["kind"] == "audit"}
+    """Whether every checkpoint on a front of the search, and its retain model, has an audit row."""
+    audited = {(row["trial"], row["epoch"]) for row in rows if row["kind"] == "audit"}
     points = _points(sweep, rows)
-    return {(trial, epoch) for _, trial, epoch in points} | {(_retain(key), 0) for key, _, _ in points} <= there
+    return {(trial, epoch) for _, trial, epoch in points} | {(_retain(key), 0) for key, _, _ in points} <= audited
 
 
 def audit_front(sweep: Sweep, prepared: Prepared, journal: Journal, pool: Pool, say: Say) -> None:
-    """Append a row for every subject that has none. Raises AuditFailed."""
+    """Append a row for every subject that has none. Raises AuditFailed, Stopped."""
     started = time.monotonic()
     missing = [
         it for it in subjects(sweep, prepared, journal.rows) if journal.find("audit", it.trial, it.epoch) is None
     ]
     todo = {it.job.file: it for it in missing if not Path(it.job.file).exists()}
-    record = _Record(journal, {it.stratum for it in missing if not it.epoch})
+    rows = _RowWriter(journal, {it.stratum for it in missing if not it.epoch})
     for it in missing:
         if it.job.file not in todo:
-            record.take(it)
+            rows.add(it)
     if not todo:
         return
     for file, report in pool.run({file: it.job for file, it in todo.items()}):
         if "failed" in report:
             raise AuditFailed(f"{todo[file].name} could not be audited: {report['failed']}; see {pool.settings.logs}")
-        record.take(todo[file])
+        rows.add(todo[file])
         say(f"audited {todo[file].name}")
     say(f"audited {len(todo)} models in {time.monotonic() - started:.0f} s")
 
 
-class _Record:
-    """Writes the rows: a checkpoint's once its retain model's is there, for it says how much more leaks."""
+class _RowWriter:
+    """Writes the journal rows: a checkpoint's after its retain model's, since it states the difference to it."""
 
     def __init__(self, journal: Journal, awaited: set[str]) -> None:
+        """`awaited`: strata whose retain model has no row yet."""
         self._journal, self._awaited = journal, awaited
         self._waiting: list[Subject] = []
 
-    def take(self, subject: Subject) -> None:
-        """The subject's file is there."""
+    def add(self, subject: Subject) -> None:
+        """Write the subject's row, now or once its retain model has one. The subject's file must exist."""
         self._waiting.append(subject)
         if not subject.epoch:
             self._awaited.discard(subject.stratum)
@@ -158,7 +159,7 @@ class _Record:
 
 
 def subjects(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> Iterator[Subject]:
-    """Retain models first: without them the numbers of a checkpoint say little."""
+    """All models to attack, retain models first, since checkpoints are compared with them."""
     points = _points(sweep, rows)
     fractions = {stratum_of(fraction): fraction for fraction in sweep.spec.fractions}
     for key in dict.fromkeys(key for key, _, _ in points):
@@ -174,7 +175,7 @@ def subjects(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> Iterator[
 
 
 def _job(sweep: Sweep, prepared: Prepared, fraction: float, model: Path) -> AuditJob:
-    """Without its file, whose name may depend on the rest."""
+    """The job without its file, whose name may depend on the other fields."""
     spec = sweep.spec
     return AuditJob(
         model=str(model),
@@ -191,7 +192,7 @@ def _job(sweep: Sweep, prepared: Prepared, fraction: float, model: Path) -> Audi
 
 
 def _points(sweep: Sweep, rows: Sequence[Row]) -> list[tuple[str, str, int]]:
-    """(stratum, trial, epoch) of every checkpoint on the front that the search found."""
+    """(stratum, trial, epoch) of every checkpoint on the search's front."""
     front = front_of(rows, goals=sweep.goals.before_audit)
     return [
         (key, point["trial"], point["epoch"]) for key, stratum in front["strata"].items() for point in stratum["points"]
@@ -203,7 +204,7 @@ def _retain(stratum: str) -> str:
 
 
 def read_audit(file: Path) -> dict[str, Any]:
-    """What an audit wrote: `metrics`, `curves`, `samples`, `skipped`, `seconds`."""
+    """The file of an audit: `metrics`, `curves`, `samples`, `skipped`, `seconds`."""
     content: dict[str, Any] = json.loads(file.read_text())
     return content
 

@@ -1,4 +1,4 @@
-"""Ends a search whose last node is gone: Ray Tune would wait for another one for ever. The sweep stays resumable."""
+"""Ray Tune callbacks: end a search that has lost its last node, delete old checkpoints."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from ray.tune import Callback
 from letheon.common.errors import LetheonError
 
 PERIOD_SECONDS = 5.0
+KEPT = 2  # a slot may be reading the second newest
 
 
 class NodesLost(LetheonError):
-    """Nothing is left that trials could run on."""
+    """No node of the cluster is alive."""
 
     exit_code = 3
 
 
 class LostNodes(Callback):
-    """Asks Ray every few seconds whether any node is alive."""
+    """Checks every few seconds whether any node is alive; Tune itself would wait forever. The sweep can be resumed."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -35,16 +36,13 @@ class LostNodes(Callback):
         self._next = time.monotonic() + PERIOD_SECONDS
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         if not any(node["Alive"] for node in nodes):
-            raise NodesLost("no node of the cluster is alive any more; resume the sweep once there is one")
-
-
-KEPT = 2  # the one before may be what a slot is reading
+            raise NodesLost("no node of the cluster is alive; start one and resume the sweep")
 
 
 class PruneTuneCheckpoints(Callback):
-    """Removes all but the newest of a trial whenever it has another one."""
+    """Deletes all but a trial's two newest checkpoints after each new one."""
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
-        """`checkpoint`: what Tune has just stored, in a folder that ends in its number."""
+        """`checkpoint`: the new one, in a folder whose name ends in its number."""
         for old in sorted(Path(checkpoint.path).parent.glob("checkpoint_*"))[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Keeps the driver's credentials out of what Ray writes down."""
+"""Keeps the driver's credentials out of Ray's logs."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ PREFIX = "AWS_"
 
 
 class HiddenCredentials(Callback):
-    """Ray Tune hands `AWS_SECRET_ACCESS_KEY` and the like to the first actor that it starts, in a runtime environment,
-    which Ray's agents write to their logs in clear; later actors get what the first one got. Slots write to the root
-    only, so they need none of it. Until that actor is asked for, the variables are away during Tune's steps."""
+    """Unsets `AWS_*` variables during Tune's steps until the first trial has started.
+
+    Tune passes them to its first actor in a runtime environment, which Ray's agents write to their logs in clear text;
+    later actors get the same environment. Slots write to the root folder only, so they need no credentials.
+    """
 
     def __init__(self) -> None:
         self._hidden: dict[str, str] = {}
-        self._asked = False
+        self._started = False
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Hide them, if no trial has been started."""
-        if not self._asked:
+        """Unset the variables, if no trial has started."""
+        if not self._started:
             self._hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Bring them back."""
-        self._asked = self._asked or bool(trials)
+        """Set them again."""
+        self._started = self._started or bool(trials)
         self.restore()
 
     def restore(self) -> None:
-        """Bring back what is hidden, as when a step was broken off."""
+        """Set the hidden variables again, also after a step that raised."""
         os.environ.update(self._hidden)
         self._hidden = {}

@@ -1,4 +1,4 @@
-"""Ray Tune's view of the request to stop: asked in every step of its loop, ten times a second."""
+"""Lets Ray Tune check for a request to stop, in every step of its loop, ten times per second."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from letheon.common.stop_request import StopRequest
 
 
 class SearchStopper(Stopper):
-    """Raises rather than to return True, for which Tune would wait until every trial has finished its epoch."""
+    """Raises instead of returning True, since Tune would then wait for the current epoch of every trial."""
 
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Single trials are ended by the scheduler."""
+        """False: the scheduler ends single trials."""
         return False
 
     def stop_all(self) -> bool:
-        """Raises Stopped if there is a request."""
+        """Raises Stopped if there is a request to stop."""
         self._stop.check()
         return False

@@ -1,4 +1,4 @@
-"""The plan: what `plan --json` promises, and that it starts and writes nothing."""
+"""The plan: the fields of `plan --json`, and that it starts and writes nothing."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ def test_seeds_that_do_not_divide_the_trials_are_noted(tmp_path: Path) -> None:
         assert planned(tmp_path, f"seeds={seeds}", f"budget.trials={trials}").notes == []
 
 
-def test_a_model_of_the_hub_that_does_not_load_is_named(tmp_path: Path) -> None:
+def test_a_hub_model_that_does_not_load_is_named(tmp_path: Path) -> None:
     plan = planned(tmp_path, "model.base=nobody/nothing")
     (note,) = plan.notes
     assert note.startswith("model.base nobody/nothing: its config.json did not load (") and plan.errors == []
-    assert "correct the name, or give the folder of a model" in note
+    assert "correct the name, or give a model folder" in note
 
 
 def write_sweep(root: Path, name: str, target: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The driver's credentials are away while Ray Tune starts its first actor, and back at once."""
+"""The driver's credentials are unset while Ray Tune starts its first actor, and set again at once."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def hidden(monkeypatch: pytest.MonkeyPatch) -> HiddenCredentials:
     return HiddenCredentials()
 
 
-def there() -> dict[str, str]:
+def visible() -> dict[str, str]:
     return {name: os.environ[name] for name in SECRET if name in os.environ}
 
 
-def test_they_are_away_in_every_step_until_one_has_a_trial(hidden: HiddenCredentials) -> None:
+def test_they_are_hidden_in_every_step_until_one_has_a_trial(hidden: HiddenCredentials) -> None:
     for trials in ([], ["the first"]):
         hidden.on_step_begin(0, trials)
-        assert there() == {}
+        assert visible() == {}
         hidden.on_step_end(0, trials)
-        assert there() == SECRET
+        assert visible() == SECRET
     hidden.on_step_begin(1, ["the first"])
-    assert there() == SECRET
+    assert visible() == SECRET
 
 
-def test_they_are_brought_back_after_a_step_that_was_broken_off(hidden: HiddenCredentials) -> None:
+def test_they_are_restored_after_a_step_that_raised(hidden: HiddenCredentials) -> None:
     hidden.on_step_begin(0, [])
     hidden.restore()
-    assert there() == SECRET
+    assert visible() == SECRET
