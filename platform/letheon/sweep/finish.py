@@ -25,8 +25,8 @@ REPORT, PICTURE = "report.html", "front.png"
 class Outcome:
     """How a sweep ended.
 
-    `state`: finished or interrupted; `registration` is None if interrupted. `problem`: what failed after the search, for
-    people. `over`: why the search ended. `already`: nothing was left to do. `tracking`: the store's address without
+    `state`: finished or interrupted; `registration` is None if interrupted. `problem`: what failed after the search.
+    `over`: why the search ended. `already`: nothing was left to do. `tracking`: address of the store without
     credentials. `page`: address of the study in MLflow's UI.
     """
 

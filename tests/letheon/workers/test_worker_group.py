@@ -22,7 +22,7 @@ from letheon.sweep.trial_config import trial_config
 from letheon.workers.pool import Pool, pool_of
 from letheon.workers.settings import WorkerSettings
 from letheon.workers.worker_group import OwnedWorkerGroup, claim_workers
-from tests.letheon.small_sweep import SPACE, write_space
+from tests.letheon.small_sweep import SPACE, wait_for, write_space
 from trainables.config import Hyperparameters
 from trainables.jobs.specs import TrialJob
 
@@ -128,7 +128,7 @@ def test_workers_have_one_holder_at_a_time_and_outlive_it(prepared: Prepared, po
     assert ray.get(third.claim.remote(pool.names)) == pool.names[1]
     assert ray.get(second.claim.remote(pool.names)) is None
     ray.kill(first)
-    wait_until(lambda: ray.get(second.claim.remote(pool.names)) == pool.names[0])
+    wait_for(lambda: ray.get(second.claim.remote(pool.names)) == pool.names[0])
     for holder in (second, third):
         ray.get(holder.give_back.remote())
 
@@ -173,7 +173,7 @@ def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, grou
     generation = trials.submit(group, "doomed", GA)
     group.run_epoch(generation, 1)
     for starts in (1, 2):  # max_failures is 1
-        wait_until(lambda starts=starts: ray.get(group.mailbox.starts.remote()) == starts)
+        wait_for(lambda starts=starts: ray.get(group.mailbox.starts.remote()) == starts)
         os.kill(pid_of_worker(group), signal.SIGKILL)
     assert "lost 2 times" in group.run_epoch(generation, 2)["failed"]
     assert trials.run(group, "next", GA, epochs=1)[0]["epoch"] == 1
@@ -219,10 +219,10 @@ def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trial
     assert open_placement_groups() == groups + 1
     before = alive_actors()
     workers.close()
-    wait_until(lambda: not process_exists(pid))
-    wait_until(lambda: not any(workers.name in name for name in alive_actors()))
-    wait_until(lambda: pid not in {actor["pid"] for actor in alive_actors().values()})
-    wait_until(lambda: open_placement_groups() == groups)
+    wait_for(lambda: not process_exists(pid))
+    wait_for(lambda: not any(workers.name in name for name in alive_actors()))
+    wait_for(lambda: pid not in {actor["pid"] for actor in alive_actors().values()})
+    wait_for(lambda: open_placement_groups() == groups)
     assert before
 
 
@@ -231,16 +231,16 @@ def test_workers_that_do_not_leave_are_killed(trials: Trials, at: str) -> None:
     """`at`: whether they are just starting or hang in a job."""
     groups = open_placement_groups()
     workers, pid = OwnedWorkerGroup(trials.settings()), None
-    wait_until(lambda: open_placement_groups() == groups + 1)
+    wait_for(lambda: open_placement_groups() == groups + 1)
     if at == "work":
         generation = trials.submit(workers, "stuck", GA)
         workers.run_epoch(generation, 1)
         os.kill(pid := pid_of_worker(workers), signal.SIGSTOP)
         workers.begin_epoch(generation, 2)
     workers.close(patience=1.0)
-    wait_until(lambda: not workers._thread.is_alive())
-    wait_until(lambda: pid is None or not process_exists(pid))
-    wait_until(lambda: open_placement_groups() == groups)
+    wait_for(lambda: not workers._thread.is_alive())
+    wait_for(lambda: pid is None or not process_exists(pid))
+    wait_for(lambda: open_placement_groups() == groups)
     assert worker_pid(workers) is None
 
 
@@ -284,7 +284,7 @@ def process_exists(pid: int) -> bool:
 
 def pid_of_worker(group: OwnedWorkerGroup, rank: int = 0) -> int:
     """The process of a rank, once it has started."""
-    wait_until(lambda: worker_pid(group, rank) is not None)
+    wait_for(lambda: worker_pid(group, rank) is not None)
     return worker_pid(group, rank) or 0
 
 
@@ -297,10 +297,3 @@ def worker_pid(group: OwnedWorkerGroup, rank: int = 0) -> int | None:
         except OSError:
             continue
     return None
-
-
-def wait_until(condition: Any, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.1)
