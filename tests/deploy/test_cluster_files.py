@@ -65,13 +65,13 @@ def settings_in(file: Path) -> dict[str, str]:
 
 
 def test_the_head_creates_private_secrets_once_and_passes_them_to_jobs(tmp_path: Path) -> None:
-    said = make_secrets(tmp_path, port=5123)
+    output = make_secrets(tmp_path, port=5123)
     files = sorted((tmp_path / ".config" / "letheon").iterdir())
     assert [file.name for file in files] == ["auth.ini", "server.env", "tracking.env"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     before = [file.read_text() for file in files]
     password = settings_in(files[2])["MLFLOW_TRACKING_PASSWORD"]
-    assert len(password) > 20 and password not in said
+    assert len(password) > 20 and password not in output
     make_secrets(tmp_path, port=5123)
     assert [file.read_text() for file in files] == before
     source = ["bash", "-c", f"source {NODE / 'environment.sh'} && env"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from letheon.journal import Journal
-from tests.letheon.small_sweep import command, processes_of, wait_for
+from tests.letheon.small_sweep import command, processes_of, run, wait_for
 
 INJECTED = Path(__file__).parent / "injected"
 
@@ -71,8 +71,7 @@ class FaultySweep:
         self, *arguments: str | Path, seconds: float = 600, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        line, environment = [*command(*arguments), "--root", str(self.root)], environment or self.environment
-        return subprocess.run(line, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
+        return run(*arguments, "--root", self.root, env=environment or self.environment, timeout=seconds)
 
     def has_reported(self, trial: str, epoch: int) -> bool:
         return any((row["trial"], row["epoch"]) == (trial, epoch) for row in self.kind("report"))

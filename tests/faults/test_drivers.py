@@ -99,9 +99,9 @@ def raylet_of(driver: int) -> int:
 
 
 def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(sweep: FaultySweep) -> None:
-    said = (sweep.folder / "interrupted.log").read_text()
-    assert "letheon resume faulty" in said
-    assert "Traceback" not in said
+    output = (sweep.folder / "interrupted.log").read_text()
+    assert "letheon resume faulty" in output
+    assert "Traceback" not in output
 
 
 def test_an_edited_file_is_refused_field_by_field(sweep: FaultySweep) -> None:

@@ -43,11 +43,11 @@ def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_the_error_names_the_full_disk_and_the_command_to_resume(sweep: FaultySweep) -> None:
-    said = (sweep.folder / "full.log").read_text()
-    assert int((sweep.folder / "code").read_text()) == 3, said
-    assert f"the disk of {sweep.place} is full" in said
-    assert f"letheon resume faulty --root {sweep.root}" in said
-    assert "Traceback" not in said and "Aborted" not in said
+    output = (sweep.folder / "full.log").read_text()
+    assert int((sweep.folder / "code").read_text()) == 3, output
+    assert f"the disk of {sweep.place} is full" in output
+    assert f"letheon resume faulty --root {sweep.root}" in output
+    assert "Traceback" not in output and "Aborted" not in output
 
 
 def test_nothing_was_lost(sweep: FaultySweep) -> None:

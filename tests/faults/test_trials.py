@@ -100,9 +100,9 @@ def test_a_flood_stays_in_the_log(sweep: FaultySweep) -> None:
 
 
 def test_a_second_driver_is_refused_with_the_process_of_the_first(sweep: FaultySweep) -> None:
-    said = sweep.folder.joinpath("second.log").read_text()
-    assert said.startswith("sweep 'faulty' is driven by process ")
-    assert len(said.splitlines()) == 1
+    output = sweep.folder.joinpath("second.log").read_text()
+    assert output.startswith("sweep 'faulty' is driven by process ")
+    assert len(output.splitlines()) == 1
 
 
 def test_no_process_is_left(sweep: FaultySweep) -> None:

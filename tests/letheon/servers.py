@@ -50,8 +50,8 @@ class MlflowServer:
             process = subprocess.Popen(self._command, cwd=self.folder, env=environment, stdout=log, stderr=log)
         self._process, end = process, time.monotonic() + 180
         while not _answers(f"{self.uri}/health"):
-            said = (self.folder / "server.log").read_text()[-2000:]
-            assert process.poll() is None and time.monotonic() < end, said
+            output = (self.folder / "server.log").read_text()[-2000:]
+            assert process.poll() is None and time.monotonic() < end, output
             time.sleep(0.3)
 
     def stop(self) -> None:

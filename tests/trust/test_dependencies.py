@@ -25,7 +25,7 @@ SKIPPED = {"name": "c", "skip_reason": "not on the index"}
 
 
 @pytest.mark.parametrize(
-    ("packages", "code", "said"),
+    ("packages", "code", "output"),
     [
         ([GOOD], 0, "no known vulnerability in 1 packages"),
         ([GOOD, BAD], 1, "b 2: PYSEC-1, fixed in 3\n1 known vulnerabilities in 2 packages"),
@@ -36,7 +36,7 @@ SKIPPED = {"name": "c", "skip_reason": "not on the index"}
     ],
 )
 def test_an_audit_reports_vulnerabilities_and_packages_that_it_could_not_check(
-    packages: list[dict[str, Any]] | None, code: int, said: str
+    packages: list[dict[str, Any]] | None, code: int, output: str
 ) -> None:
     report, error = (None, "Connection refused") if packages is None else ({"dependencies": packages}, "")
-    assert AUDIT["verdict"](report, error) == (code, said)
+    assert AUDIT["verdict"](report, error) == (code, output)

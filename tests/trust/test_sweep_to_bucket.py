@@ -37,12 +37,12 @@ HUB = "hf_" + secrets.token_hex(17)
 
 @dataclass(frozen=True)
 class Swept:
-    """A finished sweep: `said` is its output, `witness` watched it, `secrets` were planted in its environment."""
+    """A finished sweep: `output` is its output, `witness` watched it, `secrets` were planted in its environment."""
 
     name: str
     root: Path
     environment: dict[str, str]
-    said: str
+    output: str
     witness: Witness
     secrets: dict[str, str]
 
@@ -129,7 +129,7 @@ def test_no_secret_is_in_a_file_or_a_command_line(swept: Swept) -> None:
     assert [name for name in logs if not any(path.endswith(name) for path in seen)] == []
     assert swept.witness.lines() > len(logs)
     assert swept.witness.found() == []
-    assert swept.witness.names(swept.said.encode()) == []
+    assert swept.witness.names(swept.output.encode()) == []
 
 
 def test_no_secret_is_in_the_records(swept: Swept, database: str) -> None:

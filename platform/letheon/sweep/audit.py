@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from letheon.cluster.session import ray_session
+from letheon.cluster.slots import SlotCounter
 from letheon.common.errors import LetheonError
 from letheon.common.paths import model_folder
 from letheon.common.stop_request import StopRequest
 from letheon.journal import Journal, Row, SweepLock, stratum_of
 from letheon.pareto.front import front_of
-from letheon.preparation.artifacts import content_key
+from letheon.preparation.artifacts import Prepared, content_key
+from letheon.preparation.builder import prepare
 from letheon.spec.rules_objectives import NOTHING_TO_ATTACK
-from trainables.audit.config import AuditConfig
+from letheon.sweep.finish import Outcome, finish
+from letheon.sweep.mirror import Mirror
+from letheon.sweep.recording import tracker_of
+from letheon.sweep.sweep import Say, Sweep
+from letheon.workers.pool import Pool, pool_of
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import excess
 from trainables.storage.trial_folder import epoch_name
-
-if TYPE_CHECKING:
-    from letheon.preparation.artifacts import Prepared
-    from letheon.sweep.finish import Outcome
-    from letheon.sweep.sweep import Sweep
-    from letheon.workers.pool import Pool
-
-Say = Callable[[str], None]
 
 
 class AuditFailed(LetheonError):
@@ -61,14 +60,6 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
         AuditFailed: the sweep is not finished, has no front, or an attack failed. Finished audits are kept.
         Stopped: there is a request to stop. Finished audits are kept.
     """
-    from letheon.cluster.session import ray_session
-    from letheon.cluster.slots import SlotCounter
-    from letheon.preparation.builder import prepare
-    from letheon.sweep.finish import finish
-    from letheon.sweep.mirror import Mirror
-    from letheon.sweep.recording import tracker_of
-    from letheon.workers.pool import pool_of
-
     with SweepLock(sweep.folder):
         journal = Journal(sweep.journal)
         _require_front(sweep, journal.rows)
@@ -217,13 +208,11 @@ def audit_facts(sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
     for row in audits:
         stratum = strata.setdefault(row["stratum"], {"retain": None, "checkpoints": []})
         if row["epoch"]:
-            facts: Mapping[str, Any] = {name: row[name] for name in ("trial", "epoch", "metrics", "file")}
-            stratum["checkpoints"].append(facts)
+            stratum["checkpoints"].append({name: row[name] for name in ("trial", "epoch", "metrics", "file")})
         else:
             stratum["retain"] = row["metrics"]
-    settings: AuditConfig = sweep.spec.audit_config
     return {
         "sweep": sweep.name,
-        "audit": settings.model_dump(mode="json"),
+        "audit": sweep.spec.audit_config.model_dump(mode="json"),
         "strata": {key: strata[key] for key in sorted(strata, key=float)},
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage
+from letheon.cluster.session import ray_session
 from letheon.cluster.sizing import resolve_auto_gpus
 from letheon.cluster.slots import SlotCounter
 from letheon.common.counting import several
@@ -29,7 +30,8 @@ from letheon.spec.load import dump_spec, resolved
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
 from letheon.sweep.finish import Outcome, finish, summarize_interrupted
-from letheon.sweep.recording import tracker_of
+from letheon.sweep.mirror import Mirror, Throttle
+from letheon.sweep.recording import Recorder, tracker_of
 from letheon.sweep.resume_checks import (
     already_finished,
     original_spec,
@@ -39,17 +41,16 @@ from letheon.sweep.resume_checks import (
 )
 from letheon.sweep.setup import controller_of, digests, facts, require_objectives, tune_config
 from letheon.sweep.sweep import Say, Show, Sweep, SweepExists, find_sweep, free_name
+from letheon.sweep.warm_start import warm_rows
 from letheon.tune.run import search
+from letheon.workers.pool import Pool, pool_of
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
 
 if TYPE_CHECKING:
     from letheon.preparation.artifacts import Prepared
     from letheon.search.controller import SweepController
-    from letheon.sweep.mirror import Mirror
     from letheon.tracking.tracker import Tracker
-    from letheon.workers.pool import Pool
-
 
 EXPORT_SECONDS, LATEST_EXPORT_SECONDS = 1.0, 10.0
 """Shortest and longest time between two updates of the gauges. An update visits all trials, so it slows down as they
@@ -100,8 +101,6 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
 
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:
     """Run from the journal's state to the end, or until there is a request to stop."""
-    from letheon.sweep.mirror import Mirror
-
     journal, mirror = Journal(sweep.journal), Mirror(tracker, sweep.folder)
     spec = {} if original_spec(journal.rows) else {"spec": spec_for_journal(resolved(sweep.spec))}
     journal.append("sweep", state="preparing", **spec)
@@ -130,11 +129,7 @@ def _work(
     sweep: Sweep, mirror: Mirror, journal: Journal, address: str | None, show: Show, say: Say, stop: StopRequest
 ) -> tuple[str | None, str | None]:
     """Everything that needs Ray. Returns what went wrong after the search, and why the search ended. Raises Stopped."""
-    from letheon.cluster.session import ray_session
     from letheon.monitor.exporter import exporter_of
-    from letheon.sweep.mirror import Throttle
-    from letheon.sweep.recording import Recorder
-    from letheon.workers.pool import pool_of
 
     exporter, exports = exporter_of(sweep.folder, sweep.spec), Throttle(EXPORT_SECONDS, LATEST_EXPORT_SECONDS)
 
@@ -191,15 +186,11 @@ def _slots(sweep: Sweep, counter: SlotCounter) -> int:
 def _check_warm_start(sweep: Sweep) -> None:
     """Refuse sweeps of other experiments before anything is prepared; digests are known without it."""
     if sweep.spec.searcher.warm_start:
-        from letheon.sweep.warm_start import warm_rows
-
         warm_rows(sweep, layout(sweep.spec, sweep.root))
 
 
 def _copy_earlier_trials(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> None:
     """Copy the trials of a warm start into the journal, unless the sweep is resumed."""
-    from letheon.sweep.warm_start import warm_rows
-
     names = sweep.spec.searcher.warm_start
     if names and not any(row["kind"] == "trial" for row in journal.rows):
         earlier = warm_rows(sweep, prepared)

@@ -7,15 +7,13 @@ resumed without the earlier sweeps.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from letheon.common.errors import LetheonError
 from letheon.journal import Journal, Row
-
-if TYPE_CHECKING:
-    from letheon.pareto.objectives import Goals
-    from letheon.preparation.artifacts import Prepared
-    from letheon.sweep.sweep import Sweep
+from letheon.pareto.objectives import Goals
+from letheon.preparation.artifacts import Prepared
+from letheon.sweep.sweep import Sweep, find_sweep
 
 
 class WarmStartRefused(LetheonError):
@@ -27,8 +25,6 @@ def warm_rows(sweep: Sweep, prepared: Prepared) -> list[dict[str, Any]]:
 
     Raises SweepNotFound, and WarmStartRefused for other data or another target model.
     """
-    from letheon.sweep.sweep import find_sweep
-
     found: list[dict[str, Any]] = []
     for name in sweep.spec.searcher.warm_start:
         rows = Journal.read(find_sweep(name, sweep.root).journal)

@@ -50,16 +50,14 @@ def search(
         from ray import tune
 
         from letheon.common.disk import require_room
-        from letheon.tune.callbacks import LostNodes, PruneTuneCheckpoints
-        from letheon.tune.credentials import HiddenCredentials
+        from letheon.tune.callbacks import HiddenCredentials, LostNodes, PruneTuneCheckpoints, SearchStopper
         from letheon.tune.scheduler import JournalScheduler
         from letheon.tune.searcher import JournalSearcher
         from letheon.tune.slot import Slot
-        from letheon.tune.stopper import SearchStopper
 
     credentials = HiddenCredentials()
     storage = folder / "tune"
-    slot = {"groups": pool.names, **pool.settings.to_json()}
+    slot = {"groups": pool.names, "settings": pool.settings}
     shutil.rmtree(storage, ignore_errors=True)
     tuner = tune.Tuner(
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),

@@ -18,7 +18,6 @@ from typing import Any
 
 from letheon.workers.settings import WorkerSettings
 from letheon.workers.worker_group import OwnedWorkerGroup, WorkerGroup, claim_workers
-from trainables.config import WorkersConfig
 from trainables.jobs.specs import TrialJob
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
@@ -35,15 +34,13 @@ SHARED_SECONDS = 1.0
 
 
 class Slot(tune.Trainable):
-    """Config: the fields of a TrialConfig, and `slot`, the settings of the worker groups with their names, `groups`.
+    """Config: the fields of a TrialConfig, and `slot`: `settings` and names (`groups`) of the worker groups.
 
     All slots of the sweep share these groups. If nodes may join, a slot that finds no group free starts its own.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        workers = WorkersConfig.model_validate(config["workers"])
-        self._epoch_minutes = workers.epoch_minutes
-        self._settings = WorkerSettings.from_json(workers, config["slot"])
+        self._settings: WorkerSettings = config["slot"]["settings"]
         self._names: list[str] = config["slot"]["groups"]
         self._group: WorkerGroup | None = None
         self._lock, self._turn, self._timer = threading.Lock(), 0, threading.Timer(0, self._release_idle)
@@ -66,7 +63,8 @@ class Slot(tune.Trainable):
             # were given back continues from its folder.
             if self._group is None:
                 self._generation = self._workers().submit(self._job)
-            report = self._workers().run_epoch(self._generation, self._epoch + 1, self._epoch_minutes)
+            minutes = self._settings.workers.epoch_minutes
+            report = self._workers().run_epoch(self._generation, self._epoch + 1, minutes)
         if "failed" in report:
             return {"epoch": self._epoch, "failed": report["failed"]}
         self._epoch += 1

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letheon.cluster.session import node_resources
 from letheon.common.stop_request import StopRequest
 from letheon.workers.settings import WorkerSettings
 from letheon.workers.worker_group import CLOSE_SECONDS, OwnedWorkerGroup
+from trainables.synthetic.name import SYNTHETIC
 
 if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
@@ -132,9 +134,6 @@ def pool_of(
 
     `joined`: Ray is a running cluster, which may grow. After an error or a request to `stop` busy workers are killed.
     """
-    from letheon.cluster.session import node_resources
-    from trainables.synthetic.name import SYNTHETIC
-
     cpus = sum(node.get("CPU", 0.0) for node in node_resources())
     workers, preload = spec.trial.workers_config, spec.benchmark.name != SYNTHETIC
     settings = WorkerSettings(workers, folder / "train", folder / "logs", preload, fixed_nodes=not joined)

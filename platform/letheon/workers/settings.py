@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trainables.config import WorkersConfig
 
@@ -20,14 +18,3 @@ class WorkerSettings:
     logs: Path
     preload: bool = True
     fixed_nodes: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields except `workers`."""
-        paths = {"storage": str(self.storage), "logs": str(self.logs)}
-        return {**paths, "preload": self.preload, "fixed_nodes": self.fixed_nodes}
-
-    @staticmethod
-    def from_json(workers: WorkersConfig, values: Mapping[str, Any]) -> WorkerSettings:
-        """The inverse of `to_json`."""
-        paths = Path(values["storage"]), Path(values["logs"])
-        return WorkerSettings(workers, *paths, values["preload"], values["fixed_nodes"])

@@ -97,13 +97,13 @@ def test_a_frozen_model_counts_if_a_method_reads_it_and_fine_tuning_counts_if_it
 
 def test_without_a_gpu_the_share_is_0_and_a_budget_of_gpu_hours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    said: list[str] = []
-    assert resolve_auto_gpus(auto(), None, said.append).trial.gpus == 0
-    assert len(said) == 1 and said[0].startswith("trial.gpus_per_worker auto: 0, for ")
+    lines: list[str] = []
+    assert resolve_auto_gpus(auto(), None, lines.append).trial.gpus == 0
+    assert len(lines) == 1 and lines[0].startswith("trial.gpus_per_worker auto: 0, for ")
     number = load_spec("quickstart", ["trial.gpus_per_worker=0.5"])
-    assert resolve_auto_gpus(number, None, said.append) is number
+    assert resolve_auto_gpus(number, None, lines.append) is number
     with pytest.raises(SpecErrors, match="never used up"):
-        resolve_auto_gpus(auto("budget.gpu_hours=1"), None, said.append)
+        resolve_auto_gpus(auto("budget.gpu_hours=1"), None, lines.append)
 
 
 def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
     states = sum(bytes_ for name, bytes_ in memory["parts"].items() if name not in ("activations", "evaluation"))
     assert memory["predicted_bytes"] == states + largest + CUDA_CONTEXT
     json.dumps(plan.to_json(), allow_nan=False)
-    said = " ".join(" ".join(plan_lines(plan)).split())
-    assert "MiB a worker = weights and optimizer" in said and "; 1/8 of a GPU of 80.0 GiB holds it" in said
+    lines = " ".join(" ".join(plan_lines(plan)).split())
+    assert "MiB a worker = weights and optimizer" in lines and "; 1/8 of a GPU of 80.0 GiB holds it" in lines
     small = make_plan(auto(), tmp_path, [node], card=lambda: GIB // 2)
     assert len(small.errors) == 1 and small.errors[0].startswith("trial.gpus_per_worker auto: a worker would take")
     without = make_plan(load_spec("quickstart"), tmp_path, [{"CPU": 2.0}])

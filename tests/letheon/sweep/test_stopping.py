@@ -88,16 +88,16 @@ def wait_for_no_process(place: Path) -> None:
 def test_a_sweep_is_stopped_in_every_phase_and_resumed(tmp_path: Path) -> None:
     driver = Driver(tmp_path)
 
-    said = driver.stopped("prepare", driver.space, once=lambda: driver.jobs("finetune"), by=terminate)
-    assert "stopping (SIGTERM" in said and "continue with: the same command" in said
+    output = driver.stopped("prepare", driver.space, once=lambda: driver.jobs("finetune"), by=terminate)
+    assert "stopping (SIGTERM" in output and "continue with: the same command" in output
     assert any(driver.root.glob("models/base-*/prepared.json")) and not any(driver.root.glob("models/target-*"))
 
     def letheon_stop(_: object) -> None:
         done = letheon("stop", "small", root=driver.root)
         assert "small is stopped" in done.stdout, done.stderr
 
-    said = driver.stopped("sweep", driver.space, once=lambda: driver.jobs("finetune"), by=letheon_stop)
-    assert f"letheon resume small --root {driver.root}" in said
+    output = driver.stopped("sweep", driver.space, once=lambda: driver.jobs("finetune"), by=letheon_stop)
+    assert f"letheon resume small --root {driver.root}" in output
     assert driver.rows[-1] | {"state": "interrupted", "detail": "stopped by SIGTERM"} == driver.rows[-1]
     assert not any(row["kind"] == "trial" for row in driver.rows)
     status = json.loads(letheon("status", "small", "--json", root=driver.root).stdout)
