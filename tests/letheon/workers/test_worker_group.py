@@ -172,9 +172,13 @@ def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
 def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, group: OwnedWorkerGroup) -> None:
     generation = trials.submit(group, "doomed", GA)
     group.run_epoch(generation, 1)
-    for starts in (1, 2):  # max_failures is 1
-        wait_for(lambda starts=starts: ray.get(group.mailbox.starts.remote()) == starts)
-        os.kill(pid_of_worker(group), signal.SIGKILL)
+
+    def starts() -> int:
+        return int(ray.get(group.mailbox.starts.remote()))
+
+    os.kill(pid_of_worker(group), signal.SIGKILL)
+    wait_for(lambda: starts() == 2)
+    os.kill(pid_of_worker(group), signal.SIGKILL)  # max_failures is 1
     assert "lost 2 times" in group.run_epoch(generation, 2)["failed"]
     assert trials.run(group, "next", GA, epochs=1)[0]["epoch"] == 1
 
