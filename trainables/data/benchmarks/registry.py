@@ -29,7 +29,7 @@ def load_benchmark(config: BenchmarkConfig) -> Benchmark:
     if config.name not in _MAKERS:
         raise ValueError(f"name={config.name!r}: it has inputs and labels, no rows of text; use {', '.join(_MAKERS)}")
     module, maker = _MAKERS[config.name]
-    benchmark: Benchmark = getattr(import_module(f"trainables.data.{module}"), maker)(config)
+    benchmark: Benchmark = getattr(import_module(module), maker)(config)
     return benchmark
 
 
@@ -73,11 +73,11 @@ def fraction_problem(config: BenchmarkConfig, fraction: float) -> str | None:
 
 
 _MAKERS = {
-    "fictional": ("fictional.generator", "make_benchmark"),
-    "tofu": ("benchmarks.tofu", "make_benchmark"),
-    "lume": ("benchmarks.lume", "make_benchmark"),
-    "muse": ("benchmarks.muse", "make_benchmark"),
-    "qa": ("benchmarks.user_files", "make_qa"),
-    "text": ("benchmarks.user_files", "make_text"),
+    "fictional": ("trainables.data.fictional.generator", "make_benchmark"),
+    "tofu": ("trainables.data.benchmarks.tofu", "make_benchmark"),
+    "lume": ("trainables.data.benchmarks.lume", "make_benchmark"),
+    "muse": ("trainables.data.benchmarks.muse", "make_benchmark"),
+    "qa": ("trainables.data.benchmarks.user_files", "make_qa"),
+    "text": ("trainables.data.benchmarks.user_files", "make_text"),
 }
-"""Benchmark -> (module below `trainables.data`, function that makes it)."""
+"""Module and function that make each benchmark."""
