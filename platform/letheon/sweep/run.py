@@ -103,13 +103,13 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
     """Run from the journal's state to the end, or until there is a request to stop."""
     journal, mirror = Journal(sweep.journal), Mirror(tracker, sweep.folder)
     spec = {} if original_spec(journal.rows) else {"spec": spec_for_journal(resolved(sweep.spec))}
-    journal.append("sweep", state="preparing", **spec)
 
     def note(cause: str) -> None:
         journal.append("sweep", state="interrupted", detail=cause)
 
     started, stop = time.monotonic(), StopRequest(sweep.command("resume"), say, note)
     with stop.listening():
+        journal.append("sweep", state="preparing", **spec)
         try:
             problem, over = _work(sweep, mirror, journal, address, show, say, stop)
         except KeyboardInterrupt:
