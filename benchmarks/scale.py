@@ -173,7 +173,7 @@ def watched(trials: int) -> Watch:
         clocks.around(JournalScheduler, name, "scheduler")
     for name in ("suggest", "on_trial_complete"):
         clocks.around(JournalSearcher, name, "searcher")
-    for name in ("follow", "complete"):
+    for name in ("sync_new", "sync_all"):
         clocks.around(Mirror, name, "tracking")
     clocks.around(Recorder, "_round", "recorder")
     clocks.around(tune.Tuner, "fit", "tune")

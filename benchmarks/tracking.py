@@ -134,12 +134,12 @@ def record(uri: str, arguments: argparse.Namespace, folder: Path) -> dict[str, A
     for moment, kind, fields in sweep(arguments.trials, arguments.trial_seconds, arguments.slots, folder):
         if moment > due:
             clock.now = due
-            watch.time(mirror.follow, listed)
+            watch.time(mirror.sync_new, listed)
             due = max(due + 1.0, float(int(moment)))
         listed.append({"kind": kind, "seq": len(listed) + 1, "time": moment, **fields})
     clock.now = listed[-1]["time"]
     listed.append({"kind": "sweep", "seq": len(listed) + 1, "time": clock.now, "state": "finished"})
-    watch.time(mirror.complete, listed)
+    watch.time(mirror.sync_all, listed)
     length = clock.now - START
     return {
         "trials": arguments.trials,

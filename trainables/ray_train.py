@@ -1,6 +1,7 @@
-"""The resident Ray Train worker: takes one job after another from its mailbox until the mailbox closes.
+"""The Ray Train worker: runs one job after another from its mailbox until the mailbox closes.
 
-The only file here that knows Ray. Rank 0 speaks to the mailbox, an actor found by name; the others follow it.
+The only module of `trainables` that imports Ray. Rank 0 calls the mailbox, an actor that it finds by name, and passes
+each job on to the other ranks.
 """
 
 from __future__ import annotations
@@ -14,27 +15,24 @@ import traceback
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainables.jobs.dispatch import new_cache, run_job
 from trainables.jobs.preload import preload
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
 
-if TYPE_CHECKING:
-    pass
-
 NAMESPACE = "letheon"
 REASON_CHARACTERS = 2_000
 NOTICE_SECONDS = 2.0
 
 
-class NodeLeaves(Exception):
-    """The node will be gone soon: this process ends between two epochs, and Ray Train starts one elsewhere."""
+class Preempted(Exception):
+    """The node will be removed soon: this process ends between two epochs, and Ray Train starts one elsewhere."""
 
 
 class MailboxChannel:
-    """`loop.Channel` over the mailbox actor."""
+    """`runtime.channel.Channel` over the mailbox actor."""
 
     def __init__(self, mailbox: Any, generation: int) -> None:
         self._mailbox, self._generation = mailbox, generation
@@ -43,8 +41,8 @@ class MailboxChannel:
         import ray
 
         allowed = bool(ray.get(self._mailbox.may_run.remote(self._generation, epoch)))
-        if allowed and ray.get(self._mailbox.leaving.remote()):
-            raise NodeLeaves(f"before epoch {epoch}: continuing elsewhere")
+        if allowed and ray.get(self._mailbox.is_preempted.remote()):
+            raise Preempted(f"before epoch {epoch}: continuing on another node")
         return allowed
 
     def report(self, epoch: int, metrics: dict[str, Any]) -> None:
@@ -56,8 +54,8 @@ class MailboxChannel:
 def serve(settings: dict[str, Any]) -> None:
     """Ray Train's `train_loop_per_worker`.
 
-    `settings`: `mailbox` (actor), `log` (path prefix), `threads` per worker, `preload` (import what models need at
-    once), `watch` (leave a node that is about to be taken away).
+    `settings`: `mailbox` (name of the actor), `log` (path prefix), `threads` per worker, `preload` (import at once what
+    language models need), `watch` (leave a node that is being preempted).
     """
     import ray
     import ray.train
@@ -78,17 +76,25 @@ def serve(settings: dict[str, Any]) -> None:
     if rank == 0:
         ray.get(mailbox.register_worker.remote(ray.get_runtime_context().current_actor))
     if settings["watch"]:
-        threading.Thread(target=_watch, args=(mailbox, rank), name="notices", daemon=True).start()
+        threading.Thread(target=_watch_for_preemption, args=(mailbox, rank), name="preemption", daemon=True).start()
     mark("worker joined its group")
     if settings["preload"]:
         with gc_paused():
             preload()
-    # What was imported stays: who looks for garbage after every job need not look through it. Nor does it pay to look
-    # now, for a quarter of a second: there are a few MB.
+    # Imported objects stay, so the collections after each job need not scan them. Collecting now would take 0.25 s and
+    # free a few MB.
     gc.freeze()
     if rank == 0:
-        mailbox.ready.remote()
+        mailbox.set_ready.remote()
     mark("worker is ready")
+    _run_jobs(mailbox, group, resident)
+
+
+def _run_jobs(mailbox: Any, group: Any, resident: Any) -> None:
+    """Run jobs until the mailbox closes. Raises what Ray Train has to restart this process for."""
+    import ray
+
+    rank, size = group.rank, group.size
     done = 0
     while True:
         mine: Any = ray.get(mailbox.next_job.remote(done)) if rank == 0 else None
@@ -100,48 +106,47 @@ def serve(settings: dict[str, Any]) -> None:
         try:
             run_job(content, resident, group, MailboxChannel(mailbox, done))
         except Exception as error:
-            with suppress(OSError):  # the log may lie on the full disk that the job failed of
+            with suppress(OSError):  # the log may be on the full disk that made the job fail
                 traceback.print_exc()
-            if isinstance(error, NodeLeaves) or (size > 1 and _is_lost_peer(error)):
-                raise  # a node or another rank is at fault; the mailbox counts the restart that follows
-            again = _tell(error, mailbox, done, content)
-            if size > 1 or _is_poisoned(error):
-                # The other ranks wait in a collective, or the device is lost: Ray Train starts the group anew.
-                raise
+            if isinstance(error, Preempted) or (size > 1 and _is_lost_peer(error)):
+                raise  # not this process's fault; the mailbox counts the restart that follows
+            again = _report_failure(error, mailbox, done, content)
+            if size > 1 or _device_is_lost(error):
+                raise  # the other ranks hang in a collective, or the device is lost: Ray Train restarts the group
             if again:
                 resident.cache_clear()
-                done -= 1  # the mailbox hands the same job out once more
-            _free(error)
-        # Engines refer to themselves. Python would look for them the more seldom the more there is in the process, and
-        # dozens of models would lie about until then.
+                done -= 1  # the mailbox hands out the same job once more
+            _free_memory(error)
+        # Engines are in reference cycles. Python collects less often as the heap grows, so dozens would pile up.
         gc.collect()
 
 
-def _watch(mailbox: Any, rank: int) -> None:
-    """Tell the mailbox, once, that a node of this group will be gone soon. All ranks look together."""
+def _watch_for_preemption(mailbox: Any, rank: int) -> None:
+    """Inform the mailbox, once, that a node of this group will be removed soon. A collective call of all ranks."""
     import ray.train
 
-    with suppress(Exception):  # the group ends while this rank waits for the others
+    with suppress(Exception):  # the group may end while this rank waits for the others
         while ray.train.get_preemption_info() is None:
             time.sleep(NOTICE_SECONDS)
         if rank == 0:
-            mailbox.leave.remote()
+            mailbox.announce_preemption.remote()
 
 
-def _tell(error: Exception, mailbox: Any, generation: int, content: dict[str, Any]) -> bool:
-    """Fail the job, unless it ran out of memory for the first time; returns whether it was memory."""
+def _report_failure(error: Exception, mailbox: Any, generation: int, content: dict[str, Any]) -> bool:
+    """Fail the job, or report that it ran out of memory; returns whether it did."""
     import ray
 
+    reason = f"{type(error).__name__}: {str(error)[:REASON_CHARACTERS]}"  # the log has all of it
     if not _is_out_of_memory(error):
-        ray.get(mailbox.fail.remote(generation, _reason(error)))
+        ray.get(mailbox.fail.remote(generation, reason))
         return False
-    reason = f"{_reason(error)} (peak {_peak_gib():.1f} GiB)"
-    ray.get(mailbox.report_oom.remote(generation, _overrun(content) or reason))
+    reason = _gpu_share_message(content) or f"{reason} (peak {_peak_gib():.1f} GiB)"
+    ray.get(mailbox.report_oom.remote(generation, reason))
     return True
 
 
-def _overrun(content: dict[str, Any]) -> str | None:
-    """What to say where the job had a part of a GPU."""
+def _gpu_share_message(content: dict[str, Any]) -> str | None:
+    """The out-of-memory message of a job that had a share of a GPU, else None."""
     import torch
 
     from trainables.jobs.specs import JOB, workers_of
@@ -153,20 +158,15 @@ def _overrun(content: dict[str, Any]) -> str | None:
     return oom_message(workers, torch.cuda.get_device_properties(0).total_memory, torch.cuda.max_memory_allocated())
 
 
-def _reason(error: Exception) -> str:
-    """What the sweep is told; the whole of it is in the log."""
-    return f"{type(error).__name__}: {str(error)[:REASON_CHARACTERS]}"
-
-
 def _is_out_of_memory(error: Exception) -> bool:
-    """On a device, or on the CPU, whose allocator raises a plain RuntimeError."""
+    """On a device or on the CPU, whose allocator raises a plain RuntimeError."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _peak_gib() -> float:
-    """Most memory that this process had: of its device, on a CPU of its own."""
+    """Peak memory of this process: on its GPU, or its resident set without one."""
     import resource
 
     import torch
@@ -177,18 +177,18 @@ def _peak_gib() -> float:
 
 
 def _is_lost_peer(error: Exception) -> bool:
-    """A collective broke off because a process at its other end is gone. Gloo raises a plain RuntimeError."""
+    """Whether a collective failed because another process of the group is gone. Gloo raises a plain RuntimeError."""
     import torch
 
     return isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error)
 
 
-def _is_poisoned(error: Exception) -> bool:
-    """After a CUDA error other than out-of-memory every further call in the process fails."""
+def _device_is_lost(error: Exception) -> bool:
+    """After a CUDA error other than out-of-memory every further CUDA call of the process fails."""
     return "CUDA error" in str(error)
 
 
-def _free(error: Exception) -> None:
+def _free_memory(error: Exception) -> None:
     import torch
 
     traceback.clear_frames(error.__traceback__)
@@ -198,7 +198,7 @@ def _free(error: Exception) -> None:
 
 
 def _redirect_output(path: Path) -> None:
-    """Everything this process prints, C libraries included, goes to the sweep's own log."""
+    """Send all output of this process, including that of C libraries, to the sweep's own log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (sys.stdout, sys.stderr):

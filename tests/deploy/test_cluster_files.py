@@ -1,4 +1,4 @@
-"""The files that start clusters: tools read them, what they name exists, and what holds a secret is closed."""
+"""The files that start clusters: their tools accept them, the files that they name exist, secrets are private."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import ray
 import yaml
 from jsonschema import validate
 
-from letheon.cluster.capacity import nodes_that_may_be, slots_that_fit
+from letheon.cluster.capacity import potential_nodes, slots_that_fit
 from tests.letheon.servers import free_port
 from trainables.config import WorkersConfig
 
@@ -30,7 +30,7 @@ GPU = WorkersConfig(gpus_per_worker=1, cpus_per_worker=4)
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_a_cluster_file_is_one_that_ray_takes_and_runs_files_of_this_checkout(name: str) -> None:
+def test_ray_accepts_a_cluster_file_which_runs_files_of_this_checkout(name: str) -> None:
     text = (ROOT / name).read_text()
     config: dict[str, Any] = yaml.safe_load(text)
     validate(config, json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text()))
@@ -41,11 +41,11 @@ def test_a_cluster_file_is_one_that_ray_takes_and_runs_files_of_this_checkout(na
     assert all("environment.sh" in command for command in starts), "a command without Ray's token"
     assert "0.0.0.0" not in text and "ray-client" not in text
     if "available_node_types" in config:
-        assert slots_that_fit(nodes_that_may_be(config, GPU), GPU) == config["max_workers"]
+        assert slots_that_fit(potential_nodes(config, GPU), GPU) == config["max_workers"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
-def test_bash_reads_the_script(script: Path) -> None:
+def test_bash_parses_the_script(script: Path) -> None:
     assert subprocess.run(["bash", "-n", str(script)], capture_output=True, check=False).returncode == 0
 
 
@@ -54,7 +54,7 @@ def settings_of_head(home: Path, port: int) -> dict[str, str]:
 
 
 def make_secrets(home: Path, port: int = 5000) -> str:
-    """What the script says."""
+    """The script's output."""
     command, environment = ["bash", str(NODE / "head.sh"), "secrets"], settings_of_head(home, port)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout + done.stderr
@@ -64,14 +64,14 @@ def settings_in(file: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in file.read_text().splitlines())
 
 
-def test_the_head_makes_its_secrets_once_keeps_them_to_itself_and_gives_them_to_jobs(tmp_path: Path) -> None:
-    said = make_secrets(tmp_path, port=5123)
+def test_the_head_creates_private_secrets_once_and_passes_them_to_jobs(tmp_path: Path) -> None:
+    output = make_secrets(tmp_path, port=5123)
     files = sorted((tmp_path / ".config" / "letheon").iterdir())
     assert [file.name for file in files] == ["auth.ini", "server.env", "tracking.env"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     before = [file.read_text() for file in files]
     password = settings_in(files[2])["MLFLOW_TRACKING_PASSWORD"]
-    assert len(password) > 20 and password not in said
+    assert len(password) > 20 and password not in output
     make_secrets(tmp_path, port=5123)
     assert [file.read_text() for file in files] == before
     source = ["bash", "-c", f"source {NODE / 'environment.sh'} && env"]
@@ -81,7 +81,7 @@ def test_the_head_makes_its_secrets_once_keeps_them_to_itself_and_gives_them_to_
     assert "RAY_AUTH_MODE=token" in job and f"PATH={tmp_path}/letheon/.venv/bin:" in job
 
 
-def test_the_rayjob_begins_a_sweep_and_goes_on_with_it(tmp_path: Path) -> None:
+def test_the_rayjob_starts_a_sweep_or_resumes_it(tmp_path: Path) -> None:
     job, nodes = yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "rayjob.yaml").read_text())
     (tmp_path / "letheon").write_text("#!/bin/sh\necho $@\n")
     (tmp_path / "letheon").chmod(0o755)
@@ -96,14 +96,14 @@ def test_the_rayjob_begins_a_sweep_and_goes_on_with_it(tmp_path: Path) -> None:
     (tmp_path / "sweeps" / "my-sweep" / "spec.yaml").touch()
     assert runs() == "resume my-sweep --address auto"
     group = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
-    promised = nodes_that_may_be(yaml.safe_load(nodes["data"]["nodes.yaml"]), GPU)
+    promised = potential_nodes(yaml.safe_load(nodes["data"]["nodes.yaml"]), GPU)
     assert len(promised) == group["maxReplicas"]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert promised[0] == {"CPU": int(limits["cpu"]), "GPU": int(limits["nvidia.com/gpu"])}
 
 
 @pytest.mark.slow
-def test_the_head_s_tracking_server_answers_only_who_has_the_password(tmp_path: Path) -> None:
+def test_the_heads_tracking_server_requires_the_password(tmp_path: Path) -> None:
     from letheon.doctor.tracking_store import round_trip
 
     port = free_port()

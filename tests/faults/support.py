@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from letheon.journal import Journal
-from tests.letheon.small_sweep import command, processes_of
+from tests.letheon.small_sweep import command, processes_of, run, wait_for
 
 INJECTED = Path(__file__).parent / "injected"
 
@@ -65,15 +64,14 @@ class FaultySweep:
         return "".join(path.read_text(errors="replace") for path in sorted((self.place / "logs").glob("*.log")))
 
     def release(self, trial: str) -> None:
-        """Let a trial go on that holds."""
+        """Let a trial continue that holds."""
         Path(f"{self.plan}.{trial}.go").touch()
 
     def run(
         self, *arguments: str | Path, seconds: float = 600, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """A command to its end."""
-        line, environment = [*command(*arguments), "--root", str(self.root)], environment or self.environment
-        return subprocess.run(line, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
+        """Run a command to its end."""
+        return run(*arguments, "--root", self.root, env=environment or self.environment, timeout=seconds)
 
     def has_reported(self, trial: str, epoch: int) -> bool:
         return any((row["trial"], row["epoch"]) == (trial, epoch) for row in self.kind("report"))
@@ -82,7 +80,7 @@ class FaultySweep:
     def started(
         self, *arguments: str | Path, environment: Mapping[str, str] | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A command in a process group of its own, ended with the block; its output is in `output`."""
+        """A command in its own process group, killed at the end of the block; its output is in `output`."""
         log = self.output.open("ab")
         line = [*command(*arguments), "--root", str(self.root)]
         process = subprocess.Popen(
@@ -101,12 +99,9 @@ class FaultySweep:
         return self.folder / "output.log"
 
     def processes(self) -> list[str]:
-        """Command lines of everything that still runs for this sweep."""
+        """Command lines of all processes of this sweep."""
         return processes_of(self.plan)
 
     def wait_until_gone(self, seconds: float = 60) -> None:
-        """Raises AssertionError with what still runs."""
-        deadline = time.monotonic() + seconds
-        while self.processes():
-            assert time.monotonic() < deadline, self.processes()
-            time.sleep(0.2)
+        """Raises AssertionError if a process is left."""
+        wait_for(lambda: not self.processes(), seconds=seconds)

@@ -1,4 +1,4 @@
-"""The disk of the trials is full in mid-sweep, for a while: a small file system in memory, filled to its last page."""
+"""The disk of the trials is full for a while during a sweep: a small file system in memory, filled to its last page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
-    """The finished sweep: room ran out for t001 and came back for t002."""
+    """The finished sweep: the disk was full for t001 and had space again for t002."""
     cpus = float(len(os.sched_getaffinity(0)))
     faults = {trial: {"fault": "hold", "epoch": epoch} for trial, epoch in HELD.items()}
     sweep = FaultySweep(tmp_path_factory.mktemp("disk"), TRIALS, EPOCHS, faults, cpus)
@@ -37,7 +37,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
 
 def fill_for_a_while(sweep: FaultySweep, disk: Disk) -> None:
     with sweep.started("sweep", sweep.space) as driver:
-        wait_for(lambda: comes_to(sweep, "t001", 1), driver)
+        wait_for(lambda: sweep.has_reported("t001", 1), driver)  # and holds in epoch 2, or will
         disk.fill()
         sweep.release("t001")
         wait_for(lambda: any(row["trial"] == "t002" for row in sweep.kind("trial")), driver)
@@ -46,21 +46,16 @@ def fill_for_a_while(sweep: FaultySweep, disk: Disk) -> None:
         assert driver.wait(300) == 0, sweep.output.read_text()
 
 
-def comes_to(sweep: FaultySweep, trial: str, epoch: int) -> bool:
-    """The trial has reported this epoch, and holds in the next one or is about to."""
-    return any((row["trial"], row["epoch"]) == (trial, epoch) for row in sweep.kind("report"))
-
-
-def test_the_trial_that_had_no_room_failed_of_it_and_others_went_on(sweep: FaultySweep) -> None:
+def test_only_the_trial_without_space_failed_and_the_others_continued(sweep: FaultySweep) -> None:
     outcomes = {trial: row["outcome"] for trial, row in sweep.ends.items()}
     assert outcomes == {"t000": "completed", "t001": "failed", "t002": "completed", "t003": "completed"}
     assert "No space left on device" in sweep.ends["t001"]["reason"]
     reports = [(row["trial"], row["epoch"]) for row in sweep.kind("report") if row["trial"] != "t001"]
     assert sorted(reports) == [(trial, epoch) for trial in ("t000", "t002", "t003") for epoch in range(1, EPOCHS + 1)]
-    assert sweep.ends["t001"]["epoch"] < EPOCHS  # weights that are deleted meanwhile may make room for one more
+    assert sweep.ends["t001"]["epoch"] < EPOCHS  # deleted weights may make space for one more epoch
 
 
-def test_nothing_half_written_is_left_and_the_front_has_its_weights(sweep: FaultySweep) -> None:
+def test_no_partial_epoch_is_left_and_the_front_has_its_weights(sweep: FaultySweep) -> None:
     assert not list((sweep.place / "trials").glob("*/.epoch-*"))
     goals = goals_of(load_spec(sweep.place / "spec.yaml"))
     strata = front_of(sweep.rows, goals=goals)["strata"]

@@ -1,6 +1,6 @@
-"""One sweep whose driver, files and Ray come to harm, one after the other: it ends as if nothing had been.
+"""One sweep whose driver, files and Ray are damaged one after another: it ends as if undisturbed.
 
-A trial that holds in its fourth epoch makes every moment the same on a fast machine and on a slow one.
+A trial that holds in its fourth epoch makes the timing the same on fast and slow machines.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def interrupt_twice(sweep: FaultySweep) -> None:
 
 
 def edit_the_file(sweep: FaultySweep) -> None:
-    """Refused as long as it is edited."""
+    """`resume` refuses the file while it is edited."""
     file = sweep.place / "spec.yaml"
     text = file.read_text()
     content = yaml.safe_load(text)
@@ -68,7 +68,7 @@ def edit_the_file(sweep: FaultySweep) -> None:
 
 
 def damage_the_last_epoch(sweep: FaultySweep) -> None:
-    """A bit of the optimizer state that the trial would go on from."""
+    """Flip a bit of the optimizer state from which the trial would continue."""
     [state] = (sweep.place / "trials" / "t000" / "epoch-003" / "state").iterdir()
     content = bytearray(state.read_bytes())
     content[-1] ^= 1
@@ -76,7 +76,7 @@ def damage_the_last_epoch(sweep: FaultySweep) -> None:
 
 
 def lose_the_raylet(sweep: FaultySweep) -> None:
-    """While t001 holds: the node manager of the only machine is killed, and the driver cannot go on."""
+    """Kill the only raylet while t001 holds; the driver cannot continue."""
     sweep.release("t000")
     with sweep.started("resume", sweep.name) as driver:
         wait_for(lambda: any(row["trial"] == "t001" for row in sweep.kind("report")), driver)
@@ -87,7 +87,7 @@ def lose_the_raylet(sweep: FaultySweep) -> None:
 
 
 def raylet_of(driver: int) -> int:
-    """The child of the driver that is Ray's node manager."""
+    """The driver's child process that is the raylet."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
@@ -99,9 +99,9 @@ def raylet_of(driver: int) -> int:
 
 
 def test_a_second_ctrl_c_stops_at_once_and_loses_nothing(sweep: FaultySweep) -> None:
-    said = (sweep.folder / "interrupted.log").read_text()
-    assert "letheon resume faulty" in said
-    assert "Traceback" not in said
+    output = (sweep.folder / "interrupted.log").read_text()
+    assert "letheon resume faulty" in output
+    assert "Traceback" not in output
 
 
 def test_an_edited_file_is_refused_field_by_field(sweep: FaultySweep) -> None:
@@ -110,13 +110,13 @@ def test_an_edited_file_is_refused_field_by_field(sweep: FaultySweep) -> None:
     assert "--warm-start faulty" in fix
 
 
-def test_a_damaged_epoch_is_trained_again_and_said(sweep: FaultySweep) -> None:
+def test_a_damaged_epoch_is_trained_again_and_logged(sweep: FaultySweep) -> None:
     assert "t000: epoch 3 is damaged; continuing from epoch 2" in sweep.logs
 
 
-def test_a_lost_raylet_ends_the_driver_and_nothing_runs_on(sweep: FaultySweep) -> None:
+def test_a_lost_raylet_ends_the_driver_and_all_processes(sweep: FaultySweep) -> None:
     assert int((sweep.folder / "raylet.code").read_text()) == 3
-    assert "no node of the cluster is alive any more" in sweep.output.read_text()
+    assert "no node of the cluster is alive" in sweep.output.read_text()
     assert sweep.processes() == []
 
 
@@ -127,8 +127,8 @@ def test_every_epoch_was_reported_once(sweep: FaultySweep) -> None:
     assert {row["outcome"] for row in sweep.ends.values()} == {"completed"}
 
 
-class Kept:
-    """A channel that lets everything pass."""
+class KeepReports:
+    """A channel that allows every epoch and keeps the reports."""
 
     def __init__(self) -> None:
         self.reports: list[dict[str, Any]] = []
@@ -140,11 +140,11 @@ class Kept:
         self.reports.append(metrics)
 
 
-def test_metrics_are_those_of_trials_that_nothing_happened_to(sweep: FaultySweep, tmp_path: Path) -> None:
+def test_metrics_are_those_of_undisturbed_trials(sweep: FaultySweep, tmp_path: Path) -> None:
     spec = load_spec(sweep.place / "spec.yaml")
     prepared = layout(spec, sweep.root)
     for row in sweep.kind("trial"):
-        channel = Kept()
+        channel = KeepReports()
         hyper = Hyperparameters.model_validate(row["config"])
         run_trial(trial_config(spec, prepared, row["trial"], hyper, tmp_path / row["trial"]), channel)
         found = [report["metrics"] for report in sweep.kind("report") if report["trial"] == row["trial"]]

@@ -1,4 +1,4 @@
-"""The disk of a whole sweep is full for a while: models, trials, journal, Tune's own files and records are on it."""
+"""The disk of a whole sweep is full for a while, with models, trials, journal, Tune's files and records on it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", params=[0, 2], ids=["full", "two pages left"])
 def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
-    """The finished sweep. Its disk was full when t001 wrote its second epoch, and was given room for `resume`.
+    """The finished sweep. Its disk was full when t001 wrote its second epoch, and had space again for `resume`.
 
-    With two pages left there is room for rows of the journal, so that trials could fail one after another.
+    Two pages are enough for journal rows, so that trials could fail one after another.
     """
     cpus = float(len(os.sched_getaffinity(0)))
     sweep = FaultySweep(tmp_path_factory.mktemp("full"), TRIALS, EPOCHS, {"t001": {"fault": "hold", "epoch": 2}}, cpus)
@@ -42,16 +42,16 @@ def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         disk.unmount()
 
 
-def test_it_says_what_is_full_and_how_to_go_on(sweep: FaultySweep) -> None:
-    said = (sweep.folder / "full.log").read_text()
-    assert int((sweep.folder / "code").read_text()) == 3, said
-    assert f"the disk of {sweep.place} is full" in said
-    assert f"letheon resume faulty --root {sweep.root}" in said
-    assert "Traceback" not in said and "Aborted" not in said
+def test_the_error_names_the_full_disk_and_the_command_to_resume(sweep: FaultySweep) -> None:
+    output = (sweep.folder / "full.log").read_text()
+    assert int((sweep.folder / "code").read_text()) == 3, output
+    assert f"the disk of {sweep.place} is full" in output
+    assert f"letheon resume faulty --root {sweep.root}" in output
+    assert "Traceback" not in output and "Aborted" not in output
 
 
 def test_nothing_was_lost(sweep: FaultySweep) -> None:
-    """Not even the trial that had no room: it goes on from its last epoch."""
+    """Not even the trial without space: it continues from its last epoch."""
     assert {trial: row["outcome"] for trial, row in sweep.ends.items()} == {
         f"t{i:03d}": "completed" for i in range(TRIALS)
     }
@@ -61,6 +61,6 @@ def test_nothing_was_lost(sweep: FaultySweep) -> None:
     assert (sweep.place / "journal.jsonl").read_bytes().startswith(before)
 
 
-def test_nothing_of_it_is_left(sweep: FaultySweep) -> None:
+def test_no_process_and_no_partial_epoch_is_left(sweep: FaultySweep) -> None:
     sweep.wait_until_gone()
     assert not list((sweep.place / "trials").glob("*/.epoch-*"))

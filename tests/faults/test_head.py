@@ -1,7 +1,7 @@
-"""The head of a cluster dies in mid-sweep, with its driver; then once more, and its disk is lost too.
+"""The head node of a cluster dies during a sweep, with its driver; then again, with its disk.
 
-Each time a new head is started and the sweep resumed from what is on the shared storage: the root. The head's own disk
-has Ray's files and the tracking store, as where the store is SQLite on it.
+Each time a new head is started and the sweep resumed from the root on shared storage. The head's own disk has Ray's
+files and the tracking store (SQLite).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultySweep]:
-    """The finished sweep; its storage and the last head's disk are folders of its own."""
+    """The finished sweep; the root and the disk of each head are separate folders."""
     sweep = FaultySweep(tmp_path_factory.mktemp("head"), TRIALS, EPOCHS, {"t000": HELD, "t001": HELD})
     lose_head(sweep, "first", "t000", "sweep", str(sweep.space))
     (sweep.folder / "running.log").write_text("\n".join(sweep.processes()))
@@ -55,7 +55,7 @@ def store(sweep: FaultySweep, disk: str) -> str:
 
 
 def lose_head(sweep: FaultySweep, disk: str, held: str, *arguments: str) -> None:
-    """While a trial holds in its third epoch: its driver, and every process of Ray."""
+    """Kill the driver and every process of Ray while a trial holds in its third epoch."""
     with (
         head(sweep, disk) as (cluster, environment),
         sweep.started(*arguments, "--address", cluster.address, environment=environment) as driver,
@@ -64,15 +64,15 @@ def lose_head(sweep: FaultySweep, disk: str, held: str, *arguments: str) -> None
         os.kill(driver.pid, signal.SIGKILL)
         cluster.die()
         driver.wait(30)
-    sweep.wait_until_gone(180)  # Ray's agents ask the dead head for a minute before they end
+    sweep.wait_until_gone(180)  # Ray's agents call the dead head for a minute before they end
     sweep.release(held)
 
 
-def test_nothing_of_a_dead_head_runs_on(sweep: FaultySweep) -> None:
+def test_no_process_of_a_dead_head_is_left(sweep: FaultySweep) -> None:
     assert (sweep.folder / "running.log").read_text() == ""
 
 
-def test_every_trial_and_epoch_is_there_once(sweep: FaultySweep) -> None:
+def test_every_trial_and_epoch_is_journalled_once(sweep: FaultySweep) -> None:
     assert {trial: row["outcome"] for trial, row in sweep.ends.items()} == {
         f"t{i:03d}": "completed" for i in range(TRIALS)
     }
@@ -80,8 +80,8 @@ def test_every_trial_and_epoch_is_there_once(sweep: FaultySweep) -> None:
     assert reports == [(f"t{i:03d}", epoch) for i in range(TRIALS) for epoch in range(1, EPOCHS + 1)]
 
 
-def test_an_empty_tracking_store_is_given_everything(sweep: FaultySweep) -> None:
-    """Trials too that had ended before the disk was lost."""
+def test_an_empty_tracking_store_gets_everything(sweep: FaultySweep) -> None:
+    """Including trials that ended before the disk was lost."""
     assert not Path(sweep.folder / "first").exists()
     found = recorded_epochs(store(sweep, "second"), sweep.name, "forget_kl")
     assert found == {f"t{i:03d}": list(range(1, EPOCHS + 1)) for i in range(TRIALS)}

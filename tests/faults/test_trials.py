@@ -1,4 +1,4 @@
-"""Many trials with a fault each in one real sweep, the port of torch.distributed taken: no other trial notices."""
+"""Many trials with one fault each in one real sweep, torch.distributed's port taken: no other trial is affected."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> FaultySweep:
-    """The sweep, finished; a second driver was tried on it meanwhile."""
+    """The finished sweep; a second driver tried to run it meanwhile."""
     sweep = FaultySweep(tmp_path_factory.mktemp("faults"), TRIALS, EPOCHS, FAULTS)
     with socket.socket() as taken, sweep.started("sweep", sweep.space) as driver:
-        with suppress(OSError):  # somebody else has it already, which is as good
+        with suppress(OSError):  # another process has it already, which is as good
             taken.bind(("", DISTRIBUTED_PORT))
             taken.listen()
         wait_for(lambda: bool(sweep.kind("report")), driver)
@@ -62,7 +62,7 @@ def test_a_killed_worker_costs_its_trial_a_restart(sweep: FaultySweep) -> None:
     assert "lost 2 times; max_failures is 1" in sweep.ends["t009"]["reason"]
 
 
-def test_out_of_memory_is_tried_once_more_and_then_said(sweep: FaultySweep) -> None:
+def test_out_of_memory_is_retried_once_and_then_reported(sweep: FaultySweep) -> None:
     restarts = {row["epoch"]: row["metrics"]["restarts"] for row in sweep.kind("report") if row["trial"] == "t002"}
     assert restarts == {1: 0, 2: 1, 3: 1}
     end = sweep.ends["t003"]
@@ -83,8 +83,8 @@ def test_a_destroyed_model_is_stopped_at_once(sweep: FaultySweep) -> None:
     ("trial", "epoch", "why"),
     [("t005", 1, "missing from the report"), ("t006", 0, "is None"), ("t007", 0, "is 'high'")],
 )
-def test_a_metric_that_is_no_number_is_named(sweep: FaultySweep, trial: str, epoch: int, why: str) -> None:
-    """One that is missing is in the report of its epoch; one of another type is none."""
+def test_a_metric_that_is_not_a_number_is_named(sweep: FaultySweep, trial: str, epoch: int, why: str) -> None:
+    """A report with a missing metric is journalled; one with a metric of another type is not."""
     end = sweep.ends[trial]
     assert (end["outcome"], end["epoch"]) == ("failed", epoch)
     assert "forget_kl" in end["reason"]
@@ -99,11 +99,11 @@ def test_a_flood_stays_in_the_log(sweep: FaultySweep) -> None:
     assert len((sweep.place / "journal.jsonl").read_bytes()) < 200_000
 
 
-def test_a_second_driver_is_told_who_the_first_one_is(sweep: FaultySweep) -> None:
-    said = sweep.folder.joinpath("second.log").read_text()
-    assert said.startswith("sweep 'faulty' is driven by process ")
-    assert len(said.splitlines()) == 1
+def test_a_second_driver_is_refused_with_the_process_of_the_first(sweep: FaultySweep) -> None:
+    output = sweep.folder.joinpath("second.log").read_text()
+    assert output.startswith("sweep 'faulty' is driven by process ")
+    assert len(output.splitlines()) == 1
 
 
-def test_nothing_of_it_runs_on(sweep: FaultySweep) -> None:
+def test_no_process_is_left(sweep: FaultySweep) -> None:
     assert sweep.processes() == []

@@ -1,9 +1,9 @@
-"""Several Ray nodes on this machine, in a process of their own: Ray reads how to authenticate once a process.
+"""Several Ray nodes on this machine, in a process of their own, since Ray reads its token once per process.
 
     python -m tests.letheon.cluster_process DASHBOARD_PORT CPUS_OF_THE_HEAD
 
-Says its address, then does what each line of its input asks for: `add` a node of one CPU, `kill` the last one, give the
-first one `notice` that it will be gone in two minutes, let it be `gone`, or `die` with everything, the head included.
+Prints its address, then executes each line of its input: `add` a node with one CPU; `kill` the last one; give the first
+one `notice` that it will be removed in two minutes; remove it (`gone`); `die` with everything, including the head.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
 
     port, cpus = map(int, sys.argv[1:])
     head = {"num_cpus": cpus, "include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": port}
-    head["dashboard_agent_listen_port"] = 0  # any: the usual one may be another Ray's, and no agent means no jobs
+    head["dashboard_agent_listen_port"] = 0  # any: another Ray may have the default, and jobs need the agent
     cluster = Cluster(initialize_head=True, head_node_args=head)
     print(cluster.address, flush=True)
     nodes = []
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def give_notice(address: str, node: str) -> None:
-    """As a cloud provider's watcher would when a spot machine is about to be taken away."""
+    """As a cloud provider's watcher does before a spot machine is removed."""
     command = [str(Path(sys.executable).parent / "ray"), "drain-node", "--address", address, "--node-id", node]
     command += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
     subprocess.run([*command, "--deadline-remaining-seconds", "120"], check=True, stdout=sys.stderr)
@@ -56,15 +56,15 @@ def give_notice(address: str, node: str) -> None:
 
 @dataclass
 class Nodes:
-    """A running cluster. `address`: for drivers; `server`: its job server; `environment`: for whoever talks to it."""
+    """A running cluster. `address`: for drivers; `server`: its job server; `environment`: for its clients."""
 
     address: str
     server: str
     environment: dict[str, str]
     process: subprocess.Popen[str]
 
-    def ask(self, word: str) -> None:
-        """One of the words; returns when it is done."""
+    def send(self, word: str) -> None:
+        """Execute one of the commands; returns when it is done."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(f"{word}\n")
         self.process.stdin.flush()
@@ -72,7 +72,7 @@ class Nodes:
             assert line, "the cluster has ended"
 
     def die(self) -> None:
-        """SIGKILL of everything but drivers; returns when it is done."""
+        """SIGKILL everything except drivers; returns when it is done."""
         assert self.process.stdin is not None
         self.process.stdin.write("die\n")
         self.process.stdin.flush()
@@ -81,7 +81,7 @@ class Nodes:
 
 @contextmanager
 def nodes(folder: Path, port: int, head_cpus: int = 1, environment: Mapping[str, str] = os.environ) -> Iterator[Nodes]:
-    """A head, whose every request needs a token. `environment` is that of all of its processes, too."""
+    """A head node that requires a token. `environment`: for all of its processes."""
     token = folder / "token"
     token.write_text(os.urandom(16).hex())
     token.chmod(0o600)

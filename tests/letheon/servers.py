@@ -1,4 +1,4 @@
-"""Real servers for the tests of stores: MLflow's, PostgreSQL and an S3. Each on a free port, gone when its test is."""
+"""Real servers for tests of stores: MLflow, PostgreSQL and S3, each on a free port, stopped when its test ends."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def free_port() -> int:
 
 
 class MlflowServer:
-    """`mlflow server` over SQLite and artifacts in `folder`, where its log is too; both outlive it.
+    """`mlflow server` with SQLite, artifacts and its log in `folder`, which stay when it stops.
 
-    `elsewhere`: the stores are those that `env` names, in variables, since a database's address has a password.
+    `elsewhere`: variables in `env` name the stores instead, since a database's address has a password.
     """
 
     def __init__(self, folder: Path, *options: str, env: dict[str, str] | None = None, elsewhere: bool = False) -> None:
@@ -50,8 +50,8 @@ class MlflowServer:
             process = subprocess.Popen(self._command, cwd=self.folder, env=environment, stdout=log, stderr=log)
         self._process, end = process, time.monotonic() + 180
         while not _answers(f"{self.uri}/health"):
-            said = (self.folder / "server.log").read_text()[-2000:]
-            assert process.poll() is None and time.monotonic() < end, said
+            output = (self.folder / "server.log").read_text()[-2000:]
+            assert process.poll() is None and time.monotonic() < end, output
             time.sleep(0.3)
 
     def stop(self) -> None:
@@ -83,7 +83,7 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def s3_server(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of an S3 with an empty bucket; the environment of this process leads there."""
+    """The address of an S3 server with an empty bucket; sets the variables of this process for it."""
     pytest.importorskip("boto3", reason="boto3 is missing: pip install 'letheon[s3]'")
     moto = pytest.importorskip("moto.server", reason="moto, an S3 server for tests, is missing")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -105,7 +105,7 @@ def s3_server(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def s3_client() -> Any:
-    """A client by the environment."""
+    """A client for the server that the environment names."""
     import boto3
 
     return boto3.client("s3", endpoint_url=os.environ["MLFLOW_S3_ENDPOINT_URL"])
@@ -113,10 +113,10 @@ def s3_client() -> Any:
 
 @contextmanager
 def postgres(password: str) -> Iterator[str]:
-    """The address, without a password, of a database `mlflow` of user `letheon`, who needs the password."""
+    """The address, without the password, of a database `mlflow` of user `letheon`, who needs the password."""
     programs = _postgres_programs()
     pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'letheon[postgres]'")
-    folder = Path(tempfile.mkdtemp(prefix="letheon-pg-"))  # pytest's own is closed to other users, short for a socket
+    folder = Path(tempfile.mkdtemp(prefix="letheon-pg-"))  # pytest's own is private and too long for a socket's path
     port = free_port()
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     try:
@@ -145,7 +145,7 @@ def _postgres_programs() -> Path:
         try:
             pwd.getpwnam("postgres")
         except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres to run it as")
+            pytest.skip("PostgreSQL does not run as root and needs a user postgres, who is missing")
     return found[-1].parent
 
 

@@ -1,4 +1,4 @@
-"""A sweep small enough for tests: four fictitious people, a model that is half trained, evaluations of a few rows."""
+"""A sweep small enough for tests (four fictitious people, few epochs and rows), and helpers that run the command."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_space(folder: Path, text: str = SPACE) -> Path:
 
 
 def sample(spec: SweepSpec, index: int) -> Hyperparameters:
-    """Trial `index` of a random search of the space; consecutive ones share a configuration and differ by seed."""
+    """Trial `index` of a random search; with several seeds, consecutive trials share a configuration."""
     configuration, seed = divmod(index, len(spec.seeds))
     space = SearchSpace(spec)
     chosen = RandomSearcher(space, spec.searcher.seed).propose(configuration)
@@ -49,21 +49,21 @@ def sample(spec: SweepSpec, index: int) -> Hyperparameters:
 
 
 def letheon(*arguments: str | Path, root: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run the command on this root to its end."""
     return run(*arguments, "--root", root)
 
 
 def run(
     *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, on the root that it finds by itself."""
+    """Run the command to its end, with its default root."""
     return subprocess.run(
         command(*arguments), cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
 def python(code: str, *arguments: object, stdin: str = "", **variables: str) -> str:
-    """The output of a fresh interpreter that imports from where this one does, with these variables set."""
+    """The output of a new interpreter with the import path of this one and these variables."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
     line = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(line, input=stdin, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -76,7 +76,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def start(*arguments: str | Path, root: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start the command in a process group of its own; its output goes to `log`."""
+    """Start the command in its own process group; its output goes to `log`."""
     return subprocess.Popen(
         [*command(*arguments), "--root", str(root)],
         stdout=log.open("wb"),
@@ -88,19 +88,19 @@ def start(*arguments: str | Path, root: Path, log: Path) -> subprocess.Popen[byt
 def wait_for(
     condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None, seconds: float = 300
 ) -> None:
-    """Raises AssertionError when the time is over or the process, if one is given, has ended first."""
+    """Raises AssertionError when the time is up, or when `process` ends first."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert process is None or process.poll() is None, "the command ended too early"
+        assert process is None or process.poll() is None, "the process ended too early"
         assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
 
 
 def processes_of(place: Path) -> list[str]:
-    """Command lines of everything that runs with this path in its command line or in its environment."""
+    """Command lines of all processes with this path in their command line or environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it ended meanwhile, or is not ours to look at
+        with suppress(OSError):  # it has ended, or belongs to another user
             line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if str(place) in line + (process / "environ").read_bytes().decode(errors="replace"):
                 found.append(line[:120])
@@ -108,6 +108,6 @@ def processes_of(place: Path) -> list[str]:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL the driver alone, as the kernel would when memory runs out; its children must end by themselves."""
+    """SIGKILL the driver only, as the kernel does when memory runs out; its children must end by themselves."""
     os.kill(process.pid, signal.SIGKILL)
     process.wait(30)

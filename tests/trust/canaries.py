@@ -1,6 +1,6 @@
-"""Watches for planted secrets while a command runs: in command lines, and in every file below folders that come and go.
+"""Watches for planted secrets while a command runs, in command lines and in every file below some folders.
 
-A file that the command removes at its end can still be read through the handle that was opened when it was seen.
+It opens each file that it sees, so it can still read a file that the command removes at its end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def forms(secrets: Mapping[str, str]) -> dict[str, re.Pattern[bytes]]:
     found = {}
     for name, secret in secrets.items():
         written = {secret, quote(secret, safe=""), quote(secret), secret.replace("/", "\\/")}
-        for shift in range(3):  # base64 reads three bytes at once, so what precedes decides how the secret looks
+        for shift in range(3):  # base64 reads three bytes at once, so the form depends on what precedes the secret
             text = base64.b64encode(b"x" * shift + secret.encode()).decode()
             written.add(text[4 * bool(shift) : len(text) // 4 * 4 - 4])
         found[name] = re.compile(b"|".join(re.escape(one.encode()) for one in written))
@@ -31,8 +31,8 @@ def forms(secrets: Mapping[str, str]) -> dict[str, re.Pattern[bytes]]:
 
 
 class Witness:
-    """From `with` to the end of the block. `folders`: glob patterns below /tmp or absolute folders, looked into again
-    and again. `allowed`: names of files that are there to hold a secret."""
+    """Watches within a `with` block. `folders`: absolute paths or glob patterns, scanned repeatedly. `allowed`: names
+    of files that may have a secret."""
 
     def __init__(self, secrets: Mapping[str, str], folders: Iterable[Path], allowed: Iterable[str] = ()) -> None:
         self._forms, self._folders, self._allowed = forms(secrets), list(folders), frozenset(allowed)
@@ -61,22 +61,16 @@ class Witness:
 
     def found(self) -> list[str]:
         """`where: which secret`, for every place."""
-        told = {f"command line {line[:60]!r}: {name}" for line in self._lines for name in self.names(line)}
+        found = {f"command line {line[:60]!r}: {name}" for line in self._lines for name in self.names(line)}
         for path, handle in self._files.values():
             with open(handle, "rb", closefd=False) as file:
                 file.seek(0)
-                told |= {f"{path}: {name}" for name in self.names(file.read())}
-        return sorted(told)
+                found |= {f"{path}: {name}" for name in self.names(file.read())}
+        return sorted(found)
 
     def names(self, data: bytes) -> list[str]:
-        """Which secrets are in it."""
+        """The names of the secrets in it."""
         return [name for name, form in self._forms.items() if form.search(data)]
-
-    def close(self) -> None:
-        """Give the handles back."""
-        for _, handle in self._files.values():
-            os.close(handle)
-        self._files.clear()
 
     def _loop(self) -> None:
         while not self._stop.wait(PERIOD_SECONDS):
@@ -87,7 +81,7 @@ class Witness:
             with suppress(OSError):
                 self._lines.add(file.read_bytes())
         for path in self._paths():
-            with suppress(OSError):  # gone meanwhile
+            with suppress(OSError):  # deleted meanwhile
                 status = path.lstat()
                 known = (status.st_dev, status.st_ino)
                 if known not in self._files and path.is_file() and path.name not in self._allowed:

@@ -1,9 +1,9 @@
-"""A Ray session as a sweep has it, with the two workers of a trial in their process group, to knock at its ports.
+"""A Ray session as in a sweep, with the two workers of a trial in their process group, for tests of its ports.
 
     python -m tests.trust.session_process FOLDER
 
-Prints one JSON line (`folder`: of the session; `sockets`: all that any of its processes listens at) and lives until its
-input ends.
+Prints one JSON line (`folder`: the session's; `sockets`: all on which its processes listen) and runs until its input
+ends.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ def main() -> None:
     place = Path(sys.argv[1])
     settings = WorkerSettings(workers=WorkersConfig(workers=2), storage=place / "train", logs=place / "logs")
     with ray_session(None):
-        import ray  # not before: it decides then where it listens
+        import ray  # not earlier, since Ray chooses its address when it is imported
         from ray.util.state import list_nodes
 
-        resident = OwnedWorkerGroup(settings)
+        group = OwnedWorkerGroup(settings)
         deadline = time.monotonic() + WAIT_SECONDS
-        while ray.get(resident.mailbox.worker.remote()) is None:  # it is known once the process group stands
-            assert time.monotonic() < deadline and resident.error is None, resident.error
+        while ray.get(group.mailbox.worker.remote()) is None:  # set once the workers have joined their process group
+            assert time.monotonic() < deadline and group.error is None, group.error
             time.sleep(0.1)
         here = ray.get_runtime_context()
-        list_nodes(address=here.gcs_address)  # which waits for the dashboard
+        list_nodes(address=here.gcs_address)  # waits for the dashboard
         print(json.dumps({"folder": here.get_temp_dir(), "sockets": list(listening())}), flush=True)
         sys.stdin.read()
-        resident.close()
+        group.close()
 
 
 def listening() -> Iterator[dict[str, Any]]:
-    """Every socket that this process or one below it listens at. `process`: its title; `address`; `port`."""
+    """Every socket on which this process or its descendants listen: `process` (title), `name`, `address`, `port`."""
     for process in [me := psutil.Process(), *me.children(recursive=True)]:
         title = " ".join(process.cmdline()[:3])
         for one in process.net_connections("inet"):

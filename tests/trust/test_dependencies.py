@@ -1,4 +1,4 @@
-"""No dependency comes from an address, and an audit that could not be made says so instead of passing silently."""
+"""No dependency comes from an address, and an audit that could not run says so instead of passing silently."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SKIPPED = {"name": "c", "skip_reason": "not on the index"}
 
 
 @pytest.mark.parametrize(
-    ("packages", "code", "said"),
+    ("packages", "code", "output"),
     [
         ([GOOD], 0, "no known vulnerability in 1 packages"),
         ([GOOD, BAD], 1, "b 2: PYSEC-1, fixed in 3\n1 known vulnerabilities in 2 packages"),
@@ -35,6 +35,8 @@ SKIPPED = {"name": "c", "skip_reason": "not on the index"}
         (None, 0, "NOT AUDITED: no package was checked for known vulnerabilities (Connection refused)"),
     ],
 )
-def test_what_an_audit_says(packages: list[dict[str, Any]] | None, code: int, said: str) -> None:
+def test_an_audit_reports_vulnerabilities_and_packages_that_it_could_not_check(
+    packages: list[dict[str, Any]] | None, code: int, output: str
+) -> None:
     report, error = (None, "Connection refused") if packages is None else ({"dependencies": packages}, "")
-    assert AUDIT["verdict"](report, error) == (code, said)
+    assert AUDIT["verdict"](report, error) == (code, output)

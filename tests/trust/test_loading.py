@@ -1,4 +1,4 @@
-"""Planted models and data sets: their code must not run, whatever their files ask for. Each is loaded for real."""
+"""Planted models and data sets are loaded for real; their code must not run, whatever their files say."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(honest: Path, tmp_path: Path) -> Path:
-    """A copy to be tampered with, with code that leaves `ran` beside it when it is imported."""
+    """A copy to tamper with, with code that creates a file `ran` next to it when it is imported."""
     copy = tmp_path / "model"
     copy.mkdir()
     for file in honest.iterdir():
@@ -55,7 +55,7 @@ AUTO_MAP = {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.LlamaForCau
 TOKENIZER_MAP = {"AutoTokenizer": ["evil.PreTrainedTokenizerFast", "evil.PreTrainedTokenizerFast"]}
 
 
-def test_code_beside_a_known_model_is_left_alone(folder: Path, tmp_path: Path) -> None:
+def test_code_in_the_folder_of_a_known_model_is_ignored(folder: Path, tmp_path: Path) -> None:
     change(folder / "config.json", auto_map=AUTO_MAP)
     change(folder / "tokenizer_config.json", auto_map=TOKENIZER_MAP)
     model, tokenizer = load_model(str(folder))
@@ -78,7 +78,7 @@ def test_a_tokenizer_that_is_only_code_is_not_run(folder: Path, tmp_path: Path) 
 
 
 class Bomb:
-    """A pickle that makes a file when it is loaded."""
+    """A pickle that creates a file when it is loaded."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -87,7 +87,7 @@ class Bomb:
         return Path.touch, (self.mark,)
 
 
-def test_the_bomb_goes_off_where_it_is_loaded(tmp_path: Path) -> None:
+def test_the_bomb_works_when_it_is_loaded(tmp_path: Path) -> None:
     torch.save(Bomb(tmp_path / "ran"), tmp_path / "bomb.pt")
     torch.load(tmp_path / "bomb.pt", weights_only=False)
     (tmp_path / "ran").unlink()
@@ -96,13 +96,13 @@ def test_the_bomb_goes_off_where_it_is_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
 def test_pickled_weights_are_refused_unread(name: str, folder: Path, tmp_path: Path) -> None:
     torch.save({"weight": Bomb(tmp_path / "ran")}, folder / name)
-    load_model(str(folder))  # beside safetensors they are left alone
+    load_model(str(folder))  # ignored if there are safetensors
     (folder / "model.safetensors").unlink()
     with pytest.raises(ValueError, match=f"{name}, pickled weights"):
         load_model(str(folder))
 
 
-def test_a_renamed_pickle_is_no_safetensors(folder: Path, tmp_path: Path) -> None:
+def test_a_pickle_renamed_to_safetensors_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
     with pytest.raises(Exception, match=r"(?i)header|safetensor"):
         load_model(str(folder))
@@ -119,7 +119,7 @@ def test_a_chat_template_cannot_reach_python(folder: Path, tmp_path: Path) -> No
         tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
 
 
-def test_a_script_beside_data_is_not_run(tmp_path: Path) -> None:
+def test_a_script_in_a_folder_of_data_is_not_run(tmp_path: Path) -> None:
     from datasets import load_dataset
 
     folder = tmp_path / "evil"
@@ -131,7 +131,7 @@ def test_a_script_beside_data_is_not_run(tmp_path: Path) -> None:
         load_dataset(str(folder / "evil.py"))
 
 
-def test_objects_in_yaml_are_not_made(tmp_path: Path) -> None:
+def test_objects_in_yaml_are_not_created(tmp_path: Path) -> None:
     from letheon.common.errors import SpecErrors
     from letheon.spec.load import load_spec
 

@@ -1,6 +1,6 @@
-"""Who can reach what a sweep starts on this machine: every socket is looked at, every port is knocked at.
+"""Who can reach the processes that a sweep starts on this machine: every socket is checked, every port is called.
 
-The session and its workers are real ones (`session_process`). This process has not their token.
+The session and its workers are real (`session_process`). This process does not have their token.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WRONG = "0" * 64
 SILENCE_SECONDS = 3.0
 AGENT_PORT = 52365
-"""Of the agent's HTTP server, which Ray lets nobody choose here."""
-# What a process of this name serves over HTTP: method, path. With the token it would run or show something.
+"""Port of the agent's HTTP server, which Ray does not let a local session choose."""
+# HTTP calls by process: method, path. With the token they would run or show something.
 HTTP = {
     "dashboard.py": (
         ("GET", "/api/jobs/"),
@@ -51,7 +51,7 @@ HTTP = {
     ),
     "ray::RuntimeEnvAgent": (("POST", "/get_or_create_runtime_env"), ("POST", "/delete_runtime_env_if_possible")),
 }
-# The same over gRPC, with an empty message.
+# The same for gRPC, called with an empty message.
 GRPC = {
     "gcs_server": (
         "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
@@ -72,17 +72,17 @@ GRPC = {
 
 @dataclass(frozen=True)
 class Session:
-    """`ray`: Ray's own folder; `token`: what its owner has; `spoken`: by port, as `language` says."""
+    """`ray`: Ray's own folder; `token`: the owner's; `protocols`: port -> protocol, as `protocol_of` names it."""
 
     ray: Path
     sockets: list[dict[str, Any]]
     token: str
-    spoken: dict[int, str]
+    protocols: dict[int, str]
 
-    def ports(self, process: str, speaking: str) -> list[int]:
-        """Where processes of this name listen and speak so."""
+    def ports(self, process: str, protocol: str) -> list[int]:
+        """Ports with this protocol of processes of this name."""
         ports = [one["port"] for one in self.sockets if process in one["process"]]
-        return [port for port in ports if self.spoken[port] == speaking]
+        return [port for port in ports if self.protocols[port] == protocol]
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +95,10 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     )
     assert process.stdin is not None and process.stdout is not None
     try:
-        told = json.loads(process.stdout.readline())
-        folder, sockets = Path(told["folder"]), told["sockets"]
-        spoken = {one["port"]: language(one["port"]) for one in sockets}
-        yield Session(folder, sockets, (folder.parent / TOKEN).read_text(), spoken)
+        line = json.loads(process.stdout.readline())
+        folder, sockets = Path(line["folder"]), line["sockets"]
+        protocols = {one["port"]: protocol_of(one["port"]) for one in sockets}
+        yield Session(folder, sockets, (folder.parent / TOKEN).read_text(), protocols)
     finally:
         process.stdin.close()
         process.wait(60)
@@ -116,9 +116,9 @@ def is_loopback(address: str) -> bool:
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
-def test_files_are_behind_a_closed_door(session: Session) -> None:
-    door, token = session.ray.parent, session.ray.parent / TOKEN
-    assert stat.S_IMODE(door.stat().st_mode) == 0o700 and door.stat().st_uid == os.getuid()
+def test_files_are_in_a_private_folder(session: Session) -> None:
+    folder, token = session.ray.parent, session.ray.parent / TOKEN
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700 and folder.stat().st_uid == os.getuid()
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert len(session.token) == len(WRONG) and session.token not in " ".join(command_lines())
 
@@ -131,17 +131,17 @@ def command_lines() -> Iterator[str]:
             continue
 
 
-def language(port: int) -> str:
-    """`http`, `numbers` (HTTP for Prometheus), `grpc`, or `other` for what says nothing to a stranger's request."""
-    said = b""
+def protocol_of(port: int) -> str:
+    """`http`, `prometheus` (metrics over HTTP), `grpc`, or `other` for a port that does not answer the request."""
+    reply = b""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as line:
         line.settimeout(SILENCE_SECONDS)
         line.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        said = line.recv(64)
-    if said.startswith(b"HTTP/"):
-        return "numbers" if answer(port, "GET", "/metrics", None) == 200 else "http"
-    # A frame of HTTP/2 that tells its settings.
-    return "grpc" if said[3:4] == b"\x04" else "other"
+        reply = line.recv(64)
+    if reply.startswith(b"HTTP/"):
+        return "prometheus" if answer(port, "GET", "/metrics", None) == 200 else "http"
+    # A SETTINGS frame of HTTP/2.
+    return "grpc" if reply[3:4] == b"\x04" else "other"
 
 
 def answer(port: int, method: str, path: str, token: str | None) -> int:
@@ -160,7 +160,7 @@ def answer(port: int, method: str, path: str, token: str | None) -> int:
 )
 def test_http_is_refused_without_the_token(session: Session, process: str, method: str, path: str) -> None:
     ports = session.ports(process, "http")
-    if process == "ray::DashboardAgent" and not ports and language(AGENT_PORT) != "other":
+    if process == "ray::DashboardAgent" and not ports and protocol_of(AGENT_PORT) != "other":
         pytest.skip(f"another Ray of this machine has port {AGENT_PORT}, so this one's agent serves no HTTP")
     [port] = ports
     assert answer(port, method, path, None) == 401
@@ -170,7 +170,7 @@ def test_http_is_refused_without_the_token(session: Session, process: str, metho
 
 
 def code(port: int, call: str, token: str | None) -> grpc.StatusCode:
-    """What a server says to an empty message. OK, if it takes it."""
+    """The status of a call with an empty message; OK if the server accepts it."""
     metadata = () if token is None else (("authorization", f"Bearer {token}"),)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
@@ -184,21 +184,21 @@ def code(port: int, call: str, token: str | None) -> grpc.StatusCode:
 @pytest.mark.parametrize(("process", "call"), [(process, call) for process, calls in GRPC.items() for call in calls])
 def test_grpc_is_refused_without_the_token(session: Session, process: str, call: str) -> None:
     unauthenticated, unimplemented = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED
-    said = {(code(port, call, None), code(port, call, WRONG)) for port in session.ports(process, "grpc")}
-    # A port of another service does not know the call: that is no refusal, and there must be one.
-    assert said - {(unimplemented, unimplemented)} == {(unauthenticated, unauthenticated)}
+    codes = {(code(port, call, None), code(port, call, WRONG)) for port in session.ports(process, "grpc")}
+    # Ports of other services do not implement the call, which is not a refusal; at least one must refuse.
+    assert codes - {(unimplemented, unimplemented)} == {(unauthenticated, unauthenticated)}
 
 
-def test_the_owner_of_the_token_is_let_in(session: Session) -> None:
+def test_the_owner_of_the_token_has_access(session: Session) -> None:
     [port] = session.ports("gcs_server", "grpc")
     assert code(port, "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo", session.token) == grpc.StatusCode.OK
     [port] = session.ports("dashboard.py", "http")
     assert answer(port, "GET", "/api/jobs/", session.token) == 200
 
 
-def test_what_else_listens_is_named_in_the_documentation(session: Session) -> None:
-    """Numbers for Prometheus need no token; gloo, between workers, knows none."""
-    numbers = [one for one in session.sockets if session.spoken[one["port"]] == "numbers"]
-    others = [one for one in session.sockets if session.spoken[one["port"]] == "other"]
-    assert numbers  # of several; another Ray of this machine may have their ports
+def test_only_metrics_and_gloo_listen_without_a_token(session: Session) -> None:
+    """Prometheus needs no token; gloo, between workers, has none. Both are documented."""
+    metrics = [one for one in session.sockets if session.protocols[one["port"]] == "prometheus"]
+    others = [one for one in session.sockets if session.protocols[one["port"]] == "other"]
+    assert metrics  # not all of them: another Ray on this machine may have some ports
     assert [one["process"] for one in others if "ray::RayTrainWorker" not in one["process"]] == []

@@ -1,7 +1,6 @@
-"""What no source of Letheon may do: load pickles, run code that came as data, hand a shell a string.
+"""No source of Letheon may load pickles, run data as code or pass strings to a shell.
 
-Read from the syntax tree, so a rule also covers code that no test runs. What libraries do when they are called so is
-tried in the neighbouring files.
+The rules read the syntax tree, so they also cover code that no test runs. `test_loading` tests what libraries do.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatus
 SAFE_YAML = {"yaml.safe_load", "yaml.safe_dump", "yaml.parse", "yaml.compose", "yaml.dump"}
 
 ALLOWED = {
-    # By name, but names from a table or a folder of Letheon's own, never from a file that a user gives.
+    # Names from tables or folders of Letheon itself, never from a user's file.
     "trainables/methods/pages.py: importlib.import_module": 1,
     "trainables/data/benchmarks/registry.py: import_module": 1,
     "trainables/evaluation/harness.py: importlib.import_module": 2,
-    # DeepSpeed's optimizer shards are pickles. They are read where this sweep wrote them, after their digests have
-    # been compared, and are neither registered nor pulled.
+    # DeepSpeed's optimizer shards are pickles. A sweep reads only its own, after it has checked their digests, and
+    # neither registers nor pulls them.
     "trainables/training/engine.py: load_checkpoint": 1,
 }
 
@@ -40,8 +39,8 @@ def called(node: ast.Call) -> str:
     return ast.unparse(node.func)
 
 
-def given(node: ast.Call, name: str) -> object:
-    """The constant that the keyword is given; the node itself for anything that is no constant; None without it."""
+def argument(node: ast.Call, name: str) -> object:
+    """The keyword's value if it is a constant, else its node; None without it."""
     for keyword in node.keywords:
         if keyword.arg == name:
             return keyword.value.value if isinstance(keyword.value, ast.Constant) else keyword.value
@@ -49,7 +48,7 @@ def given(node: ast.Call, name: str) -> object:
 
 
 def complaints(code: str) -> Iterator[str]:
-    """What the rules say to a source."""
+    """The violations in a source."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -65,15 +64,15 @@ def _of_call(node: ast.Call, name: str) -> Iterator[str]:
     if last == "load_checkpoint" or name.endswith("Tuner.restore"):
         yield last
     for switch in ("shell", "allow_pickle", "trust_remote_code"):
-        if given(node, switch) not in (None, False):
+        if argument(node, switch) not in (None, False):
             yield f"{name}({switch}=…)"
-    if name == "torch.load" and given(node, "weights_only") is not True:
+    if name == "torch.load" and argument(node, "weights_only") is not True:
         yield "torch.load without weights_only"
     yield from _of_yaml(node, name)
     if last == "from_pretrained":
-        if given(node, "trust_remote_code") is not False:
+        if argument(node, "trust_remote_code") is not False:
             yield f"{name} without trust_remote_code=False"
-        if "Model" in name and given(node, "use_safetensors") is not True:
+        if "Model" in name and argument(node, "use_safetensors") is not True:
             yield f"{name} without use_safetensors=True"
 
 
@@ -125,5 +124,5 @@ def test_nothing_unpickles_or_runs_data_as_code() -> None:
         ("AutoModel.from_pretrained(n, trust_remote_code=False, use_safetensors=True)", None),
     ],
 )
-def test_the_rules_see_what_is_wrong_and_nothing_else(code: str, complaint: str | None) -> None:
+def test_the_rules_find_violations_and_nothing_else(code: str, complaint: str | None) -> None:
     assert list(complaints(code)) == ([] if complaint is None else [complaint])

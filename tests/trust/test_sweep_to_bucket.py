@@ -1,7 +1,7 @@
-"""Whole sweeps whose records are in PostgreSQL and whose artifacts are in S3: pulled where there is no root, and no
-secret of the driver's environment is left anywhere.
+"""Whole sweeps with records in PostgreSQL and artifacts in S3: `pull` works without the root, and no secret of the
+driver's environment is left anywhere.
 
-Once through a tracking server with accounts, once without one. All servers are real (S3: moto).
+Once through a tracking server with accounts, once without. All servers are real (S3: moto).
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ HUB = "hf_" + secrets.token_hex(17)
 
 @dataclass(frozen=True)
 class Swept:
-    """A finished sweep: what it was told, what it said, and what was seen of it meanwhile."""
+    """A finished sweep: `output` is its output, `witness` watched it, `secrets` were planted in its environment."""
 
     name: str
     root: Path
     environment: dict[str, str]
-    said: str
+    output: str
     witness: Witness
     secrets: dict[str, str]
 
@@ -61,7 +61,7 @@ def database() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Sets the variables that lead to it."""
+    """The address of a bucket; sets the environment variables for it."""
     with s3_server(BUCKET, monkeypatch):
         yield f"s3://{BUCKET}/letheon"
 
@@ -95,7 +95,7 @@ def swept(
 
 
 def sweep(folder: Path, store: dict[str, str]) -> Swept:
-    """Run one under the eyes of a witness."""
+    """Run a sweep while a witness watches."""
     planted = {"database": DATABASE, "account": ACCOUNT, "hub": HUB, "bucket": os.environ["AWS_SECRET_ACCESS_KEY"]}
     environment = {**os.environ, **store, "HF_TOKEN": HUB}
     name = folder.name
@@ -107,7 +107,7 @@ def sweep(folder: Path, store: dict[str, str]) -> Swept:
     return Swept(name, folder / "root", environment, done.stdout + done.stderr, witness, planted)
 
 
-def test_a_checkpoint_is_pulled_where_there_is_no_root(swept: Swept, tmp_path: Path) -> None:
+def test_a_checkpoint_is_pulled_without_the_root(swept: Swept, tmp_path: Path) -> None:
     hidden = swept.root.rename(swept.root.with_name("hidden"))
     try:
         pull_it = ("pull", swept.name, "--select", "knee", "--to", "model", "--json")
@@ -129,7 +129,7 @@ def test_no_secret_is_in_a_file_or_a_command_line(swept: Swept) -> None:
     assert [name for name in logs if not any(path.endswith(name) for path in seen)] == []
     assert swept.witness.lines() > len(logs)
     assert swept.witness.found() == []
-    assert swept.witness.names(swept.said.encode()) == []
+    assert swept.witness.names(swept.output.encode()) == []
 
 
 def test_no_secret_is_in_the_records(swept: Swept, database: str) -> None:
@@ -157,14 +157,14 @@ def everything(database: str) -> Iterator[bytes]:
                 yield str(row).encode()
 
 
-def test_the_witness_sees(tmp_path: Path) -> None:
+def test_the_witness_sees_deleted_files_and_command_lines(tmp_path: Path) -> None:
     secret = "d@tabase/0123456789"
     with Witness({"it": secret}, [tmp_path], allowed=[TOKEN]) as witness:
         (tmp_path / "gone").write_text(f"postgresql://user:{quote(secret, safe='')}@host")
         (tmp_path / TOKEN).write_text(secret)
         subprocess.run(["sh", "-c", "sleep 1", secret], check=True)
         (tmp_path / "gone").unlink()
-    told = witness.found()
-    assert len(told) == 2 and any("gone: it" in one for one in told) and any("command line" in one for one in told)
+    found = witness.found()
+    assert len(found) == 2 and any("gone: it" in one for one in found) and any("command line" in one for one in found)
     for user in ("a", "ab", "abc", "trainer"):
         assert forms({"it": secret})["it"].search(base64.b64encode(f"{user}:{secret}".encode()))

@@ -120,7 +120,7 @@ def delegate_to_cluster(address: str | None, root: Path, *arguments: str | None)
     from letheon.cluster.jobs import Jobs
 
     given = [one for one in arguments if one]
-    code, text = Jobs(address).ask([*given, *([] if root == DEFAULT_ROOT else ["--root", str(root)])])
+    code, text = Jobs(address).run_on_head([*given, *([] if root == DEFAULT_ROOT else ["--root", str(root)])])
     typer.echo(text, nl=False)
     raise typer.Exit(code)
 

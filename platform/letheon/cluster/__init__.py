@@ -1,1 +1,1 @@
-"""Ray sessions, jobs and resources: what is there, and what fits."""
+"""Ray sessions, cluster jobs, and how many trials fit on the available nodes and GPUs."""

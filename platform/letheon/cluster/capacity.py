@@ -1,6 +1,6 @@
-"""How many slots fit on a cluster: arithmetic on its nodes' resources, before anything is placed.
+"""Computes how many slots fit on a cluster from the resources of its nodes, before anything is placed.
 
-Computed, never typed by the user: more slots than fit would wait for each other's workers for ever.
+Users cannot set the number: more slots than fit would wait forever for each other's workers.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ GPU_FILES = (("/proc/driver/nvidia/gpus", "*"), ("/dev", "nvidia[0-9]*"))
 
 
 class DoesNotFit(LetheonError):
-    """Not even one trial fits on the cluster."""
+    """The cluster is too small for a single trial."""
 
 
 def workers_that_fit(node: Mapping[str, float], workers: WorkersConfig) -> int:
-    """Workers of this shape that one node can hold."""
+    """How many workers of this size one node can hold."""
     counts = [math.floor(node.get("CPU", 0.0) / workers.cpus_per_worker + ROUNDING)]
     gpus, share = node.get("GPU", 0.0), workers.gpus_per_worker
-    if 0 < share < 1:  # a worker's share lies on one GPU: what is left over on two makes no third
+    if 0 < share < 1:  # a worker's share must be on one GPU: remainders of two GPUs cannot be combined
         counts.append(math.floor(gpus + ROUNDING) * math.floor(1 / share + ROUNDING))
     elif share:
         counts.append(math.floor(gpus / share + ROUNDING))
@@ -35,30 +35,29 @@ def workers_that_fit(node: Mapping[str, float], workers: WorkersConfig) -> int:
 
 
 def slots_that_fit(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> int:
-    """Trials that can run at once; the workers of one trial may lie on several nodes."""
+    """How many trials can run at once; the workers of one trial may be on several nodes."""
     return sum(workers_that_fit(node, workers) for node in nodes) // workers.workers
 
 
-def nodes_that_may_be(autoscaler: Mapping[str, Any], workers: WorkersConfig) -> list[Mapping[str, float]]:
-    """Resources of every worker node that a cluster may grow to, from the configuration of Ray's autoscaler.
+def potential_nodes(autoscaler: Mapping[str, Any], workers: WorkersConfig) -> list[Mapping[str, float]]:
+    """Resources of every worker node that Ray's autoscaler may start, from its configuration.
 
-    Types of node that hold most workers of this shape come first when `max_workers` leaves no place for all. What has
-    no known resources counts for nothing.
+    If `max_workers` is lower than the sum over node types, the types that hold the most workers of this size count
+    first. A type without known resources adds no capacity.
     """
-    types = autoscaler.get("available_node_types") or {}
-    several = [
-        (dict(kind.get("resources") or {}), int(kind.get("max_workers", 0)))
-        for name, kind in types.items()
+    nodes: list[Mapping[str, float]] = [
+        dict(kind.get("resources") or {})
+        for name, kind in (autoscaler.get("available_node_types") or {}).items()
         if name != autoscaler.get("head_node_type")
+        for _ in range(int(kind.get("max_workers", 0)))
     ]
-    nodes = [resources for resources, count in several for _ in range(count)]
     nodes.sort(key=lambda node: workers_that_fit(node, workers), reverse=True)
     most = autoscaler.get("max_workers")
-    return list(nodes if most is None else nodes[: int(most)])
+    return nodes if most is None else nodes[: int(most)]
 
 
 def shortage(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> str | None:
-    """Why not even one trial fits, or None."""
+    """Why a single trial does not fit, or None if one does."""
     if slots_that_fit(nodes, workers) >= 1:
         return None
     most = {key: max((node.get(key, 0.0) for node in nodes), default=0.0) for key in ("CPU", "GPU")}
@@ -71,7 +70,7 @@ def shortage(nodes: Sequence[Mapping[str, float]], workers: WorkersConfig) -> st
 
 
 def machine() -> dict[str, float]:
-    """CPUs and GPUs of this machine, as Ray would count them; starts nothing."""
+    """CPUs and GPUs of this machine, as Ray would count them. Starts nothing."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         gpus = len([device for device in visible.split(",") if device.strip() not in ("", "-1")])

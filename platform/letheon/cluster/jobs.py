@@ -1,7 +1,7 @@
-"""A sweep as a job of a running Ray cluster: it lives there, and goes on when this machine goes away.
+"""Runs a sweep as a job of a Ray cluster, where it continues when this machine disconnects.
 
-Speaks to the cluster's job server alone (one HTTP port), so nothing here needs Ray to be running. What the job does is
-the `letheon` command itself, on the cluster's head.
+Uses the cluster's job server only (one HTTP port), so Ray need not run here. The job is the `letheon` command itself,
+on the cluster's head node.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from letheon.common.errors import LetheonError, SpecErrors
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
 
-SWEEP = "letheon.sweep"  # a job's metadata: the sweep that it works on
+SWEEP = "letheon.sweep"  # metadata key of a job: the name of its sweep
 STOP_SECONDS = 120
-ASK_SECONDS = 120.0
+ANSWER_SECONDS = 120.0
 POLL_SECONDS = 0.3
 NOT_READY, READY_SECONDS = "No available agent", 60.0
-# The mark is in two pieces: Ray logs the command too, and must not be taken for its answer.
 FILE, LONGEST = "/dev/fd/9", 100_000  # Linux takes 131,072 characters in one argument
-SAY = 'echo {}""{} "$code" "$(printf "%s\\n" "$out" | base64 -w 0)"'
+# The marker is in two pieces because Ray logs the command as well, which must not match as its own answer.
+PRINT_ANSWER = 'echo {}""{} "$code" "$(printf "%s\\n" "$out" | base64 -w 0)"'
 
 
 class AlreadySubmitted(LetheonError):
-    """A job of the cluster works on the sweep, or has."""
+    """The sweep is already running as a job of this cluster."""
 
 
 class JobRejected(LetheonError):
-    """The cluster does not take a job."""
+    """The cluster did not accept a job."""
 
     exit_code = 3
 
@@ -50,16 +50,16 @@ class UnknownJob(LetheonError):
 
 
 class RemoteTimeout(LetheonError):
-    """The cluster did not say what it was asked in time, or what it said was cut off."""
+    """The cluster did not answer in time, or its answer was cut off."""
 
     exit_code = 3
 
 
 class Jobs:
-    """The job server at `address`, `http://host:8265`. Raises ConnectionError if it cannot be talked to."""
+    """Client of the job server at `address`, as in `http://host:8265`. Raises ConnectionError if unreachable."""
 
     def __init__(self, address: str) -> None:
-        _send_the_token()
+        _enable_token_auth()
         from ray.exceptions import RayError
         from ray.job_submission import JobSubmissionClient
 
@@ -69,31 +69,32 @@ class Jobs:
             cause = " ".join(str(error).split())
             raise ConnectionError(
                 f"{address}: {cause}; is the cluster's job server forwarded to here (`ray dashboard cluster.yaml`), "
-                "and is the cluster's token in ~/.ray/auth_token, or where RAY_AUTH_TOKEN_PATH says?"
+                "and is the cluster's token in ~/.ray/auth_token or in the file that RAY_AUTH_TOKEN_PATH names?"
             ) from error
 
     def submit(self, sweep: str, entrypoint: str) -> str:
-        """Run it on the head. Returns the job's id: the sweep's name, with a number behind it when it is not the first.
+        """Run `entrypoint` on the head node. Returns the job's id: the sweep's name, numbered from the second job on.
 
         Raises:
-            AlreadySubmitted: the command begins a sweep that was submitted before, or the sweep runs.
+            AlreadySubmitted: a job of this sweep is running.
+            JobRejected: the cluster did not accept the job.
         """
-        earlier = self.of(sweep)
+        earlier = self.jobs_of(sweep)
         running = next((job for job in earlier if not job.status.is_terminal()), None)
         if running is not None:
             raise AlreadySubmitted(
                 f"sweep {sweep!r} runs as job {running.submission_id!r}; `letheon status {sweep} --address …` shows it"
             )
         name = sweep if not earlier else f"{sweep}.{len(earlier) + 1}"
-        # The time between SIGTERM and SIGKILL: a driver that is stopped says so in its records first.
+        # The time between SIGTERM and SIGKILL, in which a stopped driver records that it was interrupted.
         environment = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
-        self._begin(
+        self._submit(
             entrypoint=entrypoint, submission_id=name, runtime_env={"env_vars": environment}, metadata={SWEEP: sweep}
         )
         return name
 
-    def _begin(self, **job: Any) -> str:
-        """A job's id. A cluster that has just started has nobody yet who could run it. Raises Refused."""
+    def _submit(self, **job: Any) -> str:
+        """Returns the job's id. Retries while a cluster that has just started has no agent yet. Raises JobRejected."""
         end = time.monotonic() + READY_SECONDS
         while True:
             try:
@@ -102,27 +103,25 @@ class Jobs:
                 if NOT_READY not in str(error) or time.monotonic() > end:
                     cause = " ".join(str(error).split())[:300]
                     raise JobRejected(
-                        f"the cluster does not take the job: {cause}; look at it with `ray status`"
+                        f"the cluster did not accept the job: {cause}; check the cluster with `ray status`"
                     ) from error
             time.sleep(1.0)
 
-    def of(self, sweep: str) -> list[JobDetails]:
-        """All jobs that worked on the sweep, the newest last."""
+    def jobs_of(self, sweep: str) -> list[JobDetails]:
+        """All jobs of the sweep, newest last."""
         jobs = [job for job in self._client.list_jobs() if (job.metadata or {}).get(SWEEP) == sweep]
         return sorted(jobs, key=lambda job: job.start_time or 0)
 
     def newest(self, sweep: str) -> JobDetails:
-        """Raises UnknownJob."""
-        jobs = self.of(sweep)
+        """The sweep's last job. Raises UnknownJob."""
+        jobs = self.jobs_of(sweep)
         if not jobs:
             known = sorted({(job.metadata or {}).get(SWEEP, "") for job in self._client.list_jobs()} - {""})
-            raise UnknownJob(
-                f"sweep {sweep!r} is not a job of this cluster; submitted were: {', '.join(known) or 'none'}"
-            )
+            raise UnknownJob(f"sweep {sweep!r} is not a job of this cluster; its sweeps: {', '.join(known) or 'none'}")
         return jobs[-1]
 
     def follow(self, job: str, write: Callable[[str], None]) -> str:
-        """Write what the job prints until it ends. Returns its last status: SUCCEEDED, FAILED or STOPPED."""
+        """Write the job's output until it ends. Returns its final status: SUCCEEDED, FAILED or STOPPED."""
 
         async def tail() -> None:
             async for text in self._client.tail_job_logs(job):
@@ -133,54 +132,57 @@ class Jobs:
             status = self._client.get_job_status(job)
             if status.is_terminal():
                 return str(status)
-            time.sleep(POLL_SECONDS)  # the connection was closed before the job was
+            time.sleep(POLL_SECONDS)  # the connection closed before the job ended
 
     def stop(self, sweep: str) -> str:
-        """End the sweep's job as Ctrl-C would, and wait. Returns its last status. Raises UnknownJob."""
+        """Interrupt the sweep's job as Ctrl-C would, and wait. Returns its final status. Raises UnknownJob."""
         job = str(self.newest(sweep).submission_id)
         self._client.stop_job(job)
-        return self._ended(job, STOP_SECONDS + ASK_SECONDS)
+        return self._wait(job, STOP_SECONDS + ANSWER_SECONDS)
 
-    def ask(self, arguments: Sequence[str]) -> tuple[int, str]:
-        """Exit code and output of a `letheon` command on the head. Raises RemoteTimeout."""
-        mark = uuid.uuid4().hex
-        script = f"out=$(letheon {shlex.join(arguments)} 2>&1); code=$?; {SAY.format(mark[:16], mark[16:])}"
-        job = self._begin(entrypoint=f"bash -c {shlex.quote(script)}", submission_id=f"ask-{mark[:12]}")
-        self._ended(job, ASK_SECONDS)
+    def run_on_head(self, arguments: Sequence[str]) -> tuple[int, str]:
+        """Exit code and output of a `letheon` command on the head node. Raises JobRejected, RemoteTimeout."""
+        marker = uuid.uuid4().hex
+        script = (
+            f"out=$(letheon {shlex.join(arguments)} 2>&1); code=$?; {PRINT_ANSWER.format(marker[:16], marker[16:])}"
+        )
+        job = self._submit(entrypoint=f"bash -c {shlex.quote(script)}", submission_id=f"ask-{marker[:12]}")
+        self._wait(job, ANSWER_SECONDS)
         log = self._client.get_job_logs(job)
         self._client.delete_job(job)
-        return answer_in(log, mark)
+        return parse_answer(log, marker)
 
-    def _ended(self, job: str, seconds: float) -> str:
+    def _wait(self, job: str, seconds: float) -> str:
+        """The job's final status. Raises RemoteTimeout."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             status = self._client.get_job_status(job)
             if status.is_terminal():
                 return str(status)
             time.sleep(POLL_SECONDS)
-        raise RemoteTimeout(f"job {job!r} has not ended after {seconds:.0f} s; look at it with `ray job logs {job}`")
+        raise RemoteTimeout(f"job {job!r} has not ended after {seconds:.0f} s; see `ray job logs {job}`")
 
 
-def _send_the_token() -> None:
-    """If there is one where Ray looks for it: Ray keeps it to itself unless it is told before its first import."""
+def _enable_token_auth() -> None:
+    """Make Ray send its token if it finds one. Ray reads this setting only when it is first imported."""
     file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     if os.environ.get("RAY_AUTH_TOKEN") or file.is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def answer_in(log: str, mark: str) -> tuple[int, str]:
-    """Exit code and output behind the mark, out of a log that Ray writes into as well, at any place."""
-    found = re.search(rf"{mark} (\d+) (\S*)\n", log)
+def parse_answer(log: str, marker: str) -> tuple[int, str]:
+    """Exit code and output after the marker in a job's log, which also has Ray's own lines in any position."""
+    found = re.search(rf"{marker} (\d+) (\S*)\n", log)
     if found is None:
-        raise RemoteTimeout(f"the cluster's answer was cut off: {' '.join(log.split())[-200:]!r}; ask again")
+        raise RemoteTimeout(f"the cluster's answer was cut off: {' '.join(log.split())[-200:]!r}; try again")
     return int(found[1]), base64.b64decode(found[2]).decode(errors="replace")
 
 
 def sweep_job(text: str, sweep: str, root: str | None) -> str:
-    """What the head runs for a new sweep; `text` is its file.
+    """The shell command that starts a new sweep on the head node; `text` is the content of its sweep file.
 
-    The file travels inside of the command, and is gone from the head's disk when the driver reads it. A working folder
-    of Ray's would be the usual way, but it may be removed while its job runs, and then nothing works in it.
+    The file is part of the command and is deleted from the head's disk before the driver reads it. Ray's working
+    directory is no alternative: Ray may remove it while the job runs.
 
     Raises:
         SpecErrors: the file is too long for a command.
@@ -188,7 +190,7 @@ def sweep_job(text: str, sweep: str, root: str | None) -> str:
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     if len(packed) > LONGEST:
         raise SpecErrors(
-            [f"{sweep}: the sweep file is too long to be sent ({len(packed)} of {LONGEST} characters, packed)"]
+            [f"{sweep}: the sweep file is too long to send ({len(packed)} of {LONGEST} characters, packed)"]
         )
     command = ["letheon", "sweep", FILE, "--name", sweep, "--address", "auto", *_root(root)]
     unpack = f'f=$(mktemp) && echo {packed} | base64 -d | gunzip >"$f" && exec 9<"$f" && rm "$f"'
@@ -196,7 +198,7 @@ def sweep_job(text: str, sweep: str, root: str | None) -> str:
 
 
 def resume_job(sweep: str, root: str | None) -> str:
-    """What the head runs to go on with one."""
+    """The shell command that resumes a sweep on the head node."""
     return f"exec {shlex.join(['letheon', 'resume', sweep, '--address', 'auto', *_root(root)])}"
 
 

@@ -1,8 +1,8 @@
-"""A Ray of this user alone: it listens on the loopback interface only, and its token and its files are in a folder that
-nobody else may enter.
+"""Keeps a local Ray private to this user: it listens on the loopback interface only, and its token and files are in a
+folder that no other user can open.
 
-Ray decides these things from environment variables of the process that starts it, which those that it starts inherit.
-Some it reads only once: where it listens when it is imported, its token when it first needs one.
+Ray takes these settings from environment variables of the process that starts it; the processes below inherit them. It
+reads some only once: the listening address at import, the token at first use.
 """
 
 from __future__ import annotations
@@ -18,55 +18,55 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_INTERFACE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 TOKEN = "token"
 _NOT_INHERITED = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
-"""Unset, Ray asks for a token by default and reads it from the file. A cluster's must not be this session's."""
+"""Without them Ray requires a token and reads it from the file. A cluster's token must not become this session's."""
 
 
 def ray_folder(folder: Path) -> Path:
-    """Where Ray works below a session's folder. Ray opens it to everybody: the folder above keeps them out."""
+    """Ray's folder in a session's folder. Ray makes it readable for everyone, so the folder above must be private."""
     return folder / "ray"
 
 
 @contextmanager
 def loopback_only(folder: Path) -> Iterator[None]:
-    """A Ray that is started within the block is closed to others. `folder`: of mode 0700, with room for the token. Its
-    path is short, for the paths of sockets below it have 107 characters at most.
+    """Make a Ray that is started within the block unreachable for other users.
 
-    Ray is to be imported within the block, not before. Threads of this process that start others meanwhile give them
-    the same environment.
+    `folder`: mode 0700, for the token and Ray's files. Its path must be short: the paths of Ray's sockets below it may
+    have 107 characters. Import Ray within the block, not before. The environment changes for the whole process.
     """
     token = folder / TOKEN
     with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(_token())
     values = {
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # what gives Ray the address 127.0.0.1, on Linux too
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # makes Ray use the address 127.0.0.1, on Linux too
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_TMPDIR": str(folder),
         **LOOPBACK_INTERFACE,
     }
-    with _only(values, without=_NOT_INHERITED):
+    with environment(values, without=_NOT_INHERITED):
         yield
 
 
 @cache
 def _token() -> str:
-    """One per process, for all of its sessions: Ray keeps the first one that it has read."""
+    """The same for all sessions of a process, since Ray keeps the first token that it reads."""
     return secrets.token_hex(32)
 
 
 def warn_if_open() -> None:
-    """Say so if the Ray that has been started here listens on all interfaces, as where it was imported too early."""
+    """Log a warning if the local Ray listens on all interfaces, which happens if it was imported too early."""
     import ray
 
     nodes: list[dict[str, str]] = ray.nodes()  # type: ignore[no-untyped-call]
     if any(node["NodeManagerAddress"] != LOOPBACK for node in nodes):
-        log.warning("Ray listens on all interfaces, since it was imported before this session; its token guards it")
+        log.warning("Ray listens on all interfaces because it was imported before this session; its token protects it")
 
 
 @contextmanager
-def _only(values: Mapping[str, str], without: tuple[str, ...]) -> Iterator[None]:
-    """The environment with these values, whatever the user has set, and without those."""
+def environment(values: Mapping[str, str], without: tuple[str, ...] = ()) -> Iterator[None]:
+    """Environment variables within the block: `values` are set, `without` are unset. Restores both afterwards."""
     names = (*values, *without)
     before = {name: os.environ.get(name) for name in names}
     for name in without:
@@ -77,6 +77,3 @@ def _only(values: Mapping[str, str], without: tuple[str, ...]) -> Iterator[None]
     finally:
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
-
-
-LOOPBACK_INTERFACE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}

@@ -1,7 +1,7 @@
-"""How much memory a trial will take, and the smallest part of a GPU that holds it: `trial.gpus_per_worker: auto`.
+"""Predicts a trial's memory and the smallest part of a GPU that holds it, for `trial.gpus_per_worker: auto`.
 
-Arithmetic on the model's configuration and the sweep file; whoever calls it says how large the GPUs are. Nothing is
-trained or measured. Loads no torch.
+Arithmetic on the model's configuration, the sweep file and the size of the GPUs; nothing is trained or measured. Loads
+no torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from letheon.cluster.capacity import DoesNotFit, machine
 from letheon.cluster.gpus import card_bytes, cluster_card_bytes
@@ -20,25 +20,23 @@ from trainables.model.gpu_share import CUDA_CONTEXT, GIB, MemorySettings, estima
 from trainables.model.memory import USEFUL_TOKENS, DecoderShape, MemoryEstimate
 from trainables.model.presets import PRESETS
 
-if TYPE_CHECKING:
-    from trainables.config import WorkersConfig
-
 AUTO = "auto"
 SHARES = (1 / 8, 1 / 4, 1 / 3, 1 / 2, 1.0)
 TOKEN_CHARACTERS = 3
-"""Of English text in vocabularies of usual size: about four; fewer means more tokens, to be on the safe side."""
+"""Characters per token. English text has about four in common vocabularies; three overestimates tokens, to be safe."""
 TEMPLATE_TOKENS = 32
 
 
 class UnknownModel(LetheonError):
-    """The model's size cannot be told from its configuration."""
+    """The model's size cannot be computed from its configuration."""
 
     exit_code = 3
 
 
 @dataclass(frozen=True)
 class Sizing:
-    """`need`: of one worker, the hungriest of what it will do. `share`: None where no part of a GPU holds it."""
+    """Memory of one worker. `need`: for the largest of its jobs. `card`: bytes of a GPU, None without GPUs. `share`:
+    part of a GPU, None if a whole one is too small."""
 
     need: MemoryEstimate
     card: int | None
@@ -48,12 +46,12 @@ class Sizing:
 
     @property
     def predicted(self) -> int:
-        """Bytes of the device that one worker will take."""
+        """Bytes that one worker will take on its device."""
         return self.need.total + (CUDA_CONTEXT if self.card else 0)
 
     @property
     def why(self) -> str:
-        """One line for the plan."""
+        """The reason for the share, as one line of the plan."""
         if self.card is None:
             return "no GPU"
         if self.share is None:
@@ -62,7 +60,7 @@ class Sizing:
 
     @property
     def gpus(self) -> float:
-        """The smallest share that holds it; 0 where there is no GPU. Raises DoesNotFit."""
+        """The smallest share that holds a worker; 0 without GPUs. Raises DoesNotFit."""
         if self.card is None:
             return 0.0
         if self.share is None:
@@ -78,7 +76,7 @@ class Sizing:
         return f"{more}, or precision: bf16" + (", or bring a finished target model and train lora" * self.trains_all)
 
     def to_json(self) -> dict[str, Any]:
-        """For the plan: bytes of one worker."""
+        """As in the plan; bytes of one worker."""
         parts = {**self.need.states, "activations": self.need.activations, "evaluation": self.need.evaluation}
         share = None if self.share is None else round(self.share, 4)
         return {
@@ -95,7 +93,7 @@ def _part(share: float) -> str:
 
 
 def resolve_auto_gpus(spec: SweepSpec, address: str | None, say: Callable[[str], None]) -> SweepSpec:
-    """The sweep file with a number for `auto`; as it is without. Asks the machines that have the GPUs.
+    """The sweep file with a number in place of `auto`, for the GPUs of this machine or of the cluster at `address`.
 
     Raises DoesNotFit, UnknownModel, UnknownGpu, SpecErrors.
     """
@@ -103,54 +101,50 @@ def resolve_auto_gpus(spec: SweepSpec, address: str | None, say: Callable[[str],
         return spec
     card = local_card() if address is None else cluster_card_bytes(address)
     sizing = size(spec, shape_of(spec), card)
-    say(f"trial.gpus_per_worker auto: {sizing.gpus:g}, for {sizing.predicted / GIB:.1f} GiB a worker: {sizing.why}")
+    say(f"trial.gpus_per_worker auto: {sizing.gpus:g}, for {sizing.predicted / GIB:.1f} GiB per worker: {sizing.why}")
     return with_gpus(spec, sizing.gpus)
 
 
 def local_card() -> int | None:
-    """Memory of the smallest GPU here, None where there is none. Raises UnknownGpu."""
+    """Memory of this machine's smallest GPU in bytes, None without GPUs. Raises UnknownGpu."""
     return card_bytes() if machine()["GPU"] else None
 
 
 def with_gpus(spec: SweepSpec, gpus: float) -> SweepSpec:
-    """Raises SpecErrors where the budget counts hours of GPUs that there are not."""
+    """The sweep file with this number of GPUs per worker. Raises SpecErrors for a GPU budget without GPUs."""
     if not gpus and spec.budget.gpu_hours is not None:
         raise SpecErrors(["budget.gpu_hours: is never used up: there is no GPU for trials; give wall_hours"])
     return spec.model_copy(update={"trial": spec.trial.model_copy(update={"gpus_per_worker": gpus})})
 
 
 def size(spec: SweepSpec, shape: DecoderShape, card: int | None) -> Sizing:
-    """What a worker takes, and of a GPU of `card` bytes. Workers of one trial never share a GPU."""
-    need = max(_needs(spec, shape), key=lambda need: need.total)
+    """Memory of a worker and its share of a GPU of `card` bytes. Workers of one trial never share a GPU."""
+    need = max(_estimates(spec, shape), key=lambda need: need.total)
     workers = spec.trial.workers
     shares = SHARES if workers == 1 else (1.0,)
-    holding = (share for share in shares if card and need.fits(int(share * card) - CUDA_CONTEXT))
-    trains_all = spec.trial.lora is None or _makes_models(spec)
-    return Sizing(need, card, next(holding, None), workers, trains_all)
+    large_enough = (share for share in shares if card and need.fits(int(share * card) - CUDA_CONTEXT))
+    trains_all = spec.trial.lora is None or _prepares_models(spec)
+    return Sizing(need, card, next(large_enough, None), workers, trains_all)
 
 
-def _needs(spec: SweepSpec, shape: DecoderShape) -> Iterator[MemoryEstimate]:
-    """Of a trial, and of the fine-tuning before it, which always trains whole models."""
+def _estimates(spec: SweepSpec, shape: DecoderShape) -> Iterator[MemoryEstimate]:
+    """For a trial and for the fine-tuning before it, which always trains whole models."""
     from trainables.methods import METHODS
 
-    names = values_of(spec.search["method"])
-    methods = tuple(METHODS[str(name)] for name in names)
-    workers, tokens = _workers(spec), min(USEFUL_TOKENS, _step_tokens(spec))
+    methods = tuple(METHODS[str(name)] for name in values_of(spec.search["method"]))
+    workers = spec.trial.model_copy(update={"gpus_per_worker": 0.0}).workers_config
+    tokens = min(USEFUL_TOKENS, _step_tokens(spec))
     yield estimate_memory(shape, MemorySettings(workers, spec.evaluation, methods, spec.trial.lora), tokens)
-    if _makes_models(spec):
+    if _prepares_models(spec):
         yield estimate_memory(shape, MemorySettings(workers, spec.evaluation, ()), tokens)
 
 
-def _workers(spec: SweepSpec) -> WorkersConfig:
-    return with_gpus(spec.model_copy(update={"budget": type(spec.budget)()}), 0.0).trial.workers_config
-
-
-def _makes_models(spec: SweepSpec) -> bool:
+def _prepares_models(spec: SweepSpec) -> bool:
     return spec.model.target is None or not set(spec.fractions) <= set(spec.model.retain or {})
 
 
 def _step_tokens(spec: SweepSpec) -> int:
-    """Of a step's forget and retain rows, guessed from the length of the texts."""
+    """Tokens of a step's forget and retain rows, estimated from the length of the texts."""
     from trainables.data.benchmarks.registry import load_benchmark
 
     rows = load_benchmark(spec.benchmark).full
@@ -161,40 +155,30 @@ def _step_tokens(spec: SweepSpec) -> int:
 
 
 def _numbers(domain: Any) -> list[int]:
-    listed = values_of(domain)
+    """The values of a domain, or the ends of its range."""
     ends = getattr(domain, "uniform", None) or getattr(domain, "loguniform", None)
-    return [int(value) for value in listed or ends or ()]
+    return [int(value) for value in values_of(domain) or ends or ()]
 
 
 def shape_of(spec: SweepSpec) -> DecoderShape:
-    """Of the model that is trained, from its configuration, for which the hub is asked. Raises UnknownModel."""
-    model = spec.model
-    source = model.target or model.base
+    """DecoderShape of the model that is trained, from its config.json, on disk or from the hub. Raises UnknownModel."""
+    source = spec.model.target or spec.model.base
     try:
         if source in PRESETS:
             return DecoderShape.of_file(PRESETS[source])
         folder = local_path(source)
-        read: Callable[[], str] = (folder / "config.json").read_text if folder.is_dir() else _hub(spec).read_text
-        return DecoderShape.of_file(json.loads(read()))
+        file = folder / "config.json" if folder.is_dir() else _hub_config(spec)
+        return DecoderShape.of_file(json.loads(file.read_text()))
     except (OSError, ValueError) as error:
-        why = str(error).strip().partition("\n")[0]  # what follows is advice that does not fit here
-        raise UnknownModel(
-            f"{_asked_for(spec)} {source}: its config.json did not load ({why.rstrip('.')}); {_bring(spec)}"
-        ) from error
+        why = str(error).strip().partition("\n")[0].rstrip(".")  # further lines give advice that does not apply here
+        auto, field = spec.trial.gpus_per_worker == AUTO, "base" if spec.model.target is None else "target"
+        rule = "trial.gpus_per_worker auto: the size must follow from the model, " if auto else ""
+        fix = f"{'write a number, or' if auto else 'the sweep will need it:'} correct the name, or give a model folder"
+        raise UnknownModel(f"{rule}model.{field} {source}: its config.json did not load ({why}); {fix}") from error
 
 
-def _asked_for(spec: SweepSpec) -> str:
-    asks = "trial.gpus_per_worker auto: the size must follow from the model, " * (spec.trial.gpus_per_worker == AUTO)
-    return f"{asks}model.{'base' if spec.model.target is None else 'target'}"
-
-
-def _bring(spec: SweepSpec) -> str:
-    fix = "correct the name, or give the folder of a model"
-    return f"write a number, or {fix}" if spec.trial.gpus_per_worker == AUTO else f"the sweep will need it: {fix}"
-
-
-def _hub(spec: SweepSpec) -> Path:
-    """The configuration of a model of the hub. Raises OSError if it cannot be had."""
+def _hub_config(spec: SweepSpec) -> Path:
+    """The config.json of a model on the hub. Raises OSError if it cannot be downloaded."""
     from transformers.utils.hub import cached_file
 
     from trainables.runtime.hub_access import hub_or_cache

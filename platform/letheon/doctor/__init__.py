@@ -1,1 +1,1 @@
-"""Checks of this machine or cluster: each finding names its fix."""
+"""Checks this machine or a cluster; every problem that it finds comes with a fix."""

@@ -1,4 +1,4 @@
-"""Two workers of a Ray Train run add up numbers, as every optimizer step does."""
+"""Checks that two workers of a Ray Train run can sum tensors, as every optimizer step does."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, cast
 
 from letheon.common.counting import several
 from letheon.doctor.finding import Finding, failed, ok, skipped
-from letheon.workers.process_group import torch_config
+from letheon.workers.process_group import TorchGroupConfig
 
 SIZE_MIB = 16
 FLOATS = SIZE_MIB * 2**20 // 4
 
 
 def all_reduce(config: dict[str, Any]) -> tuple[float, float]:
-    """Ray Train's loop of a worker. Returns the mean of the sums and the seconds of the second round."""
+    """Ray Train's loop per worker. Returns the mean of the sum and the seconds of the second round."""
     import ray.train
     import ray.train.torch
     import torch
@@ -34,17 +34,17 @@ def all_reduce(config: dict[str, Any]) -> tuple[float, float]:
 
 
 def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
-    """`room`: how many workers with one CPU (and one GPU) fit."""
+    """`room`: how many workers with one CPU (and one GPU) fit. `storage`: Ray Train's folder."""
     name, backend = "all-reduce", "nccl" if gpu else "gloo"
-    if room < 2:  # noqa: PLR2004 (two speak to each other)
+    if room < 2:  # noqa: PLR2004 (it needs a pair)
         return skipped(name, f"there is room for {several(room, 'worker')} now, two are needed")
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     trainer = TorchTrainer(
-        cast(Any, all_reduce),  # whose result Ray's annotations do not foresee
+        cast(Any, all_reduce),  # Ray's annotations do not allow its result
         train_loop_config={"numbers": FLOATS},
-        torch_config=cast(Any, torch_config(backend, timeout_s=60)),
+        torch_config=cast(Any, TorchGroupConfig(backend, timeout_s=60)),
         scaling_config=ScalingConfig(
             num_workers=2, use_gpu=gpu, resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})}
         ),
@@ -57,7 +57,7 @@ def check_all_reduce(storage: Path, gpu: bool, room: int) -> Finding:
         return failed(
             name,
             f"two workers over {backend}: {cause}",
-            "open the ports between nodes; NCCL_DEBUG=INFO, GLOO_SOCKET_IFNAME say more",
+            "open the ports between nodes; for details set NCCL_DEBUG=INFO, to choose an interface GLOO_SOCKET_IFNAME",
         )
     if total != 3.0:  # noqa: PLR2004 (1 + 2)
         return failed(name, f"two workers over {backend}: 1 + 2 gave {total}", "check the devices' memory")

@@ -1,4 +1,4 @@
-"""What a check found. Knows no check."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ORDER: tuple[State, ...] = ("ok", "skipped", "warning", "failed")
 
 @dataclass(frozen=True)
 class Finding:
-    """`found`: the value and the rule that it keeps or breaks; `fix`: what to do, empty where nothing is to be done."""
+    """`found`: the value and its rule; `fix`: what to do, empty if nothing."""
 
     check: str
     state: State
@@ -40,5 +40,5 @@ def failed(check: str, found: str, fix: str) -> Finding:
 
 
 def worst(findings: Iterable[Finding]) -> State:
-    """The most serious state of all; ok for none."""
+    """The most serious state; "ok" without findings."""
     return max((one.state for one in findings), key=ORDER.index, default="ok")

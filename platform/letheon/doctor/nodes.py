@@ -1,4 +1,4 @@
-"""Judges what the probes of all nodes said. Pure."""
+"""Judges the results of the probes of all nodes. Pure."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ SHOWN_PORTS = 6
 
 
 def judge_versions(facts: Sequence[Mapping[str, Any]]) -> Finding:
-    """All nodes must have the same: workers import what the driver pickled."""
+    """All nodes need the same versions, since workers unpickle objects of the driver."""
     hosts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for node in facts:
         for name, version in node["versions"].items():
             hosts[name][version].append(node["host"])
-    wrong = []
+    problems = []
     for name, by_version in sorted(hosts.items()):
         if len(by_version) > 1:
-            told = " and ".join(f"{version} on {', '.join(where)}" for version, where in sorted(by_version.items()))
-            wrong.append(f"{name} is {told}")
-    wrong += [
+            listed = " and ".join(f"{version} on {', '.join(where)}" for version, where in sorted(by_version.items()))
+            problems.append(f"{name} is {listed}")
+    problems += [
         f"{name} is missing on {node['host']}" for node in facts for name in sorted({*hosts} - {*node["versions"]})
     ]
-    if wrong:
-        return failed("versions", "; ".join(wrong), "install the same requirements.lock on every node")
-    told = ", ".join(f"{name} {version}" for name, version in sorted(facts[0]["versions"].items()))
-    return ok("versions", f"{told} on {several(len(facts), 'node')}")
+    if problems:
+        return failed("versions", "; ".join(problems), "install the same requirements.lock on every node")
+    listed = ", ".join(f"{name} {version}" for name, version in sorted(facts[0]["versions"].items()))
+    return ok("versions", f"{listed} on {several(len(facts), 'node')}")
 
 
 def judge_clocks(offsets: Mapping[str, tuple[float, float]]) -> Finding:
     """`offsets`: host -> (seconds ahead of the driver, uncertainty)."""
     wrong = {host: ahead for host, (ahead, unsure) in offsets.items() if abs(ahead) - unsure > SKEW_SECONDS}
     if wrong:
-        told = ", ".join(f"{host} is {ahead:+.1f} s off" for host, ahead in sorted(wrong.items()))
-        found = f"{told}; records of nodes are compared by eye"
-        return warning("clocks", found, "let every node follow the same NTP server")
+        listed = ", ".join(f"{host} is {ahead:+.1f} s off" for host, ahead in sorted(wrong.items()))
+        found = f"{listed}; times in the logs of nodes cannot be compared"
+        return warning("clocks", found, "sync every node with the same NTP server")
     most = max((abs(ahead) for ahead, _ in offsets.values()), default=0.0)
     return ok("clocks", f"at most {most:.2f} s apart")
 
 
 def judge_ports(facts: Sequence[Mapping[str, Any]]) -> Finding:
-    """Ports of Ray, MLflow and Letheon that the whole world could reach if no firewall is in between."""
+    """Ports of Ray, MLflow and Letheon that are reachable from the internet unless a firewall blocks them."""
     public = []
     for node in facts:
         world = {address for address in node["addresses"] if ipaddress.ip_address(address).is_global}
@@ -56,15 +56,15 @@ def judge_ports(facts: Sequence[Mapping[str, Any]]) -> Finding:
                 public.append(f"{process} on port {port} of {node['host']}")
     if public:
         more = f" and {len(public) - SHOWN_PORTS} more" if len(public) > SHOWN_PORTS else ""
-        fix = "let a firewall admit the cluster's own nodes only, or give `ray start` a private --node-ip-address"
+        fix = "let a firewall allow only the cluster's own nodes, or give `ray start` a private --node-ip-address"
         return warning("ports", f"{', '.join(public[:SHOWN_PORTS])}{more}: open on a public address", fix)
     return ok("ports", f"none of {sum(len(node['ports']) for node in facts)} listens on a public address")
 
 
-def judge_storage(root: str, wrong: Mapping[str, str], nodes: int) -> Finding:
-    """`wrong`: host -> what went wrong between it and the driver."""
-    if wrong:
-        told = "; ".join(f"{host}: {problem}" for host, problem in sorted(wrong.items()))
+def judge_storage(root: str, problems: Mapping[str, str], nodes: int) -> Finding:
+    """`problems`: host -> what failed between it and the driver."""
+    if problems:
+        listed = "; ".join(f"{host}: {problem}" for host, problem in sorted(problems.items()))
         fix = "mount the same folder on every node and let the same user write to it"
-        return failed("storage", f"{root}: {told}", fix)
+        return failed("storage", f"{root}: {listed}", fix)
     return ok("storage", f"{root}: written and read in both directions on {several(nodes, 'node')}")

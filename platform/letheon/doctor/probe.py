@@ -1,4 +1,4 @@
-"""Runs on a node of the cluster and says what is there. Judges nothing."""
+"""Runs on a node of the cluster and collects facts about it; `nodes` judges them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ OURS = ("ray", "raylet", "gcs_server", "mlflow", "letheon", "uvicorn")
 
 
 class Probe:
-    """An actor, one a node."""
+    """An actor, one per node."""
 
     def clock(self) -> float:
         """Unix seconds."""
         return time.time()
 
     def facts(self) -> dict[str, Any]:
-        """`host`, `versions` by name, `ports`: `[address, port, process]` that Letheon's and Ray's processes listen on,
-        `addresses` of its network interfaces."""
+        """`host`; `versions` by package; `ports`: `[address, port, process]` on which the processes of Ray, MLflow and
+        Letheon listen; `addresses` of the network interfaces."""
         versions = {"python": platform.python_version()}
         for name in PACKAGES:
             with suppress(importlib.metadata.PackageNotFoundError):
@@ -32,7 +32,7 @@ class Probe:
         return {"host": socket.gethostname(), "versions": versions, "ports": _listening(), "addresses": _addresses()}
 
     def write(self, folder: str, name: str, text: str) -> str | None:
-        """Put a file into the shared folder as everything is put there; why it could not be, or None."""
+        """Write a file to the shared folder atomically. Returns the problem, or None."""
         try:
             temporary = Path(folder, f".{name}.{os.getpid()}")
             temporary.write_text(text)
@@ -42,7 +42,7 @@ class Probe:
         return None
 
     def read(self, folder: str, name: str, seconds: float) -> str | None:
-        """The file's text as soon as it can be seen from here; None when the time is over."""
+        """The file's text as soon as it is visible here; None after `seconds`."""
         end = time.monotonic() + seconds
         while True:
             try:
@@ -50,7 +50,7 @@ class Probe:
             except OSError:
                 if time.monotonic() > end:
                     return None
-                os.listdir(folder) if os.path.isdir(folder) else None  # makes a network file system look again
+                os.listdir(folder) if os.path.isdir(folder) else None  # makes a network file system refresh
                 time.sleep(0.1)
 
 

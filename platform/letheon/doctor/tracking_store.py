@@ -1,4 +1,4 @@
-"""Whether the tracking store can be written: a run with a metric and a file, read back and deleted."""
+"""Checks that the tracking store is writable: writes a run with a metric and a file, reads it back and deletes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS = 15
 
 
 def round_trip(root: Path, uri: str | None = None) -> Finding:
-    """The finding `tracking`. What it wrote is deleted afterwards."""
+    """The finding `tracking`. Deletes all that it writes."""
     uri = connection.tracking_uri(root, uri)
     text = uuid.uuid4().hex
     try:
@@ -29,8 +29,8 @@ def round_trip(root: Path, uri: str | None = None) -> Finding:
             "tracking", str(error), "start the server, set MLFLOW_TRACKING_URI and its user and password, or unset it"
         )
     if found != text:
-        return failed("tracking", f"{redact(uri)} gave another file back", "check the artifact store of the server")
-    return ok("tracking", f"{redact(uri)} took a run with a metric and a file, and gave them back")
+        return failed("tracking", f"{redact(uri)} returned another file", "check the artifact store of the server")
+    return ok("tracking", f"{redact(uri)} stored and returned a run with a metric and a file")
 
 
 def _write_and_read(uri: str, root: Path, text: str) -> str:
@@ -38,7 +38,7 @@ def _write_and_read(uri: str, root: Path, text: str) -> str:
     known = client.get_experiment_by_name(EXPERIMENT)
     folder = (root / "artifacts" / EXPERIMENT).resolve().as_uri() if connection.is_database(uri) else None
     experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT, artifact_location=folder)
-    if known and known.lifecycle_stage == "deleted":  # by the last look; a name is never free again
+    if known and known.lifecycle_stage == "deleted":  # by an earlier check; its name stays taken
         client.restore_experiment(experiment)
     run = client.create_run(experiment).info.run_id
     try:

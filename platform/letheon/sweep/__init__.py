@@ -1,1 +1,1 @@
-"""Runs, resumes and audits a sweep: the only package that connects all the others."""
+"""Runs, resumes and audits a sweep; the package that connects all others."""

@@ -1,37 +1,36 @@
-"""Takes every front checkpoint, and each retain model beside them, through the attacks of an audit.
+"""Attacks every front checkpoint, and the retain model of each stratum for comparison.
 
-What an attack is, `trainables.audit` knows. An audit is a row of the journal and a file: what is there is not made
-again, so one that was interrupted goes on, and a second one does nothing.
+`trainables.audit` defines the attacks. Each audited model has a journal row and a file and is not audited again, so an
+interrupted audit continues and a second one does nothing.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from letheon.cluster.session import ray_session
+from letheon.cluster.slots import SlotCounter
 from letheon.common.errors import LetheonError
 from letheon.common.paths import model_folder
 from letheon.common.stop_request import StopRequest
 from letheon.journal import Journal, Row, SweepLock, stratum_of
 from letheon.pareto.front import front_of
-from letheon.preparation.artifacts import content_key
+from letheon.preparation.artifacts import Prepared, content_key
+from letheon.preparation.builder import build_artifacts
 from letheon.spec.rules_objectives import NOTHING_TO_ATTACK
-from trainables.audit.config import AuditConfig
+from letheon.sweep.finish import Outcome, finish
+from letheon.sweep.mirror import Mirror
+from letheon.sweep.recording import tracker_of
+from letheon.sweep.sweep import Say, Sweep
+from letheon.workers.pool import Pool, pool_of
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import excess
 from trainables.storage.trial_folder import epoch_name
-
-if TYPE_CHECKING:
-    from letheon.preparation.artifacts import Prepared
-    from letheon.sweep.finish import Outcome
-    from letheon.sweep.sweep import Sweep
-    from letheon.workers.pool import Pool
-
-Say = Callable[[str], None]
 
 
 class AuditFailed(LetheonError):
@@ -42,7 +41,7 @@ class AuditFailed(LetheonError):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is attacked: a checkpoint (trial, epoch), or the retain model of a stratum as `retain-0.1`, epoch 0."""
+    """A model to attack: a checkpoint (trial, epoch), or the retain model of a stratum as `retain-0.1`, epoch 0."""
 
     trial: str
     epoch: int
@@ -55,20 +54,12 @@ class Subject:
 
 
 def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
-    """Audit a finished sweep, and bring its report and records up to date.
+    """Audit a finished sweep and update its report and records.
 
     Raises:
-        AuditFailed: it is not finished, its fronts are empty, or an attack could not be run; what was done is kept.
-        Stopped: it was asked to stop; what was done is kept.
+        AuditFailed: the sweep is not finished, has no front, or an attack failed. Finished audits are kept.
+        Stopped: there is a request to stop. Finished audits are kept.
     """
-    from letheon.cluster.session import ray_session
-    from letheon.cluster.slots import SlotCounter
-    from letheon.preparation.builder import build_artifacts
-    from letheon.sweep.finish import finish
-    from letheon.sweep.mirror import Mirror
-    from letheon.sweep.recording import tracker_of
-    from letheon.workers.pool import pool_of
-
     with SweepLock(sweep.folder):
         journal = Journal(sweep.journal)
         _require_front(sweep, journal.rows)
@@ -85,7 +76,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
                         prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
                         audit_front(sweep, prepared, journal, pool, say)
             finally:
-                journal.append("sweep", state="finished")  # which the search is, whatever became of the audit
+                journal.append("sweep", state="finished")  # the search is, even if the audit failed
         return finish(sweep, Mirror(tracker, sweep.folder), journal)
 
 
@@ -94,48 +85,49 @@ def _require_front(sweep: Sweep, rows: Sequence[Row]) -> None:
         raise AuditFailed(f"sweep {sweep.name!r}: {NOTHING_TO_ATTACK[sweep.spec.benchmark.name]}")
     last = next((row["state"] for row in reversed(rows) if row["kind"] == "sweep"), "preparing")
     if last != "finished":
-        raise AuditFailed(f"sweep {sweep.name!r} is {last}; its front may still change: letheon resume {sweep.name}")
+        raise AuditFailed(f"sweep {sweep.name!r} is {last}, so its front may change: letheon resume {sweep.name}")
     if not _points(sweep, rows):
         raise AuditFailed(f"sweep {sweep.name!r} has no checkpoint on a front; there is nothing to audit")
 
 
 def is_audited(sweep: Sweep, rows: Sequence[Row]) -> bool:
-    """Whether every checkpoint that the search left on a front, and their retain models, are in the journal."""
-    there = {(row["trial"], row["epoch"]) for row in rows if row["kind"] == "audit"}
+    """Whether every checkpoint on a front of the search, and its retain model, has an audit row."""
+    audited = {(row["trial"], row["epoch"]) for row in rows if row["kind"] == "audit"}
     points = _points(sweep, rows)
-    return {(trial, epoch) for _, trial, epoch in points} | {(_retain(key), 0) for key, _, _ in points} <= there
+    return {(trial, epoch) for _, trial, epoch in points} | {(_retain(key), 0) for key, _, _ in points} <= audited
 
 
 def audit_front(sweep: Sweep, prepared: Prepared, journal: Journal, pool: Pool, say: Say) -> None:
-    """Append a row for every subject that has none. Raises AuditFailed."""
+    """Append a row for every subject that has none. Raises AuditFailed, Stopped."""
     started = time.monotonic()
     missing = [
         it for it in subjects(sweep, prepared, journal.rows) if journal.find("audit", it.trial, it.epoch) is None
     ]
     todo = {it.job.file: it for it in missing if not Path(it.job.file).exists()}
-    record = _Record(journal, {it.stratum for it in missing if not it.epoch})
+    rows = _RowWriter(journal, {it.stratum for it in missing if not it.epoch})
     for it in missing:
         if it.job.file not in todo:
-            record.take(it)
+            rows.add(it)
     if not todo:
         return
     for file, report in pool.run({file: it.job for file, it in todo.items()}):
         if "failed" in report:
             raise AuditFailed(f"{todo[file].name} could not be audited: {report['failed']}; see {pool.settings.logs}")
-        record.take(todo[file])
+        rows.add(todo[file])
         say(f"audited {todo[file].name}")
     say(f"audited {len(todo)} models in {time.monotonic() - started:.0f} s")
 
 
-class _Record:
-    """Writes the rows: a checkpoint's once its retain model's is there, for it says how much more leaks."""
+class _RowWriter:
+    """Writes the journal rows: a checkpoint's after its retain model's, since it states the difference to it."""
 
     def __init__(self, journal: Journal, awaited: set[str]) -> None:
+        """`awaited`: strata whose retain model has no row yet."""
         self._journal, self._awaited = journal, awaited
         self._waiting: list[Subject] = []
 
-    def take(self, subject: Subject) -> None:
-        """The subject's file is there."""
+    def add(self, subject: Subject) -> None:
+        """Write the subject's row, now or once its retain model has one. The subject's file must exist."""
         self._waiting.append(subject)
         if not subject.epoch:
             self._awaited.discard(subject.stratum)
@@ -158,7 +150,7 @@ class _Record:
 
 
 def subjects(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> Iterator[Subject]:
-    """Retain models first: without them the numbers of a checkpoint say little."""
+    """All models to attack, retain models first, since checkpoints are compared with them."""
     points = _points(sweep, rows)
     fractions = {stratum_of(fraction): fraction for fraction in sweep.spec.fractions}
     for key in dict.fromkeys(key for key, _, _ in points):
@@ -174,7 +166,7 @@ def subjects(sweep: Sweep, prepared: Prepared, rows: Sequence[Row]) -> Iterator[
 
 
 def _job(sweep: Sweep, prepared: Prepared, fraction: float, model: Path) -> AuditJob:
-    """Without its file, whose name may depend on the rest."""
+    """The job without its file, whose name may depend on the other fields."""
     spec = sweep.spec
     return AuditJob(
         model=str(model),
@@ -191,7 +183,7 @@ def _job(sweep: Sweep, prepared: Prepared, fraction: float, model: Path) -> Audi
 
 
 def _points(sweep: Sweep, rows: Sequence[Row]) -> list[tuple[str, str, int]]:
-    """(stratum, trial, epoch) of every checkpoint on the front that the search found."""
+    """(stratum, trial, epoch) of every checkpoint on the search's front."""
     front = front_of(rows, goals=sweep.goals.search_goals)
     return [
         (key, point["trial"], point["epoch"]) for key, stratum in front["strata"].items() for point in stratum["points"]
@@ -203,7 +195,7 @@ def _retain(stratum: str) -> str:
 
 
 def read_audit(file: Path) -> dict[str, Any]:
-    """What an audit wrote: `metrics`, `curves`, `samples`, `skipped`, `seconds`."""
+    """The file of an audit: `metrics`, `curves`, `samples`, `skipped`, `seconds`."""
     content: dict[str, Any] = json.loads(file.read_text())
     return content
 
@@ -216,13 +208,11 @@ def audit_facts(sweep: Sweep, rows: Sequence[Row]) -> dict[str, Any]:
     for row in audits:
         stratum = strata.setdefault(row["stratum"], {"retain": None, "checkpoints": []})
         if row["epoch"]:
-            facts: Mapping[str, Any] = {name: row[name] for name in ("trial", "epoch", "metrics", "file")}
-            stratum["checkpoints"].append(facts)
+            stratum["checkpoints"].append({name: row[name] for name in ("trial", "epoch", "metrics", "file")})
         else:
             stratum["retain"] = row["metrics"]
-    settings: AuditConfig = sweep.spec.audit_config
     return {
         "sweep": sweep.name,
-        "audit": settings.model_dump(mode="json"),
+        "audit": sweep.spec.audit_config.model_dump(mode="json"),
         "strata": {key: strata[key] for key in sorted(strata, key=float)},
     }

@@ -1,4 +1,4 @@
-"""How a sweep ends: its front, its pictures, its registered versions, or the word that it was interrupted."""
+"""Ends a sweep: computes its front, writes its report and registers model versions, or records the interrupt."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ REPORT, PICTURE = "report.html", "front.png"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended. `state`: finished or interrupted; `registration` is None if interrupted. `problem`: what went
-    wrong after the search, for people. `over`: why the search ended. `already`: nothing was left to do. `tracking`: the
-    store without credentials, `page`: the study on MLflow's pages."""
+    """How a sweep ended.
+
+    `state`: finished or interrupted; `registration` is None if interrupted. `problem`: what failed after the search.
+    `over`: why the search ended. `already`: nothing was left to do. `tracking`: address of the store without
+    credentials. `page`: address of the study in MLflow's UI.
+    """
 
     name: str
     folder: Path
@@ -42,7 +45,7 @@ class Outcome:
 
 
 def _pictures(sweep: Sweep, front: Mapping[str, Any], rows: Sequence[Row], over: str | None) -> dict[str, bytes | str]:
-    """Made in the sweep's folder; name -> content, as `Tracker.finish` takes it."""
+    """Write report and picture to the sweep's folder. Returns name -> content, as `Tracker.finish` takes it."""
     from letheon.dashboard.html_report import write_report
     from letheon.dashboard.local import LocalSweep
     from letheon.plots.front import plot_front
@@ -55,10 +58,12 @@ def _pictures(sweep: Sweep, front: Mapping[str, Any], rows: Sequence[Row], over:
     return {PICTURE: picture, REPORT: page}
 
 
-def interrupted(sweep: Sweep, mirror: Mirror, journal: Journal, seconds: float, problem: str | None = None) -> Outcome:
-    """The front so far; nothing is registered. What the store refuses now, the next resume replays."""
+def summarize_interrupted(
+    sweep: Sweep, mirror: Mirror, journal: Journal, seconds: float, problem: str | None = None
+) -> Outcome:
+    """The front so far, without registration. The next resume replays what the store refuses now."""
     rows = journal.rows
-    mirror.complete(rows)
+    mirror.sync_all(rows)
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     where = mirror.tracker.where
     return Outcome(sweep.name, sweep.folder, "interrupted", front, None, None, seconds, where, problem=problem)
@@ -67,26 +72,26 @@ def interrupted(sweep: Sweep, mirror: Mirror, journal: Journal, seconds: float, 
 def finish(
     sweep: Sweep, mirror: Mirror, journal: Journal, problem: str | None = None, over: str | None = None
 ) -> Outcome:
-    """The front, its pictures, its registered versions. Doing it again brings all up to date and adds nothing twice.
+    """Compute the front, write the report and register model versions. Can be repeated; adds nothing twice.
 
-    A store that refuses now costs only what it would have held: the sweep counts as interrupted, and `resume` has
-    nothing to do but this.
+    If the store refuses, the sweep counts as interrupted, and `resume` only repeats this.
     """
     from letheon.tracking.store.errors import TrackingError
 
     rows = journal.rows
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
     files = _pictures(sweep, front, rows, over)
-    books = sweep_summary(rows, sweep.goals, sweep.spec.scheduler.max_epochs)
+    totals = sweep_summary(rows, sweep.goals, sweep.spec.scheduler.max_epochs)
     try:
-        registration = mirror.tracker.finish(front, rows, sweep.trials, files, books)
+        registration = mirror.tracker.finish(front, rows, sweep.trials, files, totals)
     except TrackingError as error:
         journal.append("sweep", state="interrupted", detail=f"its end is not recorded: {error}")
-        mirror.refused(str(error), journal.rows)
+        mirror.report_refusal(str(error), journal.rows)
         seconds = summary(journal.rows, sweep.name).seconds
-        return interrupted(sweep, mirror, journal, seconds, f"{error}; register it: letheon resume {sweep.name}")
+        problem = f"{error}; register it: letheon resume {sweep.name}"
+        return summarize_interrupted(sweep, mirror, journal, seconds, problem)
     journal.append("sweep", state="finished", detail=over)
-    mirror.complete(journal.rows)
+    mirror.sync_all(journal.rows)
     state = summary(journal.rows, sweep.name)
     return Outcome(
         sweep.name,

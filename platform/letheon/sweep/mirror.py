@@ -1,6 +1,6 @@
-"""Keeps MLflow up to the journal without ever stopping the sweep, and says in `tracking.json` how far it is.
+"""Syncs the journal to MLflow without blocking the sweep and reports the lag in `tracking.json`.
 
-Tracking that is down is tried again later: the journal is the spool, so nothing is lost and nothing is written twice.
+If the store is down, later rounds try again: the journal is the spool, so nothing is lost and nothing written twice.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
 UPLOAD_SECONDS = 60.0
 ROUND_SECONDS = 1.0
-LATEST_SECONDS = 30.0  # how far the records may be behind a journal that keeps the driver busy
+LATEST_SECONDS = 30.0  # how far the records may lag behind a slow store
 RETRY_SECONDS = 15.0
 SHARE = 0.01
 
 
 class Throttle:
-    """When something may be done again: not within `least` seconds, and for at most 1% of the time, but for what must
-    not wait longer than `most`."""
+    """Limits repeated work to at most 1% of the time, with pauses of at least `least` and at most `most` seconds."""
 
     def __init__(self, least: float, most: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
         self._least, self._most, self._clock = least, most, clock
@@ -35,31 +34,31 @@ class Throttle:
     def due(self) -> bool:
         return self._clock() >= self._next
 
-    def took(self, seconds: float) -> None:
-        """It has just been done, and took so long."""
+    def record_duration(self, seconds: float) -> None:
+        """The work was just done and took `seconds`; schedule the next time."""
         self.wait(min(max(self._least, seconds / SHARE), self._most))
 
     def wait(self, seconds: float) -> None:
-        """Not before that."""
+        """Schedule the next time in `seconds`."""
         self._next = self._clock() + seconds
 
 
 class Mirror:
-    """One sweep's tracker and its health. One thread at a time."""
+    """One sweep's tracker and its health. Not thread-safe."""
 
     def __init__(self, tracker: Tracker, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """`folder`: the sweep's, where `tracking.json` is kept. `clock`: seconds of the sweep."""
+        """`folder`: the sweep's, for `tracking.json`. `clock`: seconds."""
         self.tracker, self._health = tracker, TrackingHealth(folder, tracker.where)
         self._uploads = Throttle(UPLOAD_SECONDS, clock=clock)
         self._rounds = Throttle(ROUND_SECONDS, LATEST_SECONDS, clock=clock)
         self._problem: str | None = None
-        self._anew = True  # the next round looks up what the store has
+        self._reconnects = True  # the next round looks up what the store has
 
-    def follow(self, rows: Sequence[Row]) -> str | None:
-        """Write what is new, and now and then the journal, if it is time. Returns why the store refused last.
+    def sync_new(self, rows: Sequence[Row]) -> str | None:
+        """Write new rows, and from time to time the journal file, if due. Returns why the store last refused, or None.
 
-        The longer a round took the later is the next one, so that epochs of a trial share a request: recording costs
-        about 1% of the time whatever the pace of trials. A store that refuses is left alone for a while.
+        A long round delays the next one, so that epochs share a request: recording takes about 1% of the time at any
+        pace of trials. A store that refuses is tried again after RETRY_SECONDS.
         """
 
         def write() -> None:
@@ -68,15 +67,16 @@ class Mirror:
                 self._upload(rows)
 
         if self._rounds.due and (self._problem or self.tracker.behind(rows) or self.tracker.due):
-            anew, started = self._anew, time.perf_counter()
+            reconnects, started = self._reconnects, time.perf_counter()
             self._attempt(write, rows)
-            self._rounds.took(0.0 if anew else time.perf_counter() - started)  # connecting is done once
+            # Connecting happens once, so it does not count.
+            self._rounds.record_duration(0.0 if reconnects else time.perf_counter() - started)
             if self._problem:
                 self._rounds.wait(RETRY_SECONDS)
         return self._problem
 
-    def complete(self, rows: Sequence[Row]) -> str | None:
-        """Everything, the journal included: no driver will write more for now. Returns why the store refused."""
+    def sync_all(self, rows: Sequence[Row]) -> str | None:
+        """Write all rows and the journal file, at the end of a driver. Returns why the store refused, or None."""
 
         def write() -> None:
             self.tracker.sync(rows)
@@ -84,8 +84,8 @@ class Mirror:
 
         return self._attempt(write, rows)
 
-    def refused(self, cause: str, rows: Sequence[Row]) -> None:
-        """Somebody else's attempt to write failed."""
+    def report_refusal(self, cause: str, rows: Sequence[Row]) -> None:
+        """Record in `tracking.json` that the store refused a write."""
         self._health.degraded(cause, self.tracker.behind(rows))
 
     def _upload(self, rows: Sequence[Row]) -> None:
@@ -93,7 +93,7 @@ class Mirror:
         try:
             self.tracker.log_journal(rows)
         finally:
-            self._uploads.took(time.perf_counter() - started)
+            self._uploads.record_duration(time.perf_counter() - started)
 
     def _attempt(self, write: Callable[[], None], rows: Sequence[Row]) -> str | None:
         from letheon.tracking.store.errors import TrackingError
@@ -101,9 +101,9 @@ class Mirror:
         try:
             write()
         except TrackingError as error:
-            self.refused(str(error), rows)
-            self._problem, self._anew = str(error), True
+            self.report_refusal(str(error), rows)
+            self._problem, self._reconnects = str(error), True
         else:
             self._health.ok()
-            self._problem, self._anew = None, False
+            self._problem, self._reconnects = None, False
         return self._problem

@@ -1,6 +1,6 @@
-"""What a sweep would do, before anything starts: its trials, rungs, slots, memory and what must be prepared first.
+"""Plans a sweep before it starts: its trials, rungs, slots, memory, time and missing artifacts.
 
-Reads the sweep file, the benchmark and the root folder; starts nothing and writes nothing.
+Reads the sweep file, the benchmark and the root folder. Starts and writes nothing.
 """
 
 from __future__ import annotations
@@ -13,15 +13,7 @@ from typing import Any, Literal
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage, slots_that_fit
 from letheon.cluster.gpus import UnknownGpu
-from letheon.cluster.sizing import (
-    AUTO,
-    Sizing,
-    UnknownModel,
-    local_card,
-    shape_of,
-    size,
-    with_gpus,
-)
+from letheon.cluster.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_gpus
 from letheon.common.counting import several
 from letheon.journal import stratum_of
 from letheon.search.preview import first_trials
@@ -33,12 +25,12 @@ from trainables.synthetic.name import SYNTHETIC
 
 @dataclass(frozen=True)
 class Plan:
-    """The fields of `plan --json`. `errors` is empty when the sweep can start.
+    """The fields of `plan --json`. `errors` is empty if the sweep can start.
 
-    `trials` are all that are known beforehand: every one (`chosen` is "all"), or, where the searcher learns, those that
-    are started before there is anything to learn from ("first"). `count` is null where only epochs or hours limit it.
-    `searched`: hyper-parameters that the file gives more than one value; `fixed`: what the others are in every trial.
-    `notes`: what is allowed, and probably not meant. `audit`: the attacks that end the sweep.
+    `trials`: those known in advance: all (`chosen` is "all"), or, if the searcher learns, those that start before any
+    result ("first"). `count`: None if only epochs or hours limit the trials. `searched`: hyper-parameters with several
+    values; `fixed`: the values of the others. `notes`: settings that are allowed but probably mistakes. `audit`: the
+    attacks at the end of the sweep.
     """
 
     trials: Sequence[Mapping[str, Any]] = ()
@@ -68,13 +60,13 @@ def make_plan(
     nodes: Sequence[Mapping[str, float]] | None = None,
     card: Callable[[], int | None] = local_card,
 ) -> Plan:
-    """The plan on `nodes` (resources as Ray names them, `CPU` and `GPU`); None: on this machine.
+    """The plan for `nodes` (Ray's resources `CPU` and `GPU`; default: this machine).
 
-    `card`: bytes of the smallest GPU of the nodes; asked only if they have any.
+    `card`: returns the bytes of the nodes' smallest GPU; called only if they have GPUs.
     """
     from letheon.preparation.layout import layout
 
-    nodes, spec_as_given = [machine()] if nodes is None else nodes, spec
+    nodes, auto = [machine()] if nodes is None else nodes, spec.trial.gpus_per_worker == AUTO
     spec, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
     count = trial_count(spec)
     slots = slots_that_fit(nodes, spec.trial.workers_config)
@@ -83,7 +75,7 @@ def make_plan(
     trials = first_trials(spec, max(slots, 1) if learns or count is None else count)
     configs = [row["config"] for row in trials]
     counts, searched = Counter(row["stratum"] for row in trials), _searched(spec)
-    refusal, auto = shortage(nodes, spec.trial.workers_config), spec_as_given.trial.gpus_per_worker == AUTO
+    refusal = shortage(nodes, spec.trial.workers_config)
     resources, prepared = _resources(spec, nodes, slots, count), layout(spec, root)
     time = estimate(root, prepared.target.key, spec.budget.limits, resources["epochs_at_most"], slots)
     return Plan(
@@ -110,7 +102,7 @@ def make_plan(
 
 
 def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, Sizing | None, list[str]]:
-    """The sweep file with a number for `auto` (a whole GPU where it has none); its memory, or why that is unknown."""
+    """The sweep file with a number for `auto` (1 if unknown), the predicted memory or None, and why it is unknown."""
     if spec.benchmark.name == SYNTHETIC:
         return spec, None, []
     auto, sizing, problems = spec.trial.gpus_per_worker == AUTO, None, list[str]()
@@ -124,18 +116,18 @@ def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, 
 
 
 def _searched(spec: SweepSpec) -> list[str]:
-    """What differs between trials: what has a range or several values, and the seed if there are several."""
+    """Settings that differ between trials: those with a range or several values, and the seed if there are several."""
     found = [name for name, domain in spec.search.items() if len(values_of(domain)) != 1]
     return [*found, "seed"] if len(spec.seeds) > 1 else found
 
 
 def _fixed(configs: Sequence[Mapping[str, Any]], searched: Sequence[str]) -> dict[str, Any]:
-    """Of all methods' settings those that no trial changes; a default that differs by method is none of them."""
+    """Settings that are the same in all trials; a default that differs by method is not."""
     values: dict[str, list[Any]] = {}
     for config in configs:
         for name, value in config.items():
             values.setdefault(name, []).append(value)
-    return {name: them[0] for name, them in values.items() if name not in searched and all(v == them[0] for v in them)}
+    return {name: same[0] for name, same in values.items() if name not in searched and all(v == same[0] for v in same)}
 
 
 def _notes(spec: SweepSpec, count: int | None) -> list[str]:
@@ -149,10 +141,7 @@ def _notes(spec: SweepSpec, count: int | None) -> list[str]:
 
 
 def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int, trials: int | None) -> dict[str, Any]:
-    """`cpus` and `gpus` are those of all slots together; `epochs_at_most` is the cost if nothing is pruned.
-
-    Beside them is `memory`: what `sizing` predicts of a worker, null where the model's size is not known here.
-    """
+    """`cpus` and `gpus`: of all slots together. `epochs_at_most`: the cost if no trial is pruned."""
     shape = spec.trial.workers_config
     most = [count for count in (trials and trials * spec.scheduler.max_epochs, spec.budget.epochs) if count]
     return {

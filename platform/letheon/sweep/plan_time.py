@@ -1,6 +1,6 @@
-"""How long a planned search may take, from the epochs that earlier sweeps of the same target model have measured.
+"""Estimates how long a search will take, from the epochs of an earlier sweep of the same target model.
 
-An upper bound: what is stopped early ends sooner. Preparation and audits are not in it.
+An upper bound, since trials may be stopped early. Without preparation and audits.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from letheon.journal.usage import HOUR
 
 @dataclass(frozen=True)
 class Estimate:
-    """`seconds`: at most; None where nothing is known. `seconds_per_epoch`: of one slot, as `sweep` has measured it.
-
-    `limit`: what gives the bound, `epochs` or a limit of the budget.
-    """
+    """`seconds`: upper bound, None if unknown. `limit`: what sets it: `epochs` or a limit of the budget.
+    `seconds_per_epoch`: in one slot, as measured in `sweep`."""
 
     seconds: float | None = None
     limit: str | None = None
@@ -31,7 +29,7 @@ class Estimate:
 
 
 def estimate(root: Path, target: str, budget: Mapping[str, float], epochs: int | None, slots: int) -> Estimate:
-    """`target`: digest of the model that is unlearned from. `epochs`: the most of all trials together."""
+    """`target`: digest of the target model. `epochs`: maximum of all trials together."""
     sweep, cost = _measured(root, target)
     bounds: dict[str, float] = {}
     if epochs and cost is not None and slots:
@@ -43,7 +41,7 @@ def estimate(root: Path, target: str, budget: Mapping[str, float], epochs: int |
 
 
 def _measured(root: Path, target: str) -> tuple[str | None, float | None]:
-    """The last sweep of this target model that has reports, and what an epoch took there."""
+    """The latest sweep of this target model with reports, and its seconds per epoch."""
     for file in sorted((root / "sweeps").glob("*/journal.jsonl"), key=lambda it: it.stat().st_mtime, reverse=True):
         try:
             rows = Journal.read(file)

@@ -1,49 +1,40 @@
-"""A thread beside the sweep: mirrors the journal into MLflow, deletes superfluous weights, shows progress.
+"""A thread that syncs the journal to MLflow, deletes superfluous weights and shows progress while a sweep runs.
 
-It only reads the journal, so it can be late or fail without harm: whatever it missed it does in its next round.
+It only reads the journal, so it can be late or fail without harm: the next round catches up.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from letheon.spec.load import resolved
-from letheon.sweep.sweep import Sweep
-
-if TYPE_CHECKING:
-    from letheon.tracking.tracker import Tracker
 
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from letheon.checkpoints.retention import Retention
 from letheon.common.disk import is_full
 from letheon.journal import Journal, Row
 from letheon.pareto.incremental import FrontFold
 from letheon.pareto.objectives import Goals
+from letheon.spec.load import resolved
 from letheon.sweep.mirror import Mirror
+from letheon.sweep.sweep import Show, Sweep
+
+if TYPE_CHECKING:
+    from letheon.tracking.tracker import Tracker
 
 PERIOD_SECONDS = 1.0
 
 
 class Recorder:
-    """Runs from `with` to the end of the block; the last round is done before the block is left.
+    """Runs within a `with` block, which ends with a last round.
 
-    After an error, or a request to stop, that round leaves the records to whoever ends the sweep.
+    After an error or a request to stop, that round does not write to MLflow, since the end of the sweep does.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        mirror: Mirror,
-        trials: Path,
-        goals: Goals,
-        show: Callable[[Sequence[Row]], None],
-    ) -> None:
+    def __init__(self, journal: Journal, mirror: Mirror, trials: Path, goals: Goals, show: Show) -> None:
         self._journal, self._mirror, self._show = journal, mirror, show
-        self._fronts = FrontFold(goals.search_goals)  # what an audit may choose from is kept
+        self._fronts = FrontFold(goals.search_goals)  # audits may choose any point of this front
         self._retention = Retention(trials)
         self._seen = 0
         self._stop = threading.Event()
@@ -56,14 +47,14 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
-        self._round(self._mirror.complete if kind is None else None)
+        self._round(self._mirror.sync_all if kind is None else None)
 
     def _loop(self) -> None:
         while not self._stop.wait(PERIOD_SECONDS):
             try:
-                self._round(self._mirror.follow)
+                self._round(self._mirror.sync_new)
             except OSError as error:
-                if not is_full(error):  # a full disk may have room again; if not, the driver ends of it
+                if not is_full(error):  # space may be freed; if not, the driver fails as well
                     raise
 
     def _round(self, write: Callable[[Sequence[Row]], object] | None) -> None:
@@ -80,7 +71,7 @@ class Recorder:
 
 
 def tracker_of(sweep: Sweep) -> Tracker:
-    """Where the sweep is recorded."""
+    """The tracker that records the sweep in MLflow."""
     from letheon.tracking.system_metrics import SystemMetrics
     from letheon.tracking.tracker import Extras, Tracker
 

@@ -1,15 +1,17 @@
-"""A sweep that is resumed must be the one that was begun: its file by its fields, its data and models by their digests.
+"""Checks that a resumed sweep is the one that was started: same fields in its file, same digests of data and models.
 
-Pure functions of the journal's rows. What only says how long, how often, how patiently or how thoroughly a sweep runs
-may change.
+Only fields that affect the amount or depth of the work, not its results, may change.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from letheon.analysis.seeds import front_with_means
-from letheon.journal import Journal, Row, summary
+from letheon.common.errors import LetheonError
+from letheon.common.redaction import redact
+from letheon.journal import Journal, Row, jsonable, summary
 from letheon.search.controller import SweepController
 from letheon.search.memory_journal import MemoryJournal
 from letheon.sweep.finish import REPORT, Outcome
@@ -18,15 +20,8 @@ if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
     from letheon.sweep.sweep import Sweep
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-from letheon.common.errors import LetheonError
-from letheon.common.redaction import redact
-from letheon.journal import jsonable
-
 MUTABLE_FIELDS = ("budget", "trial.max_failures", "trial.epoch_minutes", "scheduler.evaluate")
-"""What may be changed in the file of a sweep that has begun, by the beginning of its path."""
+"""Paths of the fields, with all below them, that may change in the file of a sweep that has started."""
 
 INPUT_DIGESTS = ("benchmark_digest", "target_digest", "retain_digest")
 _ABSENT = "nothing"
@@ -34,7 +29,7 @@ _SHOWN_CHARACTERS = 80
 
 
 class SweepChanged(LetheonError):
-    """What was begun cannot be gone on with; one line for each difference."""
+    """The sweep cannot be resumed because its inputs changed; one line per difference."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.differences = tuple(lines)
@@ -45,8 +40,8 @@ class SweepChanged(LetheonError):
         return self.differences
 
 
-def recorded(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved sweep file as the journal keeps it: plain JSON without passwords."""
+def spec_for_journal(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved sweep file as plain JSON without passwords."""
     return {key: _without_secrets(value) for key, value in jsonable(spec).items()}
 
 
@@ -59,7 +54,7 @@ def _without_secrets(value: Any) -> Any:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """`scheduler.max_epochs: 10 when the sweep began, 20 now` for every field that differs, FREE ones left out."""
+    """`scheduler.max_epochs: 10 when the sweep began, 20 now` for every field that differs, except MUTABLE_FIELDS."""
     for key in dict.fromkeys((*before, *now)):
         place, old, new = f"{path}{key}", before.get(key, _ABSENT), now.get(key, _ABSENT)
         if old == new or place in MUTABLE_FIELDS:
@@ -75,40 +70,38 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def begun_with(rows: Sequence[Row]) -> Mapping[str, Any] | None:
-    """The sweep file that the sweep was begun with, as `recorded` made it; None before that."""
+def original_spec(rows: Sequence[Row]) -> Mapping[str, Any] | None:
+    """The file that the sweep was started with, as `spec_for_journal` returned it; None before its first row."""
     return next((row["spec"] for row in rows if row["kind"] == "sweep" and "spec" in row), None)
 
 
 def require_same_spec(rows: Sequence[Row], spec: Mapping[str, Any], sweep: str) -> None:
-    """Raises SweepChanged if `spec` (resolved) is not the one that the sweep was begun with."""
-    begun = begun_with(rows)
-    found = [] if begun is None else list(differences(begun, recorded(spec)))
+    """Raises SweepChanged if `spec` (resolved) is not the file that the sweep was started with."""
+    original = original_spec(rows)
+    found = [] if original is None else list(differences(original, spec_for_journal(spec)))
     if found:
-        fix = f"put spec.yaml of {sweep!r} back, or begin another sweep with it that learns from this one"
+        fix = f"restore spec.yaml of {sweep!r}, or start another sweep with it that learns from this one"
         raise SweepChanged([*found, f"{fix}: letheon sweep FILE --name NEW --warm-start {sweep}"])
 
 
-def require_same_inputs(rows: Sequence[Row], ground: Callable[[], Mapping[str, Any]], sweep: str) -> None:
-    """Raises SweepChanged if data, target or retain models have other digests than when trials first ran.
+def require_same_inputs(rows: Sequence[Row], digests: Callable[[], Mapping[str, Any]], sweep: str) -> None:
+    """Raises SweepChanged if the digests of data, target or retain models differ from those of the first trials.
 
-    `ground` gives today's digests; it is asked only if there are earlier ones.
+    `digests` returns the current ones; it is called only if there are earlier ones.
     """
-    begun: Mapping[str, Any] = next((row["info"] for row in rows if row["kind"] == "sweep" and row.get("info")), {})
-    known = {name: begun[name] for name in INPUT_DIGESTS if name in begun}
+    info: Mapping[str, Any] = next((row["info"] for row in rows if row["kind"] == "sweep" and row.get("info")), {})
+    known = {name: info[name] for name in INPUT_DIGESTS if name in info}
     if not known:
         return
-    today = ground()
-    found = list(differences(known, {name: today[name] for name in known}))
+    current = digests()
+    found = list(differences(known, {name: current[name] for name in known}))
     if found:
-        fix = (
-            "its trials cannot be compared with new ones: put the data back, pin benchmark.revision and model.revision"
-        )
-        raise SweepChanged([*found, f"{fix}, or begin another sweep"])
+        fix = "restore the data, pin benchmark.revision and model.revision, or start another sweep"
+        raise SweepChanged([*found, f"its trials cannot be compared with new ones: {fix}"])
 
 
-def finished_already(sweep: Sweep) -> Outcome | None:
-    """How it ended; None where anything is left to do: trials, an audit, the report, or its records."""
+def already_finished(sweep: Sweep) -> Outcome | None:
+    """The sweep's outcome; None if anything is left to do: trials, an audit, the report, or its records."""
     from letheon.sweep.audit import is_audited
 
     rows = Journal.read(sweep.journal)
@@ -117,7 +110,7 @@ def finished_already(sweep: Sweep) -> Outcome | None:
         return None
     if sweep.spec.audit and not is_audited(sweep, rows):
         return None
-    where = _recorded(sweep)
+    where = _store_of_finished(sweep)
     if where is None:
         return None
     front = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
@@ -127,15 +120,14 @@ def finished_already(sweep: Sweep) -> Outcome | None:
 
 
 def _searched(spec: SweepSpec, rows: list[Row]) -> bool:
-    """Whether nothing is open and nothing is to come, by the sweep file as it is now: its budget may have grown."""
-    journal = MemoryJournal()
-    journal.rows, journal.time = list(rows), float(rows[-1]["time"])
-    return SweepController(spec, journal).finished
+    """Whether the search is over by the current sweep file, whose budget may have been raised."""
+    ledger = MemoryJournal()
+    ledger.rows, ledger.time = list(rows), float(rows[-1]["time"])
+    return SweepController(spec, ledger).finished
 
 
-def _recorded(sweep: Sweep) -> str | None:
-    """Where the tracking store has it as finished; None if it has not, or cannot be asked."""
-    from letheon.common.redaction import redact
+def _store_of_finished(sweep: Sweep) -> str | None:
+    """Address of the tracking store if it has the sweep as finished; None if not, or if it does not answer."""
     from letheon.tracking.reader import sweeps
     from letheon.tracking.store.errors import SweepNotFoundError, TrackingError
 

@@ -1,8 +1,7 @@
-"""Assembles a sweep and runs it, or goes on with an interrupted one: the same code, for the journal says what is left.
+"""Assembles a sweep and runs or resumes it, with the same code, since the journal says what is left to do.
 
-A resumed sweep is a new Tune experiment over the unfinished trials: the journal holds every decision, each trial's
-folder every finished epoch, so nothing depends on Tune's own snapshots. What a trial does, and what is decided about
-it, is elsewhere.
+A resumed sweep is a new Tune experiment over the unfinished trials: the journal has every decision, each trial's folder
+every finished epoch, so nothing depends on Tune's own snapshots.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage
+from letheon.cluster.session import ray_session
 from letheon.cluster.sizing import resolve_auto_gpus
 from letheon.cluster.slots import SlotCounter
 from letheon.common.counting import several
@@ -29,47 +29,41 @@ from letheon.preparation.layout import layout
 from letheon.spec.load import dump_spec, resolved
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
-from letheon.sweep.finish import Outcome, finish, interrupted
-from letheon.sweep.recording import tracker_of
+from letheon.sweep.finish import Outcome, finish, summarize_interrupted
+from letheon.sweep.mirror import Mirror, Throttle
+from letheon.sweep.recording import Recorder, tracker_of
 from letheon.sweep.resume_checks import (
-    begun_with,
-    finished_already,
-    recorded,
+    already_finished,
+    original_spec,
     require_same_inputs,
     require_same_spec,
+    spec_for_journal,
 )
-from letheon.sweep.setup import (
-    conductor_of,
-    digests,
-    facts,
-    require_objectives,
-    tune_config,
-)
+from letheon.sweep.setup import controller_of, digests, facts, require_objectives, tune_config
 from letheon.sweep.sweep import Say, Show, Sweep, SweepExists, find_sweep, free_name
+from letheon.sweep.warm_start import warm_rows
 from letheon.tune.run import search
+from letheon.workers.pool import Pool, pool_of
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
 
 if TYPE_CHECKING:
     from letheon.preparation.artifacts import Prepared
     from letheon.search.controller import SweepController
-    from letheon.sweep.mirror import Mirror
     from letheon.tracking.tracker import Tracker
-    from letheon.workers.pool import Pool
-
 
 EXPORT_SECONDS, LATEST_EXPORT_SECONDS = 1.0, 10.0
-"""How often gauges are set anew: looking at all trials takes longer the more there are, and Ray passes them on every
-ten seconds."""
+"""Shortest and longest time between two updates of the gauges. An update visits all trials, so it slows down as they
+grow in number; Ray exports gauges every ten seconds."""
 
 
 def run_sweep(
     spec: SweepSpec, root: Path, name: str | None = None, address: str | None = None, *, show: Show, say: Say
 ) -> Outcome:
-    """Prepare and search. Without a name the sweep is called after its file.
+    """Prepare and search. `name` defaults to that of the sweep file, numbered if taken.
 
     Raises:
-        SweepExists, DoesNotFit, PreparationFailed, TrackingError, LockHeld, and what `sizing.sized` raises.
+        SweepExists, DoesNotFit, PreparationFailed, TrackingError, LockHeld, and those of `resolve_auto_gpus`.
     """
     root, spec = root.resolve(), resolve_auto_gpus(spec, address, say)
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
@@ -78,7 +72,9 @@ def run_sweep(
     with explain_full_disk(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         file = sweep.folder / SPEC
         if file.exists():
-            raise SweepExists(f"sweep {sweep.name!r} exists; `letheon resume {sweep.name}`, or choose another --name")
+            raise SweepExists(
+                f"sweep {sweep.name!r} exists; run `letheon resume {sweep.name}` or choose another --name"
+            )
         _check_warm_start(sweep)
         tracker = tracker_of(sweep)
         tracker.begin_check()
@@ -87,16 +83,16 @@ def run_sweep(
 
 
 def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Show, say: Say) -> Outcome:
-    """Go on after any crash: finished trials stay, unfinished ones go on from their last epoch. A sweep that is
-    finished and recorded stays as it is.
+    """Continue after an interrupt or a crash, unfinished trials from their last epoch. Does nothing if the sweep is
+    finished and recorded.
 
     Raises:
-        SweepNotFound, SweepChanged, and what `run_sweep` raises.
+        SweepNotFound, SweepChanged, and those of `run_sweep`.
     """
     sweep = find_sweep(name, root)
     with explain_full_disk(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         require_same_spec(Journal.read(sweep.journal), resolved(sweep.spec), name)
-        if (outcome := finished_already(sweep)) is not None:
+        if (outcome := already_finished(sweep)) is not None:
             return outcome
         tracker = tracker_of(sweep)
         tracker.begin_check()
@@ -104,28 +100,26 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
 
 
 def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say: Say) -> Outcome:
-    """From whatever the journal says to the end, or until it is asked to stop."""
-    from letheon.sweep.mirror import Mirror
-
+    """Run from the journal's state to the end, or until there is a request to stop."""
     journal, mirror = Journal(sweep.journal), Mirror(tracker, sweep.folder)
-    spec = {} if begun_with(journal.rows) else {"spec": recorded(resolved(sweep.spec))}
-    journal.append("sweep", state="preparing", **spec)
+    spec = {} if original_spec(journal.rows) else {"spec": spec_for_journal(resolved(sweep.spec))}
 
     def note(cause: str) -> None:
         journal.append("sweep", state="interrupted", detail=cause)
 
     started, stop = time.monotonic(), StopRequest(sweep.command("resume"), say, note)
     with stop.listening():
+        journal.append("sweep", state="preparing", **spec)
         try:
             problem, over = _work(sweep, mirror, journal, address, show, say, stop)
         except KeyboardInterrupt:
             stop.notice()
             mark("Ray is gone", sweep.logs)
-            return interrupted(sweep, mirror, journal, time.monotonic() - started)
+            return summarize_interrupted(sweep, mirror, journal, time.monotonic() - started)
         except BaseException as error:
-            with suppress(OSError):  # the full disk that it failed of
+            with suppress(OSError):  # a full disk may be the error
                 journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
-                mirror.complete(journal.rows)
+                mirror.sync_all(journal.rows)
             raise
     mark("Ray is gone", sweep.logs)
     return finish(sweep, mirror, journal, problem, over)
@@ -134,12 +128,8 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
 def _work(
     sweep: Sweep, mirror: Mirror, journal: Journal, address: str | None, show: Show, say: Say, stop: StopRequest
 ) -> tuple[str | None, str | None]:
-    """All that needs Ray. Returns what went wrong after the search, and why the search is over. Raises Stopped."""
-    from letheon.cluster.session import ray_session
+    """Everything that needs Ray. Returns what went wrong after the search, and why the search ended. Raises Stopped."""
     from letheon.monitor.exporter import exporter_of
-    from letheon.sweep.mirror import Throttle
-    from letheon.sweep.recording import Recorder
-    from letheon.workers.pool import pool_of
 
     exporter, exports = exporter_of(sweep.folder, sweep.spec), Throttle(EXPORT_SECONDS, LATEST_EXPORT_SECONDS)
 
@@ -148,63 +138,59 @@ def _work(
         if exports.due:
             began = time.perf_counter()
             exporter.export()
-            exports.took(time.perf_counter() - began)
+            exports.record_duration(time.perf_counter() - began)
 
     with ray_session(address, sweep.spec.trial.gpus):
         mark("Ray is up", sweep.logs)
         stop.check()
-        room = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)
-        with pool_of(sweep.spec, room(), sweep.folder, room.joined, stop) as pool:
+        counter = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)
+        with pool_of(sweep.spec, counter(), sweep.folder, counter.joined, stop) as pool:
             if not any(row["kind"] == "trial" for row in journal.rows):
-                pool.grow(_slots(sweep, room))  # a sweep that goes on may have nothing to do; this one has
+                pool.grow(_slots(sweep, counter))  # not in a resumed sweep, which may have nothing left to do
             with gc_paused():
                 run_at_low_priority(mirror.tracker.finish_check)  # while the workers start
             mark("records are open", sweep.logs)
             with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
-                prepared, searched = _prepare_and_search(sweep, room, pool, journal, say, stop)
+                prepared, searched = _prepare_and_search(sweep, counter, pool, journal, say, stop)
                 return _audit(sweep, prepared, pool, journal, say), searched.end_reason
 
 
 def _prepare_and_search(
-    sweep: Sweep, room: SlotCounter, pool: Pool, journal: Journal, say: Say, stop: StopRequest
+    sweep: Sweep, counter: SlotCounter, pool: Pool, journal: Journal, say: Say, stop: StopRequest
 ) -> tuple[Prepared, SweepController]:
-    """What was prepared, and the conductor, which knows why the search is over. Raises Stopped."""
-    most, slots = trial_count(sweep.spec), _slots(sweep, room)
+    """The prepared artifacts, and the controller, which has the reason why the search ended. Raises Stopped."""
+    most, slots = trial_count(sweep.spec), _slots(sweep, counter)
     require_same_inputs(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
     prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
     require_objectives(sweep, prepared)
-    _warm_up(sweep, prepared, journal, say)
+    _copy_earlier_trials(sweep, prepared, journal, say)
     journal.append("sweep", state="running", info={"slots": slots, **facts(sweep, prepared)})
-    conductor = conductor_of(sweep, prepared)
-    if not conductor().finished:
+    controller = controller_of(sweep, prepared)
+    if not controller().finished:
         amount = f"at most {several(most, 'trial')}" if most is not None else "trials until the budget is used"
         say(f"searching: {amount}, {slots} at a time")
         pool.grow(slots)
         mark("search begins", sweep.logs)
         configure = partial(tune_config, sweep, prepared)
-        search(sweep.folder, conductor, configure, room, pool, sweep.spec.trial.max_failures, stop)
+        search(sweep.folder, controller, configure, counter, pool, sweep.spec.trial.max_failures, stop)
         mark("search is over", sweep.logs)
-    return prepared, conductor()
+    return prepared, controller()
 
 
-def _slots(sweep: Sweep, room: SlotCounter) -> int:
-    """How many trials run at once, as the cluster is now."""
+def _slots(sweep: Sweep, counter: SlotCounter) -> int:
+    """How many trials can run at once on the current cluster."""
     most = trial_count(sweep.spec)
-    return room() if most is None else min(room(), most)
+    return counter() if most is None else min(counter(), most)
 
 
 def _check_warm_start(sweep: Sweep) -> None:
-    """Refuse other experiments before anything is prepared: digests are known by then."""
+    """Refuse sweeps of other experiments before anything is prepared; digests are known without it."""
     if sweep.spec.searcher.warm_start:
-        from letheon.sweep.warm_start import warm_rows
-
         warm_rows(sweep, layout(sweep.spec, sweep.root))
 
 
-def _warm_up(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> None:
-    """Copy earlier trials into the journal, once: a resumed sweep has them."""
-    from letheon.sweep.warm_start import warm_rows
-
+def _copy_earlier_trials(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> None:
+    """Copy the trials of a warm start into the journal, unless the sweep is resumed."""
     names = sweep.spec.searcher.warm_start
     if names and not any(row["kind"] == "trial" for row in journal.rows):
         earlier = warm_rows(sweep, prepared)
@@ -214,7 +200,7 @@ def _warm_up(sweep: Sweep, prepared: Prepared, journal: Journal, say: Say) -> No
 
 
 def _audit(sweep: Sweep, prepared: Prepared, pool: Pool, journal: Journal, say: Say) -> str | None:
-    """Attack the front if the sweep is to end so. An audit that fails does not take the front away: why it did."""
+    """Audit the front if the sweep file says so. Returns why that failed, which does not affect the front, or None."""
     from letheon.sweep.audit import AuditFailed, audit_front
 
     if not sweep.spec.audit:

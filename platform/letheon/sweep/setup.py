@@ -1,4 +1,4 @@
-"""What a search needs from the prepared artifacts: baselines, digests, facts and the configuration of each trial."""
+"""Derives what a search needs from the prepared artifacts: baselines, digests, facts, each trial's configuration."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 
 class NotMeasured(LetheonError):
-    """An objective that the evaluations of this benchmark do not have."""
+    """The evaluations of this benchmark do not have an objective."""
 
 
-_TOLD = (
+_RETAIN_METRICS = (
     *("model_utility", "utility_ratio", "forget_quality", "forget_truth_ratio", "forget_rouge", "forget_probability"),
     *("extraction_strength", "retain_rouge"),
 )
 
 
-def conductor_of(sweep: Sweep, prepared: Prepared) -> SharedController:
-    """The sweep's mind, opened from its journal when it is first asked."""
+def controller_of(sweep: Sweep, prepared: Prepared) -> SharedController:
+    """The sweep's controller, opened from its journal on first use."""
     from letheon.search.controller import SharedController
 
     return SharedController(sweep.spec, sweep.journal, baselines(prepared, "target"))
 
 
 def tune_config(sweep: Sweep, prepared: Prepared, slot: Mapping[str, Any], row: Row) -> dict[str, Any]:
-    """What a slot must know of a trial, from the trial's row, and of itself."""
+    """A slot's Tune configuration, from its own settings and the trial's row."""
     from trainables.config import Hyperparameters
 
     name = row["trial"]
@@ -54,7 +54,7 @@ def baselines(prepared: Prepared, model: str) -> dict[str, dict[str, float]]:
 
 
 def digests(prepared: Prepared) -> dict[str, Any]:
-    """What all trials of a sweep stand on: data, target model and retain models by content."""
+    """Digests of a sweep's inputs: data, target model and retain models."""
     return {
         "benchmark_digest": prepared.data,
         "target_digest": prepared.target.key,
@@ -63,9 +63,9 @@ def digests(prepared: Prepared) -> dict[str, Any]:
 
 
 def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
-    """What the records must say of a sweep besides its file: what it ran on, by digest, and its golden standard."""
+    """Facts for the records that the sweep file lacks: digests of inputs, resources, metrics of the retain models."""
     workers, goals = sweep.spec.trial, sweep.goals
-    told = dict.fromkeys((*_TOLD, goals.x.metric, goals.y.metric))
+    recorded = dict.fromkeys((*_RETAIN_METRICS, goals.x.metric, goals.y.metric))
     return {
         **digests(prepared),
         "baseline": {stratum_of(fraction): artifact.path.name for fraction, artifact in prepared.baseline.items()},
@@ -74,18 +74,18 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
         "seeds": list(sweep.spec.seeds),
         "data": data_sets(sweep.spec, prepared),
         "retain": {
-            key: {name: metrics[name] for name in told if name in metrics}
+            key: {name: metrics[name] for name in recorded if name in metrics}
             for key, metrics in baselines(prepared, "retain").items()
         },
     }
 
 
 def require_objectives(sweep: Sweep, prepared: Prepared) -> None:
-    """Raises NotMeasured if the data cannot support an objective: the target model was evaluated as trials will be."""
+    """Raises NotMeasured if the target model's evaluation, the same as that of trials, lacks an objective."""
     goals = sweep.goals.search_goals
     for fraction, metrics in baselines(prepared, "target").items():
         for name in (goals.x.metric, goals.y.metric):
             if name not in metrics:
-                there = did_you_mean(name, [known for known in metrics if metric_info(known)])
-                rule = f"benchmark {sweep.spec.benchmark.name} does not give it at fraction {fraction}"
-                raise NotMeasured(f"objectives.{name}: {rule}; {there}")
+                hint = did_you_mean(name, [known for known in metrics if metric_info(known)])
+                rule = f"benchmark {sweep.spec.benchmark.name} does not measure it at fraction {fraction}"
+                raise NotMeasured(f"objectives.{name}: {rule}; {hint}")

@@ -16,8 +16,6 @@ from letheon.spec.model import SweepSpec
 from letheon.spec.rules_objectives import goals_of
 
 Show = Callable[[Sequence[Row]], None]
-
-
 Say = Callable[[str], None]
 
 
@@ -26,14 +24,14 @@ class SweepExists(LetheonError):
 
 
 class SweepNotFound(LetheonError):
-    """There is no sweep of this name under the root."""
+    """No sweep of this name under the root."""
 
     exit_code = 4
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep's place: its folder below the root, and what was asked for."""
+    """A sweep's file, its name and the paths of its folder below the root."""
 
     spec: SweepSpec
     name: str
@@ -60,7 +58,7 @@ class Sweep:
         return self.folder / JOURNAL
 
     def command(self, verb: str) -> str:
-        """`letheon resume small --root /shared`, for people."""
+        """The command for `verb`, as in `letheon resume small --root /shared`."""
         return f"letheon {verb} {self.name}{root_option(self.root)}"
 
 
@@ -72,9 +70,9 @@ def free_name(root: Path, name: str) -> str:
 
 
 def find_sweep(name: str, root: Path) -> Sweep:
-    """Raises SweepNotFound naming the sweeps there are."""
+    """The sweep of this name. Raises SweepNotFound, which lists the existing ones."""
     root = root.resolve()
     files = {path.parent.name: path for path in (root / "sweeps").glob(f"*/{SPEC}")}
-    if name not in files:  # nor is a name a path: `..` leads nowhere
+    if name not in files:  # names are not paths, so `..` does not work
         raise SweepNotFound(f"sweep {name!r} is not under {root}; sweeps there: {', '.join(sorted(files)) or 'none'}")
     return Sweep(load_spec(files[name]), name, root)

@@ -1,39 +1,32 @@
-"""What a trial is told of the decision that follows an epoch, so that its evaluations go no deeper than that needs.
+"""Makes a trial's configuration, including the decision that follows each epoch, which sets the evaluation's depth.
 
-Plain data made of scheduler and goals; trials apply it (`trainables.evaluation.candidates`) without knowing either.
+The decision is plain data from scheduler and goals, which `trainables.evaluation.candidates` applies.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from letheon.preparation.artifacts import Prepared
-from letheon.preparation.layout import from_scratch
-
-if TYPE_CHECKING:
-    from letheon.spec.model import SweepSpec
-    from trainables.config import TrialConfig
-
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from letheon.pareto.objectives import Goals, Limit
+from letheon.preparation.artifacts import Prepared
+from letheon.preparation.layout import from_scratch
 from letheon.spec.rules_objectives import goals_of
+from trainables.config import DecisionConfig, Hyperparameters, LimitConfig, TrialConfig
+from trainables.synthetic.name import SYNTHETIC
 
 if TYPE_CHECKING:
     from letheon.schedulers.config import SchedulerConfig
     from letheon.spec.model import SweepSpec
-    from trainables.config import DecisionConfig, LimitConfig
 
 
 def decision_config(spec: SweepSpec) -> DecisionConfig | None:
-    """None where every epoch is evaluated whole.
+    """The decision after each epoch; None if every epoch gets a full evaluation.
 
-    So it is, whatever the file says, with several seeds: the means of their metrics have a front of their own, whose
-    points no single trial can tell; and in the synthetic experiment, whose metrics all come from one pass.
+    Sweeps with several seeds always do, since the means over seeds have a front of their own, which a single trial
+    cannot compute. So does the synthetic experiment, whose metrics all come from one pass.
     """
-    from trainables.synthetic.name import SYNTHETIC
 
     if spec.scheduler.evaluate == "full" or len(spec.seeds) > 1 or spec.benchmark.name == SYNTHETIC:
         return None
@@ -41,37 +34,32 @@ def decision_config(spec: SweepSpec) -> DecisionConfig | None:
 
 
 def decision(scheduler: SchedulerConfig, goals: Goals) -> DecisionConfig:
-    """What the scheduler and the front read of a report.
+    """The parts of a report that scheduler and front read.
 
-    Goals that need audits choose among the front that the search found, so what may be on theirs may be on that.
+    Audits only choose among the points of the search's front, so its goals suffice.
     """
-    from trainables.config import DecisionConfig
-
-    seen = goals.search_goals
-    read = (axis.metric for axis in seen.axes)
-    metrics = (*scheduler.required(seen), *read, "utility_ratio", *(limit.metric for limit in seen.all_limits))
+    search = goals.search_goals
+    axes = (axis.metric for axis in search.axes)
+    metrics = (*scheduler.required(search), *axes, "utility_ratio", *(limit.metric for limit in search.all_limits))
     return DecisionConfig(
         metrics=tuple(dict.fromkeys(metrics)),
-        objectives=tuple((axis.metric, axis.better) for axis in seen.axes),
-        limits=tuple(map(_limit, seen.all_limits)),
-        floor=seen.floor,
+        objectives=tuple((axis.metric, axis.better) for axis in search.axes),
+        limits=tuple(map(_limit, search.all_limits)),
+        floor=search.floor,
     )
 
 
 def _limit(limit: Limit) -> LimitConfig:
-    from trainables.config import LimitConfig
-
     low, high = (end if math.isfinite(end) else None for end in (limit.low, limit.high))
     return LimitConfig(
         metric=limit.metric, low=low, high=high, scale=limit.scale, optional=limit.optional, when=limit.when
     )
 
 
-def trial_config(spec: SweepSpec, prepared: Prepared, name: str, hyperparameters: Any, folder: Path) -> TrialConfig:
-    """The complete configuration of one trial."""
-    pass
-    from trainables.config import TrialConfig
-
+def trial_config(
+    spec: SweepSpec, prepared: Prepared, name: str, hyperparameters: Hyperparameters, folder: Path
+) -> TrialConfig:
+    """The complete configuration of one trial; `folder` is the trial's own."""
     return TrialConfig(
         trial=name,
         hyperparameters=hyperparameters,

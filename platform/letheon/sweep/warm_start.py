@@ -1,34 +1,30 @@
-"""What earlier sweeps of the same experiment showed, brought into a new one: for its searcher alone.
+"""Brings the results of earlier sweeps of the same experiment into a new one, for its searcher only.
 
-Rungs, fronts and budgets never see these trials. They are copied into the new sweep's journal, so that it can be
-resumed when the earlier one is gone.
+These trials do not count for rungs, fronts and budgets. They are copied into the new sweep's journal, so that it can be
+resumed without the earlier sweeps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from letheon.common.errors import LetheonError
 from letheon.journal import Journal, Row
-
-if TYPE_CHECKING:
-    from letheon.pareto.objectives import Goals
-    from letheon.preparation.artifacts import Prepared
-    from letheon.sweep.sweep import Sweep
+from letheon.pareto.objectives import Goals
+from letheon.preparation.artifacts import Prepared
+from letheon.sweep.sweep import Sweep, find_sweep
 
 
 class WarmStartRefused(LetheonError):
-    """The earlier sweep asked another question: what it found says nothing here."""
+    """The earlier sweep had other data or another target model, so its results do not apply."""
 
 
 def warm_rows(sweep: Sweep, prepared: Prepared) -> list[dict[str, Any]]:
-    """The fields of `warm` rows, one for each earlier trial with a report.
+    """The fields of `warm` rows, one per earlier trial with a report.
 
-    Raises SweepNotFound, and WarmStartRefused for another benchmark or another target model.
+    Raises SweepNotFound, and WarmStartRefused for other data or another target model.
     """
-    from letheon.sweep.sweep import find_sweep
-
     found: list[dict[str, Any]] = []
     for name in sweep.spec.searcher.warm_start:
         rows = Journal.read(find_sweep(name, sweep.root).journal)
@@ -44,17 +40,13 @@ def _require_same_experiment(name: str, rows: list[Row], prepared: Prepared) -> 
         if facts.get(what) != value:
             rule = f"its {what.replace('_', ' ')} is {facts.get(what) or 'not recorded'}, this sweep's is {value}"
             raise WarmStartRefused(
-                f"--warm-start {name}: {rule}; both must be the same data and target model: name another sweep, or none"
+                f"--warm-start {name}: {rule}; data and target model must be the same: name another sweep, or none"
             )
 
 
 def _trials(name: str, rows: list[Row], goals: Goals) -> Iterator[dict[str, Any]]:
-    wanted = (
-        {axis.metric for axis in goals.axes}
-        | set(goals.ranked)
-        | {limit.metric for limit in goals.limits if not limit.optional}
-    )
-    wanted |= {"utility_ratio"}
+    wanted = {"utility_ratio", *goals.ranked, *(axis.metric for axis in goals.axes)}
+    wanted |= {limit.metric for limit in goals.limits if not limit.optional}
     ends = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
     for trial in (row for row in rows if row["kind"] == "trial"):
         points = [

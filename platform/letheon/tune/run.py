@@ -1,4 +1,4 @@
-"""The search of a sweep: Ray Tune runs what the conductor asks for, and asks it about every report."""
+"""The search of a sweep: Ray Tune runs the sweep controller's trials and passes it every report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.common.stop_request import StopRequest
 from letheon.journal import Row
-from letheon.workers.pool import Pool, Ready
+from letheon.workers.pool import Pool, ReadyCounter
 from trainables.runtime.imports import gc_paused
 
 if TYPE_CHECKING:
@@ -20,52 +20,50 @@ if TYPE_CHECKING:
 
 @dataclass
 class FreeSlots:
-    """Called: how many trials may run at once now. Those whose workers are still starting would only wait in a slot."""
+    """Call it for how many trials may run at once now, without the slots whose workers are still starting."""
 
-    room: Callable[[], int]
-    ready: Ready
+    slots: Callable[[], int]
+    ready: ReadyCounter
 
     def __call__(self) -> int:
-        ready, room = self.ready(), self.room()
-        return min(room, ready) if ready < len(self.ready.mailboxes) else room
+        ready, slots = self.ready(), self.slots()
+        return min(slots, ready) if ready < len(self.ready.mailboxes) else slots
 
 
 def search(
     folder: Path,
-    conductor: SharedController,
+    controller: SharedController,
     configure: Callable[[Mapping[str, Any], Row], dict[str, Any]],
-    room: Callable[[], int],
+    slots: Callable[[], int],
     pool: Pool,
     max_failures: int,
     stop: StopRequest,
 ) -> None:
-    """Run trials in the pool's workers until the conductor has no more, as many at a time as there is room for.
+    """Run trials in the pool's workers until the controller has no more, at most `slots()` at once.
 
-    `folder`: the sweep's. `configure`: from a slot's settings and a trial's row to what Tune hands to the slot.
+    `folder`: the sweep's. `configure`: makes a trial's Tune configuration from the slot's settings and the trial's row.
 
     Raises:
-        Stopped: there is a request to stop. Trials are left as they are, for whoever closes the pool and Ray.
+        Stopped: there is a request to stop. The running trials end when the pool and Ray are closed.
     """
     with gc_paused():
         from ray import tune
 
         from letheon.common.disk import raise_if_disk_full
-        from letheon.tune.callbacks import LostNodes, PruneTuneCheckpoints
-        from letheon.tune.credentials import HiddenCredentials
+        from letheon.tune.callbacks import HiddenCredentials, LostNodes, PruneTuneCheckpoints, SearchStopper
         from letheon.tune.scheduler import JournalScheduler
         from letheon.tune.searcher import JournalSearcher
         from letheon.tune.slot import Slot
-        from letheon.tune.stopper import SearchStopper
 
     credentials = HiddenCredentials()
     storage = folder / "tune"
-    slot = {"residents": pool.names, **pool.settings.to_json()}
+    slot = {"groups": pool.names, "settings": pool.settings}
     shutil.rmtree(storage, ignore_errors=True)
     tuner = tune.Tuner(
         tune.with_resources(Slot, {"node:__internal_head__": 0.001}),
         tune_config=tune.TuneConfig(
-            search_alg=JournalSearcher(conductor, partial(configure, slot), FreeSlots(room, pool.ready)),
-            scheduler=JournalScheduler(conductor, partial(raise_if_disk_full, folder)),
+            search_alg=JournalSearcher(controller, partial(configure, slot), FreeSlots(slots, pool.ready)),
+            scheduler=JournalScheduler(controller, partial(raise_if_disk_full, folder)),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -85,7 +83,7 @@ def search(
         tuner.fit()
     finally:
         credentials.restore()
-    if not conductor().finished:  # Tune has also a signal of its own
+    if not controller().finished:  # Tune also stops by a signal of its own
         stop.request("SIGUSR1")
         stop.check()
 

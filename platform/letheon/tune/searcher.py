@@ -1,7 +1,6 @@
-"""Ray Tune's view of the conductor's next trials: each is in the journal before Tune hears of it.
+"""A Ray Tune searcher that suggests the sweep controller's next trials, each in the journal before Tune gets it.
 
-Nothing is learnt here: what trials showed reaches the conductor through the scheduler's side. The only module of the
-package that imports Ray.
+Results reach the controller through the scheduler, not through this searcher.
 """
 
 from __future__ import annotations
@@ -16,36 +15,36 @@ from letheon.search.controller import SharedController
 
 
 class JournalSearcher(Searcher):
-    """`configure` makes the Tune configuration from a trial's row, `room` says how many trials may run at once now, for
-    nodes come and go. Both must be picklable."""
+    """`configure` makes the Tune configuration from a trial's row. `slots` returns how many trials may run at once now,
+    which changes as nodes join and leave. Both must be picklable."""
 
     def __init__(
-        self, conductor: SharedController, configure: Callable[[Row], dict[str, Any]], room: Callable[[], int]
+        self, controller: SharedController, configure: Callable[[Row], dict[str, Any]], slots: Callable[[], int]
     ) -> None:
         super().__init__()
-        self._conductor, self._configure, self._room = conductor, configure, room
+        self._controller, self._configure, self._slots = controller, configure, slots
         self._running: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
-        """None: ask again later."""
-        if len(self._running) >= self._room():
+        """The next trial's configuration, FINISHED, or None if all slots are busy."""
+        if len(self._running) >= self._slots():
             return None
-        row = self._conductor().next_trial()
+        row = self._controller().next_trial()
         if row is None:
             return str(Searcher.FINISHED)
         self._running.add(trial_id)
         return self._configure(row)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """The scheduler has told the conductor what there is to know."""
+        """Free the trial's slot; the scheduler has passed its result to the controller."""
         self._running.discard(trial_id)
 
     def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
-        """Accept Tune's metric and mode, which are not used."""
+        """Accept Tune's metric and mode without using them."""
         return True
 
     def save(self, checkpoint_path: str) -> None:
-        """No state: a resumed sweep opens its conductor from the journal."""
+        """Save nothing: a resumed sweep opens its controller from the journal."""
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""

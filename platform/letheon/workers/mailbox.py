@@ -1,7 +1,7 @@
-"""Between resident Train workers and whoever has jobs for them: which one is current, how far it may run, its reports.
+"""Actor that relays jobs, epoch grants and reports between a driver and a worker group.
 
-All state, no queue: every call names its generation and epoch, so one that is repeated after a crash changes nothing.
-It does not know what jobs mean.
+It holds state, not a queue: every call names its generation and epoch, so a call that is repeated after a crash changes
+nothing. Independent of what jobs do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Mailbox:
     """An asynchronous Ray actor (`ray.remote(Mailbox)`); waiting calls cost nothing.
 
     Args:
-        max_failures: how many times a job may be started again after its worker was lost.
+        max_failures: how many times a job may be restarted after its worker was lost.
     """
 
     def __init__(self, max_failures: int) -> None:
@@ -26,10 +26,10 @@ class Mailbox:
         self._job: dict[str, Any] | None = None
         self._granted = 0
         self._starts = 0
-        self._short_at: int | None = None  # the start that ran out of memory first
-        self._excused = 0  # starts that followed a node's notice
+        self._first_oom_start: int | None = None
+        self._preempted_starts = 0  # not counted as failures
         self._worker: Any = None
-        self._leaving = False
+        self._preempted = False
         self._reports: dict[int, Report] = {}
         self._failure: str | None = None
         self._holder: str | None = None
@@ -40,12 +40,12 @@ class Mailbox:
         async with self._changed:
             self._changed.notify_all()
 
-    # -- whose workers these are
+    # -- who holds the workers
 
     async def claim(self, holder: str, instead_of: str | None = None) -> str | None:
-        """Make `holder` the only one who gives jobs, if nobody else is; returns who it is now.
+        """Make `holder` the only one who may submit jobs, unless there is another. Returns the current holder.
 
-        `instead_of` is a holder who is known to be dead. None: the workers have ended, nobody can have them.
+        `instead_of`: a holder that is known to be dead. Returns None if the workers have ended.
         """
         if self._closed or self._ended is not None:
             return None
@@ -54,50 +54,50 @@ class Mailbox:
         return self._holder
 
     async def release(self, holder: str) -> None:
-        """Give the workers back; what they still did for `holder` is abandoned."""
+        """Give the workers back and abandon the current job, if `holder` has them."""
         if self._holder == holder:
             self._holder, self._job = None, None
             self._generation += 1
             await self._notify()
 
     async def is_open(self) -> bool:
-        """Whether workers may still take a job."""
+        """Whether workers can still take a job."""
         return not self._closed and self._ended is None
 
     async def is_ready(self) -> bool:
-        """Whether there is nothing to wait for any more: they are, or have ended."""
+        """Whether the workers are ready or have ended, so that waiting is over."""
         return self._ready or self._ended is not None
 
-    async def when_ready(self) -> None:
-        """Wait until the workers have imported what jobs need, or will never do so."""
+    async def wait_until_ready(self) -> None:
+        """Wait until the workers have imported what jobs need, or have ended."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._ready or self._closed or self._ended is not None)
 
     async def end(self, reason: str) -> None:
-        """The Train run is over, so no report will come any more."""
+        """The Train run is over: no more reports."""
         self._ended = reason
         await self._notify()
 
-    # -- the side of who gives jobs
+    # -- calls of the driver
 
     async def submit(self, job: dict[str, Any]) -> int:
-        """Make `job` the current one; the former is abandoned at its next report. Returns the generation."""
+        """Make `job` the current one; the previous job is abandoned at its next report. Returns the generation."""
         self._generation += 1
         self._job, self._granted, self._starts, self._reports, self._failure = job, 0, 0, {}, None
-        self._short_at, self._excused = None, 0
+        self._first_oom_start, self._preempted_starts = None, 0
         await self._notify()
         return self._generation
 
     async def grant(self, generation: int, epoch: int) -> None:
-        """The verdict on the epochs before `epoch` is to go on."""
+        """Allow the job to run up to and including `epoch`."""
         if generation == self._generation:
             self._granted = max(self._granted, epoch)
             await self._notify()
 
-    async def take(self, generation: int, epoch: int) -> Report:
+    async def wait_for_report(self, generation: int, epoch: int) -> Report:
         """Wait for the report of `epoch`.
 
-        `{"failed": reason}` when the job has failed or is no longer current, `{"ended": reason}` when the workers have.
+        `{"failed": reason}` if the job has failed or is no longer current, `{"ended": reason}` if the workers ended.
         """
         async with self._changed:
             await self._changed.wait_for(
@@ -116,35 +116,35 @@ class Mailbox:
         return {"failed": self._failure or "the slot was closed or took another trial"}
 
     async def starts(self) -> int:
-        """How often workers have taken the current job: 1 if none was lost since."""
+        """How often workers have taken the current job: 1 plus its restarts."""
         return self._starts
 
     async def worker(self) -> Any:
-        """The actor that works as rank 0 now, None before the first has begun."""
+        """The actor of rank 0, None before the first one has started."""
         return self._worker
 
     async def close(self) -> None:
         self._closed = True
         await self._notify()
 
-    # -- the workers' side (rank 0, but for `fail` and `report_oom`)
+    # -- calls of the workers: rank 0, except `fail` and `report_oom`
 
     async def register_worker(self, worker: Any) -> None:
         """This actor is rank 0 from now on."""
         self._worker = worker
 
-    async def leave(self) -> None:
-        """A node of the workers will be gone soon: they end after the epoch in progress, to be started elsewhere.
+    async def announce_preemption(self) -> None:
+        """A node of the workers will be removed soon: they end after the current epoch and restart on another node.
 
-        That start is not counted, nor is it if the node is gone before the epoch has ended.
+        The restart does not count as a failure, even if the node is gone before the epoch ends.
         """
-        self._leaving = True
+        self._preempted = True
 
-    async def leaving(self) -> bool:
-        """Whether this process is to end rather than to begin an epoch."""
-        return self._leaving
+    async def is_preempted(self) -> bool:
+        """Whether the workers must end instead of starting another epoch."""
+        return self._preempted
 
-    async def ready(self) -> None:
+    async def set_ready(self) -> None:
         """Rank 0 has imported what jobs need."""
         self._ready = True
         await self._notify()
@@ -152,7 +152,7 @@ class Mailbox:
     async def next_job(self, after: int) -> tuple[int, dict[str, Any]] | None:
         """Wait for a job newer than generation `after`; None once the mailbox is closed.
 
-        A process that was just started asks with 0 and gets the current job again: that is a restart of it.
+        A new process passes 0 and so gets the current job again, as a restart of it.
         """
         while True:
             async with self._changed:
@@ -164,16 +164,17 @@ class Mailbox:
             if self._closed or self._job is None:
                 return None
             self._starts += 1
-            if after == 0:  # a new process, the one that was to leave is gone
-                self._excused += self._leaving and self._starts > 1
-                self._leaving = False
-            if self._starts <= 1 + self._max_failures + self._excused + (self._short_at is not None):
+            if after == 0:  # a new process; the preempted one is gone
+                self._preempted_starts += self._preempted and self._starts > 1
+                self._preempted = False
+            restarts = self._starts - 1 - self._preempted_starts
+            if restarts <= self._max_failures + (self._first_oom_start is not None):
                 return self._generation, self._job
-            lost = self._starts - 1 - self._excused
-            await self.fail(self._generation, f"its worker was lost {lost} times; max_failures is {self._max_failures}")
+            reason = f"its worker was lost {restarts} times; max_failures is {self._max_failures}"
+            await self.fail(self._generation, reason)
 
     async def may_run(self, generation: int, epoch: int) -> bool:
-        """Wait until `epoch` is granted (True) or the job is superseded or closed (False)."""
+        """Wait until `epoch` is granted (True), or the job is superseded or closed (False)."""
         async with self._changed:
             await self._changed.wait_for(
                 lambda: self._closed or generation != self._generation or self._granted >= epoch
@@ -191,12 +192,12 @@ class Mailbox:
             await self._notify()
 
     async def report_oom(self, generation: int, reason: str) -> None:
-        """The job may be started once more, in memory that was freed; a second time it has failed.
+        """Allow one more start, in freed memory; the second time the job fails.
 
-        Several ranks may say so of one start, which counts once.
+        Reports of several ranks about the same start count once.
         """
         if generation == self._generation:
-            if self._short_at is None:
-                self._short_at = self._starts
-            elif self._short_at != self._starts:
+            if self._first_oom_start is None:
+                self._first_oom_start = self._starts
+            elif self._first_oom_start != self._starts:
                 await self.fail(generation, f"out of memory again after everything else was freed: {reason}")

@@ -1,7 +1,7 @@
-"""The resident workers of one command: they prepare, search and attack, one job after the other in the same processes.
+"""The worker groups of one command: they run preparation, trials and audits one after another in the same processes.
 
-Started once and as early as possible; what they have imported, loaded and joined serves all that follows. What the jobs
-are is not known here.
+They start once and as early as possible; later jobs reuse their imports, models and process groups. Independent of what
+the jobs do.
 """
 
 from __future__ import annotations
@@ -13,35 +13,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letheon.cluster.session import node_resources
 from letheon.common.stop_request import StopRequest
 from letheon.workers.settings import WorkerSettings
 from letheon.workers.worker_group import CLOSE_SECONDS, OwnedWorkerGroup
+from trainables.synthetic.name import SYNTHETIC
 
 if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
     from trainables.config import Frozen
 
 ABANDON_SECONDS = 0.5
-"""How long workers may take to leave their loop when their job is of no use any more; then they are ended."""
+"""How long workers may take to leave their loop after an interrupt before they are killed."""
 
 POLL_SECONDS = 0.2
-"""How often a request to stop is looked for while reports are awaited."""
+"""How often `run` checks for a request to stop while it waits for reports."""
 
 CPUS_TO_START = 2.0
-"""What a group of workers keeps busy while it starts: its own imports, and those of the processes around it."""
-
-
-def resident_settings(spec: SweepSpec, folder: Path, joined: bool) -> WorkerSettings:
-    """Of the workers of a command that keeps its logs below `folder`."""
-    from trainables.synthetic.name import SYNTHETIC
-
-    workers, preload = spec.trial.workers_config, spec.benchmark.name != SYNTHETIC
-    return WorkerSettings(workers, folder / "train", folder / "logs", preload, fixed_nodes=not joined)
+"""CPUs that a starting group keeps busy with imports, its own and those of Ray's processes."""
 
 
 @dataclass
-class Ready:
-    """Called: how many of the groups with these mailboxes have begun to take jobs; never less than one. Picklable."""
+class ReadyCounter:
+    """Call it for how many of the groups with these mailboxes take jobs, at least one. Picklable."""
 
     mailboxes: list[Any]
     count: int = 1
@@ -55,43 +49,39 @@ class Ready:
 
 
 class Pool:
-    """Starts workers when it is asked for them, never more than `most` groups."""
+    """Starts worker groups on demand, at most `most`."""
 
     def __init__(self, settings: WorkerSettings, most: int, at_once: int, stop: StopRequest | None = None) -> None:
-        """`at_once`: how many groups may be starting at the same time. `stop`: ends `run` when it is requested."""
-        self._settings, self._most, self._at_once, self._stop = settings, most, at_once, stop or StopRequest()
+        """`at_once`: how many groups may start at the same time. `stop`: a request ends `run`."""
+        self.settings, self._most, self._at_once, self._stop = settings, most, at_once, stop or StopRequest()
         self._groups: list[OwnedWorkerGroup] = []
 
     @property
     def names(self) -> list[str]:
-        """By which slots claim the workers that there are."""
+        """Names by which slots claim the groups."""
         return [group.name for group in self._groups]
 
     @property
-    def settings(self) -> WorkerSettings:
-        return self._settings
-
-    @property
-    def ready(self) -> Ready:
-        """How many groups are ready now, for whoever would give them trials."""
-        return Ready([group.mailbox for group in self._groups])
+    def ready(self) -> ReadyCounter:
+        """Counts the groups that take jobs."""
+        return ReadyCounter([group.mailbox for group in self._groups])
 
     def grow(self, count: int) -> None:
-        """Have `count` groups, or as many as there may be. Returns at once, while they start one after the other."""
+        """Start groups until there are `count`, or the maximum. Returns at once, while they start."""
         while len(self._groups) < min(count, self._most):
             started = len(self._groups)
             after = self._groups[started - self._at_once] if started >= self._at_once else None
-            self._groups.append(OwnedWorkerGroup(self._settings, after))
+            self._groups.append(OwnedWorkerGroup(self.settings, after))
 
     def run(
         self, jobs: Mapping[str, Frozen], needs: Mapping[str, Collection[str]] | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Do all jobs; their keys and reports as they come. A job that failed reports `failed`.
+        """Run all jobs; yields each key with its report once it is done. A failed job's report has `failed`.
 
-        They are begun in their order, but for those that wait for others (`needs`: key -> keys that must be done).
+        Jobs start in the given order, except those that wait for others (`needs`: key -> keys that must be done).
 
         Raises:
-            Stopped: there is a request to stop; running jobs are left as they are, for `close`.
+            Stopped: there is a request to stop; `close` ends the running jobs.
         """
         import ray
 
@@ -111,7 +101,7 @@ class Pool:
                 free.append(group)
 
     def _drop_closed(self) -> None:
-        """Forget groups that a slot has given back to Ray, or that have ended."""
+        """Forget groups that have ended, or whose resources a slot has returned to Ray."""
         import ray
 
         kept = [group for group in self._groups if ray.get(group.mailbox.is_open.remote())]
@@ -121,8 +111,8 @@ class Pool:
         self._groups = kept
 
     def close(self, patience: float) -> None:
-        """End all workers at the same time, and wait for what Ray Train does then. Those that are still busy after
-        `patience` seconds are killed."""
+        """End all groups in parallel and wait for Ray Train to clean up. Those still busy after `patience` seconds are
+        killed."""
         if self._groups:
             with ThreadPoolExecutor(len(self._groups)) as threads:
                 list(threads.map(lambda group: group.close(patience), self._groups))
@@ -140,15 +130,14 @@ def _ready(
 def pool_of(
     spec: SweepSpec, slots: int, folder: Path, joined: bool = False, stop: StopRequest | None = None
 ) -> Iterator[Pool]:
-    """Workers for the length of the block, on a Ray that is there: at most `slots` groups, with logs below `folder`.
+    """A pool of at most `slots` groups within the block, in a running Ray session, with logs below `folder`.
 
-    `joined`: Ray is a cluster that others have started, which may grow. After an error, and after a request to `stop`,
-    nobody waits for what they do.
+    `joined`: Ray is a running cluster, which may grow. After an error or a request to `stop` busy workers are killed.
     """
-    from letheon.cluster.session import node_resources
-
     cpus = sum(node.get("CPU", 0.0) for node in node_resources())
-    pool = Pool(resident_settings(spec, folder, joined), slots, max(1, int(cpus // CPUS_TO_START)), stop)
+    workers, preload = spec.trial.workers_config, spec.benchmark.name != SYNTHETIC
+    settings = WorkerSettings(workers, folder / "train", folder / "logs", preload, fixed_nodes=not joined)
+    pool = Pool(settings, slots, max(1, int(cpus // CPUS_TO_START)), stop)
     patience = CLOSE_SECONDS
     try:
         yield pool

@@ -1,26 +1,22 @@
-"""torch's process group for Ray Train workers, set up so that only the workers import torch.
+"""Sets up torch's process group for Ray Train workers, so that only the workers import torch.
 
-Ray's own `TorchConfig` imports torch wherever it is unpickled: in every run's controller as well, which takes a second
-of each start and 200 MB for as long as it lives. Where the workers meet, `meeting` knows.
+Ray's own `TorchConfig` imports torch wherever it is unpickled, which costs every run's controller 1 s of start and
+200 MB. Torch's usual rendezvous is a port on all interfaces that requires no password. If Ray listens on the loopback
+interface only, all workers share a disk, so they use a file instead.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import tempfile
-import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 import logging
 import os
 import socket
+import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -33,10 +29,10 @@ LEAVE_SECONDS = 30.0
 
 @dataclass
 class TorchGroupConfig(BackendConfig):
-    """`backend`: gloo or nccl. `timeout_s`: of every collective. `log`: where the run's controller writes."""
+    """`backend`: gloo or nccl. `timeout_s`: timeout of every collective. `log`: log file of the run's controller."""
 
     backend: str
-    timeout_s: int
+    timeout_s: int = 1800
     log: Path | None = None
 
     @property
@@ -48,12 +44,12 @@ class TorchGroupConfig(BackendConfig):
 
 
 class TorchGroup(Backend):
-    """What Ray's controller calls when a group of workers has started, and before it ends."""
+    """Callbacks of Ray's controller, after a worker group has started and before it ends."""
 
     share_cuda_visible_devices = True
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
-        """Returns once every worker has joined."""
+        """Let every worker join; returns when all have."""
         if backend_config.log is not None:
             _log_to(backend_config.log)
         place, environment = rendezvous_file(), {}
@@ -65,13 +61,13 @@ class TorchGroup(Backend):
         ray.get([worker_group.execute_single_async(rank, _join, *arguments) for rank in ranks])
 
     def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
-        """A worker that is stuck does not hold up the others' end for ever."""
+        """Let every worker leave, for at most LEAVE_SECONDS: one may hang."""
         if len(worker_group) > 1:
             ray.wait(worker_group.execute_async(_leave), num_returns=len(worker_group), timeout=LEAVE_SECONDS)
 
 
 def _free_address() -> tuple[str, int]:
-    """This node's address, and a port of it that nobody listens on now."""
+    """This node's address and a port that is free now."""
     address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as free:
         free.bind(("", 0))
@@ -79,7 +75,7 @@ def _free_address() -> tuple[str, int]:
 
 
 def _join(config: TorchGroupConfig, place: str, environment: Mapping[str, str]) -> None:
-    """Set what torch's own launcher would set, which DeepSpeed reads too, and join."""
+    """Set the variables of torch's own launcher, which DeepSpeed also reads, and join."""
     with gc_paused():
         import ray.train
         import ray.train.torch
@@ -109,35 +105,22 @@ def _leave() -> None:
 
 
 def _log_to(file: Path) -> None:
-    """What Ray Train says in this process is kept in a sweep's logs: Ray's own logs go with its session."""
+    """Write Ray Train's log of this process to `file` as well: Ray's own logs are deleted with its session."""
     logger = logging.getLogger("ray.train")
     if any(isinstance(handler, logging.FileHandler) for handler in logger.handlers):
-        return  # this controller has started an earlier group
+        return  # set up when this controller started an earlier group
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(file, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.addHandler(handler)
 
 
-TIMEOUT_SECONDS = 1800
-
-
-def torch_config(backend: str, timeout_s: int = TIMEOUT_SECONDS, log: Path | None = None) -> TorchGroupConfig:
-    """For Ray Train, of a process group of `backend`: gloo or nccl. `log`: where the run's controller writes."""
-    pass
-
-    return TorchGroupConfig(backend, timeout_s, log)
-
-
 def rendezvous_file() -> str | None:
-    """The URL of a file where the workers of a group can meet, once; None if others may join the session.
+    """The URL of a new file for the rendezvous of one group; None if other nodes can join the session.
 
-    To be called by a process of a Ray session. The file's folder is this user's alone, and goes with the session's.
+    Call it in a process of a Ray session. The file is in a private folder that is deleted with the session.
     """
-    import ray
-    from ray.util import get_node_ip_address
-
-    address: str = get_node_ip_address()  # type: ignore[no-untyped-call]
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     if not ipaddress.ip_address(address).is_loopback:
         return None
     context = ray.get_runtime_context()

@@ -1,4 +1,4 @@
-"""The Ray Train run of resident workers."""
+"""The Ray Train run of one worker group."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 
-from letheon.workers.process_group import torch_config
+from letheon.workers.process_group import TorchGroupConfig
 from trainables.ray_train import serve
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def trainer(name: str, settings: WorkerSettings) -> TorchTrainer:
-    """Its `fit()` lasts until the mailbox `name` is closed."""
-    from ray.train.torch import TorchTrainer  # which imports torch
+    """A trainer whose `fit()` returns once the mailbox `name` is closed."""
+    from ray.train.torch import TorchTrainer  # imports torch
 
     workers = settings.workers
     gpu = workers.gpus_per_worker > 0
     resources = {"CPU": workers.cpus_per_worker}
     if gpu:
         resources["GPU"] = workers.gpus_per_worker
-    group: Any = torch_config("nccl" if gpu else "gloo", log=settings.logs / "train.log")
+    group: Any = TorchGroupConfig("nccl" if gpu else "gloo", log=settings.logs / "train.log")
     return TorchTrainer(
         serve,
         train_loop_config={
@@ -36,7 +36,7 @@ def trainer(name: str, settings: WorkerSettings) -> TorchTrainer:
         },
         torch_config=group,
         scaling_config=ScalingConfig(num_workers=workers.workers, use_gpu=gpu, resources_per_worker=resources),
-        # Restarts are counted per job, by the mailbox: the run outlives many trials.
+        # The mailbox counts restarts per job, since the run outlives many trials.
         run_config=RunConfig(
             name=name,
             storage_path=str(settings.storage),

@@ -1,7 +1,7 @@
-"""Resident workers: one long-lived Ray Train run that takes job after job through a mailbox.
+"""Worker groups: each is one long-lived Ray Train run that takes job after job through a mailbox.
 
-Ray Train owns the processes, their placement, the process group and restarts. What a job does is in `trainables`;
-who decides whether it goes on is in the slot. Whoever starts workers ends them; others may claim them meanwhile.
+Ray Train owns the processes, their placement, the process group and restarts; `trainables` runs the jobs. The process
+that starts a group ends it; others may claim it meanwhile.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from trainables.ray_train import NAMESPACE
 POLL_SECONDS = 1.0
 CLOSE_SECONDS = 30.0
 CLAIM_SECONDS = 5.0
-"""How long it may take until Ray knows that a holder of workers has died."""
+"""How long Ray may take to notice that a holder of workers has died."""
 
 
 class WorkerGroup:
-    """Resident workers as whoever gives them jobs sees them."""
+    """A driver's handle of a worker group."""
 
     def __init__(self, name: str, mailbox: Any) -> None:
         self.name, self.mailbox = name, mailbox
 
     def submit(self, job: dict[str, Any]) -> int:
-        """Make this the current job; the one before is abandoned. Returns its generation."""
+        """Make this the current job; the previous one is abandoned. Returns its generation."""
         import ray
 
         generation: int = ray.get(self.mailbox.submit.remote(job))
         return generation
 
     def begin_epoch(self, generation: int, epoch: int) -> Any:
-        """Allow `epoch`; returns a Ray reference to its report, or to `{"ended": reason}` if the Train run is over."""
+        """Grant `epoch`. Returns a Ray reference to its report, or to `{"ended": reason}` if the Train run is over."""
         self.mailbox.grant.remote(generation, epoch)
-        return self.mailbox.take.remote(generation, epoch)
+        return self.mailbox.wait_for_report.remote(generation, epoch)
 
     def run_epoch(self, generation: int, epoch: int, minutes: float | None = None) -> Report:
-        """Allow `epoch` and wait for its report. After `minutes` the job fails and its worker is ended.
+        """Grant `epoch` and wait for its report. After `minutes` the job fails and its worker is killed.
 
         Raises:
-            RuntimeError: the Train run itself has ended.
+            RuntimeError: the Train run has ended.
         """
         import ray
 
@@ -56,46 +56,46 @@ class WorkerGroup:
             if done:
                 result: Report = ray.get(report)
                 if "ended" in result:
-                    raise RuntimeError(f"the resident workers of {self.name} have ended: {result['ended']}")
+                    raise RuntimeError(f"the workers of {self.name} have ended: {result['ended']}")
                 return result
             if deadline is not None and time.monotonic() > deadline:
-                return self._give_up(generation, f"epoch {epoch} took longer than trial.epoch_minutes {minutes:g}")
+                return self._abort(generation, f"epoch {epoch} took longer than trial.epoch_minutes {minutes:g}")
 
-    def _give_up(self, generation: int, reason: str) -> Report:
-        """Fail the job and end the worker that may be stuck in it: Ray Train starts another one."""
+    def _abort(self, generation: int, reason: str) -> Report:
+        """Fail the job and kill the worker that may hang in it; Ray Train starts another one."""
         import ray
 
         worker = ray.get(self.mailbox.worker.remote())
         if worker is None:
-            reason += "; no worker has begun: the cluster may lack free resources"
+            reason += "; no worker has started: the cluster may lack free resources"
         ray.get(self.mailbox.fail.remote(generation, reason))
         if worker is not None:
             ray.kill(worker)
         return {"failed": reason}
 
     def close(self) -> None:
-        """Give claimed workers back to who started them."""
+        """Give claimed workers back to the process that started them."""
         import ray
 
         ray.get(self.mailbox.release.remote(_own_id()))
 
     def free(self) -> None:
-        """Give claimed workers back, and what they hold to Ray."""
+        """End claimed workers, so that Ray can use their resources."""
         import ray
 
         ray.get(self.mailbox.close.remote())
 
 
 class OwnedWorkerGroup(WorkerGroup):
-    """Workers that this process has started, and ends. `submit` hands them jobs from the first moment on."""
+    """A worker group that this process starts and ends. It accepts jobs at once, before the workers are up."""
 
     def __init__(self, settings: WorkerSettings, after: OwnedWorkerGroup | None = None) -> None:
-        """`after`: begin only when these are ready; imports of several at a time would only slow each other down."""
+        """`after`: start once this group is ready, since parallel imports slow each other down."""
         import ray
 
         name = f"slot-{uuid.uuid4().hex[:8]}"
-        # Not detached: the mailbox ends with the process that owns this object, whatever ends that one; and beside it,
-        # for the nodes of workers come and go.
+        # Not detached: the mailbox ends with the process that owns this object, however that ends. On its node, since
+        # the nodes of workers may leave.
         actor: Any = ray.remote(Mailbox)
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         options = {"name": name, "namespace": NAMESPACE, "num_cpus": 0, "label_selector": here}
@@ -112,29 +112,25 @@ class OwnedWorkerGroup(WorkerGroup):
         try:
             if after is not None:
                 with suppress(ray.exceptions.RayError):
-                    ray.get(after.mailbox.when_ready.remote())
+                    ray.get(after.mailbox.wait_until_ready.remote())
             if not self._closing:
                 from letheon.workers.trainer import trainer
 
                 trainer(self.name, settings).fit()
         except BaseException as error:
             self.error, reason = error, f"{type(error).__name__}: {error}"
-        with suppress(Exception):  # Ray itself may be gone
+        with suppress(Exception):  # Ray itself may have ended
             ray.get(self.mailbox.end.remote(reason))
 
-    def begin_close(self) -> None:
-        """Let the workers leave their loop; `close` waits for it."""
-        self._closing = True
-        self.mailbox.close.remote()
-
     def close(self, patience: float = CLOSE_SECONDS) -> None:
-        """Let the workers leave their loop, and wait (`patience` seconds) for the Train run to clean up behind them.
+        """Let the workers leave their loop, and wait up to `patience` seconds for the Train run to clean up.
 
-        Workers that are too busy for that are ended. Ray Train then starts others, which find the mailbox closed.
+        Workers that are still busy are killed. Ray Train then starts new ones, which find the mailbox closed.
         """
         import ray
 
-        self.begin_close()
+        self._closing = True
+        self.mailbox.close.remote()
         self._thread.join(patience)
         if not self._thread.is_alive():
             ray.kill(self.mailbox)
@@ -142,10 +138,10 @@ class OwnedWorkerGroup(WorkerGroup):
             ray.kill(worker)
 
 
-def claimed(names: Sequence[str], wait: bool = False) -> WorkerGroup | None:
-    """The first of these workers that nobody else has, or whose holder is dead; None if there are none.
+def claim_workers(names: Sequence[str], wait: bool = False) -> WorkerGroup | None:
+    """Claim the first of these groups that is free or whose holder is dead; None if there is none.
 
-    `wait`: until others give some back, while there are any that have not ended. They hold all that there is.
+    `wait`: wait for a holder to give one back, as long as any group has not ended.
     """
     deadline = time.monotonic() + CLAIM_SECONDS
     while True:
@@ -156,7 +152,7 @@ def claimed(names: Sequence[str], wait: bool = False) -> WorkerGroup | None:
 
 
 def _claim_once(names: Sequence[str]) -> tuple[WorkerGroup | None, bool]:
-    """Workers, and if there are none whether others have any."""
+    """A claimed group or None, and whether any group is held, by this process or others."""
     import ray
 
     me, held = _own_id(), []
@@ -186,9 +182,9 @@ def _is_dead(actor_id: str) -> bool:
     import ray
     from ray.util.state import get_actor
 
-    here = ray.get_runtime_context().gcs_address  # this user may have other sessions on this machine
+    here = ray.get_runtime_context().gcs_address  # the user may have other sessions on this machine
     try:
         actor: Any = get_actor(actor_id, address=here)
-    except Exception:  # whoever cannot be asked about may be alive
+    except Exception:  # without an answer it may be alive
         return False
     return actor is not None and actor.state == "DEAD"

@@ -1,7 +1,8 @@
-"""Faults in real worker processes: Python imports this file by itself where its folder is on PYTHONPATH.
+"""Injects faults into real worker processes: Python imports this file at start if its folder is on PYTHONPATH.
 
-`LETHEON_TEST_FAULTS` names a JSON file: trial -> `{"fault": name, "epoch": n, "times": n}` (`times` left out: always).
-The product knows nothing of it: the epoch of a synthetic trial is wrapped once its module has been imported.
+`LETHEON_TEST_FAULTS` names a JSON file: trial -> `{"fault": name, "epoch": n, "times": n}` (`times` is unlimited if
+absent).
+The product has no code for it: this file wraps the epoch of a synthetic trial after the import of its module.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PLAN = os.environ.get("LETHEON_TEST_FAULTS", "")
 
 
 def due(trial: str, epoch: int) -> str | None:
-    """The fault of this trial's epoch, as often as it was asked for, over all processes."""
+    """The fault of this trial's epoch, at most `times`, counted over all processes."""
     fault = json.loads(Path(PLAN).read_text()).get(trial)
     if fault is None or fault["epoch"] != epoch:
         return None
@@ -48,7 +49,7 @@ def before_epoch(trial: Any, fault: str | None) -> None:
             for _ in range(200):
                 print("flood" * 20_000, flush=True)
             raise RuntimeError("giant " * 1_000_000)
-        case "hang":  # in C, with the interpreter's lock held: no thread and no signal handler of Python runs any more
+        case "hang":  # in C, holding the interpreter's lock, so no thread and no signal handler of Python runs
             re.match("(a+)+$", "a" * 200 + "b")
         case "hold":
             while not Path(f"{PLAN}.{trial.config.trial}.go").exists():
@@ -66,7 +67,7 @@ def change(metrics: dict[str, Any], fault: str | None) -> None:
 
 
 def wrap(module: ModuleType) -> None:
-    """Let every epoch ask whether a fault is due."""
+    """Make every epoch check whether a fault is due."""
     plain, write = module.Trial.run_epoch, module.Trial._write
 
     def run_epoch(self: Any, epoch: int) -> None:
@@ -82,7 +83,7 @@ def wrap(module: ModuleType) -> None:
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Finds the one module as everybody else would, and wraps it after it was executed."""
+    """Finds the module as Python's own finder does, and wraps it after it was executed."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> Any:
         if name != WRAPPED:

@@ -1,10 +1,10 @@
-"""Slots are computed from what the nodes have, so that no trial waits for ever."""
+"""Slots are computed from the resources of the nodes, so that no trial waits forever."""
 
 from __future__ import annotations
 
 import pytest
 
-from letheon.cluster.capacity import nodes_that_may_be, shortage, slots_that_fit
+from letheon.cluster.capacity import potential_nodes, shortage, slots_that_fit
 from trainables.config import WorkersConfig
 
 
@@ -27,7 +27,7 @@ def test_slots(nodes: list[dict[str, float]], workers: WorkersConfig, slots: int
     assert (shortage(nodes, workers) is None) == (slots > 0)
 
 
-def test_a_shortage_names_what_is_asked_what_there_is_and_the_fix() -> None:
+def test_a_shortage_names_the_request_the_resources_and_the_fix() -> None:
     text = shortage([{"CPU": 2}], WorkersConfig(gpus_per_worker=1)) or ""
     assert "1 GPU" in text
     assert "trial.gpus_per_worker" in text
@@ -46,9 +46,9 @@ AUTOSCALER = {
 }
 
 
-def test_what_a_cluster_may_grow_to_is_bounded_by_its_types_and_by_its_own_limit() -> None:
-    nodes = nodes_that_may_be(AUTOSCALER, WorkersConfig(gpus_per_worker=1))
+def test_a_cluster_grows_up_to_the_limits_of_its_types_and_its_own() -> None:
+    nodes = potential_nodes(AUTOSCALER, WorkersConfig(gpus_per_worker=1))
     assert nodes == [{"CPU": 32, "GPU": 8}, *[{"CPU": 4, "GPU": 1}] * 2]
     assert slots_that_fit(nodes, WorkersConfig(gpus_per_worker=1)) == 10
-    assert nodes_that_may_be({**AUTOSCALER, "max_workers": None}, WorkersConfig())[-1] == {}
-    assert nodes_that_may_be({}, WorkersConfig()) == []
+    assert potential_nodes({**AUTOSCALER, "max_workers": None}, WorkersConfig())[-1] == {}
+    assert potential_nodes({}, WorkersConfig()) == []

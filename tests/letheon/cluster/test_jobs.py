@@ -1,4 +1,4 @@
-"""A sweep as a job of a real cluster: nodes join and die, the job is stopped, and it goes on."""
+"""A sweep as a job of a real cluster: nodes join and die, the job is stopped and resumed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import ray
 
-from letheon.cluster.jobs import SAY, Jobs, RemoteTimeout, answer_in, sweep_job
+from letheon.cluster.jobs import PRINT_ANSWER, Jobs, RemoteTimeout, parse_answer, sweep_job
 from letheon.common.errors import SpecErrors
 from letheon.journal import Journal
 from tests.letheon.cluster_process import Nodes, nodes
@@ -31,43 +31,43 @@ TRIALS, EPOCHS = 8, 4
 
 
 def test_the_answer_is_found_wherever_ray_writes_its_own_lines() -> None:
-    mark, text = "0123456789abcdef", "a line\nanother\n"
-    said = f"{mark} 4 {base64.b64encode(text.encode()).decode()}\n"
-    asked = "Running entrypoint for job x: " + SAY.format(mark[:8], mark[8:]) + "\n"
-    for log in (asked + said, said + asked, f"INFO y\n{asked}INFO z\n{said}"):
-        assert answer_in(log, mark) == (4, text)
+    marker, text = "0123456789abcdef", "a line\nanother\n"
+    answer = f"{marker} 4 {base64.b64encode(text.encode()).decode()}\n"
+    command = "Running entrypoint for job x: " + PRINT_ANSWER.format(marker[:8], marker[8:]) + "\n"
+    for log in (command + answer, answer + command, f"INFO y\n{command}INFO z\n{answer}"):
+        assert parse_answer(log, marker) == (4, text)
     with pytest.raises(RemoteTimeout, match="cut off"):
-        answer_in(asked, mark)
+        parse_answer(command, marker)
 
 
-def test_bash_says_the_mark_the_code_and_the_output() -> None:
-    script = f"out=$(printf 'a\\nb'; exit 3); code=$?; {SAY.format('abc', 'def')}"
+def test_bash_prints_the_marker_the_code_and_the_output() -> None:
+    script = f"out=$(printf 'a\\nb'; exit 3); code=$?; {PRINT_ANSWER.format('abc', 'def')}"
     log = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
-    assert answer_in(log, "abcdef") == (3, "a\nb\n")
+    assert parse_answer(log, "abcdef") == (3, "a\nb\n")
 
 
-def test_the_file_arrives_whole_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_sweep_file_arrives_unchanged_and_leaves_no_file_behind(tmp_path: Path) -> None:
     (tmp_path / "letheon").write_text('#!/bin/sh\necho "$@"; cat "$2"; cat "$2"\n')
     (tmp_path / "letheon").chmod(0o755)
     (tmp_path / "temporary").mkdir()
     text = 'name: it\'s\nnote: "$HOME" `id` \\ ü\n'
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "temporary")}
     job = sweep_job(text, "small", "/srv/a b")
-    told = subprocess.run(["sh", "-c", job], env=environment, capture_output=True, text=True, check=True).stdout
-    assert told == f"sweep /dev/fd/9 --name small --address auto --root /srv/a b\n{text}{text}"
+    printed = subprocess.run(["sh", "-c", job], env=environment, capture_output=True, text=True, check=True).stdout
+    assert printed == f"sweep /dev/fd/9 --name small --address auto --root /srv/a b\n{text}{text}"
     assert list((tmp_path / "temporary").iterdir()) == []
     with pytest.raises(SpecErrors, match="too long"):
         sweep_job(os.urandom(200_000).hex(), "small", None)
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_an_unreachable_job_server_is_reported_with_a_fix() -> None:
     with pytest.raises(ConnectionError, match="is the cluster's job server forwarded"):
         Jobs("http://127.0.0.1:9")
 
 
 @pytest.fixture
-def asked() -> Iterator[tuple[str, list[str | None]]]:
-    """The address of what takes itself for a job server, and with which authorization each request came."""
+def fake_server() -> Iterator[tuple[str, list[str | None]]]:
+    """The address of a fake job server, and the authorization header of each request to it."""
     seen: list[str | None] = []
 
     class Server(BaseHTTPRequestHandler):
@@ -89,9 +89,9 @@ def asked() -> Iterator[tuple[str, list[str | None]]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["home", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", None])
 def test_a_token_is_sent_from_wherever_it_is(
-    asked: tuple[str, list[str | None]], tmp_path: Path, place: str | None
+    fake_server: tuple[str, list[str | None]], tmp_path: Path, place: str | None
 ) -> None:
-    address, seen = asked
+    address, seen = fake_server
     file, token = tmp_path / ".ray" / "auth_token", "c" * 64
     file.parent.mkdir()
     (file if place == "home" else tmp_path / "token").write_text(token)
@@ -129,7 +129,7 @@ def running(root: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("token", ["", "0" * 64])
-def test_who_has_not_the_cluster_s_token_is_refused(cluster: Nodes, tmp_path: Path, token: str) -> None:
+def test_without_the_clusters_token_commands_are_refused(cluster: Nodes, tmp_path: Path, token: str) -> None:
     file = tmp_path / "token"
     file.write_text(token)
     stranger = replace(cluster, environment={**cluster.environment, "RAY_AUTH_TOKEN_PATH": str(file)})
@@ -150,19 +150,19 @@ def test_a_submitted_sweep_survives_its_nodes_and_its_submitter(cluster: Nodes, 
 
     wait_for(lambda: count(root, "report") > 0)
     assert running(root) == 1, "one node, one CPU, one trial"
-    cluster.ask("add")
+    cluster.send("add")
     wait_for(lambda: running(root) == 2)  # one on the node that joined
     reports = count(root, "report")
     wait_for(lambda: count(root, "report") > reports + 2)
-    cluster.ask("kill")
+    cluster.send("kill")
     ends = count(root, "end")
     wait_for(lambda: count(root, "end") > ends)  # without the node
 
     stopped = letheon(cluster, "stop", "small")
     assert "STOPPED" in stopped.stdout, stopped.stderr
-    assert rows(root)[-1]["state"] == "interrupted", "the driver had the time to say so"
-    told = json.loads(letheon(cluster, "status", "small", "--json", "--root", root).stdout)
-    assert told["state"] == "interrupted"
+    assert rows(root)[-1]["state"] == "interrupted", "the driver had no time to record it"
+    status = json.loads(letheon(cluster, "status", "small", "--json", "--root", root).stdout)
+    assert status["state"] == "interrupted"
 
     again = letheon(cluster, "submit", "small", "--resume", "--root", root)
     assert again.returncode == 0 and "submitted   small.2" in again.stdout, again.stdout[-2000:]

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from letheon.cluster.security import TOKEN, loopback_only
-from letheon.cluster.session import _same_sigterm
+from letheon.cluster.session import _keep_sigterm_handler
 from letheon.common.stop_request import StopRequest
 
 
-def test_a_closed_session_has_the_token_of_its_process_and_leaves_the_environment_as_it_was(
+def test_a_private_session_uses_the_token_of_its_process_and_restores_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "that of a cluster")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a cluster's token")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth7")
     before, tokens = dict(os.environ), set()
@@ -36,12 +36,12 @@ def test_a_closed_session_has_the_token_of_its_process_and_leaves_the_environmen
     assert len(tokens) == 1, "Ray keeps the first token that a process has read"
 
 
-def test_a_termination_that_meets_ray_s_own_handler_sets_the_request() -> None:
-    """Ray's ends the process; it is there from the beginning of `ray.init` to its end."""
+def test_sigterm_during_ray_init_sets_the_stop_request() -> None:
+    """Ray's own handler, which ends the process, is installed while `ray.init` runs."""
     stop = StopRequest()
     with stop.listening():
         ours = signal.getsignal(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt), _same_sigterm():
+        with pytest.raises(KeyboardInterrupt), _keep_sigterm_handler():
             signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
             os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested and signal.getsignal(signal.SIGTERM) == ours

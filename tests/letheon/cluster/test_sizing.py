@@ -1,4 +1,4 @@
-"""`trial.gpus_per_worker: auto`: what is predicted, and what follows from it. Nothing here has a GPU."""
+"""`trial.gpus_per_worker: auto`: the predicted memory and the share that follows from it. No test needs a GPU."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def auto(*overrides: str) -> SweepSpec:
     return load_spec("quickstart", ["trial.gpus_per_worker=auto", f"search={SEARCH}", *overrides])
 
 
-def test_auto_survives_writing_and_is_no_number_before_it_is_computed(tmp_path: Path) -> None:
+def test_auto_is_written_and_read_back_and_has_no_number_before_it_is_computed(tmp_path: Path) -> None:
     spec = auto()
     (tmp_path / "written.yaml").write_text(dump_spec(spec))
     assert load_spec(tmp_path / "written.yaml") == spec
@@ -55,7 +55,7 @@ def test_other_words_are_refused_with_a_place() -> None:
     assert error.value.problems[0].startswith("--set trial.gpus_per_worker=some")
 
 
-def test_larger_models_get_larger_shares_and_each_share_holds_what_is_predicted() -> None:
+def test_larger_models_get_larger_shares_and_each_share_holds_the_predicted_memory() -> None:
     spec = auto("trial.precision=bf16")
     found = {name: size(spec, shape, H100) for name, shape in (("tiny", shape_of(spec)), ("1b", LLAMA_1B))}
     assert found["tiny"].gpus == 1 / 8
@@ -69,7 +69,7 @@ def test_larger_models_get_larger_shares_and_each_share_holds_what_is_predicted(
     assert size(spec, LLAMA_1B, 24 * GIB).share is None
 
 
-def test_what_fits_on_no_gpu_is_refused_with_value_rule_and_fix() -> None:
+def test_a_worker_that_fits_on_no_gpu_is_refused_with_value_rule_and_fix() -> None:
     with pytest.raises(DoesNotFit) as error:
         _ = size(auto("trial.precision=bf16"), LLAMA_8B, H100).gpus
     text = str(error.value)
@@ -83,7 +83,7 @@ def test_workers_of_one_trial_never_share_a_gpu() -> None:
     assert size(auto("trial.workers=2"), shape_of(auto()), H100).gpus == 1
 
 
-def test_a_frozen_model_counts_where_a_method_reads_it_and_fine_tuning_where_it_is_to_be_done(tmp_path: Path) -> None:
+def test_a_frozen_model_counts_if_a_method_reads_it_and_fine_tuning_counts_if_it_is_needed(tmp_path: Path) -> None:
     plain = size(auto("search.method=npo_rt"), LLAMA_1B, H100)
     frozen = size(auto("search.method={choice: [npo_rt, npo_kl]}"), LLAMA_1B, H100)
     assert frozen.predicted - plain.predicted == 4 * LLAMA_1B.parameters
@@ -95,15 +95,15 @@ def test_a_frozen_model_counts_where_a_method_reads_it_and_fine_tuning_where_it_
     assert size(finished, LLAMA_1B, H100).predicted < plain.predicted / 2
 
 
-def test_without_a_gpu_it_is_0_and_hours_of_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_the_share_is_0_and_a_budget_of_gpu_hours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    said: list[str] = []
-    assert resolve_auto_gpus(auto(), None, said.append).trial.gpus == 0
-    assert len(said) == 1 and said[0].startswith("trial.gpus_per_worker auto: 0, for ")
+    lines: list[str] = []
+    assert resolve_auto_gpus(auto(), None, lines.append).trial.gpus == 0
+    assert len(lines) == 1 and lines[0].startswith("trial.gpus_per_worker auto: 0, for ")
     number = load_spec("quickstart", ["trial.gpus_per_worker=0.5"])
-    assert resolve_auto_gpus(number, None, said.append) is number
+    assert resolve_auto_gpus(number, None, lines.append) is number
     with pytest.raises(SpecErrors, match="never used up"):
-        resolve_auto_gpus(auto("budget.gpu_hours=1"), None, said.append)
+        resolve_auto_gpus(auto("budget.gpu_hours=1"), None, lines.append)
 
 
 def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
@@ -116,15 +116,15 @@ def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
     states = sum(bytes_ for name, bytes_ in memory["parts"].items() if name not in ("activations", "evaluation"))
     assert memory["predicted_bytes"] == states + largest + CUDA_CONTEXT
     json.dumps(plan.to_json(), allow_nan=False)
-    said = " ".join(" ".join(plan_lines(plan)).split())
-    assert "MiB per worker = weights and optimizer" in said and "; 1/8 of a GPU of 80.0 GiB holds it" in said
+    lines = " ".join(" ".join(plan_lines(plan)).split())
+    assert "MiB a worker = weights and optimizer" in lines and "; 1/8 of a GPU of 80.0 GiB holds it" in lines
     small = make_plan(auto(), tmp_path, [node], card=lambda: GIB // 2)
     assert len(small.errors) == 1 and small.errors[0].startswith("trial.gpus_per_worker auto: a worker would take")
     without = make_plan(load_spec("quickstart"), tmp_path, [{"CPU": 2.0}])
     assert without.resources["memory"]["why"] == "no GPU"
 
 
-def test_sizes_come_from_the_models_own_configuration(tmp_path: Path) -> None:
+def test_sizes_come_from_the_models_configuration(tmp_path: Path) -> None:
     config = {"hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8}
     config |= {"head_dim": 64, "intermediate_size": 8192, "vocab_size": 128_256, "tie_word_embeddings": True}
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -135,8 +135,8 @@ def test_sizes_come_from_the_models_own_configuration(tmp_path: Path) -> None:
             shape_of(auto(f"model.base={tmp_path}"))
 
 
-def test_the_smallest_card_that_may_be_used_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program in place of NVIDIA's, which this machine may not have: it says which cards it was asked about."""
+def test_the_smallest_visible_gpu_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a script in place of nvidia-smi, which this machine may not have; it records its arguments."""
     program = tmp_path / "nvidia-smi"
     program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nprintf "81559\\n40960\\n"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)

@@ -1,4 +1,4 @@
-"""How many trials may run now, as nodes join, leave, or could be started."""
+"""How many trials may run while nodes join, leave, or could be started."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ HEAD_NODE = {"CPU": 4.0, HEAD: 1.0}
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
-    """What Ray says is there."""
-    there = [dict(HEAD_NODE)]
-    monkeypatch.setattr(session, "node_resources", lambda: there)
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
-    return there
+    """The nodes that Ray reports."""
+    present = [dict(HEAD_NODE)]
+    monkeypatch.setattr(session, "node_resources", lambda: present)
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 0.0)
+    return present
 
 
 def test_nodes_that_join_and_leave_are_counted(nodes: list[dict[str, float]]) -> None:
-    room = SlotCounter(WorkersConfig(cpus_per_worker=2), joined=True)
-    assert room() == 2
+    slots = SlotCounter(WorkersConfig(cpus_per_worker=2), joined=True)
+    assert slots() == 2
     nodes.append({"CPU": 2.0})
-    assert room() == 3
+    assert slots() == 3
     del nodes[:]
-    assert room() == 1, "a trial waits for a node to come back"
+    assert slots() == 1, "a trial waits for a node to return"
 
 
 def test_nodes_that_the_autoscaler_would_start_count_at_once(
@@ -48,7 +48,7 @@ def test_nodes_that_the_autoscaler_would_start_count_at_once(
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "{", "\xff"])
-def test_a_file_that_is_no_configuration_promises_nothing(
+def test_an_invalid_autoscaler_file_adds_no_nodes(
     text: str, nodes: list[dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "cluster.yaml"

@@ -1,4 +1,4 @@
-"""What the doctor sees on this machine, and in a tracking store."""
+"""The doctor's checks of this machine and of a tracking store."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from letheon.doctor.probe import Probe
 from letheon.doctor.tracking_store import round_trip
 
 
-def test_a_root_is_made_and_written(tmp_path: Path) -> None:
+def test_a_missing_root_is_created_and_found_writable(tmp_path: Path) -> None:
     found = check_root(tmp_path / "new" / "root")
     assert found.state in ("ok", "warning") and "is writable" in found.found
     assert list((tmp_path / "new" / "root").iterdir()) == []
 
 
-def test_a_root_that_is_a_file_or_that_everybody_may_change(tmp_path: Path) -> None:
+def test_a_root_that_is_a_file_fails_and_one_that_every_user_can_write_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert check_root(tmp_path / "file").state == "failed"
     (tmp_path / "open").mkdir()
@@ -30,7 +30,7 @@ def test_a_root_that_is_a_file_or_that_everybody_may_change(tmp_path: Path) -> N
     assert check_root(tmp_path / "open").state == "warning"
 
 
-def test_secrets_that_others_may_read(tmp_path: Path) -> None:
+def test_secrets_that_other_users_can_read_fail(tmp_path: Path) -> None:
     for name, mode in (("good", 0o600), ("bad", 0o640)):
         (tmp_path / name).touch()
         (tmp_path / name).chmod(mode)
@@ -56,7 +56,7 @@ def test_a_store_that_does_not_answer_is_named_without_its_password(tmp_path: Pa
     assert found.state == "failed" and "127.0.0.1:9" in found.found and "hunter2" not in found.found + found.fix
 
 
-def test_a_probe_sees_versions_and_ports_of_ours(tmp_path: Path) -> None:
+def test_a_probe_finds_versions_ports_and_addresses(tmp_path: Path) -> None:
     code = "import socket, time; s = socket.create_server(('127.0.0.1', 0))"
     code += "; print(s.getsockname()[1], flush=True); time.sleep(99)"
     (tmp_path / "mlflow").write_text(code)
@@ -72,7 +72,7 @@ def test_a_probe_sees_versions_and_ports_of_ours(tmp_path: Path) -> None:
         server.kill()
 
 
-def test_a_probe_writes_reads_and_says_what_it_cannot(tmp_path: Path) -> None:
+def test_a_probe_writes_reads_and_reports_problems(tmp_path: Path) -> None:
     probe = Probe()
     assert probe.write(str(tmp_path), "file", "text") is None
     assert probe.read(str(tmp_path), "file", 1.0) == "text"
@@ -82,7 +82,7 @@ def test_a_probe_writes_reads_and_says_what_it_cannot(tmp_path: Path) -> None:
     assert time.monotonic() - started >= 0.3
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_root_that_may_not_be_written(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.getuid() == 0, reason="the user root can write everywhere")
+def test_a_read_only_root_fails(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert check_root(tmp_path).state == "failed"

@@ -1,4 +1,4 @@
-"""What the doctor says to what nodes report."""
+"""The doctor's findings for what nodes report."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_clock_is_off_only_if_the_network_cannot_explain_it(ahead: float, unsu
         (["2606:4700::1"], ("::", 8265, "dashboard"), "warning"),
     ],
 )
-def test_only_ports_that_the_world_can_reach_are_told(
+def test_only_publicly_reachable_ports_are_reported(
     addresses: list[str], port: tuple[str, int, str], state: str
 ) -> None:
     found = judge_ports([node("a"), node("b", addresses=addresses, ports=[port])])
@@ -62,7 +62,7 @@ def test_only_ports_that_the_world_can_reach_are_told(
 
 def test_storage_names_the_nodes_that_do_not_share_it() -> None:
     assert judge_storage("/srv", {}, 3).state == "ok"
-    found = judge_storage("/srv", {"b": "does not see what the driver wrote within 10 s"}, 3)
+    found = judge_storage("/srv", {"b": "does not see the driver's file within 10 s"}, 3)
     assert found.state == "failed" and "b: does not see" in found.found and "mount the same folder" in found.fix
 
 

@@ -1,4 +1,4 @@
-"""Audits: which models are attacked, that each is once whatever is killed, and that what comes out is found again."""
+"""Audits: which models are attacked, each only once even after a kill, and where the results appear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from letheon.cli import app
 from letheon.journal import Journal
 from letheon.preparation.layout import layout
 from letheon.spec.load import load_spec
-from letheon.sweep.audit import _Record, audit_facts, is_audited, subjects
+from letheon.sweep.audit import _RowWriter, audit_facts, is_audited, subjects
 from letheon.sweep.sweep import Sweep
 from tests.letheon.small_sweep import kill, letheon, start, wait_for, write_space
 
@@ -59,11 +59,11 @@ def test_the_front_and_its_retain_model_are_attacked_the_same_way(sweep: Sweep) 
     assert found[0].job.model == str(prepared.retain[0.5].path)
     assert found[1].job.model == str(sweep.trials / "t000" / "epoch-001" / "model")
     assert len({it.job.model_copy(update={"model": "", "file": ""}).digest() for it in found}) == 1
-    assert Path(found[0].job.file).parent == sweep.root / "models"  # for other sweeps of this model, too
+    assert Path(found[0].job.file).parent == sweep.root / "models"  # shared with other sweeps of this model
     assert Path(found[1].job.file).parent == sweep.folder / "audits"
 
 
-def test_a_retain_models_audit_is_known_by_all_that_it_depends_on(sweep: Sweep) -> None:
+def test_the_name_of_a_retain_models_audit_depends_on_all_its_inputs(sweep: Sweep) -> None:
     def retain_file(*overrides: str) -> str:
         spec = load_spec(sweep.root / "small.yaml", overrides)
         other = Sweep(spec, "attacked", sweep.root)
@@ -82,12 +82,12 @@ def test_rows_of_checkpoints_wait_for_the_retain_models(sweep: Sweep) -> None:
         Path(it.job.file).parent.mkdir(parents=True, exist_ok=True)
         metrics = {"audit_no_attack_forget_rouge": leak, "audit_worst_forget_rouge": leak}
         Path(it.job.file).write_text(json.dumps({"metrics": metrics}))
-    record = _Record(journal, {"0.5"})
-    record.take(first)
+    writer = _RowWriter(journal, {"0.5"})
+    writer.add(first)
     assert not [row for row in journal.rows if row["kind"] == "audit"]
-    record.take(retain)
+    writer.add(retain)
     assert not is_audited(sweep, journal.rows)
-    record.take(second)
+    writer.add(second)
     assert is_audited(sweep, journal.rows)
     assert [row["trial"] for row in journal.rows if row["kind"] == "audit"] == ["retain-0.5", "t000", "t000"]
     facts = audit_facts(sweep, journal.rows)["strata"]["0.5"]
@@ -96,7 +96,7 @@ def test_rows_of_checkpoints_wait_for_the_retain_models(sweep: Sweep) -> None:
     assert facts["retain"]["audit_worst_forget_rouge"] == 0.2
 
 
-# ---- the real thing: killed after the first audit, resumed, asked again
+# ---- a real sweep: killed after the first audit, resumed, audited again
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = {path: path.stat().st_mtime_ns for path in audits()}
     done = letheon("resume", "attacked", root=place)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {path: path.stat().st_mtime_ns for path in before} == before, "an audit was made again"
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "an audit was repeated"
     return place
 
 
@@ -129,7 +129,7 @@ def read_json(*arguments: str, root: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_an_audit_that_was_killed_is_finished_by_resume(root: Path) -> None:
+def test_resume_finishes_a_killed_audit(root: Path) -> None:
     rows = Journal.read(root / "sweeps" / "attacked" / "journal.jsonl")
     assert sorted((row["trial"], row["epoch"]) for row in rows if row["kind"] == "audit") == [
         ("retain-0.5", 0),
@@ -145,7 +145,7 @@ def test_an_audit_that_was_killed_is_finished_by_resume(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_an_audit_found_is_on_the_front_in_mlflow_and_limits_pull(root: Path, tmp_path: Path) -> None:
+def test_audit_metrics_are_on_the_front_and_in_mlflow_and_limit_pull(root: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     [point] = read_json("front", "attacked", root=root)["strata"]["0.5"]["points"]

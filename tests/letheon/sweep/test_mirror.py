@@ -1,4 +1,4 @@
-"""How far MLflow is behind the journal, as `tracking.json` and `status` say it, and how often the journal is sent."""
+"""How far MLflow lags behind the journal in `tracking.json` and `status`, and how often the journal is uploaded."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class Clock:
         return self.now
 
 
-def test_the_journal_is_sent_once_a_minute_and_for_one_percent_of_the_time_at_most() -> None:
+def test_the_journal_is_uploaded_once_per_minute_and_for_one_percent_of_the_time_at_most() -> None:
     clock = Clock()
     throttle, seen = Throttle(60.0, clock=clock), []
     assert throttle.due
     for took, wait in ((0.0, 60), (0.1, 60), (5.0, 500)):
-        throttle.took(took)
+        throttle.record_duration(took)
         for seconds in (wait - 1, 1):
             clock.now += seconds
             seen.append(throttle.due)
     assert seen == [False, True] * 3
 
 
-def test_a_slow_store_is_written_to_less_often_but_never_too_late() -> None:
+def test_a_slow_store_is_written_less_often_but_never_too_late() -> None:
     clock = Clock()
     rounds, waits = Throttle(1.0, 30.0, clock=clock), []
     for took in (0.001, 0.1, 2.0):
-        rounds.took(took)
+        rounds.record_duration(took)
         began = clock.now
         while not rounds.due:
             clock.now += 1
@@ -46,7 +46,7 @@ def test_a_slow_store_is_written_to_less_often_but_never_too_late() -> None:
     assert waits == [1, 10, 30] and Throttle(1.0, 30.0, clock=clock).due
 
 
-def test_health_changes_its_time_with_its_state_only(tmp_path: Path) -> None:
+def test_the_time_of_health_changes_only_with_its_state(tmp_path: Path) -> None:
     clock = Clock()
     health = TrackingHealth(tmp_path, "http://host", clock)
     assert tracking_health(tmp_path) is None
@@ -62,7 +62,7 @@ def test_health_changes_its_time_with_its_state_only(tmp_path: Path) -> None:
     }
     health.degraded("refused", 3)
     clock.now += 5
-    TrackingHealth(tmp_path, "http://host", clock).degraded("refused", 9)  # a driver that resumes
+    TrackingHealth(tmp_path, "http://host", clock).degraded("refused", 9)  # by the driver of a resume
     found = tracking_health(tmp_path)
     assert found is not None
     assert (found["state"], found["since"], found["cause"], found["behind"]) == ("degraded", 1005.0, "refused", 9)
@@ -70,7 +70,7 @@ def test_health_changes_its_time_with_its_state_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "fine", "since": 1}', '{"state": "ok"}', "\x00"])
-def test_a_file_that_is_not_ours_says_nothing(tmp_path: Path, text: str) -> None:
+def test_an_invalid_health_file_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "tracking.json").write_text(text)
     assert tracking_health(tmp_path) is None
 
@@ -85,7 +85,7 @@ def test_a_store_that_refuses_is_degraded_until_it_has_everything(tmp_path: Path
     tracker = Tracker(tmp_path, "study", "sweep", SPEC, f"sqlite:///{blocked}/mlflow.db")
     clock = Clock()
     mirror = Mirror(tracker, folder, clock)
-    assert mirror.follow(journal.rows) is not None
+    assert mirror.sync_new(journal.rows) is not None
     state = status_of(folder)
     assert state.tracking is not None
     assert (state.tracking["state"], state.tracking["behind"]) == ("degraded", len(rows))
@@ -93,10 +93,10 @@ def test_a_store_that_refuses_is_degraded_until_it_has_everything(tmp_path: Path
     blocked.unlink()
     blocked.mkdir()
     clock.now += 60
-    assert mirror.follow(journal.rows[:4]) is None  # the first records come with the journal
+    assert mirror.sync_new(journal.rows[:4]) is None  # the first records come with the journal
     store = open_store(tmp_path, tracker.uri)
     assert len(read_rows(store, find_sweep(store, "sweep")[1])) == 4
-    assert mirror.complete(journal.rows) is None
+    assert mirror.sync_all(journal.rows) is None
     found: dict[str, Any] | None = tracking_health(folder)
     assert found is not None and (found["state"], found["behind"], found["cause"]) == ("ok", 0, None)
     client = open_store(tmp_path, tracker.uri)

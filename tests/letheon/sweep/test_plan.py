@@ -1,4 +1,4 @@
-"""The plan: what `plan --json` promises, and that it starts and writes nothing."""
+"""The plan: the fields of `plan --json`, and that it starts and writes nothing."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ def test_seeds_that_do_not_divide_the_trials_are_noted(tmp_path: Path) -> None:
         assert planned(tmp_path, f"seeds={seeds}", f"budget.trials={trials}").notes == []
 
 
-def test_a_model_of_the_hub_that_does_not_load_is_named(tmp_path: Path) -> None:
+def test_a_hub_model_that_does_not_load_is_named(tmp_path: Path) -> None:
     plan = planned(tmp_path, "model.base=nobody/nothing")
     (note,) = plan.notes
     assert note.startswith("model.base nobody/nothing: its config.json did not load (") and plan.errors == []
-    assert "correct the name, or give the folder of a model" in note
+    assert "correct the name, or give a model folder" in note
 
 
 def write_sweep(root: Path, name: str, target: str, seconds: float) -> None:
@@ -123,8 +123,8 @@ def test_the_time_is_what_earlier_sweeps_of_the_same_model_measured(tmp_path: Pa
     write_sweep(tmp_path, "before", target, 2.0)
     plan = planned(tmp_path, "scheduler.max_epochs=6", "scheduler.grace_epochs=3")
     assert plan.time == {"seconds": 96 * 2.0 / 4, "limit": "epochs", "seconds_per_epoch": 2.0, "sweep": "before"}
-    said = printed(plan)["time"]
-    assert said == "at most 48 s of search (2 s per epoch in sweep before), plus preparation"
+    output = printed(plan)["time"]
+    assert output == "at most 48 s of search (2 s an epoch in sweep before), besides preparation"
     assert planned(tmp_path, "budget.wall_hours=0.01").time["seconds"] == pytest.approx(36.0)
     assert printed(planned(tmp_path, "budget.wall_hours=0.01"))["time"].startswith(
         "at most 36 s of search (budget.wall_h"

@@ -1,4 +1,4 @@
-"""A whole sweep through the real command: killed in the middle, resumed, its checkpoint pulled and evaluated again."""
+"""A whole sweep with the real command: killed in the middle, resumed, its checkpoint pulled and evaluated again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from letheon.journal import Journal
-from letheon.sweep.resume_checks import finished_already
+from letheon.sweep.resume_checks import already_finished
 from letheon.sweep.sweep import find_sweep
 from tests.letheon.small_sweep import kill, letheon, processes_of, run, start, wait_for, write_space
 from tests.letheon.tracking.tracking_support import recorded_history, recorded_runs, recorded_trials
@@ -78,7 +78,7 @@ def test_finished_trials_were_not_run_again(rows: list[dict[str, Any]]) -> None:
     resumed = [row["seq"] for row in rows if row["kind"] == "sweep" and row["state"] == "running"]
     for end in (row for row in rows if row["kind"] == "end"):
         later = [row for row in rows if row.get("trial") == end["trial"] and row["seq"] > end["seq"]]
-        assert later == [], f"{end['trial']} ended before one of {resumed} and went on"
+        assert later == [], f"{end['trial']} ended before one of {resumed} and continued"
 
 
 def test_mlflow_has_each_trial_and_each_metric_once(root: Path, rows: list[dict[str, Any]]) -> None:
@@ -96,7 +96,7 @@ def test_mlflow_has_each_trial_and_each_metric_once(root: Path, rows: list[dict[
             assert sorted(history) == sorted((epoch, metrics[key]) for epoch, metrics in wanted.items())
 
 
-def test_the_weights_that_are_left_are_those_of_the_front(root: Path) -> None:
+def test_the_weights_that_are_kept_are_those_of_the_front(root: Path) -> None:
     front = read_json("front", "small", root=root)
     points = {(point["trial"], point["epoch"]) for stratum in front["strata"].values() for point in stratum["points"]}
     kept = {
@@ -109,7 +109,7 @@ def test_the_weights_that_are_left_are_those_of_the_front(root: Path) -> None:
     assert len(settled) < len(front["strata"]) or points == kept
 
 
-def test_status_and_explain_tell_what_happened(root: Path) -> None:
+def test_status_and_explain_report_what_happened(root: Path) -> None:
     status = read_json("status", "small", root=root)
     assert status["sweep"] == "small"
     assert status["state"] == "finished"
@@ -143,9 +143,9 @@ def test_the_knee_is_pulled_verified_and_evaluates_to_its_recorded_metrics(root:
     assert model(**prompt).logits.shape[-1] == model.config.vocab_size
 
 
-def test_nothing_is_left_running_or_lying_about(root: Path) -> None:
+def test_no_process_and_no_temporary_folder_is_left(root: Path) -> None:
     def abandoned() -> list[Path]:
-        """Temporary folders of the driver that was killed; other tests may have killed theirs just now."""
+        """Temporary folders of the killed driver, without those of other tests."""
         pid = (root.parent / "killed").read_text()
         return list(Path(tempfile.gettempdir()).glob(f"letheon-{pid}-*"))
 
@@ -153,7 +153,7 @@ def test_nothing_is_left_running_or_lying_about(root: Path) -> None:
     assert abandoned() == []
 
 
-def test_a_taken_name_is_refused_and_a_finished_sweep_is_not_run_again(root: Path) -> None:
+def test_a_taken_name_and_an_unknown_name_are_refused(root: Path) -> None:
     space = root.parent / "small.yaml"
     refused = letheon("sweep", space, "--name", "small", root=root)
     assert refused.returncode == 2
@@ -163,8 +163,7 @@ def test_a_taken_name_is_refused_and_a_finished_sweep_is_not_run_again(root: Pat
     assert "small" in unknown.stderr
 
 
-def test_to_resume_a_finished_sweep_changes_nothing(root: Path) -> None:
-    """It took as long as a start, and added that time to the sweep's own."""
+def test_resuming_a_finished_sweep_changes_nothing(root: Path) -> None:
     folder = root / "sweeps" / "small"
     before = {
         path: path.read_bytes() for path in (folder / "journal.jsonl", folder / "report.html", root / "mlflow.db")
@@ -177,12 +176,12 @@ def test_to_resume_a_finished_sweep_changes_nothing(root: Path) -> None:
 
 def test_a_sweep_with_more_to_do_is_not_finished(root: Path, tmp_path: Path) -> None:
     sweep = find_sweep("small", root)
-    assert finished_already(sweep) is not None
+    assert already_finished(sweep) is not None
     for name, value in (("budget", sweep.spec.budget.model_copy(update={"trials": 7})), ("audit", True)):
-        assert finished_already(replace(sweep, spec=sweep.spec.model_copy(update={name: value}))) is None
+        assert already_finished(replace(sweep, spec=sweep.spec.model_copy(update={name: value}))) is None
     shutil.copytree(sweep.folder, tmp_path / "sweeps" / "small")
-    assert finished_already(find_sweep("small", tmp_path)) is None, "its records are not here"
+    assert already_finished(find_sweep("small", tmp_path)) is None, "its records are not here"
     shutil.copy(root / "mlflow.db", tmp_path)
-    assert finished_already(find_sweep("small", tmp_path)) is not None
+    assert already_finished(find_sweep("small", tmp_path)) is not None
     (tmp_path / "sweeps" / "small" / "report.html").unlink()
-    assert finished_already(find_sweep("small", tmp_path)) is None
+    assert already_finished(find_sweep("small", tmp_path)) is None

@@ -1,7 +1,7 @@
-"""Real drivers that are asked to stop: while Ray starts, in preparation, in search, in a hanging epoch, in an audit.
+"""Real drivers are stopped: while Ray starts, in preparation, in search, in a hanging epoch, in an audit.
 
-Each ends with exit code 130 and the command that goes on; its journal says that it was asked to, nothing of it runs on,
-and `resume` does what is left. How long it takes is measured by `benchmarks/stopping.py`.
+Each exits with code 130 and prints the command to resume; its journal has the cause, no process is left, and `resume`
+does the rest. `benchmarks/stopping.py` measures how long stopping takes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pytest
 
 from letheon.journal import Journal
 from tests.faults.support import FaultySweep
-from tests.letheon.small_sweep import letheon, start, wait_for, write_space
+from tests.letheon.small_sweep import letheon, processes_of, start, wait_for, write_space
 
 SPACE = """\
 name: small
@@ -40,7 +39,7 @@ pytestmark = pytest.mark.timeout(1800)  # several starts of Ray; a minute and a 
 
 
 class Driver:
-    """A root below `folder`, and the drivers of its one sweep, one after the other."""
+    """A root below `folder` and the drivers of its only sweep, one after another."""
 
     def __init__(self, folder: Path) -> None:
         self.root, self.log = folder / "root", folder / "driver.log"
@@ -52,7 +51,7 @@ class Driver:
         return [dict(row) for row in Journal.read(self.place / "journal.jsonl")]
 
     def jobs(self, kind: str) -> int:
-        """How many jobs of this kind workers have begun."""
+        """How many jobs of this kind workers have started."""
         logs = [*self.place.glob("logs/*rank0.log"), *self.root.glob("prepare/logs/*rank0.log")]
         return sum(log.read_text(errors="replace").count(f"{kind} taken") for log in logs)
 
@@ -60,20 +59,20 @@ class Driver:
         return sum(row["kind"] == "report" for row in self.rows)
 
     def stopped(self, *verb: str | Path, once: Callable[[], int], by: Callable[[Any], object]) -> str:
-        """What a command printed that was stopped when this number grew. Nothing of it runs any more."""
+        """Start a command, stop it `by` this function `once` this number grows; its output. No process is left."""
         before = once()
         driver = start(*verb, root=self.root, log=self.log)
         wait_for(lambda: once() > before, driver, PATIENCE)
         by(driver)
         assert driver.wait(PATIENCE) == EXIT_INTERRUPTED, self.log.read_text()
-        wait_for_nothing(lambda: processes(self.root))
-        said = self.log.read_text()
-        assert "Traceback" not in said
-        return said
+        wait_for_no_process(self.root)
+        printed = self.log.read_text()
+        assert "Traceback" not in printed
+        return printed
 
 
 def ctrl_c(driver: subprocess.Popen[bytes]) -> None:
-    """As a terminal does it: to every process of the group."""
+    """Signal every process of the group, as a terminal does."""
     os.killpg(driver.pid, signal.SIGINT)
 
 
@@ -81,41 +80,24 @@ def terminate(driver: subprocess.Popen[bytes]) -> None:
     os.kill(driver.pid, signal.SIGTERM)
 
 
-def processes(root: Path) -> list[str]:
-    """Command lines of everything that runs for a sweep below the root."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            environment = (process / "environ").read_bytes().decode(errors="replace")
-        except OSError:  # it ended meanwhile, or is not ours to look at
-            continue
-        if str(root) in command + environment:
-            found.append(command)
-    return found
+def wait_for_no_process(place: Path) -> None:
+    """Ray's last processes may end a moment after the driver."""
+    wait_for(lambda: not processes_of(place), seconds=PATIENCE)
 
 
-def wait_for_nothing(look: Callable[[], list[str]]) -> None:
-    """Until there is none; Ray's last processes may end a moment later than the driver."""
-    deadline = time.monotonic() + PATIENCE
-    while left := look():
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
-
-
-def test_a_sweep_is_stopped_in_every_part_and_goes_on(tmp_path: Path) -> None:
+def test_a_sweep_is_stopped_in_every_phase_and_resumed(tmp_path: Path) -> None:
     driver = Driver(tmp_path)
 
-    said = driver.stopped("prepare", driver.space, once=lambda: driver.jobs("finetune"), by=terminate)
-    assert "stopping (SIGTERM" in said and "continue with: the same command" in said
+    output = driver.stopped("prepare", driver.space, once=lambda: driver.jobs("finetune"), by=terminate)
+    assert "stopping (SIGTERM" in output and "continue with: the same command" in output
     assert any(driver.root.glob("models/base-*/prepared.json")) and not any(driver.root.glob("models/target-*"))
 
     def letheon_stop(_: object) -> None:
         done = letheon("stop", "small", root=driver.root)
         assert "small is stopped" in done.stdout, done.stderr
 
-    said = driver.stopped("sweep", driver.space, once=lambda: driver.jobs("finetune"), by=letheon_stop)
-    assert f"letheon resume small --root {driver.root}" in said
+    output = driver.stopped("sweep", driver.space, once=lambda: driver.jobs("finetune"), by=letheon_stop)
+    assert f"letheon resume small --root {driver.root}" in output
     assert driver.rows[-1] | {"state": "interrupted", "detail": "stopped by SIGTERM"} == driver.rows[-1]
     assert not any(row["kind"] == "trial" for row in driver.rows)
     status = json.loads(letheon("status", "small", "--json", root=driver.root).stdout)
@@ -138,29 +120,29 @@ def test_a_sweep_is_stopped_in_every_part_and_goes_on(tmp_path: Path) -> None:
 
 @pytest.fixture
 def faulty(tmp_path: Path) -> FaultySweep:
-    """One trial, whose second epoch hangs in C: no handler and no thread of its worker runs any more. Once."""
+    """One trial, whose second epoch hangs once in C, so no signal handler and no thread of its worker runs."""
     return FaultySweep(tmp_path, trials=1, epochs=3, faults={"t000": {"fault": "hang", "epoch": 2, "times": 1}})
 
 
-def test_an_epoch_that_hangs_is_not_waited_for(faulty: FaultySweep) -> None:
+def test_a_stop_does_not_wait_for_an_epoch_that_hangs(faulty: FaultySweep) -> None:
     with faulty.started("sweep", faulty.space) as driver:
         hangs = Path(f"{faulty.plan}.t000")
         wait_for(hangs.exists, driver, PATIENCE)
         terminate(driver)
         assert driver.wait(PATIENCE) == EXIT_INTERRUPTED, faulty.output.read_text()
-    wait_for_nothing(faulty.processes)
+    wait_for_no_process(faulty.plan)
     assert faulty.rows[-1]["detail"] == "stopped by SIGTERM"
     assert [row["epoch"] for row in faulty.kind("report")] == [1] and not faulty.ends
     done = faulty.run("resume", faulty.name)
-    assert done.returncode in (0, 3), done.stdout + done.stderr  # 3: of one trial no point may be feasible
+    assert done.returncode in (0, 3), done.stdout + done.stderr  # 3: the only trial may have no feasible point
     assert [row["epoch"] for row in faulty.kind("report")] == [1, 2, 3]
 
 
-def test_a_termination_while_ray_starts_is_a_request_as_well(faulty: FaultySweep) -> None:
+def test_sigterm_while_ray_starts_is_a_request_to_stop(faulty: FaultySweep) -> None:
     with faulty.started("sweep", faulty.space) as driver:
         wait_for(lambda: bool(faulty.rows), driver, PATIENCE)
         terminate(driver)
         assert driver.wait(PATIENCE) == EXIT_INTERRUPTED, faulty.output.read_text()
-    wait_for_nothing(faulty.processes)
+    wait_for_no_process(faulty.plan)
     assert [row["state"] for row in faulty.kind("sweep")] == ["preparing", "interrupted"]
     assert "Traceback" not in faulty.output.read_text()

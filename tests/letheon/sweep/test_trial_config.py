@@ -1,4 +1,4 @@
-"""What trials are told of the decision, and that by it every front checkpoint is evaluated whole."""
+"""The decision in a trial's configuration, and that with it every front checkpoint gets a full evaluation."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from letheon.sweep.trial_config import decision, decision_config, trial_config
 from tests.letheon.analysis.test_why_not import AUDITS, GOALS, METRICS, REPORTS, journal, names
 from tests.letheon.small_sweep import SPACE, sample, write_space
 from trainables.config import DecisionConfig, LimitConfig, TrialConfig
-from trainables.evaluation.candidates import constrained_point, is_candidate
+from trainables.evaluation.candidates import is_candidate
 
 SCHEDULER = SchedulerConfig()
 
 
-def told(goals: Goals) -> DecisionConfig:
-    """As a trial has it: through JSON."""
+def trials_decision(goals: Goals) -> DecisionConfig:
+    """As a trial gets it, through JSON."""
     return DecisionConfig.model_validate_json(decision(SCHEDULER, goals).model_dump_json())
 
 
 def candidates(reports: dict[tuple[str, int], Any], goals: Goals) -> set[tuple[str, int]]:
-    """Asked after every epoch, trial by trial."""
-    rule = told(goals)
+    """The candidates (trial, epoch), decided after every epoch, trial by trial."""
+    rule = trials_decision(goals)
 
     def earlier(trial: str, epoch: int) -> list[Any]:
         return [metrics for (name, one), metrics in reports.items() if name == trial and one < epoch]
@@ -45,16 +45,16 @@ def candidates(reports: dict[tuple[str, int], Any], goals: Goals) -> set[tuple[s
 
 
 @given(REPORTS, AUDITS, GOALS)
-def test_whatever_is_on_a_front_was_a_candidate_in_its_own_trial(
+def test_every_front_point_was_a_candidate_in_its_trial(
     reports: dict[Any, Any], audits: dict[Any, Any], goals: Goals
 ) -> None:
     found = candidates(reports, goals)
     assert names(journal(reports, {}), goals) <= found
-    assert names(journal(reports, audits), goals) <= found, "audits choose among what the search found"
+    assert names(journal(reports, audits), goals) <= found, "audits choose among the points of the search"
 
 
 @given(REPORTS, GOALS)
-def test_where_nothing_is_feasible_what_comes_nearest_was_one(reports: dict[Any, Any], goals: Goals) -> None:
+def test_without_a_feasible_point_the_nearest_one_was_a_candidate(reports: dict[Any, Any], goals: Goals) -> None:
     found, seen = candidates(reports, goals), goals.search_goals
     for rows in reports_by_stratum(journal(reports, {})).values():
         if front_of(journal(reports, {}), goals=seen)["strata"] and (nearest := nearest_rows(rows, seen)):
@@ -67,7 +67,7 @@ def test_where_nothing_is_feasible_what_comes_nearest_was_one(reports: dict[Any,
 @given(METRICS, GOALS)
 def test_a_trial_measures_by_the_sweeps_own_goals(metrics: dict[str, float], goals: Goals) -> None:
     seen = goals.search_goals
-    place = constrained_point(told(goals), metrics)
+    place = constrained_point(trials_decision(goals), metrics)
     finite = all(map(math.isfinite, seen.objectives(metrics)))
     assert (place is not None) == finite
     if place is not None:
@@ -77,8 +77,8 @@ def test_a_trial_measures_by_the_sweeps_own_goals(metrics: dict[str, float], goa
 
 @given(st.lists(METRICS, min_size=1, max_size=6), GOALS)
 def test_later_epochs_change_nothing(reports: list[dict[str, float]], goals: Goals) -> None:
-    """So a trial that goes on elsewhere, from its recorded epochs, decides the same."""
-    rule = told(goals)
+    """So a trial that continues elsewhere from its recorded epochs decides the same."""
+    rule = trials_decision(goals)
     assert [is_candidate(rule, reports[:i], one) for i, one in enumerate(reports)] == [
         ("t000", i) in candidates({("t000", i): one for i, one in enumerate(reports)}, goals)
         for i in range(len(reports))
@@ -87,20 +87,20 @@ def test_later_epochs_change_nothing(reports: list[dict[str, float]], goals: Goa
 
 def test_an_infeasible_epoch_keeps_no_feasible_one_from_the_front() -> None:
     goals = Goals(x=Axis("a"), y=Axis("b"), limits=(Limit("c", high=1.0),))
-    rule = told(goals)
+    rule = trials_decision(goals)
     better_but_broken = {"a": 9.0, "b": 9.0, "c": 1.5, "utility_ratio": 1.0}
     below_the_floor = {"a": 9.0, "b": 9.0, "c": 0.0, "utility_ratio": 0.79}
     sound = {"a": 1.0, "b": 1.0, "c": 1.0, "utility_ratio": 0.8}
     assert is_candidate(rule, [better_but_broken, below_the_floor], sound)
     assert not is_candidate(rule, [sound], better_but_broken)
     assert not is_candidate(rule, [sound, sound], {**sound, "a": 0.9})
-    assert is_candidate(rule, [sound, sound], sound), "an equal one may stand in its place"
+    assert is_candidate(rule, [sound, sound], sound), "an equal point may replace it"
     assert is_candidate(rule, [sound], {**sound, "a": 0.9, "b": 1.1})
     assert not is_candidate(rule, [], {**sound, "a": math.nan})
-    assert is_candidate(rule, [{**sound, "a": math.inf}], sound), "no number dominates nothing"
+    assert is_candidate(rule, [{**sound, "a": math.inf}], sound), "a point that is not finite dominates nothing"
 
 
-def test_what_is_told_is_the_schedulers_and_the_goals() -> None:
+def test_a_decision_has_the_metrics_of_scheduler_and_goals() -> None:
     goals = Goals(limits=(Limit("forget_rouge", high=0.4, scale=2.0), Limit("audit_d", high=0.1)))
     assert decision(SCHEDULER, goals) == DecisionConfig(
         metrics=("log10_forget_quality", "utility_ratio", "model_utility", "forget_rouge"),
@@ -113,7 +113,7 @@ def test_what_is_told_is_the_schedulers_and_the_goals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "whole"),
+    ("overrides", "full"),
     [
         ([], True),
         (["scheduler.evaluate=full"], True),
@@ -121,15 +121,15 @@ def test_what_is_told_is_the_schedulers_and_the_goals() -> None:
         (["scheduler.evaluate=decision", "seeds=[0, 1]"], True),
     ],
 )
-def test_a_sweep_file_says_how_deep(tmp_path: Path, overrides: list[str], whole: bool) -> None:
+def test_the_sweep_file_sets_the_depth_of_evaluations(tmp_path: Path, overrides: list[str], full: bool) -> None:
     spec = load_spec(write_space(tmp_path), overrides)
     config = trial_config(spec, layout(spec, tmp_path), "t000", sample(spec, 0), tmp_path / "t000")
-    assert (config.decision is None) == (decision_config(spec) is None) == whole
-    assert ("decision" not in config.model_dump(mode="json")) == whole, "as configurations have always been"
+    assert (config.decision is None) == (decision_config(spec) is None) == full
+    assert ("decision" not in config.model_dump(mode="json")) == full, "the digest of older configurations stays"
     assert TrialConfig.model_validate(config.model_dump(mode="json")) == config
 
 
-def test_the_synthetic_experiment_is_evaluated_whole(tmp_path: Path) -> None:
+def test_the_synthetic_experiment_gets_full_evaluations(tmp_path: Path) -> None:
     spec = load_spec("npo_synthetic", ["scheduler.evaluate=decision"])
     assert decision_config(spec) is None
 

@@ -1,4 +1,4 @@
-"""Warm starts: what earlier sweeps showed reaches the searcher alone, and only from the same experiment."""
+"""Warm starts: results of earlier sweeps reach the searcher only, and only from the same experiment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BASELINE = {"log10_forget_quality": -9.0, "model_utility": 0.62}
 
 
 def prepared(data: str = "data", target: str = "target") -> Prepared:
-    """All that a warm start reads of what was prepared."""
+    """The part of the prepared artifacts that a warm start reads."""
     return cast(Prepared, SimpleNamespace(data=data, target=SimpleNamespace(key=target)))
 
 
@@ -48,7 +48,7 @@ def sweep(root: Path, *earlier: str) -> Sweep:
     return Sweep(spec, "two", root)
 
 
-def test_trials_that_reported_are_taken_over(root: Path) -> None:
+def test_trials_with_a_report_are_copied(root: Path) -> None:
     [row] = warm_rows(sweep(root, "one"), prepared())
     wanted = {name: value for name, value in METRICS.items() if name != "loss"}
     assert row == {
@@ -63,30 +63,30 @@ def test_trials_that_reported_are_taken_over(root: Path) -> None:
 
 @pytest.mark.parametrize(("data", "target", "what"), [("x", "target", "benchmark"), ("data", "x", "target")])
 def test_another_experiment_is_refused(root: Path, data: str, target: str, what: str) -> None:
-    with pytest.raises(WarmStartRefused, match=f"its {what} digest is .* must be the same data and target model"):
+    with pytest.raises(WarmStartRefused, match=f"its {what} digest is .*; data and target model must be the same"):
         warm_rows(sweep(root, "one"), prepared(data, target))
 
 
-def test_a_sweep_that_is_not_there(root: Path) -> None:
+def test_an_unknown_sweep_is_refused_with_the_known_ones(root: Path) -> None:
     with pytest.raises(SweepNotFound, match="sweeps there: one"):
         warm_rows(sweep(root, "on"), prepared())
 
 
-def test_the_searcher_learns_from_them_and_nobody_else_counts_them(root: Path) -> None:
+def test_the_searcher_learns_from_copied_trials_which_count_for_nothing_else(root: Path) -> None:
     warm = sweep(root, "one")
     journal = Journal(warm.journal)
     for fields in warm_rows(warm, prepared()):
         journal.append("warm", **fields)
-    conductor = SweepController(warm.spec, journal, {"0.1": BASELINE, "0.2": BASELINE})
-    assert [trial.name for trial in conductor.history.earlier] == ["one/t000"]
-    best = conductor.history.earlier[0].best
+    controller = SweepController(warm.spec, journal, {"0.1": BASELINE, "0.2": BASELINE})
+    assert [trial.name for trial in controller.history.earlier] == ["one/t000"]
+    best = controller.history.earlier[0].best
     assert best is not None
     assert best.x == pytest.approx(8 / 9)
     assert best.y == pytest.approx(0.85)
-    assert not conductor.history.trials
-    assert not conductor.history.progress
-    assert conductor.spent().epochs == 0
-    first = conductor.next_trial()
+    assert not controller.history.trials
+    assert not controller.history.progress
+    assert controller.spent().epochs == 0
+    first = controller.next_trial()
     assert first is not None
     assert first["trial"] == "t000"
     reopened = SweepController(warm.spec, Journal(warm.journal), {})

@@ -1,4 +1,4 @@
-"""Scheduler and searcher inside real Tune runs: what is journalled, what is stopped, and what never runs again."""
+"""Scheduler and searcher in real Tune runs: what is journalled, what is stopped, and what never runs again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BASELINES = {"0.05": {"model_utility": 0.6}, "0.1": {"model_utility": math.nan}}
 
 
 class Trial(tune.Trainable):
-    """Ten lines in the place of a slot. `values` are the areas of its epochs; `fault` is what goes wrong and when."""
+    """Stands in for a slot. `values`: the areas of its epochs; `fault`: what goes wrong."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.epoch = 0
@@ -95,7 +95,7 @@ ENDS = {
 
 
 def configure(folder: str, row: Row) -> dict[str, Any]:
-    """What the trainable is told: the conductor's row, and what shall become of it."""
+    """The trainable's configuration: the controller's row and the trial's case."""
     return {"config": {"trial": row["trial"], **row["config"], **CASES[row["trial"]]}, "folder": folder}
 
 
@@ -104,13 +104,13 @@ def shared(folder: Path) -> SharedController:
 
 
 def run(folder: Path, name: str) -> None:
-    """One trial after another in one reused actor; each may be restarted once."""
-    conductor = shared(folder)
+    """Run one trial after another in one reused actor; each may be restarted once."""
+    controller = shared(folder)
     tune.Tuner(
         tune.with_resources(Trial, {"CPU": 1}),
         tune_config=tune.TuneConfig(
-            search_alg=JournalSearcher(conductor, partial(configure, str(folder)), partial(int, 1)),
-            scheduler=JournalScheduler(conductor),
+            search_alg=JournalSearcher(controller, partial(configure, str(folder)), partial(int, 1)),
+            scheduler=JournalScheduler(controller),
             num_samples=-1,
             reuse_actors=True,
         ),
@@ -151,19 +151,19 @@ def test_every_epoch_is_journalled_before_the_next(sweep: Path) -> None:
         "t002": [1],
         "t003": [1, 2],
         "t004": [],
-        "t005": [1, 2, 3, 4],  # lost its worker in epoch 2 and went on from its checkpoint
+        "t005": [1, 2, 3, 4],  # lost its worker in epoch 2 and continued from its checkpoint
         "t006": [],
         "t007": [1, 2, 3, 4],
     }
 
 
-def test_rows_hold_what_colleagues_need(sweep: Path) -> None:
+def test_rows_have_all_that_their_readers_need(sweep: Path) -> None:
     rows = Journal.read(sweep / "journal.jsonl")
     first = next(row for row in rows if row["kind"] == "trial")
     searched = {"method": "npo", "forget_fraction": 0.05, "learning_rate": 1e-5, "seed": 0}
     assert (first["trial"], first["stratum"], first["origin"]) == ("t000", "0.05", "grid")
     assert searched.items() <= first["config"].items()
-    assert None not in first["config"].values()  # nothing that the method does not have
+    assert None not in first["config"].values()  # only settings of the method
     assert first["baseline"] == {"model_utility": 0.6}
     report = next(row for row in rows if row["kind"] == "report")
     assert report["metrics"] == {"log10_forget_quality": -10.0, "utility_ratio": 1.0, "loss": 1.0}
@@ -192,17 +192,17 @@ def test_a_journal_cut_off_is_completed_to_the_same_decisions(sweep: Path, tmp_p
     assert "t000" not in (tmp_path / "epochs.txt").read_text()
 
 
-def test_it_pickles_and_copies_with_its_state_in_the_journal(tmp_path: Path) -> None:
-    conductor = shared(tmp_path)
-    scheduler = JournalScheduler(conductor)
+def test_the_scheduler_pickles_and_copies_with_its_state_in_the_journal(tmp_path: Path) -> None:
+    controller = shared(tmp_path)
+    scheduler = JournalScheduler(controller)
     assert "0 trials ended" in scheduler.debug_string()
-    assert conductor().next_trial() is not None
-    conductor().fail("t000", "r")
+    assert controller().next_trial() is not None
+    controller().fail("t000", "r")
     copies = [scheduler, pickle.loads(pickle.dumps(scheduler)), copy.deepcopy(scheduler)]
     assert [each.debug_string() for each in copies] == ["asha, rungs (1, 3, 4), 1 trial ended"] * 3
 
 
-def test_the_searcher_pickles_and_goes_on_from_the_journal(tmp_path: Path) -> None:
+def test_the_searcher_pickles_and_continues_from_the_journal(tmp_path: Path) -> None:
     searcher = JournalSearcher(shared(tmp_path), partial(configure, str(tmp_path)), partial(int, 99))
     assert searcher.suggest("a")["config"]["trial"] == "t000"
     assert searcher.suggest("b")["config"]["trial"] == "t001"
@@ -212,21 +212,21 @@ def test_the_searcher_pickles_and_goes_on_from_the_journal(tmp_path: Path) -> No
     assert [row["trial"] for row in Journal.read(tmp_path / "journal.jsonl")] == sorted(CASES)
 
 
-def test_nothing_is_begun_that_there_is_no_room_for(tmp_path: Path) -> None:
+def test_no_trial_starts_without_a_free_slot(tmp_path: Path) -> None:
     """Neither in the journal nor by Tune, until a trial ends or a node joins."""
-    room = [1]
-    searcher = JournalSearcher(shared(tmp_path), partial(configure, str(tmp_path)), lambda: room[0])
+    slots = [1]
+    searcher = JournalSearcher(shared(tmp_path), partial(configure, str(tmp_path)), lambda: slots[0])
     assert searcher.suggest("a")["config"]["trial"] == "t000"
     assert searcher.suggest("b") is None
     assert len(Journal.read(tmp_path / "journal.jsonl")) == 1
     searcher.on_trial_complete("a")
     assert searcher.suggest("b")["config"]["trial"] == "t001"
-    room[0] = 2
+    slots[0] = 2
     assert searcher.suggest("c")["config"]["trial"] == "t002"
     assert searcher.suggest("d") is None
 
 
-def test_an_end_that_the_driver_did_not_live_to_write_is_written(sweep: Path, tmp_path: Path) -> None:
+def test_an_end_that_a_killed_driver_did_not_write_is_written(sweep: Path, tmp_path: Path) -> None:
     lines = (sweep / "journal.jsonl").read_bytes().splitlines(keepends=True)
     last = next(i for i, line in enumerate(lines) if b'"kind":"end"' in line)
     path = tmp_path / "journal.jsonl"

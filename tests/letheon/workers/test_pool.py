@@ -1,4 +1,4 @@
-"""Which job may begin next: the first that waits for nothing. How workers do them is tested with resident workers."""
+"""Which job starts next: the first that waits for nothing. `test_worker_group` tests how workers run jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from letheon.workers.pool import _ready
 NEEDS = {"target": ["base"], "retain": ["base"], "baseline": ["target", "retain"]}
 
 
-def test_jobs_begin_in_their_order_once_what_they_need_is_done() -> None:
+def test_jobs_start_in_their_order_once_the_jobs_that_they_need_are_done() -> None:
     waiting = dict.fromkeys(["base", "target", "retain", "baseline"])
     assert _ready(waiting, {}, NEEDS) == ["base"]
     del waiting["base"]
@@ -18,5 +18,5 @@ def test_jobs_begin_in_their_order_once_what_they_need_is_done() -> None:
     assert _ready(waiting, {}, NEEDS) == ["baseline"]
 
 
-def test_what_is_there_already_is_not_waited_for() -> None:
+def test_a_need_that_is_not_among_the_jobs_is_not_waited_for() -> None:
     assert _ready(dict.fromkeys(["baseline"]), {}, NEEDS) == ["baseline"]

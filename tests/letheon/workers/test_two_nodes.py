@@ -1,4 +1,4 @@
-"""One trial of two workers under ZeRO, on two nodes of a real cluster and on one: equal metrics, to the last bit."""
+"""One trial of two workers under ZeRO has bit-equal metrics on two nodes of a real cluster and on one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.letheon.servers import free_port
 from tests.letheon.small_sweep import run, write_space
 
 EPOCHS = 2
-OF_THE_MACHINE = ("seconds", "per_second", "memory", "restarts")
+MACHINE_DEPENDENT = ("seconds", "per_second", "memory", "restarts")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def swept(name: str, stage: int, root: Path, environment: Mapping[str, str], *where: str) -> list[dict[str, Any]]:
-    """The metrics of every epoch of the only trial of a sweep that has ended."""
+    """Runs a sweep of one trial; the metrics of its epochs."""
     space = write_space(root.parent)
     settings = {
         "search.method": "npo_rt",
@@ -35,7 +35,7 @@ def swept(name: str, stage: int, root: Path, environment: Mapping[str, str], *wh
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     rows = Journal.read(root / "sweeps" / name / "journal.jsonl")
     return [
-        {key: value for key, value in row["metrics"].items() if not any(word in key for word in OF_THE_MACHINE)}
+        {key: value for key, value in row["metrics"].items() if not any(word in key for word in MACHINE_DEPENDENT)}
         for row in rows
         if row["kind"] == "report"
     ]
@@ -43,11 +43,11 @@ def swept(name: str, stage: int, root: Path, environment: Mapping[str, str], *wh
 
 @pytest.mark.parametrize("stage", [2, 3])
 def test_two_nodes_give_the_metrics_of_one(stage: int, tmp_path: Path) -> None:
-    """No node has room for both workers, so they are on two; models are prepared once, on the cluster."""
+    """No node can hold both workers, so they run on two; models are prepared once, on the cluster."""
     root = tmp_path / "root"
     with nodes(tmp_path, free_port(), head_cpus=0) as cluster:
-        cluster.ask("add")
-        cluster.ask("add")
+        cluster.send("add")
+        cluster.send("add")
         two = swept("two", stage, root, cluster.environment, "--address", cluster.address)
     with nodes(tmp_path, free_port(), head_cpus=2) as cluster:
         one = swept("one", stage, root, cluster.environment, "--address", cluster.address)

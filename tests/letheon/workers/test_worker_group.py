@@ -1,4 +1,4 @@
-"""Resident workers on real Ray Train and DeepSpeed: a used slot is like a fresh one, crashes cost an epoch."""
+"""Worker groups on real Ray Train and DeepSpeed: a used group acts like a fresh one, crashes cost an epoch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from letheon.spec.model import SweepSpec
 from letheon.sweep.trial_config import trial_config
 from letheon.workers.pool import Pool, pool_of
 from letheon.workers.settings import WorkerSettings
-from letheon.workers.worker_group import OwnedWorkerGroup, claimed
-from tests.letheon.small_sweep import SPACE, write_space
+from letheon.workers.worker_group import OwnedWorkerGroup, claim_workers
+from tests.letheon.small_sweep import SPACE, wait_for, write_space
 from trainables.config import Hyperparameters
 from trainables.jobs.specs import TrialJob
 
@@ -56,7 +56,7 @@ def prepared(pool: Pool, spec: SweepSpec, root: Path) -> Prepared:
 
 
 class Trials:
-    """Runs trials, each in a folder of its own, and keeps only what must not depend on the machine's mood."""
+    """Runs trials, each in a folder of its own, and keeps the metrics that do not depend on the machine."""
 
     def __init__(self, spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
         self._spec, self._prepared, self._folder = spec, prepared, folder
@@ -69,14 +69,12 @@ class Trials:
         parameters = Hyperparameters(forget_fraction=0.25, batch_size=8, **hyper)
         return TrialJob(config=trial_config(self._spec, self._prepared, name, parameters, self._folder / name))
 
-    def submit(self, resident: OwnedWorkerGroup, name: str, hyper: dict[str, Any]) -> int:
-        return resident.submit(self.job(name, hyper).model_dump(mode="json"))
+    def submit(self, group: OwnedWorkerGroup, name: str, hyper: dict[str, Any]) -> int:
+        return group.submit(self.job(name, hyper).model_dump(mode="json"))
 
-    def run(
-        self, resident: OwnedWorkerGroup, name: str, hyper: dict[str, Any], epochs: int = 2
-    ) -> list[dict[str, Any]]:
-        generation = self.submit(resident, name, hyper)
-        return [kept(resident.run_epoch(generation, epoch)) for epoch in range(1, epochs + 1)]
+    def run(self, group: OwnedWorkerGroup, name: str, hyper: dict[str, Any], epochs: int = 2) -> list[dict[str, Any]]:
+        generation = self.submit(group, name, hyper)
+        return [kept(group.run_epoch(generation, epoch)) for epoch in range(1, epochs + 1)]
 
     def weights(self, name: str, epoch: int) -> bytes:
         return (self._folder / name / f"epoch-{epoch:03d}" / "model" / "model.safetensors").read_bytes()
@@ -92,18 +90,18 @@ def trials(spec: SweepSpec, prepared: Prepared, tmp_path: Path) -> Trials:
 
 
 @pytest.fixture
-def resident(trials: Trials, request: pytest.FixtureRequest) -> Iterator[OwnedWorkerGroup]:
-    """Of a Ray that this process has started; with the parameter False of one that nodes may join."""
+def group(trials: Trials, request: pytest.FixtureRequest) -> Iterator[OwnedWorkerGroup]:
+    """A group with `fixed_nodes`, or without if the parameter is False."""
     workers = OwnedWorkerGroup(trials.settings(getattr(request, "param", True)))
     yield workers
     workers.close()
 
 
-def test_a_used_slot_gives_bit_equal_trials_to_a_fresh_one(trials: Trials, resident: OwnedWorkerGroup) -> None:
-    first = trials.run(resident, "first", NPO_RT)
-    trials.run(resident, "collapsing", {**GA, "learning_rate": 0.5})  # leaves NaN or nonsense behind
-    trials.run(resident, "abandoned", NPO_KL, epochs=1)
-    again = trials.run(resident, "again", NPO_RT)
+def test_trials_on_a_used_group_are_bit_equal_to_those_on_a_fresh_one(trials: Trials, group: OwnedWorkerGroup) -> None:
+    first = trials.run(group, "first", NPO_RT)
+    trials.run(group, "collapsing", {**GA, "learning_rate": 0.5})  # leaves NaN or nonsense behind
+    trials.run(group, "abandoned", NPO_KL, epochs=1)
+    again = trials.run(group, "again", NPO_RT)
     fresh_workers = OwnedWorkerGroup(trials.settings())
     fresh = trials.run(fresh_workers, "fresh", NPO_RT)
     fresh_workers.close()
@@ -113,11 +111,11 @@ def test_a_used_slot_gives_bit_equal_trials_to_a_fresh_one(trials: Trials, resid
     assert first[0]["loss"] != first[1]["loss"]
 
 
-def test_workers_that_prepared_the_models_give_bit_equal_trials_to_fresh_ones(
-    trials: Trials, pool: Pool, resident: OwnedWorkerGroup
+def test_trials_on_workers_that_prepared_models_are_bit_equal_to_those_on_fresh_ones(
+    trials: Trials, pool: Pool, group: OwnedWorkerGroup
 ) -> None:
     ((_, handed_over),) = pool.run({"handed over": trials.job("handed-over", NPO_RT)})
-    assert [kept(handed_over)] == trials.run(resident, "cold", NPO_RT, epochs=1)
+    assert [kept(handed_over)] == trials.run(group, "cold", NPO_RT, epochs=1)
     assert trials.weights("handed-over", 1) == trials.weights("cold", 1)
 
 
@@ -130,80 +128,84 @@ def test_workers_have_one_holder_at_a_time_and_outlive_it(prepared: Prepared, po
     assert ray.get(third.claim.remote(pool.names)) == pool.names[1]
     assert ray.get(second.claim.remote(pool.names)) is None
     ray.kill(first)
-    wait_until(lambda: ray.get(second.claim.remote(pool.names)) == pool.names[0])
+    wait_for(lambda: ray.get(second.claim.remote(pool.names)) == pool.names[0])
     for holder in (second, third):
         ray.get(holder.give_back.remote())
 
 
-@pytest.mark.parametrize("resident", [False], indirect=True)
-def test_only_the_workers_import_torch(trials: Trials, resident: OwnedWorkerGroup) -> None:
-    trials.run(resident, "only", GA, epochs=1)
-    assert has_torch(pid_of_worker(resident))
+@pytest.mark.parametrize("group", [False], indirect=True)
+def test_only_the_workers_import_torch(trials: Trials, group: OwnedWorkerGroup) -> None:
+    trials.run(group, "only", GA, epochs=1)
+    assert has_torch(pid_of_worker(group))
     others = [actor["pid"] for name, actor in alive_actors().items() if not name.startswith("RayTrainWorker")]
     assert len(others) > 2
     assert not any(has_torch(pid) for pid in others)
 
 
-def test_a_worker_looks_for_garbage_but_not_in_what_it_imported(trials: Trials, resident: OwnedWorkerGroup) -> None:
-    trials.run(resident, "only", GA, epochs=1)
-    worker = ray.get(resident.mailbox.worker.remote())
+def test_a_worker_collects_garbage_but_does_not_scan_its_imports(trials: Trials, group: OwnedWorkerGroup) -> None:
+    trials.run(group, "only", GA, epochs=1)
+    worker = ray.get(group.mailbox.worker.remote())
     assert ray.get(worker.execute.remote(gc.isenabled))
     assert ray.get(worker.execute.remote(gc.get_freeze_count)) > 100_000
 
 
-def test_a_killed_worker_is_restarted_and_the_trial_goes_on(trials: Trials, resident: OwnedWorkerGroup) -> None:
-    undisturbed = trials.run(resident, "undisturbed", NPO_RT, epochs=3)
-    generation = trials.submit(resident, "killed", NPO_RT)
-    reports = [kept(resident.run_epoch(generation, 1))]
-    os.kill(pid_of_worker(resident), signal.SIGKILL)
-    later = [resident.run_epoch(generation, epoch) for epoch in (2, 3)]
+def test_a_killed_worker_is_restarted_and_the_trial_continues(trials: Trials, group: OwnedWorkerGroup) -> None:
+    undisturbed = trials.run(group, "undisturbed", NPO_RT, epochs=3)
+    generation = trials.submit(group, "killed", NPO_RT)
+    reports = [kept(group.run_epoch(generation, 1))]
+    os.kill(pid_of_worker(group), signal.SIGKILL)
+    later = [group.run_epoch(generation, epoch) for epoch in (2, 3)]
     assert [report["restarts"] for report in later] == [1, 1]
     assert [*reports, *map(kept, later)] == undisturbed
 
 
 def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
-    trials: Trials, resident: OwnedWorkerGroup
+    trials: Trials, group: OwnedWorkerGroup
 ) -> None:
-    pid = pid_of_worker(resident)
-    generation = trials.submit(resident, "broken", {**GA, "method": "no_such_method"})
-    assert "KeyError" in resident.run_epoch(generation, 1)["failed"]
-    assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
-    assert worker_pid(resident) == pid
+    pid = pid_of_worker(group)
+    generation = trials.submit(group, "broken", {**GA, "method": "no_such_method"})
+    assert "KeyError" in group.run_epoch(generation, 1)["failed"]
+    assert trials.run(group, "next", GA, epochs=1)[0]["epoch"] == 1
+    assert worker_pid(group) == pid
 
 
-def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, resident: OwnedWorkerGroup) -> None:
-    generation = trials.submit(resident, "doomed", GA)
-    resident.run_epoch(generation, 1)
-    for starts in (1, 2):  # max_failures is 1
-        wait_until(lambda starts=starts: ray.get(resident.mailbox.starts.remote()) == starts)
-        os.kill(pid_of_worker(resident), signal.SIGKILL)
-    assert "lost 2 times" in resident.run_epoch(generation, 2)["failed"]
-    assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
+def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, group: OwnedWorkerGroup) -> None:
+    generation = trials.submit(group, "doomed", GA)
+    group.run_epoch(generation, 1)
+
+    def starts() -> int:
+        return int(ray.get(group.mailbox.starts.remote()))
+
+    os.kill(pid_of_worker(group), signal.SIGKILL)
+    wait_for(lambda: starts() == 2)
+    os.kill(pid_of_worker(group), signal.SIGKILL)  # max_failures is 1
+    assert "lost 2 times" in group.run_epoch(generation, 2)["failed"]
+    assert trials.run(group, "next", GA, epochs=1)[0]["epoch"] == 1
 
 
-def test_a_worker_that_hangs_fails_its_trial_only(trials: Trials, resident: OwnedWorkerGroup) -> None:
-    generation = trials.submit(resident, "hung", GA)
-    resident.run_epoch(generation, 1)
-    pid = pid_of_worker(resident)
-    os.kill(pid, signal.SIGSTOP)  # no thread of it answers anybody
+def test_a_worker_that_hangs_fails_its_trial_only(trials: Trials, group: OwnedWorkerGroup) -> None:
+    generation = trials.submit(group, "hung", GA)
+    group.run_epoch(generation, 1)
+    pid = pid_of_worker(group)
+    os.kill(pid, signal.SIGSTOP)  # none of its threads answers
     started = time.monotonic()
-    failed = resident.run_epoch(generation, 2, minutes=0.05)["failed"]
+    failed = group.run_epoch(generation, 2, minutes=0.05)["failed"]
     assert "epoch 2 took longer than trial.epoch_minutes 0.05" in failed
     assert time.monotonic() - started < 30
-    assert trials.run(resident, "next", GA, epochs=1)[0]["epoch"] == 1
+    assert trials.run(group, "next", GA, epochs=1)[0]["epoch"] == 1
     assert not process_exists(pid)
 
 
 def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
-    trials: Trials, resident: OwnedWorkerGroup, spec: SweepSpec
+    trials: Trials, group: OwnedWorkerGroup, spec: SweepSpec
 ) -> None:
-    alone = trials.run(resident, "alone", NPO_RT, epochs=1)[0]
+    alone = trials.run(group, "alone", NPO_RT, epochs=1)[0]
     sharded: dict[str, Any] = {"workers": 2, "deepspeed": {"zero_optimization": {"stage": 3}}}
     trials._spec = spec.model_copy(update={"trial": spec.trial.model_copy(update=sharded)})
     pair = OwnedWorkerGroup(trials.settings(**sharded))
     generation = trials.submit(pair, "together", NPO_RT)
     together = kept(pair.run_epoch(generation, 1))
-    os.kill(pid_of_worker(pair, rank=1), signal.SIGKILL)  # rank 0 sees no more than a broken connection
+    os.kill(pid_of_worker(pair, rank=1), signal.SIGKILL)  # rank 0 sees only a broken connection
     assert pair.run_epoch(generation, 2)["restarts"] == 1
     pair.close()
     assert together.keys() == alone.keys()
@@ -221,28 +223,28 @@ def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trial
     assert open_placement_groups() == groups + 1
     before = alive_actors()
     workers.close()
-    wait_until(lambda: not process_exists(pid))
-    wait_until(lambda: not any(workers.name in name for name in alive_actors()))
-    wait_until(lambda: pid not in {actor["pid"] for actor in alive_actors().values()})
-    wait_until(lambda: open_placement_groups() == groups)
+    wait_for(lambda: not process_exists(pid))
+    wait_for(lambda: not any(workers.name in name for name in alive_actors()))
+    wait_for(lambda: pid not in {actor["pid"] for actor in alive_actors().values()})
+    wait_for(lambda: open_placement_groups() == groups)
     assert before
 
 
 @pytest.mark.parametrize("at", ["start", "work"])
-def test_workers_that_cannot_leave_are_ended(trials: Trials, at: str) -> None:
-    """`at`: whether they have just been started, or are stuck in a job."""
+def test_workers_that_do_not_leave_are_killed(trials: Trials, at: str) -> None:
+    """`at`: whether they are just starting or hang in a job."""
     groups = open_placement_groups()
     workers, pid = OwnedWorkerGroup(trials.settings()), None
-    wait_until(lambda: open_placement_groups() == groups + 1)
+    wait_for(lambda: open_placement_groups() == groups + 1)
     if at == "work":
         generation = trials.submit(workers, "stuck", GA)
         workers.run_epoch(generation, 1)
         os.kill(pid := pid_of_worker(workers), signal.SIGSTOP)
         workers.begin_epoch(generation, 2)
     workers.close(patience=1.0)
-    wait_until(lambda: not workers._thread.is_alive())
-    wait_until(lambda: pid is None or not process_exists(pid))
-    wait_until(lambda: open_placement_groups() == groups)
+    wait_for(lambda: not workers._thread.is_alive())
+    wait_for(lambda: pid is None or not process_exists(pid))
+    wait_for(lambda: open_placement_groups() == groups)
     assert worker_pid(workers) is None
 
 
@@ -250,7 +252,7 @@ class Holder:
     """An actor that claims workers, as a slot does."""
 
     def claim(self, names: list[str]) -> str | None:
-        self._workers = claimed(names)
+        self._workers = claim_workers(names)
         return None if self._workers is None else self._workers.name
 
     def give_back(self) -> None:
@@ -263,9 +265,7 @@ def has_torch(pid: int) -> bool:
 
 
 def here() -> str:
-    """The address of this session's Ray: there may be others on this machine."""
-    import ray
-
+    """The address of this session's Ray; the machine may run others."""
     return str(ray.get_runtime_context().gcs_address)
 
 
@@ -286,25 +286,18 @@ def process_exists(pid: int) -> bool:
     return Path("/proc", str(pid)).exists()
 
 
-def pid_of_worker(resident: OwnedWorkerGroup, rank: int = 0) -> int:
-    """The process of a rank, once it is there."""
-    wait_until(lambda: worker_pid(resident, rank) is not None)
-    return worker_pid(resident, rank) or 0
+def pid_of_worker(group: OwnedWorkerGroup, rank: int = 0) -> int:
+    """The process of a rank, once it has started."""
+    wait_for(lambda: worker_pid(group, rank) is not None)
+    return worker_pid(group, rank) or 0
 
 
-def worker_pid(resident: OwnedWorkerGroup, rank: int = 0) -> int | None:
+def worker_pid(group: OwnedWorkerGroup, rank: int = 0) -> int | None:
     """The process of a rank now, known by its log file."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(process / "fd" / "1").endswith(f"{resident.name}-rank{rank}.log"):
+            if os.readlink(process / "fd" / "1").endswith(f"{group.name}-rank{rank}.log"):
                 return int(process.name)
         except OSError:
             continue
     return None
-
-
-def wait_until(condition: Any, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.1)
