@@ -20,7 +20,7 @@ from letheon.sweep.trial_config import decision, decision_config, trial_config
 from tests.letheon.analysis.test_why_not import AUDITS, GOALS, METRICS, REPORTS, journal, names
 from tests.letheon.small_sweep import SPACE, sample, write_space
 from trainables.config import DecisionConfig, LimitConfig, TrialConfig
-from trainables.evaluation.candidates import is_candidate
+from trainables.evaluation.candidates import constrained_point, is_candidate
 
 SCHEDULER = SchedulerConfig()
 
