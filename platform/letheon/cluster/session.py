@@ -45,6 +45,8 @@ DRIVER_ENVIRONMENT = {
     # `process_group` sets up the controllers' logs.
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A thread that outlives the session must not start another Ray. Read when ray is imported.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     # All slots start at once. Tune would start them one by one, and replace a starting slot by one that has just become
     # free, repeatedly while trials are shorter than a start. The searcher limits their number.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",

@@ -119,8 +119,9 @@ class OwnedWorkerGroup(WorkerGroup):
                 trainer(self.name, settings).fit()
         except BaseException as error:
             self.error, reason = error, f"{type(error).__name__}: {error}"
-        with suppress(Exception):  # Ray itself may have ended
-            ray.get(self.mailbox.end.remote(reason))
+        with suppress(Exception):  # Ray may end meanwhile
+            if ray.is_initialized():
+                ray.get(self.mailbox.end.remote(reason))
 
     def close(self, patience: float = CLOSE_SECONDS) -> None:
         """Let the workers leave their loop, and wait up to `patience` seconds for the Train run to clean up.

@@ -117,7 +117,7 @@ def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
     assert memory["predicted_bytes"] == states + largest + CUDA_CONTEXT
     json.dumps(plan.to_json(), allow_nan=False)
     lines = " ".join(" ".join(plan_lines(plan)).split())
-    assert "MiB a worker = weights and optimizer" in lines and "; 1/8 of a GPU of 80.0 GiB holds it" in lines
+    assert "MiB per worker = weights and optimizer" in lines and "; 1/8 of a GPU of 80.0 GiB holds it" in lines
     small = make_plan(auto(), tmp_path, [node], card=lambda: GIB // 2)
     assert len(small.errors) == 1 and small.errors[0].startswith("trial.gpus_per_worker auto: a worker would take")
     without = make_plan(load_spec("quickstart"), tmp_path, [{"CPU": 2.0}])

@@ -56,9 +56,9 @@ def problems(space: Path, *overrides: str) -> tuple[str, ...]:
         ("evaluation.max_new_tokens=8", "evaluation", "does not apply"),
         ("audit=true", "audit", "does not apply"),
         ("benchmark.people=4", "benchmark.people", "no such option"),
-        ("search.method={choice: [npo, gru]}", "search.method", "follow the gradient"),
+        ("search.method={choice: [npo, gru]}", "search.method", "more than the gradient"),
         ("search.method=rmu", "search.method", "hidden states"),
-        ("search.method=altpo", "search.method", "makes up"),
+        ("search.method=altpo", "search.method", "that the target model generates"),
         ("search.method=ce_u", "search.method", "leaves out the first token"),
     ],
 )

@@ -124,7 +124,7 @@ def test_the_time_is_what_earlier_sweeps_of_the_same_model_measured(tmp_path: Pa
     plan = planned(tmp_path, "scheduler.max_epochs=6", "scheduler.grace_epochs=3")
     assert plan.time == {"seconds": 96 * 2.0 / 4, "limit": "epochs", "seconds_per_epoch": 2.0, "sweep": "before"}
     output = printed(plan)["time"]
-    assert output == "at most 48 s of search (2 s an epoch in sweep before), besides preparation"
+    assert output == "at most 48 s of search (2 s per epoch in sweep before), plus preparation"
     assert planned(tmp_path, "budget.wall_hours=0.01").time["seconds"] == pytest.approx(36.0)
     assert printed(planned(tmp_path, "budget.wall_hours=0.01"))["time"].startswith(
         "at most 36 s of search (budget.wall_h"

@@ -94,7 +94,7 @@ def test_a_sweep_is_stopped_in_every_phase_and_resumed(tmp_path: Path) -> None:
 
     def letheon_stop(_: object) -> None:
         done = letheon("stop", "small", root=driver.root)
-        assert "small is stopped" in done.stdout, done.stderr
+        assert "small has stopped" in done.stdout, done.stderr
 
     output = driver.stopped("sweep", driver.space, once=lambda: driver.jobs("finetune"), by=letheon_stop)
     assert f"letheon resume small --root {driver.root}" in output
