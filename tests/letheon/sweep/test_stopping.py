@@ -85,6 +85,7 @@ def wait_for_no_process(place: Path) -> None:
     wait_for(lambda: not processes_of(place), seconds=PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_stopped_in_every_phase_and_resumed(tmp_path: Path) -> None:
     driver = Driver(tmp_path)
 
@@ -124,6 +125,7 @@ def faulty(tmp_path: Path) -> FaultySweep:
     return FaultySweep(tmp_path, trials=1, epochs=3, faults={"t000": {"fault": "hang", "epoch": 2, "times": 1}})
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_an_epoch_that_hangs(faulty: FaultySweep) -> None:
     with faulty.started("sweep", faulty.space) as driver:
         hangs = Path(f"{faulty.plan}.t000")

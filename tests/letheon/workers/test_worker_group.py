@@ -133,6 +133,7 @@ def test_workers_have_one_holder_at_a_time_and_outlive_it(prepared: Prepared, po
         ray.get(holder.give_back.remote())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [False], indirect=True)
 def test_only_the_workers_import_torch(trials: Trials, group: OwnedWorkerGroup) -> None:
     trials.run(group, "only", GA, epochs=1)
@@ -142,6 +143,7 @@ def test_only_the_workers_import_torch(trials: Trials, group: OwnedWorkerGroup) 
     assert not any(has_torch(pid) for pid in others)
 
 
+@pytest.mark.slow
 def test_a_worker_collects_garbage_but_does_not_scan_its_imports(trials: Trials, group: OwnedWorkerGroup) -> None:
     trials.run(group, "only", GA, epochs=1)
     worker = ray.get(group.mailbox.worker.remote())
@@ -169,6 +171,7 @@ def test_a_trial_that_raises_fails_with_its_reason_and_the_next_one_runs(
     assert worker_pid(group) == pid
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, group: OwnedWorkerGroup) -> None:
     generation = trials.submit(group, "doomed", GA)
     group.run_epoch(generation, 1)
@@ -183,6 +186,7 @@ def test_a_worker_that_dies_every_time_fails_its_trial_only(trials: Trials, grou
     assert trials.run(group, "next", GA, epochs=1)[0]["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_fails_its_trial_only(trials: Trials, group: OwnedWorkerGroup) -> None:
     generation = trials.submit(group, "hung", GA)
     group.run_epoch(generation, 1)
@@ -196,6 +200,7 @@ def test_a_worker_that_hangs_fails_its_trial_only(trials: Trials, group: OwnedWo
     assert not process_exists(pid)
 
 
+@pytest.mark.slow
 def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
     trials: Trials, group: OwnedWorkerGroup, spec: SweepSpec
 ) -> None:
