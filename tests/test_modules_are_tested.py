@@ -1,4 +1,4 @@
-"""Every module over 100 lines has a test module of its name in the mirrored folder, or this table says what tests it."""
+"""Every module over 100 lines has a test module of its name in the mirrored folder, or this table names its tests."""
 
 from __future__ import annotations
 
