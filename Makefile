@@ -42,7 +42,7 @@ check: environment ## lint, format, types, import rules, docs, known vulnerabili
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy platform/letheon trainables tests $(wildcard benchmarks/*.py)
-	@$(BIN)/pytest -q tests/test_architecture.py tests/test_layers.py tests/test_readme.py tests/trust/test_sources.py tests/trust/test_dependencies.py
+	@$(BIN)/pytest -q tests/test_architecture.py tests/test_layers.py tests/test_docs.py tests/test_modules_are_tested.py tests/test_readme.py tests/trust/test_sources.py tests/trust/test_dependencies.py
 	@$(BIN)/python .ci/audit_dependencies.py
 
 audit-dependencies: environment ## known vulnerabilities in the locked packages (part of `make check`; prints NOT AUDITED if it cannot)
