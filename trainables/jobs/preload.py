@@ -13,4 +13,6 @@ def preload() -> None:
     # Transformers would import these for object detection and cloud storage: a quarter of its import time.
     with hide_packages("boto3", "scipy"):
         import trainables.model.load
-    import trainables.jobs.prepare  # noqa: F401 (imported for its side effect)
+    # Imported for their side effect.
+    import trainables.jobs.prepare
+    import trainables.training.trial  # noqa: F401
