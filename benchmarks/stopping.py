@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from starting.trials import letheon  # type: ignore[import-not-found]  # beside this script
+from starting.trials import letheon  # type: ignore[import-not-found]  # next to this script
 
 from letheon.journal import Journal
 

@@ -35,7 +35,7 @@ SHAPE: dict[str, Any] = {
     "head_dim": 4,
     "initializer_range": 0.4,
 }
-"""Of every architecture: weights so large that attention and tokens differ from row to row."""
+"""Sizes that all architectures share. Weights are large, so that attention and tokens differ between rows."""
 STAGES = (0, 1, 2, 3)
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 TIED = "lm_head.weight"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -29,6 +30,20 @@ class ComputeTerms(Protocol):
     def __call__(
         self, part: MicroBatch, forget: bool = True, retain: bool = True, *, for_engine: bool = True
     ) -> Terms: ...
+
+
+@dataclass(frozen=True)
+class WholeBatch:
+    """What a gradient-level step needs. `values`: hyper-parameters by name, `workers`: how many processes share the
+    batch, `parts`: this rank's micro-batches, `results`: receives one result per micro-batch."""
+
+    model: Any
+    method: Method
+    values: Values
+    workers: int
+    parts: Sequence[MicroBatch]
+    terms: ComputeTerms
+    results: list[MicroBatchResult]
 
 
 def trainable(model: Any) -> list[Tensor]:
@@ -72,36 +87,30 @@ def sum_over_workers(gradients: Gradients, size: int) -> Gradients:
     return whole
 
 
-def combined(
-    model: Any,
-    method: Method,
-    values: Values,
-    workers: int,
-    parts: Sequence[MicroBatch],
-    terms: ComputeTerms,
-    results: list[MicroBatchResult],
-) -> Iterator[Tensor]:
+def combined(batch: WholeBatch) -> Iterator[Tensor]:
     """One loss whose gradient is a * forget gradient + b * retain gradient, with a and b from the whole batch.
 
     Both gradients come from one forward pass. The yielded loss is linear in the weights and its gradient is the
     combination, so optimizer, clipping and averaging over workers work as usual.
     """
-    parameters = trainable(model)
+    parameters = trainable(batch.model)
     forget = [_zeros(parameter) for parameter in parameters]
     retain = [torch.zeros_like(gradient) for gradient in forget]
     found: list[Terms] = []
-    for part in parts:
-        of_part = terms(part, for_engine=False)
+    for part in batch.parts:
+        of_part = batch.terms(part, for_engine=False)
         if of_part.retain is None:
-            raise ValueError(f"{method.name} combines two gradients: it must declare a retain term")
+            raise ValueError(f"{batch.method.name} combines two gradients: it must declare a retain term")
         _add(forget, gradients_of(of_part.forget, parameters, keep_graph=True))
         _add(retain, gradients_of(of_part.retain, parameters))
         found.append(of_part.detached())
-    assert method.combine is not None  # the caller checked
-    a, b = method.combine(products(sum_over_workers(forget, workers), sum_over_workers(retain, workers)), values)
+    assert batch.method.combine is not None  # the caller checked
+    a, b = batch.method.combine(
+        products(sum_over_workers(forget, batch.workers), sum_over_workers(retain, batch.workers)), batch.values
+    )
     for of_part in found:
         assert of_part.retain is not None  # checked above
-        results.append(MicroBatchResult.of(a * of_part.forget + b * of_part.retain, of_part))
+        batch.results.append(MicroBatchResult.of(a * of_part.forget + b * of_part.retain, of_part))
     yield _linear(parameters, [a * f + b * r for f, r in zip(forget, retain, strict=True)])
 
 
@@ -116,37 +125,29 @@ def _linear(parameters: Sequence[Tensor], gradients: Gradients) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def worst_nearby(
-    model: Any,
-    method: Method,
-    values: Values,
-    workers: int,
-    parts: Sequence[MicroBatch],
-    terms: ComputeTerms,
-    results: list[MicroBatchResult],
-) -> Iterator[Tensor]:
+def worst_nearby(batch: WholeBatch) -> Iterator[Tensor]:
     """The forget loss at theta + radius * g / |g|, then the retain term at theta; g is the whole batch's gradient."""
-    parameters = trainable(model)
+    parameters = trainable(batch.model)
     gradients = [_zeros(parameter) for parameter in parameters]
-    for part in parts:
-        _add(gradients, gradients_of(terms(part, retain=False, for_engine=False).forget, parameters))
-    direction = sum_over_workers(gradients, workers)
+    for part in batch.parts:
+        _add(gradients, gradients_of(batch.terms(part, retain=False, for_engine=False).forget, parameters))
+    direction = sum_over_workers(gradients, batch.workers)
     length = products(direction, direction).forget ** 0.5
-    step = values["radius"] / length if length > 0 else 0.0
+    step = batch.values["radius"] / length if length > 0 else 0.0
     forget: list[Terms] = []
     with _moved(parameters, direction, step):
-        for part in parts:
-            of_forget = terms(part, retain=False)
+        for part in batch.parts:
+            of_forget = batch.terms(part, retain=False)
             forget.append(of_forget.detached())
             yield of_forget.forget
-    for part, of_forget in zip(parts, forget, strict=True):
-        of_retain = terms(part, forget=False)
+    for part, of_forget in zip(batch.parts, forget, strict=True):
+        of_retain = batch.terms(part, forget=False)
         kept = of_retain.retain
         if kept is None:
-            raise ValueError(f"{method.name} uses nearby weights: it must declare a retain term")
-        loss = values["retain_weight"] * kept
+            raise ValueError(f"{batch.method.name} uses nearby weights: it must declare a retain term")
+        loss = batch.values["retain_weight"] * kept
         whole = type(of_forget)(of_forget.forget, kept, of_forget.tokens + of_retain.tokens)
-        results.append(MicroBatchResult.of(of_forget.forget + loss, whole))
+        batch.results.append(MicroBatchResult.of(of_forget.forget + loss, whole))
         yield loss
 
 

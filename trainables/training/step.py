@@ -24,7 +24,7 @@ from trainables.methods.reduction import Divisors, forget_term, retain_term
 from trainables.methods.retain_terms import RETAIN_TERMS
 from trainables.model.scoring import ForwardOutputs, score
 from trainables.training.engine import Engine
-from trainables.training.gradients import combined, worst_nearby
+from trainables.training.gradients import WholeBatch, combined, worst_nearby
 from trainables.training.terms import MicroBatchResult, Terms
 
 
@@ -43,11 +43,11 @@ class Stepper:
         results: list[MicroBatchResult] = []
         terms = partial(self.terms, step=rows, statistics=self._statistics(parts, len(rows.forget)))
         values = {**self.values, "retain_weight": self.weight}
-        arguments = (self.engine.model, self.method, values, self.batcher.group.size, parts, terms, results)
+        batch = WholeBatch(self.engine.model, self.method, values, self.batcher.group.size, parts, terms, results)
         if self.method.combine is not None:
-            losses, count = combined(*arguments), 1
+            losses, count = combined(batch), 1
         elif self.method.worst_nearby:
-            losses, count = worst_nearby(*arguments), 2 * len(parts)
+            losses, count = worst_nearby(batch), 2 * len(parts)
         else:
             losses, count = self._plain(rows, parts, terms, results), len(parts)
         self.engine.step(losses, learning_rate, count)

@@ -176,7 +176,7 @@ def summary(rows: Iterable[Row], sweep: str = "", now: float | None = None) -> S
 
 
 def status_of(folder: str | os.PathLike[str]) -> SweepState:
-    """The state of the sweep in `folder`; `interrupted` if its driver is dead, whatever its last row says."""
+    """The state of the sweep in `folder`; `interrupted` if its rows say that it runs but its driver is dead."""
     folder, driver = Path(folder), lock_holder(folder)
     state = summary(Journal.read(folder / JOURNAL), folder.name, time.time() if driver else None)
     return with_liveness(state, driver, tracking_health(folder))

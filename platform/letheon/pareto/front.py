@@ -29,7 +29,7 @@ def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -
     """The fronts of a sweep from its journal, in the shape of `front --json`.
 
     Candidates are the reports of epoch >= 1 with finite objectives, utility_ratio >= the goals' floor, no violated
-    limit, and more forgotten than by the target model. Of checkpoints with equal objectives only the earliest epoch
+    limit, and more forgotten than by the target model. If checkpoints have equal objectives, only the earliest epoch
     appears. `points` are ordered by falling second objective, each with its `verdict`. The `hypervolume` (in the
     metrics' units) is measured from `reference`: the untouched target model and the utility floor. The knee's box goes
     from there to `ideal`; both are values of the metrics. `knee` is one of the points, if possible one that has

@@ -1,4 +1,4 @@
-"""The contents of an evaluation log, whatever its format: columns of values by row."""
+"""The contents of an evaluation log in any format: columns of values by row."""
 
 from __future__ import annotations
 

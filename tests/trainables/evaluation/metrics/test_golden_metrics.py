@@ -206,7 +206,7 @@ def test_whose_texts_differ(family: Family) -> None:
 
 
 def test_where_nothing_is_hidden_or_tiny_all_else_is_theirs_without_compat_too() -> None:
-    """Of llama2 both code bases read the same tokens; a guard of 1e-10 shows in the seventh digit at most.
+    """Both code bases read the same tokens for llama2; a guard of 1e-10 shows in the seventh digit at most.
 
     One answer has a stray space, which open-unlearning's decoder takes out before it compares.
     """

@@ -1,4 +1,4 @@
-"""What is read off single tokens, by hand where the logits are known. Of real models: `test_golden_metrics`."""
+"""Statistics of single tokens, against values computed by hand. Real models are in `test_golden_metrics`."""
 
 from __future__ import annotations
 
