@@ -54,6 +54,9 @@ DRIVER_ENVIRONMENT = {
     # The total time is unchanged.
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",
+    # Each trial slot has five processes. Above four times this number Ray prints a warning; the default, one per core,
+    # would warn in every sweep on two cores.
+    "RAY_worker_maximum_startup_concurrency": "16",
     # `StopRequest` handles the signal.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # They write three unused files per trial and import torch.
