@@ -2,7 +2,7 @@
 
     python benchmarks/decisions.py [--trials N] [--sweeps N]
 
-Trials are drawn at random from the forgetting table, so the conductor is what is timed: scheduler, budget, history.
+Trials are drawn at random from the forgetting table, so the controller is what is timed: scheduler, budget, history.
 One process. The last line is one JSON object; times are microseconds per report, by the number of trials started.
 """
 

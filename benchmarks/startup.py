@@ -83,9 +83,10 @@ def sweep_figures(ran: Any, story: Any) -> dict[str, Any]:
     print(f"\n{'letheon sweep, everything prepared':36} {'s':>6} {'CPU s':>6}")
     for event, seconds in milestones.items():
         print(f"{event:36} {seconds:6.1f} {ran.cpu_until(ran.began + seconds):6.1f}")
-    gaps = spread(story.gaps())
-    between = f"median {gaps['median']:.2f} s, at most {gaps['most']:.2f} s"
-    print(f"\nfrom a trial's end to the next one's first step: {between}")
+    gaps = spread(found) if (found := story.gaps()) else {}  # with few trials no worker runs a second one
+    if gaps:
+        between = f"median {gaps['median']:.2f} s, at most {gaps['most']:.2f} s"
+        print(f"\nfrom a trial's end to the next one's first step: {between}")
     searched = milestones["search is over"] - milestones["search begins"]
     print(f"{story.trials} trials in {searched:.1f} s of search; {ran.processes} processes, {ran.cpu:.0f} CPU s in all")
     first = milestones["first optimizer step"]

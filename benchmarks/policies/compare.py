@@ -49,7 +49,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Policy:
-    """`settings` of the sweep file; `ray`: a mind of Ray's parts instead of Letheon's conductor; `most`: epochs."""
+    """`settings` of the sweep file; `ray`: a mind of Ray's parts instead of Letheon's controller; `most`: epochs."""
 
     label: str
     settings: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Ray's own scheduler and searchers in place of the conductor, fed one result after another as Tune does."""
+"""Ray's own scheduler and searchers in place of the sweep's controller, fed one result after another as Tune does."""
 
 from __future__ import annotations
 

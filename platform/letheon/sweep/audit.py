@@ -66,17 +66,18 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
         tracker = tracker_of(sweep)
         tracker.check()
         if not is_audited(sweep, journal.rows):
-            journal.append("sweep", state="running", info={"audit": sweep.spec.audit_config.digest()})
             stop = StopRequest(sweep.command("audit"), say)
-            try:
-                with stop.listening(), ray_session(address, sweep.spec.trial.gpus):
-                    stop.check()
-                    slots = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)()
-                    with pool_of(sweep.spec, slots, sweep.folder, address is not None, stop) as pool:
-                        prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
-                        audit_front(sweep, prepared, journal, pool, say)
-            finally:
-                journal.append("sweep", state="finished")  # the search is, even if the audit failed
+            with stop.listening():
+                journal.append("sweep", state="running", info={"audit": sweep.spec.audit_config.digest()})
+                try:
+                    with ray_session(address, sweep.spec.trial.gpus):
+                        stop.check()
+                        slots = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)()
+                        with pool_of(sweep.spec, slots, sweep.folder, address is not None, stop) as pool:
+                            prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
+                            audit_front(sweep, prepared, journal, pool, say)
+                finally:
+                    journal.append("sweep", state="finished")  # the search is, even if the audit failed
         return finish(sweep, Mirror(tracker, sweep.folder), journal)
 
 

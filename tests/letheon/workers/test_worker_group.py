@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import ray
 import yaml
 
+from letheon.cluster.session import draining_nodes, node_resources
 from letheon.preparation.artifacts import Prepared
 from letheon.preparation.builder import build_artifacts
 from letheon.spec.load import load_spec
@@ -216,6 +218,15 @@ def test_two_workers_under_zero_3_agree_with_one_and_outlive_a_lost_one(
     assert together.keys() == alone.keys()
     for key in ("loss", "model_utility", "forget_probability", "retain_probability", "forget_truth_ratio"):
         assert together[key] == pytest.approx(alone[key], rel=1e-3)
+
+
+def test_nodes_count_as_staying_if_ray_does_not_say_which_leave(
+    ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = node_resources()
+    monkeypatch.setitem(sys.modules, "ray.autoscaler.v2.sdk", None)  # as if this Ray had no such module
+    assert draining_nodes() == set()
+    assert node_resources() == known != []
 
 
 @pytest.mark.parametrize("fixed_nodes", [True, False])
