@@ -20,11 +20,6 @@ from trainables.evaluation.verdict import verdict
 NEAREST = 3  # least-violating points that an empty front lists
 
 
-def checkpoint_of(trial: str, epoch: int) -> str:
-    """The model folder of a trial's epoch, relative to the sweep's folder."""
-    return model_folder(Path("trials"), trial, epoch).as_posix()
-
-
 def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
     """The fronts of a sweep from its journal, in the shape of `front --json`.
 
@@ -150,6 +145,11 @@ def verdict_of(point: Mapping[str, Any]) -> str:
     return str((point.get("verdict") or {}).get("name", "cannot say"))
 
 
+def reasons_of(point: Mapping[str, Any]) -> str:
+    """The reasons of that verdict; empty without one."""
+    return "; ".join((point.get("verdict") or {}).get("reasons", ()))
+
+
 def box_of(goals: Goals, reports: Sequence[Row], trials: Sequence[Row]) -> tuple[Point, Point]:
     """The worst corner (the untouched target model, or the utility floor) and the best one, both maximised."""
 
@@ -193,5 +193,5 @@ def point_of(row: Row, trial: Row, goals: Goals) -> dict[str, Any]:
         "epoch": row["epoch"],
         "config": trial["config"],
         "metrics": row["metrics"],
-        "checkpoint": checkpoint_of(row["trial"], row["epoch"]),
+        "checkpoint": model_folder(Path("trials"), row["trial"], row["epoch"]).as_posix(),
     }
