@@ -8,7 +8,7 @@ from typing import Any
 
 from letheon.analysis.answer import answers
 from letheon.journal import Row
-from letheon.pareto.front import verdict_of
+from letheon.pareto.front import reasons_of, verdict_of
 from letheon.pareto.labels import columns, short_config, short_label
 from letheon.pareto.objectives import is_audit
 from letheon.tracking.aliases import FORGET_DIGEST
@@ -110,8 +110,7 @@ class VersionDescriptions:
     def describe(self, point: Mapping[str, Any], fraction: str, benchmark: str, digest: str) -> str:
         """The description of a front point's version. `digest`: SHA-256 of its manifest."""
         trial, epoch = str(point["trial"]), int(point["epoch"])
-        reasons = "; ".join((point.get("verdict") or {}).get("reasons", ()))
-        verdict = verdict_of(point).capitalize()
+        reasons, verdict = reasons_of(point), verdict_of(point).capitalize()
         parts = [
             f"**{verdict}: {reasons}**" if reasons else f"**{verdict}**",
             "",
