@@ -84,10 +84,6 @@ class View:
     retain: Spot | None
     means: tuple[Bar, ...] = ()
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return tuple(sorted({path.method for path in self.paths} | {spot.method for spot in self.front}))
-
 
 def views(front: Mapping[str, Any], rows: Sequence[Row]) -> list[View]:
     """One view per stratum, in order of the fraction."""
@@ -103,11 +99,6 @@ def plane_of(front: Mapping[str, Any]) -> Plane:
     """The objectives of the front."""
     x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives_of(front).items())
     return Plane(x, y)
-
-
-def methods_of(shown: Sequence[View]) -> list[str]:
-    """Every method of the sweep, sorted, so that a method has one colour in all panels."""
-    return sorted({method for view in shown for method in view.methods})
 
 
 def _view(fraction: str, stratum: Mapping[str, Any], rows: Sequence[Row], plane: Plane, means: tuple[Bar, ...]) -> View:
