@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
 _LEAK = "_forget_rouge"
 
 
-def short(value: object) -> str:
-    """A value as the text of a table cell; floats with three digits, `-` for None."""
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+def short(value: object, digits: int = 3) -> str:
+    """A value as the text of a table cell; floats with that many significant digits, `-` for None."""
+    return "-" if value is None else f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
-def six_digits(value: object) -> str:
-    """As `short`, with six digits instead of three."""
-    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+six_digits = partial(short, digits=6)
 
 
 def words(name: str) -> str:
@@ -190,23 +189,17 @@ def _registered(outcome: Outcome) -> Iterator[str]:
     yield from (f"aliases     {line}" for line in outcome.registration.alias_notes)
 
 
-def capacity_head(utility_kept: float) -> str:
-    """The line above the capacity table."""
-    return (
-        f"best forget quality p of checkpoints that keep {utility_kept:.0%} of the utility; "
-        "yes: its verdict is forgotten"
-    )
-
-
-def capacity_table(results: Sequence[MethodResult]) -> Table:
-    """Best forget quality p per method and fraction; `-` where no checkpoint keeps the utility."""
+def capacity_parts(results: Sequence[MethodResult], utility_kept: float) -> Iterator[Table | str]:
+    """A heading, and the best forget quality p per method and fraction; `-` where no checkpoint keeps the utility."""
+    kept = f"keep {utility_kept:.0%} of the utility"
+    yield f"best forget quality p of checkpoints that {kept}; yes: its verdict is forgotten"
     fractions = sorted({result.fraction for result in results})
     table = plain_table("method", *(f"{fraction:g}" for fraction in fractions), "capacity", right=True)
     by_cell = {(result.method, result.fraction): result for result in results}
     for method, largest in capacities(results).items():
         cells = [_capacity_cell(by_cell.get((method, fraction))) for fraction in fractions]
         table.add_row(method, *cells, f"{largest:g}" if largest else "none")
-    return table
+    yield table
 
 
 def _capacity_cell(result: MethodResult | None) -> Text:
