@@ -251,7 +251,8 @@ def _legend(figure: Figure, shown: Sequence[View], theme: ThemeName) -> None:
     from matplotlib.lines import Line2D
 
     colours = THEMES[theme]
-    methods = sorted({drawn.method for view in shown for drawn in (*view.paths, *view.front)})
+    paths = {path.method for view in shown for path in view.paths}
+    methods = sorted(paths | {spot.method for view in shown for spot in view.front})
 
     def mark(label: str, marker: str, colour: str, size: float, edge: str = "none") -> Line2D:
         return Line2D([], [], ls="none", marker=marker, ms=size, mfc=colour, mec=edge, label=label)
