@@ -13,7 +13,7 @@ from letheon.analysis.answer import answers
 from letheon.analysis.capacity import MethodResult, capacities
 from letheon.analysis.time_left import duration
 from letheon.cli.output import program
-from letheon.pareto.front import hypervolume_share, verdict_of
+from letheon.pareto.front import hypervolume_share, name_of, verdict_of
 from letheon.pareto.labels import COMMON, Columns, columns, short_label
 from trainables.audit.config import ATTACKS
 from trainables.config import Hyperparameters
@@ -88,7 +88,7 @@ def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | 
         is_knee = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
             "*" if is_knee else "",
-            f"{point['trial']}@{point['epoch']}",
+            name_of(point),
             verdict_of(point),
             short(point["config"].get(method)),
             *(short(point["metrics"].get(name)) for name in metrics),
@@ -121,7 +121,7 @@ def _hyperparameters(points: Sequence[Mapping[str, Any]]) -> list[str]:
 def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
     """Per stratum: the forget ROUGE that each attack recovers from each checkpoint and from the retain model."""
     for key, stratum in facts["strata"].items():
-        models = [(f"{one['trial']}@{one['epoch']}", one["metrics"]) for one in stratum["checkpoints"]]
+        models = [(name_of(one), one["metrics"]) for one in stratum["checkpoints"]]
         models += [("retain model", stratum["retain"])] if stratum["retain"] else []
         attacks = [f"audit_{name}{_LEAK}" for name in ("no_attack", *ATTACKS, "worst")]
         attacks = [name for name in attacks if any(name in metrics for _, metrics in models)]

@@ -140,6 +140,11 @@ def knee_of(points: Sequence[Mapping[str, Any]], objectives: Sequence[Point], bo
     return None if found is None else among[found]
 
 
+def name_of(point: Mapping[str, Any]) -> str:
+    """TRIAL@EPOCH, from a row or a point of a front."""
+    return f"{point['trial']}@{int(point['epoch'])}"
+
+
 def verdict_of(point: Mapping[str, Any]) -> str:
     """The verdict of a point of `front --json`; `cannot say` for a front that was written without verdicts."""
     return str((point.get("verdict") or {}).get("name", "cannot say"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from letheon.common.numbers import is_finite
-from letheon.pareto.front import with_audits
+from letheon.pareto.front import name_of, with_audits
 from letheon.pareto.labels import objectives_of
 from letheon.pareto.objectives import Axis
 
@@ -137,7 +137,7 @@ def _front_spots(stratum: Mapping[str, Any], plane: Plane) -> list[FrontSpot]:
         spot = plane.spot(point["metrics"])
         if spot is not None:
             is_knee = (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch"))
-            found.append(FrontSpot(f"{point['trial']}@{point['epoch']}", _method(point), spot, is_knee))
+            found.append(FrontSpot(name_of(point), _method(point), spot, is_knee))
     return sorted(found, key=lambda item: item.spot)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from letheon.analysis.answer import answers
 from letheon.journal import Row
-from letheon.pareto.front import reasons_of, verdict_of
+from letheon.pareto.front import name_of, reasons_of, verdict_of
 from letheon.pareto.labels import columns, short_config, short_label
 from letheon.pareto.objectives import is_audit
 from letheon.tracking.aliases import FORGET_DIGEST
@@ -77,7 +77,7 @@ def describe_registered(
         parts += [_row(heads), _row(["---"] * len(heads))]
         knee = stratum.get("knee") or {}
         for point in stratum["points"]:
-            key = f"{point['trial']}@{point['epoch']}"
+            key = name_of(point)
             bold = "**" if (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch")) else ""
             values = [_number(point["metrics"].get(name)) for name in names]
             cells = [f"{bold}{key}{bold}", verdict_of(point), versions.get(key, "")]
