@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
+from trainables.audit.prompts import drawn
 from trainables.batching.rows import Encoded
 from trainables.batching.schedule import learning_rate, shuffled
 from trainables.config import LoraConfig, TrainingRecipe, WorkersConfig
@@ -41,9 +41,7 @@ class Relearning:
 
 def part_of(rows: int, share: float, seed: int) -> list[int]:
     """Sorted indices of the attacker's rows: round(rows * share), at least one, never all."""
-    count = min(max(1, round(rows * share)), rows - 1)
-    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, rows])))
-    return sorted(order.permutation(rows)[:count].tolist())
+    return sorted(drawn(range(rows), min(max(1, round(rows * share)), rows - 1), seed))
 
 
 def check_steps(steps: int, checks: int) -> list[int]:

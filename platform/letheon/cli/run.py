@@ -29,6 +29,7 @@ from letheon.cli.output import (
     console,
     print_error,
     print_json,
+    print_parts,
     wide_console,
 )
 
@@ -54,11 +55,8 @@ def plan(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT
     else:
         from letheon.cli.plan import plan_lines, plan_table
 
-        out = console()
         print_error(*made.errors)
-        out.print(plan_table(made))
-        for line in plan_lines(made):
-            out.print(line, soft_wrap=True)
+        print_parts([plan_table(made), *plan_lines(made)])
     raise typer.Exit(BAD_INPUT if made.errors else OK)
 
 
@@ -119,11 +117,8 @@ def _end(outcome: Outcome, root: Path) -> None:
     """Print the fronts and what to do next. Raises typer.Exit unless the sweep finished with a feasible point."""
     from letheon.cli.tables import front_tables, outcome_lines
 
-    out = console()
-    for part in front_tables(outcome.front):
-        out.print(part)
-    for line in outcome_lines(outcome, root_option(root)):
-        out.print(line, soft_wrap=True)
+    print_parts(front_tables(outcome.front), soft_wrap=False)
+    print_parts(outcome_lines(outcome, root_option(root)))
     if outcome.problem is not None:
         print_error(outcome.problem)
     if outcome.state == "interrupted":
@@ -144,15 +139,14 @@ def audit(name: Name, root: Root = DEFAULT_ROOT, address: Address = None, json: 
     from letheon.journal import Journal
     from letheon.sweep.audit import audit_facts, audit_sweep
 
-    out, found = console(), find(name, root)
-    outcome = audit_sweep(found, address, say=print_error if json else out.print)
+    found = find(name, root)
+    outcome = audit_sweep(found, address, say=print_error if json else console().print)
     facts = audit_facts(found, Journal.read(found.journal))
     if json:
         print_json(facts)
         return
     from letheon.cli.tables import audit_tables
 
-    for part in audit_tables(facts):
-        out.print(part)
+    print_parts(audit_tables(facts), soft_wrap=False)
     if outcome.html is not None:
-        out.print("", f"report      {outcome.html}", f"records     {outcome.tracking}", sep="\n", soft_wrap=True)
+        print_parts(["", f"report      {outcome.html}", f"records     {outcome.tracking}"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from letheon.analysis.answer import answers
 from letheon.journal import Row
-from letheon.pareto.front import verdict_of
+from letheon.pareto.front import name_of, reasons_of, verdict_of
 from letheon.pareto.labels import columns, short_config, short_label
 from letheon.pareto.objectives import is_audit
 from letheon.tracking.aliases import FORGET_DIGEST
@@ -77,7 +77,7 @@ def describe_registered(
         parts += [_row(heads), _row(["---"] * len(heads))]
         knee = stratum.get("knee") or {}
         for point in stratum["points"]:
-            key = f"{point['trial']}@{point['epoch']}"
+            key = name_of(point)
             bold = "**" if (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch")) else ""
             values = [_number(point["metrics"].get(name)) for name in names]
             cells = [f"{bold}{key}{bold}", verdict_of(point), versions.get(key, "")]
@@ -110,8 +110,7 @@ class VersionDescriptions:
     def describe(self, point: Mapping[str, Any], fraction: str, benchmark: str, digest: str) -> str:
         """The description of a front point's version. `digest`: SHA-256 of its manifest."""
         trial, epoch = str(point["trial"]), int(point["epoch"])
-        reasons = "; ".join((point.get("verdict") or {}).get("reasons", ()))
-        verdict = verdict_of(point).capitalize()
+        reasons, verdict = reasons_of(point), verdict_of(point).capitalize()
         parts = [
             f"**{verdict}: {reasons}**" if reasons else f"**{verdict}**",
             "",

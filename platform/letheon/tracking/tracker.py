@@ -190,8 +190,7 @@ class Tracker:
             with self._reset_on_error("uploading the journal"):
                 client, parent = self._open(), self._parent
                 put(client, parent.id, JOURNAL, data)
-                client.set_tag(parent.id, JOURNAL_TAG, digest)
-                parent.tags[JOURNAL_TAG] = digest
+                parent.set_tag(client, JOURNAL_TAG, digest)
 
     def finish(
         self,
@@ -231,11 +230,11 @@ class Tracker:
             old = run.tags.get(FRONT_TAG)
             new = "true" if trial in winners else "false" if old else None
             if new is not None:
-                _set_tag(client, run, FRONT_TAG, new)
+                run.set_tag(client, FRONT_TAG, new)
         versions = {f"{point.trial}@{point.epoch}": point.version for point in registration.points}
         text = descriptions.describe_registered(self.spec, self.sweep, front, versions)
-        _set_tag(client, parent, NOTE, text)
-        _set_tag(client, parent, "letheon.registered", "true")
+        parent.set_tag(client, NOTE, text)
+        parent.set_tag(client, "letheon.registered", "true")
 
     @contextmanager
     def _reset_on_error(self, doing: str) -> Iterator[None]:
@@ -352,10 +351,3 @@ def _advice() -> Iterator[None]:
         yield
     except TrackingError as error:
         raise error if error.advice else TrackingError(str(error), fix) from error
-
-
-def _set_tag(client: MlflowClient, run: Handle, key: str, value: str) -> None:
-    """Set a run's tag unless the store is known to have it."""
-    if run.tags.get(key) != value:
-        client.set_tag(run.id, key, value)
-        run.tags[key] = value
