@@ -28,7 +28,7 @@ from trainables.jobs.prepare import finetune, make_base, make_baseline
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.gpu_share import WeightPlace
 from trainables.runtime.ranks import Group
-from trainables.training import memory_usage
+from trainables.training import memory_usage, trial
 from trainables.training.memory_usage import peak_bytes, reset_peak
 from trainables.training.trial import run_trial
 
@@ -97,12 +97,28 @@ def work(_: Group, folder: Path) -> None:
 
     for method in METHODS:
         run(f"{method}-cold".replace("_", "-"), method, WorkerCache())
+    stop_and_go_on(spec, prepared, folder)
     places: tuple[WeightPlace, ...] = ("device", "pinned")
     for place in places:
         used = WorkerCache()
         with placed(place):
             for method in METHODS:
                 run(f"{method}-{place}".replace("_", "-"), method, used)
+
+
+def stop_and_go_on(spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
+    """A trial of three epochs, and the same stopped after two of them, with a state after each epoch or none."""
+    hyper = Hyperparameters(method="npo_rt", forget_fraction=FRACTION, learning_rate=3e-4, batch_size=8)
+    decides: Any = trial
+    decided = decides.must_save_state
+    for name, saves, attempts in (("straight", True, (3,)), ("saved", True, (2, 3)), ("lost", False, (2, 3))):
+        decides.must_save_state = lambda *_, saves=saves: saves
+        config = trial_config(spec, prepared, name, hyper, folder / name)
+        for epochs in attempts:
+            reports = Reports(epochs)
+            run_trial(config.model_copy(update={"max_epochs": 4}), WorkerCache(), Group(), reports)
+        (folder / f"{name}.json").write_text(json.dumps(reports.found))
+    decides.must_save_state = decided
 
 
 def work_at_both_depths(_: Group, folder: Path) -> None:
@@ -156,6 +172,19 @@ def test_a_trial_from_kept_weights_equals_a_cold_one_bit_for_bit(folder: Path, m
     }
     ours, theirs = weights(folder, method, place), weights(folder, method, "cold")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("name", ["saved", "lost"])
+def test_a_trial_that_was_stopped_ends_with_the_same_numbers(folder: Path, name: str) -> None:
+    """With the state of the epoch before, or without any: then its epochs are trained again."""
+    states = [(folder / name / f"epoch-00{epoch}" / "state").exists() for epoch in (1, 2, 3)]
+    assert states == ([False, True, True] if name == "saved" else [False] * 3)
+    for one, other in zip(epochs_of(folder, name), epochs_of(folder, "straight"), strict=True):
+        assert one == pytest.approx(other, rel=0, abs=0, nan_ok=True)
+    last = "epoch-003/model/model.safetensors"
+    if (folder / "straight" / last).exists():
+        ours, theirs = load_file(folder / name / last), load_file(folder / "straight" / last)
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def test_every_reported_metric_is_documented(folder: Path) -> None:
