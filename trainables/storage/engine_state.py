@@ -67,8 +67,8 @@ class StateFiles:
         return content
 
     def _elsewhere(self, module: Mapping[str, Tensor]) -> Iterator[tuple[str, Any]]:
-        """Names of weights that need not be saved, each with the group and number of its master, or its name in the
-        shared files. Tied weights have two names for one storage.
+        """Names of weights that need not be saved, each with group and number of its master and its dtype, or its name
+        in the shared files. Tied weights have two names for one storage.
         """
         places: dict[int, Any] = {}
         for name in _names_in(self._shared):
@@ -79,7 +79,7 @@ class StateFiles:
         for group, (weights, masters) in enumerate(groups):
             for number, (weight, master) in enumerate(zip(weights, masters, strict=True)):
                 if weight.shape == master.shape and torch.equal(weight, master.to(weight.dtype)):
-                    places[weight.data_ptr()] = (group, number, weight.dtype)
+                    places[weight.data_ptr()] = (group, number, str(weight.dtype).removeprefix("torch."))
         for name, tensor in module.items():
             if tensor.numel() and tensor.data_ptr() in places:
                 yield name, places[tensor.data_ptr()]
@@ -99,7 +99,7 @@ class StateFiles:
                 found[name] = files[place]
             else:
                 group, number, dtype = place
-                found[name] = content["optimizer"]["fp32_groups"][group][number].to(dtype)
+                found[name] = content["optimizer"]["fp32_groups"][group][number].to(getattr(torch, dtype))
         return found
 
 

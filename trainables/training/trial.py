@@ -264,7 +264,7 @@ class Trial:
         made = Training(hyper.model_dump(mode="json", exclude_none=True), settings)
         target = baseline["target"]["metrics"]
         found = verdict(metrics, target, config.verdict)
-        measured = Results(metrics, target, baseline["retain"]["metrics"], str(found))
+        measured = Results(metrics, target, baseline["retain"]["metrics"], str(found), baseline.get("note", ""))
         return model_card(config.trial, epoch, forgotten, made, measured)
 
 

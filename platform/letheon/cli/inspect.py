@@ -112,6 +112,9 @@ def front(
     out = console()
     for part in front_tables(found):
         out.print(part)
+    infos = [row["info"] for row in rows if row["kind"] == "sweep" and row.get("info")]
+    for key, note in next((info["retain_log"] for info in infos if "retain_log" in info), {}).items():
+        out.print(f"forget fraction {key}: {note}", soft_wrap=True, markup=False)
 
 
 def _front(sweep: Sweep, rows: Sequence[Row], fraction: float | None) -> dict[str, Any]:

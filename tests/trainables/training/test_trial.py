@@ -22,7 +22,10 @@ from letheon.sweep.trial_config import trial_config
 from tests import tiny
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters
+from trainables.data.benchmarks.registry import load_benchmark
+from trainables.evaluation.logs.write import open_unlearning_log
 from trainables.evaluation.metrics.catalog import RECORDED, metric_info
+from trainables.evaluation.metrics.details import SetDetails
 from trainables.inputs.cache import WorkerCache
 from trainables.jobs.prepare import finetune, make_base, make_baseline
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
@@ -98,6 +101,7 @@ def work(_: Group, folder: Path) -> None:
     for method in METHODS:
         run(f"{method}-cold".replace("_", "-"), method, WorkerCache())
     stop_and_go_on(spec, prepared, folder)
+    baseline_from_log(spec, prepared, folder)
     places: tuple[WeightPlace, ...] = ("device", "pinned")
     for place in places:
         used = WorkerCache()
@@ -119,6 +123,19 @@ def stop_and_go_on(spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
             run_trial(config.model_copy(update={"max_epochs": 4}), WorkerCache(), Group(), reports)
         (folder / f"{name}.json").write_text(json.dumps(reports.found))
     decides.must_save_state = decided
+
+
+def baseline_from_log(spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
+    """The baseline once more, from the log of the retain model's evaluation in place of the model."""
+    job, split = prepared.baseline[FRACTION].job, load_benchmark(spec.benchmark).split(FRACTION)
+    assert isinstance(job, BaselineJob)
+    known = json.loads(Path(job.file).read_text())
+    details = {name: SetDetails(**of_set) for name, of_set in known["retain"]["details"].items()}
+    log = open_unlearning_log(details, known["retain"]["metrics"], split.evaluation)
+    (folder / "log.json").write_text(json.dumps(log))
+    changes = {"retain": str(folder / "log.json"), "retain_is_log": True, "file": str(folder / "from-log.json")}
+    make_baseline(job.model_copy(update=changes), WorkerCache(), Group())
+    (folder / "from-model.json").write_text(json.dumps(known))
 
 
 def work_at_both_depths(_: Group, folder: Path) -> None:
@@ -185,6 +202,15 @@ def test_a_trial_that_was_stopped_ends_with_the_same_numbers(folder: Path, name:
     if (folder / "straight" / last).exists():
         ours, theirs = load_file(folder / name / last), load_file(folder / "straight" / last)
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_a_baseline_from_a_log_is_that_of_the_model_itself(folder: Path) -> None:
+    ours, theirs = (json.loads((folder / f"from-{each}.json").read_text()) for each in ("log", "model"))
+    for name in ("target", "retain"):
+        assert ours[name]["metrics"]["forget_quality"] == theirs[name]["metrics"]["forget_quality"]
+    same = [key for key in theirs["yardstick"] if key != "writing"]
+    assert all(ours["yardstick"][key] == pytest.approx(theirs["yardstick"][key], rel=1e-9) for key in same)
+    assert ours["note"].startswith("a published evaluation log")
 
 
 def test_every_reported_metric_is_documented(folder: Path) -> None:
