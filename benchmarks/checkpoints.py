@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from trainables.config import WorkersConfig
 from trainables.model.presets import PRESETS
 from trainables.runtime.ranks import Group
 from trainables.storage.manifest import list_files
+from trainables.storage.model_files import ModelFiles
 from trainables.storage.trial_folder import TrialFolder
 from trainables.training.engine import STATE_TAG, Engine
 
@@ -48,12 +50,13 @@ def plainly(engine: Engine, folder: Path, state: bool) -> None:
     list_files(folder)
 
 
-def letheon(engine: Engine, folder: Path, state: bool) -> None:
+def letheon(files: ModelFiles, engine: Engine, folder: Path, state: bool) -> None:
+    """`files`: kept from one epoch to the next."""
     trial = TrialFolder(folder)
-    partial = trial.begin(1)
-    engine.model.save_pretrained(partial / "model")
-    digests = engine.save_state(partial / "state", partial / "model") if state else {}
-    trial.commit(1, {"metrics": {"epoch": 1}}, digests)
+    begun = trial.begin(1)
+    model = files.save(begun / "model", engine.model.state_dict(), engine.model.save_pretrained)
+    digests = engine.save_state(begun / "state", begun / "model") if state else {}
+    trial.commit(1, {"metrics": {"epoch": 1}}, digests, model)
 
 
 def measured(engine: Engine, save: Save, folder: Path, state: bool) -> tuple[float, float, int]:
@@ -73,7 +76,7 @@ def compared(name: str, precision: str, folder: Path, repeats: int) -> dict[str,
     engine = Engine(LlamaForCausalLM(LlamaConfig(**shape)), workers, Group(), weight_decay=0.0)
     tokens = torch.arange(16)[None]
     engine.step([engine.model(input_ids=tokens, labels=tokens).loss], learning_rate=1e-5, count=1)
-    ways: dict[str, Save] = {"plain": plainly, "letheon": letheon}
+    ways: dict[str, Save] = {"plain": plainly, "letheon": partial(letheon, ModelFiles())}
     found: dict[str, Any] = {}
     for state in (True, False):
         runs: dict[str, list[tuple[float, float, int]]] = {way: [] for way in ways}

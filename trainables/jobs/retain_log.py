@@ -97,7 +97,7 @@ def _other_texts(index: int, row: Row, questions: Mapping[Index, Any], answers: 
     """A log's question is the whole prompt, so it only has to contain the row's."""
     question, answer = _plain(questions.get(index, row.question)), _plain(answers.get(index, row.answer))
     if _plain(row.question) not in question:
-        yield f"row {index} asks {_short(question)} instead of {_short(row.question)}"
+        yield f"row {index} does not ask {_short(row.question)}"
     elif answer != _plain(row.answer):
         yield f"row {index} is answered {_short(answer)} instead of {_short(row.answer)}"
 

@@ -46,7 +46,12 @@ def write_manifest(
     The reader of a manifest checks which files a model folder may hold; trials are not trusted to do so.
     """
     finite = {key: value if value is not None and math.isfinite(value) else None for key, value in metrics.items()}
-    content = {"trial": trial, "epoch": epoch, "metrics": finite, "files": list_files(folder / "model") if files is None else files}
+    content = {
+        "trial": trial,
+        "epoch": epoch,
+        "metrics": finite,
+        "files": list_files(folder / "model") if files is None else files,
+    }
     write_json(folder / MANIFEST, content)
 
 

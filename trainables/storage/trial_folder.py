@@ -57,10 +57,16 @@ class TrialFolder:
         (partial / "state").mkdir(parents=True)
         return partial
 
-    def commit(self, epoch: int, record: dict[str, Any], state: Mapping[str, Any] | None = None) -> None:
+    def commit(
+        self,
+        epoch: int,
+        record: dict[str, Any],
+        state: Mapping[str, Any] | None = None,
+        model: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write manifests and metrics, rename the partial folder, delete states older than the last two.
 
-        `state`: digest and size of the state's files, as far as they are known.
+        `state`, `model`: digest and size of the files of these folders, as far as they are known.
 
         Raises TypeError if a metric is not a number.
         """
@@ -69,7 +75,7 @@ class TrialFolder:
                 raise TypeError(f"{name} of epoch {epoch} is {value!r}: a trainable must report numbers only")
         partial, known = self.partial(epoch), dict(state or {})
         if (partial / "model").exists():
-            model = list_files(partial / "model")
+            model = list_files(partial / "model", model)
             known |= {f"{WEIGHTS}/{name}": entry for name, entry in model.items()}
             write_manifest(partial, self.path.name, epoch, record["metrics"], model)
         if any((partial / "state").iterdir()):

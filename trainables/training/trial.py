@@ -35,6 +35,7 @@ from trainables.runtime.channel import Channel, broadcast_from_rank0
 from trainables.runtime.events import mark
 from trainables.runtime.ranks import Group
 from trainables.storage.model_card import CARD, ForgetSet, Results, Training, model_card
+from trainables.storage.model_files import ModelFiles
 from trainables.storage.save_state import must_save_state
 from trainables.storage.trial_folder import TrialFolder
 from trainables.training.averages import RunningMeans
@@ -209,25 +210,29 @@ class Trial:
             self.folder.begin(epoch)
         self.group.barrier()
         model = partial / "model" if self._is_candidate(epoch, record["metrics"]) else None
-        if model is not None:
-            self._save_model(model, epoch, record["metrics"])
+        files = {} if model is None else self._save_model(model, epoch, record["metrics"])
         state = self._save_state(epoch, partial / "state", model)
         self.group.barrier()
         if self.group.rank == 0:
-            self.folder.commit(epoch, record, state)
+            self.folder.commit(epoch, record, state, files)
         self.group.barrier()
 
-    def _save_model(self, folder: Path, epoch: int, metrics: dict[str, Any]) -> None:
-        started = time.monotonic()
+    def _save_model(self, folder: Path, epoch: int, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Save weights, card and provenance. Returns digest and size of the files that are known, by name."""
+        started, config = time.monotonic(), self.config
         weights = self.engine.weights()
         if weights is None:
-            return
-        save_model(folder, self.engine.model, self.loaded.tokenizer, weights)
-        saved = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        self._cost_per_byte = min(self._cost_per_byte, (time.monotonic() - started) / max(saved, 1))
+            return {}
+        key = (config.target, config.workers.precision, config.lora is not None)
+        files: dict[str, Any] = self.cache.get("files", key, ModelFiles).save(
+            folder, weights, lambda place: save_model(place, self.engine.model, self.loaded.tokenizer, weights)
+        )
+        saved = sum(entry["bytes"] for entry in files.values())
+        self._cost_per_byte = min(self._cost_per_byte, (time.monotonic() - started) / saved)
         card = provenance(self.config, self.cache.baseline(self.config.baseline))
         (folder / "letheon.json").write_text(json.dumps(card, indent=1, sort_keys=True))
         (folder / CARD).write_text(self._card(epoch, metrics))
+        return files
 
     def _save_state(self, epoch: int, folder: Path, model: Path | None) -> dict[str, Any]:
         """Save the state if it is time to. Returns digest and size of the files of all ranks."""

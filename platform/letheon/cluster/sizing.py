@@ -140,7 +140,10 @@ def _estimates(spec: SweepSpec, shape: DecoderShape) -> Iterator[MemoryEstimate]
 
 
 def _prepares_models(spec: SweepSpec) -> bool:
-    return spec.model.target is None or not set(spec.fractions) <= {*(spec.model.retain or {}), *(spec.model.retain_log or {})}
+    return spec.model.target is None or not set(spec.fractions) <= {
+        *(spec.model.retain or {}),
+        *(spec.model.retain_log or {}),
+    }
 
 
 def _step_tokens(spec: SweepSpec) -> int:

@@ -97,7 +97,11 @@ def make_plan(
         time=time.to_json(),
         to_prepare=[{"kind": it.kind, "fraction": it.fraction, "key": it.key} for it in prepared.missing],
         audit=list(spec.audit_config.attacks) if spec.audit else [],
-        notes=[*([] if auto else unknown), *(f"model.retain_log {key}: {note}" for key, note in log_notes(spec).items()), *_notes(spec, count)],
+        notes=[
+            *([] if auto else unknown),
+            *(f"model.retain_log {key}: {note}" for key, note in log_notes(spec).items()),
+            *_notes(spec, count),
+        ],
         errors=[*(unknown if auto else []), *([] if refusal is None else [refusal])],
     )
 

@@ -78,7 +78,8 @@ def test_hub_ids_are_not_mistaken_for_folders() -> None:
 NEED_SOMETHING = {
     "model.retain": "a model",
     "model.retain_log": "a log",
-    "searcher.warm_start": "a sweep", "evaluation.harness": "a package",
+    "searcher.warm_start": "a sweep",
+    "evaluation.harness": "a package",
 }
 
 

@@ -122,9 +122,7 @@ def test_a_decision_has_the_metrics_of_scheduler_and_goals() -> None:
         (["scheduler.evaluate=decision", "seeds=[0, 1]"], None),
     ],
 )
-def test_the_sweep_file_sets_the_depth_of_evaluations(
-    tmp_path: Path, overrides: list[str], full: bool | None
-) -> None:
+def test_the_sweep_file_sets_the_depth_of_evaluations(tmp_path: Path, overrides: list[str], full: bool | None) -> None:
     spec = load_spec(write_space(tmp_path), overrides)
     config = trial_config(spec, layout(spec, tmp_path), "t000", sample(spec, 0), tmp_path / "t000")
     assert config.decision == decision_config(spec)

@@ -81,7 +81,7 @@ def other_answer(content: Any) -> None:
     ("change", "message"),
     [
         (drop_rows, "instead of rows 0 to"),
-        (swap, "row 0 asks "),
+        (swap, "row 0 does not ask "),
         (other_answer, "row 1 is answered 'nobody knows' instead of"),
         (lambda content: content.pop("forget_Q_A_ROUGE") and content.update(retain_truth_ratio={}), ""),
     ],
