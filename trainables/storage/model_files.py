@@ -1,8 +1,8 @@
 """Writes the same model's folder again and again with new weights, hashing them while they are written.
 
 `save_pretrained` offers no file object, so its result would have to be read again for digests. A folder that it wrote
-is the pattern for the next ones: only the bytes of the tensors differ. The pattern is used if it gives the first folder's
-own bytes, so whatever `save_pretrained` renames or converts is saved by it every time.
+is the pattern for the next ones: only the bytes of the tensors differ. The pattern is used if it gives the first
+folder's own bytes, so whatever `save_pretrained` renames or converts is saved by it every time.
 """
 
 from __future__ import annotations

@@ -239,7 +239,7 @@ class Engine:
     def close(self) -> None:
         """Free the engine's memory; the process group stays. The engine cannot be used afterwards."""
         self.deepspeed.destroy()
-        del self.deepspeed
+        del self.deepspeed, self._files
         # DeepSpeed, the module and their hooks refer to each other and stay until a garbage collection. On a device
         # their memory is needed now; host memory is collected between two jobs.
         if torch.device(self._group.device).type == "cuda":
