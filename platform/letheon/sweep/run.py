@@ -64,7 +64,8 @@ def run_sweep(
     """Prepare and search. `name` defaults to that of the sweep file, numbered if taken.
 
     Raises:
-        SweepExists, DoesNotFit, RetainLogRefused, PreparationFailed, TrackingError, LockHeld, and those of `resolve_auto_gpus`.
+        SweepExists, DoesNotFit, RetainLogRefused, PreparationFailed, TrackingError, LockHeld, and those of
+            `resolve_auto_gpus`.
     """
     root, spec = root.resolve(), resolve_auto_gpus(spec, address, say)
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
