@@ -126,8 +126,11 @@ def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
         return evaluate(model, tokenizer, job.template, split, job.evaluation, group)
 
     target, guard = evaluated(job.target), job.evaluation.guard
-    retain = read_retain_log(Path(job.retain), split) if job.retain_is_log else evaluated(job.retain)
+    retain: Evaluation | Details = (
+        read_retain_log(Path(job.retain), split) if job.retain_is_log else evaluated(job.retain)
+    )
     reference = retain_reference(retain.details if isinstance(retain, Evaluation) else retain, guard)
+    models: dict[str, Evaluation | Details] = {"target": target, "retain": retain}
     utility = target.metrics.get("model_utility")
     if group.rank == 0:
         forget = encode_rows(job.template, cache.model(job.target).tokenizer, split.forget, job.compat)
@@ -135,7 +138,7 @@ def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         both = {
             name: {**_stored(evaluation), "metrics": compare(evaluation, reference, utility, guard)}
-            for name, evaluation in (("target", target), ("retain", retain))
+            for name, evaluation in models.items()
         }
         note = {} if isinstance(retain, Evaluation) else {"note": log_note(retain)}
         write_json(file, {**both, **note, "yardstick": reference})

@@ -6,7 +6,7 @@ precision weights are float32 masters rounded. Both are left out and filled in a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,9 @@ class StateFiles:
             if name in module:
                 places[module[name].data_ptr()] = name
         masters_of = getattr(self._optimizer, "fp32_groups", None)  # half precision without ZeRO
-        groups = [] if masters_of is None else zip(self._optimizer.fp16_groups, masters_of, strict=True)
+        groups: Iterable[tuple[Any, Any]] = (
+            [] if masters_of is None else zip(self._optimizer.fp16_groups, masters_of, strict=True)
+        )
         for group, (weights, masters) in enumerate(groups):
             for number, (weight, master) in enumerate(zip(weights, masters, strict=True)):
                 if weight.shape == master.shape and torch.equal(weight, master.to(weight.dtype)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from trainables.storage.manifest import list_files
 
 
 def test_digest_and_size_are_those_of_the_file(tmp_path: Path) -> None:
-    draw, entries = random.Random(0), dict[str, dict[str, object]]()
+    draw, entries = random.Random(0), dict[str, dict[str, Any]]()
     blocks = [draw.randbytes(draw.choice((0, 1, 1000, 3 << 20))) for _ in range(20)]
     with hashing_file(tmp_path / "some", entries, "some") as file:
         assert [file.write(block) for block in blocks] == [len(block) for block in blocks]
