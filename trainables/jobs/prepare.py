@@ -20,9 +20,8 @@ from trainables.batching.rows import Encoded
 from trainables.batching.schedule import learning_rate, shuffled
 from trainables.data.benchmarks.registry import load_benchmark
 from trainables.evaluation.evaluate import evaluate
-from trainables.evaluation.metrics.details import Details
 from trainables.evaluation.metrics.record import Evaluation
-from trainables.evaluation.metrics.summary import compare, retain_reference
+from trainables.evaluation.metrics.summary import compare, retain_reference, summarise
 from trainables.inputs.cache import WorkerCache, encode_rows
 from trainables.jobs.retain_log import log_note, read_retain_log
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
@@ -126,28 +125,23 @@ def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
         return evaluate(model, tokenizer, job.template, split, job.evaluation, group)
 
     target, guard = evaluated(job.target), job.evaluation.guard
-    retain: Evaluation | Details = (
-        read_retain_log(Path(job.retain), split) if job.retain_is_log else evaluated(job.retain)
-    )
-    reference = retain_reference(retain.details if isinstance(retain, Evaluation) else retain, guard)
-    models: dict[str, Evaluation | Details] = {"target": target, "retain": retain}
+    if job.retain_is_log:
+        details = read_retain_log(Path(job.retain), split)
+        retain, note = Evaluation(summarise(details, guard), details, ()), {"note": log_note(details)}
+    else:
+        retain, note = evaluated(job.retain), {}
+    reference = retain_reference(retain.details, guard)
     utility = target.metrics.get("model_utility")
     if group.rank == 0:
         forget = encode_rows(job.template, cache.model(job.target).tokenizer, split.forget, job.compat)
         cache.reference_table(job, forget, str(group.device))
         file.parent.mkdir(parents=True, exist_ok=True)
         both = {
-            name: {**_stored(evaluation), "metrics": compare(evaluation, reference, utility, guard)}
-            for name, evaluation in models.items()
+            name: {**asdict(evaluation), "metrics": compare(evaluation, reference, utility, guard)}
+            for name, evaluation in (("target", target), ("retain", retain))
         }
-        note = {} if isinstance(retain, Evaluation) else {"note": log_note(retain)}
         write_json(file, {**both, **note, "yardstick": reference})
     # Trials follow in this process, and most of them need no second model on the device.
     cache.clear_device()
     cache.drop("model", job.retain)
     group.barrier()
-
-
-def _stored(evaluation: Evaluation | Details) -> dict[str, Any]:
-    """An evaluation for the baseline's file; of a log only its metrics."""
-    return asdict(evaluation) if isinstance(evaluation, Evaluation) else {}
