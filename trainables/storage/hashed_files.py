@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 WEIGHTS = "weights"
 """Folder in a state with the files that it shares with the model folder."""
@@ -50,11 +50,11 @@ class HashingFile:
 
 
 @contextmanager
-def hashing_file(path: Path, entries: dict[str, dict[str, Any]], name: str) -> Iterator[HashingFile]:
-    """A file to write; afterwards `entries[name]` has its digest and size."""
+def hashing_file(path: Path, entries: dict[str, dict[str, Any]], name: str) -> Iterator[IO[bytes]]:
+    """A file to write, front to back; afterwards `entries[name]` has its digest and size."""
     file = HashingFile(path)
     try:
-        yield file
+        yield cast("IO[bytes]", file)  # all of it that writers such as torch.save call
     finally:
         file.close()
     entries[name] = file.entry()
