@@ -200,7 +200,7 @@ class Engine:
     def state_bytes(self) -> int:
         """Bytes that saving the state of all ranks takes, roughly: float32 masters and both moments."""
         sizes = (getattr(each, "ds_numel", each.numel()) for each in self.model.parameters() if each.requires_grad)
-        return 12 * sum(sizes)
+        return 12 * int(sum(sizes))
 
     def load_state(self, folder: Path) -> None:
         """Raises FileNotFoundError if the folder has no usable state."""

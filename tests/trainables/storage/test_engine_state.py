@@ -23,7 +23,7 @@ PARAMETERS = sum(each.numel() for each in model().parameters())
 def work(group: Group, folder: Path) -> None:
     """Save one step's state in each way; load it where the weights were deleted meanwhile."""
     facts: dict[str, Any] = {}
-    for precision, shared in product(("fp32", "bf16"), (True, False)):
+    for precision, shared in product(tiny.PRECISIONS, (True, False)):
         name, workers = f"{precision}-{shared}", tiny.workers(0, precision, 4, 1)
         engine = Engine(model(), workers, group, weight_decay=0.01)
         step(engine, group, 4)
