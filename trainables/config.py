@@ -181,8 +181,9 @@ class LimitConfig(Frozen):
 
 
 class DecisionConfig(Frozen):
-    """The metrics by which a sweep decides after an epoch. Only candidates for its front are evaluated in full."""
+    """The metrics by which a sweep decides after an epoch. Only candidates for its front keep their weights."""
 
+    full: bool = Field(default=False, description="evaluate every epoch in full, not only candidates for the front")
     metrics: tuple[str, ...] = Field(description="metrics that the decision reads")
     objectives: tuple[tuple[str, Literal["max", "min"]], ...] = Field(min_length=1)
     limits: tuple[LimitConfig, ...] = ()
@@ -212,5 +213,5 @@ class TrialConfig(Frozen):
     decision: DecisionConfig | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
-        description="null: evaluate every epoch in full",
+        description="null: evaluate every epoch in full, and keep its weights",
     )

@@ -21,8 +21,9 @@ from trainables.batching.schedule import learning_rate, shuffled
 from trainables.data.benchmarks.registry import load_benchmark
 from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.record import Evaluation
-from trainables.evaluation.metrics.summary import compare, retain_reference
+from trainables.evaluation.metrics.summary import compare, retain_reference, summarise
 from trainables.inputs.cache import WorkerCache, encode_rows
+from trainables.jobs.retain_log import log_note, read_retain_log
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.load import (
     load_model,
@@ -123,8 +124,12 @@ def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
         tokenizer = cache.model(folder).tokenizer
         return evaluate(model, tokenizer, job.template, split, job.evaluation, group)
 
-    target, retain = evaluated(job.target), evaluated(job.retain)
-    guard = job.evaluation.guard
+    target, guard = evaluated(job.target), job.evaluation.guard
+    if job.retain_is_log:
+        details = read_retain_log(Path(job.retain), split)
+        retain, note = Evaluation(summarise(details, guard), details, ()), {"note": log_note(details)}
+    else:
+        retain, note = evaluated(job.retain), {}
     reference = retain_reference(retain.details, guard)
     utility = target.metrics.get("model_utility")
     if group.rank == 0:
@@ -135,7 +140,7 @@ def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
             name: {**asdict(evaluation), "metrics": compare(evaluation, reference, utility, guard)}
             for name, evaluation in (("target", target), ("retain", retain))
         }
-        write_json(file, {**both, "yardstick": reference})
+        write_json(file, {**both, **note, "yardstick": reference})
     # Trials follow in this process, and most of them need no second model on the device.
     cache.clear_device()
     cache.drop("model", job.retain)

@@ -24,6 +24,7 @@ from trainables.model.lora import add_adapters, merged, plain_state
 from trainables.model.memory import CPU_TOKENS, DecoderShape, state_bytes, tokens_that_fit
 from trainables.model.packed_attention import takes_packed
 from trainables.runtime.ranks import Group
+from trainables.storage.engine_state import StateFiles
 from trainables.training.bf16_adamw import install_fused_step, reset_step_count
 
 STATE_TAG = "state"
@@ -129,6 +130,7 @@ class Engine:
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
+        self._files = StateFiles(self.deepspeed)
         reset_step_count(optimizer)
         install_fused_step(self.deepspeed.optimizer)
         if group.size == 1 and workers.zero_stage == 0:
@@ -183,9 +185,22 @@ class Engine:
         if self.compiled:
             warn_if_uncompiled()
 
-    def save_state(self, folder: Path) -> None:
-        """Save optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""
-        self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG, exclude_frozen_parameters=self._lora is not None)
+    def save_state(self, folder: Path, saved: Path | None = None) -> dict[str, dict[str, Any]]:
+        """Save optimizer and weights of all ranks, for resuming on this storage only (pickles: never published).
+
+        `saved`: a folder to which `weights()` has just been saved, whose files the state then shares. Returns digest
+        and size of the files of this rank, by name. Every rank must call it.
+        """
+        self._files.begin(folder, saved if self._lora is None else None)
+        frozen = self._lora is not None
+        self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG, save_latest=False, exclude_frozen_parameters=frozen)
+        return self._files.finish()
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes that saving the state of all ranks takes, roughly: float32 masters and both moments."""
+        sizes = (getattr(each, "ds_numel", each.numel()) for each in self.model.parameters() if each.requires_grad)
+        return 12 * int(sum(sizes))
 
     def load_state(self, folder: Path) -> None:
         """Raises FileNotFoundError if the folder has no usable state."""
@@ -224,7 +239,7 @@ class Engine:
     def close(self) -> None:
         """Free the engine's memory; the process group stays. The engine cannot be used afterwards."""
         self.deepspeed.destroy()
-        del self.deepspeed
+        del self.deepspeed, self._files
         # DeepSpeed, the module and their hooks refer to each other and stay until a garbage collection. On a device
         # their memory is needed now; host memory is collected between two jobs.
         if torch.device(self._group.device).type == "cuda":

@@ -140,7 +140,10 @@ def _estimates(spec: SweepSpec, shape: DecoderShape) -> Iterator[MemoryEstimate]
 
 
 def _prepares_models(spec: SweepSpec) -> bool:
-    return spec.model.target is None or not set(spec.fractions) <= set(spec.model.retain or {})
+    return spec.model.target is None or not set(spec.fractions) <= {
+        *(spec.model.retain or {}),
+        *(spec.model.retain_log or {}),
+    }
 
 
 def _step_tokens(spec: SweepSpec) -> int:
@@ -183,6 +186,7 @@ def _hub_config(spec: SweepSpec) -> Path:
 
     from trainables.runtime.hub_access import hub_or_cache
 
-    name, revision = spec.model.base, spec.model.revision
+    model = spec.model
+    name, revision = (model.target, None) if model.target else (model.base, model.revision)
     with hub_or_cache():
         return Path(str(cached_file(name, "config.json", revision=revision)))

@@ -19,10 +19,13 @@ CODE_VERSION = 1
 EVALUATION_VERSION = 3
 """Raise it if an equal evaluation would give more or other metrics of a model than before."""
 
+LOG = "log"
+"""Kind of an artifact that is a published evaluation log in place of a retain model."""
+
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model folder or, for a baseline, a JSON file. `job` builds it; None if the user provides it."""
+    """A model folder or, for a baseline or a log, a file. `job` builds it; None if the user provides it."""
 
     kind: str
     fraction: float | None

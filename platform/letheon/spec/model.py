@@ -85,9 +85,17 @@ class ModelSpec(Frozen):
 
     base: str = Field(default="tiny", min_length=1, description="hub id, local folder, `tiny` or `smollm2`")
     revision: str | None = Field(default=None, description="revision of the hub model")
-    target: str | None = Field(default=None, description="a finished target model; null: fine-tune `base`")
+    target: str | None = Field(
+        default=None, description="a finished target model, a hub id or local folder; null: fine-tune `base`"
+    )
     retain: dict[Annotated[float, Field(gt=0, le=1)], str] | None = Field(
-        default=None, description="finished retain models by forget fraction; the others are fine-tuned"
+        default=None,
+        description="finished retain models, hub ids or local folders, by forget fraction; others are fine-tuned",
+    )
+    retain_log: dict[Annotated[float, Field(gt=0, le=1)], str] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="published evaluation logs of retain models (TOFU_EVAL.json) by forget fraction, in their place",
     )
     template: str | None = Field(default=None, description="prompt template; null: chosen by the tokenizer")
     recipe: TrainingRecipe = TrainingRecipe()
@@ -219,6 +227,11 @@ def values_with_paths(spec: SweepSpec, name: str) -> list[tuple[KeyPath, Scalar]
     path: KeyPath = ("search", name, "choice") if isinstance(domain, Choice) else ("search", name)
     values = () if domain is None else values_of(domain)
     return [((*path, i) if isinstance(domain, Choice) else path, value) for i, value in enumerate(values)]
+
+
+def folder_or_hub_id(model: str) -> str:
+    """The absolute path of a model's folder; a hub id as it is."""
+    return str(local_path(model)) if os.path.isdir(local_path(model)) else model
 
 
 def local_path(path: str) -> Path:

@@ -84,6 +84,8 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
 def _require_front(sweep: Sweep, rows: Sequence[Row]) -> None:
     if sweep.spec.benchmark.name in NOTHING_TO_ATTACK:
         raise AuditFailed(f"sweep {sweep.name!r}: {NOTHING_TO_ATTACK[sweep.spec.benchmark.name]}")
+    if sweep.spec.model.retain_log:
+        raise AuditFailed(f"sweep {sweep.name!r}: model.retain_log has no retain model, which an audit attacks too")
     last = next((row["state"] for row in reversed(rows) if row["kind"] == "sweep"), "preparing")
     if last != "finished":
         raise AuditFailed(f"sweep {sweep.name!r} is {last}, so its front may change: letheon resume {sweep.name}")

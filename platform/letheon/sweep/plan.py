@@ -16,6 +16,7 @@ from letheon.cluster.gpus import UnknownGpu
 from letheon.cluster.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_gpus
 from letheon.common.counting import several
 from letheon.journal import stratum_of
+from letheon.preparation.retain_logs import log_notes
 from letheon.search.preview import first_trials
 from letheon.spec.model import LEARNING_SEARCHERS, SweepSpec, values_of
 from letheon.spec.search_space import trial_count
@@ -96,7 +97,11 @@ def make_plan(
         time=time.to_json(),
         to_prepare=[{"kind": it.kind, "fraction": it.fraction, "key": it.key} for it in prepared.missing],
         audit=list(spec.audit_config.attacks) if spec.audit else [],
-        notes=[*([] if auto else unknown), *_notes(spec, count)],
+        notes=[
+            *([] if auto else unknown),
+            *(f"model.retain_log {key}: {note}" for key, note in log_notes(spec).items()),
+            *_notes(spec, count),
+        ],
         errors=[*(unknown if auto else []), *([] if refusal is None else [refusal])],
     )
 

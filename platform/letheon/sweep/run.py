@@ -26,6 +26,7 @@ from letheon.common.threads import run_at_low_priority
 from letheon.journal import Journal, Row, SweepLock
 from letheon.preparation.builder import build_artifacts
 from letheon.preparation.layout import layout
+from letheon.preparation.retain_logs import log_notes
 from letheon.spec.load import dump_spec, resolved
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
@@ -63,11 +64,14 @@ def run_sweep(
     """Prepare and search. `name` defaults to that of the sweep file, numbered if taken.
 
     Raises:
-        SweepExists, DoesNotFit, PreparationFailed, TrackingError, LockHeld, and those of `resolve_auto_gpus`.
+        SweepExists, DoesNotFit, RetainLogRefused, PreparationFailed, TrackingError, LockHeld, and those of
+            `resolve_auto_gpus`.
     """
     root, spec = root.resolve(), resolve_auto_gpus(spec, address, say)
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
+    for fraction, note in log_notes(spec).items():  # refuses a log of other rows before anything starts
+        say(f"forget fraction {fraction}: {note}")
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
     with explain_full_disk(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         file = sweep.folder / SPEC

@@ -105,6 +105,7 @@ class VersionDescriptions:
         self._targets = {row["trial"]: row.get("baseline") or {} for row in rows if row["kind"] == "trial"}
         infos = [row["info"] for row in reversed(rows) if row["kind"] == "sweep" and row.get("info")]
         self._retain: Mapping[str, Any] = next((info["retain"] for info in infos if "retain" in info), {})
+        self._logs: Mapping[str, str] = next((info["retain_log"] for info in infos if "retain_log" in info), {})
         self._data: Mapping[str, Any] = next((info["data"] for info in infos if "data" in info), {})
 
     def describe(self, point: Mapping[str, Any], fraction: str, benchmark: str, digest: str) -> str:
@@ -120,6 +121,7 @@ class VersionDescriptions:
             "",
             *self._table(point, fraction),
             "",
+            *([f"Note: {self._logs[fraction]}.", ""] if fraction in self._logs else []),
             f"Manifest SHA-256 `{digest}`: every file is checked against it by",
             "",
             f"`letheon pull {self._sweep} --select {trial}@{epoch} --fraction {fraction} --to DIR`",

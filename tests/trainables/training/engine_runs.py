@@ -45,4 +45,15 @@ def steps(engine: Engine, group: Group, micro: int, states: Path, restart: bool)
     for number in range(RESTART_AFTER if restart else 0, STEPS):
         step(engine, group, micro)
         if number + 1 == RESTART_AFTER and not restart:
-            engine.save_state(states)
+            save(engine, group, states)
+
+
+def save(engine: Engine, group: Group, states: Path, share: bool = True) -> dict[str, dict[str, Any]]:
+    """Save the state, by default with the weights in a folder that it shares, as trials do. Returns its digests."""
+    saved, weights = states.with_name(f"{states.name}-model"), engine.weights() if share else None
+    if weights is not None:
+        engine.model.save_pretrained(saved, state_dict=dict(weights))
+    group.barrier()
+    digests = engine.save_state(states, saved if share else None)
+    group.barrier()
+    return digests
