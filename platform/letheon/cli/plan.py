@@ -63,6 +63,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "slots", _slots(plan.resources)
     if plan.resources["memory"] is not None:
         yield "memory", _memory(plan.resources["memory"])
+        if len(plan.resources["memory"]["recipes"]) > 1:
+            yield "recipes", _recipes(plan.resources["memory"])
     yield "time", _time(plan)
     missing = (f"{it['kind']}{'' if it['fraction'] is None else ' ' + short(it['fraction'])}" for it in plan.to_prepare)
     yield "to prepare", ", ".join(missing) or "nothing"
@@ -94,6 +96,17 @@ def _memory(memory: Mapping[str, Any]) -> str:
     total = " + ".join(f"{what} {size / unit:.1f}" for what, size in terms.items())
     why = memory["why"] if memory["card_bytes"] else _LIBRARIES
     return f"{memory['predicted_bytes'] / unit:.1f} {name} per worker = {total}; {why}"
+
+
+def _recipes(memory: Mapping[str, Any]) -> str:
+    """Bytes per parameter and per worker of each memory recipe, and which one trials use."""
+    verdicts = {True: ", fits", False: ", does not fit", None: ""}
+    each = [
+        f"{it['name']} {it['bytes_per_parameter']:.2g} B/parameter, {it['predicted_bytes'] / 2**30:.1f} GiB"
+        f"{verdicts[it['fits']]}"
+        for it in memory["recipes"]
+    ]
+    return f"trial.memory {memory['recipe']}; {'; '.join(each)}"
 
 
 def _time(plan: Plan) -> str:

@@ -15,7 +15,7 @@ from letheon.cluster.sizing import (
     SHARES,
     UnknownModel,
     local_card,
-    resolve_auto_gpus,
+    resolve_auto,
     shape_of,
     size,
     with_gpus,
@@ -98,12 +98,12 @@ def test_a_frozen_model_counts_if_a_method_reads_it_and_fine_tuning_counts_if_it
 def test_without_a_gpu_the_share_is_0_and_a_budget_of_gpu_hours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     lines: list[str] = []
-    assert resolve_auto_gpus(auto(), None, lines.append).trial.gpus == 0
+    assert resolve_auto(auto(), None, lines.append).trial.gpus == 0
     assert len(lines) == 1 and lines[0].startswith("trial.gpus_per_worker auto: 0, for ")
     number = load_spec("quickstart", ["trial.gpus_per_worker=0.5"])
-    assert resolve_auto_gpus(number, None, lines.append) is number
+    assert resolve_auto(number, None, lines.append) is number
     with pytest.raises(SpecErrors, match="never used up"):
-        resolve_auto_gpus(auto("budget.gpu_hours=1"), None, lines.append)
+        resolve_auto(auto("budget.gpu_hours=1"), None, lines.append)
 
 
 def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
