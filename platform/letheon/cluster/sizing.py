@@ -129,9 +129,8 @@ def resolve_auto(spec: SweepSpec, address: str | None, say: Callable[[str], None
         say(f"trial.memory auto: exact, because the need for memory is unknown: {error}")
         return with_recipe(spec, "exact")
     if share == AUTO:
-        say(
-            f"trial.gpus_per_worker auto: {sizing.gpus:g}, for {sizing.predicted / GIB:.1f} GiB per worker: {sizing.why}"
-        )
+        need = f"{sizing.predicted / GIB:.1f} GiB per worker"
+        say(f"trial.gpus_per_worker auto: {sizing.gpus:g}, for {need}: {sizing.why}")
         spec = with_gpus(spec, sizing.gpus)
     if trial.memory == AUTO and sizing.recipe != "exact":
         say(f"trial.memory auto: {sizing.recipe}, the most exact recipe that fits (`letheon plan` compares them)")
