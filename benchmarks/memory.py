@@ -1,6 +1,6 @@
-"""Peak memory of training steps under each memory recipe, measured and predicted. A table, and one JSON line per recipe.
+"""Peak memory of training steps under each memory recipe, measured and predicted. One JSON line per recipe, a table.
 
-    python benchmarks/memory.py [--model smollm2|llama-1b|llama-3b|llama-8b] [--device cuda] [--recipes exact stochastic]
+    python benchmarks/memory.py [--model smollm2|llama-1b|llama-3b|llama-8b] [--device cuda] [--recipes exact …]
 
 Each recipe runs in a process of its own, with random weights of the model's shape and rows of random tokens: neither
 changes what is kept. Measured: on a GPU its tensors, on a CPU what the process grows by beyond imports and the weights
@@ -23,6 +23,7 @@ import torch
 from trainables.batching.rows import Encoded
 from trainables.config import EvaluationConfig, WorkersConfig
 from trainables.methods import METHODS
+from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.gpu_share import MemorySettings, estimate_memory
 from trainables.model.memory import RECIPES, DecoderShape
 from trainables.model.packed_attention import use_packed_attention
@@ -116,6 +117,7 @@ def random_model(sizes: dict[str, Any], group: Group) -> Any:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     use_packed_attention(model)
+    patch_for_cpu(model)
     return model
 
 

@@ -18,7 +18,7 @@ BLOCK = 128
 """Numbers that share a scale in 8-bit moments."""
 UPDATE_NUMBERS = 2**20
 """Numbers that an uncompiled update of half-precision weights works on at a time."""
-_UPDATE_TENSORS = 12  # float32 tensors of UPDATE_NUMBERS that it has at once
+_UPDATE_TENSORS = 18  # float32 tensors of UPDATE_NUMBERS that it has at once
 CPU_TOKENS = 1024
 """Tokens per pass on a CPU: larger passes are no faster, and their temporaries no longer fit in its caches."""
 LEAST_TOKENS = 256

@@ -126,7 +126,8 @@ class Engine:
             add_adapters(module, lora, seed)
         self._recipe = RECIPES[workers.memory]
         if self._recipe.recompute:
-            module.gradient_checkpointing_enable({"use_reentrant": False})
+            recompute = getattr(module, "activation_checkpointing_enable", None)  # since transformers 5.20 or so
+            (recompute or module.gradient_checkpointing_enable)({"use_reentrant": False})
         self.compiled = should_compile(workers.compile, group.device, sharded)
         if self.compiled:
             compile_layers(module)

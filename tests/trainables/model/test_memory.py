@@ -12,6 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import LlamaConfig, PretrainedConfig, Qwen2Config
 
 from tests import tiny
+from tests.trainables.model import varlen_on_cpu
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
 from trainables.config import LoraConfig
@@ -80,7 +81,11 @@ def test_activations_match_what_autograd_keeps(name: str, dtype: torch.dtype) ->
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_activations_of_compiled_layers_match_what_the_compiler_keeps(name: str) -> None:
+def test_activations_of_compiled_layers_match_what_the_compiler_keeps(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    varlen_on_cpu.register()  # attention is one operator, as on GPUs
+    monkeypatch.setattr("trainables.batching.packing.has_kernel", lambda device: True)
     torch._dynamo.reset()
     kept, shape = kept_bytes(ARCHITECTURES[name], torch.bfloat16, compiled=True)
     tokens, answers = ROWS * (PROMPT + ANSWER - 1), ROWS * ANSWER
@@ -152,7 +157,7 @@ def test_an_optimizer_step_needs_memory_after_the_activations_not_beside_them() 
     """DeepSpeed's sharded step copies gradients to float32; ours has temporaries of one size, or none if compiled."""
     assert update_bytes(10**9, 2, 1, 1, compiled=True) == 6 * 10**9 == 4 * update_bytes(10**9, 2, 2, 4, compiled=False)
     assert update_bytes(10**9, 2, 0, 1, compiled=True) == update_bytes(10**9, 4, 0, 1, compiled=False) == 0
-    assert update_bytes(10**9, 2, 0, 1, compiled=False) == update_bytes(10**8, 2, 0, 1, compiled=False) < 60 * 10**6
+    assert update_bytes(10**9, 2, 0, 1, compiled=False) == update_bytes(10**8, 2, 0, 1, compiled=False) < 80 * 10**6
     for activations, update, total in ((5, 3, 25), (3, 7, 27)):
         assert MemoryEstimate({"weights": 20}, activations, 1, update).total == total
 

@@ -92,19 +92,24 @@ def movement(group: Group) -> dict[str, Movement]:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "difference"), [("exact", 0.25), ("moments8", 0.3), ("remainder", 0.3), ("stochastic", 1.0)]
+    ("recipe", "difference"), [("exact", 0.1), ("moments8", 0.1), ("remainder", 0.1), ("stochastic", 4.0)]
 )
 def test_the_movement_of_50_steps_follows_float32_adamw(
     movement: dict[str, Movement], recipe: str, difference: float
 ) -> None:
-    found = movement[recipe]
-    assert found.kept == pytest.approx(1, abs=0.05)
-    assert found.saved == pytest.approx(1, abs=0.06)
-    assert found.difference < difference
+    """Stochastic rounding keeps all of it too, and adds noise, of which a single weight has much."""
+    assert movement[recipe].kept == pytest.approx(1, abs=0.05)
+    assert movement[recipe].difference < difference
+
+
+def test_stochastic_rounding_keeps_in_the_weights_what_masters_keep_beside_them(movement: dict[str, Movement]) -> None:
+    assert movement["stochastic"].saved == pytest.approx(1, abs=0.05)
+    assert movement["exact"].saved == pytest.approx(movement["remainder"].saved, abs=0.02)
+    assert movement["recompute"] == movement["stochastic"]
 
 
 def test_rounding_to_nearest_loses_most_of_the_movement(movement: dict[str, Movement]) -> None:
-    assert movement["nearest"].kept < 0.5
+    assert movement["nearest"].kept < 0.2
 
 
 # ---- bytes

@@ -56,9 +56,9 @@ def test_eight_bits_keep_every_number_near_and_the_largest_almost_exactly(signed
     found = unpack(codes, scale, signed)
     assert codes.dtype == torch.uint8 and scale.shape == (len(values), 1)
     largest = values.abs().amax(1, keepdim=True)
-    octaves = 7 if signed else 15
-    near = torch.maximum(values.abs() / 32, largest * 2.0**-octaves / 32)  # half a step
-    assert bool(((found - values).abs() <= near * 1.0001 + (0 if signed else largest * 2.0**-octaves / 16)).all())
+    smallest = largest * (32 / 31) * 2.0 ** (-7 - 4 if signed else -15 - 4)  # step
+    near = torch.maximum(values.abs() / 32, smallest / 2 if signed else smallest)
+    assert bool(((found - values).abs() <= near * 1.0001).all())
     assert torch.equal(found.abs().amax(1), found.gather(1, values.abs().argmax(1, keepdim=True)).abs()[:, 0])
     assert torch.equal(unpack(*pack(found, signed), signed), found)
     if not signed:
