@@ -100,12 +100,12 @@ def _memory(memory: Mapping[str, Any]) -> str:
 
 def _recipes(memory: Mapping[str, Any]) -> str:
     """Bytes per parameter and per worker of each memory recipe, and which one trials use."""
-    verdicts = {True: ", fits", False: ", does not fit", None: ""}
-    each = [
-        f"{it['name']} {it['bytes_per_parameter']:.2g} B/parameter, {it['predicted_bytes'] / 2**30:.1f} GiB"
-        f"{verdicts[it['fits']]}"
-        for it in memory["recipes"]
-    ]
+    each = []
+    for it in memory["recipes"]:
+        smaller = "" if it["in_one_pass"] else " in smaller passes"
+        verdict = {True: f", fits{smaller}", False: ", does not fit", None: ""}[it["fits"]]
+        size = f"{it['bytes_per_parameter']:.2g} B/parameter, {it['predicted_bytes'] / 2**30:.1f} GiB"
+        each.append(f"{it['name']} {size}{verdict}")
     return f"trial.memory {memory['recipe']}; {'; '.join(each)}"
 
 

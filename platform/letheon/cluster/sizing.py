@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from letheon.cluster.capacity import DoesNotFit, machine
 from letheon.cluster.gpus import UnknownGpu, card_bytes, cluster_card_bytes
@@ -36,11 +36,20 @@ class UnknownModel(LetheonError):
     exit_code = 3
 
 
+class RecipeNeed(NamedTuple):
+    """Bytes of a worker under a memory recipe, with a step in one pass. `fits`: with passes of ENOUGH_TOKENS at least;
+    `whole`: in one pass. Both are None without GPUs."""
+
+    predicted: int
+    fits: bool | None
+    whole: bool | None
+
+
 @dataclass(frozen=True)
 class Sizing:
     """Memory of one worker. `need`: for the largest of its jobs. `card`: bytes of a GPU, None without GPUs. `share`:
     part of a GPU, None if a whole one is too small. `recipe`: the one in the sweep file, or the one that `auto` takes.
-    `recipes`: bytes per worker of all that the sweep file allows, and whether each fits (None without GPUs).
+    `recipes`: all that the sweep file allows.
     """
 
     need: MemoryEstimate
@@ -49,7 +58,7 @@ class Sizing:
     workers: int
     trains_all: bool
     recipe: MemoryRecipe
-    recipes: Mapping[MemoryRecipe, tuple[int, bool | None]]
+    recipes: Mapping[MemoryRecipe, RecipeNeed]
 
     @property
     def predicted(self) -> int:
@@ -100,10 +109,11 @@ class Sizing:
                 {
                     "name": name,
                     "bytes_per_parameter": RECIPES[name].parameter_bytes,
-                    "predicted_bytes": predicted,
-                    "fits": fits,
+                    "predicted_bytes": need.predicted,
+                    "fits": need.fits,
+                    "in_one_pass": need.whole,
                 }
-                for name, (predicted, fits) in self.recipes.items()
+                for name, need in self.recipes.items()
             ],
         }
 
@@ -175,8 +185,13 @@ def size(spec: SweepSpec, shape: DecoderShape, card: int | None) -> Sizing:
     def fits(recipe: MemoryRecipe, share: float, tokens: int) -> bool | None:
         return None if card is None else need(recipe, tokens).fits(int(share * card) - CUDA_CONTEXT)
 
+    context = CUDA_CONTEXT if card else 0
     recipes = {
-        name: (need(name, USEFUL_TOKENS).total + (CUDA_CONTEXT if card else 0), fits(name, most, ENOUGH_TOKENS))
+        name: RecipeNeed(
+            need(name, USEFUL_TOKENS).total + context,
+            fits(name, most, ENOUGH_TOKENS),
+            fits(name, most, USEFUL_TOKENS),
+        )
         for name in allowed_recipes(spec)
     }
     asked = spec.trial.memory
@@ -189,10 +204,10 @@ def size(spec: SweepSpec, shape: DecoderShape, card: int | None) -> Sizing:
     return Sizing(need(chosen, USEFUL_TOKENS), card, share, workers, trains_all, chosen, recipes)
 
 
-def _most_exact(recipes: Mapping[MemoryRecipe, tuple[int, bool | None]]) -> MemoryRecipe:
+def _most_exact(recipes: Mapping[MemoryRecipe, RecipeNeed]) -> MemoryRecipe:
     """The first recipe that fits; without GPUs the first, and the last if none fits."""
     *_, last = recipes
-    return next((name for name, (_, fits) in recipes.items() if fits is not False), last)
+    return next((name for name, need in recipes.items() if need.fits is not False), last)
 
 
 def _estimates(spec: SweepSpec, shape: DecoderShape, on_gpu: bool, tokens: int) -> Iterator[MemoryEstimate]:

@@ -42,7 +42,7 @@ def needs() -> Iterator[str]:
     yield row(*["---"] * (1 + len(RECIPES)))
     for name, shape in SHAPES.items():
         found = size(SPEC, shape, CARDS["80 GB"]).recipes
-        yield row(name, *(f"{predicted / GIB:.1f}" for predicted, _ in found.values()))
+        yield row(name, *(f"{need.predicted / GIB:.1f}" for need in found.values()))
 
 
 def choices() -> Iterator[str]:
@@ -51,7 +51,7 @@ def choices() -> Iterator[str]:
     yield row(*["---"] * (1 + len(CARDS)))
     for name, shape in SHAPES.items():
         found = [size(SPEC, shape, card) for card in CARDS.values()]
-        yield row(name, *(one.recipe if one.recipes[one.recipe][1] else "none fits" for one in found))
+        yield row(name, *(one.recipe if one.recipes[one.recipe].fits else "none fits" for one in found))
 
 
 @pytest.mark.parametrize("table", [needs, choices])
@@ -68,7 +68,7 @@ def test_larger_cards_never_get_a_less_exact_recipe_and_what_is_taken_fits() -> 
         assert places == sorted(places, reverse=True)
         assert places[-1] == 0 and places[0] == len(order) - 1
         for one, place in zip(found, places, strict=True):
-            fits = [fit for _, fit in one.recipes.values()]
+            fits = [need.fits for need in one.recipes.values()]
             assert not any(fits[:place]) and (fits[place] or place == len(order) - 1)
             asked = size(with_recipe(SPEC, one.recipe), shape, one.card)
             assert (asked.need, asked.share) == (one.need, one.share)
