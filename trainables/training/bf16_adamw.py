@@ -77,18 +77,16 @@ class Bf16AdamW(torch.optim.Optimizer):
             each["weight_decay"]: torch.full_like(self.length, 1 - group["lr"] * each["weight_decay"])
             for each in self.param_groups
         }
+        places = torch.arange(len(weights), device=self.taken.device)
+        keys = ((self.taken + 31 * places) * _MIX + self._seed) & 0xFFFFFFFF
         one_pass = compiles(self.length.device)
-        for place, ((group, weight), gradient) in enumerate(zip(self._parameters(), found, strict=True)):
-            key = (self.taken * _MIX + (place + 1) * _MIX * 31 + self._seed) & 0xFFFFFFFF
+        for (group, weight), gradient, key in zip(self._parameters(), found, keys.unbind(), strict=True):
             state = self.state[weight]
             update = _update_of(self._recipe, "mean_scale" in state)
-            tensors = (weight, gradient, *(state[name] for name in _STATE if name in state))
-            rows = [_rows(tensor.detach(), weight) for tensor in tensors]
+            rows = [_rows(tensor, weight) for tensor in (weight.detach(), gradient, *_in_order(state))]
             for part, first in [(rows, 0)] if one_pass else _parts(rows):
-                place_of_first = torch.full_like(key, first)
-                (fused(update) if one_pass else update)(
-                    *numbers, decays[group["weight_decay"]], key, place_of_first, *part
-                )
+                start = torch.full_like(self.taken, first)
+                (fused(update) if one_pass else update)(*numbers, decays[group["weight_decay"]], key, start, *part)
         for weight in weights:
             weight.grad = None
 
@@ -118,6 +116,10 @@ def _width(weight: Tensor) -> int:
 def _rows(tensor: Tensor, weight: Tensor) -> Tensor:
     """A tensor of the weight's size as (rows, width); scales are one per row already."""
     return tensor.view(-1, _width(weight)) if tensor.numel() == weight.numel() else tensor
+
+
+def _in_order(state: Mapping[str, Tensor]) -> list[Tensor]:
+    return [state[name] for name in _STATE if name in state]
 
 
 def _new_state(weight: Tensor, recipe: Recipe) -> dict[str, Tensor]:

@@ -114,16 +114,6 @@ def test_a_recipe_is_written_down_and_counts_only_once_it_is_chosen(monkeypatch:
     assert lines[1:] == ["trial.memory auto: exact, because the need for memory is unknown: no sizes"]
 
 
-def test_recipes_other_than_exact_need_bf16_without_sharding() -> None:
-    for wrong in (
-        ["trial.precision=fp32"],
-        ["trial.precision=bf16", "trial.deepspeed={zero_optimization: {stage: 2}}"],
-    ):
-        with pytest.raises(SpecErrors, match=r"memory.*needs precision bf16 and ZeRO stage 0"):
-            load_spec("quickstart", ["trial.memory=remainder", *wrong])
-    assert load_spec("quickstart", ["trial.memory=remainder", "trial.precision=bf16"]).trial.memory == "remainder"
-
-
 def test_models_that_were_fine_tuned_under_other_recipes_have_other_names(tmp_path: Path) -> None:
     half = "trial.precision=bf16"
     keys = {
