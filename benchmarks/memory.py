@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,7 @@ def main() -> None:
 
 def measured(name: str, device: str, recipe: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"LOCAL_RANK": "0", "DS_ACCELERATOR": device.partition(":")[0]}
         backend = "nccl" if device.startswith("cuda") else "gloo"
         store = f"file://{Path(folder) / 'rendezvous'}"
         torch.distributed.init_process_group(backend, init_method=store, rank=0, world_size=1)

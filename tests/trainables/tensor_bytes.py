@@ -11,15 +11,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 
-class PeakTensorBytes(TorchDispatchMode):
-    """Within it, `peak` is the most bytes that tensors made by operators, and those given, had at a time."""
+class PeakTensorBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, `peak` is the most bytes that tensors made by operators had at a time, except `others` and views of
+    them."""
 
-    def __init__(self, existing: Iterable[Tensor] = ()) -> None:
-        super().__init__()
-        self._alive: set[int] = set()
+    def __init__(self, others: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._storages = [tensor.untyped_storage() for tensor in others]  # kept, so that no other gets their identity
+        self._known = set(map(id, self._storages))
         self._now = self.peak = 0
-        for tensor in existing:
-            self._see(tensor)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
@@ -28,13 +28,13 @@ class PeakTensorBytes(TorchDispatchMode):
 
     def _see(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if id(storage) not in self._alive and storage.nbytes():
-            self._alive.add(id(storage))
+        if id(storage) not in self._known and storage.nbytes():
+            self._known.add(id(storage))
             self._now += storage.nbytes()
             self.peak = max(self.peak, self._now)
             weakref.finalize(storage, self._forget, id(storage), storage.nbytes())
         return tensor
 
     def _forget(self, key: int, size: int) -> None:
-        self._alive.discard(key)
+        self._known.discard(key)
         self._now -= size

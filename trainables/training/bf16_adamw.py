@@ -215,4 +215,4 @@ def _written(moment: Tensor, signed: bool, small: bool) -> tuple[Tensor, ...]:
 
 
 def _read(parts: tuple[Tensor, ...], signed: bool) -> Tensor:
-    return unpack(*parts, signed) if len(parts) > 1 else parts[0]
+    return unpack(parts[0], parts[1], signed) if len(parts) > 1 else parts[0]

@@ -140,12 +140,14 @@ class Engine:
         if _keeps_own_masters(workers):
             cast_parameters(module, DTYPES["bf16"])
         trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
-        groups, how = _groups(trained, decay_norms), {"betas": betas, "weight_decay": weight_decay}
-        optimizer: torch.optim.Optimizer = (
-            Bf16AdamW(groups, self._recipe, clip=gradient_clip, seed=seed, **how)
-            if _keeps_own_masters(workers)
-            else torch.optim.AdamW(groups, lr=0.0, fused=True, **how)
-        )
+        groups = _groups(trained, decay_norms)
+        optimizer: torch.optim.Optimizer
+        if _keeps_own_masters(workers):
+            optimizer = Bf16AdamW(
+                groups, self._recipe, betas=betas, weight_decay=weight_decay, clip=gradient_clip, seed=seed
+            )
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )

@@ -194,8 +194,7 @@ def size(spec: SweepSpec, shape: DecoderShape, card: int | None) -> Sizing:
         )
         for name in allowed_recipes(spec)
     }
-    asked = spec.trial.memory
-    chosen = _most_exact(recipes) if asked == AUTO else asked
+    chosen = _most_exact(recipes) if spec.trial.memory == "auto" else spec.trial.memory
     shares = [share for share in SHARES if workers == 1 or share == 1]
     share = next((share for share in shares if fits(chosen, share, USEFUL_TOKENS)), None)
     if share is None and fits(chosen, 1.0, ENOUGH_TOKENS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from functools import cache, partial
+from typing import Any
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def gradients(step: int, scale: float = 1.0) -> list[Tensor]:
 
 
 def optimizer(of: list[Tensor], recipe: MemoryRecipe, clip: float = CLIP, seed: int = 0) -> Bf16AdamW:
-    groups = [{"params": of[:2]}, {"params": of[2:], "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": of[:2]}, {"params": of[2:], "weight_decay": 0.0}]
     made = Bf16AdamW(groups, RECIPES[recipe], betas=(0.9, 0.999), weight_decay=DECAY, clip=clip, seed=seed)
     for group in made.param_groups:
         group["lr"] = RATE
@@ -63,7 +64,7 @@ def masters(adam: Bf16AdamW, of: list[Tensor]) -> list[Tensor]:
 def reference(steps: int) -> list[Tensor]:
     """torch.optim.AdamW on float32 weights, with the same clipped gradients."""
     exact = [weight.detach().float().requires_grad_() for weight in weights()]
-    groups = [{"params": exact[:2]}, {"params": exact[2:], "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": exact[:2]}, {"params": exact[2:], "weight_decay": 0.0}]
     adam = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.999), weight_decay=DECAY)
     for step in range(steps):
         for weight, gradient in zip(exact, gradients(step, 10.0**-step), strict=True):
@@ -178,8 +179,8 @@ def test_one_compilation_serves_tensors_of_all_sizes(recipe: MemoryRecipe, monke
             generator = torch.Generator().manual_seed(step)
             take(adam, of, [torch.randn(weight.shape, generator=generator).bfloat16() for weight in of])
     assert counters["stats"]["unique_graphs"] == 1
-    step = 2.0**-8 * RATE  # the compiler may fuse a product and a sum; that moves single roundings
+    near = 2.0**-8 * RATE  # the compiler may fuse a product and a sum; that moves single roundings
     for one, other in zip(plain, mine, strict=True):
         apart = (one.detach().float() - other.detach().float()).abs()
-        assert float((apart > one.detach().float().abs() * 2.0**-7 + step).float().mean()) == 0
+        assert float((apart > one.detach().float().abs() * 2.0**-7 + near).float().mean()) == 0
         assert float((apart > 0).float().mean()) < 0.02
