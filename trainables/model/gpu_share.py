@@ -116,7 +116,7 @@ def estimate_memory(
         states,
         activation_bytes(shape, tokens, tokens if answers is None else answers, element, compiled, recipe.recompute),
         max(0, evaluation - (0 if stage else states["gradients"])),  # ZeRO may keep its buffers
-        update_bytes(updated, element, stage, workers.workers, compiled and settings.on_gpu),
+        update_bytes(shape, updated, element, stage, workers.workers, compiled and settings.on_gpu),
     )
 
 

@@ -171,17 +171,18 @@ def state_bytes(
     }
 
 
-def update_bytes(updated: int, element: int, zero_stage: int, workers: int, compiled: bool) -> int:
+def update_bytes(shape: DecoderShape, updated: int, element: int, zero_stage: int, workers: int, compiled: bool) -> int:
     """Bytes that an optimizer step takes besides the states, when the activations are gone. `updated`: parameters.
 
-    DeepSpeed's sharded optimizers copy the gradients to a flat vector, and that to float32. Ours has temporaries of a
-    constant size, or none if compiled.
+    DeepSpeed's sharded optimizers copy the gradients to a flat vector, and that to float32. Ours has temporaries for a
+    part of one parameter at a time, or none if compiled.
     """
     if element == FLOAT32:
         return 0
     if zero_stage:
         return updated * (element + FLOAT32) // workers
-    return 0 if compiled else _UPDATE_TENSORS * FLOAT32 * min(updated, UPDATE_NUMBERS)
+    largest = shape.hidden * max(shape.vocabulary, shape.inner)
+    return 0 if compiled else _UPDATE_TENSORS * FLOAT32 * min(updated, largest, UPDATE_NUMBERS)
 
 
 def evaluation_bytes(shape: DecoderShape, element: int, batch_tokens: int) -> int:

@@ -96,7 +96,8 @@ class Sizing:
 
     def to_json(self) -> dict[str, Any]:
         """As in the plan; bytes of one worker."""
-        parts = {**self.need.states, "activations": self.need.activations, "evaluation": self.need.evaluation}
+        passing = {name: getattr(self.need, name) for name in ("activations", "evaluation", "update")}
+        parts = {**self.need.states, **passing}
         share = None if self.share is None else round(self.share, 4)
         return {
             "predicted_bytes": self.predicted,

@@ -156,8 +156,9 @@ def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
     memory = plan.resources["memory"]
     assert (plan.errors, plan.resources["gpus_per_worker"], plan.resources["slots"]) == ([], 0.125, 8)
     assert memory["share"] == 0.125 and memory["why"] == "1/8 of a GPU of 80.0 GiB holds it"
-    largest = max(memory["parts"]["activations"], memory["parts"]["evaluation"])
-    states = sum(bytes_ for name, bytes_ in memory["parts"].items() if name not in ("activations", "evaluation"))
+    passing = ("activations", "evaluation", "update")
+    largest = max(memory["parts"].get(name, 0) for name in passing)
+    states = sum(bytes_ for name, bytes_ in memory["parts"].items() if name not in passing)
     assert memory["predicted_bytes"] == states + largest + CUDA_CONTEXT
     json.dumps(plan.to_json(), allow_nan=False)
     lines = " ".join(" ".join(plan_lines(plan)).split())
@@ -166,6 +167,8 @@ def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
     half = make_plan(auto("trial.precision=bf16"), tmp_path, [node], card=lambda: H100)
     lines = " ".join(" ".join(plan_lines(half)).split())
     assert "recipes trial.memory exact; exact 16 B/parameter, " in lines and "; stochastic 6.1 B/parameter, " in lines
+    on_cpus = make_plan(load_spec("quickstart", ["trial.precision=bf16"]), tmp_path, [{"CPU": 2.0}])
+    assert "CUDA" not in " ".join(plan_lines(on_cpus))
     assert half.resources["memory"]["recipes"][0]["fits"] is True
     small = make_plan(auto(), tmp_path, [node], card=lambda: GIB // 2)
     assert len(small.errors) == 1 and small.errors[0].startswith("trial.gpus_per_worker auto: a worker would take")

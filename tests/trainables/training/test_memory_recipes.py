@@ -157,5 +157,6 @@ def test_an_update_has_the_stated_temporaries(recipe: MemoryRecipe) -> None:
     weight.grad = torch.ones_like(weight)
     with PeakTensorBytes() as measured:
         adam.step()
-    stated = memory.update_bytes(weight.numel(), 2, 0, 1, compiled=False)
+    shape = DecoderShape(weight.numel(), layers=1, hidden=1024, keys=1, inner=1, vocabulary=1024)
+    stated = memory.update_bytes(shape, weight.numel(), 2, 0, 1, compiled=False)
     assert 0.4 * stated < measured.peak <= stated
