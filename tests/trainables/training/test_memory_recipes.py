@@ -16,8 +16,11 @@ from tests.tiny import Tensors
 from tests.trainables.tensor_bytes import PeakTensorBytes
 from tests.trainables.training.engine_runs import model, steps
 from tests.trainables.training.recipe_runs import Movement, measure
+from tests.trainables.training.test_every_method import FORGET, RETAIN, WHOLE, needed, start, step_data
 from trainables.batching.packing import pack
-from trainables.config import EvaluationConfig, MemoryRecipe, WorkersConfig
+from trainables.batching.schedule import StepRows
+from trainables.config import EvaluationConfig, Hyperparameters, MemoryRecipe, WorkersConfig
+from trainables.inputs.micro_batches import MicroBatcher
 from trainables.methods import METHODS
 from trainables.model import memory
 from trainables.model.gpu_share import MemorySettings, estimate_memory
@@ -26,6 +29,7 @@ from trainables.model.scoring import score
 from trainables.runtime.ranks import Group
 from trainables.training import bf16_adamw
 from trainables.training.engine import Engine
+from trainables.training.step import Stepper
 
 ROWS = tiny.rows([(8, 16)] * 6, vocabulary=512)
 
@@ -81,6 +85,23 @@ def test_recipes_and_workers_take_nearly_the_same_steps(runs: dict[str, Tensors]
 def test_computing_layers_again_changes_no_bit(runs: dict[str, Tensors]) -> None:
     for size in (1, 2):
         assert tiny.same(runs[f"{size}-stochastic-whole"], runs[f"{size}-recompute-whole"])
+
+
+@pytest.mark.parametrize("name", ["npo_rt", "rmu", "ngdiff", "sam"])
+def test_every_kind_of_step_can_compute_its_layers_again(group: Group, name: str) -> None:
+    """A plain loss, one on hidden states, two gradients of one pass, a gradient at other weights."""
+    recipes: tuple[MemoryRecipe, ...] = ("stochastic", "recompute")
+    found = []
+    for recipe in recipes:
+        engine = Engine(start(), with_recipe(recipe), group, weight_decay=0.0)
+        engine.model.train()
+        hyper = Hyperparameters(method=name, forget_fraction=0.1, learning_rate=1e-2, batch_size=WHOLE)
+        batcher = MicroBatcher(METHODS[name], needed(METHODS[name], step_data()), group, 2, layout="packed")
+        Stepper(engine, hyper, batcher).run(StepRows(FORGET, RETAIN), 1, 1e-2)
+        found.append(tiny.copied(engine.model.state_dict()))
+        engine.close()
+    assert tiny.same(*found)
+    assert tiny.distance(found[0], tiny.copied(start().state_dict())) > 1e-3
 
 
 # ---- the movement of the weights
