@@ -18,6 +18,8 @@ reduced exactly over the whole optimizer batch)."""
 EvaluationCompat = Literal["none", "open_unlearning"]
 """Whose tokens and arithmetic an evaluation uses."""
 Compilation = Literal["auto", "on", "off"]
+MemoryRecipe = Literal["exact", "moments8", "remainder", "stochastic", "recompute"]
+"""What training keeps per parameter, the most exact first (`docs/memory.md`)."""
 
 
 class Frozen(BaseModel):
@@ -86,6 +88,12 @@ class WorkersConfig(Frozen):
         default=None, ge=1, description="forget rows per worker and pass; null: as many as fit"
     )
     compile: Compilation = Field(default="auto", description="compile decoder layers: on, off or auto (on GPUs)")
+    memory: MemoryRecipe = Field(
+        default="exact",
+        exclude_if=lambda value: value == "exact",
+        description="what bf16 training keeps per parameter: exact (16 bytes), moments8 (10), remainder (8), "
+        "stochastic (6), or recompute (6, and layers run again in the backward pass)",
+    )
     max_failures: int = Field(default=2, ge=0, description="restarts of a trial after a worker is lost")
     epoch_minutes: float = Field(
         default=240,

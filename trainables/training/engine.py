@@ -1,6 +1,8 @@
 """One DeepSpeed engine over a copy of a model: optimizer steps, checkpoints, full weights at any ZeRO stage.
 
-The optimizer is a client `torch.optim.AdamW`: DeepSpeed's own are compiled at first use.
+The optimizer is a client one, because DeepSpeed's own are compiled at first use: `torch.optim.AdamW`, or, for
+half-precision weights that are not sharded, `Bf16AdamW`, which DeepSpeed takes as it is from a module that is in bf16
+already.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from torch import Tensor
 from trainables.batching.packing import Layout
 from trainables.config import LoraConfig, WorkersConfig
 from trainables.model.compile import compile_layers, eager_mode, should_compile, warn_if_uncompiled
-from trainables.model.copies import DTYPES, copy_to_device, share_weights
+from trainables.model.copies import DTYPES, cast_parameters, copy_to_device, share_weights
 from trainables.model.gpu_share import usable_bytes
 from trainables.model.lora import add_adapters, merged, plain_state
-from trainables.model.memory import CPU_TOKENS, DecoderShape, state_bytes, tokens_that_fit
+from trainables.model.memory import CPU_TOKENS, RECIPES, DecoderShape, state_bytes, tokens_that_fit
 from trainables.model.packed_attention import takes_packed
 from trainables.runtime.ranks import Group
 from trainables.storage.engine_state import StateFiles
-from trainables.training.bf16_adamw import install_fused_step, reset_step_count
+from trainables.training.bf16_adamw import Bf16AdamW
 
 STATE_TAG = "state"
 _MATRIX = 2  # dimensions
@@ -47,11 +49,19 @@ def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, 
         "zero_force_ds_cpu_optimizer": False,
     }
     config.setdefault("timers", {"throughput": {"enabled": False}})  # else every forward pass waits for the device
-    if workers.precision == "bf16":
+    if _keeps_own_masters(workers):
+        config["gradient_clipping"] = 0.0  # the optimizer clips
+        config.setdefault("communication_data_type", "bf16")
+    elif workers.precision == "bf16":
         config["bf16"] = {"enabled": True}
     if workers.zero_stage == SHARDED_WEIGHTS:
         config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
     return config
+
+
+def _keeps_own_masters(workers: WorkersConfig) -> bool:
+    """Whether the optimizer, not DeepSpeed, has what half precision needs beside the weights."""
+    return workers.precision == "bf16" and workers.zero_stage == 0
 
 
 def _import_deepspeed() -> Any:
@@ -89,7 +99,7 @@ class Engine:
         other_bytes: device bytes that this process needs besides the engine.
         betas, weight_decay: of AdamW. decay_norms: whether norms and biases decay too; with Hugging Face's trainer, and
             so in published code, they do not. gradient_clip: largest norm of the gradient.
-        lora: train adapters instead of the weights. seed: of the adapters' initial values.
+        lora: train adapters instead of the weights. seed: of the adapters' initial values and stochastic rounding.
     """
 
     def __init__(  # noqa: PLR0913 (all but three by name)
@@ -115,6 +125,10 @@ class Engine:
             module = copy_to_device(pristine, weights, group.device)
         if lora is not None:
             add_adapters(module, lora, seed)
+        self._recipe = RECIPES[workers.memory]
+        if self._recipe.recompute:
+            recompute = getattr(module, "activation_checkpointing_enable", None)  # since transformers 5.20 or so
+            (recompute or module.gradient_checkpointing_enable)({"use_reentrant": False})
         self.compiled = should_compile(workers.compile, group.device, sharded)
         if self.compiled:
             compile_layers(module)
@@ -124,15 +138,21 @@ class Engine:
         deepspeed = _import_deepspeed()
         if sharded:
             deepspeed.zero.Init(module=module, config_dict_or_path=config)
+        if _keeps_own_masters(workers):
+            cast_parameters(module, DTYPES["bf16"])
         trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
         groups = _groups(trained, decay_norms)
-        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
+        optimizer: torch.optim.Optimizer
+        if _keeps_own_masters(workers):
+            optimizer = Bf16AdamW(
+                groups, self._recipe, betas=betas, weight_decay=weight_decay, clip=gradient_clip, seed=seed
+            )
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
         self._files = StateFiles(self.deepspeed)
-        reset_step_count(optimizer)
-        install_fused_step(self.deepspeed.optimizer)
         if group.size == 1 and workers.zero_stage == 0:
             self.deepspeed.enable_backward_allreduce = False  # it copies all gradients even for one worker
 
@@ -161,9 +181,9 @@ class Engine:
         adapters = sum(size for each, size in zip(parameters, sizes, strict=True) if each.requires_grad)
         trained = None if self._lora is None else adapters
         shape, element = DecoderShape.of(self.model.config, sum(sizes) - (trained or 0)), parameters[0].element_size()
-        states = state_bytes(shape, element, self._stage, self._group.size, frozen=False, trained=trained)
+        states = state_bytes(shape, element, self._stage, self._group.size, False, trained, self._recipe)
         free = usable_bytes(total, self._workers) - sum(states.values()) - self._other_bytes
-        return tokens_that_fit(shape, free, element)
+        return tokens_that_fit(shape, free, element, self.compiled, self._recipe.recompute)
 
     @property
     def model(self) -> Any:

@@ -259,6 +259,7 @@ class Trial:
         settings = {
             "template": config.template,
             "precision": config.workers.precision,
+            "memory": config.workers.memory,
             "workers": config.workers.workers,
             "deepspeed": config.workers.deepspeed,
             "compat": config.compat,

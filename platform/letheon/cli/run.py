@@ -84,7 +84,7 @@ def sweep(
     address: Address = None,
 ) -> None:
     """Run a sweep: prepare models, then search. Ctrl-C interrupts; `resume` continues."""
-    from letheon.cluster.sizing import resolve_auto_gpus
+    from letheon.cluster.sizing import resolve_auto
     from letheon.monitor.progress import progress
     from letheon.spec.validate import require_name
     from letheon.sweep.run import run_sweep
@@ -94,7 +94,7 @@ def sweep(
     spec = checked_spec(file, [*(overrides or ()), *earlier])
     if name is not None:
         require_name(name)
-    spec = resolve_auto_gpus(spec, address, console().print)  # the progress view counts GPUs
+    spec = resolve_auto(spec, address, console().print)  # the progress view counts GPUs
     chosen = name or free_name(root.resolve(), spec.name)
     with progress(wide_console(), Sweep(spec, chosen, root.resolve()).folder, spec) as (show, say):
         outcome = run_sweep(spec, root, chosen, address, show=show, say=say)

@@ -46,16 +46,17 @@ def build_artifacts(spec: SweepSpec, root: Path, pool: Pool, say: Say = print) -
 
 def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Say) -> None:
     """Build what is missing; starts Ray only if something is. Raises DoesNotFit, PreparationFailed, Stopped."""
-    root = root.resolve()
+    from letheon.cluster.sizing import resolve_auto
+
+    root, spec = root.resolve(), resolve_auto(spec, address, say)
     if not layout(spec, root).missing:
         return
     from letheon.cluster.session import ray_session
-    from letheon.cluster.sizing import resolve_auto_gpus
     from letheon.cluster.slots import SlotCounter
     from letheon.common.stop_request import StopRequest
     from letheon.workers.pool import pool_of
 
-    spec, stop = resolve_auto_gpus(spec, address, say), StopRequest(say=say)
+    stop = StopRequest(say=say)
     with stop.listening(), ray_session(address, spec.trial.gpus):
         stop.check()
         slots = SlotCounter(spec.trial.workers_config, joined=address is not None)()

@@ -64,7 +64,9 @@ class _Namer:
         recipe = spec.model.recipe
         facts = (self.base_key, self.data, recipe.model_dump(mode="json"), self.template, workers.precision)
         compat = spec.trial.compat
-        key = content_key(kind, fraction, *facts, *(["open_unlearning"] if compat == "open_unlearning" else []))
+        unusual = ["open_unlearning"] if compat == "open_unlearning" else []
+        unusual += [workers.memory] if workers.memory != "exact" else []
+        key = content_key(kind, fraction, *facts, *unusual)
         folder = folder_of(self.models, kind, fraction, key)
         job = FinetuneJob(
             base=self.base,

@@ -20,6 +20,7 @@ from trainables.config import (
     EvaluationConfig,
     Frozen,
     LoraConfig,
+    MemoryRecipe,
     TrainingRecipe,
     VerdictConfig,
     WorkersConfig,
@@ -151,6 +152,12 @@ class TrialSpec(WorkersConfig):
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(  # type: ignore[assignment]
         default=0.0, description="a share of one GPU, or whole GPUs; auto: the smallest share that holds a trial"
     )
+    memory: MemoryRecipe | Literal["auto"] = Field(  # type: ignore[assignment]
+        default="auto",
+        exclude_if=lambda value: value == "auto",
+        description="what bf16 training keeps per parameter: exact (16 bytes), moments8 (10), remainder (8), "
+        "stochastic (6), recompute (6, and layers run again in the backward pass); auto: the most exact that fits",
+    )
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -163,15 +170,19 @@ class TrialSpec(WorkersConfig):
         """`gpus_per_worker` as a number. Raises ValueError while it is `auto`, before `sizing` has computed it."""
         if isinstance(self.gpus_per_worker, str):
             raise ValueError(
-                f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; call sizing.resolve_auto_gpus"
+                f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; call sizing.resolve_auto"
             )
         return self.gpus_per_worker
 
     @property
     def workers_config(self) -> WorkersConfig:
-        """The fields of `TrialConfig.workers`. Raises ValueError as `gpus` does."""
+        """The fields of `TrialConfig.workers`. Raises ValueError as `gpus` does.
+
+        `memory` is exact while it is `auto`: so it was in sweeps that began before there were other recipes.
+        """
         fields = {name: getattr(self, name) for name in WorkersConfig.model_fields}
-        return WorkersConfig(**{**fields, "gpus_per_worker": self.gpus})
+        memory = "exact" if self.memory == "auto" else self.memory
+        return WorkersConfig(**{**fields, "gpus_per_worker": self.gpus, "memory": memory})
 
 
 class SweepSpec(Frozen):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage, slots_that_fit
 from letheon.cluster.gpus import UnknownGpu
-from letheon.cluster.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_gpus
+from letheon.cluster.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_gpus, with_recipe
 from letheon.common.counting import several
 from letheon.journal import stratum_of
 from letheon.preparation.retain_logs import log_notes
@@ -107,13 +107,14 @@ def make_plan(
 
 
 def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, Sizing | None, list[str]]:
-    """The sweep file with a number for `auto` (1 if unknown), the predicted memory or None, and why it is unknown."""
+    """The sweep file without `auto` (1 GPU, exact if unknown), the predicted memory or None, and why it is unknown."""
     if spec.benchmark.name == SYNTHETIC:
         return spec, None, []
     auto, sizing, problems = spec.trial.gpus_per_worker == AUTO, None, list[str]()
     gpus = 1.0
     try:
         sizing = size(spec, shape_of(spec), card())
+        spec = with_recipe(spec, sizing.recipe)
         gpus = sizing.gpus if auto else gpus
     except (DoesNotFit, UnknownModel, UnknownGpu) as error:
         problems = [str(error)]

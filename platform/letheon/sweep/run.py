@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage
 from letheon.cluster.session import ray_session
-from letheon.cluster.sizing import resolve_auto_gpus
+from letheon.cluster.sizing import resolve_auto
 from letheon.cluster.slots import SlotCounter
 from letheon.common.counting import several
 from letheon.common.disk import explain_full_disk
@@ -65,9 +65,9 @@ def run_sweep(
 
     Raises:
         SweepExists, DoesNotFit, RetainLogRefused, PreparationFailed, TrackingError, LockHeld, and those of
-            `resolve_auto_gpus`.
+            `resolve_auto`.
     """
-    root, spec = root.resolve(), resolve_auto_gpus(spec, address, say)
+    root, spec = root.resolve(), resolve_auto(spec, address, say)
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
     for fraction, note in log_notes(spec).items():  # refuses a log of other rows before anything starts
