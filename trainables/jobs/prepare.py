@@ -1,13 +1,12 @@
 """Makes what trials start from: base, target and retain models, and their baseline evaluations.
 
-Plain fine-tuning with the same engine as the trials. Results are written atomically; a job whose result exists does
-nothing.
+Plain fine-tuning with the same engine as the trials; long ones continue after a crash (`resume_point`). Results are
+written atomically; a job whose result exists does nothing.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -23,6 +22,7 @@ from trainables.evaluation.evaluate import evaluate
 from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare, retain_reference
 from trainables.inputs.cache import WorkerCache, encode_rows
+from trainables.jobs.resume_point import ResumePoints
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.load import (
     load_model,
@@ -34,6 +34,7 @@ from trainables.model.load import (
 )
 from trainables.model.scoring import make_batch
 from trainables.runtime.channel import broadcast_from_rank0
+from trainables.runtime.progress import Stage, within
 from trainables.runtime.ranks import Group
 from trainables.storage.atomic_folder import atomic_folder, is_finished
 from trainables.storage.manifest import write_json
@@ -61,7 +62,6 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     folder = Path(job.folder)
     if broadcast_from_rank0(group, lambda: is_finished(folder)):
         return {}
-    started = time.monotonic()
     model, tokenizer = load_model(job.base, job.revision)
     rows = _training_rows(job, tokenizer)
     recipe = job.recipe
@@ -73,12 +73,15 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
         weight_decay=recipe.weight_decay,
         gradient_clip=recipe.gradient_clip,
     )
-    loss = _train(engine, rows, job, group, int(tokenizer.pad_token_id))
+    points = ResumePoints(folder, job.model_dump(mode="json"), engine, group)
+    loss = _train(engine, rows, job, group, int(tokenizer.pad_token_id), points)
     weights = engine.weights()
-    facts = {**job.model_dump(mode="json"), "loss": loss, "seconds": time.monotonic() - started}
+    facts = {**job.model_dump(mode="json"), "loss": loss, "seconds": points.seconds}
+    Stage("saving")
     if weights is not None:
         with atomic_folder(folder, facts) as unfinished:
             save_model(unfinished, engine.model, tokenizer, weights)
+        points.clear()
     engine.close()
     group.barrier()
     return {"seconds": facts["seconds"], "loss": loss}
@@ -91,23 +94,28 @@ def _training_rows(job: FinetuneJob, tokenizer: Any) -> list[Encoded]:
     return list(encode_rows(job.template, tokenizer, [*rows, *general], job.compat))
 
 
-def _train(engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Group, pad_id: int) -> float:
+def _train(
+    engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Group, pad_id: int, points: ResumePoints
+) -> float:
     """Minimise the mean negative log-likelihood per token. Returns the last epoch's mean loss."""
     recipe = job.recipe
     torch.manual_seed(recipe.seed)
     engine.model.train()
     per_epoch = math.ceil(len(rows) / recipe.batch_size)
     total = per_epoch * recipe.epochs
-    losses: list[float] = []
     hidden = pad_id if job.compat == "open_unlearning" else None
     batch = partial(make_batch, pad_id=pad_id, device=group.device, layout=engine.layout, hidden=hidden)
     warmup = round(recipe.warmup_fraction * total)
-    for epoch in range(1, recipe.epochs + 1):
-        losses = []
-        for i, indices in enumerate(shuffled(len(rows), recipe.batch_size, recipe.seed, epoch)):
-            rate = learning_rate((epoch - 1) * per_epoch + i, total, warmup, recipe.learning_rate, recipe.decay)
-            step_rows = [rows[j] for j in indices]
-            losses += plain_step(engine, step_rows, batch, group, rate, job.workers.micro_batch_size)
+    point = points.restore()
+    losses, stage = point.losses, Stage("training", total, point.step)
+    order = partial(shuffled, len(rows), recipe.batch_size, recipe.seed)
+    steps = [indices for epoch in range(1, recipe.epochs + 1) for indices in order(epoch)]
+    for step in range(point.step, total):
+        losses = losses if step % per_epoch else []
+        rate = learning_rate(step, total, warmup, recipe.learning_rate, recipe.decay)
+        step_rows = [rows[j] for j in steps[step]]
+        losses += plain_step(engine, step_rows, batch, group, rate, job.workers.micro_batch_size, stage)
+        points.save_if_due(step + 1, losses, epoch_ends=(step + 1) % per_epoch == 0)
     return math.fsum(group.gather(losses)) / per_epoch
 
 
@@ -118,12 +126,13 @@ def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
         return
     split = cache.split(job.benchmark, job.fraction)
 
-    def evaluated(folder: str) -> Evaluation:
+    def evaluated(name: str, folder: str) -> Evaluation:
         model = cache.frozen_model(folder, job.workers.precision, str(group.device))
         tokenizer = cache.model(folder).tokenizer
-        return evaluate(model, tokenizer, job.template, split, job.evaluation, group)
+        with within(name):
+            return evaluate(model, tokenizer, job.template, split, job.evaluation, group)
 
-    target, retain = evaluated(job.target), evaluated(job.retain)
+    target, retain = evaluated("target model", job.target), evaluated("retain model", job.retain)
     guard = job.evaluation.guard
     reference = retain_reference(retain.details, guard)
     utility = target.metrics.get("model_utility")

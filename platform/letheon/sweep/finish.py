@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from letheon.tracking.registry import Registration
 
 
+REGISTERING = "writing the report and registering the front"
 REPORT, PICTURE = "report.html", "front.png"
 
 

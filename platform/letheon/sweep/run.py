@@ -29,7 +29,7 @@ from letheon.preparation.layout import layout
 from letheon.spec.load import dump_spec, resolved
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
-from letheon.sweep.finish import Outcome, finish, summarize_interrupted
+from letheon.sweep.finish import REGISTERING, Outcome, finish, summarize_interrupted
 from letheon.sweep.mirror import Mirror, Throttle
 from letheon.sweep.recording import Recorder, tracker_of
 from letheon.sweep.resume_checks import (
@@ -43,6 +43,7 @@ from letheon.sweep.setup import controller_of, digests, facts, require_objective
 from letheon.sweep.sweep import Say, Show, Sweep, SweepExists, find_sweep, free_name
 from letheon.sweep.warm_start import warm_rows
 from letheon.tune.run import search
+from letheon.workers.board import Board
 from letheon.workers.pool import Pool, pool_of
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
@@ -108,25 +109,35 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
         journal.append("sweep", state="interrupted", detail=cause)
 
     started, stop = time.monotonic(), StopRequest(sweep.command("resume"), say, note)
-    with stop.listening():
-        journal.append("sweep", state="preparing", **spec)
-        try:
-            problem, over = _work(sweep, mirror, journal, address, show, say, stop)
-        except KeyboardInterrupt:
-            stop.notice()
-            mark("Ray is gone", sweep.logs)
-            return summarize_interrupted(sweep, mirror, journal, time.monotonic() - started)
-        except BaseException as error:
-            with suppress(OSError):  # a full disk may be the error
-                journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
-                mirror.sync_all(journal.rows)
-            raise
-    mark("Ray is gone", sweep.logs)
-    return finish(sweep, mirror, journal, problem, over)
+    with Board(sweep.folder, "starting Ray") as board:
+        with stop.listening():
+            journal.append("sweep", state="preparing", **spec)
+            try:
+                problem, over = _work(sweep, mirror, journal, board, stop, address=address, show=show, say=say)
+            except KeyboardInterrupt:
+                stop.notice()
+                mark("Ray is gone", sweep.logs)
+                return summarize_interrupted(sweep, mirror, journal, time.monotonic() - started)
+            except BaseException as error:
+                with suppress(OSError):  # a full disk may be the error
+                    journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
+                    mirror.sync_all(journal.rows)
+                raise
+        mark("Ray is gone", sweep.logs)
+        board.driver(REGISTERING)
+        return finish(sweep, mirror, journal, problem, over)
 
 
-def _work(
-    sweep: Sweep, mirror: Mirror, journal: Journal, address: str | None, show: Show, say: Say, stop: StopRequest
+def _work(  # noqa: PLR0913 (three of them by name)
+    sweep: Sweep,
+    mirror: Mirror,
+    journal: Journal,
+    board: Board,
+    stop: StopRequest,
+    *,
+    address: str | None,
+    show: Show,
+    say: Say,
 ) -> tuple[str | None, str | None]:
     """Everything that needs Ray. Returns what went wrong after the search, and why the search ended. Raises Stopped."""
     from letheon.monitor.exporter import exporter_of
@@ -147,21 +158,23 @@ def _work(
         with pool_of(sweep.spec, counter(), sweep.folder, counter.joined, stop) as pool:
             if not any(row["kind"] == "trial" for row in journal.rows):
                 pool.grow(_slots(sweep, counter))  # not in a resumed sweep, which may have nothing left to do
+            board.driver("opening the records")
             with gc_paused():
                 run_at_low_priority(mirror.tracker.finish_check)  # while the workers start
             mark("records are open", sweep.logs)
-            with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
-                prepared, searched = _prepare_and_search(sweep, counter, pool, journal, say, stop)
+            recorder = Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export)
+            with recorder, board.watching(pool.settings.prefix):
+                prepared, searched = _prepare_and_search(sweep, counter, pool, board, journal, say, stop)
                 return _audit(sweep, prepared, pool, journal, say), searched.end_reason
 
 
 def _prepare_and_search(
-    sweep: Sweep, counter: SlotCounter, pool: Pool, journal: Journal, say: Say, stop: StopRequest
+    sweep: Sweep, counter: SlotCounter, pool: Pool, board: Board, journal: Journal, say: Say, stop: StopRequest
 ) -> tuple[Prepared, SweepController]:
     """The prepared artifacts, and the controller, which has the reason why the search ended. Raises Stopped."""
     most, slots = trial_count(sweep.spec), _slots(sweep, counter)
     require_same_inputs(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
-    prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
+    prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board)
     require_objectives(sweep, prepared)
     _copy_earlier_trials(sweep, prepared, journal, say)
     journal.append("sweep", state="running", info={"slots": slots, **facts(sweep, prepared)})
