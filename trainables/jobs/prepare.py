@@ -7,6 +7,7 @@ written atomically; a job whose result exists does nothing.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -76,7 +77,7 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     points = ResumePoints(folder, job.model_dump(mode="json"), engine, group)
     loss = _train(engine, rows, job, group, int(tokenizer.pad_token_id), points)
     weights = engine.weights()
-    facts = {**job.model_dump(mode="json"), "loss": loss, "seconds": points.seconds}
+    facts = {**job.model_dump(mode="json"), "rows": len(rows), "loss": loss, "seconds": points.seconds}
     Stage("saving")
     if weights is not None:
         with atomic_folder(folder, facts) as unfinished:
@@ -124,7 +125,7 @@ def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
     file = Path(job.file)
     if broadcast_from_rank0(group, file.exists):
         return
-    split = cache.split(job.benchmark, job.fraction)
+    started, split = time.monotonic(), cache.split(job.benchmark, job.fraction)
 
     def evaluated(name: str, folder: str) -> Evaluation:
         model = cache.frozen_model(folder, job.workers.precision, str(group.device))
@@ -144,7 +145,13 @@ def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:
             name: {**asdict(evaluation), "metrics": compare(evaluation, reference, utility, guard)}
             for name, evaluation in (("target", target), ("retain", retain))
         }
-        write_json(file, {**both, "yardstick": reference})
+        made = {
+            "target": Path(job.target).name,
+            "rows": sum(len(rows.rows) for rows in split.evaluation.values()),
+            "seconds": time.monotonic() - started,
+            "workers": job.workers.model_dump(mode="json"),
+        }
+        write_json(file, {**both, "yardstick": reference, "made": made})
     # Trials follow in this process, and most of them need no second model on the device.
     cache.clear_device()
     cache.drop("model", job.retain)

@@ -31,6 +31,7 @@ from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
 from letheon.sweep.finish import REGISTERING, Outcome, finish, summarize_interrupted
 from letheon.sweep.mirror import Mirror, Throttle
+from letheon.sweep.plan_time import estimate
 from letheon.sweep.recording import Recorder, tracker_of
 from letheon.sweep.resume_checks import (
     already_finished,
@@ -174,10 +175,11 @@ def _prepare_and_search(
     """The prepared artifacts, and the controller, which has the reason why the search ended. Raises Stopped."""
     most, slots = trial_count(sweep.spec), _slots(sweep, counter)
     require_same_inputs(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
+    expected = _expected(sweep, journal, slots)
     prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board)
     require_objectives(sweep, prepared)
     _copy_earlier_trials(sweep, prepared, journal, say)
-    journal.append("sweep", state="running", info={"slots": slots, **facts(sweep, prepared)})
+    journal.append("sweep", state="running", info={"slots": slots, **expected, **facts(sweep, prepared)})
     controller = controller_of(sweep, prepared)
     if not controller().finished:
         amount = f"at most {several(most, 'trial')}" if most is not None else "trials until the budget is used"
@@ -188,6 +190,14 @@ def _prepare_and_search(
         search(sweep.folder, controller, configure, counter, pool, sweep.spec.trial.max_failures, stop)
         mark("search is over", sweep.logs)
     return prepared, controller()
+
+
+def _expected(sweep: Sweep, journal: Journal, slots: int) -> dict[str, dict[str, float]]:
+    """The estimate for the journal, before anything is made; empty for a resumed sweep, and if nothing is known."""
+    if len(journal.rows) > 1:
+        return {}
+    stages = estimate(sweep.spec, sweep.root, layout(sweep.spec, sweep.root), slots).stages
+    return {"estimate": stages} if stages else {}
 
 
 def _slots(sweep: Sweep, counter: SlotCounter) -> int:
