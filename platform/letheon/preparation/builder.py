@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,10 @@ from letheon.preparation.layout import layout
 
 if TYPE_CHECKING:
     from letheon.spec.model import SweepSpec
-    from letheon.workers.board import Board
     from letheon.workers.pool import Pool
 
 Say = Callable[[str], None]
+Tell = Callable[[Mapping[str, bool]], None]
 
 
 class PreparationFailed(LetheonError):
@@ -25,8 +25,12 @@ class PreparationFailed(LetheonError):
     exit_code = 3
 
 
-def build_artifacts(spec: SweepSpec, root: Path, pool: Pool, say: Say = print, board: Board | None = None) -> Prepared:
+def build_artifacts(
+    spec: SweepSpec, root: Path, pool: Pool, say: Say = print, tell: Tell = lambda ready: None
+) -> Prepared:
     """Build what is missing; artifacts that do not depend on each other are built at the same time.
+
+    `tell` gets the names of all artifacts with whether they are ready, whenever one is; at the end nothing.
 
     Raises:
         PreparationFailed: with the reason and the folder of the logs.
@@ -34,7 +38,6 @@ def build_artifacts(spec: SweepSpec, root: Path, pool: Pool, say: Say = print, b
     prepared = layout(spec, root)
     todo = {artifact.key: artifact for artifact in prepared.missing}
     jobs = {key: artifact.job for key, artifact in todo.items() if artifact.job}
-    tell = board.artifacts if board is not None else dict
     ready = {artifact_name(it.kind, it.fraction): it.key not in todo for it in prepared.all}
     tell(ready)
     needs = {key: [other.key for other in prepared.needs(artifact)] for key, artifact in todo.items()}
@@ -73,4 +76,4 @@ def prepare_only(spec: SweepSpec, root: Path, address: str | None, say: Say) -> 
         stop.check()
         slots = SlotCounter(spec.trial.workers_config, joined)()
         with pool_of(spec, slots, folder, joined, stop) as pool, board.watching(pool.settings.prefix):
-            build_artifacts(spec, root, pool, say, board)
+            build_artifacts(spec, root, pool, say, board.artifacts)

@@ -76,7 +76,7 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
                     slots = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)()
                     started = pool_of(sweep.spec, slots, sweep.folder, address is not None, stop)
                     with started as pool, board.watching(pool.settings.prefix):
-                        prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board)
+                        prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board.artifacts)
                         audit_front(sweep, prepared, journal, pool, say)
             finally:
                 journal.append("sweep", state="finished")  # the search is, even if the audit failed

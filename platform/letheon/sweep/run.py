@@ -176,7 +176,7 @@ def _prepare_and_search(
     most, slots = trial_count(sweep.spec), _slots(sweep, counter)
     require_same_inputs(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
     expected = _expected(sweep, journal, slots)
-    prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board)
+    prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board.artifacts)
     require_objectives(sweep, prepared)
     _copy_earlier_trials(sweep, prepared, journal, say)
     journal.append("sweep", state="running", info={"slots": slots, **expected, **facts(sweep, prepared)})
