@@ -17,6 +17,7 @@ from rich.live import Live
 
 from letheon.journal import JournalError, Row
 from letheon.journal.activity import read_activity
+from letheon.journal.state import ACTIVE
 from letheon.monitor.activity import activity_in_a_line, activity_picture
 from letheon.monitor.plain_text import head_line, row_line
 from letheon.monitor.screen import Screen
@@ -44,6 +45,8 @@ def progress(console: Console, folder: Path, spec: SweepSpec) -> Iterator[tuple[
 
         def running() -> str:
             view = sweep.look()
+            if view.state.state not in ACTIVE:  # the driver has not begun, or has ended but for its records
+                return "waiting for the records"
             return activity_in_a_line(view.activity) or head_line(view)
 
         with _every_second(lambda: lines.keep_going(running)):

@@ -72,6 +72,7 @@ class Board:
             with self._asking:  # Ray may end once this returns
                 self._prefix, self._mailboxes = None, {}
             self._change(work=())
+            self.driver("ending the workers")
 
     def _change(self, **facts: Any) -> None:
         with self._lock:

@@ -62,7 +62,7 @@ def test_it_follows_its_own_groups_while_they_work(mailboxes: dict[str, Any], tm
             ray.get(first.post.remote(generation, 1, {}))
             ray.kill(second)
             wait_for(lambda: not now(tmp_path).work)
-        assert now(tmp_path).work == []
+        assert now(tmp_path).work == [] and now(tmp_path).driver == "ending the workers"
     assert now(tmp_path) is NOTHING and not (tmp_path / NAME).exists()
 
 
