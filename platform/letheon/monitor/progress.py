@@ -26,7 +26,7 @@ from letheon.pareto.labels import DEFAULT
 from letheon.spec.model import SweepSpec
 
 PERIOD_SECONDS = 1.0
-QUIET_SECONDS = 8.0
+QUIET_SECONDS = 6.0
 """A log without a new line for so long gets one that says what runs."""
 
 Show = Callable[[Sequence[Row]], None]
