@@ -33,12 +33,13 @@ from trainables.model.compile import cache_compiled
 from trainables.model.load import save_model
 from trainables.runtime.channel import Channel, broadcast_from_rank0
 from trainables.runtime.events import mark
+from trainables.runtime.progress import Stage
 from trainables.runtime.ranks import Group
 from trainables.storage.model_card import CARD, ForgetSet, Results, Training, model_card
 from trainables.storage.model_files import ModelFiles
 from trainables.storage.save_state import must_save_state
 from trainables.storage.trial_folder import TrialFolder
-from trainables.training.averages import RunningMeans
+from trainables.training.averages import RunningMeans, progress_of
 from trainables.training.engine import Engine
 from trainables.training.memory_usage import TrialMemory
 from trainables.training.step import Stepper
@@ -131,6 +132,7 @@ class Trial:
         metrics |= found
         metrics |= self.memory.metrics()
         self._longest = max(self._longest, time.monotonic() - started)
+        Stage("saving")
         self._write(epoch, {"metrics": metrics, "samples": samples})
 
     def _train(self, epoch: int) -> dict[str, float]:
@@ -140,12 +142,14 @@ class Trial:
             return self.vector.move(epoch, self.group)
         steps = self._steps(epoch)
         total, warmup = len(steps) * self.config.max_epochs, round(len(steps) * self.hyper.warmup_epochs)
-        sums = RunningMeans()
+        sums, stage = RunningMeans(), Stage("training", len(steps))
         self.engine.model.train()
         for i, rows in enumerate(steps):
             step = (epoch - 1) * len(steps) + i
             rate = learning_rate(step, total, warmup, self.hyper.learning_rate)
-            sums.add(self.stepper.run(rows, epoch, rate))
+            results = self.stepper.run(rows, epoch, rate)
+            sums.add(results)
+            stage.step(**progress_of(results, self.group))
             if i == 0:
                 mark(f"{self.config.trial}: first step of epoch {epoch}")
         means = sums.means(self.group, len(steps))

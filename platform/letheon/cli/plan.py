@@ -118,11 +118,17 @@ def _recipes(memory: Mapping[str, Any]) -> str:
 
 def _time(plan: Plan) -> str:
     time = plan.time
+    known = {"preparation": time["preparation"], "the audit": time["audit"]}
+    steps = [word for word, todo in (("preparation", plan.to_prepare), ("the audit", plan.audit)) if todo]
+    parts = [f"about {duration(math.ceil(known[step]))} of {step}" for step in steps if known[step] is not None]
+    unknown = [step for step in steps if known[step] is None]
     cost = "" if time["sweep"] is None else f"{time['seconds_per_epoch']:.2g} s per epoch in sweep {time['sweep']}"
     if time["seconds"] is None:
         why = cost or "no earlier sweep here has unlearned from this model"
-        return f"not known: {why}; `letheon status` estimates it while the sweep runs"
+        before = f"{', '.join(parts)}; the search is " if parts else ""
+        return f"{before}not known: {why}; `letheon status` estimates it while the sweep runs"
     by = cost if time["limit"] == "epochs" else time["limit"]
-    more = [word for word, steps in (("preparation", plan.to_prepare), ("the audit", plan.audit)) if steps]
-    extra = f", plus {' and '.join(more)}" if more else ""
-    return f"at most {duration(math.ceil(time['seconds']))} of search ({by}){extra}"
+    parts.insert(0, f"at most {duration(math.ceil(time['seconds']))} of search ({by})")
+    extra = f", plus {' and '.join(unknown)}" if unknown else ""
+    gpus = f"; {time['gpu_hours']:.3g} GPU-hours" if time["gpu_hours"] is not None else ""
+    return f"{', '.join(parts)}{extra}{gpus}"

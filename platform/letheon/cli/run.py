@@ -63,10 +63,12 @@ def plan(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT
 @app.command()
 def prepare(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
     """Train the target and retain models a sweep needs, and evaluate them. Keeps those that exist."""
-    from letheon.preparation.builder import prepare_only
+    from letheon.monitor.progress import preparation_progress
+    from letheon.preparation.builder import folder_of_logs, prepare_only
 
-    out = console()
-    prepare_only(checked_spec(file, overrides), root, address, say=out.print)
+    out, spec = console(), checked_spec(file, overrides)
+    with preparation_progress(wide_console(), folder_of_logs(root.resolve())) as say:
+        prepare_only(spec, root, address, say)
     out.print(f"everything is prepared; next: letheon sweep {file}")
 
 
@@ -136,11 +138,15 @@ def _end(outcome: Outcome, root: Path) -> None:
 @app.command()
 def audit(name: Name, root: Root = DEFAULT_ROOT, address: Address = None, json: Json = False) -> None:
     """Attack each front checkpoint of a finished sweep, and the retain models to compare. Skips finished attacks."""
+    from rich.console import Console
+
     from letheon.journal import Journal
+    from letheon.monitor.progress import preparation_progress
     from letheon.sweep.audit import audit_facts, audit_sweep
 
     found = find(name, root)
-    outcome = audit_sweep(found, address, say=print_error if json else console().print)
+    with preparation_progress(Console(stderr=True) if json else wide_console(), found.folder) as say:
+        outcome = audit_sweep(found, address, say)
     facts = audit_facts(found, Journal.read(found.journal))
     if json:
         print_json(facts)

@@ -149,6 +149,8 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
         yield f"sweep {outcome.name} had already finished, in {duration(outcome.seconds)}{why}; nothing left to do"
     else:
         yield f"sweep {outcome.name} finished in {duration(outcome.seconds)}{why}"
+    if outcome.estimated is not None:
+        yield f"time        {outcome.estimated}"
     if outcome.html is not None:
         yield f"report      {outcome.html}"
     yield f"records     {outcome.tracking}"

@@ -51,13 +51,18 @@ class Prepared:
     reference_cache: Path
 
     @property
-    def missing(self) -> list[Artifact]:
-        """Artifacts to build, each after those it needs; the target model, which takes longest, before retain models.
+    def all(self) -> list[Artifact]:
+        """Each after those it needs; the target model, which takes longest, before retain models.
 
         Artifacts that the user provides are left out.
         """
         models = (*((self.base,) if self.base else ()), self.target, *self.retain.values())
-        return [artifact for artifact in (*models, *self.baseline.values()) if artifact.job and not artifact.exists]
+        return [artifact for artifact in (*models, *self.baseline.values()) if artifact.job]
+
+    @property
+    def missing(self) -> list[Artifact]:
+        """Artifacts to build, in the order of `all`."""
+        return [artifact for artifact in self.all if not artifact.exists]
 
     def needs(self, artifact: Artifact) -> tuple[Artifact, ...]:
         """The artifacts that it is built from."""

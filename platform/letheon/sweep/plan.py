@@ -20,7 +20,7 @@ from letheon.preparation.retain_logs import log_notes
 from letheon.search.preview import first_trials
 from letheon.spec.model import LEARNING_SEARCHERS, SweepSpec, values_of
 from letheon.spec.search_space import trial_count
-from letheon.sweep.plan_time import estimate
+from letheon.sweep.plan_time import epochs_at_most, estimate
 from trainables.synthetic.name import SYNTHETIC
 
 
@@ -77,8 +77,8 @@ def make_plan(
     configs = [row["config"] for row in trials]
     counts, searched = Counter(row["stratum"] for row in trials), _searched(spec)
     refusal = shortage(nodes, spec.trial.workers_config)
-    resources, prepared = _resources(spec, nodes, slots, count), layout(spec, root)
-    time = estimate(root, prepared.target.key, spec.budget.limits, resources["epochs_at_most"], slots)
+    resources, prepared = _resources(spec, nodes, slots), layout(spec, root)
+    time = estimate(spec, root, prepared, slots)
     return Plan(
         trials=[{"trial": row["trial"], "config": config} for row, config in zip(trials, configs, strict=True)],
         chosen="all" if len(trials) == count else "first",
@@ -146,10 +146,9 @@ def _notes(spec: SweepSpec, count: int | None) -> list[str]:
     return [f"budget.trials {count}: is not a multiple of {seeds} seeds, so the last configuration has {rest}; {fix}"]
 
 
-def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int, trials: int | None) -> dict[str, Any]:
+def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int) -> dict[str, Any]:
     """`cpus` and `gpus`: of all slots together. `epochs_at_most`: the cost if no trial is pruned."""
     shape = spec.trial.workers_config
-    most = [count for count in (trials and trials * spec.scheduler.max_epochs, spec.budget.epochs) if count]
     return {
         "slots": slots,
         "workers": shape.workers,
@@ -161,5 +160,5 @@ def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int
             "cpus": sum(node.get("CPU", 0.0) for node in nodes),
             "gpus": sum(node.get("GPU", 0.0) for node in nodes),
         },
-        "epochs_at_most": min(most, default=None),
+        "epochs_at_most": epochs_at_most(spec),
     }

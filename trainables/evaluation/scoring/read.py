@@ -28,6 +28,7 @@ from trainables.evaluation.scoring.token_stats import token_stats
 from trainables.model.cpu.patch import reads_branches
 from trainables.model.packed_attention import takes_packed
 from trainables.model.scoring import LOGITS, make_batch, score
+from trainables.runtime.progress import Stage
 
 _CPU_TOKENS = 1024
 """Per forward pass on a CPU: more do not fit its caches, and longer batches need more padding."""
@@ -144,7 +145,7 @@ def _by_question(runner: ModelRunner, rows: Sequence[Encoded], request: TokenReq
     else:
         shapes = [QuestionShape(len(prompt), max(map(len, each)), len(each)) for prompt, each in both]
         batches = question_batches(shapes, *share)
-    read = runner.run_sharded(batches, one_batch)
+    read = runner.run_sharded(Stage("scoring answers", sum(map(len, batches))), batches, one_batch)
     found = {row: reading for i, each in enumerate(members) for row, reading in zip(each, read[i], strict=True)}
     return [found[i] for i in range(len(rows))]
 
@@ -158,7 +159,8 @@ def _by_row(runner: ModelRunner, rows: Sequence[Encoded], request: TokenRequest)
         return _readings(request, numbers, teacher_forced_scores(score(runner.model, batch, LOGITS)))
 
     lengths = [len(row.input_ids) for row in rows]
-    read = runner.run_sharded(rank_batches(lengths, _budget(runner), runner.group.rank, runner.group.size), one_batch)
+    batches = rank_batches(lengths, _budget(runner), runner.group.rank, runner.group.size)
+    read = runner.run_sharded(Stage("scoring answers", sum(map(len, batches))), batches, one_batch)
     return [read[i] for i in range(len(rows))]
 
 
