@@ -18,6 +18,7 @@ from torch import Tensor
 from trainables.model.compile import compiles, fused
 
 _TINY = 1e-6  # DeepSpeed's, added to the norm
+_LINE = 16  # numbers; generated code reads so many at once if it can tell that their count is a multiple
 
 
 def install_fused_step(optimizer: Any) -> bool:
@@ -89,7 +90,12 @@ def _by_compiled_code(
     kept = {each["weight_decay"]: torch.full_like(scale, 1 - rate * each["weight_decay"]) for each in adam.param_groups}
     for weight, master, gradient, state, decay in zip(weights, masters, gradients, states, decays, strict=True):
         whole = (weight, master, gradient, state["exp_avg"], state["exp_avg_sq"])
-        fused(_update)(*(each.detach().view(-1) for each in whole), *of_device, kept[decay], *numbers)
+        fused(_update)(*(in_lines(each.detach()) for each in whole), *of_device, kept[decay], *numbers)
+
+
+def in_lines(tensor: Tensor) -> Tensor:
+    """A contiguous tensor as (lines, 16), or as (numbers,) if 16 does not divide their count."""
+    return tensor.view(-1, _LINE) if tensor.numel() % _LINE == 0 else tensor.view(-1)
 
 
 def _update(  # noqa: PLR0913, PLR0917
@@ -107,7 +113,7 @@ def _update(  # noqa: PLR0913, PLR0917
     rest2: Tensor,
     eps: Tensor,
 ) -> None:
-    """AdamW (arXiv 1711.05101, algorithm 2) on (numbers,) each, in place; nothing changes unless `finite`.
+    """AdamW (arXiv 1711.05101, algorithm 2) on tensors of one shape, in place; nothing changes unless `finite`.
 
     `rest1`, `rest2`: 1 - beta; `size`: rate / (1 - beta1^t); `root`: 1 / sqrt(1 - beta2^t); `decay`: 1 - rate * decay.
     """
