@@ -1,6 +1,6 @@
 """One optimizer step of NPO with a retain term: Letheon against the usual way, on one model, rows and machine.
 
-    python benchmarks/step.py [--model tiny|1b|3b|FOLDER] [--tofu FOLDER] [--device cpu|cuda] [--precision fp32|bf16]
+    python benchmarks/step.py [--model tiny|llama-1b|FOLDER] [--tofu FOLDER] [--device cpu|cuda] [--precision fp32|bf16]
                               [--peer CHECKOUT] [--ways NAME …] [--rows 32] [--micro 8] [--steps 20] [--threads 1]
 
 `plain` is written from open-unlearning's published description, `peer` is its own code in a checkout. Each way has a
@@ -18,32 +18,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from steps.case import Case, Step, of_benchmark, of_shape  # type: ignore[import-not-found]  # next to this script
-from steps.ours import letheon  # type: ignore[import-not-found]
-from steps.peer import open_unlearning  # type: ignore[import-not-found]
-from steps.plain import plain  # type: ignore[import-not-found]
+from steps.case import Case, of_benchmark, of_shape  # type: ignore[import-not-found]  # next to this script
+from steps.measure import PEER, WAYS, measured  # type: ignore[import-not-found]
 from steps.shapes import SHAPES  # type: ignore[import-not-found]
 
-from trainables.batching.schedule import StepRows
 from trainables.config import BenchmarkConfig
 
-WARM_UP = 2
-PEER = "peer"
 LINES = 5
 """Of the end of what a failed process wrote."""
-WAYS: dict[str, Callable[[Case], Step]] = {
-    "letheon": letheon,
-    "letheon, padded": lambda case: letheon(case, padded=True, compilation="off"),  # every padded batch has a new size
-    "letheon, compiled": lambda case: letheon(case, compilation="on"),
-    "letheon, uncompiled": lambda case: letheon(case, compilation="off"),
-    "plain": plain,
-}
 USUAL = ("letheon", "letheon, padded", "plain")
 
 
@@ -58,50 +44,6 @@ def make_case(arguments: argparse.Namespace) -> Case:
         model, forget, retain, pad_id = of_benchmark(config, arguments.model, arguments.fraction)
     settings = (arguments.precision, arguments.rows, arguments.micro, arguments.learning_rate)
     return Case(model, forget, retain, pad_id, device, *settings)
-
-
-def measured(case: Case, way: str, peer: Path | None, count: int) -> dict[str, Any]:
-    """Seconds (wall, processor) and losses of `count` steps after the first ones, and the peak memory of all."""
-    steps = case.steps(WARM_UP + count)
-    before = _memory(case.device, reset=True)
-    losses: list[float] = []
-    if way == PEER:
-        seconds = open_unlearning(case, peer, steps)
-    else:
-        step, seconds = WAYS[way](case), []
-        for rows in steps:
-            loss, took = timed(step, rows, case.device)
-            losses.append(loss)
-            seconds.append(took)
-    return {
-        "seconds": seconds[WARM_UP:],
-        "losses": losses,
-        "peak_bytes": _memory(case.device, reset=False) - before,
-        "parameters": case.parameters,
-        "tokens": round(statistics.mean(case.tokens(rows) for rows in steps[WARM_UP:])),
-        "device": torch.cuda.get_device_name() if case.device.type == "cuda" else "cpu",
-    }
-
-
-def timed(step: Step, rows: StepRows, device: torch.device) -> tuple[float, tuple[float, float]]:
-    """(loss, (wall, processor) seconds)."""
-    wall, processor = time.perf_counter(), time.process_time()
-    loss = step(rows)  # a number: it waits for the device
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return loss, (time.perf_counter() - wall, time.process_time() - processor)
-
-
-def _memory(device: torch.device, reset: bool) -> int:
-    """The peak so far, of the device or of this process; `reset`: what is held now, and the peak begins anew."""
-    if device.type == "cuda":
-        if reset:
-            torch.cuda.reset_peak_memory_stats()
-        return int(torch.cuda.max_memory_allocated())
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmRSS" if reset else "VmHWM"].split()[0]) * 1024
 
 
 def in_own_process(way: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ Step = Callable[[StepRows], float]
 
 @dataclass(frozen=True)
 class Case:
-    """`model`: to start from and to be the reference, in float32 or the precision. `micro`: rows of the peer's micro-batches."""
+    """`model`: to start from and the reference, in float32 or `precision`. `micro`: rows of the peer's batches."""
 
     model: Any
     forget: list[Encoded]

@@ -19,19 +19,19 @@ SHAPES: dict[str, dict[str, Any]] = {
         "vocab_size": 2048,
         "num_key_value_heads": 2,
     },
-    "1b": {
+    "llama-1b": {
         "hidden_size": 2048,
         "num_hidden_layers": 16,
         "num_attention_heads": 32,
         "intermediate_size": 8192,
     },
-    "3b": {
+    "llama-3b": {
         "hidden_size": 3072,
         "num_hidden_layers": 28,
         "num_attention_heads": 24,
         "intermediate_size": 8192,
     },
-    "8b": {
+    "llama-8b": {
         "hidden_size": 4096,
         "num_hidden_layers": 32,
         "num_attention_heads": 32,
