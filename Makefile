@@ -61,7 +61,7 @@ format: environment ## format the code and apply lint's fixes
 bench: environment ## run every benchmark; each prints a table and one JSON line
 	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
 
-gpu-check: environment ## all that only a GPU can tell: a JSON line per check in gpu-check.jsonl; PART=1 to 7: one call of 8 minutes
+gpu-check: environment ## all that only a GPU can tell: a JSON line per check in gpu-check.jsonl; PART=1 to 8: one call of 8 minutes
 	@$(BIN)/python -m benchmarks.gpu $(if $(PART),--part $(PART)) $(OPTIONS)
 
 figures: environment browser ## README's pictures and figures, from the quickstart in .letheon (run it first)

@@ -5,8 +5,9 @@
 
 Parts, in the order in which they are worth a GPU's time: 1 the machine and single kernels (a wrong one stops all
 others), 2 the tests that need a GPU, 3 Letheon's step, 4 the usual steps, 5 decoding and evaluation, 6 memory of the
-recipes, 7 sweeps. Without `--part` all run, each within its own eight minutes. Lines are added to FILE as soon as they
-are known: send it as it is. `benchmarks/evaluation.py --models FOLDER --make` makes what `--models` needs.
+recipes, 7 the same at 8 billion parameters, 8 sweeps. Without `--part` all run, each within its own eight minutes.
+Lines are added to FILE as soon as they are known: send it as it is. `benchmarks/evaluation.py --models FOLDER --make`
+makes what `--models` needs.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def checks(settings: Settings) -> list[Check]:
         Check("decoding: new shapes", 5, 60, "benchmarks.gpu.decoding:new_shapes"),
         Check("decoding: steps", 5, 90, "benchmarks.gpu.decoding:steps"),
         Check("evaluation: endless answers", 5, 240, "benchmarks.gpu.decoding:evaluation"),
-        Check("sweep: two trials per GPU", 7, 240, "benchmarks.gpu.commands:sweep", ("0.5", "budget.trials=4")),
-        Check("sweep: CPU", 7, 240, "benchmarks.gpu.commands:sweep", ("0", "budget.trials=1")),
+        Check("sweep: two trials per GPU", 8, 240, "benchmarks.gpu.commands:sweep", ("0.5", "budget.trials=4")),
+        Check("sweep: CPU", 8, 240, "benchmarks.gpu.commands:sweep", ("0", "budget.trials=1")),
     ]
     if settings.peer:
         found.append(Check("step: peer", 4, 200, "benchmarks.gpu.steps:step", ("peer",)))
@@ -65,8 +66,8 @@ def checks(settings: Settings) -> list[Check]:
     found += [
         Check(
             f"memory: {recipe.name}, {shape}",
-            6,
-            60 if shape == "llama-1b" else 120,
+            7 if shape == SHAPES[-1] else 6,
+            60 if shape == SHAPES[0] else 120,
             "benchmarks.gpu.memory:recipe",
             (recipe.name, shape),
         )
@@ -80,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="small shapes and few repeats")
-    parser.add_argument("--part", type=int, help="1 to 7; default: all")
+    parser.add_argument("--part", type=int, help="1 to 8; default: all")
     parser.add_argument("--only", nargs="+", help="names of checks")
     parser.add_argument("--out", type=Path, default=Path("gpu-check.jsonl"))
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of each part")

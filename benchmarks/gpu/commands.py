@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -95,7 +96,7 @@ def sweep(settings: Settings, share: str, *changes: str) -> dict[str, Any]:
         "between_trials": spread(gaps) if gaps else None,
         "peak_memory_bytes": max(each.get("peak_memory_bytes") or 0 for each in reports),
         "predicted_memory_bytes": max(each.get("predicted_memory_bytes") or 0 for each in reports),
-        "epoch_seconds": sorted(each.get("seconds") or 0 for each in reports)[len(reports) // 2],
+        "train_seconds": statistics.median(each["train_seconds"] for each in reports),
     }
 
 

@@ -110,8 +110,13 @@ def _work(check: dict[str, Any], settings: dict[str, Any], name: str) -> None:
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ |= {"DS_ACCELERATOR": "cuda" if chosen.cuda else "cpu", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    os.environ["OMP_NUM_THREADS"] = str(chosen.threads)
+    os.environ |= {
+        "DS_ACCELERATOR": "cuda" if chosen.cuda else "cpu",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": str(chosen.threads),
+        "PYTHONUNBUFFERED": "1",
+        "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",  # as in workers
+    }
     if "torch" in sys.modules:  # a forked process has it already
         sys.modules["torch"].set_num_threads(chosen.threads)
     try:

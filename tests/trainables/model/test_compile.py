@@ -102,10 +102,10 @@ def test_functions_are_compiled_with_the_same_settings_in_every_thread(monkeypat
 def test_errors_of_the_compiler_are_raised_on_request(
     asked: str | None, suppressed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)  # restored afterwards
     if asked is None:
         monkeypatch.delenv(SUPPRESS_ERRORS, raising=False)
     else:
         monkeypatch.setenv(SUPPRESS_ERRORS, asked)
-    compile_layers(model(), backend="aot_eager")
-    assert torch._dynamo.config.suppress_errors is suppressed
+    with torch._dynamo.config.patch(suppress_errors=not suppressed):
+        compile_layers(model(), backend="aot_eager")
+        assert torch._dynamo.config.suppress_errors is suppressed
