@@ -41,8 +41,9 @@ def lines_of(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])  # processes start in another way for each
 def test_what_fails_hangs_or_dies_leaves_a_line_and_the_next_check_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "_PRELOADED", [])
     here, out = "tests.test_gpu_check", tmp_path / "lines"
@@ -53,14 +54,14 @@ def test_what_fails_hangs_or_dies_leaves_a_line_and_the_next_check_runs(
         Check("right", 2, 60, f"{here}:returns", ("yes",)),
     ]
     seen = []
-    for line in run.run(planned, Settings("cpu"), out, minutes=5):
+    for line in run.run(planned, Settings(device), out, minutes=5):
         seen.append(line)
         assert lines_of(out) == seen, "a line is written before the next check starts"
     wrong, late, dead, right = seen
     assert wrong["error"].splitlines()[-2:] == ["ValueError: a wrong kernel", "exit code 1"]
     assert late["error"].splitlines() == ["before the hang", "not done after 5 s"]
     assert dead["error"].endswith("exit code -6")
-    assert right["result"] == {"device": "cpu", "word": "yes"}
+    assert right["result"] == {"device": device, "word": "yes"}
     assert [line["part"] for line in seen] == [1, 1, 1, 2]
 
 
