@@ -25,7 +25,6 @@ TESTED_ELSEWHERE = {
     "letheon.tracking.store.artifact_readers": "letheon/tracking/store/test_lying_server.py",
     "letheon.tracking.store.artifacts": "letheon/tracking/store/test_connection.py",
     "letheon.tune.slot": "letheon/sweep/test_run.py",
-    "letheon.workers.process_group": "letheon/workers/test_worker_group.py",
     "trainables.audit.attacks": "trainables/audit/test_run.py",
     "trainables.audit.relearn": "trainables/audit/test_run.py",
     "trainables.data.benchmarks.muse_files": "trainables/data/benchmarks/test_muse.py",

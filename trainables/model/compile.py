@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
@@ -24,6 +25,12 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _compiling: set[bool] = set()  # not empty once this process compiles layers
 _MOST_SIZES = 128  # batch sizes to compile for; further ones run uncompiled
+_set_up = threading.local()
+
+ANY_SIZE = "LETHEON_COMPILE_ANY_SIZE"
+"""Environment variable: 1 compiles decoder layers once for batches of all sizes instead of once per size."""
+SUPPRESS_ERRORS = "TORCHDYNAMO_SUPPRESS_ERRORS"
+"""Torch's environment variable: 0 raises what prevents compilation instead of running uncompiled."""
 
 
 def should_compile(setting: Compilation, device: torch.device | str, sharded: bool) -> bool:
@@ -39,13 +46,21 @@ def cache_compiled(folder: Path) -> None:
 def compile_layers(model: Any, backend: str = "inductor") -> int:
     """Mark the decoder layers to be compiled at their first call. Returns their number."""
     _compiling.add(True)
-    torch._dynamo.config.recompile_limit = _MOST_SIZES
-    torch._dynamo.config.suppress_errors = True  # what fails to compile runs uncompiled
+    _configure()
     unpatch(model)
     layers = list(_layers(model))
     for layer in layers:
-        layer.compile(dynamic=False, backend=backend)
+        layer.compile(dynamic=os.environ.get(ANY_SIZE) == "1", backend=backend)
     return len(layers)
+
+
+def _configure() -> None:
+    """Set what compilation may do in this thread: since torch 2.13 these settings are not those of other threads, and
+    backward passes on GPUs run in a thread of their own.
+    """
+    torch._dynamo.config.recompile_limit = _MOST_SIZES
+    torch._dynamo.config.suppress_errors = os.environ.get(SUPPRESS_ERRORS, "1") not in {"", "0"}
+    _set_up.done = True
 
 
 @cache
@@ -69,6 +84,8 @@ def fused(function: Callable[..., T]) -> Callable[..., T]:
     """The function compiled once for all sizes of the tensors' first dimension. Runs uncompiled in `eager_mode`."""
 
     def call(*tensors: Tensor) -> T:
+        if _compiling and not hasattr(_set_up, "done"):
+            _configure()
         for tensor in tensors:
             if tensor.ndim:
                 torch._dynamo.maybe_mark_dynamic(tensor, 0)

@@ -6,10 +6,12 @@ rectangles for `scaled_dot_product_attention`. Without `packing` it is transform
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -20,6 +22,8 @@ from trainables.batching.packing import Packing
 NAME = "letheon_packed"
 _HALF = (torch.float16, torch.bfloat16)
 _HEAD_SIZES = range(8, 257, 8)  # that the kernel supports
+_ASKS_FOR_SHARED_HEADS = "enable_gqa" in signature(varlen_attn).parameters
+"""Whether the kernel must be told of keys that several query heads share; before torch 2.12 it always takes them."""
 
 
 def use_packed_attention(model: Any) -> bool:
@@ -56,6 +60,9 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
 ) -> tuple[Tensor, None]:
     """Query, key, value (batch, heads, tokens, size) -> (batch, tokens, heads, size)."""
     if packing is None:
+        plain = others.get("position_bias") is None and others.get("cache") is None
+        if plain and _is_one_token_with_shared_keys(query, key, attention_mask):
+            return _for_one_token(query, key, value, attention_mask, scaling, dropout), None
         found, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
@@ -67,12 +74,29 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
     return _by_rectangles(tokens, packing, scaling, window, dropout)[None], None
 
 
+def _is_one_token_with_shared_keys(query: Tensor, key: Tensor, mask: Tensor | None) -> bool:
+    return query.shape[2] == 1 and query.shape[1] != key.shape[1] and mask is not None and mask.shape[1] == 1
+
+
+def _for_one_token(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None, dropout: float
+) -> Tensor:
+    """(rows, heads, 1, size) queries -> (rows, 1, heads, size).
+
+    Query heads that share keys become the tokens of one head. Transformers 5.17 repeats the keys and values of all
+    slots instead, in every layer and step of decoding; newer releases do as is done here.
+    """
+    rows, heads, _, size = query.shape
+    together = query.reshape(rows, key.shape[1], -1, size)
+    found = scaled_dot_product_attention(together, key, value, mask, dropout, scale=scaling)
+    return found.reshape(rows, 1, heads, -1)
+
+
 def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, window: int | None) -> Tensor:
     """(tokens, heads, size) each -> (tokens, heads, size)."""
-    from torch.nn.attention.varlen import varlen_attn
-
     query, key, value = tokens
     longest = packing.longest
+    shared = {"enable_gqa": query.shape[1] != key.shape[1]} if _ASKS_FOR_SHARED_HEADS else {}
     found = varlen_attn(
         query,
         key,
@@ -83,7 +107,7 @@ def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, wi
         longest,
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        **shared,
     )
     assert isinstance(found, Tensor)  # a pair only if statistics are requested
     return found

@@ -180,9 +180,6 @@ def _update_of(recipe: Recipe, small: bool) -> Callable[..., None]:
         gradient: Tensor,
         *state: Tensor,
     ) -> None:
-        def keep(place: Tensor, new: Tensor) -> None:
-            place.copy_(torch.where(finite > 0, new, place))
-
         masters, moments = state[:kept], state[kept:]
         half = len(moments) // 2
         exact = gradient.float() / scale

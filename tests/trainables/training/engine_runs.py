@@ -31,7 +31,7 @@ def step(engine: Engine, group: Group, micro: int) -> None:
 
     def losses() -> Iterator[Tensor]:
         for indices in micros:
-            batch = collate([ROWS[i] for i in indices] or [ROWS[0]], 0)
+            batch = collate([ROWS[i] for i in indices] or [ROWS[0]], 0).to(group.device)
             yield -score(engine.deepspeed, batch).rows(0, len(indices)).sequence.sum() / tokens
 
     engine.step(losses(), learning_rate=1e-2, count=len(micros))
