@@ -114,7 +114,7 @@ class Engine:
             module = copy_to_device(pristine, weights, group.device)
         if lora is not None:
             add_adapters(module, lora, seed)
-        self.compiled = should_compile(workers.compile, group.device, sharded)
+        self.compiled = should_compile(workers.compile, group.device, sharded, takes_packed(module))
         if self.compiled:
             compile_layers(module)
         self._pristine, self._lora = weights, lora
