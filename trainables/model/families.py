@@ -105,8 +105,9 @@ def paths(content: Content) -> str:
     family, padded, unknown = family_of(content), why_padded(content), why_unknown_memory(content)
     rows = "rows packed" if padded is None else f"rows padded and layers not compiled ({padded})"
     if family is None:
-        more = "" if unknown is None else f"; {unknown}"
-        return f"{_model_type(content)}, which no test covers: {rows} if transformers' class allows it{more}"
+        rows += " if transformers' class allows it" if padded is None else ""
+        memory = "memory estimated as a Llama's" if unknown is None else f"memory not estimated ({unknown})"
+        return f"{_model_type(content)}, which no test covers: {rows}; {memory}"
     missing = [kind for kind in _LLAMA if kind not in family.cpu]
     layers = f"on CPUs, transformers' own {', '.join(missing)}" if missing else "on CPUs, faster layers"
     memory = "memory estimated" if unknown is None else f"memory not estimated ({unknown})"
