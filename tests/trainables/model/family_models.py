@@ -77,7 +77,15 @@ CASES: Mapping[str, tuple[type[PretrainedConfig], Mapping[str, Any]]] = {
     "mistral-window": (MistralConfig, {"sliding_window": WINDOW}),
     "smollm3": (SmolLM3Config, {}),
     "olmo2": (Olmo2Config, {}),
-    "gpt-oss": (GptOssConfig, {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": WINDOW}),
+    "gpt-oss": (
+        GptOssConfig,
+        {
+            "num_local_experts": 4,
+            "num_experts_per_tok": 2,
+            "sliding_window": WINDOW,
+            "max_position_embeddings": 131_072,  # as its rotary positions need: 32 times 4,096
+        },
+    ),
     "mixtral": (MixtralConfig, {"num_local_experts": 4, "output_router_logits": True}),
     "qwen3-moe": (Qwen3MoeConfig, {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}),
     "olmoe": (OlmoeConfig, {"num_experts": 4, "num_experts_per_tok": 2}),

@@ -219,9 +219,8 @@ def row_of(model_type: str, family: Family) -> str:
 
 def test_the_page_has_the_table_and_every_family_is_tested() -> None:
     page = (ROOT / "docs" / "families.md").read_text(encoding="utf-8").splitlines()
-    assert [line for line in page if line.startswith("| ") and "`" in line] == [
-        row_of(*item) for item in FAMILIES.items()
-    ]
+    rows = [line for line in page if line.startswith("| ")]
+    assert rows[1:] == [row_of(*item) for item in FAMILIES.items()]  # the first names the columns
     assert {config(name).model_type for name in CASES} == set(FAMILIES)
 
 
