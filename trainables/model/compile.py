@@ -33,9 +33,12 @@ SUPPRESS_ERRORS = "TORCHDYNAMO_SUPPRESS_ERRORS"
 """Torch's environment variable: 0 raises what prevents compilation instead of running uncompiled."""
 
 
-def should_compile(setting: Compilation, device: torch.device | str, sharded: bool) -> bool:
-    """`auto`: on GPUs, where kernel launches bound a step. Never under ZeRO-3, whose hooks gather weights."""
-    return not sharded and (setting == "on" or (setting == "auto" and torch.device(device).type == "cuda"))
+def should_compile(setting: Compilation, device: torch.device | str, sharded: bool, packed: bool) -> bool:
+    """`auto`: on GPUs, where kernel launches bound a step, for packed rows: padded batches have a new size nearly every
+    time. Never under ZeRO-3, whose hooks gather weights.
+    """
+    auto = setting == "auto" and packed and torch.device(device).type == "cuda"
+    return not sharded and (setting == "on" or auto)
 
 
 def cache_compiled(folder: Path) -> None:

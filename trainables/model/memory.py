@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from trainables.config import MemoryRecipe
+from trainables.model.families import text_part, ties_embeddings, why_unknown_memory
 
 FLOAT32 = 4
 HALF = 2
@@ -86,11 +87,11 @@ class DecoderShape:
     def of_file(cls, content: Mapping[str, Any]) -> DecoderShape:
         """From a `config.json`, counting the parameters of a dense decoder with a gated MLP.
 
-        Raises ValueError for a mixture of experts, or if a width is missing, as for other kinds of models.
+        Raises ValueError for a family that it is wrong for, or if a width is missing, as for other kinds of models.
         """
-        text: Mapping[str, Any] = content.get("text_config") or content
-        if experts := next((name for name in _EXPERTS if text.get(name)), None):
-            raise ValueError(f"{experts} {text[experts]}: the memory of a mixture of experts cannot be estimated")
+        text = text_part(content)
+        if unknown := why_unknown_memory(content):
+            raise ValueError(unknown)
         if missing := [name for name in _WIDTHS if not text.get(name)]:
             raise ValueError(
                 f"{', '.join(missing)} missing: memory can be estimated only for decoders with Llama's names for sizes"
@@ -98,12 +99,11 @@ class DecoderShape:
         shape = _shape(text, 0)
         queries = text["num_attention_heads"] * (text.get("head_dim") or shape.hidden // text["num_attention_heads"])
         layer = shape.hidden * (2 * queries + shape.keys + 3 * shape.inner + 2)
-        embeddings = shape.vocabulary * shape.hidden * (1 if content.get("tie_word_embeddings") else 2)
+        embeddings = shape.vocabulary * shape.hidden * (1 if ties_embeddings(content) else 2)
         return replace(shape, parameters=shape.layers * layer + embeddings + shape.hidden)
 
 
 _WIDTHS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
 def _shape(text: Mapping[str, Any], parameters: int) -> DecoderShape:

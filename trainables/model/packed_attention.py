@@ -18,23 +18,23 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from trainables.batching.packing import Packing
+from trainables.model.families import why_padded
 
 NAME = "letheon_packed"
 _HALF = (torch.float16, torch.bfloat16)
 _HEAD_SIZES = range(8, 257, 8)  # that the kernel supports
 _ASKS_FOR_SHARED_HEADS = "enable_gqa" in signature(varlen_attn).parameters
-"""Whether the kernel must be told of keys that several query heads share; before torch 2.12 it always takes them."""
+"""Whether the kernel needs to know that several query heads share a key; before torch 2.12 it always allows it."""
+
+_UNKNOWN_HERE = ("softcap", "s_aux", "position_bias")  # arguments that change attention; the kernels do not know them
 
 
 def use_packed_attention(model: Any) -> bool:
     """Make the model take packed rows if its architecture allows it. Returns whether it does.
 
-    The model must pass keyword arguments on to transformers' attention functions and have plain softmax attention in
-    every layer: state-space layers would carry state from row to row, and the kernels used here have no soft cap.
+    The model must pass keyword arguments on to transformers' attention functions; `why_padded` says what else.
     """
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
-    plain = kinds <= {"full_attention", "sliding_attention"} and not getattr(config, "attn_logit_softcapping", None)
+    plain = why_padded(model.config.get_text_config().to_dict()) is None
     if not (plain and model._supports_attention_backend and model._supports_sdpa):
         return False
     model.set_attn_implementation(NAME)
@@ -58,7 +58,10 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Query, key, value (batch, heads, tokens, size) -> (batch, tokens, heads, size)."""
+    """Query, key, value (batch, heads, tokens, size) -> (batch, tokens, heads, size).
+
+    Raises ValueError if a layer asks for what the kernels of packed rows do not do.
+    """
     if packing is None:
         plain = others.get("position_bias") is None and others.get("cache") is None
         if plain and _is_one_token_with_shared_keys(query, key, attention_mask):
@@ -67,6 +70,10 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
         return found, None
+    if unknown := [name for name in _UNKNOWN_HERE if others.get(name) is not None]:
+        raise ValueError(
+            f"{type(module).__name__}: {unknown[0]} must be None for packed rows; give its family a reason for padding"
+        )
     window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
     tokens = [states[0].transpose(0, 1) for states in (query, key, value)]
     if packing.kernel and query.dtype in _HALF and query.shape[3] in _HEAD_SIZES and not dropout:

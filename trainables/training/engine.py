@@ -129,7 +129,7 @@ class Engine:
         if self._recipe.recompute:
             recompute = getattr(module, "activation_checkpointing_enable", None)  # since transformers 5.20 or so
             (recompute or module.gradient_checkpointing_enable)({"use_reentrant": False})
-        self.compiled = should_compile(workers.compile, group.device, sharded)
+        self.compiled = should_compile(workers.compile, group.device, sharded, takes_packed(module))
         if self.compiled:
             compile_layers(module)
         self._pristine, self._lora = weights, lora

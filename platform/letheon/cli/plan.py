@@ -62,6 +62,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "rungs", f"epochs {', '.join(map(str, plan.rungs))}" if plan.rungs else "none"
+    if plan.model:
+        yield "model", plan.model
     yield "slots", _slots(plan.resources)
     if plan.resources["memory"] is not None:
         yield "memory", _memory(plan.resources["memory"])

@@ -245,21 +245,37 @@ def _numbers(domain: Any) -> list[int]:
     return [int(value) for value in values_of(domain) or ends or ()]
 
 
-def shape_of(spec: SweepSpec) -> DecoderShape:
-    """DecoderShape of the model that is trained, from its config.json, on disk or from the hub. Raises UnknownModel."""
-    source = spec.model.target or spec.model.base
+def shape_of(spec: SweepSpec, config: Mapping[str, Any] | None = None) -> DecoderShape:
+    """Sizes of the model that is trained. `config`: its `model_config`, if it is at hand. Raises UnknownModel."""
     try:
-        if source in PRESETS:
-            return DecoderShape.of_file(PRESETS[source])
+        return DecoderShape.of_file(model_config(spec) if config is None else config)
+    except ValueError as error:
+        raise _unknown_model(spec, f"its memory is unknown ({error})", "nothing checks that a worker fits") from error
+
+
+def model_config(spec: SweepSpec) -> Mapping[str, Any]:
+    """The config.json of the model that is trained, from disk or from the hub. Raises UnknownModel."""
+    source = spec.model.target or spec.model.base
+    if source in PRESETS:
+        return PRESETS[source]
+    try:
         folder = local_path(source)
         file = folder / "config.json" if folder.is_dir() else _hub_config(spec)
-        return DecoderShape.of_file(json.loads(file.read_text()))
+        found: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         why = str(error).strip().partition("\n")[0].rstrip(".")  # further lines give advice that does not apply here
-        auto, field = spec.trial.gpus_per_worker == AUTO, "base" if spec.model.target is None else "target"
-        rule = "trial.gpus_per_worker auto: the size must follow from the model, " if auto else ""
-        fix = f"{'write a number, or' if auto else 'the sweep will need it:'} correct the name, or give a model folder"
-        raise UnknownModel(f"{rule}model.{field} {source}: its config.json did not load ({why}); {fix}") from error
+        fix = "correct the name, or give a model folder"
+        raise _unknown_model(spec, f"its config.json did not load ({why})", f"the sweep will need it: {fix}") from error
+    return found
+
+
+def _unknown_model(spec: SweepSpec, problem: str, otherwise: str) -> UnknownModel:
+    """`otherwise`: what follows if the number of GPUs does not depend on it."""
+    model = f"model.{'base' if spec.model.target is None else 'target'} {spec.model.target or spec.model.base}"
+    if spec.trial.gpus_per_worker != AUTO:
+        return UnknownModel(f"{model}: {problem}; {otherwise}")
+    rule = "trial.gpus_per_worker auto: the size must follow from the model"
+    return UnknownModel(f"{rule}, {model}: {problem}; write a number, or give another model folder")
 
 
 def _hub_config(spec: SweepSpec) -> Path:

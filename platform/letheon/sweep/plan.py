@@ -13,7 +13,17 @@ from typing import Any, Literal
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage, slots_that_fit
 from letheon.cluster.gpus import UnknownGpu
-from letheon.cluster.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_gpus, with_recipe
+from letheon.cluster.sizing import (
+    AUTO,
+    Sizing,
+    UnknownModel,
+    local_card,
+    model_config,
+    shape_of,
+    size,
+    with_gpus,
+    with_recipe,
+)
 from letheon.common.counting import several
 from letheon.journal import stratum_of
 from letheon.preparation.retain_logs import log_notes
@@ -21,6 +31,7 @@ from letheon.search.preview import first_trials
 from letheon.spec.model import LEARNING_SEARCHERS, SweepSpec, values_of
 from letheon.spec.search_space import trial_count
 from letheon.sweep.plan_time import epochs_at_most, estimate
+from trainables.model.families import paths
 from trainables.synthetic.name import SYNTHETIC
 
 
@@ -30,8 +41,8 @@ class Plan:
 
     `trials`: those known in advance: all (`chosen` is "all"), or, if the searcher learns, those that start before any
     result ("first"). `count`: None if only epochs or hours limit the trials. `searched`: hyper-parameters with several
-    values; `fixed`: the values of the others. `notes`: settings that are allowed but probably mistakes. `audit`: the
-    attacks at the end of the sweep.
+    values; `fixed`: the values of the others. `model`: the paths it takes and why; empty if its configuration is
+    unknown. `notes`: settings that are allowed but probably mistakes. `audit`: the attacks at the end of the sweep.
     """
 
     trials: Sequence[Mapping[str, Any]] = ()
@@ -44,6 +55,7 @@ class Plan:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     strata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rungs: Sequence[int] = ()
+    model: str = ""
     resources: Mapping[str, Any] = field(default_factory=dict)
     time: Mapping[str, Any] = field(default_factory=dict)
     to_prepare: Sequence[Mapping[str, Any]] = ()
@@ -68,7 +80,7 @@ def make_plan(
     from letheon.preparation.layout import layout
 
     nodes, auto = [machine()] if nodes is None else nodes, spec.trial.gpus_per_worker == AUTO
-    spec, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
+    spec, model, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
     count = trial_count(spec)
     slots = slots_that_fit(nodes, spec.trial.workers_config)
     slots = slots if count is None else min(slots, count)
@@ -93,6 +105,7 @@ def make_plan(
             for f in spec.fractions
         },
         rungs=list(spec.scheduler.rungs),
+        model=model,
         resources={**resources, "memory": sizing and sizing.to_json()},
         time=time.to_json(),
         to_prepare=[{"kind": it.kind, "fraction": it.fraction, "key": it.key} for it in prepared.missing],
@@ -106,19 +119,23 @@ def make_plan(
     )
 
 
-def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, Sizing | None, list[str]]:
-    """The sweep file without `auto` (1 GPU, exact if unknown), the predicted memory or None, and why it is unknown."""
+def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, str, Sizing | None, list[str]]:
+    """The sweep file without `auto` (1 GPU, exact if unknown), the model's paths, the predicted memory or None, and why
+    it is unknown.
+    """
     if spec.benchmark.name == SYNTHETIC:
-        return spec, None, []
+        return spec, "", None, []
     auto, sizing, problems = spec.trial.gpus_per_worker == AUTO, None, list[str]()
-    gpus = 1.0
+    gpus, model = 1.0, ""
     try:
-        sizing = size(spec, shape_of(spec), card())
+        config = model_config(spec)
+        model = paths(config)
+        sizing = size(spec, shape_of(spec, config), card())
         spec = with_recipe(spec, sizing.recipe)
         gpus = sizing.gpus if auto else gpus
     except (DoesNotFit, UnknownModel, UnknownGpu) as error:
         problems = [str(error)]
-    return (with_gpus(spec, gpus) if auto else spec), sizing, problems
+    return (with_gpus(spec, gpus) if auto else spec), model, sizing, problems
 
 
 def _searched(spec: SweepSpec) -> list[str]:

@@ -75,11 +75,12 @@ def test_evaluation_runs_uncompiled() -> None:
 
 
 def test_layers_are_compiled_on_gpus_or_on_request_but_never_sharded() -> None:
-    assert not should_compile("auto", "cpu", sharded=False)
-    assert should_compile("auto", "cuda:1", sharded=False)
-    assert not should_compile("off", "cuda", sharded=False)
-    assert should_compile("on", "cpu", sharded=False)
-    assert not should_compile("on", "cuda", sharded=True)
+    assert not should_compile("auto", "cpu", sharded=False, packed=True)
+    assert should_compile("auto", "cuda:1", sharded=False, packed=True)
+    assert not should_compile("auto", "cuda:1", sharded=False, packed=False)
+    assert not should_compile("off", "cuda", sharded=False, packed=True)
+    assert should_compile("on", "cpu", sharded=False, packed=False)
+    assert not should_compile("on", "cuda", sharded=True, packed=True)
 
 
 def test_functions_are_compiled_with_the_same_settings_in_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from transformers import LlamaConfig, PretrainedConfig, Qwen2Config
+from transformers import LlamaConfig, PretrainedConfig
 
 from tests import tiny
-from tests.trainables.model import varlen_on_cpu
+from tests.trainables.model import family_models, varlen_on_cpu
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
 from trainables.config import LoraConfig
 from trainables.model.compile import compile_layers
+from trainables.model.families import why_unknown_memory
 from trainables.model.load import tiny_model, tiny_tokenizer
 from trainables.model.lora import add_adapters
 from trainables.model.memory import (
@@ -45,7 +46,11 @@ SIZES: dict[str, Any] = {
 ARCHITECTURES = {
     "llama": LlamaConfig(**SIZES, num_key_value_heads=4),
     "llama-grouped": LlamaConfig(**SIZES, num_key_value_heads=2, tie_word_embeddings=True),
-    "qwen2": Qwen2Config(**SIZES, num_key_value_heads=2),
+    **{
+        name: family_models.config(name, **SIZES, head_dim=16)
+        for name in family_models.CASES
+        if why_unknown_memory(family_models.config(name).to_dict()) is None
+    },
 }
 PROMPT, ANSWER, ROWS = 12, 20, 40
 
@@ -103,11 +108,19 @@ def test_layers_that_run_again_keep_their_input_and_one_layers_rest() -> None:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_shape_from_a_configuration_file_equals_the_models(name: str) -> None:
+    """From a whole file, and from one without the family's defaults, as publishers have them."""
     config = ARCHITECTURES[name]
     parameters = sum(parameter.numel() for parameter in tiny.model(config).parameters())
-    found = DecoderShape.of_file(config.to_dict())
-    assert found.parameters == pytest.approx(parameters, rel=0.01)  # Qwen's biases are left out
-    assert replace(found, parameters=parameters) == DecoderShape.of(config, parameters)
+    for content in (config.to_dict(), {**config.to_diff_dict(), "model_type": config.model_type}):
+        found = DecoderShape.of_file(content)
+        assert found.parameters == pytest.approx(parameters, rel=0.01)  # Qwen's biases are left out
+        assert replace(found, parameters=parameters) == DecoderShape.of(config, parameters)
+
+
+@pytest.mark.parametrize("name", sorted({*family_models.CASES} - {*ARCHITECTURES}))
+def test_a_family_that_it_is_wrong_for_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"memory of a mixture of experts|not counted as a Llama's"):
+        DecoderShape.of_file(family_models.config(name).to_dict())
 
 
 def test_preset_sizes_are_those_of_the_models() -> None:

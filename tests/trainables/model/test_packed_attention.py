@@ -135,3 +135,11 @@ def test_a_layer_can_be_compiled_once_for_all_sizes(monkeypatch: pytest.MonkeyPa
 def test_models_without_plain_attention_do_not_take_packed_rows() -> None:
     assert not takes_packed(tiny.model(Gemma2Config(**tiny.SHAPE)))
     assert takes_packed(tiny.model(ARCHITECTURES["llama"]))
+
+
+@pytest.mark.parametrize("argument", ["softcap", "s_aux"])
+def test_what_the_kernels_do_not_know_is_refused(argument: str) -> None:
+    states = torch.ones((1, 2, 3, 8))
+    packing = pack(rows([(1, 3)]), "cpu").packing
+    with pytest.raises(ValueError, match=f"{argument} must be None"):
+        packed_attention.attention(torch.nn.Identity(), *[states] * 3, None, packing=packing, **{argument: 1.0})
