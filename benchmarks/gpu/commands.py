@@ -25,7 +25,7 @@ def machine(settings: Settings) -> dict[str, Any]:
     """Versions, the device, and what a process takes of it before its first tensor (`gpu_share.CUDA_CONTEXT`)."""
     import torch
 
-    versions = {}
+    versions = dict[str, str | None]()
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)

@@ -51,12 +51,12 @@ def packed_attention(settings: Settings) -> dict[str, Any]:
         return attention(module, query, key, value, None, packing=packing)[0]
 
     def by_row(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        shared = [each.repeat_interleave(heads // keys, 1) for each in (key, value)]
-        parts = [
-            scaled_dot_product_attention(*(each[:, :, start:stop] for each in (query, *shared)), is_causal=True)
-            for start, stop in pairwise(packing.bounds.tolist())
-            if stop > start
-        ]
+        wide_key, wide_value = (each.repeat_interleave(heads // keys, 1) for each in (key, value))
+        parts = []
+        for start, stop in pairwise(packing.bounds.tolist()):
+            q, k, v = (each[:, :, start:stop] for each in (query, wide_key, wide_value))
+            if stop > start:
+                parts.append(scaled_dot_product_attention(q, k, v, is_causal=True))
         return torch.cat(parts, 2).transpose(1, 2)
 
     def both(function: Callable[..., Tensor], dtype: torch.dtype) -> list[Tensor]:

@@ -76,7 +76,7 @@ def _left_out(minutes: float) -> dict[str, Any]:
 
 def _in_own_process(check: Check, settings: Settings, seconds: float) -> dict[str, Any]:
     """`{"result": …}`, or `{"error": …}` with the last lines of the process."""
-    start = multiprocessing.get_context("spawn" if settings.cuda else "forkserver")
+    start: Any = multiprocessing.get_context("spawn" if settings.cuda else "forkserver")
     if not settings.cuda:
         start.set_forkserver_preload(_PRELOADED)
     with tempfile.TemporaryDirectory(prefix="letheon-check-") as name:

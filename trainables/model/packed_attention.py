@@ -103,7 +103,7 @@ def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, wi
     """(tokens, heads, size) each -> (tokens, heads, size)."""
     query, key, value = tokens
     longest = packing.longest
-    shared = {"enable_gqa": query.shape[1] != key.shape[1]} if _ASKS_FOR_SHARED_HEADS else {}
+    shared: dict[str, Any] = {"enable_gqa": query.shape[1] != key.shape[1]} if _ASKS_FOR_SHARED_HEADS else {}
     found = varlen_attn(
         query,
         key,

@@ -16,7 +16,7 @@ from letheon.workers.process_group import TorchGroupConfig
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_workers_without_gpus_see_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_without_gpus_see_none() -> None:
     @ray.remote(num_cpus=0, runtime_env={"env_vars": {"CUDA_VISIBLE_DEVICES": "0"}})
     def visible() -> str | None:
         return os.environ.get("CUDA_VISIBLE_DEVICES")

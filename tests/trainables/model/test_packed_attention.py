@@ -66,11 +66,11 @@ def test_one_token_reads_shared_keys_without_repeating_them(monkeypatch: pytest.
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]).bool()
     generator = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(2, heads, n, 8, generator=generator) for heads, n in ((6, 1), (2, 5), (2, 5)))
-    wide = [each.repeat_interleave(3, 1) for each in (key, value)]
-    expected = scaled_dot_product_attention(query, *wide, mask[:, None, None], scale=0.3).transpose(1, 2)
+    wide, wide_values = (each.repeat_interleave(3, 1) for each in (key, value))
+    seen = scaled_dot_product_attention(query, wide, wide_values, mask[:, None, None], scale=0.3)
     monkeypatch.setattr(packed_attention, "sdpa_attention_forward", None)  # which may repeat them
     found, _ = packed_attention.attention(torch.nn.Module(), query, key, value, mask[:, None, None], scaling=0.3)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found, seen.transpose(1, 2), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.usefixtures("kernel")
