@@ -54,13 +54,6 @@ _LLAMA3_ROPE = {
     "low_freq_factor": 1.0,
     "original_max_position_embeddings": 32,
 }
-_LONG_ROPE = {
-    "rope_type": "longrope",
-    "rope_theta": 10_000.0,
-    "short_factor": [1.0, 1.1, 1.2, 1.3],
-    "long_factor": [2.0, 2.1, 2.2, 2.3],
-    "original_max_position_embeddings": 64,
-}
 CASES: Mapping[str, tuple[type[PretrainedConfig], Mapping[str, Any]]] = {
     "llama2": (LlamaConfig, {"num_key_value_heads": 4}),
     "llama3": (LlamaConfig, {"tie_word_embeddings": True, "rope_parameters": _LLAMA3_ROPE}),
@@ -72,7 +65,7 @@ CASES: Mapping[str, tuple[type[PretrainedConfig], Mapping[str, Any]]] = {
     "gemma3": (Gemma3TextConfig, {**_SLIDING, "sliding_window_pattern": 2}),
     "phi": (PhiConfig, {"num_key_value_heads": 4}),
     "phi3": (Phi3Config, {}),
-    "phi3-long": (Phi3Config, {"rope_parameters": _LONG_ROPE, "sliding_window": WINDOW}),
+    "phi3-long": (Phi3Config, {"sliding_window": WINDOW}),
     "mistral": (MistralConfig, {"sliding_window": None}),
     "mistral-window": (MistralConfig, {"sliding_window": WINDOW}),
     "smollm3": (SmolLM3Config, {}),
@@ -94,10 +87,24 @@ CASES: Mapping[str, tuple[type[PretrainedConfig], Mapping[str, Any]]] = {
 }
 
 
+def _long_rope(head: int) -> Mapping[str, Any]:
+    """Rotary positions of heads of this size, with other factors beyond 64 tokens."""
+    short = [1.0 + 0.1 * number for number in range(head // 2)]
+    return {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": short,
+        "long_factor": [1.0 + factor for factor in short],
+        "original_max_position_embeddings": 64,
+    }
+
+
 def config(name: str, **changes: Any) -> PretrainedConfig:
     """The configuration of a case, with further changes of `SHAPE`."""
     kind, own = CASES[name]
     shape = {**SHAPE, **changes}
+    if name == "phi3-long":
+        shape["rope_parameters"] = _long_rope(shape["hidden_size"] // shape["num_attention_heads"])
     if kind in (PhiConfig, Phi3Config, OlmoeConfig, GPTNeoXConfig):
         del shape["head_dim"]
     if kind is GPTNeoXConfig:

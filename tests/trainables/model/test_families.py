@@ -27,7 +27,7 @@ from trainables.evaluation.scoring.read import TokenRequest, read_rows
 from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.families import FAMILIES, Family, family_of, paths, why_padded, why_unknown_memory
 from trainables.model.load import load_model, save_model
-from trainables.model.packed_attention import takes_packed
+from trainables.model.packed_attention import takes_packed, use_packed_attention
 from trainables.model.scoring import make_batch, score
 from trainables.runtime.ranks import Group
 
@@ -199,12 +199,12 @@ def content(name: str) -> dict[str, Any]:
 
 @each
 def test_the_table_says_what_models_do(name: str) -> None:
-    plain, ours = models(name)
+    made, ours = plain_model(name), models(name)[1]
     family = family_of(content(name))
     assert family is not None
-    assert takes_packed(ours) == (why_padded(content(name)) is None)
-    assert patch_for_cpu(plain_model(name)) == set(family.cpu)
-    assert plain.config.tie_word_embeddings == (name == "llama3" or family.tied)
+    assert use_packed_attention(made) == takes_packed(ours) == (why_padded(content(name)) is None)
+    assert patch_for_cpu(made) == set(family.cpu)
+    assert made.config.tie_word_embeddings == (name == "llama3" or family.tied)
 
 
 def row_of(model_type: str, family: Family) -> str:
