@@ -30,6 +30,7 @@ from trainables.model.memory import RECIPES, DecoderShape
 from trainables.model.packed_attention import use_packed_attention
 from trainables.model.presets import SMOLLM2
 from trainables.model.scoring import make_batch
+from trainables.runtime.progress import Stage
 from trainables.runtime.ranks import Group
 from trainables.training.engine import Engine
 from trainables.training.memory_usage import peak_bytes, reset_peak
@@ -99,7 +100,7 @@ def _peak(name: str, group: Group, recipe: Any) -> dict[str, Any]:
     rows = [Encoded(tuple(range(1, TOKENS + 1)), TOKENS - ANSWER)] * (64 if on_gpu else 16)
     batch = partial(make_batch, pad_id=0, device=group.device, layout=engine.layout)
     for _ in range(STEPS):
-        passes = len(plain_step(engine, rows, batch, group, 1e-5, None))
+        passes = len(plain_step(engine, rows, batch, group, 1e-5, None, Stage("measuring")))
     tokens = -(-len(rows) // passes) * TOKENS
     settings = MemorySettings(workers, EvaluationConfig(batch_tokens=64), [METHODS["ga"]], on_gpu=on_gpu)
     expected = estimate_memory(shape, settings, tokens, tokens * ANSWER // TOKENS).total

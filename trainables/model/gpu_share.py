@@ -86,7 +86,7 @@ class MemorySettings:
 
     @property
     def compiled(self) -> bool:
-        """Whether layers are compiled; `compile.should_compile` says the same of an engine."""
+        """Whether layers are compiled; `compile.should_compile` says the same of an engine that takes packed rows."""
         on = self.workers.compile == "on" or (self.workers.compile == "auto" and self.on_gpu)
         return on and self.workers.zero_stage != _SHARDED_WEIGHTS
 

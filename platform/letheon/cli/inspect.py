@@ -111,7 +111,7 @@ def front(
 
     print_parts(front_tables(found), soft_wrap=False)
     infos = [row["info"] for row in rows if row["kind"] == "sweep" and row.get("info")]
-    notes = next((info["retain_log"] for info in infos if "retain_log" in info), {})
+    notes: dict[str, str] = next((info["retain_log"] for info in infos if "retain_log" in info), {})
     print_parts(f"forget fraction {key}: {note}" for key, note in notes.items())
 
 

@@ -297,10 +297,11 @@ class Tracker:
             self._put_texts(client, trial, record)
             run_writer.write(client, self._children[trial], record)
             del self._records.changed[trial]
-        for trial, points in self._progress.waiting.items() if self._progress else ():
-            if trial in self._children:
-                run_writer.log_points(client, self._children[trial], points)
-                self._progress.written(trial, points)
+        if self._progress:
+            for trial, points in self._progress.waiting.items():
+                if trial in self._children:
+                    run_writer.log_points(client, self._children[trial], points)
+                    self._progress.written(trial, points)
         log_inputs(client, self._parent, self._records.data, self.spec)
         measured = self._system.waiting if self._system else []
         run_writer.write(client, self._parent, sweep, measured)

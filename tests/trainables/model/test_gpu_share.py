@@ -71,7 +71,7 @@ def test_layers_are_compiled_on_gpus_unless_their_weights_are_sharded() -> None:
         for setting in ("auto", "on", "off"):
             for stage in (0, 3):
                 on = {"compile": setting, "deepspeed": {"zero_optimization": {"stage": stage}}}
-                expected = should_compile(setting, "cuda" if on_gpu else "cpu", stage == 3)
+                expected = should_compile(setting, "cuda" if on_gpu else "cpu", stage == 3, packed=True)
                 assert compiled(on_gpu, **on) == expected
 
 
