@@ -16,10 +16,12 @@ from benchmarks.gpu.timing import at_most, distance, dtype_of, milliseconds
 from benchmarks.steps.shapes import random_model
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
-from trainables.model.compile import compile_layers, fused
+from trainables.model.compile import compile_layers
 from trainables.model.log_probs import log_probs_of
+from trainables.model.memory import RECIPES
 from trainables.model.packed_attention import attention
-from trainables.training.bf16_adamw import _update, in_lines
+from trainables.training.bf16_adamw import Bf16AdamW
+from trainables.training.number_formats import join
 
 BF16_TOLERANCE, FLOAT_TOLERANCE = 0.02, 1e-4
 
@@ -107,31 +109,52 @@ def log_probs(settings: Settings) -> dict[str, Any]:
 
 
 def update(settings: Settings) -> dict[str, Any]:
-    """One AdamW update of many numbers: ours as a line, ours in lines of 16, torch's fused one; GB/s of each.
+    """One AdamW update of many numbers by each memory recipe, compiled on GPUs, and by torch's fused one: GB/s.
 
-    Ours moves 28 bytes per number (weight, master, gradient, both moments), torch's 28 as well with float32 gradients.
+    Bytes are those of weight, gradient and states, weights and states both read and written. The updated masters must
+    be torch's; without masters, stochastic rounding moves the weights by as much on average.
     """
     numbers, device = (1 << 12 if settings.tiny else 1 << 28), settings.device
-    ways: dict[str, Callable[[Tensor], Tensor]] = {"flat": lambda tensor: tensor.view(-1), "lines": in_lines}
-    known = [2.0, 1.0, 1e-2 / 0.1, 0.05**-0.5, 1 - 1e-2 * 0.5, 0.1, 0.05, 1e-8]  # the first step at a rate of 0.01
-    constants = [torch.tensor(each, device=device) for each in known]
-    taken = fused(_update) if settings.cuda else _update
+    if settings.cuda:
+        compile_layers(
+            random_model("toy", torch.device(device), torch.bfloat16)
+        )  # the update is compiled where layers are
     figures: dict[str, Any] = {}
-    for name, shaped in ways.items():
+    for name, recipe in RECIPES.items():
+        if recipe.recompute:
+            continue  # the same update as without
         master, gradient = _drawn(numbers, device)
-        states = [master.bfloat16(), master, gradient.bfloat16(), torch.zeros_like(master), torch.zeros_like(master)]
-        plain, of_plain = _drawn(1 << 12, device)
-        expected = _by_adamw(plain, of_plain)
-        taken(*(shaped(each) for each in states), *constants)
-        figures |= at_most(1e-4, **{f"{name}_distance": distance(master[: 1 << 12] - plain, expected - plain)})
-        took = milliseconds(lambda states=states, shaped=shaped: taken(*map(shaped, states), *constants), settings)  # type: ignore[misc]
-        figures[f"{name}_gb_per_second"] = round(28 * numbers / took / 1e6, 1)
+        weight = torch.nn.Parameter(master.bfloat16())
+        expected = _by_adamw(weight.detach()[: 1 << 12].float(), gradient[: 1 << 12])
+        moved = expected - weight.detach()[: 1 << 12].float()
+        adam = Bf16AdamW([{"params": [weight]}], recipe, betas=(0.9, 0.95), weight_decay=0.5, clip=0.0)
+        adam.param_groups[0]["lr"] = 1e-2
+
+        def step(weight: torch.nn.Parameter = weight, adam: Bf16AdamW = adam, gradient: Tensor = gradient) -> None:
+            weight.grad = gradient.bfloat16()
+            adam.step()
+
+        before = weight.detach()[: 1 << 12].float()
+        step()
+        after = _exact(weight, adam)[: 1 << 12]
+        allowed = 1e-4 if name == "exact" else 0.02 if recipe.masters != "none" else 1.0
+        figures |= at_most(allowed, **{f"{name}_distance": distance(after - before, moved)})
+        took = milliseconds(step, settings)
+        figures[f"{name}_gb_per_second"] = round((4 + 2 * recipe.optimizer_bytes + 2) * numbers / took / 1e6, 1)
     master, gradient = _drawn(numbers, device)
     parameter = torch.nn.Parameter(master)
     parameter.grad = gradient
-    adam = torch.optim.AdamW([parameter], lr=1e-2, fused=True)
-    figures["torch_gb_per_second"] = round(28 * numbers / milliseconds(adam.step, settings) / 1e6, 1)
+    torch_adam = torch.optim.AdamW([parameter], lr=1e-2, fused=True)
+    figures["torch_gb_per_second"] = round(28 * numbers / milliseconds(torch_adam.step, settings) / 1e6, 1)
     return figures
+
+
+def _exact(weight: Tensor, adam: Bf16AdamW) -> Tensor:
+    """The float32 value of the weights: the master, the weight with its remainder, or the weight alone."""
+    master = adam.state[weight].get("master")
+    if master is None:
+        return weight.detach().float()
+    return join(weight.detach(), master) if master.dtype == torch.int16 else master
 
 
 def _drawn(numbers: int, device: str) -> tuple[Tensor, Tensor]:
@@ -141,9 +164,9 @@ def _drawn(numbers: int, device: str) -> tuple[Tensor, Tensor]:
 
 
 def _by_adamw(master: Tensor, gradient: Tensor) -> Tensor:
-    """The masters after torch's own step with half of the gradient, to which 2.0 scales it in `update`."""
+    """The masters after torch's own step."""
     parameter = torch.nn.Parameter(master.clone())
-    parameter.grad = gradient / 2
+    parameter.grad = gradient
     torch.optim.AdamW([parameter], lr=1e-2, betas=(0.9, 0.95), weight_decay=0.5).step()
     return parameter.detach()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.gpu.run import Settings
 from trainables.config import LoraConfig, WorkersConfig
+from trainables.model.memory import RECIPES
 
 SHAPES = ("llama-1b", "llama-3b", "llama-8b")
 _STEPS = 3
@@ -17,7 +18,7 @@ _STEPS = 3
 
 @dataclass(frozen=True)
 class Recipe:
-    """`workers`: settings of the trial that choose how the model is trained."""
+    """A way to train. `workers`: the settings of the trial that choose it."""
 
     name: str
     workers: dict[str, Any] = field(default_factory=dict)
@@ -27,8 +28,8 @@ class Recipe:
 def recipes() -> list[Recipe]:
     """Every way to train whose memory is measured. A new recipe needs a line here and nothing else."""
     return [
-        Recipe("full", {}),
-        Recipe("full uncompiled", {"compile": "off"}),
+        *(Recipe(name, {"memory": name}) for name in RECIPES),
+        Recipe("exact, uncompiled", {"compile": "off"}),
         Recipe("ZeRO 2", {"deepspeed": {"zero_optimization": {"stage": 2}}}),
         Recipe("LoRA 16", {}, LoraConfig(rank=16)),
     ]
