@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainables.model.families import text_part, ties_embeddings, why_unknown_memory
+from trainables.model.families import family_of, text_part, ties_embeddings, why_unknown_memory
 
 FLOAT32 = 4
 CPU_TOKENS = 1024
@@ -24,7 +24,9 @@ USABLE = 0.8  # share of free device memory: allocators fragment, and kernels ne
 
 @dataclass(frozen=True)
 class DecoderShape:
-    """The sizes of a decoder. `hidden`, `keys` (keys and values together) and `inner` (of the MLP) are widths."""
+    """The sizes of a decoder. `hidden`, `keys` (keys and values together), `inner` (of the MLP) and `queries` (0: as
+    `hidden`) are widths. `normed`: whether queries and keys have norms.
+    """
 
     parameters: int
     layers: int
@@ -32,12 +34,17 @@ class DecoderShape:
     keys: int
     inner: int
     vocabulary: int
+    queries: int = 0
+    normed: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "queries", self.queries or self.hidden)
 
     @classmethod
     def of(cls, config: Any, parameters: int) -> DecoderShape:
         """From a Hugging Face configuration."""
         text = config.get_text_config()
-        names = (*_WIDTHS, "head_dim", "num_key_value_heads", "intermediate_size")
+        names = (*_WIDTHS, "head_dim", "num_key_value_heads", "intermediate_size", "model_type")
         return _shape({name: getattr(text, name, None) for name in names}, parameters)
 
     @classmethod
@@ -54,8 +61,7 @@ class DecoderShape:
                 f"{', '.join(missing)} missing: memory can be estimated only for decoders with Llama's names for sizes"
             )
         shape = _shape(text, 0)
-        queries = text["num_attention_heads"] * (text.get("head_dim") or shape.hidden // text["num_attention_heads"])
-        layer = shape.hidden * (2 * queries + shape.keys + 3 * shape.inner + 2)
+        layer = shape.hidden * (2 * shape.queries + shape.keys + 3 * shape.inner + 2)
         embeddings = shape.vocabulary * shape.hidden * (1 if ties_embeddings(content) else 2)
         return replace(shape, parameters=shape.layers * layer + embeddings + shape.hidden)
 
@@ -65,16 +71,21 @@ _WIDTHS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_siz
 
 def _shape(text: Mapping[str, Any], parameters: int) -> DecoderShape:
     hidden, heads = text["hidden_size"], text["num_attention_heads"]
-    keys = 2 * (text.get("num_key_value_heads") or heads) * (text.get("head_dim") or hidden // heads)
+    head, family = text.get("head_dim") or hidden // heads, family_of(text)
+    keys = 2 * (text.get("num_key_value_heads") or heads) * head
     inner = text.get("intermediate_size") or 4 * hidden
-    return DecoderShape(parameters, text["num_hidden_layers"], hidden, keys, inner, text["vocab_size"])
+    normed = family is not None and family.normed
+    layers, vocabulary = text["num_hidden_layers"], text["vocab_size"]
+    return DecoderShape(parameters, layers, hidden, keys, inner, vocabulary, heads * head, normed)
 
 
 def activation_bytes(shape: DecoderShape, tokens: int, answer_tokens: int, element: int) -> int:
     """Bytes kept between forward and backward pass. `element`: bytes per number (2 in half precision, 4 in float32)."""
     # Twice per layer: the input in float32, and the normalised input in the model's dtype before and after the weight.
     norms = 2 * shape.hidden * (FLOAT32 + 2 * element)
-    attention = (3 * shape.hidden + shape.keys) * element  # queries, output twice, keys and values
+    attention = (3 * shape.queries + shape.keys) * element  # queries, output twice, keys and values
+    if shape.normed:
+        norms += (shape.queries + shape.keys // 2) * (FLOAT32 + element)
     gates = 4 * shape.inner * element
     head = (2 * shape.vocabulary + shape.hidden) * element
     return tokens * shape.layers * (norms + attention + gates) + answer_tokens * head
@@ -82,7 +93,8 @@ def activation_bytes(shape: DecoderShape, tokens: int, answer_tokens: int, eleme
 
 def adapter_parameters(shape: DecoderShape, rank: int) -> int:
     """Parameters of low-rank adapters on all linear layers of the decoder; an upper bound if only some have them."""
-    attention = 6 * shape.hidden + shape.keys  # inputs and outputs of the query, output, key and value layers
+    # Inputs and outputs of the query, output, key and value layers.
+    attention = 4 * shape.hidden + 2 * shape.queries + shape.keys
     return rank * shape.layers * (attention + 3 * (shape.hidden + shape.inner))
 
 
