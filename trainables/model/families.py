@@ -27,7 +27,8 @@ class Family:
     """What the sizes in a configuration do not tell. `models`: names that people know.
 
     `cpu`: the kinds of modules that `cpu.patch` replaces. `padded`: why rows cannot be packed. `unknown`: why memory
-    cannot be estimated. `tied`: whether embeddings are tied if the file does not say.
+    cannot be estimated. `tied`: whether embeddings are tied if the file does not say. `normed`: whether queries and
+    keys have norms.
     """
 
     models: str
@@ -35,6 +36,7 @@ class Family:
     padded: str | None = None
     unknown: str | None = None
     tied: bool = False
+    normed: bool = False
 
 
 _LLAMA = ("attention", "gate", "layer", "norm")
@@ -42,7 +44,7 @@ FAMILIES: Mapping[str, Family] = {
     "llama": Family("Llama 2 to 3.3, SmolLM, SmolLM2", _LLAMA),
     "llama4_text": Family("Llama 4, text", padded=_CHUNKS),
     "qwen2": Family("Qwen 2, 2.5", _LLAMA),
-    "qwen3": Family("Qwen 3", ("gate", "layer", "norm")),
+    "qwen3": Family("Qwen 3", ("gate", "layer", "norm"), normed=True),
     "qwen3_5_text": Family("Qwen 3.5, text", ("gate", "layer"), _STATE, _OTHER_LAYERS),
     "gemma2": Family("Gemma 2", padded=_CAPPED, unknown=_OTHER_LAYERS, tied=True),
     "gemma3_text": Family("Gemma 3, text", unknown=_OTHER_LAYERS, tied=True),
@@ -50,7 +52,7 @@ FAMILIES: Mapping[str, Family] = {
     "phi3": Family("Phi 3, 3.5, 4", ("norm",)),
     "mistral": Family("Mistral", _LLAMA),
     "smollm3": Family("SmolLM3", _LLAMA, tied=True),
-    "olmo2": Family("OLMo 2", ("gate", "norm")),
+    "olmo2": Family("OLMo 2", ("gate", "norm"), unknown=_OTHER_LAYERS),
     "gpt_oss": Family("GPT-OSS", ("norm",), _SINKS),
     "mixtral": Family("Mixtral", ("attention", "layer", "norm")),
     "qwen3_moe": Family("Qwen 3, mixtures of experts", ("layer", "norm")),

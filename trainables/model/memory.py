@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from trainables.config import MemoryRecipe
-from trainables.model.families import text_part, ties_embeddings, why_unknown_memory
+from trainables.model.families import family_of, text_part, ties_embeddings, why_unknown_memory
 
 FLOAT32 = 4
 HALF = 2
@@ -67,7 +67,9 @@ RECIPES: Mapping[MemoryRecipe, Recipe] = {
 
 @dataclass(frozen=True)
 class DecoderShape:
-    """The sizes of a decoder. `hidden`, `keys` (keys and values together) and `inner` (of the MLP) are widths."""
+    """The sizes of a decoder. `hidden`, `keys` (keys and values together), `inner` (of the MLP) and `queries` (0: as
+    `hidden`) are widths. `normed`: whether queries and keys have norms.
+    """
 
     parameters: int
     layers: int
@@ -75,12 +77,17 @@ class DecoderShape:
     keys: int
     inner: int
     vocabulary: int
+    queries: int = 0
+    normed: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "queries", self.queries or self.hidden)
 
     @classmethod
     def of(cls, config: Any, parameters: int) -> DecoderShape:
         """From a Hugging Face configuration."""
         text = config.get_text_config()
-        names = (*_WIDTHS, "head_dim", "num_key_value_heads", "intermediate_size")
+        names = (*_WIDTHS, "head_dim", "num_key_value_heads", "intermediate_size", "model_type")
         return _shape({name: getattr(text, name, None) for name in names}, parameters)
 
     @classmethod
@@ -97,8 +104,7 @@ class DecoderShape:
                 f"{', '.join(missing)} missing: memory can be estimated only for decoders with Llama's names for sizes"
             )
         shape = _shape(text, 0)
-        queries = text["num_attention_heads"] * (text.get("head_dim") or shape.hidden // text["num_attention_heads"])
-        layer = shape.hidden * (2 * queries + shape.keys + 3 * shape.inner + 2)
+        layer = shape.hidden * (2 * shape.queries + shape.keys + 3 * shape.inner + 2)
         embeddings = shape.vocabulary * shape.hidden * (1 if ties_embeddings(content) else 2)
         return replace(shape, parameters=shape.layers * layer + embeddings + shape.hidden)
 
@@ -108,9 +114,12 @@ _WIDTHS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_siz
 
 def _shape(text: Mapping[str, Any], parameters: int) -> DecoderShape:
     hidden, heads = text["hidden_size"], text["num_attention_heads"]
-    keys = 2 * (text.get("num_key_value_heads") or heads) * (text.get("head_dim") or hidden // heads)
+    head, family = text.get("head_dim") or hidden // heads, family_of(text)
+    keys = 2 * (text.get("num_key_value_heads") or heads) * head
     inner = text.get("intermediate_size") or 4 * hidden
-    return DecoderShape(parameters, text["num_hidden_layers"], hidden, keys, inner, text["vocab_size"])
+    normed = family is not None and family.normed
+    layers, vocabulary = text["num_hidden_layers"], text["vocab_size"]
+    return DecoderShape(parameters, layers, hidden, keys, inner, vocabulary, heads * head, normed)
 
 
 def activation_bytes(
@@ -124,12 +133,15 @@ def activation_bytes(
         recompute: layers keep only their input; one of them at a time has the rest.
     """
     if compiled:
-        layer = (6 * shape.hidden + 3 * shape.inner + shape.keys) * element
+        normed = shape.queries + shape.keys // 2 if shape.normed else 0
+        layer = (4 * shape.hidden + 2 * shape.queries + normed + 3 * shape.inner + shape.keys) * element
     else:
         # Twice per layer: the input in float32, and the normalised input in the model's dtype before and after the
         # weight.
         norms = 2 * shape.hidden * (FLOAT32 + 2 * element)
-        attention = (3 * shape.hidden + shape.keys) * element  # queries, output twice, keys and values
+        attention = (3 * shape.queries + shape.keys) * element  # queries, output twice, keys and values
+        if shape.normed:
+            norms += (shape.queries + shape.keys // 2) * (FLOAT32 + element)
         layer = norms + attention + 4 * shape.inner * element
     head = (2 * shape.vocabulary + shape.hidden) * element
     layers = shape.layers * shape.hidden * element + layer if recompute else shape.layers * layer
@@ -138,7 +150,8 @@ def activation_bytes(
 
 def adapter_parameters(shape: DecoderShape, rank: int) -> int:
     """Parameters of low-rank adapters on all linear layers of the decoder; an upper bound if only some have them."""
-    attention = 6 * shape.hidden + shape.keys  # inputs and outputs of the query, output, key and value layers
+    # Inputs and outputs of the query, output, key and value layers.
+    attention = 4 * shape.hidden + 2 * shape.queries + shape.keys
     return rank * shape.layers * (attention + 3 * (shape.hidden + shape.inner))
 
 

@@ -80,7 +80,7 @@ def make_plan(
     from letheon.preparation.layout import layout
 
     nodes, auto = [machine()] if nodes is None else nodes, spec.trial.gpus_per_worker == AUTO
-    spec, model, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
+    spec, model, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else None)
     count = trial_count(spec)
     slots = slots_that_fit(nodes, spec.trial.workers_config)
     slots = slots if count is None else min(slots, count)
@@ -119,18 +119,18 @@ def make_plan(
     )
 
 
-def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, str, Sizing | None, list[str]]:
-    """The sweep file without `auto` (1 GPU, exact if unknown), the model's paths, the predicted memory or None, and why
-    it is unknown.
+def _sized(spec: SweepSpec, card: Callable[[], int | None] | None) -> tuple[SweepSpec, str, Sizing | None, list[str]]:
+    """The sweep file with values for `auto` (exact if unknown; 1 GPU where there are any), the model's paths, the
+    predicted memory or None, and why it is unknown. `card`: None without GPUs.
     """
     if spec.benchmark.name == SYNTHETIC:
         return spec, "", None, []
     auto, sizing, problems = spec.trial.gpus_per_worker == AUTO, None, list[str]()
-    gpus, model = 1.0, ""
+    gpus, model = float(card is not None), ""
     try:
         config = model_config(spec)
         model = paths(config)
-        sizing = size(spec, shape_of(spec, config), card())
+        sizing = size(spec, shape_of(spec, config), None if card is None else card())
         spec = with_recipe(spec, sizing.recipe)
         gpus = sizing.gpus if auto else gpus
     except (DoesNotFit, UnknownModel, UnknownGpu) as error:

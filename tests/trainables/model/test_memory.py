@@ -51,6 +51,7 @@ ARCHITECTURES = {
         for name in family_models.CASES
         if why_unknown_memory(family_models.config(name).to_dict()) is None
     },
+    "qwen3-wide": family_models.config("qwen3", **SIZES, head_dim=32),  # queries wider than hidden states
 }
 PROMPT, ANSWER, ROWS = 12, 20, 40
 

@@ -141,5 +141,6 @@ def test_models_without_plain_attention_do_not_take_packed_rows() -> None:
 def test_what_the_kernels_do_not_know_is_refused(argument: str) -> None:
     states = torch.ones((1, 2, 3, 8))
     packing = pack(rows([(1, 3)]), "cpu").packing
+    unknown: dict[str, Any] = {argument: 1.0}
     with pytest.raises(ValueError, match=f"{argument} must be None"):
-        packed_attention.attention(torch.nn.Identity(), *[states] * 3, None, packing=packing, **{argument: 1.0})
+        packed_attention.attention(torch.nn.Identity(), states, states, states, None, packing=packing, **unknown)
