@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.preparation.artifacts import MARKER, Artifact, Prepared
+from letheon.preparation.artifacts import Artifact, Prepared
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
+from trainables.storage.atomic_folder import MARKER
 from trainables.storage.manifest import read_json
 
 if TYPE_CHECKING:

@@ -298,8 +298,9 @@ class Tracker:
             self._put_texts(client, trial, record)
             run_writer.write(client, self._children[trial], record)
             del self._records.changed[trial]
-        for trial, points in self._progress.waiting.items() if self._progress else ():
-            if trial in self._children:
+        if self._progress:
+            for trial in self._progress.waiting.keys() & self._children.keys():
+                points = self._progress.waiting[trial]
                 run_writer.log_points(client, self._children[trial], points)
                 self._progress.written(trial, points)
         log_inputs(client, self._parent, self._records.data, self.spec)

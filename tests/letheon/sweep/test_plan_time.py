@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.preparation.artifacts import MARKER, Prepared
+from letheon.preparation.artifacts import Prepared
 from letheon.preparation.layout import layout
 from letheon.preparation.seconds import makespan, preparation_seconds
 from letheon.spec.load import load_spec
@@ -18,6 +18,7 @@ from letheon.spec.model import SweepSpec
 from letheon.sweep.plan_time import estimate, how_far_off
 from trainables.data.benchmarks.registry import load_benchmark
 from trainables.jobs.specs import BaselineJob, FinetuneJob
+from trainables.storage.atomic_folder import MARKER
 
 SECONDS_PER_ROW = 0.01
 
