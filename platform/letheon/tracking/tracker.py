@@ -298,10 +298,10 @@ class Tracker:
             run_writer.write(client, self._children[trial], record)
             del self._records.changed[trial]
         if self._progress:
-            for trial, points in self._progress.waiting.items():
-                if trial in self._children:
-                    run_writer.log_points(client, self._children[trial], points)
-                    self._progress.written(trial, points)
+            for trial in self._progress.waiting.keys() & self._children.keys():
+                points = self._progress.waiting[trial]
+                run_writer.log_points(client, self._children[trial], points)
+                self._progress.written(trial, points)
         log_inputs(client, self._parent, self._records.data, self.spec)
         measured = self._system.waiting if self._system else []
         run_writer.write(client, self._parent, sweep, measured)

@@ -16,23 +16,21 @@ from tests.test_architecture import ROOT
 from trainables.jobs.resume_point import EPOCH_SECONDS, SAVE_SECONDS, SHARE, is_due
 
 TRAIN = """
-import json, os, signal, sys
+import json, os, signal, sys, tempfile
 from pathlib import Path
-import torch
+from tests import tiny
 from trainables.config import BenchmarkConfig, TrainingRecipe, WorkersConfig
 from trainables.jobs import prepare, resume_point
 from trainables.jobs.specs import BaseJob, FinetuneJob
-from trainables.runtime.ranks import Group
 
 folder, name, dies_at, epochs = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-torch.set_num_threads(1)
 resume_point.is_due = lambda since, epoch_ends, cost: True  # after every step
 data = BenchmarkConfig.model_validate(json.loads(sys.argv[5]))
 base = folder / "base"
 prepare.make_base(BaseJob(base="tiny", benchmark=data, folder=str(base)))
 configuration = json.loads((base / "config.json").read_text())  # dropout: the random state matters, too
 (base / "config.json").write_text(json.dumps({**configuration, "attention_dropout": 0.1}))
-recipe = TrainingRecipe(epochs=epochs, batch_size=32)
+recipe = TrainingRecipe(epochs=epochs, batch_size=32, learning_rate=1e-3)
 job = FinetuneJob(base=str(base), benchmark=data, fraction=None, with_general=False, recipe=recipe, template="plain",
                   workers=WorkersConfig.model_validate(json.loads(sys.argv[6])), folder=str(folder / name))
 taken, step = 0, prepare.plain_step
@@ -43,10 +41,11 @@ def counted(*arguments):
     taken += 1
     return step(*arguments)
 prepare.plain_step = counted
-facts = prepare.finetune(job, Group())
+with tiny.joined(Path(tempfile.mkdtemp(dir=folder))) as group:
+    facts = prepare.finetune(job, group)
 print(json.dumps({"taken": taken, **facts}))
 """
-DATA = {"name": "fictional", "people": 12, "questions": 4, "seed": 0}
+DATA = {"name": "fictional", "people": 12, "seed": 0}
 EPOCHS, NEVER = 3, 10**6
 
 
