@@ -1,12 +1,12 @@
 """DeepSpeed's checkpoint files, each number stored once and digests computed while writing.
 
-DeepSpeed saves the module's weights beside the optimizer, though the trial's `model/` folder has them too, and half
-precision weights are float32 masters rounded. Both are left out and filled in again when the state is loaded.
+DeepSpeed saves the module's weights beside the optimizer, though the trial's `model/` folder may have them too. Those
+are left out and filled in again when the state is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class StateFiles:
     """Replaces `save` and `load` of a DeepSpeed engine's `checkpoint_engine`."""
 
     def __init__(self, engine: Any) -> None:
-        self._optimizer, checkpoints = engine.optimizer, engine.checkpoint_engine
+        checkpoints = engine.checkpoint_engine
         self._load = checkpoints.load
         checkpoints.save, checkpoints.load = self.save, self.load
         self._shared: Path | None = None
@@ -47,7 +47,7 @@ class StateFiles:
         left_out = dict(self._elsewhere(module)) if isinstance(module, Mapping) else {}
         if isinstance(module, Mapping) and left_out:
             kept = {name: tensor for name, tensor in module.items() if name not in left_out}
-            self._uses_shared = any(isinstance(place, str) for place in left_out.values())
+            self._uses_shared = True
             state_dict = {**state_dict, "module": kept, _LEFT_OUT: (list(module), left_out)}
         with hashing_file(Path(path), self._entries, Path(path).relative_to(self._folder).as_posix()) as file:
             crc = torch.serialization.get_crc32_options()
@@ -62,47 +62,31 @@ class StateFiles:
         content = self._load(path, map_location=map_location)
         if isinstance(content, dict) and _LEFT_OUT in content:
             order, left_out = content.pop(_LEFT_OUT)
-            found = {**content["module"], **self._filled(content, left_out, Path(path).parent.parent / WEIGHTS)}
+            found = {**content["module"], **self._filled(left_out, Path(path).parent.parent / WEIGHTS)}
             content["module"] = {name: found[name] for name in order}
         return content
 
-    def _elsewhere(self, module: Mapping[str, Tensor]) -> Iterator[tuple[str, Any]]:
-        """Names of weights that need not be saved, each with group and number of its master and its dtype, or its name
-        in the shared files. Tied weights have two names for one storage.
+    def _elsewhere(self, module: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+        """Names of weights that need not be saved, each with its name in the shared files. Tied weights have two names
+        for one storage.
         """
-        places: dict[int, Any] = {}
+        places: dict[int, str] = {}
         for name in _names_in(self._shared):
             if name in module:
                 places[module[name].data_ptr()] = name
-        masters_of = getattr(self._optimizer, "fp32_groups", None)  # half precision without ZeRO
-        groups: Iterable[tuple[Any, Any]] = (
-            [] if masters_of is None else zip(self._optimizer.fp16_groups, masters_of, strict=True)
-        )
-        for group, (weights, masters) in enumerate(groups):
-            for number, (weight, master) in enumerate(zip(weights, masters, strict=True)):
-                if weight.shape == master.shape and torch.equal(weight, master.to(weight.dtype)):
-                    places[weight.data_ptr()] = (group, number, str(weight.dtype).removeprefix("torch."))
         for name, tensor in module.items():
             if tensor.numel() and tensor.data_ptr() in places:
                 yield name, places[tensor.data_ptr()]
 
-    def _filled(self, content: Mapping[str, Any], left_out: Mapping[str, Any], shared: Path) -> dict[str, Tensor]:
+    def _filled(self, left_out: Mapping[str, str], shared: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         files: dict[str, Tensor] = {}
-        if any(isinstance(place, str) for place in left_out.values()):
-            for file in sorted(shared.glob("*.safetensors")):
-                files |= load_file(file)
-        found = {}
-        for name, place in left_out.items():
-            if isinstance(place, str) and place not in files:
-                raise FileNotFoundError(f"{shared}: has no weight {place!r} of the state beside it; use an earlier one")
-            if isinstance(place, str):
-                found[name] = files[place]
-            else:
-                group, number, dtype = place
-                found[name] = content["optimizer"]["fp32_groups"][group][number].to(getattr(torch, dtype))
-        return found
+        for file in sorted(shared.glob("*.safetensors")):
+            files |= load_file(file)
+        if lost := [place for place in left_out.values() if place not in files]:
+            raise FileNotFoundError(f"{shared}: has no weight {lost[0]!r} of the state beside it; use an earlier one")
+        return {name: files[place] for name, place in left_out.items()}
 
 
 def _names_in(folder: Path | None) -> Iterator[str]:

@@ -57,6 +57,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_state_has_each_number_once(facts: dict[str, Any], precision: str, shared: bool) -> None:
     found = facts[f"{precision}-{shared}"]
     assert found["digests"] and found["same"]
-    assert bool(found["linked"]) == (precision == "fp32" and shared), "masters serve in place of bf16 weights"
-    per_parameter = 8 if found["linked"] else 12  # moments, and float32 weights or masters
+    assert bool(found["linked"]) == shared
+    moments_and_masters, weights = (8, 4) if precision == "fp32" else (12, 2)
+    per_parameter = moments_and_masters + (0 if shared else weights)
     assert PARAMETERS * per_parameter <= found["bytes"] < PARAMETERS * per_parameter + 60_000
