@@ -72,12 +72,12 @@ def estimate(spec: SweepSpec, root: Path, prepared: Prepared, slots: int) -> Est
 
 
 def how_far_off(rows: list[Row]) -> str | None:
-    """`preparation 45 s (estimated 40 s), search 2 min 3 s (at most 3 min)`; None without an estimate."""
+    """`preparation 45 s (planned: 40 s), search 2 min 3 s (planned: at most 3 min)`; None without an estimate."""
     history = SweepHistory(rows)
     expected: Mapping[str, float] = history.info.get("estimate") or {}
     took = {"preparation": history.preparation, "search": history.search}
     parts = [
-        f"{stage} {duration(seconds)} ({'at most' if stage == 'search' else 'estimated'} {duration(expected[stage])})"
+        f"{stage} {duration(seconds)} (planned: {'at most ' * (stage == 'search')}{duration(expected[stage])})"
         for stage, seconds in took.items()
         if expected.get(stage)
     ]

@@ -85,4 +85,4 @@ def test_a_sweep_says_how_far_off_its_estimate_was(tmp_path: Path) -> None:
     ]
     assert how_far_off(rows) is None
     rows[1]["info"] = {"estimate": {"preparation": 40.0, "search": 180.0}}
-    assert how_far_off(rows) == "preparation 45 s (estimated 40 s), search 2 min 3 s (at most 3 min)"
+    assert how_far_off(rows) == "preparation 45 s (planned: 40 s), search 2 min 3 s (planned: at most 3 min)"
