@@ -24,6 +24,7 @@ from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare, retain_reference
 from trainables.inputs.cache import WorkerCache, encode_rows
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
+from trainables.model.copies import DTYPES
 from trainables.model.load import (
     load_model,
     load_smollm2,
@@ -33,6 +34,7 @@ from trainables.model.load import (
     tiny_tokenizer,
 )
 from trainables.model.scoring import make_batch
+from trainables.model.self_check import prove_layers
 from trainables.runtime.channel import broadcast_from_rank0
 from trainables.runtime.ranks import Group
 from trainables.storage.atomic_folder import atomic_folder, is_finished
@@ -65,6 +67,7 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     model, tokenizer = load_model(job.base, job.revision)
     rows = _training_rows(job, tokenizer)
     recipe = job.recipe
+    prove_layers(model, rows, DTYPES[job.workers.precision], group)
     engine = Engine(
         model,
         job.workers,

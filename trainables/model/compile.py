@@ -6,9 +6,8 @@ and, through the cache on disk, other processes and sweeps.
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -19,16 +18,17 @@ from torch import Tensor
 
 from trainables.config import Compilation
 from trainables.model.cpu.patch import unpatch
+from trainables.runtime.fast_paths import allowed
 
 T = TypeVar("T")
-_LOG = logging.getLogger(__name__)
 _compiling: set[bool] = set()  # not empty once this process compiles layers
 _MOST_SIZES = 128  # batch sizes to compile for; further ones run uncompiled
 
 
 def should_compile(setting: Compilation, device: torch.device | str, sharded: bool) -> bool:
     """`auto`: on GPUs, where kernel launches bound a step. Never under ZeRO-3, whose hooks gather weights."""
-    return not sharded and (setting == "on" or (setting == "auto" and torch.device(device).type == "cuda"))
+    wanted = setting == "on" or (setting == "auto" and torch.device(device).type == "cuda")
+    return wanted and not sharded and allowed("compiled layers")
 
 
 def cache_compiled(folder: Path) -> None:
@@ -42,22 +42,22 @@ def compile_layers(model: Any, backend: str = "inductor") -> int:
     torch._dynamo.config.recompile_limit = _MOST_SIZES
     torch._dynamo.config.suppress_errors = True  # what fails to compile runs uncompiled
     unpatch(model)
-    layers = list(_layers(model))
+    layers = decoder_layers(model)
     for layer in layers:
         layer.compile(dynamic=False, backend=backend)
     return len(layers)
 
 
-@cache
-def warn_if_uncompiled() -> None:
-    """Warn once per process, after a step, if no layer compiled: steps give the same results but are slower."""
-    from torch._dynamo.utils import counters
+def raising_errors() -> AbstractContextManager[Any]:
+    """Within the block what fails to compile raises instead of running uncompiled."""
+    raising: AbstractContextManager[Any] = torch._dynamo.config.patch(suppress_errors=False)
+    return raising
 
-    if not counters["stats"]["unique_graphs"]:
-        _LOG.warning(
-            "trial.compile: no decoder layer could be compiled, so all run uncompiled; see torch's messages before "
-            "this line (often: no C compiler on the worker), or set trial.compile to off"
-        )
+
+def stop_compiling() -> None:
+    """Run what is compiled uncompiled, for the rest of the process."""
+    _compiling.clear()
+    torch.compiler.set_stance("force_eager")
 
 
 def compiles(device: torch.device) -> bool:
@@ -83,10 +83,10 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function)
 
 
-def _layers(model: Any) -> Iterator[Any]:
+def decoder_layers(model: Any) -> list[Any]:
     """The decoder layers: the modules that transformers never splits over devices."""
-    names = set(model._no_split_modules or ())
-    return (module for module in model.modules() if type(module).__name__ in names)
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    return [module for module in model.modules() if type(module).__name__ in names]
 
 
 def eager_mode() -> AbstractContextManager[Any]:

@@ -8,26 +8,60 @@ layers are compiled, a compiled update that reads and writes each number once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from trainables.model.compile import compiles, fused
+from trainables.runtime.fast_paths import TOLERANCE, Ways, prove
+from trainables.runtime.ranks import Group
+from trainables.training.step_check import NUMBERS, Stepped, plain_adamw, samples, stepped
 
 _TINY = 1e-6  # DeepSpeed's, added to the norm
 
 
-def install_fused_step(optimizer: Any) -> bool:
-    """Replace the step of DeepSpeed's optimizer if it is the unsharded half-precision one. Returns whether it is."""
+def install_fused_step(optimizer: Any, group: Group) -> bool:
+    """Replace the step of DeepSpeed's optimizer if it is the unsharded half-precision one. Returns whether it did.
+
+    It stays as it is if the step here gives anything else than plain AdamW.
+    """
     from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 
     if not isinstance(optimizer, FP16_UnfusedOptimizer):
         return False
+    ways, device = step_ways(optimizer.fp16_groups, optimizer.param_groups[0], optimizer.clip_grad), group.device
+    kind = str(device), compiles(torch.device(device))
+    if not prove("own optimizer step", kind, ways, TOLERANCE[torch.float32], group):
+        return False
     optimizer.step = partial(_step, optimizer)
     return True
+
+
+def step_ways(
+    groups: Sequence[Sequence[Tensor]], settings: Mapping[str, Any], clip: float, numbers: int = NUMBERS
+) -> Ways:
+    """The step of this module and plain AdamW, both on samples of these half-precision weights. Runs nothing yet."""
+    weights = samples([weight for group in groups for weight in group], numbers)
+    known = {name: settings[name] for name in ("betas", "eps", "weight_decay")}
+
+    def make(mine: list[Tensor], rate: float) -> Stepped:
+        masters = [weight.detach().float().requires_grad_() for weight in mine]
+        adam = torch.optim.AdamW(masters, lr=rate, fused=True, **known)
+        for master in masters:  # the state that DeepSpeed creates
+            master.grad = torch.zeros_like(master)
+        adam.param_groups[0]["lr"] = 0.0
+        adam.step()
+        adam.param_groups[0]["lr"] = rate
+        reset_step_count(adam)
+        wrapper = SimpleNamespace(fp16_groups=[mine], fp32_groups=[masters], optimizer=adam, clip_grad=clip)
+        return Stepped(partial(_step, wrapper), lambda: masters)
+
+    return lambda: stepped(weights, make), lambda: stepped(weights, plain_adamw(known, clip))
 
 
 def reset_step_count(optimizer: Any) -> None:

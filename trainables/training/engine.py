@@ -15,14 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.batching.packing import Layout
+from trainables.batching.packing import Layout, Packed
+from trainables.batching.rows import Batch
 from trainables.config import LoraConfig, WorkersConfig
-from trainables.model.compile import compile_layers, eager_mode, should_compile, warn_if_uncompiled
+from trainables.model.compile import compile_layers, eager_mode, should_compile
 from trainables.model.copies import DTYPES, copy_to_device, share_weights
 from trainables.model.gpu_share import usable_bytes
 from trainables.model.lora import add_adapters, merged, plain_state
 from trainables.model.memory import CPU_TOKENS, DecoderShape, state_bytes, tokens_that_fit
 from trainables.model.packed_attention import takes_packed
+from trainables.model.self_check import prove_compiled
 from trainables.runtime.ranks import Group
 from trainables.training.bf16_adamw import install_fused_step, reset_step_count
 
@@ -115,6 +117,7 @@ class Engine:
         if lora is not None:
             add_adapters(module, lora, seed)
         self.compiled = should_compile(workers.compile, group.device, sharded)
+        self._unproved = self.compiled
         if self.compiled:
             compile_layers(module)
         self._pristine, self._lora = weights, lora
@@ -130,7 +133,7 @@ class Engine:
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
         reset_step_count(optimizer)
-        install_fused_step(self.deepspeed.optimizer)
+        install_fused_step(self.deepspeed.optimizer, group)
         if group.size == 1 and workers.zero_stage == 0:
             self.deepspeed.enable_backward_allreduce = False  # it copies all gradients even for one worker
 
@@ -168,6 +171,11 @@ class Engine:
         """The Hugging Face module. Under ZeRO-3 its weights are gathered by hooks during forward passes."""
         return self.deepspeed.module
 
+    def prove(self, batch: Batch | Packed) -> None:
+        """Before each forward pass of training: compiled layers prove themselves on the first batch."""
+        if self._unproved:
+            self.compiled, self._unproved = prove_compiled(self.model, batch, self._group), False
+
     def step(self, losses: Iterable[Tensor], learning_rate: float, count: int) -> None:
         """One optimizer step over `count` micro-batches.
 
@@ -180,8 +188,6 @@ class Engine:
             self.deepspeed.set_gradient_accumulation_boundary(i == count - 1)
             self.deepspeed.backward(loss * self._group.size)
             self.deepspeed.step()
-        if self.compiled:
-            warn_if_uncompiled()
 
     def save_state(self, folder: Path) -> None:
         """Save optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""

@@ -30,9 +30,12 @@ from trainables.inputs.micro_batches import MicroBatcher
 from trainables.inputs.step_data import step_data
 from trainables.methods import METHODS
 from trainables.model.compile import cache_compiled
+from trainables.model.copies import DTYPES
 from trainables.model.load import save_model
+from trainables.model.self_check import prove_layers
 from trainables.runtime.channel import Channel, broadcast_from_rank0
 from trainables.runtime.events import mark
+from trainables.runtime.fast_paths import combined, states
 from trainables.runtime.ranks import Group
 from trainables.storage.model_card import CARD, ForgetSet, Results, Training, model_card
 from trainables.storage.trial_folder import TrialFolder
@@ -57,7 +60,8 @@ def run_trial(config: TrialConfig, cache: WorkerCache, group: Group, channel: Ch
                 trial.run_epoch(epoch)
             if group.rank == 0:
                 mark(f"{config.trial}: reports epoch {epoch}")
-                channel.report(epoch, (folder.record(epoch) or {})["metrics"])
+                record = folder.record(epoch) or {}
+                channel.report(epoch, record["metrics"] | {"fast_paths": record.get("fast_paths", "")})
     finally:
         if trial is not None:
             trial.engine.close()
@@ -75,6 +79,7 @@ class Trial:
         self.rows = cache.rows(config)
         data = step_data(config, self.method, cache, str(group.device))
         cache_compiled(Path(config.reference_cache).with_name("compiled"))
+        prove_layers(self.loaded.model, self.rows.forget, DTYPES[config.workers.precision], group)
         self.engine = Engine(
             self.loaded.model,
             config.workers,
@@ -114,7 +119,8 @@ class Trial:
         found, samples = self._evaluate(epoch, finite=math.isfinite(metrics["loss"]))
         metrics |= found
         metrics |= self.memory.metrics()
-        self._write(epoch, {"metrics": metrics, "samples": samples})
+        fast_paths = combined(self.group.gather([states()]))
+        self._write(epoch, {"metrics": metrics, "samples": samples, "fast_paths": fast_paths})
 
     def _train(self, epoch: int) -> dict[str, float]:
         """Train on every forget row once. Returns means over the optimizer steps, and the number of tokens."""
