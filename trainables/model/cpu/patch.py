@@ -115,7 +115,7 @@ def _candidates(model: Any) -> Iterator[tuple[_Kind, Any]]:
         yield _LAYER, last  # only the last layer may leave out tokens
 
 
-@torch.enable_grad()  # type: ignore[untyped-decorator]
+@torch.enable_grad()
 def _agrees(kind: _Kind, module: Any) -> bool:
     """Whether the replacement gives the same results and gradients on random weights and inputs. One that does not fit
     may raise any exception.
