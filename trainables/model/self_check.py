@@ -172,9 +172,11 @@ def outcome(call: LayerCall, real: Tensor | None = None) -> Outcome:
     output = (found[0] if isinstance(found, tuple) else found).flatten(0, 1)
     output = output if real is None else output[real.to(output.device)]
     outer = torch.randn(output.shape, generator=torch.Generator().manual_seed(_SEED)).to(output)
-    of_states, *others = torch.autograd.grad(output, [states, *weights], outer, allow_unused=True)
+    of_states, *others = torch.autograd.grad(
+        output, [states, *weights], outer, allow_unused=True, materialize_grads=True
+    )
     of_states = of_states.flatten(0, 1) if real is None else of_states.flatten(0, 1)[real.to(output.device)]
-    return Outcome([output.detach()], [of_states, *(states.new_zeros(0) if each is None else each for each in others)])
+    return Outcome([output.detach()], [of_states, *others])
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Outcome:

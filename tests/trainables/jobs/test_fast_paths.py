@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from letheon.doctor.fast_paths import HEADER, line
 from trainables.jobs.fast_paths import Checked, checked, speed_ratio
-from trainables.runtime.fast_paths import FAST_PATHS, Outcome
+from trainables.runtime.fast_paths import FAST_PATHS, Outcome, Ways
 
 ON_CPU = {
     ("packed rectangles", "fp32"),
@@ -55,16 +56,22 @@ def test_the_doctor_compares_every_path_and_exits_well(tmp_path: Path) -> None:
 
 
 def test_what_differs_or_raises_is_a_state() -> None:
-    one, other = (lambda number=number: Outcome([torch.tensor([number])]) for number in (1.0, 1.5))
+    def one() -> Outcome:
+        return Outcome([torch.ones(1)])
+
+    def other() -> Outcome:
+        return Outcome([torch.ones(1) * 1.5])
 
     def raises() -> Any:
         raise RuntimeError("no such kernel")
 
-    of = "lean layers", "fp32", torch.float32, torch.device("cpu")
-    differing = checked(of[0], lambda: (other, one), *of[1:])
+    def found(make: Callable[[], Ways]) -> Checked:
+        return checked("lean layers", make, "fp32", torch.float32, torch.device("cpu"))
+
+    differing = found(lambda: (other, one))
     assert differing.state.startswith("off: values differ by ")
     assert differing.values is not None
-    assert checked(of[0], raises, *of[1:]).state == "off: it raised RuntimeError: no such kernel"
+    assert found(raises).state == "off: it raised RuntimeError: no such kernel"
 
 
 def test_the_ratio_is_of_the_plain_path_to_the_fast_one() -> None:

@@ -20,6 +20,7 @@ from trainables.model import compile, packed_attention, self_check
 from trainables.model.compile import compile_layers, should_compile
 from trainables.model.cpu import patch
 from trainables.model.cpu.patch import patch_for_cpu
+from trainables.model.cpu.rms_norm import rms_norm
 from trainables.model.packed_attention import takes_packed
 from trainables.model.scoring import score
 from trainables.model.self_check import layer_ways, prove_compiled, prove_layers
@@ -134,7 +135,7 @@ def test_a_wrong_gradient_alone_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_lean_layers_that_differ_leave_the_librarys_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     made, plain = model(), tiny.llama(head_dim=8, hidden_size=32, initializer_range=0.1).eval()
-    monkeypatch.setattr(patch, "rms_norm", scaled(patch.rms_norm))
+    monkeypatch.setattr(patch, "rms_norm", scaled(rms_norm))
     prove_layers(made, ROWS, torch.float32, Group())
     assert states()["lean layers"].startswith("off: values differ by ")
     with torch.no_grad():

@@ -89,9 +89,9 @@ def work(_: Group, folder: Path) -> None:
         fast_paths._states.clear()
         fast_paths._proved.clear()
 
-    for name, (path, *_) in FAULTS.items():
+    for name, fault in FAULTS.items():
         new_process()
-        switch_off(path, "to see the plain path's numbers")
+        switch_off(fault[0], "to see the plain path's numbers")
         run(f"{name}-plain")
         new_process()
         with faulty(name):

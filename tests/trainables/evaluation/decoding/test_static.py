@@ -133,18 +133,6 @@ def test_the_number_of_batches_is_bounded() -> None:
     assert len(pool._batches) == len(pool._replays) == 16
 
 
-def test_a_step_that_cannot_be_recorded_runs_directly() -> None:
-    asked = []
-
-    def cannot(step: Callable[[], None]) -> None:
-        step()
-        asked.append(1)
-
-    batch, limits = prompts()[:4], [40] * 4
-    assert fixed(batch, limits, NEVER, StaticCachePool(cannot)) == growing(batch, limits, NEVER)
-    assert len(asked) == 1, "it is not tried again"
-
-
 def test_what_a_broken_model_left_behind_is_not_seen() -> None:
     """Masked slots are multiplied by zero, and NaN would stay NaN."""
     model, pool = fresh_model(), StaticCachePool()
