@@ -9,7 +9,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: quickstart test test-slow test-all check audit-dependencies format bench figures environment browser lock clean help
+.PHONY: quickstart test test-slow test-all test-host-versions gpu-check check audit-dependencies format bench figures environment browser lock clean help
 
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
@@ -38,6 +38,12 @@ OTHERS := $(IN_CLUSTERS:%=--ignore=%)
 # What fails is run once more, by itself: these tests kill processes and wait for others on a machine that may be busy.
 SLOW := $(BIN)/pytest -m slow -o cache_dir=.pytest_cache
 
+test-host-versions: environment ## tests of models and training on the oldest torch and transformers of GPU hosts (downloads 550 MB)
+	@$(BIN)/python .ci/host_versions.py .venv/host-versions $(HOST_TESTS)
+
+HOST_TESTS := tests/trainables/model tests/trainables/training tests/trainables/batching tests/trainables/inputs \
+	tests/trainables/jobs tests/trainables/evaluation/decoding
+
 check: environment ## lint, format, types, import rules, docs, known vulnerabilities; changes nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -54,6 +60,9 @@ format: environment ## format the code and apply lint's fixes
 
 bench: environment ## run every benchmark; each prints a table and one JSON line
 	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+
+gpu-check: environment ## all that only a GPU can tell: a JSON line per check in gpu-check.jsonl; PART=1 to 8: one call of 8 minutes
+	@$(BIN)/python -m benchmarks.gpu $(if $(PART),--part $(PART)) $(OPTIONS)
 
 figures: environment browser ## README's pictures and figures, from the quickstart in .letheon (run it first)
 	@$(BIN)/python -m benchmarks.figures.quickstart

@@ -67,6 +67,8 @@ def main() -> None:
     split = replace(split, evaluation={**split.evaluation, "forget": fewer})
     folder = Path(options.models or tempfile.mkdtemp(prefix="letheon-subjects-"))
     made: Subjects = subjects(config, options.fraction, folder)
+    if options.make:
+        return
     ways = _ways(options, split, made)
     found = {}
     for state in options.states:
@@ -90,6 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--states", nargs="+", choices=STATES, default=list(STATES))
     parser.add_argument("--models", help="folder for the models; created if missing")
+    parser.add_argument("--make", action="store_true", help="make the models (no GPU needed), and do nothing else")
     return parser.parse_args()
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -104,6 +105,12 @@ def keep(found: Mapping[str, Tensors], group: Group, folder: Path) -> None:
 
 
 # ---- processes
+
+
+needs_engine_on_gpu = pytest.mark.skipif(
+    os.environ.get("DS_ACCELERATOR") != "cuda" or not torch.cuda.is_available(),
+    reason="needs a CUDA device and DS_ACCELERATOR=cuda, since DeepSpeed has one accelerator per process",
+)
 
 
 @contextmanager

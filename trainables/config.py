@@ -18,6 +18,8 @@ reduced exactly over the whole optimizer batch)."""
 EvaluationCompat = Literal["none", "open_unlearning"]
 """Whose tokens and arithmetic an evaluation uses."""
 Compilation = Literal["auto", "on", "off"]
+MemoryRecipe = Literal["exact", "moments8", "remainder", "stochastic", "recompute"]
+"""What training keeps per parameter, the most exact first (`docs/memory.md`)."""
 
 
 class Frozen(BaseModel):
@@ -86,6 +88,12 @@ class WorkersConfig(Frozen):
         default=None, ge=1, description="forget rows per worker and pass; null: as many as fit"
     )
     compile: Compilation = Field(default="auto", description="compile decoder layers: on, off or auto (on GPUs)")
+    memory: MemoryRecipe = Field(
+        default="exact",
+        exclude_if=lambda value: value == "exact",
+        description="what bf16 training keeps per parameter: exact (16 bytes), moments8 (10), remainder (8), "
+        "stochastic (6), or recompute (6, and layers run again in the backward pass)",
+    )
     max_failures: int = Field(default=2, ge=0, description="restarts of a trial after a worker is lost")
     epoch_minutes: float = Field(
         default=240,
@@ -181,8 +189,9 @@ class LimitConfig(Frozen):
 
 
 class DecisionConfig(Frozen):
-    """The metrics by which a sweep decides after an epoch. Only candidates for its front are evaluated in full."""
+    """The metrics by which a sweep decides after an epoch. Only candidates for its front keep their weights."""
 
+    full: bool = Field(default=False, description="evaluate every epoch in full, not only candidates for the front")
     metrics: tuple[str, ...] = Field(description="metrics that the decision reads")
     objectives: tuple[tuple[str, Literal["max", "min"]], ...] = Field(min_length=1)
     limits: tuple[LimitConfig, ...] = ()
@@ -212,5 +221,5 @@ class TrialConfig(Frozen):
     decision: DecisionConfig | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
-        description="null: evaluate every epoch in full",
+        description="null: evaluate every epoch in full, and keep its weights",
     )

@@ -21,6 +21,7 @@ from trainables.jobs.dispatch import new_cache, run_job
 from trainables.jobs.preload import preload
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
+from trainables.runtime.progress import sending
 
 NAMESPACE = "letheon"
 REASON_CHARACTERS = 2_000
@@ -49,6 +50,10 @@ class MailboxChannel:
         import ray
 
         ray.get(self._mailbox.post.remote(self._generation, epoch, metrics))
+
+    def tell(self, progress: dict[str, Any]) -> None:
+        """Pass on what a `progress.Stage` sends. Waits for nobody."""
+        self._mailbox.note_progress.remote(self._generation, progress)
 
 
 def serve(settings: dict[str, Any]) -> None:
@@ -104,7 +109,9 @@ def _run_jobs(mailbox: Any, group: Any, resident: Any) -> None:
         done, content = job
         mark(f"{content['kind']} taken")
         try:
-            run_job(content, resident, group, MailboxChannel(mailbox, done))
+            channel = MailboxChannel(mailbox, done)
+            with sending(channel.tell if rank == 0 else None):
+                run_job(content, resident, group, channel)
         except Exception as error:
             with suppress(OSError):  # the log may be on the full disk that made the job fail
                 traceback.print_exc()

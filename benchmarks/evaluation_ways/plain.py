@@ -36,6 +36,7 @@ class Plain:
     tokenizer: Any
     template: str
     device: str
+    new_tokens: int = NEW_TOKENS
 
     def evaluate(self, sets: Mapping[str, EvalSet]) -> dict[str, float]:
         """The metrics by Letheon's names."""
@@ -142,7 +143,7 @@ class Plain:
                 ids,
                 attention_mask=ids != pad,
                 do_sample=False,
-                max_new_tokens=NEW_TOKENS,
+                max_new_tokens=self.new_tokens,
                 use_cache=True,
                 pad_token_id=self.tokenizer.eos_token_id,
             )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from trainables.batching.rows import Encoded
 from trainables.batching.schedule import StepRows, epoch_steps
@@ -21,6 +20,8 @@ from trainables.model.cpu.patch import unpatch
 from trainables.model.load import load_model, texts_of, tiny_model, tiny_tokenizer
 from trainables.model.packed_attention import use_packed_attention
 
+from .shapes import random_model
+
 BETA, RETAIN_WEIGHT, WEIGHT_DECAY, CLIP = 0.1, 1.0, 0.01, 1.0
 Precision = Literal["fp32", "bf16"]
 Step = Callable[[StepRows], float]
@@ -29,7 +30,7 @@ Step = Callable[[StepRows], float]
 
 @dataclass(frozen=True)
 class Case:
-    """`model`: to start from and to be the reference, float32 on the CPU. `micro`: rows of the peer's micro-batches."""
+    """`model`: to start from and the reference, in float32 or `precision`. `micro`: rows of the peer's batches."""
 
     model: Any
     forget: list[Encoded]
@@ -78,25 +79,14 @@ def of_benchmark(config: BenchmarkConfig, model: str, fraction: float) -> tuple[
     return loaded, forget, retain, int(tokenizer.pad_token_id)
 
 
-def of_shape() -> tuple[Any, list[Encoded], list[Encoded], int]:
-    """A Llama of 1.24 billion random parameters and rows as long as TOFU's under its tokenizer and chat template."""
-    config = LlamaConfig(
-        hidden_size=2048,
-        num_hidden_layers=16,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        intermediate_size=8192,
-        vocab_size=128256,
-        tie_word_embeddings=True,
-        max_position_embeddings=4096,
-    )
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(config)
-    use_packed_attention(model)
+def of_shape(shape: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, list[Encoded], list[Encoded], int]:
+    """A Llama of this shape with random weights, and rows as long as TOFU's under its tokenizer and chat template."""
+    model = random_model(shape, device, dtype)
+    vocabulary = model.config.vocab_size
     lengths = random.Random(0)
 
     def row() -> Encoded:
         prompt, answer = 30 + max(8, int(lengths.gauss(21, 5))), max(10, int(lengths.gauss(52, 20)))
-        return Encoded(tuple(lengths.randrange(1, 128_000) for _ in range(prompt + answer)), prompt)
+        return Encoded(tuple(lengths.randrange(1, vocabulary) for _ in range(prompt + answer)), prompt)
 
     return model, [row() for _ in range(400)], [row() for _ in range(3600)], 0

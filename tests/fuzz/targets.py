@@ -177,14 +177,7 @@ def seeds() -> dict[str, list[bytes]]:
     }
 
 
-TARGETS: dict[str, Target] = {
-    "spec": spec,
-    "override": override,
-    "log": log,
-    "manifest": manifest,
-    "journal": journal,
-    "packed": packed,
-}
+TARGETS: dict[str, Target] = {target.__name__: target for target in (spec, override, log, manifest, journal, packed)}
 
 TOKENS: tuple[bytes, ...] = (
     *(b"{ } [ ] , : - # & * ! | > ' \" % @ ` ? ~ \\ / .. \n \t \r \0".split(b" ")),

@@ -187,18 +187,14 @@ def best_of_n(context: AttackContext) -> Result:
 
     best = on_all_ranks(subject, [len(probe.prompt) for probe in probes], one_batch, copies=config.best_of)
     texts = [best[i] for i in range(len(probes))]
-    leaks = dict(zip(usable, map(_leak, probes, texts), strict=True))
+    leaks = {i: rouge_l_recall(probe.answer, text) for i, probe, text in zip(usable, probes, texts, strict=True)}
     mean = float(np.mean([leaks.get(i, math.nan) for i in range(len(context.probes))]))
     return Outcome({"forget_rouge": mean}, context.samples(probes, texts))
 
 
-def _leak(probe: Probe, text: str) -> float:
-    return rouge_l_recall(probe.answer, text)
-
-
 def _best(probe: Probe, texts: Iterable[str]) -> str:
     """The text with the highest recall, the first on ties."""
-    return max(texts, key=lambda text: _leak(probe, text))
+    return max(texts, key=lambda text: rouge_l_recall(probe.answer, text))
 
 
 def quantized(context: AttackContext, scheme: Scheme) -> Result:
@@ -231,9 +227,7 @@ def relearn_benign(context: AttackContext) -> Result:
     if not benign:
         return "no retained rows or general facts to fine-tune on"
     count = max(1, round(len(context.split.forget) * config.relearn_share))
-    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.seed, len(benign)])))
-    part = [benign[i] for i in order.permutation(len(benign))[:count].tolist()]
-    return _relearned(context, part, range(len(context.rows)))
+    return _relearned(context, prompts.drawn(benign, count, config.seed), range(len(context.rows)))
 
 
 def _relearned(context: AttackContext, part: Sequence[Row], others: Sequence[int]) -> Result:
@@ -243,20 +237,13 @@ def _relearned(context: AttackContext, part: Sequence[Row], others: Sequence[int
     before = _point(context.unattacked, others)
     context.free()
     encoded = [encode_row(context.job.template, context.tokenizer, row) for row in part]
-    rates = context.config.relearn_learning_rates or _rates(context.job.recipe.learning_rate)
+    recipe = context.job.recipe.learning_rate
+    # A third too: the rate for a base can be too high for a model that knows the data.
+    rates = context.config.relearn_learning_rates or (recipe, recipe / 3)
     tries = [_relearned_at(context, rate, encoded, others, before) for rate in rates]
-    worst = max(tries, key=lambda outcome: _order(outcome.values["forget_rouge"]))
+    # NaN, of a model that the attack destroyed, ranks lowest.
+    worst = max(tries, key=lambda outcome: np.nan_to_num(outcome.values["forget_rouge"], nan=-math.inf))
     return replace(worst, curve=[point for outcome in tries for point in outcome.curve])
-
-
-def _rates(recipe: float) -> tuple[float, float]:
-    """The recipe's rate and a third of it: the rate for a base can be too high for a model that knows the data."""
-    return recipe, recipe / 3
-
-
-def _order(value: float) -> float:
-    """A sort key: NaN (the attack destroyed the model) ranks lowest."""
-    return -math.inf if math.isnan(value) else value
 
 
 def _relearned_at(

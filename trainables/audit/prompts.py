@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from trainables.batching.rows import Encoded
 from trainables.data.prompt_templates import ids, start_ids
 from trainables.data.rows import Row
 from trainables.data.tokenization import encode, encode_row
+
+T = TypeVar("T")
 
 
 def plain(template: str, tokenizer: Any, rows: Sequence[Row]) -> list[Probe]:
@@ -50,9 +52,13 @@ def few_shot(template: str, tokenizer: Any, rows: Sequence[Row], examples: Seque
 
 def pick_examples(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
     """`count` questions drawn at random, fewer if there are fewer; raw rows are none."""
-    questions = [row for row in rows if not row.raw]
-    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, len(questions)])))
-    return [questions[i] for i in order.permutation(len(questions))[:count].tolist()]
+    return drawn([row for row in rows if not row.raw], count, seed)
+
+
+def drawn(items: Sequence[T], count: int, seed: int) -> list[T]:
+    """`count` of the items in random order, all if there are fewer; the same on every machine."""
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, len(items)])))
+    return [items[i] for i in random.permutation(len(items))[:count].tolist()]
 
 
 def prefixed(template: str, tokenizer: Any, rows: Sequence[Row], prefix: str) -> list[Probe]:

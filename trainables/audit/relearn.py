@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
+from trainables.audit.prompts import drawn
 from trainables.batching.rows import Encoded
 from trainables.batching.schedule import learning_rate, shuffled
 from trainables.config import LoraConfig, TrainingRecipe, WorkersConfig
 from trainables.model.scoring import make_batch
+from trainables.runtime.progress import Stage
 from trainables.runtime.ranks import Group
 from trainables.training.engine import Engine
 from trainables.training.plain_step import plain_step
@@ -41,9 +42,7 @@ class Relearning:
 
 def part_of(rows: int, share: float, seed: int) -> list[int]:
     """Sorted indices of the attacker's rows: round(rows * share), at least one, never all."""
-    count = min(max(1, round(rows * share)), rows - 1)
-    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, rows])))
-    return sorted(order.permutation(rows)[:count].tolist())
+    return sorted(drawn(range(rows), min(max(1, round(rows * share)), rows - 1), seed))
 
 
 def check_steps(steps: int, checks: int) -> list[int]:
@@ -81,10 +80,10 @@ def relearn(
         torch.manual_seed(how.seed)
         engine.model.train()
         batch = partial(make_batch, pad_id=0, device=group.device, layout=engine.layout)
-        looks = check_steps(how.steps, how.checks)
+        looks, stage = check_steps(how.steps, how.checks), Stage("training", how.steps)
         for step, indices in enumerate(itertools.islice(_batches(len(rows), how), how.steps), 1):
             rate = learning_rate(step - 1, how.steps, 0, how.learning_rate)
-            shares = plain_step(engine, [rows[i] for i in indices], batch, group, rate, workers.micro_batch_size)
+            shares = plain_step(engine, [rows[i] for i in indices], batch, group, rate, workers.micro_batch_size, stage)
             if step in looks:
                 loss = float(sum(group.gather(shares)))
                 engine.model.eval()

@@ -17,6 +17,7 @@ from trainables.audit.summary import NO_ATTACK, headline, named
 from trainables.data.rows import Row, Split
 from trainables.inputs.cache import WorkerCache
 from trainables.model.load import load_model
+from trainables.runtime.progress import within
 from trainables.runtime.ranks import Group
 from trainables.storage.manifest import read_json, write_json
 
@@ -56,7 +57,8 @@ def audit(
     seconds: dict[str, float] = {}
     for attack, run in attacks.items():
         begun = time.monotonic()
-        result = run(context)
+        with within(attack.replace("_", " ")):
+            result = run(context)
         if isinstance(result, str):
             skipped[attack] = result
         else:

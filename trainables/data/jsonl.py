@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trainables.data.text_files import read_text
+
+T = TypeVar("T")
 
 SHOWN_PROBLEMS = 50
 SHOWN_CHARACTERS = 60
@@ -102,6 +104,15 @@ def show(value: object) -> str:
 
 class BadField(ValueError):
     """A problem of one field (value, rule, fix), without its place."""
+
+
+def made(records: Iterable[Record], make: Callable[[Record], T], problems: list[str]) -> Iterator[T]:
+    """What `make` makes of every record; where it raises BadField, a problem with the record's place instead."""
+    for record in records:
+        try:
+            yield make(record)
+        except BadField as error:
+            problems.append(f"{record.place}: {error}")
 
 
 def text_field(fields: Mapping[str, Any], key: str, longest: int) -> str:

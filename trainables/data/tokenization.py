@@ -22,18 +22,6 @@ if TYPE_CHECKING:
     from trainables.batching.rows import Encoded
     from trainables.config import Compat
 
-__all__ = [
-    "AUTO",
-    "TEMPLATES",
-    "encode",
-    "encode_row",
-    "end_id",
-    "find_template",
-    "pick_template",
-    "prompt_ids",
-    "row_prompt_ids",
-]
-
 AUTO = "auto"
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from trainables.runtime.progress import Stage
+
 MAIN_METRICS = ("acc_norm", "acc", "exact_match", "f1", "bleu", "word_perplexity")
 """The first of these that a task has is reported, else its first number."""
 
@@ -33,6 +35,7 @@ def harness_metrics(
     if not tasks:
         return {}
     evaluator, wrapper = _harness()
+    Stage("lm-evaluation-harness")
     with _restored_random_states():
         try:
             found = evaluator.simple_evaluate(

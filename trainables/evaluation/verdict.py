@@ -33,10 +33,6 @@ class Verdict:
     name: Name
     reasons: tuple[str, ...]
 
-    @property
-    def forgotten(self) -> bool:
-        return self.name == "forgotten"
-
     def __str__(self) -> str:
         return f"{self.name}: {'; '.join(self.reasons)}"
 

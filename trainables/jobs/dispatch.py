@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from trainables.runtime.progress import Stage
+
 if TYPE_CHECKING:
     from trainables.inputs.cache import WorkerCache
     from trainables.runtime.channel import Channel
@@ -26,6 +28,7 @@ def run_job(content: dict[str, Any], cache: Callable[[], WorkerCache], group: Gr
     job = JOB.validate_python(content)
     # Synthetic jobs do not need the imports for language models, which take seconds.
     if not run_synthetic(job, group, channel):
+        Stage("loading")
         _run_on_models(job, cache(), group, channel)
 
 

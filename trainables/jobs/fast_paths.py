@@ -24,8 +24,8 @@ from trainables.model.compile import compile_layers, eager_mode
 from trainables.model.copies import DTYPES, cast_parameters
 from trainables.model.cpu.patch import patch_for_cpu, reads_branches
 from trainables.model.load import texts_of, tiny_model, tiny_tokenizer
+from trainables.model.memory import RECIPES
 from trainables.model.packed_attention import use_packed_attention
-from trainables.model.self_check import compiled_ways, layer_calls, layer_ways
 from trainables.runtime.fast_paths import (
     FAST_PATHS,
     TOLERANCE,
@@ -36,10 +36,13 @@ from trainables.runtime.fast_paths import (
     disagreement,
     raised,
 )
+from trainables.self_check.compiled_layers import compiled_ways
+from trainables.self_check.layer_calls import layer_calls
+from trainables.self_check.layers import layer_ways
 from trainables.training.bf16_adamw import step_ways
 
 ROWS, NEW_TOKENS, RUNS = 32, 32, 5
-_ADAMW = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
+_ADAMW = {"betas": (0.9, 0.999), "weight_decay": 0.01}
 _UNUSED: Mapping[FastPath, str] = {
     "packed attention kernel": "needs half precision and a GPU of compute capability 8.0",
     "lean layers": "for CPUs only",
@@ -119,7 +122,9 @@ def ways(
     found = {path: known(both) for path, both in layer_ways(model, rows, dtype, device, ROWS).items()}
     found["compiled layers"] = compiled
     if half:
-        found["own optimizer step"] = lambda: step_ways([list(on_device().parameters())], _ADAMW, 1.0, 1 << 20)
+        found["own optimizer step"] = lambda: step_ways(
+            list(on_device().parameters()), RECIPES["exact"], _ADAMW, 1.0, device, 1 << 20
+        )
     if device.type == "cuda":
         found["recorded decoding"] = decoding
     elif reads_branches(model, max(len(row.input_ids) for row in rows)):

@@ -52,6 +52,7 @@ class BaselineJob(Frozen):
     target: str
     target_digest: str
     retain: str
+    retain_is_log: bool = Field(default=False, description="`retain` is a published evaluation log, not a model")
     benchmark: BenchmarkConfig
     fraction: float
     template: str

@@ -7,6 +7,7 @@ and, through the cache on disk, other processes and sweeps.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
@@ -23,12 +24,20 @@ from trainables.runtime.fast_paths import allowed
 T = TypeVar("T")
 _compiling: set[bool] = set()  # not empty once this process compiles layers
 _MOST_SIZES = 128  # batch sizes to compile for; further ones run uncompiled
+_set_up = threading.local()
+
+ANY_SIZE = "LETHEON_COMPILE_ANY_SIZE"
+"""Environment variable: 1 compiles decoder layers once for batches of all sizes instead of once per size."""
+SUPPRESS_ERRORS = "TORCHDYNAMO_SUPPRESS_ERRORS"
+"""Torch's environment variable: 0 raises what prevents compilation instead of running uncompiled."""
 
 
-def should_compile(setting: Compilation, device: torch.device | str, sharded: bool) -> bool:
-    """`auto`: on GPUs, where kernel launches bound a step. Never under ZeRO-3, whose hooks gather weights."""
-    wanted = setting == "on" or (setting == "auto" and torch.device(device).type == "cuda")
-    return wanted and not sharded and allowed("compiled layers")
+def should_compile(setting: Compilation, device: torch.device | str, sharded: bool, packed: bool) -> bool:
+    """`auto`: on GPUs, where kernel launches bound a step, for packed rows: padded batches have a new size nearly every
+    time. Never under ZeRO-3, whose hooks gather weights, nor after compiled layers were switched off.
+    """
+    auto = setting == "auto" and packed and torch.device(device).type == "cuda"
+    return not sharded and (setting == "on" or auto) and allowed("compiled layers")
 
 
 def cache_compiled(folder: Path) -> None:
@@ -39,13 +48,21 @@ def cache_compiled(folder: Path) -> None:
 def compile_layers(model: Any, backend: str = "inductor") -> int:
     """Mark the decoder layers to be compiled at their first call. Returns their number."""
     _compiling.add(True)
-    torch._dynamo.config.recompile_limit = _MOST_SIZES
-    torch._dynamo.config.suppress_errors = True  # what fails to compile runs uncompiled
+    _configure()
     unpatch(model)
     layers = decoder_layers(model)
     for layer in layers:
-        layer.compile(dynamic=False, backend=backend)
+        layer.compile(dynamic=os.environ.get(ANY_SIZE) == "1", backend=backend)
     return len(layers)
+
+
+def _configure() -> None:
+    """Set what compilation may do in this thread: since torch 2.13 these settings are not those of other threads, and
+    backward passes on GPUs run in a thread of their own.
+    """
+    torch._dynamo.config.recompile_limit = _MOST_SIZES
+    torch._dynamo.config.suppress_errors = os.environ.get(SUPPRESS_ERRORS, "1") not in {"", "0"}
+    _set_up.done = True
 
 
 def raising_errors() -> AbstractContextManager[Any]:
@@ -69,6 +86,8 @@ def fused(function: Callable[..., T]) -> Callable[..., T]:
     """The function compiled once for all sizes of the tensors' first dimension. Runs uncompiled in `eager_mode`."""
 
     def call(*tensors: Tensor) -> T:
+        if _compiling and not hasattr(_set_up, "done"):
+            _configure()
         for tensor in tensors:
             if tensor.ndim:
                 torch._dynamo.maybe_mark_dynamic(tensor, 0)

@@ -14,6 +14,7 @@ from trainables.config import EvaluationConfig, LoraConfig, WorkersConfig
 from trainables.methods.base import Method
 from trainables.model.memory import (
     FLOAT32,
+    RECIPES,
     USEFUL_TOKENS,
     DecoderShape,
     MemoryEstimate,
@@ -21,10 +22,12 @@ from trainables.model.memory import (
     adapter_parameters,
     evaluation_bytes,
     state_bytes,
+    update_bytes,
 )
 
 CUDA_CONTEXT = 600 * 2**20
 """Bytes that a process takes of a GPU before its first tensor: the CUDA context and loaded kernels."""
+_SHARDED_WEIGHTS = 3  # the ZeRO stage at which layers are not compiled
 _ELEMENT_BYTES = {"fp32": 4, "bf16": 2}
 GIB = 2**30
 
@@ -68,17 +71,24 @@ def oom_message(workers: WorkersConfig, total: int, peak: int) -> str | None:
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """The settings of a sweep or trial that decide how much memory a worker takes."""
+    """The settings of a sweep or trial that decide how much memory a worker takes. `on_gpu`: it runs on one."""
 
     workers: WorkersConfig
     evaluation: EvaluationConfig
     methods: Sequence[Method]
     lora: LoraConfig | None = None
+    on_gpu: bool = False
 
     @property
     def element(self) -> int:
         """Bytes per number."""
         return _ELEMENT_BYTES[self.workers.precision]
+
+    @property
+    def compiled(self) -> bool:
+        """Whether layers are compiled; `compile.should_compile` says the same of an engine that takes packed rows."""
+        on = self.workers.compile == "on" or (self.workers.compile == "auto" and self.on_gpu)
+        return on and self.workers.zero_stage != _SHARDED_WEIGHTS
 
     @property
     def frozen(self) -> bool:
@@ -94,17 +104,19 @@ def estimate_memory(
     `tokens`: of the largest micro-batch, of which `answers` are answer tokens (None: all). `kept`: whether the weights
     that trials start from stay on the device; a method's frozen copy is then the same memory.
     """
-    frozen = settings.frozen or kept
-    workers, element, lora = settings.workers, settings.element, settings.lora
+    workers, element, lora, compiled = settings.workers, settings.element, settings.lora, settings.compiled
+    recipe, stage = RECIPES[workers.memory], workers.zero_stage
     trained = None if lora is None else adapter_parameters(shape, lora.rank)
-    states = dict(state_bytes(shape, element, workers.zero_stage, workers.workers, frozen, trained))
+    updated = shape.parameters if trained is None else trained
+    states = dict(state_bytes(shape, element, stage, workers.workers, settings.frozen or kept, trained, recipe))
     if any(method.needs_whole_gradients for method in settings.methods):
-        # Two float32 vectors as long as the trained parameters.
-        states["method"] = 2 * FLOAT32 * (shape.parameters if trained is None else trained)
+        states["method"] = 2 * FLOAT32 * updated  # two float32 vectors as long as the trained parameters
+    evaluation = evaluation_bytes(shape, element, settings.evaluation.batch_tokens)
     return MemoryEstimate(
         states,
-        activation_bytes(shape, tokens, tokens if answers is None else answers, element),
-        evaluation_bytes(shape, element, settings.evaluation.batch_tokens),
+        activation_bytes(shape, tokens, tokens if answers is None else answers, element, compiled, recipe.recompute),
+        max(0, evaluation - (0 if stage else states["gradients"])),  # ZeRO may keep its buffers
+        update_bytes(shape, updated, element, stage, workers.workers, compiled and settings.on_gpu),
     )
 
 

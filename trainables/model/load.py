@@ -92,6 +92,9 @@ def _model(name_or_folder: str, dtype: torch.dtype, **options: Any) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
         name_or_folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, **options
     )
+    config = model.config.get_text_config()
+    if getattr(config, "output_router_logits", False):
+        config.output_router_logits = False  # no method reads the router's loss, and it cannot be taken of packed rows
     use_packed_attention(model)
     patch_for_cpu(model)
     return model

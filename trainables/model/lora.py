@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from trainables.config import LoraConfig
 
 _ADAPTER = "default"
-_ALL_LINEAR = "all-linear"  # PEFT's name for every linear layer (including Conv1D) except the output embeddings
 _WRAPPED = "base_layer."  # PEFT's prefix for the parameters of a layer that it wraps
 _LORA = "lora_"
 
@@ -40,13 +40,23 @@ def add_adapters(module: Any, config: LoraConfig, seed: int) -> None:
         r=config.rank,
         lora_alpha=config.alpha,  # type: ignore[arg-type]  # annotated as int, used as a factor
         lora_dropout=config.dropout,
-        target_modules=_ALL_LINEAR if config.target_modules is None else list(config.target_modules),
+        target_modules=_linear(module) if config.target_modules is None else list(config.target_modules),
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out")  # for Conv1D, which PEFT detects by itself
         torch.manual_seed(seed)
         inject_adapter_in_model(peft_config, module, _ADAPTER)
     module.peft_config = None  # otherwise saving looks for adapters
+
+
+def _linear(module: Any) -> list[str]:
+    """The names of all linear layers but the output embeddings.
+
+    Without those that have a forward pass of their own, as Llama 4's router, which returns a tuple, and without the
+    experts of a mixture, whose weights are one parameter with three dimensions.
+    """
+    head, plain = module.get_output_embeddings(), (nn.Linear.forward, Conv1D.forward)
+    return [name for name, layer in module.named_modules() if layer is not head and type(layer).forward in plain]
 
 
 def _check_targets(module: Any, targets: Sequence[str] | None) -> None:

@@ -6,32 +6,36 @@ rectangles for `scaled_dot_product_attention`. Without `packing` it is transform
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from trainables.batching.packing import Packing
+from trainables.model.families import why_padded
 from trainables.runtime.fast_paths import allowed
 
 NAME = "letheon_packed"
 _HALF = (torch.float16, torch.bfloat16)
 HEAD_SIZES = range(8, 257, 8)  # that the kernel supports
+_ASKS_FOR_SHARED_HEADS = "enable_gqa" in signature(varlen_attn).parameters
+"""Whether the kernel needs to know that several query heads share a key; before torch 2.12 it always allows it."""
+
+_UNKNOWN_HERE = ("softcap", "s_aux", "position_bias")  # arguments that change attention; the kernels do not know them
 
 
 def use_packed_attention(model: Any) -> bool:
     """Make the model take packed rows if its architecture allows it. Returns whether it does.
 
-    The model must pass keyword arguments on to transformers' attention functions and have plain softmax attention in
-    every layer: state-space layers would carry state from row to row, and the kernels used here have no soft cap.
+    The model must pass keyword arguments on to transformers' attention functions; `why_padded` says what else.
     """
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
-    plain = kinds <= {"full_attention", "sliding_attention"} and not getattr(config, "attn_logit_softcapping", None)
+    plain = why_padded(model.config.get_text_config().to_dict()) is None
     if not (plain and model._supports_attention_backend and model._supports_sdpa):
         return False
     model.set_attn_implementation(NAME)
@@ -56,12 +60,22 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Query, key, value (batch, heads, tokens, size) -> (batch, tokens, heads, size)."""
+    """Query, key, value (batch, heads, tokens, size) -> (batch, tokens, heads, size).
+
+    Raises ValueError if a layer asks for what the kernels of packed rows do not do.
+    """
     if packing is None:
+        plain = others.get("position_bias") is None and others.get("cache") is None
+        if plain and _is_one_token_with_shared_keys(query, key, attention_mask):
+            return _for_one_token(query, key, value, attention_mask, scaling, dropout), None
         found, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
         return found, None
+    if unknown := [name for name in _UNKNOWN_HERE if others.get(name) is not None]:
+        raise ValueError(
+            f"{type(module).__name__}: {unknown[0]} must be None for packed rows; give its family a reason for padding"
+        )
     window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
     tokens = [states[0].transpose(0, 1) for states in (query, key, value)]
     if packing.kernel and query.dtype in _HALF and query.shape[3] in HEAD_SIZES and not dropout:
@@ -69,12 +83,29 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
     return _by_rectangles(tokens, packing, scaling, window, dropout)[None], None
 
 
+def _is_one_token_with_shared_keys(query: Tensor, key: Tensor, mask: Tensor | None) -> bool:
+    return query.shape[2] == 1 and query.shape[1] != key.shape[1] and mask is not None and mask.shape[1] == 1
+
+
+def _for_one_token(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None, dropout: float
+) -> Tensor:
+    """(rows, heads, 1, size) queries -> (rows, 1, heads, size).
+
+    Query heads that share keys become the tokens of one head. Transformers 5.17 repeats the keys and values of all
+    slots instead, in every layer and step of decoding; newer releases do as is done here.
+    """
+    rows, heads, _, size = query.shape
+    together = query.reshape(rows, key.shape[1], -1, size)
+    found = scaled_dot_product_attention(together, key, value, mask, dropout, scale=scaling)
+    return found.reshape(rows, 1, heads, -1)
+
+
 def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, window: int | None) -> Tensor:
     """(tokens, heads, size) each -> (tokens, heads, size)."""
-    from torch.nn.attention.varlen import varlen_attn
-
     query, key, value = tokens
     longest = packing.longest
+    shared: dict[str, Any] = {"enable_gqa": query.shape[1] != key.shape[1]} if _ASKS_FOR_SHARED_HEADS else {}
     found = varlen_attn(
         query,
         key,
@@ -85,7 +116,7 @@ def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, wi
         longest,
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        **shared,
     )
     assert isinstance(found, Tensor)  # a pair only if statistics are requested
     return found

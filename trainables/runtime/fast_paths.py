@@ -136,7 +136,7 @@ def prove(path: FastPath, kind: Hashable, ways: Ways, tolerance: float, group: G
         return False
     if (path, kind) in _proved:
         return True
-    state = _compared(path, ways, tolerance)
+    state = compared(path, ways, tolerance)
     states = [state] if group is None else group.gather([state])
     refused = [each for each in states if each.startswith("off: ")]
     if refused:
@@ -148,8 +148,8 @@ def prove(path: FastPath, kind: Hashable, ways: Ways, tolerance: float, group: G
     return True
 
 
-def _compared(path: FastPath, ways: Ways, tolerance: float) -> str:
-    """The state that follows from a comparison."""
+def compared(path: FastPath, ways: Ways, tolerance: float) -> str:
+    """The state that follows from a comparison, which is not kept."""
     fast, plain = ways
     started = time.perf_counter()
     try:

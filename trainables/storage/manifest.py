@@ -19,21 +19,39 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def list_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """`{relative path: {"sha256": hex, "bytes": n}}` for every regular file below `folder`, sorted by path."""
+def list_files(folder: Path, known: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """`{relative path: {"sha256": hex, "bytes": n}}` for every regular file below `folder`, sorted by path.
+
+    `known`: entries of files that were hashed when they were written; the others are read.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in files}
     return {
-        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size} for path in files
+        name: (known or {}).get(name) or {"sha256": sha256(path), "bytes": path.stat().st_size}
+        for name, path in names.items()
     }
 
 
-def write_manifest(folder: Path, trial: str, epoch: int, metrics: Mapping[str, float | None]) -> None:
+def write_manifest(
+    folder: Path,
+    trial: str,
+    epoch: int,
+    metrics: Mapping[str, float | None],
+    files: Mapping[str, Any] | None = None,
+) -> None:
     """Write `folder/manifest.json`: trial, epoch, metrics (null if not finite) and the files of `folder/model`.
+
+    `files`: the result of `list_files` for them, if it is known.
 
     The reader of a manifest checks which files a model folder may hold; trials are not trusted to do so.
     """
     finite = {key: value if value is not None and math.isfinite(value) else None for key, value in metrics.items()}
-    content = {"trial": trial, "epoch": epoch, "metrics": finite, "files": list_files(folder / "model")}
+    content = {
+        "trial": trial,
+        "epoch": epoch,
+        "metrics": finite,
+        "files": list_files(folder / "model") if files is None else files,
+    }
     write_json(folder / MANIFEST, content)
 
 

@@ -46,12 +46,16 @@ class Training:
 
 @dataclass(frozen=True)
 class Results:
-    """Metrics of the checkpoint and, measured in the same way, of target and retain model; the verdict in words."""
+    """Metrics of the checkpoint and, measured in the same way, of target and retain model; the verdict in words.
+
+    `note`: what the retain model's figures are, if it was not evaluated.
+    """
 
     checkpoint: Mapping[str, Any]
     target: Mapping[str, Any]
     retain: Mapping[str, Any]
     verdict: str = "cannot say"
+    note: str = ""
 
 
 def model_card(
@@ -122,7 +126,8 @@ def _metrics(results: Results) -> str:
     columns = (results.checkpoint, results.target, results.retain)
     names = [name for name in results.checkpoint if name not in _HIDDEN and not name.endswith(_HIDDEN_ENDINGS)]
     rows = [(f"`{name}`", *(_number(column.get(name)) for column in columns)) for name in sorted(names)]
-    return _table(("metric", *_COLUMNS), [row for row in rows if set(row[1:]) != {""}])
+    table = _table(("metric", *_COLUMNS), [row for row in rows if set(row[1:]) != {""}])
+    return f"{table}\n\n{results.note[0].upper()}{results.note[1:]}." if results.note else table
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.storage.model_card import CARD, LOAD_TENSORS, ForgetSet, Results, Training, model_card
@@ -32,13 +33,15 @@ STATE = "weights.safetensors"
 def run_trial(config: TrialConfig, channel: Channel) -> None:
     """Run or continue a trial. Epochs that are already in its folder are reported again, not trained again."""
     folder = TrialFolder(Path(config.folder))
-    done = folder.recover()
+    recorded, state = folder.recover()
     trial: Trial | None = None
     for epoch in range(1, config.max_epochs + 1):
         if not channel.may_run(epoch):
             return
-        if epoch > done:
-            trial = trial or Trial(config, done)
+        if epoch > recorded:
+            if trial is None:
+                trial = Trial(config, state)
+                trial.train((recorded - state) * STEPS_PER_EPOCH)
             trial.run_epoch(epoch)
         channel.report(epoch, (folder.record(epoch) or {})["metrics"])
 
@@ -60,10 +63,14 @@ class Trial:
             with torch.no_grad():
                 self.unlearning.weights.copy_(state["weights"])
 
+    def train(self, steps: int) -> list[dict[str, Tensor]]:
+        """What each step of full-batch gradient descent measured."""
+        return [self.unlearning.step() for _ in range(steps)]
+
     def run_epoch(self, epoch: int) -> None:
         """Train, measure, write the epoch's folder."""
         started = time.monotonic()
-        steps = [self.unlearning.step() for _ in range(STEPS_PER_EPOCH)]
+        steps = self.train(STEPS_PER_EPOCH)
         metrics: dict[str, Any] = {
             "epoch": epoch,
             "step": epoch * STEPS_PER_EPOCH,

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from trainables.runtime.ranks import Group
 from trainables.training.terms import MicroBatchResult
+
+
+class StepProgress(TypedDict):
+    """The arguments of `runtime.progress.Stage.step` that a training step knows."""
+
+    tokens: int
+    loss: Callable[[], float]
+
+
+def progress_of(results: Sequence[MicroBatchResult], group: Group) -> StepProgress:
+    """A step's tokens and loss, from this rank's micro-batches as if the other ranks had the same."""
+    return {
+        "tokens": group.size * sum(part.terms.tokens for part in results),
+        "loss": lambda: group.size * math.fsum(float(part.loss) for part in results),
+    }
 
 
 class RunningMeans:

@@ -1,6 +1,8 @@
 """One DeepSpeed engine over a copy of a model: optimizer steps, checkpoints, full weights at any ZeRO stage.
 
-The optimizer is a client `torch.optim.AdamW`: DeepSpeed's own are compiled at first use.
+The optimizer is a client one, because DeepSpeed's own are compiled at first use: `torch.optim.AdamW`, or, for
+half-precision weights that are not sharded, `Bf16AdamW`, which DeepSpeed takes as it is from a module that is in bf16
+already. Where `Bf16AdamW` proves wrong, DeepSpeed's masters do for the recipe `exact`.
 """
 
 from __future__ import annotations
@@ -19,23 +21,26 @@ from trainables.batching.packing import Layout, Packed
 from trainables.batching.rows import Batch
 from trainables.config import LoraConfig, WorkersConfig
 from trainables.model.compile import compile_layers, eager_mode, should_compile
-from trainables.model.copies import DTYPES, copy_to_device, share_weights
+from trainables.model.copies import DTYPES, cast_parameters, copy_to_device, share_weights
 from trainables.model.gpu_share import usable_bytes
 from trainables.model.lora import add_adapters, merged, plain_state
-from trainables.model.memory import CPU_TOKENS, DecoderShape, state_bytes, tokens_that_fit
+from trainables.model.memory import CPU_TOKENS, RECIPES, DecoderShape, state_bytes, tokens_that_fit
 from trainables.model.packed_attention import takes_packed
-from trainables.model.self_check import prove_compiled
+from trainables.runtime.fast_paths import states
 from trainables.runtime.ranks import Group
-from trainables.training.bf16_adamw import install_fused_step, reset_step_count
+from trainables.self_check.compiled_layers import prove_compiled
+from trainables.storage.engine_state import StateFiles
+from trainables.training.bf16_adamw import Bf16AdamW, is_right
 
 STATE_TAG = "state"
 _MATRIX = 2  # dimensions
 SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
 
 
-def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, Any]:
+def deepspeed_config(workers: WorkersConfig, gradient_clip: float, own_masters: bool = True) -> dict[str, Any]:
     """The user's DeepSpeed JSON with what the trial owns: batch sizes, precision, clipping.
 
+    `own_masters`: whether `Bf16AdamW` may be used where it fits.
     `Engine.step` accumulates gradients itself, so DeepSpeed's accumulation is 1.
     """
     config: dict[str, Any] = copy.deepcopy(workers.deepspeed)
@@ -48,11 +53,19 @@ def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, 
         "zero_force_ds_cpu_optimizer": False,
     }
     config.setdefault("timers", {"throughput": {"enabled": False}})  # else every forward pass waits for the device
-    if workers.precision == "bf16":
+    if own_masters and _keeps_own_masters(workers):
+        config["gradient_clipping"] = 0.0  # the optimizer clips
+        config.setdefault("communication_data_type", "bf16")
+    elif workers.precision == "bf16":
         config["bf16"] = {"enabled": True}
     if workers.zero_stage == SHARDED_WEIGHTS:
         config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
     return config
+
+
+def _keeps_own_masters(workers: WorkersConfig) -> bool:
+    """Whether the optimizer, not DeepSpeed, has what half precision needs beside the weights."""
+    return workers.precision == "bf16" and workers.zero_stage == 0
 
 
 def _import_deepspeed() -> Any:
@@ -90,7 +103,7 @@ class Engine:
         other_bytes: device bytes that this process needs besides the engine.
         betas, weight_decay: of AdamW. decay_norms: whether norms and biases decay too; with Hugging Face's trainer, and
             so in published code, they do not. gradient_clip: largest norm of the gradient.
-        lora: train adapters instead of the weights. seed: of the adapters' initial values.
+        lora: train adapters instead of the weights. seed: of the adapters' initial values and stochastic rounding.
     """
 
     def __init__(  # noqa: PLR0913 (all but three by name)
@@ -116,26 +129,55 @@ class Engine:
             module = copy_to_device(pristine, weights, group.device)
         if lora is not None:
             add_adapters(module, lora, seed)
-        self.compiled = should_compile(workers.compile, group.device, sharded)
-        self._unproved = self.compiled
+        self._recipe = RECIPES[workers.memory]
+        if self._recipe.recompute:
+            recompute = getattr(module, "activation_checkpointing_enable", None)  # since transformers 5.20 or so
+            (recompute or module.gradient_checkpointing_enable)({"use_reentrant": False})
+        self.compiled = self._unproved = should_compile(workers.compile, group.device, sharded, takes_packed(module))
         if self.compiled:
             compile_layers(module)
         self._pristine, self._lora = weights, lora
         self._group, self._workers, self._other_bytes = group, workers, other_bytes
-        self._stage, config = workers.zero_stage, deepspeed_config(workers, gradient_clip)
+        own = _keeps_own_masters(workers) and self._proved(module, betas, weight_decay, gradient_clip)
+        self._stage, config = workers.zero_stage, deepspeed_config(workers, gradient_clip, own)
         deepspeed = _import_deepspeed()
         if sharded:
             deepspeed.zero.Init(module=module, config_dict_or_path=config)
+        if own:
+            cast_parameters(module, DTYPES["bf16"])
         trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
         groups = _groups(trained, decay_norms)
-        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
+        optimizer: torch.optim.Optimizer
+        if own:
+            optimizer = Bf16AdamW(
+                groups, self._recipe, betas=betas, weight_decay=weight_decay, clip=gradient_clip, seed=seed
+            )
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, weight_decay=weight_decay, fused=True)
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
-        reset_step_count(optimizer)
-        install_fused_step(self.deepspeed.optimizer, group)
+        if not own and _keeps_own_masters(workers):
+            for state in optimizer.state.values():  # DeepSpeed creates it by a step, which Adam counts
+                state["step"].zero_()
+        self._files = StateFiles(self.deepspeed)
         if group.size == 1 and workers.zero_stage == 0:
             self.deepspeed.enable_backward_allreduce = False  # it copies all gradients even for one worker
+
+    def _proved(self, module: Any, betas: tuple[float, float], weight_decay: float, clip: float) -> bool:
+        """Whether `Bf16AdamW` is right; if not, DeepSpeed's optimizer takes its place under the recipe `exact`. Raises
+        RuntimeError under any other.
+        """
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        settings = {"betas": betas, "weight_decay": weight_decay}
+        if is_right(trained, self._recipe, settings, clip, self._group):
+            return True
+        if self._recipe != RECIPES["exact"]:
+            raise RuntimeError(
+                f"trial.memory {self._workers.memory!r} needs Letheon's own optimizer step, which differs from AdamW "
+                f"here ({states()['own optimizer step']}); set trial.memory: exact"
+            )
+        return False
 
     @property
     def layout(self) -> Layout:
@@ -162,9 +204,9 @@ class Engine:
         adapters = sum(size for each, size in zip(parameters, sizes, strict=True) if each.requires_grad)
         trained = None if self._lora is None else adapters
         shape, element = DecoderShape.of(self.model.config, sum(sizes) - (trained or 0)), parameters[0].element_size()
-        states = state_bytes(shape, element, self._stage, self._group.size, frozen=False, trained=trained)
+        states = state_bytes(shape, element, self._stage, self._group.size, False, trained, self._recipe)
         free = usable_bytes(total, self._workers) - sum(states.values()) - self._other_bytes
-        return tokens_that_fit(shape, free, element)
+        return tokens_that_fit(shape, free, element, self.compiled, self._recipe.recompute)
 
     @property
     def model(self) -> Any:
@@ -189,9 +231,22 @@ class Engine:
             self.deepspeed.backward(loss * self._group.size)
             self.deepspeed.step()
 
-    def save_state(self, folder: Path) -> None:
-        """Save optimizer and weights of all ranks, for resuming on this storage only (pickles: never published)."""
-        self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG, exclude_frozen_parameters=self._lora is not None)
+    def save_state(self, folder: Path, saved: Path | None = None) -> dict[str, dict[str, Any]]:
+        """Save optimizer and weights of all ranks, for resuming on this storage only (pickles: never published).
+
+        `saved`: a folder to which `weights()` has just been saved, whose files the state then shares. Returns digest
+        and size of the files of this rank, by name. Every rank must call it.
+        """
+        self._files.begin(folder, saved if self._lora is None else None)
+        frozen = self._lora is not None
+        self.deepspeed.save_checkpoint(str(folder), tag=STATE_TAG, save_latest=False, exclude_frozen_parameters=frozen)
+        return self._files.finish()
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes that saving the state of all ranks takes, roughly: float32 masters and both moments."""
+        sizes = (getattr(each, "ds_numel", each.numel()) for each in self.model.parameters() if each.requires_grad)
+        return 12 * int(sum(sizes))
 
     def load_state(self, folder: Path) -> None:
         """Raises FileNotFoundError if the folder has no usable state."""
@@ -230,7 +285,7 @@ class Engine:
     def close(self) -> None:
         """Free the engine's memory; the process group stays. The engine cannot be used afterwards."""
         self.deepspeed.destroy()
-        del self.deepspeed
+        del self.deepspeed, self._files
         # DeepSpeed, the module and their hooks refer to each other and stay until a garbage collection. On a device
         # their memory is needed now; host memory is collected between two jobs.
         if torch.device(self._group.device).type == "cuda":

@@ -31,10 +31,10 @@ class TrialMemory:
     def __init__(self, config: TrialConfig, method: Method, cache: WorkerCache, group: Group) -> None:
         reset_peak(group.device)
         self._config, self._cache, self._group, self._expected = config, cache, group, 0
-        self._settings = MemorySettings(config.workers, config.evaluation, (method,), config.lora)
+        self._on_gpu = torch.device(group.device).type == "cuda"
+        self._settings = MemorySettings(config.workers, config.evaluation, (method,), config.lora, self._on_gpu)
         model = cache.model(config.target).model
         self._shape = DecoderShape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
-        self._on_gpu = torch.device(group.device).type == "cuda"
         space = (
             usable_bytes(torch.cuda.get_device_properties(group.device).total_memory, config.workers)
             if self._on_gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from trainables.batching.packing import Packed
 from trainables.batching.rows import Batch, Encoded
 from trainables.batching.schedule import micro_batches, rows_at_a_time
 from trainables.model.scoring import score
+from trainables.runtime.progress import Stage
 from trainables.runtime.ranks import Group
 from trainables.training.engine import Engine
 
@@ -21,10 +23,12 @@ def plain_step(
     group: Group,
     rate: float,
     micro_batch_size: int | None,
+    stage: Stage,
 ) -> list[float]:
     """Take one step on the rows. Returns this rank's share of the loss per micro-batch, nats per token.
 
     `batch`: makes a micro-batch of rows. `micro_batch_size`: rows per rank, or None for as many as fit.
+    `stage`: is told of the step.
     """
     shares: list[float] = []
     lengths = [len(row.input_ids) for row in rows]
@@ -42,4 +46,5 @@ def plain_step(
             yield loss
 
     engine.step(losses(), rate, len(micros))
+    stage.step(tokens=sum(lengths), loss=lambda: group.size * math.fsum(shares))
     return shares

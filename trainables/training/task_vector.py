@@ -8,13 +8,16 @@ the trial's trajectory, and every point of it is a candidate for the front.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from trainables.batching.schedule import StepRows, learning_rate, shuffled
 from trainables.config import Hyperparameters
+from trainables.runtime.progress import Stage
 from trainables.runtime.ranks import Group
-from trainables.training.averages import RunningMeans
+from trainables.training.averages import RunningMeans, progress_of
 from trainables.training.gradients import trainable
 from trainables.training.step import Stepper
 
@@ -48,13 +51,15 @@ class TaskVector:
         hyper, rows = self._hyper, len(self._stepper.batcher.data.forget)
         epochs = int(self._stepper.values["overfit_epochs"])
         steps = 0
-        sums = RunningMeans()
+        sums, stage = RunningMeans(), Stage("training", epochs * math.ceil(rows / hyper.batch_size))
         self._stepper.engine.model.train()
         for epoch in range(1, epochs + 1):
             batches = shuffled(rows, hyper.batch_size, hyper.seed, epoch)
             sums = RunningMeans()
             for batch in batches:
                 rate = learning_rate(steps, epochs * len(batches), 0, hyper.learning_rate)
-                sums.add(self._stepper.run(StepRows(batch, ()), epoch, rate))
+                results = self._stepper.run(StepRows(batch, ()), epoch, rate)
+                sums.add(results)
+                stage.step(**progress_of(results, group))
                 steps += 1
         return {"step": steps, **sums.means(group, len(batches))}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,17 @@ from trainables.methods import METHODS
 from trainables.model.compile import cache_compiled
 from trainables.model.copies import DTYPES
 from trainables.model.load import save_model
-from trainables.model.self_check import prove_layers
 from trainables.runtime.channel import Channel, broadcast_from_rank0
 from trainables.runtime.events import mark
 from trainables.runtime.fast_paths import combined, states
+from trainables.runtime.progress import Stage
 from trainables.runtime.ranks import Group
+from trainables.self_check.layers import prove_layers
 from trainables.storage.model_card import CARD, ForgetSet, Results, Training, model_card
+from trainables.storage.model_files import ModelFiles
+from trainables.storage.save_state import must_save_state
 from trainables.storage.trial_folder import TrialFolder
-from trainables.training.averages import RunningMeans
+from trainables.training.averages import RunningMeans, progress_of
 from trainables.training.engine import Engine
 from trainables.training.memory_usage import TrialMemory
 from trainables.training.step import Stepper
@@ -47,16 +50,20 @@ from trainables.training.task_vector import TaskVector
 
 
 def run_trial(config: TrialConfig, cache: WorkerCache, group: Group, channel: Channel) -> None:
-    """Run or continue a trial. Epochs that are already in its folder are reported again, not trained again."""
+    """Run or continue a trial. Epochs that are already in its folder are reported again, not evaluated again; those
+    after the last saved state are trained again first if the trial goes on.
+    """
     folder = TrialFolder(Path(config.folder))
-    done = broadcast_from_rank0(group, folder.recover)
+    recorded, state = broadcast_from_rank0(group, folder.recover)
     trial: Trial | None = None
     try:
         for epoch in range(1, config.max_epochs + 1):
             if not broadcast_from_rank0(group, lambda epoch=epoch: channel.may_run(epoch)):
                 return
-            if epoch > done:
-                trial = trial or Trial(config, cache, group, done)
+            if epoch > recorded:
+                if trial is None:
+                    trial = Trial(config, cache, group, state)
+                    trial.repeat(range(state + 1, epoch))
                 trial.run_epoch(epoch)
             if group.rank == 0:
                 mark(f"{config.trial}: reports epoch {epoch}")
@@ -109,16 +116,28 @@ class Trial:
             recorded = (self.folder.record(start_epoch) or {})["metrics"]
             weight = recorded.get(f"multiplier_{group.rank}", recorded.get("multiplier", self.stepper.weight))
             self.stepper.weight = weight
+        self._unsaved, self._longest = 0.0, 0.0
+        self._cost_per_byte = math.inf
+
+    def repeat(self, epochs: Sequence[int]) -> None:
+        """Train epochs that are recorded but not in the state that was loaded."""
+        for epoch in epochs if self.vector is None else ():
+            started = time.monotonic()
+            self._train(epoch)
+            self._unsaved += time.monotonic() - started
 
     def run_epoch(self, epoch: int) -> None:
         """Train, evaluate, write the epoch's folder."""
         started = time.monotonic()
         metrics: dict[str, Any] = {"epoch": epoch, **self._train(epoch)}
         metrics["train_seconds"] = time.monotonic() - started
+        self._unsaved += metrics["train_seconds"]
         metrics["tokens_per_second"] = metrics.pop("tokens") / metrics["train_seconds"]
         found, samples = self._evaluate(epoch, finite=math.isfinite(metrics["loss"]))
         metrics |= found
         metrics |= self.memory.metrics()
+        self._longest = max(self._longest, time.monotonic() - started)
+        Stage("saving")
         fast_paths = combined(self.group.gather([states()]))
         self._write(epoch, {"metrics": metrics, "samples": samples, "fast_paths": fast_paths})
 
@@ -129,12 +148,14 @@ class Trial:
             return self.vector.move(epoch, self.group)
         steps = self._steps(epoch)
         total, warmup = len(steps) * self.config.max_epochs, round(len(steps) * self.hyper.warmup_epochs)
-        sums = RunningMeans()
+        sums, stage = RunningMeans(), Stage("training", len(steps))
         self.engine.model.train()
         for i, rows in enumerate(steps):
             step = (epoch - 1) * len(steps) + i
             rate = learning_rate(step, total, warmup, self.hyper.learning_rate)
-            sums.add(self.stepper.run(rows, epoch, rate))
+            results = self.stepper.run(rows, epoch, rate)
+            sums.add(results)
+            stage.step(**progress_of(results, self.group))
             if i == 0:
                 mark(f"{self.config.trial}: first step of epoch {epoch}")
         means = sums.means(self.group, len(steps))
@@ -179,11 +200,11 @@ class Trial:
     def _needs(self) -> Needs | None:
         """What the pruning decision after an epoch reads; None if every epoch is evaluated in full."""
         decision = self.config.decision
-        if decision is None:
+        if decision is None or decision.full:
             return None
         return needs_of(self.rows.split.evaluation, self.config.evaluation, decision.metrics)
 
-    def _is_candidate(self, epoch: int, metrics: dict[str, float]) -> bool:
+    def _is_candidate(self, epoch: int, metrics: dict[str, Any]) -> bool:
         """Whether the epoch can be on the front, judged by the epochs before it. The same on every rank."""
         decision = self.config.decision
 
@@ -198,17 +219,46 @@ class Trial:
         if self.group.rank == 0:
             self.folder.begin(epoch)
         self.group.barrier()
-        self.engine.save_state(partial / "state")
-        weights = self.engine.weights()
-        if weights is not None:
-            save_model(partial / "model", self.engine.model, self.loaded.tokenizer, weights)
-            card = provenance(self.config, self.cache.baseline(self.config.baseline))
-            (partial / "model" / "letheon.json").write_text(json.dumps(card, indent=1, sort_keys=True))
-            (partial / "model" / CARD).write_text(self._card(epoch, record["metrics"]))
+        model = partial / "model" if self._is_candidate(epoch, record["metrics"]) else None
+        files = {} if model is None else self._save_model(model, epoch, record["metrics"])
+        state = self._save_state(epoch, partial / "state", model)
         self.group.barrier()
         if self.group.rank == 0:
-            self.folder.commit(epoch, record)
+            self.folder.commit(epoch, record, state, files)
         self.group.barrier()
+
+    def _save_model(self, folder: Path, epoch: int, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Save weights, card and provenance. Returns digest and size of the files that are known, by name."""
+        started, config = time.monotonic(), self.config
+        weights = self.engine.weights()
+        if weights is None:
+            return {}
+        key = (config.target, config.workers.precision, config.lora is not None)
+        files: dict[str, Any] = self.cache.get("files", key, ModelFiles).save(
+            folder, weights, lambda place: save_model(place, self.engine.model, self.loaded.tokenizer, weights)
+        )
+        saved = sum(entry["bytes"] for entry in files.values())
+        self._cost_per_byte = min(self._cost_per_byte, (time.monotonic() - started) / saved)
+        card = provenance(self.config, self.cache.baseline(self.config.baseline))
+        (folder / "letheon.json").write_text(json.dumps(card, indent=1, sort_keys=True))
+        (folder / CARD).write_text(self._card(epoch, metrics))
+        return files
+
+    def _save_state(self, epoch: int, folder: Path, model: Path | None) -> dict[str, Any]:
+        """Save the state if it is time to. Returns digest and size of the files of all ranks."""
+        cost = self._cost_per_byte * self.engine.state_bytes
+
+        def is_due() -> bool:
+            last = epoch == self.config.max_epochs or self.vector is not None  # no later epoch needs it
+            return not last and must_save_state(self._unsaved, self._longest, cost)
+
+        if not broadcast_from_rank0(self.group, is_due):
+            return {}
+        started = time.monotonic()
+        mine = self.engine.save_state(folder, model)
+        self._cost_per_byte = (time.monotonic() - started) / self.engine.state_bytes
+        self._unsaved = 0.0
+        return {name: entry for files in self.group.gather([mine]) for name, entry in files.items()}
 
     def _card(self, epoch: int, metrics: dict[str, Any]) -> str:
         config, baseline = self.config, self.cache.baseline(self.config.baseline)
@@ -219,6 +269,7 @@ class Trial:
         settings = {
             "template": config.template,
             "precision": config.workers.precision,
+            "memory": config.workers.memory,
             "workers": config.workers.workers,
             "deepspeed": config.workers.deepspeed,
             "compat": config.compat,
@@ -229,7 +280,7 @@ class Trial:
         made = Training(hyper.model_dump(mode="json", exclude_none=True), settings)
         target = baseline["target"]["metrics"]
         found = verdict(metrics, target, config.verdict)
-        measured = Results(metrics, target, baseline["retain"]["metrics"], str(found))
+        measured = Results(metrics, target, baseline["retain"]["metrics"], str(found), baseline.get("note", ""))
         return model_card(config.trial, epoch, forgotten, made, measured)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from letheon.pareto.front import verdict_of
+from letheon.pareto.front import name_of, reasons_of, verdict_of
 
 
 def answers(front: Mapping[str, Any]) -> dict[str, str]:
@@ -21,8 +21,8 @@ def _sentence(fraction: str, stratum: Mapping[str, Any]) -> str:
     if knee is None:
         return f"{share} of the data: nothing was forgotten by a checkpoint that is fit for use"
     method = knee["config"].get("method")
-    name = f"{knee['trial']}@{knee['epoch']}" + (f" ({method})" if method else "")
-    reasons = "; ".join((knee.get("verdict") or {}).get("reasons", ()))
+    name = name_of(knee) + (f" ({method})" if method else "")
+    reasons = reasons_of(knee)
     if verdict_of(knee) == "forgotten":
         return f"{share} of the data can be forgotten: {name}, {reasons}"
     if verdict_of(knee) == "cannot say":

@@ -18,6 +18,7 @@ from letheon.pareto.front import (
     checkpoint_key,
     front_rows,
     goals_in_force,
+    name_of,
     point_of,
     reports_by_stratum,
     target_metric,
@@ -181,11 +182,6 @@ class Answer:
             "rivals": [point_of(row, self.trials[row["trial"]], self.final.goals) for row in one.rivals],
             "needed": {change.metric: change.value for change in one.needed},
         }
-
-
-def name_of(row: Row) -> str:
-    """A checkpoint's name, `t007@5`."""
-    return f"{row['trial']}@{row['epoch']}"
 
 
 def why_not(rows: Sequence[Row], query: str, goals: Goals | None = None) -> Answer:

@@ -8,8 +8,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 from letheon.analysis.explain import how_it_ended
-from letheon.analysis.why_not import FLOOR, Answer, Judgement, Violation, name_of
+from letheon.analysis.why_not import FLOOR, Answer, Judgement, Violation
 from letheon.journal.journal import Row
+from letheon.pareto.front import name_of
 from letheon.pareto.labels import COMPANIONS, label, short_config, short_label
 from letheon.pareto.objectives import Axis, is_audit
 from trainables.evaluation.metrics.catalog import number

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from letheon.common.errors import LetheonError, did_you_mean
-from letheon.pareto.front import knee_of, verdict_of
+from letheon.pareto.front import knee_of, name_of, reasons_of, verdict_of
 from letheon.pareto.labels import DEFAULT, objectives_of
 from letheon.pareto.objectives import Axis, is_audit
 from trainables.evaluation.metrics.catalog import number
@@ -128,10 +128,10 @@ def doubt(stratum: Mapping[str, Any], point: Mapping[str, Any]) -> str | None:
     """Why the point does not count as forgotten, and which others of the front do; None if it does."""
     if verdict_of(point) == "forgotten":
         return None
-    reasons = "; ".join((point.get("verdict") or {}).get("reasons", ())) or "it was registered without a verdict"
-    better = [_name(one) for one in stratum["points"] if verdict_of(one) == "forgotten"]
+    reasons = reasons_of(point) or "it was registered without a verdict"
+    better = [name_of(one) for one in stratum["points"] if verdict_of(one) == "forgotten"]
     instead = f"these have: {', '.join(better)}" if better else "nothing on this front has forgotten"
-    return f"{_name(point)} is {verdict_of(point)} ({reasons}); {instead}"
+    return f"{name_of(point)} is {verdict_of(point)} ({reasons}); {instead}"
 
 
 def choose(
@@ -147,7 +147,7 @@ def choose(
         knee = stratum.get("knee")
         if knee is None:
             raise SelectionError("this front has no knee; use --select max-forget or max-utility")
-        return next((point for point in points if _name(point) == _name(knee)), knee)
+        return next((point for point in points if name_of(point) == name_of(knee)), knee)
     allowed = [point for point in points if min_utility is None or _utility(point) >= min_utility]
     if not allowed:
         return max(points, key=_utility)
@@ -218,7 +218,7 @@ def _with_point(
     searched = dict(strata) if fraction is None else {key: strata[key] for key in [_stratum(strata, fraction)]}
     found = {key: stratum for key, stratum in searched.items() if _find(stratum, named)}
     if not found:
-        names = {key: ", ".join(map(_name, searched[key]["points"])) for key in sorted(searched, key=float)}
+        names = {key: ", ".join(map(name_of, searched[key]["points"])) for key in sorted(searched, key=float)}
         if len(names) == 1:
             where = "".join(f"the front of fraction {key}, which has {points}" for key, points in names.items())
         else:
@@ -229,8 +229,8 @@ def _with_point(
 
 
 def _find(stratum: Mapping[str, Any], named: re.Match[str]) -> Mapping[str, Any] | None:
-    wanted = f"{named['trial']}@{int(named['epoch'])}"
-    return next((point for point in stratum["points"] if _name(point) == wanted), None)
+    wanted = name_of(named.groupdict())
+    return next((point for point in stratum["points"] if name_of(point) == wanted), None)
 
 
 def _below_min_utility(
@@ -239,11 +239,11 @@ def _below_min_utility(
     best = max(points, key=_utility)
     if _utility(best) < min_utility:
         return (
-            f"--min-utility {min_utility:g}: the front's best is {_name(best)} with "
+            f"--min-utility {min_utility:g}: the front's best is {name_of(best)} with "
             f"{_utility(best):.3f} of the target model's utility; lower the limit"
         )
     return (
-        f"--min-utility {min_utility:g}: {rule} is {_name(point)} with {_utility(point):.3f} of the target model's "
+        f"--min-utility {min_utility:g}: {rule} is {name_of(point)} with {_utility(point):.3f} of the target model's "
         "utility; use --select max-forget, which takes the most forgetting above the limit"
     )
 
@@ -251,8 +251,3 @@ def _below_min_utility(
 def _utility(point: Mapping[str, Any]) -> float:
     value = point["metrics"].get("utility_ratio")
     return -math.inf if value is None else float(value)
-
-
-def _name(point: Mapping[str, Any]) -> str:
-    """TRIAL@EPOCH."""
-    return f"{point['trial']}@{int(point['epoch'])}"

@@ -23,7 +23,7 @@ from letheon.cli.options import (
     find,
     require_share,
 )
-from letheon.cli.output import console, print_error, print_json
+from letheon.cli.output import print_error, print_json, print_parts
 from letheon.common.errors import NotFound
 from letheon.journal import Row
 from letheon.pareto.objectives import Goals
@@ -109,9 +109,10 @@ def front(
         return
     from letheon.cli.tables import front_tables
 
-    out = console()
-    for part in front_tables(found):
-        out.print(part)
+    print_parts(front_tables(found), soft_wrap=False)
+    infos = [row["info"] for row in rows if row["kind"] == "sweep" and row.get("info")]
+    notes: dict[str, str] = next((info["retain_log"] for info in infos if "retain_log" in info), {})
+    print_parts(f"forget fraction {key}: {note}" for key, note in notes.items())
 
 
 def _front(sweep: Sweep, rows: Sequence[Row], fraction: float | None) -> dict[str, Any]:
@@ -163,9 +164,9 @@ def capacity(
     if json:
         print_json(to_json(found, kept))
         return
-    from letheon.cli.tables import capacity_head, capacity_table
+    from letheon.cli.tables import capacity_parts
 
-    console().print(capacity_head(kept), capacity_table(found), sep="\n")
+    print_parts(capacity_parts(found, kept), soft_wrap=False)
 
 
 @app.command()
@@ -259,10 +260,8 @@ def evaluate(
     if json:
         print_json(result)
         return
-    screen = console()
-    screen.print(metrics_table(result))
-    if (verdict := verdict_line(result)) is not None:
-        screen.print("", verdict, sep="\n", soft_wrap=True)
+    verdict = verdict_line(result)
+    print_parts([metrics_table(result), *(["", verdict] if verdict else [])])
     if "seconds" in result:
         print_error(f"evaluated in {result['seconds']:.1f} s")
 
@@ -280,9 +279,7 @@ def compare_logs(
     if json:
         print_json(report)
         return
-    out = console()
-    for part in report_parts(report):
-        out.print(part, soft_wrap=isinstance(part, str))
+    print_parts(report_parts(report))
 
 
 @app.command()
@@ -296,9 +293,7 @@ def methods(
     if json:
         print_json(methods_json(name))
         return
-    out = console()
-    for part in method_parts(name):
-        out.print(part, soft_wrap=isinstance(part, str))
+    print_parts(method_parts(name))
 
 
 @app.command()

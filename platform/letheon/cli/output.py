@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,6 +17,7 @@ from letheon.common.stop_request import EXIT_CODE
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 OK, BAD_INPUT, FAILED, NOT_FOUND, UNVERIFIED, INTERRUPTED = 0, 2, 3, 4, 5, EXIT_CODE
 MAX_WIDTH = 120
@@ -60,6 +62,13 @@ def console() -> Console:
     out = wide_console()
     out.width = min(out.width, MAX_WIDTH) if out.is_terminal else MAX_WIDTH
     return out
+
+
+def print_parts(parts: Iterable[Table | str], soft_wrap: bool = True) -> None:
+    """Print tables and lines. `soft_wrap`: leave long lines to the terminal."""
+    out = console()
+    for part in parts:
+        out.print(part, soft_wrap=soft_wrap and isinstance(part, str))
 
 
 def wide_console() -> Console:

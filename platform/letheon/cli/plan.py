@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _SHOWN_TRIALS = 24
 _LIMITS = {"trials": "trial", "epochs": "epoch", "gpu_hours": "GPU-hour", "wall_hours": "hour"}
+_PASSING = {"activations": "a training step", "evaluation": "evaluation", "update": "an optimizer step"}
+"""Parts of the memory that come one after another."""
 _LIBRARIES = "PyTorch and other libraries take about 700 MiB more"
 
 
@@ -60,9 +62,13 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "rungs", f"epochs {', '.join(map(str, plan.rungs))}" if plan.rungs else "none"
+    if plan.model:
+        yield "model", plan.model
     yield "slots", _slots(plan.resources)
     if plan.resources["memory"] is not None:
         yield "memory", _memory(plan.resources["memory"])
+        if len(plan.resources["memory"]["recipes"]) > 1:
+            yield "recipes", _recipes(plan.resources["memory"])
     yield "time", _time(plan)
     missing = (f"{it['kind']}{'' if it['fraction'] is None else ' ' + short(it['fraction'])}" for it in plan.to_prepare)
     yield "to prepare", ", ".join(missing) or "nothing"
@@ -84,25 +90,47 @@ def _slots(resources: Mapping[str, Any]) -> str:
 
 def _memory(memory: Mapping[str, Any]) -> str:
     """A worker's predicted memory as a sum, and the share of a GPU it needs."""
-    unit, name = (2**30, "GiB") if memory["predicted_bytes"] >= 2**30 else (2**20, "MiB")
+    unit, name = _unit(memory)
     parts = dict(memory["parts"])
-    step, evaluation = parts.pop("activations", 0), parts.pop("evaluation", 0)
-    states, largest = sum(parts.values()), max(step, evaluation)
-    context = memory["predicted_bytes"] - states - largest
-    terms = {"weights and optimizer": states, "a training step" if step >= evaluation else "evaluation": largest}
+    passing = {what: parts.pop(name, 0) for name, what in _PASSING.items()}
+    what = max(passing, key=lambda name: passing[name])
+    states = sum(parts.values())
+    context = memory["predicted_bytes"] - states - passing[what]
+    terms = {"weights and optimizer": states, what: passing[what]}
     terms |= {"CUDA": context} if context else {}
     total = " + ".join(f"{what} {size / unit:.1f}" for what, size in terms.items())
     why = memory["why"] if memory["card_bytes"] else _LIBRARIES
     return f"{memory['predicted_bytes'] / unit:.1f} {name} per worker = {total}; {why}"
 
 
+def _unit(memory: Mapping[str, Any]) -> tuple[int, str]:
+    return (2**30, "GiB") if memory["predicted_bytes"] >= 2**30 else (2**20, "MiB")
+
+
+def _recipes(memory: Mapping[str, Any]) -> str:
+    """Bytes per parameter and per worker of each memory recipe, and which one trials use."""
+    each, (unit, name) = [], _unit(memory)
+    for it in memory["recipes"]:
+        smaller = "" if it["in_one_pass"] else " in smaller passes"
+        verdict = {True: f", fits{smaller}", False: ", does not fit", None: ""}[it["fits"]]
+        size = f"{it['bytes_per_parameter']:.2g} B/parameter, {it['predicted_bytes'] / unit:.1f} {name}"
+        each.append(f"{it['name']} {size}{verdict}")
+    return f"trial.memory {memory['recipe']}; {'; '.join(each)}"
+
+
 def _time(plan: Plan) -> str:
     time = plan.time
+    known = {"preparation": time["preparation"], "the audit": time["audit"]}
+    steps = [word for word, todo in (("preparation", plan.to_prepare), ("the audit", plan.audit)) if todo]
+    parts = [f"about {duration(math.ceil(known[step]))} of {step}" for step in steps if known[step] is not None]
+    unknown = [step for step in steps if known[step] is None]
     cost = "" if time["sweep"] is None else f"{time['seconds_per_epoch']:.2g} s per epoch in sweep {time['sweep']}"
     if time["seconds"] is None:
         why = cost or "no earlier sweep here has unlearned from this model"
-        return f"not known: {why}; `letheon status` estimates it while the sweep runs"
+        before = f"{', '.join(parts)}; the search is " if parts else ""
+        return f"{before}not known: {why}; `letheon status` estimates it while the sweep runs"
     by = cost if time["limit"] == "epochs" else time["limit"]
-    more = [word for word, steps in (("preparation", plan.to_prepare), ("the audit", plan.audit)) if steps]
-    extra = f", plus {' and '.join(more)}" if more else ""
-    return f"at most {duration(math.ceil(time['seconds']))} of search ({by}){extra}"
+    parts.insert(0, f"at most {duration(math.ceil(time['seconds']))} of search ({by})")
+    extra = f", plus {' and '.join(unknown)}" if unknown else ""
+    gpus = f"; {time['gpu_hours']:.3g} GPU-hours" if time["gpu_hours"] is not None else ""
+    return f"{', '.join(parts)}{extra}{gpus}"

@@ -29,6 +29,7 @@ from letheon.cli.output import (
     console,
     print_error,
     print_json,
+    print_parts,
     wide_console,
 )
 
@@ -54,21 +55,20 @@ def plan(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT
     else:
         from letheon.cli.plan import plan_lines, plan_table
 
-        out = console()
         print_error(*made.errors)
-        out.print(plan_table(made))
-        for line in plan_lines(made):
-            out.print(line, soft_wrap=True)
+        print_parts([plan_table(made), *plan_lines(made)])
     raise typer.Exit(BAD_INPUT if made.errors else OK)
 
 
 @app.command()
 def prepare(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT, address: Address = None) -> None:
     """Train the target and retain models a sweep needs, and evaluate them. Keeps those that exist."""
-    from letheon.preparation.builder import prepare_only
+    from letheon.monitor.progress import preparation_progress
+    from letheon.preparation.builder import folder_of_logs, prepare_only
 
-    out = console()
-    prepare_only(checked_spec(file, overrides), root, address, say=out.print)
+    out, spec = console(), checked_spec(file, overrides)
+    with preparation_progress(wide_console(), folder_of_logs(root.resolve())) as say:
+        prepare_only(spec, root, address, say)
     out.print(f"everything is prepared; next: letheon sweep {file}")
 
 
@@ -86,7 +86,7 @@ def sweep(
     address: Address = None,
 ) -> None:
     """Run a sweep: prepare models, then search. Ctrl-C interrupts; `resume` continues."""
-    from letheon.cluster.sizing import resolve_auto_gpus
+    from letheon.cluster.sizing import resolve_auto
     from letheon.monitor.progress import progress
     from letheon.spec.validate import require_name
     from letheon.sweep.run import run_sweep
@@ -96,7 +96,7 @@ def sweep(
     spec = checked_spec(file, [*(overrides or ()), *earlier])
     if name is not None:
         require_name(name)
-    spec = resolve_auto_gpus(spec, address, console().print)  # the progress view counts GPUs
+    spec = resolve_auto(spec, address, console().print)  # the progress view counts GPUs
     chosen = name or free_name(root.resolve(), spec.name)
     with progress(wide_console(), Sweep(spec, chosen, root.resolve()).folder, spec) as (show, say):
         outcome = run_sweep(spec, root, chosen, address, show=show, say=say)
@@ -119,11 +119,8 @@ def _end(outcome: Outcome, root: Path) -> None:
     """Print the fronts and what to do next. Raises typer.Exit unless the sweep finished with a feasible point."""
     from letheon.cli.tables import front_tables, outcome_lines
 
-    out = console()
-    for part in front_tables(outcome.front):
-        out.print(part)
-    for line in outcome_lines(outcome, root_option(root)):
-        out.print(line, soft_wrap=True)
+    print_parts(front_tables(outcome.front), soft_wrap=False)
+    print_parts(outcome_lines(outcome, root_option(root)))
     if outcome.problem is not None:
         print_error(outcome.problem)
     if outcome.state == "interrupted":
@@ -141,18 +138,21 @@ def _end(outcome: Outcome, root: Path) -> None:
 @app.command()
 def audit(name: Name, root: Root = DEFAULT_ROOT, address: Address = None, json: Json = False) -> None:
     """Attack each front checkpoint of a finished sweep, and the retain models to compare. Skips finished attacks."""
+    from rich.console import Console
+
     from letheon.journal import Journal
+    from letheon.monitor.progress import preparation_progress
     from letheon.sweep.audit import audit_facts, audit_sweep
 
-    out, found = console(), find(name, root)
-    outcome = audit_sweep(found, address, say=print_error if json else out.print)
+    found = find(name, root)
+    with preparation_progress(Console(stderr=True) if json else wide_console(), found.folder) as say:
+        outcome = audit_sweep(found, address, say)
     facts = audit_facts(found, Journal.read(found.journal))
     if json:
         print_json(facts)
         return
     from letheon.cli.tables import audit_tables
 
-    for part in audit_tables(facts):
-        out.print(part)
+    print_parts(audit_tables(facts), soft_wrap=False)
     if outcome.html is not None:
-        out.print("", f"report      {outcome.html}", f"records     {outcome.tracking}", sep="\n", soft_wrap=True)
+        print_parts(["", f"report      {outcome.html}", f"records     {outcome.tracking}"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -12,7 +13,7 @@ from letheon.analysis.answer import answers
 from letheon.analysis.capacity import MethodResult, capacities
 from letheon.analysis.time_left import duration
 from letheon.cli.output import program
-from letheon.pareto.front import hypervolume_share, verdict_of
+from letheon.pareto.front import hypervolume_share, name_of, verdict_of
 from letheon.pareto.labels import COMMON, Columns, columns, short_label
 from trainables.audit.config import ATTACKS
 from trainables.config import Hyperparameters
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
 _LEAK = "_forget_rouge"
 
 
-def short(value: object) -> str:
-    """A value as the text of a table cell; floats with three digits, `-` for None."""
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+def short(value: object, digits: int = 3) -> str:
+    """A value as the text of a table cell; floats with that many significant digits, `-` for None."""
+    return "-" if value is None else f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
-def six_digits(value: object) -> str:
-    """As `short`, with six digits instead of three."""
-    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+six_digits = partial(short, digits=6)
 
 
 def words(name: str) -> str:
@@ -89,7 +88,7 @@ def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | 
         is_knee = knee is not None and (point["trial"], point["epoch"]) == (knee["trial"], knee["epoch"])
         table.add_row(
             "*" if is_knee else "",
-            f"{point['trial']}@{point['epoch']}",
+            name_of(point),
             verdict_of(point),
             short(point["config"].get(method)),
             *(short(point["metrics"].get(name)) for name in metrics),
@@ -122,7 +121,7 @@ def _hyperparameters(points: Sequence[Mapping[str, Any]]) -> list[str]:
 def audit_tables(facts: Mapping[str, Any]) -> Iterator[Table | str]:
     """Per stratum: the forget ROUGE that each attack recovers from each checkpoint and from the retain model."""
     for key, stratum in facts["strata"].items():
-        models = [(f"{one['trial']}@{one['epoch']}", one["metrics"]) for one in stratum["checkpoints"]]
+        models = [(name_of(one), one["metrics"]) for one in stratum["checkpoints"]]
         models += [("retain model", stratum["retain"])] if stratum["retain"] else []
         attacks = [f"audit_{name}{_LEAK}" for name in ("no_attack", *ATTACKS, "worst")]
         attacks = [name for name in attacks if any(name in metrics for _, metrics in models)]
@@ -150,6 +149,8 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
         yield f"sweep {outcome.name} had already finished, in {duration(outcome.seconds)}{why}; nothing left to do"
     else:
         yield f"sweep {outcome.name} finished in {duration(outcome.seconds)}{why}"
+    if outcome.estimated is not None:
+        yield f"time        {outcome.estimated}"
     if outcome.html is not None:
         yield f"report      {outcome.html}"
     yield f"records     {outcome.tracking}"
@@ -190,23 +191,17 @@ def _registered(outcome: Outcome) -> Iterator[str]:
     yield from (f"aliases     {line}" for line in outcome.registration.alias_notes)
 
 
-def capacity_head(utility_kept: float) -> str:
-    """The line above the capacity table."""
-    return (
-        f"best forget quality p of checkpoints that keep {utility_kept:.0%} of the utility; "
-        "yes: its verdict is forgotten"
-    )
-
-
-def capacity_table(results: Sequence[MethodResult]) -> Table:
-    """Best forget quality p per method and fraction; `-` where no checkpoint keeps the utility."""
+def capacity_parts(results: Sequence[MethodResult], utility_kept: float) -> Iterator[Table | str]:
+    """A heading, and the best forget quality p per method and fraction; `-` where no checkpoint keeps the utility."""
+    kept = f"keep {utility_kept:.0%} of the utility"
+    yield f"best forget quality p of checkpoints that {kept}; yes: its verdict is forgotten"
     fractions = sorted({result.fraction for result in results})
     table = plain_table("method", *(f"{fraction:g}" for fraction in fractions), "capacity", right=True)
     by_cell = {(result.method, result.fraction): result for result in results}
     for method, largest in capacities(results).items():
         cells = [_capacity_cell(by_cell.get((method, fraction))) for fraction in fractions]
         table.add_row(method, *cells, f"{largest:g}" if largest else "none")
-    return table
+    yield table
 
 
 def _capacity_cell(result: MethodResult | None) -> Text:

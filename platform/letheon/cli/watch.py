@@ -14,7 +14,9 @@ from rich.console import Group, RenderableType
 from letheon.cli.options import resume_command
 from letheon.cli.output import console, print_json, wide_console
 from letheon.journal.state import ACTIVE
+from letheon.monitor.activity import activity_in_a_line
 from letheon.monitor.plain_text import head_line, plain_lines
+from letheon.monitor.progress import QUIET_SECONDS
 from letheon.monitor.screen import Screen
 from letheon.monitor.sweep_list import Entry, Overview, table
 from letheon.monitor.watch import LiveSweep, spec_facts
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from letheon.sweep.sweep import Sweep
 
 _PERIOD_SECONDS = 1.0
-CLOCKS = ("seconds", "age", "left", "cost", "budget")
+CLOCKS = ("seconds", "age", "left", "cost", "budget", "activity")
 """JSON keys that change with time alone, without a new journal row."""
 
 V = TypeVar("V")
@@ -37,6 +39,7 @@ def show_sweep(sweep: Sweep, root: Path, watch: bool, as_json: bool) -> None:
         ended=lambda view: view.state.state not in ACTIVE,
         to_json=lambda view: view.to_json(),
         lines=lambda view: [head_line(view)] if watch else plain_lines(view),
+        running=lambda view: activity_in_a_line(view.activity) or head_line(view),
         picture=lambda view: Screen(view, full=not watch, resume=resume),
     ).show(watch, as_json)
 
@@ -63,20 +66,24 @@ def show_sweeps(root: Path, watch: bool, as_json: bool) -> None:
 
 @dataclass(frozen=True)
 class _Shown(Generic[V]):
-    """A view that `look` reads, and its forms: JSON, plain lines, and a picture for terminals."""
+    """A view that `look` reads, and its forms: JSON, plain lines, and a picture for terminals.
+
+    `running`: what runs, in a line, for a log that has had no line for a while.
+    """
 
     look: Callable[[], V]
     ended: Callable[[V], bool]
     to_json: Callable[[V], dict[str, Any]]
     lines: Callable[[V], Iterable[str]]
     picture: Callable[[V], RenderableType]
+    running: Callable[[V], str] | None = None
 
     def show(self, watch: bool, as_json: bool) -> None:
         """Show the view once; with `watch` at every change until it has ended."""
         if as_json:
             self._print(watch, lambda view: print_json(self.to_json(view), indent=None if watch else 2))
         elif not console().is_terminal:
-            self._print(watch, self._print_lines)
+            self._print(watch, self._print_lines, self.running)
         elif watch:
             from rich.live import Live
 
@@ -89,18 +96,21 @@ class _Shown(Generic[V]):
         for line in self.lines(view):
             console().print(line, soft_wrap=True)
 
-    def _print(self, watch: bool, show: Callable[[V], None]) -> None:
+    def _print(self, watch: bool, show: Callable[[V], None], running: Callable[[V], str] | None = None) -> None:
         if not watch:
             show(self.look())
             return
-        last = ""
+        last, printed = "", 0.0
 
         def show_change(view: V) -> None:
-            nonlocal last
+            nonlocal last, printed
             now = json.dumps(_without_clocks(self.to_json(view)))
             if now != last:
-                last = now
+                last, printed = now, time.monotonic()
                 show(view)
+            elif running is not None and time.monotonic() - printed >= QUIET_SECONDS:
+                printed = time.monotonic()
+                console().print(running(view), soft_wrap=True)
 
         self._repeat(show_change)
 

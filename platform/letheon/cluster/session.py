@@ -39,6 +39,11 @@ WORKER_ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONWARNINGS": "ignore",
+    # Ray hides the GPUs of a machine from workers that have asked for none.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # cuDNN would plan attention anew for every shape, and almost every batch of an evaluation has its own. `0` asks for
+    # it again. Flash attention takes its place.
+    "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",
 }
 DRIVER_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -72,8 +77,12 @@ JOINED_ENVIRONMENT = {"RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "2"}
 
 
 def worker_environment(gpus_per_worker: float) -> dict[str, str]:
-    """Environment of every worker. Without a setting, DeepSpeed guesses the accelerator from the installed packages."""
-    return {**WORKER_ENVIRONMENT, "DS_ACCELERATOR": "cuda" if gpus_per_worker else "cpu"}
+    """Environment of every worker; what the user has set wins.
+
+    Without a setting, DeepSpeed guesses the accelerator from the installed packages.
+    """
+    ours = {**WORKER_ENVIRONMENT, "DS_ACCELERATOR": "cuda" if gpus_per_worker else "cpu"}
+    return {name: os.environ.get(name, value) for name, value in ours.items()}
 
 
 @contextmanager

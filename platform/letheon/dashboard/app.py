@@ -94,12 +94,13 @@ class _Pages:
         return JSONResponse(self._catalog.trial(request.path_params["key"], request.path_params["trial"]))
 
     def stamp(self, request: Request) -> Response:
-        """For polling: `stamp` differs after every change of the sweep; `pause`: seconds until the next poll."""
+        """For polling: `stamp` differs after every change of the sweep, `activity` is what it does now (as in
+        `status --json`), `pause` the seconds until the next poll."""
         key = request.path_params["key"]
         stamp = hashlib.sha256(repr(self._catalog.stamp(key)).encode()).hexdigest()[:16]
-        return JSONResponse(
-            {"stamp": stamp, "pause": round(max(POLL_SECONDS, REST * self._catalog.build_seconds(key)), 2)}
-        )
+        pause = round(max(POLL_SECONDS, REST * self._catalog.build_seconds(key)), 2)
+        activity = self._catalog.activity(key).to_json()
+        return JSONResponse({"stamp": stamp, "pause": pause, "activity": activity})
 
 
 def _number(text: str | None) -> int:

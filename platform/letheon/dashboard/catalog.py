@@ -17,6 +17,7 @@ from letheon.dashboard.snapshot import Generations, SweepSnapshot
 from letheon.dashboard.sweep_view import card, sweep_view
 from letheon.dashboard.trial_view import trial_view
 from letheon.journal import JournalError
+from letheon.journal.activity import NOTHING, Activity
 from letheon.journal.folders import local_folders
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class Catalog:
         """A value that changes whenever the sweep's page does. Raises NoSuchSweep."""
         folder = self._folder(key)
         return self._find_recorded(key).stamp if folder is None else self._local_sweep(folder).stamp()
+
+    def activity(self, key: str) -> Activity:
+        """What a live sweep does now. Not a part of its page, which would be built again every second."""
+        folder = self._folder(key)
+        return NOTHING if folder is None else self._local_sweep(folder).activity()
 
     def _snapshot(self, key: str) -> tuple[Stamp, SweepSnapshot]:
         folder = self._folder(key)

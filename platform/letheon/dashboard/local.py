@@ -10,6 +10,7 @@ from letheon.common.errors import LetheonError
 from letheon.common.paths import JOURNAL, SPEC
 from letheon.dashboard.snapshot import Generations, SweepSnapshot
 from letheon.journal import Follower, lock_holder, summary, tracking_health, with_liveness
+from letheon.journal.activity import NOTHING, Activity, read_activity
 from letheon.journal.state import ACTIVE
 from letheon.spec.load import load_spec
 from letheon.spec.model import SweepSpec
@@ -57,6 +58,10 @@ class LocalSweep:
         except FileNotFoundError:
             return (None, lock_holder(self.folder) is None, health)
         return (found.st_ino, found.st_size, lock_holder(self.folder) is None, health)
+
+    def activity(self) -> Activity:
+        """What its driver and workers do now; nothing if there is no driver."""
+        return NOTHING if lock_holder(self.folder) is None else read_activity(self.folder, time.time())
 
     def generations(self, snapshot: SweepSnapshot, trial: str) -> Generations:
         """The trial's samples and audits. Raises UnknownTrial."""

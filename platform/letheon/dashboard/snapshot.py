@@ -10,7 +10,7 @@ from letheon.journal import Row
 from letheon.pareto.objectives import Goals
 from letheon.schedulers.config import SchedulerConfig
 from letheon.spec.model import SweepSpec
-from letheon.spec.rules_objectives import axis_of, goals_of
+from letheon.spec.rules_objectives import goals_of
 
 Place = Literal["here", "mlflow"]
 Generations = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -40,15 +40,8 @@ class SweepSnapshot:
     @property
     def goals(self) -> Goals:
         """The objectives of the front; without a spec, forget quality and utility."""
-        if self.spec is not None:
-            return goals_of(self.spec)
-        return Goals(x=axis_of("log10_forget_quality", "max"), y=axis_of("model_utility", "max"))
+        return Goals() if self.spec is None else goals_of(self.spec)
 
     @property
     def scheduler(self) -> SchedulerConfig | None:
         return None if self.spec is None else self.spec.scheduler
-
-    @property
-    def version(self) -> int:
-        """The number of rows; rises with each."""
-        return len(self.rows)

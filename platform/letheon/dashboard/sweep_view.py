@@ -27,7 +27,7 @@ from letheon.spec.model import LogUniform
 from letheon.spec.search_space import trial_count
 
 LAST_DECISIONS = 12
-_LABELS = {"utility_ratio": "utility, share of the target model's"}
+_LABELS = {"utility_ratio": {"label": "utility, share of the target model's"}}
 
 
 def sweep_view(snapshot: SweepSnapshot) -> dict[str, Any]:
@@ -44,12 +44,10 @@ def sweep_view(snapshot: SweepSnapshot) -> dict[str, Any]:
     metrics, sentences = metric_names(rows, goals), answers(front)
     view = {
         "key": snapshot.key,
-        "version": snapshot.version,
+        "version": len(rows),
         **_head(snapshot, trials),
-        "objectives": [_axis(axis.metric, axis.better) for axis in goals.axes],
-        "metrics": [
-            {"name": name, "label": _LABELS.get(name) or label(name), "short": short_label(name)} for name in metrics
-        ],
+        "objectives": [{"metric": axis.metric, "better": axis.better, **_names(axis.metric)} for axis in goals.axes],
+        "metrics": [{"name": name, **_names(name), **_LABELS.get(name, {})} for name in metrics],
         "floor": goals.floor,
         "marks": marks_of(str(trial["config"].get("method", "")) for trial in trials),
         "log_scaled": _log_scaled(snapshot),
@@ -149,8 +147,8 @@ def _rules(snapshot: SweepSnapshot) -> dict[str, Any]:
     }
 
 
-def _axis(metric: str, better: str) -> dict[str, str]:
-    return {"metric": metric, "better": better, "label": label(metric), "short": short_label(metric)}
+def _names(metric: str) -> dict[str, str]:
+    return {"label": label(metric), "short": short_label(metric)}
 
 
 def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: Goals) -> dict[str, Any]:
@@ -197,10 +195,9 @@ def _means(front: Mapping[str, Any]) -> dict[str, Any]:
 def _last_decisions(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The newest decisions made at a rung or to stop a trial, in words, newest first."""
     strata = {row["trial"]: row["stratum"] for row in rows if row["kind"] == "trial"}
+    reports = [row for row in rows if row["kind"] == "report" and row["trial"] in strata and row.get("decision")]
     decided = [
-        row
-        for row in rows
-        if row["kind"] == "report" and row["trial"] in strata and _is_notable(row.get("decision") or {})
+        row for row in reports if row["decision"].get("rung") is not None or row["decision"].get("action") == "stop"
     ]
     return [
         {
@@ -213,7 +210,3 @@ def _last_decisions(rows: Sequence[Row]) -> list[dict[str, Any]]:
         }
         for row in decided[-LAST_DECISIONS:][::-1]
     ]
-
-
-def _is_notable(decision: Mapping[str, Any]) -> bool:
-    return decision.get("rung") is not None or decision.get("action") == "stop"

@@ -9,6 +9,7 @@ from typing import Any
 from letheon.analysis.time_left import duration, in_words
 from letheon.common.counting import several, several_of
 from letheon.journal import Row, TrialState
+from letheon.monitor.activity import activity_lines
 from letheon.monitor.sections import cost_facts, degraded, number, percent
 from letheon.monitor.view import LiveView, StratumView, place
 from letheon.pareto.labels import DEFAULT, label
@@ -27,9 +28,10 @@ def head_line(view: LiveView) -> str:
 
 
 def plain_lines(view: LiveView) -> Iterator[str]:
-    """The sweep, its fractions, trials and cost, and whether tracking is behind."""
+    """The sweep, its fractions, what runs now, trials and cost, and whether tracking is behind."""
     yield head_line(view)
     yield from (f"fraction {key}: {_stratum(stratum)}" for key, stratum in view.strata.items())
+    yield from (f"now: {line}" for line in activity_lines(view.activity))
     yield from (_trial(view, trial) for trial in view.state.trials)
     yield from (f"{name}: {fact}" for name, fact in cost_facts(view))
     health = view.state.tracking or {}

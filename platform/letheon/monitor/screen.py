@@ -13,6 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from letheon.monitor import sections
+from letheon.monitor.activity import activity_picture, picture_lines
 from letheon.monitor.terminal import ascii_only, share_lines
 from letheon.monitor.view import LiveView
 
@@ -66,6 +67,8 @@ class Screen:
             yield Section(0, 1, len(lines_of(notes)), lambda _: notes)
         if strata := len(view.strata):
             yield Section(1, min(strata + 2, 4), strata + 2, lambda n: sections.strata(view, width, n))
+        if most := picture_lines(view.activity):
+            yield Section(1, 1, most, lambda n: activity_picture(view.activity, width, n))
         running = sum(stratum.running for stratum in view.strata.values())
         if running and not self._full:
             yield Section(2, 2, running + 1, lambda n: sections.running(view, width, n))

@@ -17,6 +17,7 @@ from letheon.common.errors import LetheonError
 from letheon.journal import JournalError
 from letheon.journal.folders import local_folders
 from letheon.journal.state import ACTIVE
+from letheon.monitor.activity import activity_in_a_line
 from letheon.monitor.sections import STYLES, counted
 from letheon.monitor.terminal import Column, grid
 from letheon.monitor.view import LiveView, SpecFacts
@@ -69,9 +70,11 @@ class Entry:
             return f"{self.name}: damaged: {self.problem}"
         state = self.view.state
         left = f", {in_words(self.view.left)}" if state.state == "running" else ""
+        now = activity_in_a_line(self.view.activity) if state.state == "preparing" else None
         trials = several_of(len(state.trials), self.view.spec.planned, "trial")
         front = f"{several(sum(self.points.values()), 'point')} on fronts"
-        return f"{self.name}: {state.state}, {trials}, {front}{left}, changed {duration(self.age)} ago"
+        changed = f"changed {duration(self.age)} ago"
+        return f"{self.name}: {state.state}, {trials}, {front}{left}, {changed}{f'; {now}' if now else ''}"
 
 
 class Overview:
@@ -139,4 +142,6 @@ def _note(entry: Entry) -> str:
         return "journal damaged"
     if (entry.view.state.tracking or {}).get("state") == "degraded":
         return "tracking degraded"
+    if entry.state == "preparing":
+        return activity_in_a_line(entry.view.activity) or ""
     return in_words(entry.view.left) if entry.state == "running" else ""

@@ -13,6 +13,7 @@ from typing import Any
 from letheon.analysis.cost import Cost, cost_so_far
 from letheon.analysis.time_left import Running, TimeLeft, Workload, time_left, unknown
 from letheon.journal import Row, SweepState, jsonable
+from letheon.journal.activity import NOTHING, Activity
 from letheon.journal.state import ACTIVE
 from letheon.journal.usage import spent
 from letheon.pareto.front import hypervolume_share
@@ -82,7 +83,7 @@ class StratumView:
 @dataclass(frozen=True)
 class LiveView:
     """A sweep at one moment. `budget`: (name, limit, used). `since`: seconds since each running trial's last row.
-    `ended_last`: the trials that ended last, newest last."""
+    `ended_last`: the trials that ended last, newest last. `activity`: what runs now."""
 
     state: SweepState
     spec: SpecFacts
@@ -93,6 +94,7 @@ class LiveView:
     budget: tuple[tuple[str, float, float], ...] = ()
     since: Mapping[str, float] = field(default_factory=dict)
     ended_last: tuple[str, ...] = ()
+    activity: Activity = NOTHING
 
     def to_json(self) -> dict[str, Any]:
         """The output of `status --json`; docs/watching.md explains each key."""
@@ -104,6 +106,7 @@ class LiveView:
             "left": {"seconds": self.left.seconds, "bound": self.left.bound, "how": self.left.how},
             "budget": [{"name": name, "limit": limit, "used": used} for name, limit, used in self.budget],
             "cost": self.cost.to_json(),
+            "activity": self.activity.to_json(),
         }
         return jsonable(found)
 

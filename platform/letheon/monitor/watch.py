@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from letheon.journal import Folded, lock_holder, stratum_of, tracking_health, with_liveness
+from letheon.journal.activity import read_activity
 from letheon.journal.state import ACTIVE
 from letheon.monitor.view import LiveFold, LiveView, SpecFacts
 from letheon.search.preview import first_trials
@@ -43,7 +45,11 @@ class LiveSweep:
     def look(self) -> LiveView:
         """The sweep's view now. Raises JournalError for a damaged journal."""
         driver = lock_holder(self.folder)
-        now = time.time() if driver else None
+        clock = time.time()
+        now = clock if driver else None
         fold = self._folded.current()
         state = with_liveness(fold.state(self.folder.name, now), driver, tracking_health(self.folder))
-        return fold.view(state, now if state.state in ACTIVE else None)
+        view = fold.view(state, now if state.state in ACTIVE else None)
+        # A driver that was killed leaves the file: it says how far the workers had got.
+        known = state.state in ACTIVE or state.state == "interrupted"
+        return replace(view, activity=read_activity(self.folder, clock)) if known else view

@@ -20,11 +20,6 @@ from trainables.evaluation.verdict import verdict
 NEAREST = 3  # least-violating points that an empty front lists
 
 
-def checkpoint_of(trial: str, epoch: int) -> str:
-    """The model folder of a trial's epoch, relative to the sweep's folder."""
-    return model_folder(Path("trials"), trial, epoch).as_posix()
-
-
 def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -> dict[str, Any]:
     """The fronts of a sweep from its journal, in the shape of `front --json`.
 
@@ -145,9 +140,19 @@ def knee_of(points: Sequence[Mapping[str, Any]], objectives: Sequence[Point], bo
     return None if found is None else among[found]
 
 
+def name_of(point: Mapping[str, Any]) -> str:
+    """TRIAL@EPOCH, from a row or a point of a front."""
+    return f"{point['trial']}@{int(point['epoch'])}"
+
+
 def verdict_of(point: Mapping[str, Any]) -> str:
     """The verdict of a point of `front --json`; `cannot say` for a front that was written without verdicts."""
     return str((point.get("verdict") or {}).get("name", "cannot say"))
+
+
+def reasons_of(point: Mapping[str, Any]) -> str:
+    """The reasons of that verdict; empty without one."""
+    return "; ".join((point.get("verdict") or {}).get("reasons", ()))
 
 
 def box_of(goals: Goals, reports: Sequence[Row], trials: Sequence[Row]) -> tuple[Point, Point]:
@@ -193,5 +198,5 @@ def point_of(row: Row, trial: Row, goals: Goals) -> dict[str, Any]:
         "epoch": row["epoch"],
         "config": trial["config"],
         "metrics": row["metrics"],
-        "checkpoint": checkpoint_of(row["trial"], row["epoch"]),
+        "checkpoint": model_folder(Path("trials"), row["trial"], row["epoch"]).as_posix(),
     }

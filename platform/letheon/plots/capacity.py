@@ -18,12 +18,10 @@ def plot_capacity(
     found: Sequence[MethodResult], utility_kept: float, theme: ThemeName = "light", dpi: int = 160
 ) -> bytes:
     """PNG with one line per method; gaps where nothing was tried, or nothing keeps the utility."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     colours = THEMES[theme]
     figure = Figure(figsize=(8.4, 4.8), facecolor=colours.surface, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     fractions = sorted({result.fraction for result in found})
     axes.set_facecolor(colours.surface)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.pareto.labels import label
 from letheon.plots.labels import Box, Label, place
-from letheon.plots.layout import Row, View, methods_of, views
-from letheon.plots.marks import Mark, mark_of
+from letheon.plots.layout import Row, View, views
+from letheon.plots.marks import mark_of
 from letheon.plots.theme import THEMES, Theme, ThemeName
 
 if TYPE_CHECKING:
@@ -30,15 +30,12 @@ def plot_front(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName =
 
     `front`: in the shape of `front --json`; `rows`: of the journal. Equal input gives an equal figure.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     shown, colours = views(front, rows), THEMES[theme]
     columns = max(1, min(_COLUMNS, len(shown)))
     lines = max(1, math.ceil(len(shown) / columns))
     figure = Figure(figsize=(_PANEL[0] * columns + 0.3, _PANEL[1] * lines + 0.9), facecolor=colours.surface)
-    FigureCanvasAgg(figure)
-    palette = {method: mark_of(method) for method in methods_of(shown)}
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     _title(figure, str(front.get("sweep", "")), colours)
     for axes, view in zip(panels, shown, strict=False):
@@ -47,7 +44,7 @@ def plot_front(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName =
         axes.set_axis_off()
     if not shown:
         figure.text(0.5, 0.5, "no trial has reported yet", ha="center", color=colours.muted)
-    _legend(figure, shown, palette, theme)
+    _legend(figure, shown, theme)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=dpi, facecolor=colours.surface, metadata={"Software": "letheon"})
     return picture.getvalue()
@@ -250,15 +247,18 @@ def _labels(axes: Axes, view: View, colours: Theme) -> None:
         )
 
 
-def _legend(figure: Figure, shown: Sequence[View], palette: Mapping[str, Mark], theme: ThemeName) -> None:
+def _legend(figure: Figure, shown: Sequence[View], theme: ThemeName) -> None:
     from matplotlib.lines import Line2D
 
     colours = THEMES[theme]
+    paths = {path.method for view in shown for path in view.paths}
+    methods = sorted(paths | {spot.method for view in shown for spot in view.front})
 
     def mark(label: str, marker: str, colour: str, size: float, edge: str = "none") -> Line2D:
         return Line2D([], [], ls="none", marker=marker, ms=size, mfc=colour, mec=edge, label=label)
 
-    handles = [mark(name or "unnamed", of.shape.marker, of.colour(theme), 8) for name, of in palette.items()]
+    marks = ((name, mark_of(name)) for name in methods)
+    handles = [mark(name or "unnamed", of.shape.marker, of.colour(theme), 8) for name, of in marks]
     if any(view.target for view in shown):
         handles.append(mark("target model", "D", "none", 6.5, colours.ink))
     if any(view.retain for view in shown):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from letheon.common.numbers import is_finite
-from letheon.pareto.front import with_audits
+from letheon.pareto.front import name_of, with_audits
 from letheon.pareto.labels import objectives_of
 from letheon.pareto.objectives import Axis
 
@@ -84,10 +84,6 @@ class View:
     retain: Spot | None
     means: tuple[Bar, ...] = ()
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return tuple(sorted({path.method for path in self.paths} | {spot.method for spot in self.front}))
-
 
 def views(front: Mapping[str, Any], rows: Sequence[Row]) -> list[View]:
     """One view per stratum, in order of the fraction."""
@@ -103,11 +99,6 @@ def plane_of(front: Mapping[str, Any]) -> Plane:
     """The objectives of the front."""
     x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives_of(front).items())
     return Plane(x, y)
-
-
-def methods_of(shown: Sequence[View]) -> list[str]:
-    """Every method of the sweep, sorted, so that a method has one colour in all panels."""
-    return sorted({method for view in shown for method in view.methods})
 
 
 def _view(fraction: str, stratum: Mapping[str, Any], rows: Sequence[Row], plane: Plane, means: tuple[Bar, ...]) -> View:
@@ -146,7 +137,7 @@ def _front_spots(stratum: Mapping[str, Any], plane: Plane) -> list[FrontSpot]:
         spot = plane.spot(point["metrics"])
         if spot is not None:
             is_knee = (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch"))
-            found.append(FrontSpot(f"{point['trial']}@{point['epoch']}", _method(point), spot, is_knee))
+            found.append(FrontSpot(name_of(point), _method(point), spot, is_knee))
     return sorted(found, key=lambda item: item.spot)
 
 

@@ -19,10 +19,13 @@ CODE_VERSION = 1
 EVALUATION_VERSION = 3
 """Raise it if an equal evaluation would give more or other metrics of a model than before."""
 
+LOG = "log"
+"""Kind of an artifact that is a published evaluation log in place of a retain model."""
+
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model folder or, for a baseline, a JSON file. `job` builds it; None if the user provides it."""
+    """A model folder or, for a baseline or a log, a file. `job` builds it; None if the user provides it."""
 
     kind: str
     fraction: float | None
@@ -48,13 +51,18 @@ class Prepared:
     reference_cache: Path
 
     @property
-    def missing(self) -> list[Artifact]:
-        """Artifacts to build, each after those it needs; the target model, which takes longest, before retain models.
+    def all(self) -> list[Artifact]:
+        """Each after those it needs; the target model, which takes longest, before retain models.
 
         Artifacts that the user provides are left out.
         """
         models = (*((self.base,) if self.base else ()), self.target, *self.retain.values())
-        return [artifact for artifact in (*models, *self.baseline.values()) if artifact.job and not artifact.exists]
+        return [artifact for artifact in (*models, *self.baseline.values()) if artifact.job]
+
+    @property
+    def missing(self) -> list[Artifact]:
+        """Artifacts to build, in the order of `all`."""
+        return [artifact for artifact in self.all if not artifact.exists]
 
     def needs(self, artifact: Artifact) -> tuple[Artifact, ...]:
         """The artifacts that it is built from."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from letheon.preparation.artifacts import EVALUATION_VERSION, Artifact, Prepared, content_key, folder_of
+from letheon.preparation.artifacts import EVALUATION_VERSION, LOG, Artifact, Prepared, content_key, folder_of
+from letheon.preparation.retain_logs import log_artifact
 from letheon.spec.model import NAMED_BASES, SweepSpec
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 
@@ -25,13 +26,18 @@ def layout(spec: SweepSpec, root: Path) -> Prepared:
     models = root.resolve() / "models"
     data = load_benchmark(spec.benchmark).digest
     base, source = _base(spec, models, data)
-    template = spec.model.template or ("plain" if spec.model.base == "tiny" else "auto")
+    template = spec.model.template or ("plain" if from_scratch(spec) else "auto")
     base_key = base.key if base else _source_key(source, spec.model.revision)
     cache = root.resolve() / "cache" / "reference"
     namer = _Namer(spec, models, cache, data, source, base_key, template)
-    given = spec.model.retain or {}
+    given, logs = spec.model.retain or {}, spec.model.retain_log or {}
     target = namer.model(None, spec.model.target)
-    retain = {fraction: namer.model(fraction, given.get(fraction)) for fraction in spec.fractions}
+    retain = {
+        fraction: log_artifact(spec, fraction) if fraction in logs else namer.model(fraction, given.get(fraction))
+        for fraction in spec.fractions
+    }
+    if all(model.job is None for model in (target, *retain.values())):
+        base = None  # nothing is fine-tuned
     baseline = {fraction: namer.baseline(target, retain[fraction], fraction) for fraction in spec.fractions}
     return Prepared(data, base, target, retain, baseline, template, cache)
 
@@ -52,12 +58,15 @@ class _Namer:
         """The target model (fraction None) or a retain model; `given` is the path of the user's own."""
         kind = "target" if fraction is None else "retain"
         if given is not None:
-            return Artifact(kind, fraction, _source_key(given, None), Path(given).resolve(), None)
+            path = Path(given)
+            return Artifact(kind, fraction, _source_key(given, None), path.resolve() if path.is_dir() else path, None)
         spec, workers = self.spec, self.spec.trial.workers_config
         recipe = spec.model.recipe
         facts = (self.base_key, self.data, recipe.model_dump(mode="json"), self.template, workers.precision)
         compat = spec.trial.compat
-        key = content_key(kind, fraction, *facts, *(["open_unlearning"] if compat == "open_unlearning" else []))
+        unusual = ["open_unlearning"] if compat == "open_unlearning" else []
+        unusual += [workers.memory] if workers.memory != "exact" else []
+        key = content_key(kind, fraction, *facts, *unusual)
         folder = folder_of(self.models, kind, fraction, key)
         job = FinetuneJob(
             base=self.base,
@@ -84,6 +93,7 @@ class _Namer:
             target=str(target.path),
             target_digest=target.key,
             retain=str(retain.path),
+            retain_is_log=retain.kind == LOG,
             benchmark=spec.benchmark,
             fraction=fraction,
             template=self.template,

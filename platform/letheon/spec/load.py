@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from letheon.common.errors import SpecErrors
-from letheon.spec.model import NAMED_BASES, SweepSpec, local_path
+from letheon.spec.model import NAMED_BASES, SweepSpec, folder_or_hub_id, local_path
 from letheon.spec.shipped import find_sweep_file
 from letheon.spec.source import override, read_source, to_yaml
 
@@ -42,8 +42,9 @@ def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
     model = model.model_copy(
         update={
             "base": str(local_path(model.base)) if base_is_folder else model.base,
-            "target": model.target and str(local_path(model.target)),
-            "retain": model.retain and {fraction: str(local_path(path)) for fraction, path in model.retain.items()},
+            "target": model.target and folder_or_hub_id(model.target),
+            "retain": model.retain and {one: folder_or_hub_id(path) for one, path in model.retain.items()},
+            "retain_log": model.retain_log and {one: str(local_path(path)) for one, path in model.retain_log.items()},
         }
     )
     files = ("path", "forget", "retain", "utility", "holdout")

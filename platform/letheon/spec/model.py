@@ -20,6 +20,7 @@ from trainables.config import (
     EvaluationConfig,
     Frozen,
     LoraConfig,
+    MemoryRecipe,
     TrainingRecipe,
     VerdictConfig,
     WorkersConfig,
@@ -85,9 +86,17 @@ class ModelSpec(Frozen):
 
     base: str = Field(default="tiny", min_length=1, description="hub id, local folder, `tiny` or `smollm2`")
     revision: str | None = Field(default=None, description="revision of the hub model")
-    target: str | None = Field(default=None, description="a finished target model; null: fine-tune `base`")
+    target: str | None = Field(
+        default=None, description="a finished target model, a hub id or local folder; null: fine-tune `base`"
+    )
     retain: dict[Annotated[float, Field(gt=0, le=1)], str] | None = Field(
-        default=None, description="finished retain models by forget fraction; the others are fine-tuned"
+        default=None,
+        description="finished retain models, hub ids or local folders, by forget fraction; others are fine-tuned",
+    )
+    retain_log: dict[Annotated[float, Field(gt=0, le=1)], str] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="published evaluation logs of retain models (TOFU_EVAL.json) by forget fraction, in their place",
     )
     template: str | None = Field(default=None, description="prompt template; null: chosen by the tokenizer")
     recipe: TrainingRecipe = TrainingRecipe()
@@ -143,6 +152,12 @@ class TrialSpec(WorkersConfig):
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(  # type: ignore[assignment]
         default=0.0, description="a share of one GPU, or whole GPUs; auto: the smallest share that holds a trial"
     )
+    memory: MemoryRecipe | Literal["auto"] = Field(  # type: ignore[assignment]
+        default="auto",
+        exclude_if=lambda value: value == "auto",
+        description="what bf16 training keeps per parameter: exact (16 bytes), moments8 (10), remainder (8), "
+        "stochastic (6), recompute (6, and layers run again in the backward pass); auto: the most exact that fits",
+    )
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -155,15 +170,19 @@ class TrialSpec(WorkersConfig):
         """`gpus_per_worker` as a number. Raises ValueError while it is `auto`, before `sizing` has computed it."""
         if isinstance(self.gpus_per_worker, str):
             raise ValueError(
-                f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; call sizing.resolve_auto_gpus"
+                f"trial.gpus_per_worker {self.gpus_per_worker}: is not computed yet; call sizing.resolve_auto"
             )
         return self.gpus_per_worker
 
     @property
     def workers_config(self) -> WorkersConfig:
-        """The fields of `TrialConfig.workers`. Raises ValueError as `gpus` does."""
+        """The fields of `TrialConfig.workers`. Raises ValueError as `gpus` does.
+
+        `memory` is exact while it is `auto`: so it was in sweeps that began before there were other recipes.
+        """
         fields = {name: getattr(self, name) for name in WorkersConfig.model_fields}
-        return WorkersConfig(**{**fields, "gpus_per_worker": self.gpus})
+        memory = "exact" if self.memory == "auto" else self.memory
+        return WorkersConfig(**{**fields, "gpus_per_worker": self.gpus, "memory": memory})
 
 
 class SweepSpec(Frozen):
@@ -219,6 +238,11 @@ def values_with_paths(spec: SweepSpec, name: str) -> list[tuple[KeyPath, Scalar]
     path: KeyPath = ("search", name, "choice") if isinstance(domain, Choice) else ("search", name)
     values = () if domain is None else values_of(domain)
     return [((*path, i) if isinstance(domain, Choice) else path, value) for i, value in enumerate(values)]
+
+
+def folder_or_hub_id(model: str) -> str:
+    """The absolute path of a model's folder; a hub id as it is."""
+    return str(local_path(model)) if os.path.isdir(local_path(model)) else model
 
 
 def local_path(path: str) -> Path:

@@ -30,6 +30,7 @@ def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
     yield from _method_rules(spec)
     yield from _gpu_rules(spec)
     yield from _refusals_rules(spec)
+    yield from _memory_rules(spec)
     if spec.evaluation.harness and importlib.util.find_spec("lm_eval") is None:
         rule = "needs the lm-evaluation-harness, which is not installed"
         yield Problem(("evaluation", "harness"), rule, "install letheon[harness], or remove it")
@@ -45,6 +46,14 @@ def _refusals_rules(spec: SweepSpec) -> Iterator[Problem]:
         rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
         having = ", ".join(method.name for method in METHODS.values() if _reads_refusals(method))
         yield Problem(path, rule, f"remove it, or choose a method that does: {having}")
+
+
+def _memory_rules(spec: SweepSpec) -> Iterator[Problem]:
+    """Recipes other than `exact` exist only where the trial, not DeepSpeed, keeps what half precision needs."""
+    trial = spec.trial
+    if trial.memory not in ("auto", "exact") and (trial.precision != "bf16" or _zero_stage(spec)):
+        rule = "needs precision bf16 and ZeRO stage 0"
+        yield Problem(("trial", "memory"), rule, "set trial.precision: bf16 without a ZeRO stage, or memory: auto")
 
 
 def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
@@ -69,9 +78,14 @@ def _reads_refusals(method: Method) -> bool:
     return method.alternative == "refusal" or method.retain == "preference"
 
 
-def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
+def _zero_stage(spec: SweepSpec) -> Any:
+    """The stage as written; 0 if the section is no mapping."""
     zero = spec.trial.deepspeed.get("zero_optimization", {})
-    stage = zero.get("stage", 0) if isinstance(zero, dict) else 0
+    return zero.get("stage", 0) if isinstance(zero, dict) else 0
+
+
+def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
+    stage = _zero_stage(spec)
     whole = [method.name for method in _chosen(spec) if method.needs_whole_gradients]
     if stage == _FULLY_SHARDED and whole:
         rule = f"{', '.join(whole)} must see whole gradients on every worker, which stage 3 shards"

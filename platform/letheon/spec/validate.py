@@ -26,7 +26,7 @@ from trainables.data.prompt_templates import TEMPLATES
 
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-NOT_A_MODEL = ("is not a Hugging Face model folder", "give a folder with a config.json")
+NOT_A_MODEL = ("is not a Hugging Face model folder", "give a folder with a config.json, or a hub id such as owner/name")
 _INTERDEPENDENT = (("objectives",), ("constraints",), ("audit",))
 """Sections in which the rules of one setting depend on the others."""
 _PLACEHOLDERS: dict[str, Any] = {"name": "unnamed", "search": {}}
@@ -177,8 +177,18 @@ def _model_problems(spec: SweepSpec) -> Iterator[Problem]:
     given: dict[KeyPath, str | None] = {("target",): model.target}
     given |= {("retain", f"{fraction:g}"): path for fraction, path in (model.retain or {}).items()}
     for key, folder in given.items():
-        if folder is not None and not os.path.isfile(local_path(folder) / "config.json"):
+        on_hub = folder is not None and "/" in folder and HUB_ID.fullmatch(folder) and not os.path.isdir(folder)
+        if folder is not None and not on_hub and not os.path.isfile(local_path(folder) / "config.json"):
             yield Problem(("model", *key), *NOT_A_MODEL)
+    for fraction, file in (model.retain_log or {}).items():
+        key = ("model", "retain_log", f"{fraction:g}")
+        if not os.path.isfile(local_path(file)):
+            yield Problem(key, "is not a file", "give an evaluation log, such as TOFU_EVAL.json")
+        if fraction in (model.retain or {}):
+            yield Problem(key, "model.retain has a model for this fraction too", "keep one of the two")
+    if model.retain_log and spec.audit:
+        fix = "set audit: false, or give model.retain instead"
+        yield Problem(("model", "retain_log"), "an audit attacks the retain model too, and a log has none", fix)
 
 
 def _base_problems(base: str) -> Iterator[Problem]:

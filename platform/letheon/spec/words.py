@@ -23,6 +23,7 @@ EXAMPLES: Mapping[str, str] = {
     "model": "{base: tiny}",
     "model.recipe": "{epochs: 16}",
     "model.retain": "{0.1: path/to/a/model}",
+    "model.retain_log": "{0.1: path/to/TOFU_EVAL.json}",
     "objectives": "{log10_forget_quality: max, model_utility: max}",
     "scheduler": "{name: asha, max_epochs: 6}",
     "scheduler.collapse": "{floor: 0.8, patience: 3}",

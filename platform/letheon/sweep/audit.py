@@ -23,10 +23,11 @@ from letheon.pareto.front import front_of
 from letheon.preparation.artifacts import Prepared, content_key
 from letheon.preparation.builder import build_artifacts
 from letheon.spec.rules_objectives import NOTHING_TO_ATTACK
-from letheon.sweep.finish import Outcome, finish
+from letheon.sweep.finish import REGISTERING, Outcome, finish
 from letheon.sweep.mirror import Mirror
 from letheon.sweep.recording import tracker_of
 from letheon.sweep.sweep import Say, Sweep
+from letheon.workers.board import Board
 from letheon.workers.pool import Pool, pool_of
 from trainables.audit.job import AuditJob
 from trainables.audit.summary import excess
@@ -67,23 +68,27 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
         tracker.check()
         if not is_audited(sweep, journal.rows):
             stop = StopRequest(sweep.command("audit"), say)
-            with stop.listening():
+            with stop.listening(), Board(sweep.folder, "starting Ray") as board:
                 journal.append("sweep", state="running", info={"audit": sweep.spec.audit_config.digest()})
                 try:
                     with ray_session(address, sweep.spec.trial.gpus):
                         stop.check()
                         slots = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)()
-                        with pool_of(sweep.spec, slots, sweep.folder, address is not None, stop) as pool:
-                            prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
+                        started = pool_of(sweep.spec, slots, sweep.folder, address is not None, stop)
+                        with started as pool, board.watching(pool.settings.prefix):
+                            prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board.artifacts)
                             audit_front(sweep, prepared, journal, pool, say)
                 finally:
                     journal.append("sweep", state="finished")  # the search is, even if the audit failed
-        return finish(sweep, Mirror(tracker, sweep.folder), journal)
+        with Board(sweep.folder, REGISTERING):
+            return finish(sweep, Mirror(tracker, sweep.folder), journal)
 
 
 def _require_front(sweep: Sweep, rows: Sequence[Row]) -> None:
     if sweep.spec.benchmark.name in NOTHING_TO_ATTACK:
         raise AuditFailed(f"sweep {sweep.name!r}: {NOTHING_TO_ATTACK[sweep.spec.benchmark.name]}")
+    if sweep.spec.model.retain_log:
+        raise AuditFailed(f"sweep {sweep.name!r}: model.retain_log has no retain model, which an audit attacks too")
     last = next((row["state"] for row in reversed(rows) if row["kind"] == "sweep"), "preparing")
     if last != "finished":
         raise AuditFailed(f"sweep {sweep.name!r} is {last}, so its front may change: letheon resume {sweep.name}")

@@ -11,6 +11,7 @@ from letheon.analysis.seeds import front_with_means
 from letheon.common.files import write_atomically
 from letheon.journal import Journal, Row, summary
 from letheon.plots.summary import sweep_summary
+from letheon.sweep.plan_time import how_far_off
 
 if TYPE_CHECKING:
     from letheon.sweep.mirror import Mirror
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from letheon.tracking.registry import Registration
 
 
+REGISTERING = "writing the report and registering the front"
 REPORT, PICTURE = "report.html", "front.png"
 
 
@@ -28,6 +30,7 @@ class Outcome:
     `state`: finished or interrupted; `registration` is None if interrupted. `problem`: what failed after the search.
     `over`: why the search ended. `already`: nothing was left to do. `tracking`: address of the store without
     credentials. `page`: address of the study in MLflow's UI.
+    `estimated`: how long the stages took, and what was estimated.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Outcome:
     problem: str | None = None
     over: str | None = None
     already: bool = False
+    estimated: str | None = None
 
 
 def _pictures(sweep: Sweep, front: Mapping[str, Any], rows: Sequence[Row], over: str | None) -> dict[str, bytes | str]:
@@ -105,4 +109,5 @@ def finish(
         mirror.tracker.page,
         problem,
         over,
+        estimated=how_far_off(journal.rows),
     )

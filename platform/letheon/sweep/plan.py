@@ -13,13 +13,25 @@ from typing import Any, Literal
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage, slots_that_fit
 from letheon.cluster.gpus import UnknownGpu
-from letheon.cluster.sizing import AUTO, Sizing, UnknownModel, local_card, shape_of, size, with_gpus
+from letheon.cluster.sizing import (
+    AUTO,
+    Sizing,
+    UnknownModel,
+    local_card,
+    model_config,
+    shape_of,
+    size,
+    with_gpus,
+    with_recipe,
+)
 from letheon.common.counting import several
 from letheon.journal import stratum_of
+from letheon.preparation.retain_logs import log_notes
 from letheon.search.preview import first_trials
 from letheon.spec.model import LEARNING_SEARCHERS, SweepSpec, values_of
 from letheon.spec.search_space import trial_count
-from letheon.sweep.plan_time import estimate
+from letheon.sweep.plan_time import epochs_at_most, estimate
+from trainables.model.families import paths
 from trainables.synthetic.name import SYNTHETIC
 
 
@@ -29,8 +41,8 @@ class Plan:
 
     `trials`: those known in advance: all (`chosen` is "all"), or, if the searcher learns, those that start before any
     result ("first"). `count`: None if only epochs or hours limit the trials. `searched`: hyper-parameters with several
-    values; `fixed`: the values of the others. `notes`: settings that are allowed but probably mistakes. `audit`: the
-    attacks at the end of the sweep.
+    values; `fixed`: the values of the others. `model`: the paths it takes and why; empty if its configuration is
+    unknown. `notes`: settings that are allowed but probably mistakes. `audit`: the attacks at the end of the sweep.
     """
 
     trials: Sequence[Mapping[str, Any]] = ()
@@ -43,6 +55,7 @@ class Plan:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     strata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rungs: Sequence[int] = ()
+    model: str = ""
     resources: Mapping[str, Any] = field(default_factory=dict)
     time: Mapping[str, Any] = field(default_factory=dict)
     to_prepare: Sequence[Mapping[str, Any]] = ()
@@ -67,7 +80,7 @@ def make_plan(
     from letheon.preparation.layout import layout
 
     nodes, auto = [machine()] if nodes is None else nodes, spec.trial.gpus_per_worker == AUTO
-    spec, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else lambda: None)
+    spec, model, sizing, unknown = _sized(spec, card if any(node.get("GPU") for node in nodes) else None)
     count = trial_count(spec)
     slots = slots_that_fit(nodes, spec.trial.workers_config)
     slots = slots if count is None else min(slots, count)
@@ -76,8 +89,8 @@ def make_plan(
     configs = [row["config"] for row in trials]
     counts, searched = Counter(row["stratum"] for row in trials), _searched(spec)
     refusal = shortage(nodes, spec.trial.workers_config)
-    resources, prepared = _resources(spec, nodes, slots, count), layout(spec, root)
-    time = estimate(root, prepared.target.key, spec.budget.limits, resources["epochs_at_most"], slots)
+    resources, prepared = _resources(spec, nodes, slots), layout(spec, root)
+    time = estimate(spec, root, prepared, slots)
     return Plan(
         trials=[{"trial": row["trial"], "config": config} for row, config in zip(trials, configs, strict=True)],
         chosen="all" if len(trials) == count else "first",
@@ -92,27 +105,37 @@ def make_plan(
             for f in spec.fractions
         },
         rungs=list(spec.scheduler.rungs),
+        model=model,
         resources={**resources, "memory": sizing and sizing.to_json()},
         time=time.to_json(),
         to_prepare=[{"kind": it.kind, "fraction": it.fraction, "key": it.key} for it in prepared.missing],
         audit=list(spec.audit_config.attacks) if spec.audit else [],
-        notes=[*([] if auto else unknown), *_notes(spec, count)],
+        notes=[
+            *([] if auto else unknown),
+            *(f"model.retain_log {key}: {note}" for key, note in log_notes(spec).items()),
+            *_notes(spec, count),
+        ],
         errors=[*(unknown if auto else []), *([] if refusal is None else [refusal])],
     )
 
 
-def _sized(spec: SweepSpec, card: Callable[[], int | None]) -> tuple[SweepSpec, Sizing | None, list[str]]:
-    """The sweep file with a number for `auto` (1 if unknown), the predicted memory or None, and why it is unknown."""
+def _sized(spec: SweepSpec, card: Callable[[], int | None] | None) -> tuple[SweepSpec, str, Sizing | None, list[str]]:
+    """The sweep file with values for `auto` (exact if unknown; 1 GPU where there are any), the model's paths, the
+    predicted memory or None, and why it is unknown. `card`: None without GPUs.
+    """
     if spec.benchmark.name == SYNTHETIC:
-        return spec, None, []
+        return spec, "", None, []
     auto, sizing, problems = spec.trial.gpus_per_worker == AUTO, None, list[str]()
-    gpus = 1.0
+    gpus, model = float(card is not None), ""
     try:
-        sizing = size(spec, shape_of(spec), card())
+        config = model_config(spec)
+        model = paths(config)
+        sizing = size(spec, shape_of(spec, config), None if card is None else card())
+        spec = with_recipe(spec, sizing.recipe)
         gpus = sizing.gpus if auto else gpus
     except (DoesNotFit, UnknownModel, UnknownGpu) as error:
         problems = [str(error)]
-    return (with_gpus(spec, gpus) if auto else spec), sizing, problems
+    return (with_gpus(spec, gpus) if auto else spec), model, sizing, problems
 
 
 def _searched(spec: SweepSpec) -> list[str]:
@@ -140,10 +163,9 @@ def _notes(spec: SweepSpec, count: int | None) -> list[str]:
     return [f"budget.trials {count}: is not a multiple of {seeds} seeds, so the last configuration has {rest}; {fix}"]
 
 
-def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int, trials: int | None) -> dict[str, Any]:
+def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int) -> dict[str, Any]:
     """`cpus` and `gpus`: of all slots together. `epochs_at_most`: the cost if no trial is pruned."""
     shape = spec.trial.workers_config
-    most = [count for count in (trials and trials * spec.scheduler.max_epochs, spec.budget.epochs) if count]
     return {
         "slots": slots,
         "workers": shape.workers,
@@ -155,5 +177,5 @@ def _resources(spec: SweepSpec, nodes: Sequence[Mapping[str, float]], slots: int
             "cpus": sum(node.get("CPU", 0.0) for node in nodes),
             "gpus": sum(node.get("GPU", 0.0) for node in nodes),
         },
-        "epochs_at_most": min(most, default=None),
+        "epochs_at_most": epochs_at_most(spec),
     }

@@ -72,8 +72,9 @@ class Recorder:
 
 def tracker_of(sweep: Sweep) -> Tracker:
     """The tracker that records the sweep in MLflow."""
+    from letheon.tracking.progress_metrics import ProgressMetrics
     from letheon.tracking.system_metrics import SystemMetrics
     from letheon.tracking.tracker import Extras, Tracker
 
-    extras = Extras(sweep.folder, sweep.goals, SystemMetrics())
+    extras = Extras(sweep.folder, sweep.goals, SystemMetrics(), ProgressMetrics(sweep.folder))
     return Tracker(sweep.root, sweep.spec.name, sweep.name, resolved(sweep.spec), extras=extras)

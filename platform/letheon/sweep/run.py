@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage
 from letheon.cluster.session import ray_session
-from letheon.cluster.sizing import resolve_auto_gpus
+from letheon.cluster.sizing import resolve_auto
 from letheon.cluster.slots import SlotCounter
 from letheon.common.counting import several
 from letheon.common.disk import explain_full_disk
@@ -26,11 +26,13 @@ from letheon.common.threads import run_at_low_priority
 from letheon.journal import Journal, Row, SweepLock
 from letheon.preparation.builder import build_artifacts
 from letheon.preparation.layout import layout
+from letheon.preparation.retain_logs import log_notes
 from letheon.spec.load import dump_spec, resolved
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
-from letheon.sweep.finish import Outcome, finish, summarize_interrupted
+from letheon.sweep.finish import REGISTERING, Outcome, finish, summarize_interrupted
 from letheon.sweep.mirror import Mirror, Throttle
+from letheon.sweep.plan_time import estimate
 from letheon.sweep.recording import Recorder, tracker_of
 from letheon.sweep.resume_checks import (
     already_finished,
@@ -43,6 +45,7 @@ from letheon.sweep.setup import controller_of, digests, facts, require_objective
 from letheon.sweep.sweep import Say, Show, Sweep, SweepExists, find_sweep, free_name
 from letheon.sweep.warm_start import warm_rows
 from letheon.tune.run import search
+from letheon.workers.board import Board
 from letheon.workers.pool import Pool, pool_of
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
@@ -63,11 +66,14 @@ def run_sweep(
     """Prepare and search. `name` defaults to that of the sweep file, numbered if taken.
 
     Raises:
-        SweepExists, DoesNotFit, PreparationFailed, TrackingError, LockHeld, and those of `resolve_auto_gpus`.
+        SweepExists, DoesNotFit, RetainLogRefused, PreparationFailed, TrackingError, LockHeld, and those of
+            `resolve_auto`.
     """
-    root, spec = root.resolve(), resolve_auto_gpus(spec, address, say)
+    root, spec = root.resolve(), resolve_auto(spec, address, say)
     if address is None and (problem := shortage([machine()], spec.trial.workers_config)):
         raise DoesNotFit(problem)  # a cluster's nodes are only known once it is joined
+    for fraction, note in log_notes(spec).items():  # refuses a log of other rows before anything starts
+        say(f"forget fraction {fraction}: {note}")
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
     with explain_full_disk(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         file = sweep.folder / SPEC
@@ -108,25 +114,35 @@ def _drive(sweep: Sweep, tracker: Tracker, address: str | None, show: Show, say:
         journal.append("sweep", state="interrupted", detail=cause)
 
     started, stop = time.monotonic(), StopRequest(sweep.command("resume"), say, note)
-    with stop.listening():
-        journal.append("sweep", state="preparing", **spec)
-        try:
-            problem, over = _work(sweep, mirror, journal, address, show, say, stop)
-        except KeyboardInterrupt:
-            stop.notice()
-            mark("Ray is gone", sweep.logs)
-            return summarize_interrupted(sweep, mirror, journal, time.monotonic() - started)
-        except BaseException as error:
-            with suppress(OSError):  # a full disk may be the error
-                journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
-                mirror.sync_all(journal.rows)
-            raise
-    mark("Ray is gone", sweep.logs)
-    return finish(sweep, mirror, journal, problem, over)
+    with Board(sweep.folder, "starting Ray") as board:
+        with stop.listening():
+            journal.append("sweep", state="preparing", **spec)
+            try:
+                problem, over = _work(sweep, mirror, journal, board, stop, address=address, show=show, say=say)
+            except KeyboardInterrupt:
+                stop.notice()
+                mark("Ray is gone", sweep.logs)
+                return summarize_interrupted(sweep, mirror, journal, time.monotonic() - started)
+            except BaseException as error:
+                with suppress(OSError):  # a full disk may be the error
+                    journal.append("sweep", state="failed", detail=f"{type(error).__name__}: {error}")
+                    mirror.sync_all(journal.rows)
+                raise
+        mark("Ray is gone", sweep.logs)
+        board.driver(REGISTERING)
+        return finish(sweep, mirror, journal, problem, over)
 
 
-def _work(
-    sweep: Sweep, mirror: Mirror, journal: Journal, address: str | None, show: Show, say: Say, stop: StopRequest
+def _work(  # noqa: PLR0913 (three of them by name)
+    sweep: Sweep,
+    mirror: Mirror,
+    journal: Journal,
+    board: Board,
+    stop: StopRequest,
+    *,
+    address: str | None,
+    show: Show,
+    say: Say,
 ) -> tuple[str | None, str | None]:
     """Everything that needs Ray. Returns what went wrong after the search, and why the search ended. Raises Stopped."""
     from letheon.monitor.exporter import exporter_of
@@ -147,24 +163,27 @@ def _work(
         with pool_of(sweep.spec, counter(), sweep.folder, counter.joined, stop) as pool:
             if not any(row["kind"] == "trial" for row in journal.rows):
                 pool.grow(_slots(sweep, counter))  # not in a resumed sweep, which may have nothing left to do
+            board.driver("opening the records")
             with gc_paused():
                 run_at_low_priority(mirror.tracker.finish_check)  # while the workers start
             mark("records are open", sweep.logs)
-            with Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export):
-                prepared, searched = _prepare_and_search(sweep, counter, pool, journal, say, stop)
+            recorder = Recorder(journal, mirror, sweep.trials, sweep.goals, show_and_export)
+            with recorder, board.watching(pool.settings.prefix):
+                prepared, searched = _prepare_and_search(sweep, counter, pool, board, journal, say, stop)
                 return _audit(sweep, prepared, pool, journal, say), searched.end_reason
 
 
 def _prepare_and_search(
-    sweep: Sweep, counter: SlotCounter, pool: Pool, journal: Journal, say: Say, stop: StopRequest
+    sweep: Sweep, counter: SlotCounter, pool: Pool, board: Board, journal: Journal, say: Say, stop: StopRequest
 ) -> tuple[Prepared, SweepController]:
     """The prepared artifacts, and the controller, which has the reason why the search ended. Raises Stopped."""
     most, slots = trial_count(sweep.spec), _slots(sweep, counter)
     require_same_inputs(journal.rows, lambda: digests(layout(sweep.spec, sweep.root)), sweep.name)
-    prepared = build_artifacts(sweep.spec, sweep.root, pool, say)
+    expected = _expected(sweep, journal, slots)
+    prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board.artifacts)
     require_objectives(sweep, prepared)
     _copy_earlier_trials(sweep, prepared, journal, say)
-    journal.append("sweep", state="running", info={"slots": slots, **facts(sweep, prepared)})
+    journal.append("sweep", state="running", info={"slots": slots, **expected, **facts(sweep, prepared)})
     controller = controller_of(sweep, prepared)
     if not controller().finished:
         amount = f"at most {several(most, 'trial')}" if most is not None else "trials until the budget is used"
@@ -175,6 +194,14 @@ def _prepare_and_search(
         search(sweep.folder, controller, configure, counter, pool, sweep.spec.trial.max_failures, stop)
         mark("search is over", sweep.logs)
     return prepared, controller()
+
+
+def _expected(sweep: Sweep, journal: Journal, slots: int) -> dict[str, dict[str, float]]:
+    """The estimate for the journal, before anything is made; empty for a resumed sweep, and if nothing is known."""
+    if len(journal.rows) > 1:
+        return {}
+    stages = estimate(sweep.spec, sweep.root, layout(sweep.spec, sweep.root), slots).stages
+    return {"estimate": stages} if stages else {}
 
 
 def _slots(sweep: Sweep, counter: SlotCounter) -> int:

@@ -10,6 +10,7 @@ from letheon.common.errors import LetheonError, did_you_mean
 from letheon.journal import Row, stratum_of
 from letheon.preparation.artifacts import Prepared
 from letheon.preparation.datasets import data_sets
+from letheon.preparation.retain_logs import log_notes
 from letheon.sweep.trial_config import trial_config
 from trainables.evaluation.metrics.catalog import metric_info
 
@@ -72,6 +73,7 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
         "world_size": workers.workers,
         "gpus_per_trial": workers.workers * workers.gpus,
         "seeds": list(sweep.spec.seeds),
+        "retain_log": log_notes(sweep.spec),
         "data": data_sets(sweep.spec, prepared),
         "retain": {
             key: {name: metrics[name] for name in recorded if name in metrics}

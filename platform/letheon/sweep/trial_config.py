@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 
 
 def decision_config(spec: SweepSpec) -> DecisionConfig | None:
-    """The decision after each epoch; None if every epoch gets a full evaluation.
+    """The decision after each epoch; None if every epoch is evaluated in full and keeps its weights.
 
-    Sweeps with several seeds always do, since the means over seeds have a front of their own, which a single trial
-    cannot compute. So does the synthetic experiment, whose metrics all come from one pass.
+    So it is with several seeds, since the means over seeds have a front of their own, which a single trial cannot
+    compute, and in the synthetic experiment, whose metrics all come from one pass.
     """
-
-    if spec.scheduler.evaluate == "full" or len(spec.seeds) > 1 or spec.benchmark.name == SYNTHETIC:
+    if len(spec.seeds) > 1 or spec.benchmark.name == SYNTHETIC:
         return None
     return decision(spec.scheduler, goals_of(spec))
 
@@ -42,6 +41,7 @@ def decision(scheduler: SchedulerConfig, goals: Goals) -> DecisionConfig:
     axes = (axis.metric for axis in search.axes)
     metrics = (*scheduler.required(search), *axes, "utility_ratio", *(limit.metric for limit in search.all_limits))
     return DecisionConfig(
+        full=scheduler.evaluate == "full",
         metrics=tuple(dict.fromkeys(metrics)),
         objectives=tuple((axis.metric, axis.better) for axis in search.axes),
         limits=tuple(map(_limit, search.all_limits)),

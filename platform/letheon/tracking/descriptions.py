@@ -8,7 +8,7 @@ from typing import Any
 
 from letheon.analysis.answer import answers
 from letheon.journal import Row
-from letheon.pareto.front import verdict_of
+from letheon.pareto.front import name_of, reasons_of, verdict_of
 from letheon.pareto.labels import columns, short_config, short_label
 from letheon.pareto.objectives import is_audit
 from letheon.tracking.aliases import FORGET_DIGEST
@@ -77,7 +77,7 @@ def describe_registered(
         parts += [_row(heads), _row(["---"] * len(heads))]
         knee = stratum.get("knee") or {}
         for point in stratum["points"]:
-            key = f"{point['trial']}@{point['epoch']}"
+            key = name_of(point)
             bold = "**" if (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch")) else ""
             values = [_number(point["metrics"].get(name)) for name in names]
             cells = [f"{bold}{key}{bold}", verdict_of(point), versions.get(key, "")]
@@ -105,13 +105,13 @@ class VersionDescriptions:
         self._targets = {row["trial"]: row.get("baseline") or {} for row in rows if row["kind"] == "trial"}
         infos = [row["info"] for row in reversed(rows) if row["kind"] == "sweep" and row.get("info")]
         self._retain: Mapping[str, Any] = next((info["retain"] for info in infos if "retain" in info), {})
+        self._logs: Mapping[str, str] = next((info["retain_log"] for info in infos if "retain_log" in info), {})
         self._data: Mapping[str, Any] = next((info["data"] for info in infos if "data" in info), {})
 
     def describe(self, point: Mapping[str, Any], fraction: str, benchmark: str, digest: str) -> str:
         """The description of a front point's version. `digest`: SHA-256 of its manifest."""
         trial, epoch = str(point["trial"]), int(point["epoch"])
-        reasons = "; ".join((point.get("verdict") or {}).get("reasons", ()))
-        verdict = verdict_of(point).capitalize()
+        reasons, verdict = reasons_of(point), verdict_of(point).capitalize()
         parts = [
             f"**{verdict}: {reasons}**" if reasons else f"**{verdict}**",
             "",
@@ -121,6 +121,7 @@ class VersionDescriptions:
             "",
             *self._table(point, fraction),
             "",
+            *([f"Note: {self._logs[fraction]}.", ""] if fraction in self._logs else []),
             f"Manifest SHA-256 `{digest}`: every file is checked against it by",
             "",
             f"`letheon pull {self._sweep} --select {trial}@{epoch} --fraction {fraction} --to DIR`",

@@ -28,8 +28,7 @@ def log_inputs(client: MlflowClient, run: Handle, data: Mapping[str, Any], spec:
     state = hashlib.sha256(json.dumps([data, benchmark], sort_keys=True, default=str).encode()).hexdigest()[:16]
     if data and run.tags.get(INPUTS_TAG) != state:
         client.log_inputs(run.id, datasets=list(_inputs(data, benchmark)))
-        client.set_tag(run.id, INPUTS_TAG, state)
-        run.tags[INPUTS_TAG] = state
+        run.set_tag(client, INPUTS_TAG, state)
 
 
 def _inputs(data: Mapping[str, Any], benchmark: Mapping[str, Any]) -> Iterator[DatasetInput]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ from letheon.checkpoints.manifest import Manifest, VerificationError, read_manif
 from letheon.checkpoints.select import RULES, choose, maximised_objectives
 from letheon.common.paths import checkpoint_folder
 from letheon.journal import Row
-from letheon.pareto.front import verdict_of
+from letheon.pareto.front import reasons_of, verdict_of
 from letheon.pareto.labels import HEADLINES, objectives_of
 from letheon.tracking.aliases import VERDICT, alias_move, describe_move
 from letheon.tracking.descriptions import VersionDescriptions
 from letheon.tracking.store.artifacts import checkpoint_path, upload, verify_in_store
 from letheon.tracking.store.errors import TrackingError
+from letheon.tracking.store.runs import every_page
 from trainables.storage.manifest import MANIFEST
 
 if TYPE_CHECKING:
@@ -162,14 +164,7 @@ def set_aliases(client: MlflowClient, registration: Registration) -> Registratio
 
 def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
     """All versions of a registered model; empty if it does not exist."""
-    found: list[ModelVersion] = []
-    token: str | None = None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", max_results=1000, page_token=token)
-        found.extend(page)
-        token = page.token
-        if not token:
-            return found
+    return every_page(partial(client.search_model_versions, f"name = '{name}'"))
 
 
 def _versions(client: MlflowClient, name: str) -> dict[tuple[str, str], ModelVersion]:
@@ -225,7 +220,7 @@ def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objective
         "letheon.height_x": f"{x:.6g}",
         "letheon.height_y": f"{y:.6g}",
         VERDICT: verdict_of(point),
-        "letheon.reasons": "; ".join((point.get("verdict") or {}).get("reasons", ())),
+        "letheon.reasons": reasons_of(point),
     }
     method = point.get("config", {}).get("method")
     if method:

@@ -40,6 +40,11 @@ def write(client: MlflowClient, run: Handle, record: Record, measured: Sequence[
     record.points, record.params, record.audits, record.once = [], {}, {}, {}
 
 
+def log_points(client: MlflowClient, run: Handle, points: Sequence[Point]) -> None:
+    """Write points that are not of the journal."""
+    _log(client, run.id, points, {}, {})
+
+
 def _log(
     client: MlflowClient, run_id: str, points: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]
 ) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from letheon.pareto.objectives import Goals
     from letheon.plots.summary import SweepSummary
+    from letheon.tracking.progress_metrics import ProgressMetrics
     from letheon.tracking.system_metrics import SystemMetrics
 
 FRONT_TAG = "letheon.front"  # of a trial: whether a checkpoint of it is on its stratum's front
@@ -52,12 +53,13 @@ class Extras:
     """What is recorded besides the journal.
 
     `folder`: the sweep's, with the texts that models generated; None records none. `goals`: the objectives of
-    hypervolumes. `system`: metrics of the driver's machine.
+    hypervolumes. `system`: metrics of the driver's machine. `progress`: of the running trials.
     """
 
     folder: Path | None = None
     goals: Goals | None = None
     system: SystemMetrics | None = None
+    progress: ProgressMetrics | None = None
 
 
 class Tracker:
@@ -84,7 +86,7 @@ class Tracker:
                 )
         self.root, self.study, self.sweep, self.spec = root, study, sweep, spec
         self.uri, self._folder = connection.tracking_uri(root, uri), extras.folder
-        self._records, self._system = RunRecords(extras.goals), extras.system
+        self._records, self._system, self._progress = RunRecords(extras.goals), extras.system, extras.progress
         self._packer = Packer()
         self._rows: Sequence[Row] = ()
         self._cursor = self._written = 0
@@ -110,7 +112,7 @@ class Tracker:
     @property
     def due(self) -> bool:
         """Whether `sync` has something to write even without a new row."""
-        return self._system is not None and self._system.due
+        return any(one is not None and one.due for one in (self._system, self._progress))
 
     def check(self) -> None:
         """Connect, and make sure that the experiment and its artifacts can be written. Raises TrackingError.
@@ -168,6 +170,8 @@ class Tracker:
         self._rows = rows
         if self._system and self._records.sweep:
             self._system.sample(self._records.sweep.started)
+        if self._progress and self._records.sweep:
+            self._progress.sample(self._records.sweep.started)
         with self._reset_on_error("recording"):
             self._flush()
         self._written = self._cursor
@@ -190,8 +194,7 @@ class Tracker:
             with self._reset_on_error("uploading the journal"):
                 client, parent = self._open(), self._parent
                 put(client, parent.id, JOURNAL, data)
-                client.set_tag(parent.id, JOURNAL_TAG, digest)
-                parent.tags[JOURNAL_TAG] = digest
+                parent.set_tag(client, JOURNAL_TAG, digest)
 
     def finish(
         self,
@@ -231,11 +234,11 @@ class Tracker:
             old = run.tags.get(FRONT_TAG)
             new = "true" if trial in winners else "false" if old else None
             if new is not None:
-                _set_tag(client, run, FRONT_TAG, new)
+                run.set_tag(client, FRONT_TAG, new)
         versions = {f"{point.trial}@{point.epoch}": point.version for point in registration.points}
         text = descriptions.describe_registered(self.spec, self.sweep, front, versions)
-        _set_tag(client, parent, NOTE, text)
-        _set_tag(client, parent, "letheon.registered", "true")
+        parent.set_tag(client, NOTE, text)
+        parent.set_tag(client, "letheon.registered", "true")
 
     @contextmanager
     def _reset_on_error(self, doing: str) -> Iterator[None]:
@@ -294,6 +297,11 @@ class Tracker:
             self._put_texts(client, trial, record)
             run_writer.write(client, self._children[trial], record)
             del self._records.changed[trial]
+        if self._progress:
+            for trial in self._progress.waiting.keys() & self._children.keys():
+                points = self._progress.waiting[trial]
+                run_writer.log_points(client, self._children[trial], points)
+                self._progress.written(trial, points)
         log_inputs(client, self._parent, self._records.data, self.spec)
         measured = self._system.waiting if self._system else []
         run_writer.write(client, self._parent, sweep, measured)
@@ -352,10 +360,3 @@ def _advice() -> Iterator[None]:
         yield
     except TrackingError as error:
         raise error if error.advice else TrackingError(str(error), fix) from error
-
-
-def _set_tag(client: MlflowClient, run: Handle, key: str, value: str) -> None:
-    """Set a run's tag unless the store is known to have it."""
-    if run.tags.get(key) != value:
-        client.set_tag(run.id, key, value)
-        run.tags[key] = value

@@ -7,6 +7,7 @@ nothing. Independent of what jobs do.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 Report = dict[str, Any]
@@ -32,6 +33,8 @@ class Mailbox:
         self._preempted = False
         self._reports: dict[int, Report] = {}
         self._failure: str | None = None
+        self._progress: dict[str, Any] = {}
+        self._granted_at = self._heard_at = 0.0
         self._holder: str | None = None
         self._ready = self._closed = False
         self._ended: str | None = None
@@ -84,14 +87,15 @@ class Mailbox:
         """Make `job` the current one; the previous job is abandoned at its next report. Returns the generation."""
         self._generation += 1
         self._job, self._granted, self._starts, self._reports, self._failure = job, 0, 0, {}, None
-        self._first_oom_start, self._preempted_starts = None, 0
+        self._first_oom_start, self._preempted_starts, self._progress = None, 0, {}
         await self._notify()
         return self._generation
 
     async def grant(self, generation: int, epoch: int) -> None:
         """Allow the job to run up to and including `epoch`."""
         if generation == self._generation:
-            self._granted = max(self._granted, epoch)
+            if epoch > self._granted:
+                self._granted, self._granted_at, self._progress = epoch, time.time(), {}
             await self._notify()
 
     async def wait_for_report(self, generation: int, epoch: int) -> Report:
@@ -114,6 +118,24 @@ class Mailbox:
         if self._ended is not None and not self._closed:
             return {"ended": self._ended}
         return {"failed": self._failure or "the slot was closed or took another trial"}
+
+    async def activity(self) -> dict[str, Any] | None:
+        """What the workers do now; None if they wait for a job, a grant or the end.
+
+        `job`, `epoch`, and from when it was granted `since`; `progress`, which the worker told at `heard` (unix
+        seconds), empty before that. `ready`: whether the workers have started.
+        """
+        waits = self._job is None or not self._granted or self._granted in self._reports
+        if waits or self._failure is not None or self._closed or self._ended is not None:
+            return None
+        return {
+            "job": self._job,
+            "epoch": self._granted,
+            "since": self._granted_at,
+            "progress": self._progress,
+            "heard": max(self._heard_at, self._granted_at),
+            "ready": self._ready,
+        }
 
     async def starts(self) -> int:
         """How often workers have taken the current job: 1 plus its restarts."""
@@ -164,6 +186,7 @@ class Mailbox:
             if self._closed or self._job is None:
                 return None
             self._starts += 1
+            self._progress = {}  # of a process that is gone
             if after == 0:  # a new process; the preempted one is gone
                 self._preempted_starts += self._preempted and self._starts > 1
                 self._preempted = False
@@ -185,6 +208,11 @@ class Mailbox:
         if generation == self._generation:
             self._reports.setdefault(epoch, {**report, "restarts": self._starts - 1})
             await self._notify()
+
+    async def note_progress(self, generation: int, progress: dict[str, Any]) -> None:
+        """What the worker does now; only the newest is kept."""
+        if generation == self._generation:
+            self._progress, self._heard_at = progress, time.time()
 
     async def fail(self, generation: int, reason: str) -> None:
         if generation == self._generation and self._failure is None:

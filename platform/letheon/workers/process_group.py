@@ -13,7 +13,8 @@ import os
 import socket
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +39,10 @@ class TorchGroupConfig(BackendConfig):
     @property
     def backend_cls(self) -> type[TorchGroup]:
         return TorchGroup
+
+    @property
+    def train_func_context(self) -> Callable[[], AbstractContextManager[None]]:
+        return _on_own_device
 
     def to_dict(self) -> dict[str, Any]:
         return {"backend": self.backend, "timeout_s": self.timeout_s}
@@ -91,10 +96,26 @@ def _join(config: TorchGroupConfig, place: str, environment: Mapping[str, str]) 
         "NODE_RANK": str(context.get_node_rank()),
         **environment,
     }
-    if torch.cuda.is_available():
-        torch.cuda.set_device(ray.train.torch.get_device())
+    _use_device(ray.train.torch.get_device())
     timeout = timedelta(seconds=config.timeout_s)
     torch.distributed.init_process_group(config.backend, init_method=place, rank=rank, world_size=size, timeout=timeout)
+
+
+@contextmanager
+def _on_own_device() -> Iterator[None]:
+    """Around the train loop, whose thread is not the one that joined: CUDA has a current device per thread."""
+    import ray.train.torch
+
+    _use_device(ray.train.torch.get_device())
+    yield
+
+
+def _use_device(device: Any) -> None:
+    """Make a GPU this thread's current device. A worker without GPUs may run on a machine that has some."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.set_device(device)
 
 
 def _leave() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,3 +19,8 @@ class WorkerSettings:
     logs: Path
     preload: bool = True
     fixed_nodes: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """How the names of these worker groups begin, and no other sweep's."""
+        return f"slot-{hashlib.sha256(str(self.logs).encode()).hexdigest()[:6]}-"

@@ -93,7 +93,7 @@ class OwnedWorkerGroup(WorkerGroup):
         """`after`: start once this group is ready, since parallel imports slow each other down."""
         import ray
 
-        name = f"slot-{uuid.uuid4().hex[:8]}"
+        name = f"{settings.prefix}{uuid.uuid4().hex[:8]}"
         # Not detached: the mailbox ends with the process that owns this object, however that ends. On its node, since
         # the nodes of workers may leave.
         actor: Any = ray.remote(Mailbox)

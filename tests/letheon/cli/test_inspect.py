@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.letheon.cli.command import run
 from tests.letheon.dashboard.support import add_rows, write_sweep
 from tests.letheon.tracking.tracking_support import Story
@@ -19,6 +21,45 @@ def test_status_and_explain_of_a_finished_sweep(root: Path) -> None:
     explained = json.loads(run("explain", "done", "t000", "--json", *at).stdout)
     assert explained["decisions"][0]["reason"] == "first at its rung"
     assert "first at its rung" in run("explain", "done", "t000", *at).stdout
+
+
+def test_why_a_trial_is_on_the_front_or_not(root: Path) -> None:
+    tale = Story()
+    for trial, utility in (("t000", 0.56), ("t001", 0.55)):
+        tale.trial(trial, "0.1", "npo")
+        tale.report(trial, 1, -3.0, utility)
+    tale.rows[-1]["decision"] |= {"action": "stop", "rung": 1, "rank": 3, "of": 4, "front": 1}
+    tale.end("t001", "pruned", 1, "rank 3 of 4")
+    write_sweep(root, "pruned", tale.rows, "scheduler.reduction_factor=2")
+    at = ("--root", str(root))
+    why_not = ("front", "pruned", "--why-not")
+    first, second, third = run(*why_not, "t001", *at).stdout.splitlines()  # one sentence per line, however long
+    assert first.startswith("t001 is not on the front") and third.endswith("later epochs were never trained")
+    assert second.startswith("t001@1 is dominated by t000@1") and second.endswith("utility above 0.56")
+    assert run(*why_not, "t001@1", *at).stdout.splitlines() == [second]
+    found = json.loads(run(*why_not, "t001", "--json", *at).stdout)
+    assert (found["outcome"], found["on_front"], found["checkpoints"][0]["verdict"]) == ("pruned", [], "dominated")
+    page = root / "report.html"
+    both = run(*why_not, "t000", "--fraction", "0.1", "--html", str(page), *at)
+    assert both.stdout.startswith("t000 is on the front of forget fraction 0.1") and page.exists()
+    said = run("explain", "pruned", "t001", *at).stdout.splitlines()
+    assert said[-1].endswith("with 2 better; to continue it needed rank 2 or better of 4"), "the sweep's own rule"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (("t999",), 4, "not a trial that this sweep has started"),
+        (("t01@5",), 4, "did you mean"),
+        (("t001@x",), 2, "must be TRIAL or TRIAL@EPOCH"),
+        (("t001", "--fraction", "0.1"), 4, "a trial of forget fraction 0.25, not of 0.1"),
+    ],
+)
+def test_refusals_of_why_not_are_one_line(arguments: tuple[str, ...], code: int, expected: str, root: Path) -> None:
+    result = run("front", "done", "--why-not", *arguments, "--root", str(root))
+    assert (result.exit_code, result.stdout) == (code, "")
+    [line] = result.stderr.splitlines()
+    assert expected in line
 
 
 def test_fronts_of_all_strata_or_of_one(root: Path) -> None:

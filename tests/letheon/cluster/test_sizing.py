@@ -9,18 +9,21 @@ from pathlib import Path
 import pytest
 
 from letheon.cli.plan import plan_lines
+from letheon.cluster import sizing
 from letheon.cluster.capacity import DoesNotFit
 from letheon.cluster.gpus import UnknownGpu, card_bytes
 from letheon.cluster.sizing import (
     SHARES,
     UnknownModel,
     local_card,
-    resolve_auto_gpus,
+    resolve_auto,
     shape_of,
     size,
     with_gpus,
+    with_recipe,
 )
 from letheon.common.errors import SpecErrors
+from letheon.preparation.layout import layout
 from letheon.spec.load import dump_spec, load_spec
 from letheon.spec.model import SweepSpec
 from letheon.sweep.plan import make_plan
@@ -60,23 +63,64 @@ def test_larger_models_get_larger_shares_and_each_share_holds_the_predicted_memo
     found = {name: size(spec, shape, H100) for name, shape in (("tiny", shape_of(spec)), ("1b", LLAMA_1B))}
     assert found["tiny"].gpus == 1 / 8
     assert found["1b"].share is not None
+    assert found["1b"].recipe == "exact"
     assert SHARES[0] < found["1b"].share < 1
-    for sizing in found.values():
-        assert sizing.share is not None
-        assert sizing.predicted == sizing.need.total + CUDA_CONTEXT < sizing.share * H100
-        smaller = [share for share in SHARES if share < sizing.share]
-        assert not any(sizing.need.fits(int(share * H100) - CUDA_CONTEXT) for share in smaller)
-    assert size(spec, LLAMA_1B, 24 * GIB).share is None
+    for one in found.values():
+        assert one.share is not None
+        assert one.predicted == one.need.total + CUDA_CONTEXT < one.share * H100
+        smaller = [share for share in SHARES if share < one.share]
+        assert not any(one.need.fits(int(share * H100) - CUDA_CONTEXT) for share in smaller)
+    assert size(with_recipe(spec, "exact"), LLAMA_1B, 16 * GIB).share is None
 
 
 def test_a_worker_that_fits_on_no_gpu_is_refused_with_value_rule_and_fix() -> None:
     with pytest.raises(DoesNotFit) as error:
-        _ = size(auto("trial.precision=bf16"), LLAMA_8B, H100).gpus
+        _ = size(auto("trial.precision=bf16", "trial.memory=exact"), LLAMA_8B, H100).gpus
     text = str(error.value)
-    assert "would take 15" in text and "one GPU of 80.0 GiB" in text
+    assert "would take 12" in text and "memory: auto" in text and "one GPU of 80.0 GiB" in text
     assert "trial.workers" in text and "stage: 3" in text
     sharded = auto("trial.precision=bf16", "trial.workers=4", "trial.deepspeed={zero_optimization: {stage: 3}}")
     assert size(sharded, LLAMA_8B, H100).gpus == 1
+
+
+def test_a_card_that_is_too_small_for_the_exact_recipe_gets_the_most_exact_that_fits() -> None:
+    spec = auto("trial.precision=bf16")
+    found = {gib: size(spec, LLAMA_8B, gib * GIB) for gib in (160, 100, 80, 64, 48)}
+    assert [found[gib].recipe for gib in found] == ["exact", "moments8", "remainder", "stochastic", "recompute"]
+    assert all(one.gpus == 1 for one in found.values())
+    for sharded in ("trial.deepspeed={zero_optimization: {stage: 1}}", "trial.precision=fp32"):
+        assert list(size(auto("trial.precision=bf16", sharded), LLAMA_1B, H100).recipes) == ["exact"]
+    assert size(spec, LLAMA_8B, None).recipe == "exact"  # no GPU
+
+
+def test_a_recipe_is_written_down_and_counts_only_once_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = load_spec("quickstart", ["trial.precision=bf16", "trial.gpus_per_worker=1"])
+    assert spec.trial.memory == "auto" and spec.trial.workers_config.memory == "exact"
+    lines: list[str] = []
+    monkeypatch.setattr(sizing, "local_card", lambda: 80 * GIB)
+    monkeypatch.setattr(sizing, "shape_of", lambda spec: LLAMA_8B)
+    chosen = resolve_auto(spec, None, lines.append)
+    assert chosen.trial.workers_config.memory == "remainder"
+    assert len(lines) == 1 and lines[0].startswith("trial.memory auto: remainder, the most exact recipe that fits")
+    assert resolve_auto(chosen, None, lines.append) is chosen
+    on_cpus = load_spec("quickstart", ["trial.precision=bf16"])
+    assert resolve_auto(on_cpus, None, lines.append).trial.memory == "exact"
+
+    def unknown(spec: SweepSpec) -> DecoderShape:
+        raise UnknownModel("no sizes")
+
+    monkeypatch.setattr(sizing, "shape_of", unknown)
+    assert resolve_auto(spec, None, lines.append).trial.memory == "exact"
+    assert lines[1:] == ["trial.memory auto: exact, because the need for memory is unknown: no sizes"]
+
+
+def test_models_that_were_fine_tuned_under_other_recipes_have_other_names(tmp_path: Path) -> None:
+    half = "trial.precision=bf16"
+    keys = {
+        memory: layout(load_spec("quickstart", [half, f"trial.memory={memory}"]), tmp_path).target.key
+        for memory in ("auto", "exact", "remainder", "stochastic")
+    }
+    assert keys["auto"] == keys["exact"] and len(set(keys.values())) == 3
 
 
 def test_workers_of_one_trial_never_share_a_gpu() -> None:
@@ -98,12 +142,12 @@ def test_a_frozen_model_counts_if_a_method_reads_it_and_fine_tuning_counts_if_it
 def test_without_a_gpu_the_share_is_0_and_a_budget_of_gpu_hours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     lines: list[str] = []
-    assert resolve_auto_gpus(auto(), None, lines.append).trial.gpus == 0
+    assert resolve_auto(auto(), None, lines.append).trial.gpus == 0
     assert len(lines) == 1 and lines[0].startswith("trial.gpus_per_worker auto: 0, for ")
     number = load_spec("quickstart", ["trial.gpus_per_worker=0.5"])
-    assert resolve_auto_gpus(number, None, lines.append) is number
+    assert resolve_auto(number, None, lines.append).trial == number.trial.model_copy(update={"memory": "exact"})
     with pytest.raises(SpecErrors, match="never used up"):
-        resolve_auto_gpus(auto("budget.gpu_hours=1"), None, lines.append)
+        resolve_auto(auto("budget.gpu_hours=1"), None, lines.append)
 
 
 def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
@@ -112,12 +156,20 @@ def test_the_plan_shows_the_prediction_and_why(tmp_path: Path) -> None:
     memory = plan.resources["memory"]
     assert (plan.errors, plan.resources["gpus_per_worker"], plan.resources["slots"]) == ([], 0.125, 8)
     assert memory["share"] == 0.125 and memory["why"] == "1/8 of a GPU of 80.0 GiB holds it"
-    largest = max(memory["parts"]["activations"], memory["parts"]["evaluation"])
-    states = sum(bytes_ for name, bytes_ in memory["parts"].items() if name not in ("activations", "evaluation"))
+    passing = ("activations", "evaluation", "update")
+    largest = max(memory["parts"].get(name, 0) for name in passing)
+    states = sum(bytes_ for name, bytes_ in memory["parts"].items() if name not in passing)
     assert memory["predicted_bytes"] == states + largest + CUDA_CONTEXT
     json.dumps(plan.to_json(), allow_nan=False)
     lines = " ".join(" ".join(plan_lines(plan)).split())
     assert "MiB per worker = weights and optimizer" in lines and "; 1/8 of a GPU of 80.0 GiB holds it" in lines
+    assert "recipes" not in lines  # of float32 there is one
+    half = make_plan(auto("trial.precision=bf16"), tmp_path, [node], card=lambda: H100)
+    lines = " ".join(" ".join(plan_lines(half)).split())
+    assert "recipes trial.memory exact; exact 16 B/parameter, " in lines and "; stochastic 6.1 B/parameter, " in lines
+    on_cpus = make_plan(load_spec("quickstart", ["trial.precision=bf16"]), tmp_path, [{"CPU": 2.0}])
+    assert "CUDA" not in " ".join(plan_lines(on_cpus))
+    assert half.resources["memory"]["recipes"][0]["fits"] is True
     small = make_plan(auto(), tmp_path, [node], card=lambda: GIB // 2)
     assert len(small.errors) == 1 and small.errors[0].startswith("trial.gpus_per_worker auto: a worker would take")
     without = make_plan(load_spec("quickstart"), tmp_path, [{"CPU": 2.0}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,28 @@ def add_rows(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append rows to the journal, as the driver does."""
     with (folder / "journal.jsonl").open("ab") as file:
         file.write(encode_rows([dict(row) for row in rows]))
+
+
+def _started(*reports: tuple[float, float]) -> Rows:
+    """One trial, and its reports (log10 of the forget quality, utility)."""
+    tale = Story()
+    tale.add("sweep", state="preparing")
+    tale.add("sweep", state="running", info={"slots": 1})
+    tale.trial("t000", "0.05", "ga")
+    for epoch, report in enumerate(reports, start=1):
+        tale.report("t000", epoch, *report)
+    return tale.rows
+
+
+LITTLE: dict[str, Rows] = {
+    "nothing": [],
+    "preparing": _started()[:1],
+    "no report": _started(),
+    "one point": _started((0.0, 0.6)),
+    "not finite": _started((math.nan, 0.5), (-3.0, math.inf)),
+    "infeasible": _started((-20.0, 0.0)),
+}
+"""Sweeps with little to show."""
 
 
 class LongStory(Story):

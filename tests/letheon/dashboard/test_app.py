@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -20,6 +21,8 @@ from letheon.dashboard.app import POLL_SECONDS, create_app
 from letheon.dashboard.catalog import Catalog
 from letheon.dashboard.recorded import RecordedSweeps
 from letheon.dashboard.serve import LOCAL_NAMES, TOKEN_VARIABLE, CannotServe, is_local, serve
+from letheon.journal import SweepLock
+from letheon.journal.activity import Activity, Work, write_activity
 from letheon.tracking.reader.browse import Browser
 from tests.letheon.dashboard.support import add_rows, write_sweep
 from tests.letheon.small_sweep import command
@@ -60,6 +63,19 @@ def test_the_stamp_changes_with_the_sweep(root: Path) -> None:
     assert first["pause"] >= POLL_SECONDS and at.get("/api/sweeps/done/stamp").json()["stamp"] == first["stamp"]
     add_rows(root / "sweeps" / "done", [{**story()[-1], "seq": len(story()) + 1}])
     assert at.get("/api/sweeps/done/stamp").json()["stamp"] != first["stamp"]
+
+
+def test_polling_tells_what_a_live_sweep_does_without_a_new_stamp(root: Path) -> None:
+    at, folder = client(root), root / "sweeps" / "done"
+    assert at.get("/api/sweeps/done/stamp").json()["activity"]["work"] == []
+    with SweepLock(folder):
+        before = at.get("/api/sweeps/done/stamp").json()["stamp"]
+        work = Work("t001", "training", 25.0, 1.0, "t001", 3, 12, 40)
+        write_activity(folder, Activity(work=[work], time=time.time()))
+        now = at.get("/api/sweeps/done/stamp").json()
+    assert now["stamp"] == before
+    assert [(one["job"], one["step"], one["of"]) for one in now["activity"]["work"]] == [("t001", 12, 40)]
+    assert at.get("/api/sweeps/done/stamp").json()["activity"]["work"] == [], "a driver that is gone does nothing"
 
 
 @pytest.mark.parametrize("path", ["/api/sweeps/nope", "/api/sweeps/done/trials/t9", "/api/sweeps/nope/stamp"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pytest
@@ -18,11 +17,10 @@ from letheon.dashboard.trial_view import trial_view
 from letheon.journal import UnknownTrial
 from letheon.pareto.front import front_of, hypervolume_share
 from letheon.pareto.objectives import Goals
-from letheon.spec.rules_objectives import axis_of
-from tests.letheon.dashboard.support import LongStory, record
+from tests.letheon.dashboard.support import LITTLE, LongStory, Rows, record
 from tests.letheon.tracking.tracking_support import Story, audited_story, story
 
-GOALS = Goals(x=axis_of("log10_forget_quality", "max"), y=axis_of("model_utility", "max"))
+GOALS = Goals()
 
 
 def test_the_page_shows_the_numbers_of_the_front() -> None:
@@ -41,36 +39,10 @@ def test_the_page_shows_the_numbers_of_the_front() -> None:
     assert view["ranks"] == [trial["rank"] for trial in view["trials"]]
 
 
-def _preparing() -> Story:
-    tale = Story()
-    tale.add("sweep", state="preparing")
-    return tale
-
-
-def _no_report() -> Story:
-    tale = _preparing()
-    tale.add("sweep", state="running", info={"slots": 1})
-    tale.trial("t000", "0.05", "ga")
-    return tale
-
-
-def _not_finite() -> Story:
-    tale = _no_report()
-    tale.report("t000", 1, math.nan, 0.5)
-    tale.report("t000", 2, -3.0, math.inf)
-    return tale
-
-
-def _infeasible() -> Story:
-    tale = _no_report()
-    tale.report("t000", 1, -20.0, 0.0)
-    return tale
-
-
-@pytest.mark.parametrize("make", [Story, _preparing, _no_report, _not_finite, _infeasible])
+@pytest.mark.parametrize("rows", LITTLE.values(), ids=LITTLE)
 @pytest.mark.parametrize("more", [{}, {"spec": None}])
-def test_sweeps_with_little_to_show_have_pages(make: Any, more: dict[str, Any]) -> None:
-    known = record(make().rows, "running", **more)
+def test_sweeps_with_little_to_show_have_pages(rows: Rows, more: dict[str, Any]) -> None:
+    known = record(rows, "running", **more)
     for view in (sweep_view(known), card(known), importance(known.rows, known.goals)):
         json.dumps(view, allow_nan=False)
     for trial in trial_columns(known.rows, known.goals):

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from letheon.dashboard.trial_columns import front_ranks, trial_columns
 from letheon.dashboard.trial_view import trial_view
 from letheon.pareto.objectives import Goals
-from letheon.spec.rules_objectives import axis_of
 from letheon.tracking.run_records import BEST, RunRecords
 from tests.letheon.dashboard.support import LongStory, record
 from tests.letheon.tracking.tracking_support import Story
 
-GOALS = Goals(x=axis_of("log10_forget_quality", "max"), y=axis_of("model_utility", "max"))
+GOALS = Goals()
 
 
 def test_metrics_missing_at_an_epoch_are_null() -> None:

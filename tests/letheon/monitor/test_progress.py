@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from letheon.journal import Journal, SweepLock
-from letheon.monitor.progress import progress
+from letheon.journal.activity import Activity, Work, write_activity
+from letheon.monitor import progress as monitor_progress
+from letheon.monitor.progress import preparation_progress, progress
 from tests.letheon.dashboard.support import add_rows, small_spec, write_sweep
 from tests.letheon.monitor.views import running_rows
 
@@ -30,6 +34,34 @@ def test_on_a_terminal_the_screen_updates_with_the_rows_and_is_erased_at_the_end
     assert "searching: [4] trials at most" in text
     assert text.index("searching") < text.rindex("study  running")
     assert out.getvalue().rindex(ERASE) > out.getvalue().rindex("running")
+
+
+def test_a_log_without_news_says_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor_progress, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(monitor_progress, "PERIOD_SECONDS", 0.05)
+    out, folder = io.StringIO(), write_sweep(tmp_path, "study", running_rows())
+    work = Work("t018", "training", 25.0, 1.0, "t018", 3, 12, 40)
+    with SweepLock(folder), progress(Console(file=out, width=40), folder, small_spec()) as (_, say):
+        write_activity(folder, Activity(work=[work], time=time.time()))
+        say("searching")
+        time.sleep(0.7)
+    first, *lines = out.getvalue().splitlines()
+    assert first == "searching" and 1 <= len(lines) <= 3
+    assert all(re.fullmatch(r"t018 epoch 3, 2\d s: training, step 12 of 40", line) for line in lines)
+
+
+def test_a_preparation_shows_its_work_without_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor_progress, "PERIOD_SECONDS", 0.05)
+    out = io.StringIO()
+    write_activity(
+        tmp_path, Activity(work=[Work("target model", "training", 1.0, 0.0, step=1, of=4)], time=time.time())
+    )
+    console = Console(file=out, force_terminal=True, width=100, height=24)
+    with preparation_progress(console, tmp_path) as say:
+        say("prepared base model in 3 s")
+        time.sleep(1.5)
+    assert "prepared base model" in out.getvalue()
+    assert "1 of 4" in out.getvalue()
 
 
 def test_progress_starts_before_the_folder_exists(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from letheon.journal.activity import Activity, Work
 from letheon.journal.state import ACTIVE
 from letheon.monitor.view import LiveFold, LiveView, SpecFacts
 from tests.letheon.dashboard.support import LongStory
@@ -57,9 +58,20 @@ def preparing_rows() -> Rows:
     return story()[:1]
 
 
+WORK = (
+    Work("t018", "training", 25.0, 1.0, "t018", 3, 12, 40, 2.104, 8124.6, 58.0),
+    Work("t019", "generating answers", 340.0, 95.0, "t019", 1, 7, 8),
+)
+MAKING = Activity(
+    artifacts=[("base model", True), ("target model", False), ("retain model 0.1", False), ("baseline 0.1", False)],
+    work=[Work("target model", "training", 61.0, 2.0, step=120, of=400, loss=1.5, tokens_per_second=900.0)],
+)
+
 STATES: Mapping[str, LiveView] = {
     "empty": view_of([]),
     "preparing": view_of(preparing_rows()),
+    "making models": replace(view_of(preparing_rows()), activity=MAKING),
+    "at work": replace(view_of(running_rows()), activity=Activity("registering the front", 12.0, work=WORK)),
     "without trials": view_of(story()[:2]),
     "running": view_of(running_rows()),
     "degraded": view_of(running_rows(), tracking=DEGRADED),

@@ -64,13 +64,6 @@ def test_order_does_not_matter(points: Array, permutation: list[int]) -> None:
     assert tuple(points[best]) == tuple(points[order][other])
 
 
-@given(POINTS)
-def test_monotone_rescaling_of_an_objective_changes_no_front(points: Array) -> None:
-    order = np.unique(points[:, 0], return_inverse=True)[1]  # any increasing map is one of the ranks
-    rescaled = np.column_stack([np.exp(order / 4.0), points[:, 1]])
-    np.testing.assert_array_equal(non_dominated(points), non_dominated(rescaled))
-
-
 @given(POINTS, st.lists(st.sampled_from([math.nan, math.inf, -math.inf]), min_size=1, max_size=3))
 def test_a_point_that_is_not_finite_changes_nothing(points: Array, broken: list[float]) -> None:
     more = np.vstack([points, [(value, 100.0) for value in broken], [(100.0, value) for value in broken]])
@@ -114,12 +107,6 @@ def test_ties_go_to_the_larger_area_and_then_to_the_higher_utility() -> None:
     assert knee(straight) == 1
     sagging = [(0.0, 1.0), (0.2, 0.1), (1.0, 0.0)]  # its middle is the worst compromise, not a knee
     assert knee(sagging) == 0
-
-
-def test_hypervolume_by_hand() -> None:
-    assert hypervolume([], (0, 0)) == 0.0
-    assert hypervolume([(0.0, 5.0), (5.0, 0.0)], (0, 0)) == 0.0  # on the reference is not above it
-    assert hypervolume([(1.0, 3.0), (2.0, 2.0), (2.0, 2.0), (3.0, 1.0)], (0, 0)) == 6.0
 
 
 def test_the_shape_of_points_is_checked() -> None:

@@ -33,13 +33,6 @@ def test_an_infeasible_newcomer_is_stopped_at_once(rung: list[float], eta: float
     assert action(rung, -math.inf, eta, least) == "stop"
 
 
-@given(RUNG, VALUES, ETAS)
-def test_monotone_rescaling_changes_nothing(rung: list[float], newcomer: float, eta: float) -> None:
-    order = sorted({*rung, newcomer} - {-math.inf})
-    rescaled = {-math.inf: -math.inf, **{value: math.exp(i) - 5 for i, value in enumerate(order)}}
-    assert action(rung, newcomer, eta) == action([rescaled[value] for value in rung], rescaled[newcomer], eta)
-
-
 @given(RUNG, st.floats(-10, 10), st.floats(0, 5), ETAS)
 def test_a_better_value_is_never_treated_worse(rung: list[float], value: float, gain: float, eta: float) -> None:
     if action(rung, value, eta) == "continue":

@@ -15,8 +15,6 @@ from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
 from letheon.schedulers.pareto_asha import decide
 from letheon.schedulers.rung import Place, Rung, Standing
-from letheon.schedulers.scheduler import SweepScheduler
-from tests.letheon.schedulers.driving import report_to
 
 GRID = st.integers(-4, 4).map(float)
 FEASIBLE = st.builds(Standing, GRID, GRID)
@@ -137,21 +135,6 @@ def test_the_spread_is_an_order_not_its_inverse() -> None:
     assert ranks == [1 + i for i in places]
 
 
-@given(st.lists(st.tuples(GRID, GRID), min_size=2, max_size=15, unique=True))
-def test_an_objective_of_large_numbers_does_not_decide_the_spread(points: list[tuple[float, float]]) -> None:
-    small, large = ([Standing(x, y * scale) for x, y in points] for scale in (1.0, 100.0))
-    assert place(small[:-1], small[-1]) == place(large[:-1], large[-1])
-
-
-def test_the_end_of_a_small_objective_ranks_before_the_middle() -> None:
-    """Unscaled, y of 0 to 100 would swamp x of 0 to 1."""
-    stairs = [(0.0, 100.0), (0.1, 95.0), (0.5, 50.0), (1.0, 0.0)]
-    ranks = {p: place([Standing(*o) for o in stairs if o != p], Standing(*p)).rank for p in stairs}
-    assert ranks[(0.1, 95.0)] == 1
-    assert ranks[(1.0, 0.0)] == 2
-    assert ranks[(0.5, 50.0)] == 3
-
-
 @given(RECORDS)
 def test_nan_is_on_no_front(records: list[Standing]) -> None:
     assert place(records, Standing(math.nan, math.nan, math.inf)).front is None
@@ -160,23 +143,3 @@ def test_nan_is_on_no_front(records: list[Standing]) -> None:
         Standing(math.nan, 1.0)
     with pytest.raises(ValueError, match="violation nan"):
         Standing(0.0, 1.0, math.nan)
-
-
-def metrics(value: float) -> dict[str, float]:
-    return {"log10_forget_quality": 20 * value - 20, "utility_ratio": 0.9}
-
-
-def test_a_late_reporter_pollutes_no_lower_rung() -> None:
-    scheduler = SweepScheduler(SchedulerConfig(max_epochs=9, name="pareto_asha"))
-    late = [report_to(scheduler, f"late{i}", "0.1", 4, metrics(1.0)) for i in range(2)]
-    assert [(one.rung, one.of) for one in late] == [(3, 1), (3, 2)]
-    first = report_to(scheduler, "t000", "0.1", 1, metrics(0.2))
-    assert (first.rung, first.rank, first.of) == (1, 1, 1)
-
-
-def test_max_epochs_is_a_rung() -> None:
-    scheduler = SweepScheduler(SchedulerConfig(max_epochs=5, name="pareto_asha"))
-    for trial, value in (("t000", 0.5), ("t001", 0.6)):
-        found = [report_to(scheduler, trial, "0.1", epoch, metrics(value)) for epoch in range(1, 6)]
-        assert [one.rung for one in found] == [1, None, 3, None, 5]
-    assert (found[-1].outcome, found[-1].rank, found[-1].of) == ("completed", 1, 2)

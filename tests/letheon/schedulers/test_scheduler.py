@@ -62,14 +62,6 @@ def test_without_a_scheduler_nothing_is_pruned() -> None:
     assert set(rung_actions(0.9, 0.8, 0.1, 0.0, config=SchedulerConfig(name="none", max_epochs=9))) == {"continue"}
 
 
-def test_strata_are_independent() -> None:
-    scheduler = SweepScheduler(CONFIG)
-    for i in range(6):
-        report_to(scheduler, f"a{i}", "0.1", 1, metrics(0.9))
-    decision = report_to(scheduler, "b0", "0.05", 1, metrics(0.1))
-    assert (decision.action, decision.rank, decision.of) == ("continue", 1, 1)
-
-
 def test_the_value_at_a_rung_is_the_best_so_far() -> None:
     scheduler = SweepScheduler(SchedulerConfig(name="asha", max_epochs=9, min_rung_size=1))
     for epoch, value in enumerate([0.2, 0.8, 0.1], start=1):
@@ -116,12 +108,6 @@ def test_a_metric_that_is_not_finite_stops_at_once_and_ranks_last() -> None:
     assert report_to(scheduler, "t001", "0.05", 1, metrics(0.0)).rank == 1
     broken = report_to(scheduler, "t002", "0.05", 1, {"log10_forget_quality": -1.0, "utility_ratio": math.nan})
     assert (broken.action, broken.rank, broken.of, broken.violation) == ("stop", 2, 3, None)
-
-
-def test_a_missing_metric_fails_the_trial() -> None:
-    decision = report_to(SweepScheduler(CONFIG), "t000", "0.05", 1, {"utility_ratio": 1.0})
-    assert (decision.action, decision.outcome) == ("stop", "failed")
-    assert "log10_forget_quality is missing from the report of epoch 1" in decision.reason
 
 
 def test_after_the_end_everything_is_stopped_and_nothing_recorded() -> None:
@@ -262,7 +248,8 @@ def test_rungs_rank_by_the_objectives_of_the_sweep() -> None:
 
 def test_an_objective_that_is_missing_is_named() -> None:
     decision = report_to(SweepScheduler(CONFIG, KL), "t000", "0.05", 1, metrics(0.5))
-    assert (decision.outcome, decision.reason.split(" is ")[0]) == ("failed", "forget_kl")
+    assert (decision.action, decision.outcome) == ("stop", "failed")
+    assert "forget_kl is missing from the report of epoch 1" in decision.reason
 
 
 def test_before_the_audit_the_benchmarks_own_objectives_are_ranked() -> None:

@@ -250,34 +250,26 @@ class SearcherContract:
 
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize(
-        "fates", [(Sweep.complete,), (Sweep.complete, *TROUBLES.values())], ids=["sound", "troubled"]
+        ("fates", "slots", "fields"),
+        [
+            ((Sweep.complete,), 3, {}),
+            ((Sweep.complete, *TROUBLES.values()), 3, {}),
+            ((Sweep.complete,), 1000, {}),
+            ((Sweep.complete,), 5, {"seeds": [3, 5]}),
+        ],
+        ids=["sound", "troubled", "all still running", "tried once with all its seeds"],
     )
-    def test_a_listed_space_is_exhausted_without_repeats(self, seed: int, fates: tuple[Fate, ...]) -> None:
-        sweep = Sweep(spec_of(LISTS, seed))
+    def test_a_listed_space_is_exhausted_without_repeats(
+        self, seed: int, fates: tuple[Fate, ...], slots: int, fields: Mapping[str, Any]
+    ) -> None:
+        sweep = Sweep(spec_of(LISTS, seed, **fields))
         everything = len(sweep.space.combinations)
-        found = [tuple(sorted(proposal.values.items())) for proposal in self.play(sweep, everything + 5, fates)]
+        found = [tuple(sorted(proposal.values.items())) for proposal in self.play(sweep, everything + 5, fates, slots)]
         if self.exhausts:
             assert len(found) == len(set(found)) == everything
             assert self.searcher(sweep.spec).propose(sweep.number, sweep.history) is None
         else:
             assert len(found) == everything + 5
-
-    def test_a_configuration_is_tried_once_with_all_its_seeds(self) -> None:
-        if not self.exhausts:
-            pytest.skip("it ignores earlier trials")
-        sweep = Sweep(spec_of(LISTS, seeds=[3, 5]))
-        everything = len(sweep.space.combinations)
-        found = [tuple(sorted(proposal.values.items())) for proposal in self.play(sweep, everything + 2, slots=5)]
-        assert len(found) == len(set(found)) == everything
-
-    @pytest.mark.parametrize("seed", SEEDS)
-    def test_running_configurations_are_not_proposed_again(self, seed: int) -> None:
-        if not self.exhausts:
-            pytest.skip("it ignores running trials")
-        sweep = Sweep(spec_of(LISTS, seed))
-        everything = len(sweep.space.combinations)
-        found = [tuple(sorted(proposal.values.items())) for proposal in self.play(sweep, everything + 1, slots=1000)]
-        assert len(found) == len(set(found)) == everything
 
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("trouble", TROUBLES)

@@ -75,7 +75,12 @@ def test_hub_ids_are_not_mistaken_for_folders() -> None:
         assert load_spec("quickstart", [f"model.base={name}"]).model.base == name
 
 
-NEED_SOMETHING = {"model.retain": "a model", "searcher.warm_start": "a sweep", "evaluation.harness": "a package"}
+NEED_SOMETHING = {
+    "model.retain": "a model",
+    "model.retain_log": "a log",
+    "searcher.warm_start": "a sweep",
+    "evaluation.harness": "a package",
+}
 
 
 @pytest.mark.parametrize("setting", sorted(EXAMPLES.keys() - NEED_SOMETHING.keys()))

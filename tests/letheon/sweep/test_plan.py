@@ -23,7 +23,7 @@ def test_the_plan_of_the_quickstart(tmp_path: Path) -> None:
     plan = make_plan(spec, tmp_path / "root", [NODE])
     assert set(plan.to_json()) == {
         "trials", "chosen", "count", "budget", "searcher", "learns", "searched", "fixed", "strata", "rungs",
-        "resources", "time", "to_prepare", "audit", "notes", "errors",
+        "model", "resources", "time", "to_prepare", "audit", "notes", "errors",
     }  # fmt: skip
     assert (plan.chosen, plan.count, plan.budget, plan.searcher) == ("all", 8, {"trials": 8}, "random")
     assert [row["trial"] for row in plan.trials] == [f"t{i:03d}" for i in range(8)]
@@ -100,6 +100,18 @@ def test_a_hub_model_that_does_not_load_is_named(tmp_path: Path) -> None:
     assert "correct the name, or give a model folder" in note
 
 
+def test_the_paths_of_the_model_are_one_line_from_its_configuration(tmp_path: Path) -> None:
+    assert printed(planned(tmp_path))["model"].startswith("Llama 2 to 3.3, SmolLM, SmolLM2: rows packed; ")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma2", **sizes}))
+    plan = planned(tmp_path / "root", f"model.base={tmp_path}")
+    assert "Gemma 2: rows padded and layers not compiled (its attention scores are capped)" in printed(plan)["model"]
+    assert "memory not estimated" in plan.model and plan.resources["memory"] is None and plan.errors == []
+    assert plan.notes[0].startswith(f"model.base {tmp_path}: its memory is unknown (")
+    auto = planned(tmp_path / "root", f"model.base={tmp_path}", "trial.gpus_per_worker=auto")
+    assert len(auto.errors) == 1 and "write a number" in auto.errors[0]
+
+
 def write_sweep(root: Path, name: str, target: str, seconds: float) -> None:
     """A journal of one trial whose four epochs took `seconds` each."""
     times = iter([0.0, 0.0, *(seconds * epoch for epoch in range(1, 5))])
@@ -122,7 +134,8 @@ def test_the_time_is_what_earlier_sweeps_of_the_same_model_measured(tmp_path: Pa
     assert planned(tmp_path).time["seconds"] is None
     write_sweep(tmp_path, "before", target, 2.0)
     plan = planned(tmp_path, "scheduler.max_epochs=6", "scheduler.grace_epochs=3")
-    assert plan.time == {"seconds": 96 * 2.0 / 4, "limit": "epochs", "seconds_per_epoch": 2.0, "sweep": "before"}
+    search = {"seconds": 96 * 2.0 / 4, "limit": "epochs", "seconds_per_epoch": 2.0, "sweep": "before"}
+    assert plan.time == {**search, "preparation": None, "audit": None, "gpu_hours": None}
     output = printed(plan)["time"]
     assert output == "at most 48 s of search (2 s per epoch in sweep before), plus preparation"
     assert planned(tmp_path, "budget.wall_hours=0.01").time["seconds"] == pytest.approx(36.0)

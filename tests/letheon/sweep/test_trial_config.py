@@ -103,6 +103,7 @@ def test_an_infeasible_epoch_keeps_no_feasible_one_from_the_front() -> None:
 def test_a_decision_has_the_metrics_of_scheduler_and_goals() -> None:
     goals = Goals(limits=(Limit("forget_rouge", high=0.4, scale=2.0), Limit("audit_d", high=0.1)))
     assert decision(SCHEDULER, goals) == DecisionConfig(
+        full=True,
         metrics=("log10_forget_quality", "utility_ratio", "model_utility", "forget_rouge"),
         objectives=(("log10_forget_quality", "max"), ("model_utility", "max")),
         limits=(LimitConfig(metric="forget_rouge", high=0.4, scale=2.0),),
@@ -118,14 +119,14 @@ def test_a_decision_has_the_metrics_of_scheduler_and_goals() -> None:
         ([], True),
         (["scheduler.evaluate=full"], True),
         (["scheduler.evaluate=decision"], False),
-        (["scheduler.evaluate=decision", "seeds=[0, 1]"], True),
+        (["scheduler.evaluate=decision", "seeds=[0, 1]"], None),
     ],
 )
-def test_the_sweep_file_sets_the_depth_of_evaluations(tmp_path: Path, overrides: list[str], full: bool) -> None:
+def test_the_sweep_file_sets_the_depth_of_evaluations(tmp_path: Path, overrides: list[str], full: bool | None) -> None:
     spec = load_spec(write_space(tmp_path), overrides)
     config = trial_config(spec, layout(spec, tmp_path), "t000", sample(spec, 0), tmp_path / "t000")
-    assert (config.decision is None) == (decision_config(spec) is None) == full
-    assert ("decision" not in config.model_dump(mode="json")) == full, "the digest of older configurations stays"
+    assert config.decision == decision_config(spec)
+    assert (config.decision and config.decision.full) == full
     assert TrialConfig.model_validate(config.model_dump(mode="json")) == config
 
 

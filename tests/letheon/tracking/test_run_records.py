@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from letheon.dashboard.growth import growth
+from letheon.journal.activity import Activity, Work, write_activity
 from letheon.pareto.objectives import Goals
 from letheon.plots.summary import SweepSummary, sweep_summary
+from letheon.tracking import progress_metrics
+from letheon.tracking.progress_metrics import ProgressMetrics
 from letheon.tracking.run_records import RunRecords
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.system_metrics import SystemMetrics
@@ -155,6 +159,33 @@ def test_system_metrics_wait_for_a_store_that_is_down(
     steps = [step for step, _ in recorded_history(fresh_store, run, "system/cpu_utilization_percentage")]
     assert steps == [100, 110, 120, 180]
     assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
+
+
+def test_progress_of_running_trials_waits_for_the_store_and_disturbs_no_epoch(fresh_store: str, tmp_path: Path) -> None:
+    clock, rows = Clock(), story()
+
+    def tracker() -> Tracker:
+        return Tracker(tmp_path, "study", "sweep", SPEC, fresh_store, Extras(progress=ProgressMetrics(tmp_path, clock)))
+
+    def at_work(speed: float) -> None:
+        work = Work("t000", "training", 3.0, 1.0, "t000", 1, 2, 4, loss=None, tokens_per_second=speed)
+        write_activity(tmp_path, Activity(work=[work, replace(work, job="base model", trial=None)], time=clock.now))
+
+    at_work(10.0)
+    one = tracker()
+    one.sync(rows[:2])  # the trial has no run yet
+    clock.now += progress_metrics.PERIOD_SECONDS
+    assert one.due
+    at_work(20.0)
+    one.sync(rows)
+    clock.now += 60
+    tracker().sync(rows)  # a second driver, after whose first look the worker is silent
+    run = recorded_trials(fresh_store)["t000"]
+    speeds = recorded_history(fresh_store, run, "progress.tokens_per_second")
+    assert [value for _, value in speeds] == [10.0, 20.0]
+    assert "progress.loss" not in run.data.metrics
+    epochs = [row["epoch"] for row in rows if row["kind"] == "report" and row["trial"] == "t000"]
+    assert [step for step, _ in recorded_history(fresh_store, run, "epoch")] == [0, *epochs]
 
 
 def _refuse(*_: Any, **__: Any) -> None:

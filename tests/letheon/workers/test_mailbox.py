@@ -58,6 +58,36 @@ async def test_a_restarted_process_gets_the_job_again_until_failures_run_out() -
 
 
 @in_loop
+async def test_it_knows_what_its_workers_do_now() -> None:
+    box = Mailbox(max_failures=1)
+    assert await box.activity() is None
+    first = await box.submit({"name": "a"})
+    assert await box.activity() is None, "no epoch is granted"
+    await box.grant(first, 1)
+    activity = await box.activity() or {}
+    assert (activity["job"], activity["epoch"], activity["progress"]) == ({"name": "a"}, 1, {})
+    assert not activity["ready"]
+    await box.next_job(0)
+    await box.note_progress(first, {"stage": "training", "step": 1})
+    await box.note_progress(first, {"stage": "training", "step": 2})
+    activity = await box.activity() or {}
+    assert activity["progress"] == {"stage": "training", "step": 2}
+    assert activity["heard"] >= activity["since"]
+    await box.next_job(0)
+    assert (await box.activity() or {})["progress"] == {}, "another process has not told anything yet"
+    await box.post(first, 1, {})
+    assert await box.activity() is None, "the decision is awaited"
+    await box.grant(first, 2)
+    assert await box.activity() is not None
+    second = await box.submit({"name": "b"})
+    await box.note_progress(first, {"stage": "of a job that is over"})
+    await box.grant(second, 1)
+    assert (await box.activity() or {})["progress"] == {}
+    await box.fail(second, "broken")
+    assert await box.activity() is None
+
+
+@in_loop
 async def test_a_preempted_process_costs_the_job_no_failure() -> None:
     box = Mailbox(max_failures=0)
     first = await box.submit({"name": "a"})

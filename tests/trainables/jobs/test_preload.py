@@ -1,4 +1,4 @@
-"""Workers import everything that jobs need before the first job, but not MLflow, which DeepSpeed would import."""
+"""Workers import everything that jobs need before the first job, but not what only other uses need."""
 
 from __future__ import annotations
 
@@ -17,6 +17,22 @@ import deepspeed, trainables.training.trial, trainables.jobs.prepare
 assert set(sys.modules) == before, set(sys.modules) - before
 import mlflow
 """
+
+
+# As transformers 5.17 does it in a module that every generation model imports.
+ASKS_FIRST = """
+from transformers.utils import is_sklearn_available
+from trainables.jobs.preload import HIDDEN
+from trainables.runtime.imports import hide_packages
+with hide_packages(*HIDDEN):
+    if is_sklearn_available():
+        from sklearn.metrics import roc_curve
+"""
+
+
+def test_no_package_looks_installed_while_one_that_it_needs_is_hidden() -> None:
+    done = subprocess.run([sys.executable, "-c", ASKS_FIRST], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow  # a process that imports everything

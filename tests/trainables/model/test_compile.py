@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from torch._dynamo.utils import counters
 from tests import tiny
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
-from trainables.model.compile import cache_compiled, compile_layers, eager_mode, should_compile
+from trainables.model import compile
+from trainables.model.compile import SUPPRESS_ERRORS, cache_compiled, compile_layers, eager_mode, fused, should_compile
 from trainables.model.scoring import score
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
@@ -73,8 +75,38 @@ def test_evaluation_runs_uncompiled() -> None:
 
 
 def test_layers_are_compiled_on_gpus_or_on_request_but_never_sharded() -> None:
-    assert not should_compile("auto", "cpu", sharded=False)
-    assert should_compile("auto", "cuda:1", sharded=False)
-    assert not should_compile("off", "cuda", sharded=False)
-    assert should_compile("on", "cpu", sharded=False)
-    assert not should_compile("on", "cuda", sharded=True)
+    assert not should_compile("auto", "cpu", sharded=False, packed=True)
+    assert should_compile("auto", "cuda:1", sharded=False, packed=True)
+    assert not should_compile("auto", "cuda:1", sharded=False, packed=False)
+    assert not should_compile("off", "cuda", sharded=False, packed=True)
+    assert should_compile("on", "cpu", sharded=False, packed=False)
+    assert not should_compile("on", "cuda", sharded=True, packed=True)
+
+
+def test_functions_are_compiled_with_the_same_settings_in_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backward passes on GPUs run in a thread of their own, and torch 2.13 has these settings per thread."""
+    compile_layers(model(), backend="aot_eager")
+    monkeypatch.setattr(compile, "_compiled", lambda function: function)
+    seen: list[tuple[int, bool]] = []
+
+    def settings(tensor: Tensor) -> None:
+        seen.append((torch._dynamo.config.recompile_limit, torch._dynamo.config.suppress_errors))
+
+    for _ in range(2):
+        thread = threading.Thread(target=fused(settings), args=(torch.zeros(4),))
+        thread.start()
+        thread.join()
+    assert seen == [(128, True)] * 2
+
+
+@pytest.mark.parametrize(("asked", "suppressed"), [(None, True), ("1", True), ("0", False)])
+def test_errors_of_the_compiler_are_raised_on_request(
+    asked: str | None, suppressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if asked is None:
+        monkeypatch.delenv(SUPPRESS_ERRORS, raising=False)
+    else:
+        monkeypatch.setenv(SUPPRESS_ERRORS, asked)
+    with torch._dynamo.config.patch(suppress_errors=not suppressed):
+        compile_layers(model(), backend="aot_eager")
+        assert torch._dynamo.config.suppress_errors is suppressed

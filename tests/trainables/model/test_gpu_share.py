@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from trainables.config import EvaluationConfig, LoraConfig, WorkersConfig
 from trainables.methods import METHODS
+from trainables.model.compile import should_compile
 from trainables.model.gpu_share import (
     CUDA_CONTEXT,
     GIB,
@@ -18,7 +20,7 @@ from trainables.model.gpu_share import (
     share_of,
     usable_bytes,
 )
-from trainables.model.memory import USABLE, DecoderShape, tokens_that_fit
+from trainables.model.memory import USABLE, DecoderShape, evaluation_bytes, tokens_that_fit
 
 LLAMA = DecoderShape(parameters=1_235_814_400, layers=16, hidden=2048, keys=1024, inner=8192, vocabulary=128_256)
 CARD = 80 * GIB
@@ -44,17 +46,33 @@ def test_shares_and_contexts_fit_on_the_card_together() -> None:
 
 def test_the_estimate_follows_from_what_methods_declare() -> None:
     weights, plain = 2 * LLAMA.parameters, estimate_memory(LLAMA, settings("npo_rt"), 8192)
-    assert sum(plain.states.values()) == LLAMA.parameters * (2 + 6 + 12)
+    assert sum(plain.states.values()) == LLAMA.parameters * 16
     frozen = estimate_memory(LLAMA, settings("npo_rt", "npo_kl"), 8192)
     assert frozen.total - plain.total == weights
     two_gradients = estimate_memory(LLAMA, settings("ngdiff"), 8192)
     assert two_gradients.total - plain.total == 8 * LLAMA.parameters
     adapters = estimate_memory(LLAMA, settings("npo_rt", lora=LoraConfig(rank=8)), 8192)
     assert adapters.states["weights"] == pytest.approx(weights, rel=0.01)
-    assert adapters.states["gradients"] + adapters.states["optimizer"] < 0.02 * weights * 9
+    assert adapters.states["gradients"] + adapters.states["optimizer"] < 0.02 * weights * 7
     sharded = estimate_memory(LLAMA, settings("npo_rt", workers=4, deepspeed={"zero_optimization": {"stage": 3}}), 8192)
     assert sum(sharded.states.values()) == sum(plain.states.values()) // 4
     assert plain.total == sum(plain.states.values()) + max(plain.activations, plain.evaluation)
+    whole = evaluation_bytes(LLAMA, 2, EvaluationConfig().batch_tokens)
+    assert plain.evaluation == whole - plain.states["gradients"]  # which do not exist meanwhile
+    small = estimate_memory(LLAMA, settings("npo_rt", memory="stochastic"), 8192)
+    assert plain.total - small.total == LLAMA.parameters * 10 - LLAMA.parameters // 16
+
+
+def test_layers_are_compiled_on_gpus_unless_their_weights_are_sharded() -> None:
+    def compiled(on_gpu: bool, **on: Any) -> bool:
+        return replace(settings("npo_rt", **on), on_gpu=on_gpu).compiled
+
+    for on_gpu in (False, True):
+        for setting in ("auto", "on", "off"):
+            for stage in (0, 3):
+                on = {"compile": setting, "deepspeed": {"zero_optimization": {"stage": stage}}}
+                expected = should_compile(setting, "cuda" if on_gpu else "cpu", stage == 3, packed=True)
+                assert compiled(on_gpu, **on) == expected
 
 
 def test_weights_stay_on_the_device_only_if_useful_micro_batches_still_fit() -> None:

@@ -40,7 +40,7 @@ LAYERS = 2 * 7  # two blocks of four attention and three feed-forward projection
 def log_probs(trained: Any) -> Tensor:
     """(rows,) of all rows in one forward pass, float32."""
     trained.eval()
-    return score(trained, collate(ROWS, 0)).sequence
+    return score(trained, collate(ROWS, 0).to(trained.device)).sequence
 
 
 def continuations(trained: Any, group: Group) -> Tensor:

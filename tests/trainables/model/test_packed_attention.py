@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import Gemma2Config, LlamaConfig, MistralConfig
 
 from tests import tiny
@@ -18,7 +19,7 @@ from trainables.batching.packing import Packed, pack
 from trainables.batching.rows import collate
 from trainables.config import LoraConfig
 from trainables.model import packed_attention
-from trainables.model.compile import compile_layers
+from trainables.model.compile import ANY_SIZE, compile_layers
 from trainables.model.lora import add_adapters
 from trainables.model.packed_attention import takes_packed
 from trainables.model.scoring import score
@@ -59,6 +60,17 @@ def test_the_kernel_gets_valid_arguments_and_gives_the_results_of_padded_rows(na
         )
     expected = gradients(trained, padded)
     torch.testing.assert_close(gradients(trained, packed), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_one_token_reads_shared_keys_without_repeating_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]).bool()
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, heads, n, 8, generator=generator) for heads, n in ((6, 1), (2, 5), (2, 5)))
+    wide, wide_values = (each.repeat_interleave(3, 1) for each in (key, value))
+    seen = scaled_dot_product_attention(query, wide, wide_values, mask[:, None, None], scale=0.3)
+    monkeypatch.setattr(packed_attention, "sdpa_attention_forward", None)  # which may repeat them
+    found, _ = packed_attention.attention(torch.nn.Module(), query, key, value, mask[:, None, None], scaling=0.3)
+    torch.testing.assert_close(found, seen.transpose(1, 2), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.usefixtures("kernel")
@@ -102,6 +114,33 @@ def test_a_layer_is_one_graph_and_few_sizes_are_compiled(adapters: bool) -> None
     torch.testing.assert_close(gradients(trained, plain), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.usefixtures("kernel")
+def test_a_layer_can_be_compiled_once_for_all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ANY_SIZE, "1")
+    torch._dynamo.reset()
+    counters.clear()
+    trained = tiny.llama(**SHAPE | {"num_hidden_layers": 2})
+    compile_layers(trained, backend="aot_eager")
+    some = batches(5)
+    for batch in some:
+        compiled = gradients(trained, batch)
+        with torch.compiler.set_stance("force_eager"):
+            expected = gradients(trained, batch)
+        torch.testing.assert_close(compiled, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    assert len({batch.input_ids.shape[1] for batch in some}) > 1
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+
+
 def test_models_without_plain_attention_do_not_take_packed_rows() -> None:
     assert not takes_packed(tiny.model(Gemma2Config(**tiny.SHAPE)))
     assert takes_packed(tiny.model(ARCHITECTURES["llama"]))
+
+
+@pytest.mark.parametrize("argument", ["softcap", "s_aux"])
+def test_what_the_kernels_do_not_know_is_refused(argument: str) -> None:
+    states = torch.ones((1, 2, 3, 8))
+    packing = pack(rows([(1, 3)]), "cpu").packing
+    unknown: dict[str, Any] = {argument: 1.0}
+    with pytest.raises(ValueError, match=f"{argument} must be None"):
+        packed_attention.attention(torch.nn.Identity(), states, states, states, None, packing=packing, **unknown)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn.attention import varlen
 
 Window = list[int]
+_MUST_ASK = "enable_gqa" in signature(varlen.varlen_attn).parameters
 
 
 @cache
@@ -72,7 +74,7 @@ def _forward(  # noqa: PLR0913, PLR0917
     num_splits: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     assert cu_seq_k is not None and torch.equal(cu_seq_q, cu_seq_k) and max_q == max_k
-    assert enable_gqa or query.shape[1] == key.shape[1]
+    assert not _MUST_ASK or enable_gqa or query.shape[1] == key.shape[1]
     assert seqused_k is None and block_table is None and num_splits is None
     _check(query, key, value, cu_seq_q, max_q)
     scale = query.shape[2] ** -0.5 if scale is None else scale

@@ -31,7 +31,7 @@ def step(engine: Engine, group: Group, micro: int) -> None:
 
     def losses() -> Iterator[Tensor]:
         for indices in micros:
-            batch = collate([ROWS[i] for i in indices] or [ROWS[0]], 0)
+            batch = collate([ROWS[i] for i in indices] or [ROWS[0]], 0).to(group.device)
             yield -score(engine.deepspeed, batch).rows(0, len(indices)).sequence.sum() / tokens
 
     engine.step(losses(), learning_rate=1e-2, count=len(micros))
@@ -45,4 +45,15 @@ def steps(engine: Engine, group: Group, micro: int, states: Path, restart: bool)
     for number in range(RESTART_AFTER if restart else 0, STEPS):
         step(engine, group, micro)
         if number + 1 == RESTART_AFTER and not restart:
-            engine.save_state(states)
+            save(engine, group, states)
+
+
+def save(engine: Engine, group: Group, states: Path, share: bool = True) -> dict[str, dict[str, Any]]:
+    """Save the state, by default with the weights in a folder that it shares, as trials do. Returns its digests."""
+    saved, weights = states.with_name(f"{states.name}-model"), engine.weights() if share else None
+    if weights is not None:
+        engine.model.save_pretrained(saved, state_dict=dict(weights))
+    group.barrier()
+    digests = engine.save_state(states, saved if share else None)
+    group.barrier()
+    return digests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,14 +22,8 @@ from trainables.runtime.ranks import Group
 from trainables.training.engine import Engine
 from trainables.training.step import Stepper
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = tiny.needs_engine_on_gpu
 ROWS = [(5 + i % 7, 6 + i % 11) for i in range(24)]
-
-
-@pytest.fixture(scope="module")
-def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
-    with tiny.joined(tmp_path_factory.mktemp("group"), device="cuda:0") as group:
-        yield group
 
 
 def model(**others: int) -> Any:
@@ -64,8 +57,8 @@ def test_the_packed_kernel_equals_padded_rows() -> None:
 
 
 @pytest.mark.parametrize("compilation", ["off", "on"])
-def test_no_step_waits_for_the_device(group: Group, compilation: Compilation) -> None:
-    trained = stepper(group, compilation)
+def test_no_step_waits_for_the_device(gpu_group: Group, compilation: Compilation) -> None:
+    trained = stepper(gpu_group, compilation)
     for number in range(4):  # kernels are loaded, sizes compiled, memory pinned
         trained.run(step_rows(number % 3), 1, 1e-3)
     torch.cuda.synchronize()
@@ -78,13 +71,13 @@ def test_no_step_waits_for_the_device(group: Group, compilation: Compilation) ->
     trained.engine.close()
 
 
-def test_compiled_steps_have_the_losses_of_plain_ones(group: Group) -> None:
+def test_compiled_steps_have_the_losses_of_plain_ones(gpu_group: Group) -> None:
     torch._dynamo.reset()
     counters.clear()
     losses = []
     ways: tuple[Compilation, ...] = ("off", "on")
     for compilation in ways:
-        trained = stepper(group, compilation)
+        trained = stepper(gpu_group, compilation)
         losses.append([sum(float(part.loss) for part in trained.run(step_rows(i), 1, 1e-3)) for i in range(6)])
         trained.engine.close()
     assert losses[1] == pytest.approx(losses[0], rel=2e-2)

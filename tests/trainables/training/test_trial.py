@@ -22,13 +22,16 @@ from letheon.sweep.trial_config import trial_config
 from tests import tiny
 from tests.letheon.small_sweep import SPACE, write_space
 from trainables.config import Hyperparameters
+from trainables.data.benchmarks.registry import load_benchmark
+from trainables.evaluation.logs.write import open_unlearning_log
 from trainables.evaluation.metrics.catalog import RECORDED, metric_info
+from trainables.evaluation.metrics.details import SetDetails
 from trainables.inputs.cache import WorkerCache
 from trainables.jobs.prepare import finetune, make_base, make_baseline
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.model.gpu_share import WeightPlace
 from trainables.runtime.ranks import Group
-from trainables.training import memory_usage
+from trainables.training import memory_usage, trial
 from trainables.training.memory_usage import peak_bytes, reset_peak
 from trainables.training.trial import run_trial
 
@@ -98,12 +101,42 @@ def work(_: Group, folder: Path) -> None:
 
     for method in METHODS:
         run(f"{method}-cold".replace("_", "-"), method, WorkerCache())
+    stop_and_go_on(spec, prepared, folder)
+    baseline_from_log(spec, prepared, folder)
     places: tuple[WeightPlace, ...] = ("device", "pinned")
     for place in places:
         used = WorkerCache()
         with placed(place):
             for method in METHODS:
                 run(f"{method}-{place}".replace("_", "-"), method, used)
+
+
+def stop_and_go_on(spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
+    """A trial of three epochs, and the same stopped after two of them, with a state after each epoch or none."""
+    hyper = Hyperparameters(method="npo_rt", forget_fraction=FRACTION, learning_rate=3e-4, batch_size=8)
+    decides: Any = trial
+    decided = decides.must_save_state
+    for name, saves, attempts in (("straight", True, (3,)), ("saved", True, (2, 3)), ("lost", False, (2, 3))):
+        decides.must_save_state = lambda *_, saves=saves: saves
+        config = trial_config(spec, prepared, name, hyper, folder / name)
+        for epochs in attempts:
+            reports = Reports(epochs)
+            run_trial(config.model_copy(update={"max_epochs": 4}), WorkerCache(), Group(), reports)
+        (folder / f"{name}.json").write_text(json.dumps(reports.found))
+    decides.must_save_state = decided
+
+
+def baseline_from_log(spec: SweepSpec, prepared: Prepared, folder: Path) -> None:
+    """The baseline once more, from the log of the retain model's evaluation in place of the model."""
+    job, split = prepared.baseline[FRACTION].job, load_benchmark(spec.benchmark).split(FRACTION)
+    assert isinstance(job, BaselineJob)
+    known = json.loads(Path(job.file).read_text())
+    details = {name: SetDetails(**of_set) for name, of_set in known["retain"]["details"].items()}
+    log = open_unlearning_log(details, known["retain"]["metrics"], split.evaluation)
+    (folder / "log.json").write_text(json.dumps(log))
+    changes = {"retain": str(folder / "log.json"), "retain_is_log": True, "file": str(folder / "from-log.json")}
+    make_baseline(job.model_copy(update=changes), WorkerCache(), Group())
+    (folder / "from-model.json").write_text(json.dumps(known))
 
 
 def work_at_both_depths(_: Group, folder: Path) -> None:
@@ -157,6 +190,28 @@ def test_a_trial_from_kept_weights_equals_a_cold_one_bit_for_bit(folder: Path, m
     }
     ours, theirs = weights(folder, method, place), weights(folder, method, "cold")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("name", ["saved", "lost"])
+def test_a_trial_that_was_stopped_ends_with_the_same_numbers(folder: Path, name: str) -> None:
+    """With the state of the epoch before, or without any: then its epochs are trained again."""
+    states = [(folder / name / f"epoch-00{epoch}" / "state").exists() for epoch in (1, 2, 3)]
+    assert states == ([False, True, True] if name == "saved" else [False] * 3)
+    for one, other in zip(epochs_of(folder, name), epochs_of(folder, "straight"), strict=True):
+        assert one == pytest.approx(other, rel=0, abs=0, nan_ok=True)
+    last = "epoch-003/model/model.safetensors"
+    if (folder / "straight" / last).exists():
+        ours, theirs = load_file(folder / name / last), load_file(folder / "straight" / last)
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_a_baseline_from_a_log_is_that_of_the_model_itself(folder: Path) -> None:
+    ours, theirs = (json.loads((folder / f"from-{each}.json").read_text()) for each in ("log", "model"))
+    for name in ("target", "retain"):
+        assert ours[name]["metrics"]["forget_quality"] == theirs[name]["metrics"]["forget_quality"]
+    same = [key for key in theirs["yardstick"] if key != "writing"]
+    assert all(ours["yardstick"][key] == pytest.approx(theirs["yardstick"][key], rel=1e-9) for key in same)
+    assert ours["note"].startswith("a published evaluation log")
 
 
 def test_every_reported_metric_is_documented(folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from trainables.config import BenchmarkConfig
 from trainables.data.forget_retain import ForgetRetainBenchmark, Group, by_group
 from trainables.data.hub import hub_records
-from trainables.data.jsonl import BadField, DataErrors, Record, read_records, text_field
+from trainables.data.jsonl import BadField, DataErrors, Record, made, read_records, text_field
 from trainables.data.rows import Row
 
 HUB = "llmunlearningsemeval2025organization/semeval25-unlearning-dataset-public"
@@ -51,16 +51,9 @@ def _records(name: str, config: BenchmarkConfig, problems: list[str]) -> Iterato
 
 
 def _groups(records: Iterable[Record], tasks: tuple[str, ...], problems: list[str], what: str) -> tuple[Group, ...]:
-    rows: list[tuple[object, Row]] = []
     before = len(problems)
-    for record in records:
-        try:
-            task, document, row = _row(record.fields)
-        except BadField as error:
-            problems.append(f"{record.place}: {error}")
-            continue
-        if task in tasks:
-            rows.append(((task, document), row))
+    found = made(records, lambda record: _row(record.fields), problems)
+    rows = [((task, document), row) for task, document, row in found if task in tasks]
     if not rows and len(problems) == before:
         problems.append(f"{what} has no row of these tasks; at least one is needed; name other tasks")
     return by_group(rows)

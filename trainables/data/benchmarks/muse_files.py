@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from trainables.config import BenchmarkConfig
-from trainables.data.hub import read_hub
+from trainables.data.hub import Numbered, read_hub
 from trainables.data.jsonl import BadField, DataErrors, show, text_field
 from trainables.data.text_files import read_text
 
@@ -29,7 +29,6 @@ ENDINGS = (".json", ".jsonl", ".txt", "-*.parquet")
 LONGEST = 50_000_000
 
 Tables: TypeAlias = Mapping[str, Sequence[Mapping[str, str]]]
-_Numbered: TypeAlias = Iterable[tuple[int, object]]
 
 
 def load_tables(config: BenchmarkConfig) -> Tables:
@@ -66,12 +65,12 @@ def _find(folder: Path, problems: list[str]) -> dict[str, Path]:
     return files
 
 
-def _hub(config: BenchmarkConfig, name: str) -> tuple[str, _Numbered]:
+def _hub(config: BenchmarkConfig, name: str) -> tuple[str, Numbered]:
     configuration, split = name.split("/")
     return read_hub(HUB[config.corpus or "news"], configuration, split, config.revision)
 
 
-def _file(path: Path) -> tuple[str, _Numbered]:
+def _file(path: Path) -> tuple[str, Numbered]:
     """(source, numbered rows). A text file is one document; JSON is an array of objects or texts, or one per line."""
     if path.suffix == ".parquet":
         from datasets import Dataset
@@ -83,7 +82,7 @@ def _file(path: Path) -> tuple[str, _Numbered]:
     return str(path), _json_rows(path, text)
 
 
-def _json_rows(path: Path, text: str) -> _Numbered:
+def _json_rows(path: Path, text: str) -> Numbered:
     try:
         whole = json.loads(text)
         return enumerate(whole if isinstance(whole, list) else [whole], start=1)
@@ -97,7 +96,7 @@ def _json_rows(path: Path, text: str) -> _Numbered:
         ) from error
 
 
-def _checked(source: str, rows: _Numbered, keys: Sequence[str], problems: list[str]) -> list[dict[str, str]]:
+def _checked(source: str, rows: Numbered, keys: Sequence[str], problems: list[str]) -> list[dict[str, str]]:
     checked = []
     for number, fields in rows:
         one = {"text": fields} if keys == ("text",) and isinstance(fields, str) else fields

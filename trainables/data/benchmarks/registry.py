@@ -14,7 +14,6 @@ __all__ = [
     "EvalSet",
     "Row",
     "Split",
-    "config_problem",
     "config_problems",
     "default_objectives",
     "fraction_problem",
@@ -24,18 +23,13 @@ __all__ = [
 
 def load_benchmark(config: BenchmarkConfig) -> Benchmark:
     """The benchmark that `config` names. Raises ValueError (value, rule, fix) if its data is missing or invalid."""
-    if problem := config_problem(config):
+    for problem in config_problems(config):
         raise ValueError(problem)
     if config.name not in _MAKERS:
         raise ValueError(f"name={config.name!r}: it has inputs and labels, not rows of text; use {', '.join(_MAKERS)}")
     module, maker = _MAKERS[config.name]
     benchmark: Benchmark = getattr(import_module(module), maker)(config)
     return benchmark
-
-
-def config_problem(config: BenchmarkConfig) -> str | None:
-    """The first problem of `config` itself (value, rule, fix), or None. Reads no data."""
-    return next(iter(config_problems(config)), None)
 
 
 def config_problems(config: BenchmarkConfig) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.data.hub import has_configuration, hub_records
-from trainables.data.jsonl import BadField, DataErrors, Record, read_records, text_field, text_list
+from trainables.data.jsonl import BadField, DataErrors, Record, made, read_records, text_field, text_list
 from trainables.data.rows import Row
 
 HUB = "locuslab/TOFU"
@@ -66,16 +66,11 @@ def _records(name: str, path: str | None, revision: str | None, problems: list[s
 
 
 def _table(name: str, records: Iterable[Record], problems: list[str]) -> Table:
-    before, places, rows = len(problems), [], []
-    for record in records:
-        try:
-            rows.append(_row(name, record.fields))
-        except BadField as error:
-            problems.append(f"{record.place}: {error}")
-        places.append(record.place)
+    before = len(problems)
+    rows = list(made(records, lambda record: (_row(name, record.fields), record.place), problems))
     if not rows and len(problems) == before:
         problems.append(f"{HUB}/{name}: no rows; at least one is needed; use the unchanged file")
-    return Table(tuple(rows), tuple(places))
+    return Table(tuple(row for row, _ in rows), tuple(place for _, place in rows))
 
 
 def _row(name: str, fields: Mapping[str, Any]) -> Row:

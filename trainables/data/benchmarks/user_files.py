@@ -18,6 +18,7 @@ from trainables.data.jsonl import (
     DataErrors,
     Record,
     check_text,
+    made,
     read_records,
     refuse_misspelt,
     text_field,
@@ -92,20 +93,12 @@ def _read(config: BenchmarkConfig, kinds: Mapping[str, Callable[[Record], _Item]
     for name, make in kinds.items():
         path = getattr(config, name)
         records: Iterable[Record] = () if path is None else read_records(Path(path), f"{name}={path!r}", problems)
-        items[name] = list(_items(records, make, problems))
+        items[name] = list(made(records, make, problems))
         problems += _uneven(items[name])
     problems += _conflicts(items)
     if problems:
         raise DataErrors(problems)
     return items
-
-
-def _items(records: Iterable[Record], make: Callable[[Record], _Item], problems: list[str]) -> Iterator[_Item]:
-    for record in records:
-        try:
-            yield make(record)
-        except BadField as error:
-            problems.append(f"{record.place}: {error}")
 
 
 def _question(record: Record) -> _Item:

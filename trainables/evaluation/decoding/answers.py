@@ -15,6 +15,7 @@ from trainables.evaluation.decoding.greedy import generate
 from trainables.evaluation.scoring.batches import rank_batches
 from trainables.evaluation.scoring.evaluator import EvaluatedModel, ModelRunner
 from trainables.evaluation.scoring.queries import Pair, Prompt, Reading
+from trainables.runtime.progress import Stage
 
 _KV_SHARE = 8
 """Tokens of keys and values per token of `batch_tokens`, which allows for logits. Most answers end long before their
@@ -76,21 +77,29 @@ def decode(
     decoded = {task: known[task.prompt][: task.limit] for task in tasks}
     rest = [task for task, tokens in decoded.items() if ends.isdisjoint(tokens) and len(tokens) < task.limit]
 
+    longest = [len(task.prompt) + task.limit for task in rest]
+    batches = rank_batches(longest, _KV_SHARE * runner.batch_tokens, group.rank, group.size)
+    stage = Stage("generating answers", sum(map(len, batches)))
+
     def one_batch(numbers: Sequence[int]) -> list[Tokens]:
         some = [rest[i] for i in numbers]
+        most = max((task.limit - len(decoded[task]) for task in some), default=1)
+
+        def all_done(ended: bool) -> bool:
+            stage.step(len(some) / most)  # a batch of long answers takes minutes
+            return group.all(ended)
+
         return generate(
             runner.model,
             [runner.visible(task.prompt) + decoded[task] for task in some],
             [task.limit - len(decoded[task]) for task in some],
             ends=ends,
             pad_id=runner.end,
-            all_done=group.all,
+            all_done=all_done,
             device=group.device,
         )
 
-    longest = [len(task.prompt) + task.limit for task in rest]
-    batches = rank_batches(longest, _KV_SHARE * runner.batch_tokens, group.rank, group.size)
-    generated = runner.run_sharded(batches, one_batch)
+    generated = runner.run_sharded(stage, batches, one_batch)
     release(group.device)
     for i, task in enumerate(rest):
         decoded[task] += generated[i]

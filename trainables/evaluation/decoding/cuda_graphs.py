@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 from trainables.evaluation.decoding.static_cache_pool import Replay, StaticCachePool
+from trainables.runtime.imports import gc_paused
 
 _KEPT_SHARE = 32
 """Keys and values of up to 1 / 32 of the device's memory stay between evaluations: training's estimate allows it."""
@@ -49,7 +50,11 @@ class CudaRecorder:
             graph = torch.cuda.CUDAGraph()
             try:
                 # "thread_local": other threads' calls (a watchdog querying events) must not break the recording.
-                with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
+                # A collection could free CUDA events of other objects, which a recording does not allow.
+                with (
+                    gc_paused(),
+                    torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"),
+                ):
                     step()
             except RuntimeError:
                 # A failed recording leaves its stream as the current one.

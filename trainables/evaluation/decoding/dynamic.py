@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from trainables.evaluation.decoding.growing_cache import use_growing_layers
+from trainables.evaluation.decoding.growing_cache import select_rows, use_growing_layers
 
 _DROP_SHARE = 8  # dropping copies the cache, so it waits until more than 1 / 8 of the rows have ended
 
@@ -47,7 +47,7 @@ def prefill(
     output = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
     logits, cache, positions = output.logits[:, -1], output.past_key_values, positions[:, -1:]
     if samples > 1:
-        cache.batch_repeat_interleave(samples)
+        select_rows(cache, torch.arange(len(prompts), device=device).repeat_interleave(samples))
         logits, mask, positions = (each.repeat_interleave(samples, 0) for each in (logits, mask, positions))
     return Prefilled(logits, use_growing_layers(cache), mask, positions)
 
@@ -85,7 +85,7 @@ def decode_rows(
         if (len(rows) - alive) * _DROP_SHARE > len(rows) > 1:
             # A batch that has ended before the others' keeps one row, to stay in step with them.
             kept = (~ended).nonzero().squeeze(-1) if alive else torch.zeros(1, dtype=torch.long, device=device)
-            cache.batch_select_indices(kept)
+            select_rows(cache, kept)
             rows, chosen, ended, mask, positions = (each[kept] for each in (rows, chosen, ended, mask, positions))
         positions = positions + 1
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)

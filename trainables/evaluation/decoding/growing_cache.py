@@ -6,6 +6,7 @@ Hugging Face's dynamic cache copies all keys and values for every new token, whi
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
@@ -67,3 +68,11 @@ def use_growing_layers(cache: Cache) -> Cache:
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
             cache.layers[number] = GrowingLayer(layer.keys, layer.values)
     return cache
+
+
+def select_rows(cache: Cache, indices: Tensor) -> None:
+    """Keep these rows of the cache, in this order; a row may be repeated."""
+    layers: list[Any] = list(cache.layers)
+    for layer in layers:
+        # transformers' `batch_select_indices` is missing in recurrent layers, and forgets the states of mixed ones.
+        (layer.batch_select_indices if isinstance(layer, GrowingLayer) else layer.reorder_cache)(indices)

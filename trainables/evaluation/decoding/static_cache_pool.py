@@ -6,6 +6,7 @@ when the buffer of keys and values is replaced by a larger one.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ from trainables.runtime.fast_paths import TOLERANCE, FastPath, Outcome, allowed,
 
 _MOST_BATCHES = 16
 """Kept at a time. Recordings share scratch memory, so each further one costs only its graph nodes, a few MiB."""
+_HEADROOM = 1.25
+"""Slots of the buffer per slot of the batch it is made for: rows and slots of a later batch of as many tokens may be
+rounded up to more, and a larger buffer would cost all recordings."""
 _FEWEST_STEPS = 4
 """Steps ahead that make a recording worth its cost of about two steps: most batches end early or run long."""
 
@@ -53,7 +57,7 @@ class StaticCachePool:
             self._replays.clear()
             self._batches.clear()
             self._buffer = None  # free the old one before allocating
-            self._buffer = KVBuffer(cache, most)
+            self._buffer = KVBuffer(cache, BatchSize(most.rows, math.ceil(_HEADROOM * most.tokens)))
 
     def batch(self, size: BatchSize, device: torch.device | str) -> DecodeBatch:
         """The batch of this size. All batches share one buffer, so the previous one must have been extracted."""

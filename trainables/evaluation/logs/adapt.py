@@ -15,11 +15,12 @@ from typing import Any, cast
 import numpy as np
 
 from trainables.evaluation.logs.log import Index, Log, LogError, SetRows
+from trainables.evaluation.logs.names import MEMORISATION
 from trainables.evaluation.metrics.details import Details, SetDetails
 from trainables.evaluation.metrics.tofu import Floats
 
 _ATTACK = "attack:"
-_PLAIN = ("rouge_1_recall", "rouge_l_recall", "rouge_l_f1", "extraction_strength", "exact_memorization")
+_PLAIN = ("rouge_1_recall", "rouge_l_recall", "rouge_l_f1", *MEMORISATION)
 _SAME = 1e-5  # relative; larger than float32 errors
 
 

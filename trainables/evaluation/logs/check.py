@@ -88,7 +88,7 @@ def _guard(log: Log) -> float:
 
     def matches(guard: float) -> int:
         return sum(
-            _close(pair.stored, pair.ratio(guard), _EXACT) or _close(pair.stored, pair.share(guard), _EXACT)
+            close(pair.stored, pair.ratio(guard), _EXACT) or close(pair.stored, pair.share(guard), _EXACT)
             for pair in pairs
         )
 
@@ -96,7 +96,7 @@ def _guard(log: Log) -> float:
     return other if pairs and matches(log.guard) < _NEARLY_ALL * len(pairs) <= matches(other) else log.guard
 
 
-def _close(stored: float, found: float, relative: float = _SAME) -> bool:
+def close(stored: float, found: float, relative: float = _SAME) -> bool:
     """NaN is close to NaN."""
     if math.isnan(stored) or math.isnan(found):
         return math.isnan(stored) and math.isnan(found)
@@ -105,10 +105,10 @@ def _close(stored: float, found: float, relative: float = _SAME) -> bool:
 
 def _check_ratios(name: str, of_set: SetRows, guard: float) -> Iterator[str]:
     pairs = _pairs(of_set)
-    differing = [pair for pair in pairs if not _close(pair.stored, pair.ratio(guard))]
+    differing = [pair for pair in pairs if not close(pair.stored, pair.ratio(guard))]
     if not differing:
         return
-    if sum(_close(pair.stored, pair.share(guard)) for pair in pairs) >= _NEARLY_ALL * len(pairs):
+    if sum(close(pair.stored, pair.share(guard)) for pair in pairs) >= _NEARLY_ALL * len(pairs):
         yield _SHARES.format(name=name)
     else:
         yield (
@@ -126,7 +126,7 @@ def _are_shares(log: Log, name: str, of_set: SetRows, stored: Iterable[float]) -
     scores = [min(value, 1 / value) if value else 0.0 for value in values]
     if of_set.role != "forget":
         scores = [max(0.0, 1 - value) for value in values]
-    return _close(aggregate, math.fsum(values) / len(values)) and not _close(aggregate, math.fsum(scores) / len(scores))
+    return close(aggregate, math.fsum(values) / len(values)) and not close(aggregate, math.fsum(scores) / len(scores))
 
 
 # --- ROUGE
@@ -141,7 +141,7 @@ def _rouge(of_set: SetRows) -> dict[str, Column]:
 
 def _check_rouge(name: str, column: str, stored: Column, found: Column) -> Iterator[str]:
     ours, theirs = (cast("Mapping[Index, float]", each) for each in (found, stored))
-    differing = [row for row in theirs if row in ours and not _close(theirs[row], ours[row])]
+    differing = [row for row in theirs if row in ours and not close(theirs[row], ours[row])]
     if differing:
         yield (
             f"{len(differing)} of {len(stored)} stored {column} of the {name} set differ from those of its texts "

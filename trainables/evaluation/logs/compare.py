@@ -6,7 +6,6 @@ them, and used only for a metric that cannot be computed from rows but can be fr
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from trainables.evaluation.logs.adapt import Adapted, adapt, wrong_losses
-from trainables.evaluation.logs.check import checked
+from trainables.evaluation.logs.check import checked, close
 from trainables.evaluation.logs.log import LEGACY, OPEN_UNLEARNING, Index, Log, LogError, SetRows
 from trainables.evaluation.logs.missing import absent_comparisons, absent_metrics
 from trainables.evaluation.logs.names import COMPARISON, TOFU_METRICS, UTILITY_PARTS, keys_of, prefix_of
@@ -80,7 +79,7 @@ def _log_report(log: Log, adapted: Adapted) -> dict[str, Any]:
         "rows": {name: of_set.rows for name, of_set in log.sets.items()},
         "metrics": found,
         "stored": stored,
-        "differs": [name for name, value in found.items() if name in stored and not _same(value, stored[name])],
+        "differs": [name for name, value in found.items() if name in stored and not close(value, stored[name], SAME)],
         "absent": absent_metrics(log, found, stored),
         "notes": notes,
     }
@@ -109,12 +108,6 @@ def _utility_from_aggregates(
         return {}
     notes.append(f"model_utility uses stored aggregates: {', '.join(name for name in parts if name not in found)}")
     return {"model_utility": harmonic_mean(values)}
-
-
-def _same(value: float, stored: float) -> bool:
-    if math.isnan(value) or math.isnan(stored):
-        return math.isnan(value) and math.isnan(stored)
-    return math.isclose(value, stored, rel_tol=SAME, abs_tol=1e-300)
 
 
 # --- both logs

@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable, Mapping
 
 from trainables.evaluation.logs.log import LEGACY, Log
-from trainables.evaluation.logs.names import ATTACKS, TOFU_METRICS, UTILITY_PARTS, keys_of
+from trainables.evaluation.logs.names import ATTACKS, MEMORISATION, TOFU_METRICS, UTILITY_PARTS, keys_of
 from trainables.evaluation.logs.open_unlearning import is_muse
 
-_MEMORISATION = ("extraction_strength", "exact_memorization")
 _MUSE_METRICS = (
     "forget_rouge",
     "forget_knowledge_rouge",
     "retain_rouge",
-    *_MEMORISATION,
+    *MEMORISATION,
     *(f"mia_{attack}" for attack in ATTACKS),
 )
 _NAN = "NaN, because one of its values is NaN"
@@ -52,7 +51,7 @@ def _reason(log: Log, name: str, found: Mapping[str, float], stored: Mapping[str
         return "the log has its aggregate but no rows"
     if name == "model_utility":
         return f"needs {', '.join(part for part in UTILITY_PARTS if part not in found and part not in stored)}"
-    if log.format == LEGACY and (name in _MEMORISATION or name.startswith("mia_")):
+    if log.format == LEGACY and (name in MEMORISATION or name.startswith("mia_")):
         return "TOFU's older format does not have it"
     if log.format == LEGACY:
         return "the log lacks its measurements"

@@ -8,6 +8,8 @@ PREFIXES = {"forget": "forget", "retain": "retain", "real_authors": "ra", "world
 SETS = {prefix: name for name, prefix in PREFIXES.items()}
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradnorm", "reference")
+MEMORISATION = ("extraction_strength", "exact_memorization")
+AGGREGATES = ("model_utility", "forget_quality", "privleak")
 TOFU_SETS = tuple(PREFIXES)
 UTILITY_PARTS = tuple(
     f"{name}_{part}" for name in TOFU_SETS if name != "forget" for part in ("probability", "rouge", "truth_ratio")
@@ -17,8 +19,7 @@ UTILITY_PARTS = tuple(
 TOFU_METRICS = (
     "model_utility",
     *(f"{name}_{part}" for name in TOFU_SETS for part in ("probability", "rouge", "truth_ratio")),
-    "extraction_strength",
-    "exact_memorization",
+    *MEMORISATION,
     *(f"mia_{attack}" for attack in ATTACKS),
 )
 """The metrics of a complete TOFU log of one model."""

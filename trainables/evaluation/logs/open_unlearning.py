@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args
 from trainables.data.rows import Role
 from trainables.evaluation.logs import values
 from trainables.evaluation.logs.log import OPEN_UNLEARNING, Column, Log, LogError, SetRows, Value
-from trainables.evaluation.logs.names import ATTACKS, set_of
+from trainables.evaluation.logs.names import AGGREGATES, ATTACKS, MEMORISATION, set_of
 
 GUARD = 1e-10
 """open-unlearning adds it to the denominators of truth ratios and choices, in every published number."""
@@ -59,8 +59,7 @@ _KINDS: dict[str, tuple[_Field, ...]] = {
         _Field("generated", ("generation",), values.text),
     ),
     "truth_ratio": (_Field("truth_ratio", _SCORE, values.loss, bare=True),),
-    "extraction_strength": (_Field("extraction_strength", _SCORE, values.share, bare=True),),
-    "exact_memorization": (_Field("exact_memorization", _SCORE, values.share, bare=True),),
+    **{name: (_Field(name, _SCORE, values.share, bare=True),) for name in MEMORISATION},
 }
 _QUESTIONS = re.compile(
     r"(?P<set>[\w.-]{1,60}?)_Q_A_(?P<kind>PARA_Prob|PERT_Prob|Prob_normalised|Prob|ROUGE)", re.IGNORECASE
@@ -70,13 +69,12 @@ _MEMORY = re.compile(r"(?:(?P<set>[\w.-]{1,60})_)?(?P<kind>extraction_strength|e
 _MUSE = re.compile(r"(?P<set>forget|retain)_(?P<what>verbmem|knowmem)_ROUGE", re.IGNORECASE)
 _ATTACK = re.compile(r"mia_(?P<attack>.+)", re.IGNORECASE)
 _ATTACK_NAMES = {"min_k++": "min_k_plus_plus", "ref": "reference"} | {name: name for name in ATTACKS}
-_AGGREGATES = ("model_utility", "forget_quality", "privleak")
 _NAME = re.compile(r"[\w .+/-]{1,80}")
 
 
 def is_open_unlearning(content: Mapping[str, Any]) -> bool:
     """Whether any key is an open-unlearning metric."""
-    return any(_metric_of(str(key)) is not None or key in _AGGREGATES for key in content)
+    return any(_metric_of(str(key)) is not None or key in AGGREGATES for key in content)
 
 
 def read_open_unlearning(content: Mapping[str, Any], file: str) -> Log:

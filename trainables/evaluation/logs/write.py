@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trainables.data.rows import EvalSet, Row
-from trainables.evaluation.logs.names import keys_of, prefix_of
+from trainables.evaluation.logs.names import AGGREGATES, MEMORISATION, keys_of, prefix_of
 from trainables.evaluation.logs.open_unlearning import OWN_KEY
 from trainables.evaluation.metrics.details import Details, SetDetails
 from trainables.evaluation.metrics.summary import membership_sets, probabilities, summarise, truth_ratios
@@ -21,9 +21,7 @@ from trainables.evaluation.metrics.summary import membership_sets, probabilities
 VERSION = 1
 
 _FACTS = ("role", "multiple_choice", "rouge")
-_MEMORISATION = ("extraction_strength", "exact_memorization")
 _ROUGE = {"rouge1_recall": "rouge_1_recall", "rougeL_f1": "rouge_l_f1", "rougeL_recall": "rouge_l_recall"}
-_AGGREGATES = ("model_utility", "forget_quality", "privleak")
 
 
 def open_unlearning_log(
@@ -42,7 +40,7 @@ def open_unlearning_log(
         rows = sets[name].rows if sets is not None and name in sets else ()
         log |= {key: entry for key, entry in _entries(name, of_set, rows, found) if entry is not None}
     log |= _attacks(details, found)
-    log |= {name: {"agg_value": found[name]} for name in _AGGREGATES if name in found}
+    log |= {name: {"agg_value": found[name]} for name in AGGREGATES if name in found}
     facts = {name: {key: getattr(of_set, key) for key in _FACTS} for name, of_set in details.items()}
     own = {"version": VERSION, "sets": facts, "membership": _member_set(details), "metrics": found}
     return {**dict(sorted(log.items())), OWN_KEY: own}
@@ -61,7 +59,7 @@ def _entries(
     if (ratios := truth_ratios(of_set)) is not None:
         key = keys_of(f"{name}_truth_ratio")[-1 if of_set.role == "forget" else 0]
         yield key, _rows(ratios.tolist(), "score", found.get(f"{name}_truth_ratio"))
-    for metric in _MEMORISATION:
+    for metric in MEMORISATION:
         if (values := getattr(of_set, metric)) is not None:
             yield metric if name == "forget" else f"{prefix}_{metric}", _rows(values, "score")
 

@@ -14,6 +14,7 @@ from trainables.config import EvaluationCompat, EvaluationConfig
 from trainables.data.rows import Row
 from trainables.data.tokenization import encode_row, end_id, row_prompt_ids
 from trainables.evaluation.scoring.queries import Pair, Prompt
+from trainables.runtime.progress import Stage
 from trainables.runtime.ranks import Group
 
 T = TypeVar("T")
@@ -61,12 +62,16 @@ class ModelRunner:
         return tuple(token for token in prompt if token != self.hidden)
 
     def run_sharded(
-        self, batches: Sequence[Sequence[int]], one_batch: Callable[[Sequence[int]], Sequence[T]]
+        self, stage: Stage, batches: Sequence[Sequence[int]], one_batch: Callable[[Sequence[int]], Sequence[T]]
     ) -> dict[int, T]:
-        """Results by item number, gathered on all ranks. `batches`: item numbers of this rank's batches."""
+        """Results by item number, gathered on all ranks. `batches`: item numbers of this rank's batches.
+
+        `stage`: its steps are this rank's items.
+        """
         mine: dict[int, T] = {}
         for numbers in batches:
             mine.update(zip(numbers, one_batch(numbers), strict=True))
+            stage.step(to=len(mine))
         return dict(self.group.gather(list(mine.items())))
 
 

@@ -12,6 +12,7 @@ from trainables.evaluation.scoring.batches import rank_batches
 from trainables.evaluation.scoring.evaluator import EvaluatedModel
 from trainables.evaluation.scoring.queries import Pair
 from trainables.model.scoring import make_batch, score
+from trainables.runtime.progress import Stage
 
 
 def gradient_norms(evaluated: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pair, float]:
@@ -33,8 +34,10 @@ def gradient_norms(evaluated: EvaluatedModel, pairs: Iterable[Pair]) -> dict[Pai
         parameter.requires_grad_(True)
     group = evaluated.group
     try:
+        batches = rank_batches([1] * len(unique), evaluated.settings.batch_tokens, group.rank, group.size)
         norms = evaluated.runner.run_sharded(
-            rank_batches([1] * len(unique), evaluated.settings.batch_tokens, group.rank, group.size),
+            Stage("gradient norms", sum(map(len, batches))),
+            batches,
             lambda numbers: [_gradient_norm(evaluated, parameters, unique[i]) for i in numbers],
         )
     finally:

@@ -29,8 +29,9 @@ from trainables.evaluation.scoring.token_stats import token_stats
 from trainables.model.cpu.patch import reads_branches
 from trainables.model.packed_attention import takes_packed
 from trainables.model.scoring import LOGITS, make_batch, score
-from trainables.model.self_check import kind_of
 from trainables.runtime.fast_paths import TOLERANCE, Outcome, Ways, prove, without
+from trainables.runtime.progress import Stage
+from trainables.self_check.layers import kind_of
 
 _COMPARED = 4  # rows that the prefix tree proves itself on
 _CPU_TOKENS = 1024
@@ -175,7 +176,7 @@ def _by_question(runner: ModelRunner, rows: Sequence[Encoded], request: TokenReq
     else:
         shapes = [QuestionShape(len(prompt), max(map(len, each)), len(each)) for prompt, each in both]
         batches = question_batches(shapes, *share)
-    read = runner.run_sharded(batches, one_batch)
+    read = runner.run_sharded(Stage("scoring answers", sum(map(len, batches))), batches, one_batch)
     found = {row: reading for i, each in enumerate(members) for row, reading in zip(each, read[i], strict=True)}
     return [found[i] for i in range(len(rows))]
 
@@ -189,7 +190,8 @@ def _by_row(runner: ModelRunner, rows: Sequence[Encoded], request: TokenRequest)
         return _readings(request, numbers, teacher_forced_scores(score(runner.model, batch, LOGITS)))
 
     lengths = [len(row.input_ids) for row in rows]
-    read = runner.run_sharded(rank_batches(lengths, _budget(runner), runner.group.rank, runner.group.size), one_batch)
+    batches = rank_batches(lengths, _budget(runner), runner.group.rank, runner.group.size)
+    read = runner.run_sharded(Stage("scoring answers", sum(map(len, batches))), batches, one_batch)
     return [read[i] for i in range(len(rows))]
 
 

@@ -35,10 +35,10 @@ def patch_for_cpu(model: Any) -> set[str]:
     """
     if torch.cuda.is_available():
         return set()
-    agrees: dict[tuple[type, str], bool] = {}
+    agrees: dict[tuple[Any, ...], bool] = {}
     found, windows = set[str](), list[int]()
     for kind, module in _candidates(model):
-        key = type(module), kind.name
+        key = kind.name, type(module), _settings(module)
         if key not in agrees:
             agrees[key] = _agrees(kind, module)
         if agrees[key]:
@@ -79,6 +79,15 @@ def trims_last_layer(model: Any) -> bool:
 def reads_branches(model: Any, longest: int) -> bool:
     """Whether `packing` may be `Branches` with paths of up to `longest` tokens; `model` may be wrapped."""
     return longest <= getattr(model, _PATHS, 0) and allowed("lean layers")
+
+
+def _settings(module: Any) -> frozenset[tuple[str, Any]]:
+    """What layers of one class can differ in, as those with and without rotary positions of SmolLM3 do."""
+    return frozenset(
+        (name, value)
+        for name, value in vars(module).items()
+        if name != "layer_idx" and isinstance(value, int | float | str | None)
+    )
 
 
 def _window(attention: Any) -> int:

@@ -19,7 +19,7 @@ function fromServer() {
       if (!before) return get(at(key));
       return merged(before, await get(`${at(key)}?since=${before.version}`));
     },
-    watch: (key, changed) => watch(() => get(`${at(key)}/stamp`), changed),
+    watch: (key, changed, doing) => watch(() => get(`${at(key)}/stamp`), changed, doing),
   };
 }
 
@@ -38,17 +38,19 @@ function fromPage(data) {
   };
 }
 
-// Calls `changed` now and whenever the sweep changes or the server comes or goes; returns a function that ends this.
+// Calls `changed` now and whenever the sweep changes or the server comes or goes, and `doing` at every poll with what
+// the sweep does now (null: unknown); returns a function that ends this.
 // Polls, because a stream would hold one of a browser's six connections, and the seventh open page would hang.
-function watch(stamp, changed) {
+function watch(stamp, changed, doing = () => {}) {
   let last, timer, turn = 0, closed = false;
   async function poll() {
     if (document.hidden) return; // polls again when the page is visible
     const mine = ++turn;
-    const { stamp: now, pause } = await stamp().catch(() => ({ stamp: null, pause: FAILED_SECONDS }));
+    const { stamp: now, pause, activity } = await stamp().catch(() => ({ stamp: null, pause: FAILED_SECONDS, activity: null }));
     if (closed || mine !== turn) return;
     if (now !== last) changed();
     last = now;
+    doing(activity);
     timer = setTimeout(poll, 1000 * pause);
   }
   const restart = () => { clearTimeout(timer); poll(); };

@@ -1,6 +1,7 @@
 // One sweep, live: its front, learning curves, cost, and trials.
 
 import { settle, sweepAddress, trialAddress } from "./address.js";
+import { activity } from "./activity.js";
 import { capacity } from "./capacity.js";
 import { readChoices, writeChoices } from "./choices.js";
 import { bar, cost, importance } from "./costs.js";
@@ -38,7 +39,7 @@ export function sweepPage(source, address, place) {
     brush(kept, ranges) { state.kept = kept; state.ranges = ranges; filtered().forEach((one) => one.update(state)); brushed(state); changed(); },
   };
   const views = { plane: plane(events), curves: curves(events), growth: growth(), parallel: parallel(events), slices: slices(events), importance: importance(), capacity: capacity(), cost: cost(), table: trialTable(events) };
-  fill(place.main, parts.head, parts.strata, parts.answer, parts.body);
+  fill(place.main, parts.head, parts.activity, parts.strata, parts.answer, parts.body);
 
   function redraw() {
     const { view } = state;
@@ -89,12 +90,12 @@ export function sweepPage(source, address, place) {
       if (again && !closed) { again = false; load(); }
     }
   }
-  const stop = source.watch(key, load);
+  const stop = source.watch(key, load, (now) => activity(parts.activity, now));
   return () => { closed = true; stop(); };
 }
 
 function layout() {
-  return { head: el("div", {}), strata: el("div", { class: "strata", role: "tablist", "aria-label": "Forget fraction" }), answer: el("p", { class: "answer" }), body: el("div", {}), built: false };
+  return { head: el("div", {}), activity: el("div", { class: "activity", "aria-label": "What runs now" }), strata: el("div", { class: "strata", role: "tablist", "aria-label": "Forget fraction" }), answer: el("p", { class: "answer" }), body: el("div", {}), built: false };
 }
 
 function failed(place, parts, view, error) {

@@ -152,7 +152,7 @@ def store_errors(uri: str, doing: str) -> Iterator[None]:
     except TrackingError:
         raise
     except Exception as error:
-        if not _is_store_error(error):
+        if not isinstance(error, OSError | ImportError) and not is_client_error(error):  # a bug of ours
             raise
         cause = redact(" ".join(_root_cause(error).split()))
         raise TrackingError(f"tracking store {redact(uri)}: {doing} failed: {cause}", _advice(error)) from error
@@ -174,11 +174,6 @@ def _advice(error: BaseException) -> str | None:
     if unauthorized:
         return f"user {user!r} was refused: check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     return f"user {user!r} may not do this here: ask the server's administrator for permission, or use another study"
-
-
-def _is_store_error(error: Exception) -> bool:
-    """Whether MLflow, a client library or the operating system raised it; anything else is a bug of ours."""
-    return isinstance(error, OSError | ImportError) or is_client_error(error)
 
 
 def is_client_error(error: Exception) -> bool:

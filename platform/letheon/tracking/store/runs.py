@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,20 +44,28 @@ class Handle:
             artifact_uri=run.info.artifact_uri or "",
         )
 
+    def set_tag(self, client: MlflowClient, key: str, value: str) -> None:
+        """Set the tag unless the store is known to have it."""
+        if self.tags.get(key) != value:
+            client.set_tag(self.id, key, value)
+            self.tags[key] = value
+
+
+def every_page(search: Callable[..., Any]) -> list[Any]:
+    """The results of all pages of one of MLflow's searches."""
+    page = search(max_results=_PAGE)
+    found = list(page)
+    while page.token:
+        page = search(max_results=_PAGE, page_token=page.token)
+        found += page
+    return found
+
 
 def search(client: MlflowClient, experiment_ids: Sequence[str], tags: Mapping[str, str]) -> list[Run]:
     """All active runs with these tag values, oldest first. Values must hold no quotes: MLflow cannot escape them."""
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    found: list[Run] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            list(experiment_ids), wanted, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
-        )
-        found.extend(page)
-        token = page.token
-        if not token:
-            return found
+    order = ["attributes.start_time ASC"]
+    return every_page(partial(client.search_runs, list(experiment_ids), wanted, order_by=order))
 
 
 def create(client: MlflowClient, experiment_id: str, name: str, started: int, tags: Mapping[str, str]) -> Handle:

@@ -18,6 +18,7 @@ from trainables.evaluation.decoding import cuda_graphs
 from trainables.evaluation.decoding.cuda_graphs import DecodeCache, signature_of
 from trainables.evaluation.decoding.greedy import generate
 from trainables.evaluation.decoding.static import decode_static
+from trainables.evaluation.decoding.static_cache import BatchSize
 from trainables.evaluation.decoding.static_cache_pool import StaticCachePool
 from trainables.model.lora import add_adapters, merged
 
@@ -64,6 +65,16 @@ def test_batches_go_with_their_model_and_do_not_hold_it() -> None:
     gc.collect()
     assert gone() is None
     assert cache.bytes == 0
+
+
+def test_a_later_batch_whose_sizes_are_rounded_up_further_costs_no_recording() -> None:
+    model, pool = fresh_model(), StaticCachePool(lambda step: step)
+    cache = model(torch.ones(1, 2, dtype=torch.int64), use_cache=True).past_key_values
+    pool.reserve(cache, BatchSize(16, 1024))
+    batch, held = pool.batch(BatchSize(16, 1024), "cpu"), pool.bytes
+    pool.reserve(cache, BatchSize(18, 1024 + 64))  # the next sizes of both
+    assert pool.bytes == held
+    assert pool.batch(BatchSize(16, 1024), "cpu") is batch
 
 
 def test_only_little_is_kept_after_an_evaluation() -> None:

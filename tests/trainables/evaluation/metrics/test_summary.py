@@ -1,10 +1,10 @@
-"""Metrics from rows by hand: which are there for which data, what they compare, and what a lost model has."""
+"""Metrics from rows by hand: which are there for which data, and what they compare."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.stats import ks_2samp
 
 from trainables.data.rows import Role
 from trainables.evaluation.metrics.details import SetDetails
-from trainables.evaluation.metrics.record import Evaluation, details_from_json, evaluation_from_json, nan_details
+from trainables.evaluation.metrics.record import Evaluation
 from trainables.evaluation.metrics.summary import compare, retain_reference, summarise
 
 MIA = ("loss", "zlib", "min_k", "min_k_plus_plus")
@@ -142,27 +142,3 @@ def test_one_nan_row_makes_its_metrics_nan(name: str, row: int) -> None:
     assert math.isnan(found["model_utility"]) == (name == "retain")
     assert math.isnan(found["forget_repetition"]) == (name == "forget")
     assert math.isnan(found["mia_reference"]) == (name in ("forget", "holdout"))
-
-
-def test_a_lost_model_has_every_metric_and_all_are_nan() -> None:
-    details = everything()
-    marks = retain_reference(details)
-    found = compare(nan_details(details), marks, 0.5)
-    assert found.keys() == compare(details, marks, 0.5).keys()
-    assert all(map(math.isnan, found.values()))
-    assert nan_details(details)["forget"].tokens == details["forget"].tokens
-    assert nan_details(details)["holdout"].generated is None
-
-
-def test_details_are_json() -> None:
-    details = everything()
-    assert details_from_json(json.loads(json.dumps({name: asdict(each) for name, each in details.items()}))) == details
-    text = json.dumps(asdict(Evaluation(summarise(nan_details(details)), nan_details(details), [])))
-    again = evaluation_from_json(json.loads(text))
-    assert json.dumps(asdict(again)) == text, "NaN and all"
-
-
-@pytest.mark.parametrize("content", [{"role": "forget", "losses": []}, {"role": "other"}, {}])
-def test_what_is_no_set_is_refused(content: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="set forget has"):
-        details_from_json({"forget": content})

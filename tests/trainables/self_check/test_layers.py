@@ -16,17 +16,19 @@ from tests import tiny
 from tests.trainables.model import varlen_on_cpu
 from trainables.batching import packing
 from trainables.batching.packing import pack
-from trainables.model import compile, packed_attention, self_check
+from trainables.model import compile, packed_attention
 from trainables.model.compile import compile_layers, should_compile
 from trainables.model.cpu import patch
 from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.cpu.rms_norm import rms_norm
 from trainables.model.packed_attention import takes_packed
 from trainables.model.scoring import score
-from trainables.model.self_check import layer_ways, prove_compiled, prove_layers
 from trainables.runtime import fast_paths
 from trainables.runtime.fast_paths import TOLERANCE, difference, states
 from trainables.runtime.ranks import Group
+from trainables.self_check import layers
+from trainables.self_check.compiled_layers import prove_compiled
+from trainables.self_check.layers import layer_ways, prove_layers
 
 ROWS = tiny.rows([(3, 9), (5, 4), (2, 20), (7, 7), (6, 30)])
 WRONG = 1.01
@@ -49,7 +51,7 @@ def model(**changes: Any) -> Any:
 def kernel_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator of the GPU kernel, for CPUs."""
     varlen_on_cpu.register()
-    for module in (packing, self_check):
+    for module in (packing, layers):
         monkeypatch.setattr(module, "device_has_kernel", lambda device: True)
 
 
@@ -184,4 +186,4 @@ def test_layers_that_compile_to_something_else_run_uncompiled(backend: Any, why:
     assert not prove_compiled(made, batch, Group())
     assert why in states()["compiled layers"]
     torch.testing.assert_close(score(made, batch).token_log_probs, expected, rtol=1e-5, atol=1e-5)
-    assert not should_compile("on", "cpu", sharded=False), "the next trial of the process compiles nothing"
+    assert not should_compile("on", "cpu", sharded=False, packed=True), "the next trial of the process compiles nothing"

@@ -7,42 +7,28 @@ layers add their rounding. The plain way is the library's own layer on padded ro
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from trainables.batching.packing import Packed, Packing, device_has_kernel, pack
-from trainables.batching.rows import Batch, Encoded, collate
-from trainables.model.compile import decoder_layers, eager_mode, raising_errors, stop_compiling
+from trainables.batching.packing import Packing, device_has_kernel, pack
+from trainables.batching.rows import Encoded, collate
+from trainables.model.compile import decoder_layers
 from trainables.model.copies import cast_parameters
 from trainables.model.cpu.patch import is_patched
 from trainables.model.packed_attention import HEAD_SIZES, takes_packed
-from trainables.model.scoring import score
 from trainables.runtime.fast_paths import FAST_PATHS, TOLERANCE, FastPath, Outcome, Ways, prove, without
 from trainables.runtime.ranks import Group
+from trainables.self_check.layer_calls import LayerCall, joined, layer_calls, outcome
 
 ROWS, TOKENS = 4, 96
 """How many rows a comparison reads, and at most how many tokens of each."""
-_SEED = 20_231  # of the gradients that enter a layer's backward pass
 _NOTHING: Ways = (lambda: Outcome([]), lambda: Outcome([]))  # of a rank whose device does not have the path
-
-
-class LayerCall(NamedTuple):
-    """A decoder layer and what a forward pass gave it. `states`: (rows, tokens, width)."""
-
-    layer: Any
-    states: Tensor
-    arguments: tuple[Any, ...]
-    keywords: Mapping[str, Any]
-
-
-class _EnoughError(Exception):
-    """Ends a forward pass once all kinds of layers were called."""
 
 
 def prove_layers(model: Any, rows: Sequence[Encoded], dtype: torch.dtype, group: Group) -> None:
@@ -82,7 +68,7 @@ def layer_ways(
         def run() -> Outcome:
             packs = packed and takes_packed(model)
             with nullcontext() if lean else without("lean layers"):
-                return _joined([outcome(_with_kernel(call, kernel), _real(few, packs)) for call in calls(packs)])
+                return joined([outcome(_with_kernel(call, kernel), _real(few, packs)) for call in calls(packs)])
 
         return run
 
@@ -97,98 +83,10 @@ def layer_ways(
     return found
 
 
-def prove_compiled(model: Any, batch: Batch | Packed, group: Group) -> bool:
-    """Compare compiled layers with the same layers uncompiled, on the batch that the model is about to train on.
-
-    The batch's own size, so that nothing is compiled for the comparison alone. If they differ or do not compile,
-    compilation ends in this process.
-    """
-    dtype = next(model.parameters()).dtype
-    ways = compiled_ways(cache(lambda: layer_calls(model, batch, eager_mode())))
-    if prove("compiled layers", kind_of(model, dtype, group.device), ways, TOLERANCE[dtype], group):
-        return True
-    stop_compiling()
-    return False
-
-
-def compiled_ways(calls: Callable[[], Sequence[LayerCall]]) -> Ways:
-    """The layers of these calls as they are, which compiles them or raises, and uncompiled."""
-
-    def run() -> Outcome:
-        return _joined([outcome(call) for call in calls()])
-
-    def fast() -> Outcome:
-        with raising_errors():
-            return run()
-
-    def plain() -> Outcome:
-        with eager_mode():
-            return run()
-
-    return fast, plain
-
-
 def shortened(rows: Sequence[Encoded], count: int = ROWS) -> list[Encoded]:
     """The beginnings of the first `count` rows of more than one token."""
     some = [row for row in rows if len(row.input_ids) > 1][:count]
     return [Encoded(row.input_ids[:TOKENS], min(row.answer_start, len(row.input_ids[:TOKENS]) - 1)) for row in some]
-
-
-@torch.no_grad()
-def layer_calls(
-    model: Any, batch: Batch | Packed, within: AbstractContextManager[Any] | None = None
-) -> list[LayerCall]:
-    """The first call of each kind of decoder layer in a forward pass, which ends there, `within` a context."""
-    firsts: dict[Any, nn.Module] = {}
-    for layer in decoder_layers(model):
-        firsts.setdefault(_kind(layer), layer)
-    found: list[LayerCall] = []
-
-    def seen(layer: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        named = dict(keywords)
-        states, *others = arguments or (named.pop("hidden_states"),)
-        found.append(LayerCall(layer, states, tuple(others), named))
-        if len(found) == len(firsts):
-            raise _EnoughError
-
-    handles = [layer.register_forward_pre_hook(seen, with_kwargs=True) for layer in firsts.values()]
-    try:
-        with within or nullcontext(), suppress(_EnoughError):
-            score(model, batch)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
-
-
-def outcome(call: LayerCall, real: Tensor | None = None) -> Outcome:
-    """The layer's output, and the gradients of its input and weights, for fixed gradients of the output.
-
-    `real`: (tokens,) int64, the places of the tokens to count among (rows x tokens); None: all of them.
-    """
-    states = call.states.detach().clone().requires_grad_()
-    weights = [parameter for parameter in call.layer.parameters() if parameter.requires_grad]
-    found = call.layer(states, *call.arguments, **call.keywords)
-    output = (found[0] if isinstance(found, tuple) else found).flatten(0, 1)
-    output = output if real is None else output[real.to(output.device)]
-    outer = torch.randn(output.shape, generator=torch.Generator().manual_seed(_SEED)).to(output)
-    of_states, *others = torch.autograd.grad(
-        output, [states, *weights], outer, allow_unused=True, materialize_grads=True
-    )
-    of_states = of_states.flatten(0, 1) if real is None else of_states.flatten(0, 1)[real.to(output.device)]
-    return Outcome([output.detach()], [of_states, *others])
-
-
-def _joined(outcomes: Sequence[Outcome]) -> Outcome:
-    return Outcome(
-        [each for found in outcomes for each in found.values], [each for found in outcomes for each in found.gradients]
-    )
-
-
-def _kind(layer: nn.Module) -> tuple[Any, ...]:
-    """Layers of one kind run the same code: a window, a mixture of experts or a recurrence make another kind."""
-    attention = getattr(layer, "self_attn", None)
-    return (*map(type, layer.children()), type(layer), getattr(attention, "sliding_window", None))
 
 
 def _real(rows: Sequence[Encoded], packed: bool) -> Tensor:
