@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from trainables.model.memory import Recipe
+from trainables.model.memory import BLOCK, Recipe
 from trainables.runtime.fast_paths import TOLERANCE, Outcome, Ways
 
 NUMBERS = 1 << 14
@@ -62,17 +62,17 @@ def both_ways(
 
 
 def samples(parameters: Sequence[Tensor], device: torch.device | str, numbers: int = NUMBERS) -> list[Tensor]:
-    """bfloat16 copies of the first matrix and of the first vector, flat: `numbers` of the matrix, one more of the
-    vector (an odd size keeps its moments in float32), repeated if there are fewer, and in [-1, 1], where rounding is
-    small beside a step.
+    """bfloat16 copies of the first `numbers` of the first matrix and of the first vector, flat, repeated if there are
+    fewer. One more of a parameter whose size is no multiple of BLOCK, as other code updates it. In [-1, 1], where
+    rounding is small beside a step.
     """
     found = {each.ndim: each.detach().flatten() for each in reversed(list(parameters)) if each.numel()}
 
-    def repeated(values: Tensor, count: int) -> Tensor:
+    def repeated(values: Tensor) -> Tensor:
+        count = numbers + (len(values) % BLOCK != 0)
         return values[:count].repeat(-(-count // len(values)))[:count]
 
-    some = [repeated(each, numbers + (ndim == 1)) for ndim, each in found.items()]
-    return [each.to(device, torch.bfloat16).clamp(-1, 1) for each in some]
+    return [repeated(each).to(device, torch.bfloat16).clamp(-1, 1) for each in found.values()]
 
 
 def stepped(weights: Sequence[Tensor], make: Make, means: bool = False) -> Outcome:
