@@ -67,6 +67,7 @@ def _configure() -> None:
 
 def raising_errors() -> AbstractContextManager[Any]:
     """Within the block what fails to compile raises instead of running uncompiled."""
+    _configure()  # which nothing in the block may do again
     raising: AbstractContextManager[Any] = torch._dynamo.config.patch(suppress_errors=False)
     return raising
 

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.model.compile import compiles, fused
+from trainables.model.compile import compiles, fused, raising_errors
 from trainables.model.memory import BLOCK, UPDATE_NUMBERS, Recipe
-from trainables.runtime.fast_paths import FastPath, Ways, allowed, compared, prove, without
+from trainables.runtime.fast_paths import FastPath, Outcome, Ways, allowed, compared, prove, without
 from trainables.runtime.ranks import Group
 from trainables.self_check.optimizer_step import NUMBERS, Stepped, both_ways, tolerance_of
 from trainables.training.number_formats import join, noise, pack, round_stochastically, split, unpack
@@ -139,13 +139,19 @@ def step_ways(
     device: torch.device,
     numbers: int = NUMBERS,
 ) -> Ways:
-    """`Bf16AdamW` and plain AdamW on samples of these weights. Runs nothing yet."""
+    """`Bf16AdamW`, which compiles or raises, and plain AdamW, on samples of these weights. Runs nothing yet."""
 
     def make(mine: list[Tensor], rate: float) -> Stepped:
         adam = Bf16AdamW([{"params": mine, "lr": rate}], recipe, clip=clip, **settings)
         return Stepped(adam.step, adam.masters)
 
-    return both_ways(make, weights, recipe, settings, clip, device, numbers)
+    own, plain = both_ways(make, weights, recipe, settings, clip, device, numbers)
+
+    def fast() -> Outcome:
+        with raising_errors():
+            return own()
+
+    return fast, plain
 
 
 def _width(weight: Tensor) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests import tiny
 from tests.trainables.training.engine_runs import ROWS, model, save
 from trainables.batching.rows import collate
 from trainables.config import MemoryRecipe, WorkersConfig
+from trainables.model import compile
 from trainables.model.memory import RECIPES
 from trainables.model.scoring import score
 from trainables.runtime import fast_paths
@@ -138,3 +140,15 @@ def test_recipes_that_no_other_optimizer_fits_end_with_an_error(group: Group, mo
     further(monkeypatch, 1.1)
     with pytest.raises(RuntimeError, match=r"'remainder' needs .* differs .* values differ by .* trial\.memory: exact"):
         trained(group, "remainder")
+
+
+def test_an_update_that_does_not_compile_runs_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no compiler found")
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(bf16_adamw, "compiles", lambda device: True)
+    monkeypatch.setattr(compile, "_compiled", cache(partial(torch.compile, backend=cannot)))
+    monkeypatch.setattr(compile, "_compiling", {True})
+    assert is_right(weights(), RECIPES["exact"], SETTINGS, 0.5, Group())
+    assert "no compiler found" in states()["own optimizer step"]
