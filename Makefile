@@ -41,8 +41,8 @@ SLOW := $(BIN)/pytest -m slow -o cache_dir=.pytest_cache
 test-host-versions: environment ## tests of models and training on the oldest torch and transformers of GPU hosts (downloads 550 MB)
 	@$(BIN)/python .ci/host_versions.py .venv/host-versions $(HOST_TESTS)
 
-HOST_TESTS := tests/trainables/model tests/trainables/training tests/trainables/batching tests/trainables/inputs \
-	tests/trainables/jobs tests/trainables/evaluation/decoding
+HOST_TESTS := tests/trainables/model tests/trainables/self_check tests/trainables/training tests/trainables/batching \
+	tests/trainables/inputs tests/trainables/jobs tests/trainables/evaluation/decoding
 
 check: environment ## lint, format, types, import rules, docs, known vulnerabilities; changes nothing
 	@$(BIN)/ruff check .

@@ -17,6 +17,7 @@ LAYERS = {
         "trainables.batching",
         "trainables.data trainables.methods trainables.model.cpu",
         "trainables.data.fictional trainables.evaluation.metrics trainables.model trainables.synthetic",
+        "trainables.self_check",
         "trainables.data.benchmarks trainables.evaluation.logs trainables.evaluation.scoring",
         "trainables.evaluation.decoding",
         "trainables.evaluation trainables.inputs",

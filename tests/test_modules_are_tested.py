@@ -34,6 +34,7 @@ TESTED_ELSEWHERE = {
     "trainables.evaluation.decoding.answers": "trainables/evaluation/test_evaluate.py",
     "trainables.evaluation.decoding.dynamic": "trainables/evaluation/decoding/test_greedy.py",
     "trainables.evaluation.decoding.static_cache": "trainables/evaluation/decoding/test_static.py",
+    "trainables.evaluation.decoding.static_cache_pool": "trainables/evaluation/decoding/test_static.py",
     "trainables.evaluation.logs.adapt": "trainables/evaluation/logs/test_compare.py",
     "trainables.evaluation.logs.check": "trainables/evaluation/logs/test_compare.py",
     "trainables.evaluation.logs.open_unlearning": "trainables/evaluation/logs/test_compare.py",

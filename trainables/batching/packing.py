@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.runtime.fast_paths import allowed
 from trainables.runtime.transfer import on_device
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Packing:
     `lengths`: tokens of each row, in order. `bounds`: (rows + extra + 1,) int32, the rows' starts and ends, followed
     by `extra` empty rows. `longest`: an upper bound of the row lengths. Code is compiled for the size of `bounds`, for
     `longest` and for the number of tokens; the first two are rounded up so that it serves many batches, and it must
-    not read `lengths`. `kernel`: whether the device has the variable-length attention kernel.
+    not read `lengths`. `kernel`: whether to use the variable-length attention kernel.
     """
 
     lengths: tuple[int, ...]
@@ -83,6 +84,11 @@ class Packing:
 
 
 def has_kernel(device: torch.device) -> bool:
+    """Whether to use the variable-length attention kernel: the device has it, and it gave the right numbers."""
+    return device_has_kernel(device) and allowed("packed attention kernel")
+
+
+def device_has_kernel(device: torch.device) -> bool:
     """Whether the device has the variable-length attention kernel."""
     is_gpu = device.type == "cuda" and torch.cuda.is_available()
     return is_gpu and torch.cuda.get_device_capability(device) >= _KERNEL_CAPABILITY

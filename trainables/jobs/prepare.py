@@ -26,6 +26,7 @@ from trainables.inputs.cache import WorkerCache, encode_rows
 from trainables.jobs.resume_point import ResumePoints
 from trainables.jobs.retain_log import log_note, read_retain_log
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
+from trainables.model.copies import DTYPES
 from trainables.model.load import (
     load_model,
     load_smollm2,
@@ -38,6 +39,7 @@ from trainables.model.scoring import make_batch
 from trainables.runtime.channel import broadcast_from_rank0
 from trainables.runtime.progress import Stage, within
 from trainables.runtime.ranks import Group
+from trainables.self_check.layers import prove_layers
 from trainables.storage.atomic_folder import atomic_folder, is_finished
 from trainables.storage.manifest import write_json
 from trainables.training.engine import Engine
@@ -67,6 +69,7 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     model, tokenizer = load_model(job.base, job.revision)
     rows = _training_rows(job, tokenizer)
     recipe = job.recipe
+    prove_layers(model, rows, DTYPES[job.workers.precision], group)
     engine = Engine(
         model,
         job.workers,

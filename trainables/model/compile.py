@@ -6,10 +6,9 @@ and, through the cache on disk, other processes and sweeps.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -20,9 +19,9 @@ from torch import Tensor
 
 from trainables.config import Compilation
 from trainables.model.cpu.patch import unpatch
+from trainables.runtime.fast_paths import allowed
 
 T = TypeVar("T")
-_LOG = logging.getLogger(__name__)
 _compiling: set[bool] = set()  # not empty once this process compiles layers
 _MOST_SIZES = 128  # batch sizes to compile for; further ones run uncompiled
 _set_up = threading.local()
@@ -35,10 +34,10 @@ SUPPRESS_ERRORS = "TORCHDYNAMO_SUPPRESS_ERRORS"
 
 def should_compile(setting: Compilation, device: torch.device | str, sharded: bool, packed: bool) -> bool:
     """`auto`: on GPUs, where kernel launches bound a step, for packed rows: padded batches have a new size nearly every
-    time. Never under ZeRO-3, whose hooks gather weights.
+    time. Never under ZeRO-3, whose hooks gather weights, nor after compiled layers were switched off.
     """
     auto = setting == "auto" and packed and torch.device(device).type == "cuda"
-    return not sharded and (setting == "on" or auto)
+    return not sharded and (setting == "on" or auto) and allowed("compiled layers")
 
 
 def cache_compiled(folder: Path) -> None:
@@ -51,7 +50,7 @@ def compile_layers(model: Any, backend: str = "inductor") -> int:
     _compiling.add(True)
     _configure()
     unpatch(model)
-    layers = list(_layers(model))
+    layers = decoder_layers(model)
     for layer in layers:
         layer.compile(dynamic=os.environ.get(ANY_SIZE) == "1", backend=backend)
     return len(layers)
@@ -66,16 +65,17 @@ def _configure() -> None:
     _set_up.done = True
 
 
-@cache
-def warn_if_uncompiled() -> None:
-    """Warn once per process, after a step, if no layer compiled: steps give the same results but are slower."""
-    from torch._dynamo.utils import counters
+def raising_errors() -> AbstractContextManager[Any]:
+    """Within the block what fails to compile raises instead of running uncompiled."""
+    _configure()  # which nothing in the block may do again
+    raising: AbstractContextManager[Any] = torch._dynamo.config.patch(suppress_errors=False)
+    return raising
 
-    if not counters["stats"]["unique_graphs"]:
-        _LOG.warning(
-            "trial.compile: no decoder layer could be compiled, so all run uncompiled; see torch's messages before "
-            "this line (often: no C compiler on the worker), or set trial.compile to off"
-        )
+
+def stop_compiling() -> None:
+    """Run what is compiled uncompiled, for the rest of the process."""
+    _compiling.clear()
+    torch.compiler.set_stance("force_eager")
 
 
 def compiles(device: torch.device) -> bool:
@@ -103,10 +103,10 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function)
 
 
-def _layers(model: Any) -> Iterator[Any]:
+def decoder_layers(model: Any) -> list[Any]:
     """The decoder layers: the modules that transformers never splits over devices."""
-    names = set(model._no_split_modules or ())
-    return (module for module in model.modules() if type(module).__name__ in names)
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    return [module for module in model.modules() if type(module).__name__ in names]
 
 
 def eager_mode() -> AbstractContextManager[Any]:

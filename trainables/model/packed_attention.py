@@ -19,10 +19,11 @@ from transformers.masking_utils import sdpa_mask
 
 from trainables.batching.packing import Packing
 from trainables.model.families import why_padded
+from trainables.runtime.fast_paths import allowed
 
 NAME = "letheon_packed"
 _HALF = (torch.float16, torch.bfloat16)
-_HEAD_SIZES = range(8, 257, 8)  # that the kernel supports
+HEAD_SIZES = range(8, 257, 8)  # that the kernel supports
 _ASKS_FOR_SHARED_HEADS = "enable_gqa" in signature(varlen_attn).parameters
 """Whether the kernel needs to know that several query heads share a key; before torch 2.12 it always allows it."""
 
@@ -42,8 +43,9 @@ def use_packed_attention(model: Any) -> bool:
 
 
 def takes_packed(model: Any) -> bool:
-    """Whether `use_packed_attention` succeeded on the model."""
-    return getattr(getattr(model, "config", None), "_attn_implementation", None) == NAME
+    """Whether `use_packed_attention` succeeded on the model, and packing gives this process the right numbers."""
+    prepared = getattr(getattr(model, "config", None), "_attn_implementation", None) == NAME
+    return prepared and allowed("packed rectangles")
 
 
 def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
@@ -76,7 +78,7 @@ def attention(  # noqa: PLR0913, PLR0917 (transformers' signature)
         )
     window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
     tokens = [states[0].transpose(0, 1) for states in (query, key, value)]
-    if packing.kernel and query.dtype in _HALF and query.shape[3] in _HEAD_SIZES and not dropout:
+    if packing.kernel and query.dtype in _HALF and query.shape[3] in HEAD_SIZES and not dropout:
         return _by_kernel(tokens, packing, scaling, window)[None], None
     return _by_rectangles(tokens, packing, scaling, window, dropout)[None], None
 

@@ -12,20 +12,24 @@ moments: in float32, or in blocks of 8 bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainables.model.compile import compiles, fused
+from trainables.model.compile import compiles, fused, raising_errors
 from trainables.model.memory import BLOCK, UPDATE_NUMBERS, Recipe
+from trainables.runtime.fast_paths import FastPath, Outcome, Ways, allowed, compared, prove, without
+from trainables.runtime.ranks import Group
+from trainables.self_check.optimizer_step import NUMBERS, Stepped, both_ways, tolerance_of
 from trainables.training.number_formats import join, noise, pack, round_stochastically, split, unpack
 
 _TINY = 1e-6  # added to the norm, as DeepSpeed does
 _EPS = 1e-8
 _MIX = 0x9E3779B1  # spreads small numbers over 32 bits
+_PATH: FastPath = "own optimizer step"
 _STATE = ("master", "mean", "mean_scale", "square", "square_scale")
 
 
@@ -79,7 +83,7 @@ class Bf16AdamW(torch.optim.Optimizer):
         }
         places = torch.arange(len(weights), device=self.taken.device)
         keys = ((self.taken + 31 * places) * _MIX + self._seed) & 0xFFFFFFFF
-        one_pass = compiles(self.length.device)
+        one_pass = compiles(self.length.device) and allowed(_PATH)
         for (group, weight), gradient, key in zip(self._parameters(), found, keys.unbind(), strict=True):
             state = self.state[weight]
             update = _update_of(self._recipe, "mean_scale" in state)
@@ -89,6 +93,12 @@ class Bf16AdamW(torch.optim.Optimizer):
                 (fused(update) if one_pass else update)(*numbers, decays[group["weight_decay"]], key, start, *part)
         for weight in weights:
             weight.grad = None
+
+    def masters(self) -> list[Tensor]:
+        """The weights in float32, as exactly as the recipe keeps them."""
+        read, _ = _MASTERS[self._recipe.masters]
+        each = ((weight.detach(), self.state[weight].get("master")) for _, weight in self._parameters())
+        return [read(weight) if master is None else read(weight, master) for weight, master in each]
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on, apart from the weights, by the parameters' order."""
@@ -107,6 +117,41 @@ class Bf16AdamW(torch.optim.Optimizer):
         for own, other in zip(mine, saved, strict=True):
             for name, tensor in own.items():
                 tensor.copy_(other[name])
+
+
+def is_right(weights: Sequence[Tensor], recipe: Recipe, settings: Mapping[str, Any], clip: float, group: Group) -> bool:
+    """Whether `Bf16AdamW` updates samples of these weights as plain AdamW does: compiled or, from the first difference
+    in this process on, uncompiled. `settings`: `betas` and `weight_decay`. Every rank must call this.
+    """
+    device = torch.device(group.device)
+    ways, tolerance = step_ways(weights, recipe, settings, clip, device), tolerance_of(recipe)
+    if prove(_PATH, (str(device), recipe, compiles(device)), ways, tolerance, group):
+        return True
+    with without(_PATH):
+        return all(group.gather([compared(_PATH, ways, tolerance).startswith("on")]))
+
+
+def step_ways(
+    weights: Sequence[Tensor],
+    recipe: Recipe,
+    settings: Mapping[str, Any],
+    clip: float,
+    device: torch.device,
+    numbers: int = NUMBERS,
+) -> Ways:
+    """`Bf16AdamW`, which compiles or raises, and plain AdamW, on samples of these weights. Runs nothing yet."""
+
+    def make(mine: list[Tensor], rate: float) -> Stepped:
+        adam = Bf16AdamW([{"params": mine, "lr": rate}], recipe, clip=clip, **settings)
+        return Stepped(adam.step, adam.masters)
+
+    own, plain = both_ways(make, weights, recipe, settings, clip, device, numbers)
+
+    def fast() -> Outcome:
+        with raising_errors():
+            return own()
+
+    return fast, plain
 
 
 def _width(weight: Tensor) -> int:

@@ -2,7 +2,7 @@
 
 The optimizer is a client one, because DeepSpeed's own are compiled at first use: `torch.optim.AdamW`, or, for
 half-precision weights that are not sharded, `Bf16AdamW`, which DeepSpeed takes as it is from a module that is in bf16
-already.
+already. Where `Bf16AdamW` proves wrong, DeepSpeed's masters do for the recipe `exact`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.batching.packing import Layout
+from trainables.batching.packing import Layout, Packed
+from trainables.batching.rows import Batch
 from trainables.config import LoraConfig, WorkersConfig
-from trainables.model.compile import compile_layers, eager_mode, should_compile, warn_if_uncompiled
+from trainables.model.compile import compile_layers, eager_mode, should_compile
 from trainables.model.copies import DTYPES, cast_parameters, copy_to_device, share_weights
 from trainables.model.gpu_share import usable_bytes
 from trainables.model.lora import add_adapters, merged, plain_state
 from trainables.model.memory import CPU_TOKENS, RECIPES, DecoderShape, state_bytes, tokens_that_fit
 from trainables.model.packed_attention import takes_packed
+from trainables.runtime.fast_paths import states
 from trainables.runtime.ranks import Group
+from trainables.self_check.compiled_layers import prove_compiled
 from trainables.storage.engine_state import StateFiles
-from trainables.training.bf16_adamw import Bf16AdamW
+from trainables.training.bf16_adamw import Bf16AdamW, is_right
 
 STATE_TAG = "state"
 _MATRIX = 2  # dimensions
 SHARDED_WEIGHTS = 3  # the ZeRO stage at which no rank holds all weights
 
 
-def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, Any]:
+def deepspeed_config(workers: WorkersConfig, gradient_clip: float, own_masters: bool = True) -> dict[str, Any]:
     """The user's DeepSpeed JSON with what the trial owns: batch sizes, precision, clipping.
 
+    `own_masters`: whether `Bf16AdamW` may be used where it fits.
     `Engine.step` accumulates gradients itself, so DeepSpeed's accumulation is 1.
     """
     config: dict[str, Any] = copy.deepcopy(workers.deepspeed)
@@ -49,7 +53,7 @@ def deepspeed_config(workers: WorkersConfig, gradient_clip: float) -> dict[str, 
         "zero_force_ds_cpu_optimizer": False,
     }
     config.setdefault("timers", {"throughput": {"enabled": False}})  # else every forward pass waits for the device
-    if _keeps_own_masters(workers):
+    if own_masters and _keeps_own_masters(workers):
         config["gradient_clipping"] = 0.0  # the optimizer clips
         config.setdefault("communication_data_type", "bf16")
     elif workers.precision == "bf16":
@@ -129,21 +133,22 @@ class Engine:
         if self._recipe.recompute:
             recompute = getattr(module, "activation_checkpointing_enable", None)  # since transformers 5.20 or so
             (recompute or module.gradient_checkpointing_enable)({"use_reentrant": False})
-        self.compiled = should_compile(workers.compile, group.device, sharded, takes_packed(module))
+        self.compiled = self._unproved = should_compile(workers.compile, group.device, sharded, takes_packed(module))
         if self.compiled:
             compile_layers(module)
         self._pristine, self._lora = weights, lora
         self._group, self._workers, self._other_bytes = group, workers, other_bytes
-        self._stage, config = workers.zero_stage, deepspeed_config(workers, gradient_clip)
+        own = _keeps_own_masters(workers) and self._proved(module, betas, weight_decay, gradient_clip)
+        self._stage, config = workers.zero_stage, deepspeed_config(workers, gradient_clip, own)
         deepspeed = _import_deepspeed()
         if sharded:
             deepspeed.zero.Init(module=module, config_dict_or_path=config)
-        if _keeps_own_masters(workers):
+        if own:
             cast_parameters(module, DTYPES["bf16"])
         trained = [parameter for parameter in module.to(group.device).parameters() if parameter.requires_grad]
         groups = _groups(trained, decay_norms)
         optimizer: torch.optim.Optimizer
-        if _keeps_own_masters(workers):
+        if own:
             optimizer = Bf16AdamW(
                 groups, self._recipe, betas=betas, weight_decay=weight_decay, clip=gradient_clip, seed=seed
             )
@@ -152,9 +157,27 @@ class Engine:
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
+        if not own and _keeps_own_masters(workers):
+            for state in optimizer.state.values():  # DeepSpeed creates it by a step, which Adam counts
+                state["step"].zero_()
         self._files = StateFiles(self.deepspeed)
         if group.size == 1 and workers.zero_stage == 0:
             self.deepspeed.enable_backward_allreduce = False  # it copies all gradients even for one worker
+
+    def _proved(self, module: Any, betas: tuple[float, float], weight_decay: float, clip: float) -> bool:
+        """Whether `Bf16AdamW` is right; if not, DeepSpeed's optimizer takes its place under the recipe `exact`. Raises
+        RuntimeError under any other.
+        """
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        settings = {"betas": betas, "weight_decay": weight_decay}
+        if is_right(trained, self._recipe, settings, clip, self._group):
+            return True
+        if self._recipe != RECIPES["exact"]:
+            raise RuntimeError(
+                f"trial.memory {self._workers.memory!r} needs Letheon's own optimizer step, which differs from AdamW "
+                f"here ({states()['own optimizer step']}); set trial.memory: exact"
+            )
+        return False
 
     @property
     def layout(self) -> Layout:
@@ -190,6 +213,11 @@ class Engine:
         """The Hugging Face module. Under ZeRO-3 its weights are gathered by hooks during forward passes."""
         return self.deepspeed.module
 
+    def prove(self, batch: Batch | Packed) -> None:
+        """Before each forward pass of training: compiled layers prove themselves on the first batch."""
+        if self._unproved:
+            self.compiled, self._unproved = prove_compiled(self.model, batch, self._group), False
+
     def step(self, losses: Iterable[Tensor], learning_rate: float, count: int) -> None:
         """One optimizer step over `count` micro-batches.
 
@@ -202,8 +230,6 @@ class Engine:
             self.deepspeed.set_gradient_accumulation_boundary(i == count - 1)
             self.deepspeed.backward(loss * self._group.size)
             self.deepspeed.step()
-        if self.compiled:
-            warn_if_uncompiled()
 
     def save_state(self, folder: Path, saved: Path | None = None) -> dict[str, dict[str, Any]]:
         """Save optimizer and weights of all ranks, for resuming on this storage only (pickles: never published).

@@ -89,6 +89,7 @@ class Stepper:
         rows = self.batcher.rows(part, forget, retain)
         batch = self.batcher.batch(rows)
         keep = self._keep(batch)
+        self.engine.prove(batch)
         model = self.engine.deepspeed if for_engine else self.engine.model
         scores = _Split.of(score(model, batch, keep), rows)
         frozen = self._frozen(batch, keep, rows, scores)

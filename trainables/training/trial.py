@@ -30,11 +30,14 @@ from trainables.inputs.micro_batches import MicroBatcher
 from trainables.inputs.step_data import step_data
 from trainables.methods import METHODS
 from trainables.model.compile import cache_compiled
+from trainables.model.copies import DTYPES
 from trainables.model.load import save_model
 from trainables.runtime.channel import Channel, broadcast_from_rank0
 from trainables.runtime.events import mark
+from trainables.runtime.fast_paths import combined, states
 from trainables.runtime.progress import Stage
 from trainables.runtime.ranks import Group
+from trainables.self_check.layers import prove_layers
 from trainables.storage.model_card import CARD, ForgetSet, Results, Training, model_card
 from trainables.storage.model_files import ModelFiles
 from trainables.storage.save_state import must_save_state
@@ -64,7 +67,8 @@ def run_trial(config: TrialConfig, cache: WorkerCache, group: Group, channel: Ch
                 trial.run_epoch(epoch)
             if group.rank == 0:
                 mark(f"{config.trial}: reports epoch {epoch}")
-                channel.report(epoch, (folder.record(epoch) or {})["metrics"])
+                record = folder.record(epoch) or {}
+                channel.report(epoch, record["metrics"] | {"fast_paths": record.get("fast_paths", "")})
     finally:
         if trial is not None:
             trial.engine.close()
@@ -82,6 +86,7 @@ class Trial:
         self.rows = cache.rows(config)
         data = step_data(config, self.method, cache, str(group.device))
         cache_compiled(Path(config.reference_cache).with_name("compiled"))
+        prove_layers(self.loaded.model, self.rows.forget, DTYPES[config.workers.precision], group)
         self.engine = Engine(
             self.loaded.model,
             config.workers,
@@ -133,7 +138,8 @@ class Trial:
         metrics |= self.memory.metrics()
         self._longest = max(self._longest, time.monotonic() - started)
         Stage("saving")
-        self._write(epoch, {"metrics": metrics, "samples": samples})
+        fast_paths = combined(self.group.gather([states()]))
+        self._write(epoch, {"metrics": metrics, "samples": samples, "fast_paths": fast_paths})
 
     def _train(self, epoch: int) -> dict[str, float]:
         """Train on every forget row once. Returns means over the optimizer steps, and the number of tokens."""

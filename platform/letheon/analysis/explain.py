@@ -20,10 +20,12 @@ _ENDS = {
 
 
 def explain(rows: Sequence[Row], trial: str) -> dict[str, Any]:
-    """The shape of `explain --json`: {"trial", "stratum", "origin", "outcome", "reason", "decisions": [...]}.
+    """The shape of `explain --json`: {"trial", "stratum", "origin", "outcome", "reason", "decisions": [...],
+    "fast_paths_off": [...]}.
 
     Decisions are in order of epochs. `origin`: who chose the configuration, null if not recorded. `outcome` and
-    `reason`: null while the trial runs. Raises UnknownTrial.
+    `reason`: null while the trial runs. `fast_paths_off`: each path that was switched off, with its reason, as of the
+    last report. Raises UnknownTrial.
     """
     row = trial_row(rows, trial)
     end = _end(rows, trial)
@@ -37,6 +39,7 @@ def explain(rows: Sequence[Row], trial: str) -> dict[str, Any]:
         "outcome": None if end is None else end["outcome"],
         "reason": None if end is None else end["reason"],
         "decisions": [{name: row["decision"].get(name) for name in FIELDS} for row in reports],
+        "fast_paths_off": _switched_off(reports),
     }
 
 
@@ -51,6 +54,7 @@ def in_words(rows: Sequence[Row], trial: str, reduction_factor: float | None = N
     lines = [f"{trial}: {config}"]
     lines += [f"chosen by: {facts['origin']}"] if facts["origin"] else []
     lines += [f"epoch {decision['epoch']}: {decision_in_words(decision)}" for decision in facts["decisions"]]
+    lines += [f"slower than usual, {path}" for path in facts["fast_paths_off"]]
     return [*lines, _ending(facts["decisions"], trial, _end(rows, trial), reduction_factor)]
 
 
@@ -65,6 +69,12 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
     """`continued: no rung at epoch 1`, `completed: reached max_epochs 6`."""
     ended = decision["action"] == "stop" and decision.get("outcome") == "completed"
     return f"{'completed' if ended else _VERBS[decision['action']]}: {decision['reason']}"
+
+
+def _switched_off(reports: Sequence[Row]) -> list[str]:
+    """`lean layers: off: values differ by …`"""
+    states = str((reports[-1].get("fast_paths") if reports else None) or "").split("; ")
+    return [state for state in states if ": off: " in state]
 
 
 def _end(rows: Sequence[Row], trial: str) -> Row | None:

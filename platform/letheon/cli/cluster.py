@@ -109,8 +109,18 @@ def stop(name: Name, address: Server = None, root: Root = DEFAULT_ROOT) -> None:
 
 
 @app.command()
-def doctor(root: Root = DEFAULT_ROOT, address: Address = None, json: Json = False) -> None:
+def doctor(
+    root: Root = DEFAULT_ROOT,
+    address: Address = None,
+    json: Json = False,
+    fast_paths: Annotated[
+        bool, typer.Option("--fast-paths", help="Only compare each fast path with the plain one on this device.")
+    ] = False,
+) -> None:
     """Check this machine or a cluster: versions, devices, storage, tracking, tokens, ports, clocks."""
+    if fast_paths:
+        _check_fast_paths(json)
+        raise typer.Exit(OK)
     from letheon.doctor.checkup import checkup
     from letheon.doctor.finding import worst
 
@@ -123,6 +133,19 @@ def doctor(root: Root = DEFAULT_ROOT, address: Address = None, json: Json = Fals
     if json:
         print_json([finding.to_json() for finding in findings])
     raise typer.Exit(FAILED if worst(findings) == "failed" else OK)
+
+
+def _check_fast_paths(json: bool) -> None:
+    from dataclasses import asdict
+
+    from letheon.doctor.fast_paths import HEADER, checks, line
+
+    if json:
+        print_json([asdict(found) for found in checks()])
+        return
+    typer.echo(HEADER)
+    for found in checks():
+        typer.echo(line(found))
 
 
 @contextmanager

@@ -123,10 +123,11 @@ class SweepController:
 
     # -- reports and ends
 
-    def report(self, trial: str, epoch: int, metrics: Metrics) -> Decision:
+    def report(self, trial: str, epoch: int, metrics: Metrics, fast_paths: str | None = None) -> Decision:
         """The decision on a trial's epoch (1, 2, …); the recorded one if it was decided before.
 
         A limit of the budget that is used up, except for the number of trials, stops every trial at its next report.
+        `fast_paths`: which of them the worker used, for the journal only.
         """
         end = self._sweep.trials[trial].end
         if end is not None:
@@ -136,7 +137,8 @@ class SweepController:
             return decision
         if decision.action == "continue" and (limit := self._limit(trial)) is not None:
             decision = replace(decision, action="stop", reason=limit, outcome="stopped")
-        self._write("report", trial=trial, epoch=epoch, metrics=metrics, decision=decision.to_json())
+        facts = {"fast_paths": fast_paths} if fast_paths else {}
+        self._write("report", trial=trial, epoch=epoch, metrics=metrics, decision=decision.to_json(), **facts)
         if decision.action == "stop":
             self._end(trial, decision)
         return decision

@@ -33,6 +33,7 @@ STATUS_OF_SWEEP: Mapping[str, Status] = {"finished": "FINISHED", "interrupted": 
 
 BEST = "letheon.best"  # tag: the epoch of a trial's best checkpoint, "none" if no checkpoint is feasible
 RETAIN = "letheon.retain"  # tag: the sweep's run has the retain models' metrics
+FAST_PATHS = "letheon.fast_paths"  # tag: of a trial's worker, `on`, `off: reason` or `not used` for each
 NOTE = "mlflow.note.content"  # tag: what MLflow shows as a run's description
 MAX_TEXT = 1000  # characters of a reason or a detail: a stack trace belongs in the trial's log file
 MAX_VALUE = 5000  # characters of a parameter, tag or description: the smallest limit of supported MLflow servers
@@ -161,6 +162,8 @@ class RunRecords:
         record = self._reopen(row, moment)
         self._add_points(record, row["metrics"], int(row["epoch"]), moment)
         self._best.take(row)
+        if row.get("fast_paths"):
+            record.tags[FAST_PATHS] = shorten(str(row["fast_paths"]), MAX_TEXT)
         rung = (row.get("decision") or {}).get("rung")
         if rung is not None:
             record.tags["letheon.rung"] = str(rung)

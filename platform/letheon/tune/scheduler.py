@@ -23,8 +23,9 @@ NOT_METRICS = {*AUTO_RESULT_KEYS, "epoch", "failed", "done", "trial_id", "experi
 class JournalScheduler(FIFOScheduler):
     """Starts trials in the order of submission and stops them by the controller's rules.
 
-    A trial's config is a TrialConfig as JSON, or has one as `config`. A result has `epoch`, its metrics (numbers), and
-    `failed` (a text) if the trial cannot continue. Results of epoch 0 get no journal row.
+    A trial's config is a TrialConfig as JSON, or has one as `config`. A result has `epoch`, its metrics (numbers),
+    `failed` (a text) if the trial cannot continue, and perhaps `fast_paths` (a text for the journal). Results of epoch
+    0 get no journal row.
 
     `check_cause` is called with the reason before a trial counts as failed, and raises if the trial is not the cause;
     it must be picklable.
@@ -40,7 +41,10 @@ class JournalScheduler(FIFOScheduler):
             self._fail(name, str(result["failed"]))
             return str(TrialScheduler.STOP)
         epoch = int(result["epoch"])
-        if controller.ended(name) or (epoch and controller.report(name, epoch, _metrics(result)).action == "stop"):
+        if controller.ended(name):
+            return str(TrialScheduler.STOP)
+        fast_paths = str(result.get("fast_paths") or "") or None
+        if epoch and controller.report(name, epoch, _metrics(result), fast_paths).action == "stop":
             return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE)
 

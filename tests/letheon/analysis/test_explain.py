@@ -70,6 +70,20 @@ def test_trials_that_have_not_ended(journal: Journal) -> None:
     assert explain(journal.rows, "t003")["decisions"] == []
 
 
+def test_only_paths_that_were_switched_off_are_named(journal: Journal) -> None:
+    """As of the last report: what a restarted worker could use again is not off."""
+    why = "lean layers: off: values differ by 1.0e-02 and gradients by 3.0e-02 of their largest, allowed are 1e-04"
+    states = "packed rectangles: on; lean layers: on; prefix tree: not used"
+    rows = [dict(row) for row in journal.rows]
+    first, last = (row for row in rows if row["kind"] == "report" and row["trial"] == "t000")
+    first["fast_paths"], last["fast_paths"] = states, states.replace("lean layers: on", why)
+    assert explain(rows, "t000")["fast_paths_off"] == [why]
+    assert f"slower than usual, {why}" in in_words(rows, "t000")
+    first["fast_paths"], last["fast_paths"] = last["fast_paths"], states
+    assert explain(rows, "t000")["fast_paths_off"] == []
+    assert explain(journal.rows, "t003")["fast_paths_off"] == []
+
+
 @pytest.mark.parametrize(
     ("rank", "of", "eta", "needed"),
     [

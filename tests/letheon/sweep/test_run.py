@@ -89,6 +89,8 @@ def test_mlflow_has_each_trial_and_each_metric_once(root: Path, rows: list[dict[
     outcomes = {row["trial"]: row["outcome"] for row in rows if row["kind"] == "end"}
     for trial, one in runs.items():
         assert one.data.tags["letheon.outcome"] == outcomes[trial]
+        fast_paths = one.data.tags["letheon.fast_paths"]
+        assert "packed rectangles: on" in fast_paths and "off" not in fast_paths
         assert one.info.status == ("FINISHED" if outcomes[trial] == "completed" else "KILLED")
         wanted = {row["epoch"]: row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == trial}
         for key in ("model_utility", "forget_quality", "loss"):

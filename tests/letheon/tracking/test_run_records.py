@@ -17,6 +17,7 @@ from letheon.pareto.objectives import Goals
 from letheon.plots.summary import SweepSummary, sweep_summary
 from letheon.tracking import progress_metrics
 from letheon.tracking.progress_metrics import ProgressMetrics
+from letheon.tracking.run_records import RunRecords
 from letheon.tracking.store.errors import TrackingError
 from letheon.tracking.system_metrics import SystemMetrics
 from letheon.tracking.tracker import Extras, Tracker
@@ -196,3 +197,15 @@ def test_system_metrics_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> 
     machine = SystemMetrics()
     machine.sample(0)
     assert not machine.due and machine.waiting == []
+
+
+def test_a_trials_fast_paths_are_a_tag() -> None:
+    rows, records = story(), RunRecords()
+    last = [row for row in rows if row["kind"] == "report" and row["trial"] == "t000"][-1]
+    last["fast_paths"] = "lean layers: off: it raised RuntimeError: https://me:secret@host/x; prefix tree: on"
+    for row in rows:
+        records.apply(row)
+    found = records.trials["t000"].tags["letheon.fast_paths"]
+    assert found.startswith("lean layers: off: it raised RuntimeError") and found.endswith("prefix tree: on")
+    assert "secret" not in found
+    assert "letheon.fast_paths" not in records.trials["t001"].tags

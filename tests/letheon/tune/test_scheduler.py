@@ -54,7 +54,13 @@ class Trial(tune.Trainable):
                 raise RuntimeError(f"lost in epoch {epoch}")
         self.epoch = epoch
         quality = math.nan if config["fault"] == "nan" and epoch == 2 else 20 * config["values"][epoch - 1] - 20
-        metrics = {"log10_forget_quality": quality, "utility_ratio": 1.0, "loss": 1 / epoch, "note": "no metric"}
+        metrics = {
+            "log10_forget_quality": quality,
+            "utility_ratio": 1.0,
+            "loss": 1 / epoch,
+            "note": "no metric",
+            "fast_paths": "lean layers: on",
+        }
         return {"epoch": epoch, "done": config["done"] and epoch == 4, **metrics}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -167,6 +173,7 @@ def test_rows_have_all_that_their_readers_need(sweep: Path) -> None:
     assert first["baseline"] == {"model_utility": 0.6}
     report = next(row for row in rows if row["kind"] == "report")
     assert report["metrics"] == {"log10_forget_quality": -10.0, "utility_ratio": 1.0, "loss": 1.0}
+    assert report["fast_paths"] == "lean layers: on"
     assert list(report["decision"]) == [
         "action", "epoch", "reason", "rung", "rank", "of", "front", "violation", "outcome",
     ]  # fmt: skip

@@ -16,7 +16,6 @@ from trainables.model import compile, memory
 from trainables.model.memory import BLOCK, RECIPES
 from trainables.training import bf16_adamw
 from trainables.training.bf16_adamw import Bf16AdamW
-from trainables.training.number_formats import join
 
 CLIP, RATE, DECAY = 0.5, 1e-3, 0.1
 SHAPES = ((16, BLOCK), (3, BLOCK), (BLOCK + 1,), (7,))
@@ -56,11 +55,6 @@ def take(adam: Bf16AdamW, of: list[Tensor], found: list[Tensor]) -> None:
     adam.step()
 
 
-def masters(adam: Bf16AdamW, of: list[Tensor]) -> list[Tensor]:
-    kept = [adam.state[weight]["master"] for weight in of]
-    return [join(w.detach(), m) if m.dtype == torch.int16 else m for w, m in zip(of, kept, strict=True)]
-
-
 def reference(steps: int) -> list[Tensor]:
     """torch.optim.AdamW on float32 weights, with the same clipped gradients."""
     exact = [weight.detach().float().requires_grad_() for weight in weights()]
@@ -80,7 +74,7 @@ def test_the_exact_recipe_is_adamw_on_float32_masters_with_clipping() -> None:
     adam = optimizer(mine, "exact")
     for step in range(4):  # clipped at first, then not
         take(adam, mine, gradients(step, 10.0**-step))
-    for found, expected, weight in zip(masters(adam, mine), reference(4), mine, strict=True):
+    for found, expected, weight in zip(adam.masters(), reference(4), mine, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
         assert torch.equal(weight.detach(), found.bfloat16())
     length = torch.cat([gradient.float().flatten() for gradient in gradients(3, 1e-3)]).norm()
@@ -95,7 +89,7 @@ def test_the_remainder_of_the_masters_is_the_masters() -> None:
         adam = optimizer(mine, recipe)
         for step in range(4):
             take(adam, mine, gradients(step))
-        found.append(masters(adam, mine))
+        found.append(adam.masters())
     assert all(map(torch.equal, *found))
 
 

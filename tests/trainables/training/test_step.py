@@ -66,7 +66,9 @@ def stepper(name: str, micro: int = MICRO, **values: float) -> Stepper:
         retain_alternatives=all_data.retain_alternatives if method.retain == "preference" else (),
     )
     batcher = MicroBatcher(method, needed, Group(0, 1, torch.device("cpu")), micro)
-    engine: Any = SimpleNamespace(model=trained, deepspeed=trained, step=lambda losses, rate, count: None)
+    engine: Any = SimpleNamespace(
+        model=trained, deepspeed=trained, prove=lambda batch: None, step=lambda losses, rate, count: None
+    )
     return Stepper(engine, hyper, batcher)
 
 

@@ -46,13 +46,14 @@ class Reports:
     """The channel of a trial that is stopped after some epochs."""
 
     def __init__(self, epochs: int = EPOCHS) -> None:
-        self.epochs, self.found = epochs, list[dict[str, Any]]()
+        self.epochs, self.found, self.fast_paths = epochs, list[dict[str, Any]](), ""
 
     def may_run(self, epoch: int) -> bool:
         return epoch <= self.epochs
 
     def report(self, epoch: int, metrics: dict[str, Any]) -> None:
-        self.found.append(metrics)
+        self.fast_paths = metrics["fast_paths"]
+        self.found.append({name: value for name, value in metrics.items() if name != "fast_paths"})
 
 
 def prepared_in(folder: Path) -> tuple[SweepSpec, Prepared]:

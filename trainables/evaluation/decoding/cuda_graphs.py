@@ -11,7 +11,6 @@ device's memory (`release`). All graphs of a model share scratch memory.
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable
 from functools import cache
@@ -22,7 +21,6 @@ import torch
 from trainables.evaluation.decoding.static_cache_pool import Replay, StaticCachePool
 from trainables.runtime.imports import gc_paused
 
-_LOG = logging.getLogger(__name__)
 _KEPT_SHARE = 32
 """Keys and values of up to 1 / 32 of the device's memory stay between evaluations: training's estimate allows it."""
 
@@ -37,8 +35,8 @@ class CudaRecorder:
         with torch.cuda.device(self._device):
             self._pool = torch.cuda.graph_pool_handle()
 
-    def __call__(self, step: Callable[[], None]) -> Replay | None:
-        """Run the step once, then record it, which runs nothing.
+    def __call__(self, step: Callable[[], None]) -> Replay:
+        """Run the step once, then record it, which runs nothing. Raises RuntimeError if it cannot be recorded.
 
         The first run is on the recording's stream, so that whatever is made at first use (loaded kernels, cuBLAS
         workspaces) lies outside of the pool.
@@ -58,11 +56,10 @@ class CudaRecorder:
                     torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"),
                 ):
                     step()
-            except RuntimeError as error:
+            except RuntimeError:
                 # A failed recording leaves its stream as the current one.
                 torch.cuda.set_stream(current)
-                _LOG.warning("decoding without CUDA graphs: a step of this model cannot be recorded: %s", error)
-                return None
+                raise
             return graph.replay
 
 

@@ -147,6 +147,22 @@ class DecodeBatch:
         pairs = ((layer.keys[rows, :, :width], layer.values[rows, :, :width]) for layer in layers)
         return self.text[rows, :width], self.positions[rows], self.last[rows], pairs
 
+    def state(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Copies of `text`, `positions` and `last`; keys and values of earlier slots and these decide the next step."""
+        return self.text.clone(), self.positions.clone(), self.last.clone()
+
+    def restore(self, state: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Go back to an earlier `state`: slots after its positions are masked, or written again."""
+        for mine, earlier in zip((self.text, self.positions, self.last), state, strict=True):
+            mine.copy_(earlier)
+
+    def written(self, before: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
+        """Copies of the keys and values that the step from the state `before` wrote, (rows, heads, 1, size) each."""
+        at = before[1][:, :, None, None]
+        layers: list[Any] = list(self._layers)
+        pairs = (each for layer in layers for each in (layer.keys, layer.values))
+        return [each.gather(2, at.expand(-1, each.shape[1], -1, each.shape[3])) for each in pairs]
+
     def progress(self) -> tuple[list[int], list[int]]:
         """Position and end slot of each row. Waits for the device."""
         both = torch.cat([self.positions, self.last], 1).T.tolist()

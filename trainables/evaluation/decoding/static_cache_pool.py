@@ -15,6 +15,7 @@ import torch
 from transformers.cache_utils import Cache
 
 from trainables.evaluation.decoding.static_cache import BatchSize, DecodeBatch, KVBuffer
+from trainables.runtime.fast_paths import TOLERANCE, FastPath, Outcome, allowed, prove
 
 _MOST_BATCHES = 16
 """Kept at a time. Recordings share scratch memory, so each further one costs only its graph nodes, a few MiB."""
@@ -24,14 +25,16 @@ rounded up to more, and a larger buffer would cost all recordings."""
 _FEWEST_STEPS = 4
 """Steps ahead that make a recording worth its cost of about two steps: most batches end early or run long."""
 
+RECORDED: FastPath = "recorded decoding"
+
 Replay = Callable[[], None]
 
 
 class Recorder(Protocol):
     """Records a step."""
 
-    def __call__(self, step: Callable[[], None]) -> Replay | None:
-        """Runs the step once, and returns a function that replays it on the same addresses; None if impossible."""
+    def __call__(self, step: Callable[[], None]) -> Replay:
+        """Runs the step once, and returns a function that replays it on the same addresses. May raise anything."""
 
 
 class StaticCachePool:
@@ -74,13 +77,34 @@ class StaticCachePool:
         def step() -> None:
             batch.step(model)
 
-        replay = self._replays.get(batch.size)
-        if replay is None and self._recorder is not None and steps >= _FEWEST_STEPS:
-            replay = self._recorder(step)
-            steps -= 1
-            if replay is None:
-                self._recorder = None
-            else:
+        replay = self._replays.get(batch.size) if allowed(RECORDED) else None
+        if replay is None and self._recorder is not None and steps >= _FEWEST_STEPS and allowed(RECORDED):
+            replay = self._record(self._recorder, batch, step)
+            if replay is not None:
                 self._replays[batch.size] = replay
+                steps -= 1
         for _ in range(steps):
             (replay or step)()
+
+    @staticmethod
+    def _record(recorder: Recorder, batch: DecodeBatch, step: Callable[[], None]) -> Replay | None:
+        """A recording, after one step: replayed, it did what the step does. None, after no step, if it did not, or if
+        the step cannot be recorded; then nothing is recorded any more in this process.
+        """
+        before, made = batch.state(), list[Replay]()
+
+        def outcome_of(run: Callable[[], None]) -> Outcome:
+            batch.restore(before)
+            run()
+            return Outcome([*batch.state(), *batch.written(before)])
+
+        def fast() -> Outcome:
+            batch.restore(before)
+            made.append(recorder(step))
+            return outcome_of(made[0])
+
+        tolerance = TOLERANCE[batch.written(before)[0].dtype]
+        if prove(RECORDED, None, (fast, lambda: outcome_of(step)), tolerance):
+            return made[0]
+        batch.restore(before)
+        return None

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from trainables.batching.packing import Layout
-from trainables.batching.rows import Encoded, hiding_matters
+from trainables.batching.rows import Encoded, collate, hiding_matters
 from trainables.evaluation.metrics.memorisation import extraction_strength, open_unlearning_extraction_strength
 from trainables.evaluation.scoring.batches import QuestionShape, question_batches, rank_batches
 from trainables.evaluation.scoring.evaluator import EvaluatedModel, ModelRunner
@@ -28,8 +29,11 @@ from trainables.evaluation.scoring.token_stats import token_stats
 from trainables.model.cpu.patch import reads_branches
 from trainables.model.packed_attention import takes_packed
 from trainables.model.scoring import LOGITS, make_batch, score
+from trainables.runtime.fast_paths import TOLERANCE, Outcome, Ways, prove, without
 from trainables.runtime.progress import Stage
+from trainables.self_check.layers import kind_of
 
+_COMPARED = 4  # rows that the prefix tree proves itself on
 _CPU_TOKENS = 1024
 """Per forward pass on a CPU: more do not fit its caches, and longer batches need more padding."""
 
@@ -83,7 +87,9 @@ def read_rows(runner: ModelRunner, rows: Sequence[Encoded], request: TokenReques
     """Every row teacher-forced, in order; a prompt is read once for all rows that begin with it."""
     if hiding_matters(rows, runner.hidden):
         return _by_row(runner, rows, request)
-    if reads_branches(runner.model, max((len(row.input_ids) for row in rows), default=0)):
+    if reads_branches(runner.model, max((len(row.input_ids) for row in rows), default=0)) and _proves_tree(
+        runner, rows
+    ):
         return _by_question(runner, rows, request, as_tree=True)
     # Separate passes over prompts and answers pay off only if prompts are shared. (On a GPU they also save float32
     # logits.)
@@ -94,6 +100,31 @@ def read_rows(runner: ModelRunner, rows: Sequence[Encoded], request: TokenReques
         return _by_question(runner, rows, request, as_tree=False)
     except UnsharedError:
         return _by_row(runner, rows, request)
+
+
+def _proves_tree(runner: ModelRunner, rows: Sequence[Encoded]) -> bool:
+    """Whether a tree of the first rows gives their log-probs; compared once per process and kind of model."""
+    model: Any = runner.model
+    dtype, device = next(model.parameters()).dtype, runner.group.device
+    ways = tree_ways(model, rows[:_COMPARED], runner.end, device)
+    return prove("prefix tree", kind_of(model, dtype, device), ways, TOLERANCE[dtype], runner.group)
+
+
+def tree_ways(model: Any, rows: Sequence[Encoded], pad_id: int, device: torch.device | str) -> Ways:
+    """The log-probs of the rows' answers from a prefix tree, and from padded rows through the library's layers."""
+
+    def fast() -> Outcome:
+        prompts = [row.input_ids[: row.answer_start] for row in rows]
+        answers = [[row.input_ids[row.answer_start :]] for row in rows]
+        scores = score_prefix_tree(model, prompts, answers, device).scores
+        return Outcome([scores.token_log_probs[scores.mask]])
+
+    def plain() -> Outcome:
+        with torch.no_grad(), without("lean layers"):
+            scores = score(model, collate(rows, pad_id).to(device))
+        return Outcome([scores.token_log_probs[scores.mask]])
+
+    return fast, plain
 
 
 def _readings(request: TokenRequest, numbers: Sequence[int], forced: TeacherForced) -> list[Reading]:

@@ -20,6 +20,7 @@ from trainables.model.cpu.attention import LONGEST_ROW, attend
 from trainables.model.cpu.rms_norm import rms_norm
 from trainables.model.cpu.swiglu import gated
 from trainables.model.cpu.tree_attention import LONGEST_PATH, Branches, attend_branches
+from trainables.runtime.fast_paths import Outcome, allowed, difference
 
 _TRIMS = "_trims_last_layer"  # set on a model whose last layer takes `kept` and returns only these tokens' states
 _PATHS = "_longest_path"  # set on a model that takes `Branches`: the longest path it may be given
@@ -41,7 +42,7 @@ def patch_for_cpu(model: Any) -> set[str]:
         if key not in agrees:
             agrees[key] = _agrees(kind, module)
         if agrees[key]:
-            module.forward = MethodType(kind.forward, module)
+            module.forward = MethodType(_FORWARDS[kind.name], module)
             found.add(kind.name)
             windows += [_window(module)] if kind is _ATTENTION else []
     if "layer" in found:
@@ -53,23 +54,31 @@ def patch_for_cpu(model: Any) -> set[str]:
 
 def unpatch(model: Any) -> None:
     """Restore the model's own modules, before layers are compiled."""
-    ours = {kind.forward for kind in _KINDS}
     for module in model.modules():
-        if getattr(module.__dict__.get("forward"), "__func__", None) in ours:
+        if _is_replaced(module):
             del module.__dict__["forward"]
     for mark in (_TRIMS, _PATHS):
         if hasattr(model, mark):
             delattr(model, mark)
 
 
+def is_patched(model: Any) -> bool:
+    """Whether any module of the model was replaced."""
+    return any(map(_is_replaced, model.modules()))
+
+
+def _is_replaced(module: Any) -> bool:
+    return getattr(module.__dict__.get("forward"), "__func__", None) in _FORWARDS.values()
+
+
 def trims_last_layer(model: Any) -> bool:
     """Whether the last layer takes `kept`; `model` may be wrapped."""
-    return bool(getattr(model, _TRIMS, False))
+    return bool(getattr(model, _TRIMS, False)) and allowed("lean layers")
 
 
 def reads_branches(model: Any, longest: int) -> bool:
     """Whether `packing` may be `Branches` with paths of up to `longest` tokens; `model` may be wrapped."""
-    return longest <= getattr(model, _PATHS, 0)
+    return longest <= getattr(model, _PATHS, 0) and allowed("lean layers")
 
 
 def _settings(module: Any) -> frozenset[tuple[str, Any]]:
@@ -115,21 +124,29 @@ def _candidates(model: Any) -> Iterator[tuple[_Kind, Any]]:
         yield _LAYER, last  # only the last layer may leave out tokens
 
 
-@torch.no_grad()
+@torch.enable_grad()
 def _agrees(kind: _Kind, module: Any) -> bool:
-    """Whether the replacement gives the same results on random weights and inputs. One that does not fit may raise any
-    exception.
+    """Whether the replacement gives the same results and gradients on random weights and inputs. One that does not fit
+    may raise any exception.
     """
-    trial, generator = copy.deepcopy(module).float().eval(), torch.Generator().manual_seed(0)
+    trial, generator = copy.deepcopy(module).float().eval().requires_grad_(), torch.Generator().manual_seed(0)
     for parameter in trial.parameters():
-        parameter.normal_(generator=generator).mul_(0.1).add_(0.05)
+        parameter.data.normal_(generator=generator).mul_(0.1).add_(0.05)
     try:
         inputs = kind.inputs(trial, generator)
-        expected, found = type(trial).forward(trial, **inputs), kind.forward(trial, **inputs, **(kind.extra or {}))
+        wanted = [next(iter(inputs.values())).requires_grad_(), *trial.parameters()]
+        plain = _outcome(type(trial).forward(trial, **inputs), wanted)
+        fast = _outcome(kind.forward(trial, **inputs, **(kind.extra or {})), wanted)
     except Exception:
         return False
-    first, second = (each[0] if isinstance(each, tuple) else each for each in (expected, found))
-    return first.shape == second.shape and torch.allclose(first, second, rtol=_TOLERANCE, atol=_TOLERANCE)
+    found = difference(fast, plain)
+    return max(found.values, found.gradients or 0.0) <= _TOLERANCE
+
+
+def _outcome(output: Tensor | tuple[Tensor, ...], wanted: list[Tensor]) -> Outcome:
+    values = output[0] if isinstance(output, tuple) else output
+    outer = torch.linspace(-1.0, 1.0, values.numel()).view(values.shape)
+    return Outcome([values], torch.autograd.grad(values, wanted, outer))
 
 
 # ---- the replacements
@@ -232,3 +249,16 @@ _LAYER = _Kind(
     {"kept": torch.arange(sum(_ROWS))},
 )
 _KINDS = (_NORM, _GATE, _ATTENTION, _LAYER)
+
+
+def _while_allowed(forward: Forward) -> Forward:
+    """The replacement, or the module's own forward if this process may not use replacements."""
+
+    def call(self: Any, *arguments: Any, **others: Any) -> Any:
+        chosen = forward if allowed("lean layers") else type(self).forward
+        return chosen(self, *arguments, **others)
+
+    return call
+
+
+_FORWARDS = {kind.name: _while_allowed(kind.forward) for kind in _KINDS}

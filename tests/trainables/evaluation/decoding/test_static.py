@@ -18,6 +18,7 @@ from tests.trainables.evaluation.small import fresh_model, small_model, small_to
 from trainables.evaluation.decoding.dynamic import decode_dynamic
 from trainables.evaluation.decoding.static import decode_static, supports_static_cache
 from trainables.evaluation.decoding.static_cache_pool import StaticCachePool
+from trainables.runtime import fast_paths
 
 NEVER = -1
 
@@ -132,18 +133,6 @@ def test_the_number_of_batches_is_bounded() -> None:
     assert len(pool._batches) == len(pool._replays) == 16
 
 
-def test_a_step_that_cannot_be_recorded_runs_directly() -> None:
-    asked = []
-
-    def cannot(step: Callable[[], None]) -> None:
-        step()
-        asked.append(1)
-
-    batch, limits = prompts()[:4], [40] * 4
-    assert fixed(batch, limits, NEVER, StaticCachePool(cannot)) == growing(batch, limits, NEVER)
-    assert len(asked) == 1, "it is not tried again"
-
-
 def test_what_a_broken_model_left_behind_is_not_seen() -> None:
     """Masked slots are multiplied by zero, and NaN would stay NaN."""
     model, pool = fresh_model(), StaticCachePool()
@@ -177,3 +166,57 @@ def test_only_attention_that_takes_a_finished_mask(implementation: str, takes: b
 
 def test_a_module_without_a_configuration_is_left_to_the_growing_way() -> None:
     assert not supports_static_cache(Rows(small_model()))
+
+
+class FailsToRecord:
+    """A recorder that runs the step and fails in the recording, as CUDA does with a step that it cannot record."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
+        self.tries += 1
+        step()
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+class RecordsWrongly(Recorded):
+    """Replays skip every step: what the graph wrote lies elsewhere."""
+
+    def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
+        super().__call__(step)
+        return lambda: None
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has not used any fast path."""
+    monkeypatch.setattr(fast_paths, "_states", {})
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_failed_recording_leaves_the_plain_steps_tokens(caplog: pytest.LogCaptureFixture) -> None:
+    recorder = FailsToRecord()
+    pool, limits = StaticCachePool(recorder), [40] * 4
+    for _ in range(2):
+        assert fixed(prompts()[:4], limits, NEVER, pool) == fixed(prompts()[:4], limits, NEVER)
+    assert recorder.tries == 1, "nothing is recorded any more"
+    assert "capturing" in fast_paths.states()["recorded decoding"]
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_wrong_recording_leaves_the_plain_steps_tokens() -> None:
+    recorder = RecordsWrongly()
+    found = fixed(prompts()[:4], [90] * 4, NEVER, StaticCachePool(recorder))
+    assert found == fixed(prompts()[:4], [90] * 4, NEVER)
+    assert recorder.recordings == 1
+    assert fast_paths.states()["recorded decoding"].startswith("off: values differ by inf")
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_right_recording_is_on() -> None:
+    recorder = Recorded()
+    assert fixed(prompts()[:4], [40] * 4, NEVER, StaticCachePool(recorder)) == fixed(prompts()[:4], [40] * 4, NEVER)
+    assert recorder.replays > recorder.recordings
+    assert fast_paths.states()["recorded decoding"] == "on"
