@@ -19,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 
 RELEASES = ("torch==2.11.0", "transformers==5.17.0", "huggingface_hub==1.33.0", "httpx==0.28.1", "httpcore==1.0.9")
-"""Of the GPU hosts that Letheon is to run on, and what their metadata ask for."""
+"""Versions on the GPU hosts that Letheon should run on, and what they require."""
 SYMBOLS = {
     "libcublas.so.13": "cublas(?!Lt)",
     "libcublasLt.so.13": "cublasLt",

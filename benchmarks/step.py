@@ -29,7 +29,7 @@ from steps.shapes import SHAPES  # type: ignore[import-not-found]
 from trainables.config import BenchmarkConfig
 
 LINES = 5
-"""Of the end of what a failed process wrote."""
+"""Last lines of a failed process's output that are shown."""
 USUAL = ("letheon", "letheon, padded", "plain")
 
 

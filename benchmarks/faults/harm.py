@@ -52,7 +52,7 @@ class Harm:
         return began if self._goes_on() else None
 
     def raylet(self) -> float | None:
-        """Of the node that trials run on. A driver whose only node it was ends, and is resumed."""
+        """Kill the node that trials run on. If it was the driver's only node, the driver ends and is resumed."""
         began = time.monotonic()
         if self.cluster is not None:
             if self.sweep.worker is None:

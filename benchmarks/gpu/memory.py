@@ -111,7 +111,7 @@ def _reset(settings: Settings) -> None:
 
 
 def _peaks(settings: Settings) -> dict[str, int]:
-    """Bytes since the last reset: of tensors, and with what the allocator holds beside them (fragments)."""
+    """Peak bytes since the last reset: tensors alone, and all that the allocator reserves."""
     import resource
 
     import torch

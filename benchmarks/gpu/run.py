@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 LINES = 12
-"""Of the end of what a failed check wrote."""
+"""Last lines of a failed check's output that are kept."""
 _PRELOADED = ["torch", "deepspeed", "transformers.models.llama.modeling_llama", "trainables.training.step"]
 
 

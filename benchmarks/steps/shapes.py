@@ -39,7 +39,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": False,
     },
 }
-"""Of Llama 3.1 and 3.2, and a toy. 1.24, 3.21 and 8.03 billion parameters."""
+"""Shapes of Llama 3.1 and 3.2 (1.24, 3.21 and 8.03 billion parameters), and a toy."""
 _SHARED = {
     "num_key_value_heads": 8,
     "vocab_size": _VOCABULARY,

@@ -21,7 +21,7 @@ SEED, NOISE_SEED = 11, 12
 SHARPNESS = 4.0
 """Standard deviation of the logits: a token that the model would say has a probability of some tenths."""
 NOISE = 0.08
-"""Of the model against the reference, as a share of each matrix: log-ratios of some nats a row."""
+"""Distance of the model from the reference, as a share of each matrix; it gives log-ratios of some nats per row."""
 
 
 class ExactRMSNorm(nn.Module):

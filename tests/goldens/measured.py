@@ -62,7 +62,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Found:
-    """Of a whole step: the mean of its micro-batches' losses, of all workers, and its gradient."""
+    """Loss of a whole step (the mean over the micro-batches of all workers) and its gradient."""
 
     loss: float
     gradient: Gradient
@@ -78,7 +78,7 @@ class Found:
         return record
 
     def distance(self, other: Found) -> dict[str, float]:
-        """Of loss and gradient to the other's, relative to the other's, and the cosine of the gradients."""
+        """Relative distances of loss and gradient from the other's, and the cosine of the gradients."""
         mine, theirs = flat(self.gradient), flat(other.gradient)
         return {
             "loss": abs(self.loss - other.loss) / abs(other.loss),
@@ -120,7 +120,7 @@ def summary(gradient: Gradient) -> dict[str, Any]:
 
 
 def lengths(gradient: Gradient) -> list[float]:
-    """Of each parameter's gradient, in order of the names."""
+    """Norm of each parameter's gradient, in order of the names."""
     return [float(gradient[name].norm()) for name in sorted(gradient)]
 
 

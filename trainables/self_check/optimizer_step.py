@@ -16,10 +16,10 @@ NUMBERS = 1 << 14
 """How many numbers of each weight a comparison reads."""
 _SEED = 20_232
 _SIZES = (1.0, 1e-3, float("inf"), 50.0)
-"""Of the gradients of each step: clipped, not clipped, infinite (changes nothing), clipped."""
+"""Size of the gradients in each step: clipped, not clipped, infinite (changes nothing), clipped."""
 _TINY = 1e-6  # DeepSpeed's, added to the norm
 _RATE = 1e-2
-_OF_8_BITS, _OF_MEANS = 7e-2, 2e-2
+_TOLERANCE_8_BITS, _TOLERANCE_MEANS = 7e-2, 2e-2
 """Allowed where moments have 8 bits (measured: 0.035, in the step after a much larger one), and for mean movements with
 stochastic rounding (measured: 0.004).
 """
@@ -39,8 +39,8 @@ Make = Callable[[list[Tensor], float], Stepped]
 def tolerance_of(recipe: Recipe) -> float:
     """The largest `Difference` that counts as equal under the recipe."""
     if recipe.masters == "none":
-        return _OF_MEANS
-    return _OF_8_BITS if recipe.small_moments else TOLERANCE[torch.float32]
+        return _TOLERANCE_MEANS
+    return _TOLERANCE_8_BITS if recipe.small_moments else TOLERANCE[torch.float32]
 
 
 def both_ways(

@@ -20,7 +20,7 @@ SHAPES = {
 }
 """Llama-3.2-1B, Llama-3.2-3B, Llama-3.1-8B."""
 CARDS = {"12 GB": 12_288 * MIB, "24 GB": 24_564 * MIB, "48 GB": 49_140 * MIB, "80 GB": 81_559 * MIB}
-"""Of an RTX 3060, RTX 4090, L40 and H100, as nvidia-smi reports them."""
+"""Memory of an RTX 3060, RTX 4090, L40 and H100 as nvidia-smi reports it."""
 SPEC = load_spec(
     "quickstart",
     [

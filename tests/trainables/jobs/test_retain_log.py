@@ -23,7 +23,7 @@ QUALITY = {"forget_quality", "log10_forget_quality", "ks_distance"}
 
 @cache
 def retain() -> Evaluation:
-    """Of a model that never saw the forget rows."""
+    """The evaluation of a model that never saw the forget rows."""
     return examine(fresh_model())
 
 

@@ -32,7 +32,7 @@ from transformers import (
 VOCABULARY = 1152  # room for the tests' tokenizer
 END, PAD = 0, 1  # its special tokens
 WINDOW = 6
-"""Of sliding windows and chunks: shorter than most rows."""
+"""Size of sliding windows and chunks: shorter than most rows."""
 SHAPE: Mapping[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,

@@ -58,7 +58,7 @@ def row_by_row(model: Any, rows: list[Encoded]) -> Tensor:
 
 
 def gradients(model: Any, answers: Tensor) -> dict[str, Tensor]:
-    """Of a sum that weighs every row differently. A parameter that nothing reads has none: zeros."""
+    """Gradients of a sum that weighs each row differently; zeros for a parameter that nothing reads."""
     model.zero_grad()
     total: Any = (answers * torch.arange(1, 1 + len(answers))).sum()
     total.backward()

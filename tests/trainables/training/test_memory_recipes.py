@@ -142,7 +142,7 @@ def larger() -> Any:
 
 
 def losses(engine: Engine) -> Iterator[Tensor]:
-    """Of two passes: gradients exist throughout the second."""
+    """The losses of two passes; gradients exist throughout the second."""
     for _ in range(2):
         yield -score(engine.deepspeed, pack(ROWS, "cpu")).sequence.mean()
 

@@ -60,7 +60,7 @@ def growing(
 
 @cache
 def shared_pool() -> StaticCachePool:
-    """Of all examples: what a batch leaves behind must not be seen by the next."""
+    """The cache that all examples share: no batch may see what an earlier one left behind."""
     return StaticCachePool(Recorded())
 
 

@@ -26,7 +26,7 @@ RECORDED = ("forget_quality", "log10_forget_quality", "ks_distance", "loss_quali
 
 @cache
 def both() -> tuple[Evaluation, Evaluation]:
-    """Of a model that never saw anything, in the place of the retain model, and of one that knows half."""
+    """Evaluations of an untrained model, in place of the retain model, and of one that knows half."""
     return examine(fresh_model()), examine(small_model())
 
 

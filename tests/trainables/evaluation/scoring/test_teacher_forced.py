@@ -114,7 +114,7 @@ def test_what_is_recited_need_not_be_decoded_and_the_rest_goes_on_from_there() -
 @settings(deadline=None, max_examples=20)
 @given(st.lists(some_tokens, min_size=1, max_size=4), st.integers(1, 30))
 def test_beginnings_are_what_decoding_writes(wrong: list[Tokens], limit: int) -> None:
-    """Of the greedy text itself, cut anywhere and continued by other tokens, too."""
+    """Also holds for the greedy text itself, cut anywhere and continued by other tokens."""
     evaluated, asked = asked_of_small_model()
     end = evaluated.end
     prompt = evaluated.encoded(asked.pairs[0]).input_ids[: evaluated.encoded(asked.pairs[0]).answer_start]
