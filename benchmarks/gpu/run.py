@@ -1,7 +1,7 @@
 """Runs checks one after another, each in a process of its own with a time limit, and writes one line about each.
 
 A check that crashes, hangs or takes the device down leaves a line with its last output, and the next one runs. On a GPU
-every process imports anew (spawn): a forked one could not use CUDA.
+every process is spawned and imports again: a forked one could not use CUDA.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def timed(step: Step, rows: StepRows, device: torch.device) -> tuple[float, tupl
 
 
 def memory(device: torch.device, reset: bool) -> int:
-    """The peak so far, of the device or of this process; `reset`: what is held now, and the peak begins anew."""
+    """The peak so far, of the device or of this process; `reset`: what is held now, and a new peak begins."""
     if device.type == "cuda":
         if reset:
             torch.cuda.reset_peak_memory_stats()

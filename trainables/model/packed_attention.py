@@ -24,7 +24,7 @@ from trainables.runtime.fast_paths import allowed
 NAME = "letheon_packed"
 _HALF = (torch.float16, torch.bfloat16)
 HEAD_SIZES = range(8, 257, 8)  # that the kernel supports
-_ASKS_FOR_SHARED_HEADS = "enable_gqa" in signature(varlen_attn).parameters
+_TAKES_ENABLE_GQA = "enable_gqa" in signature(varlen_attn).parameters
 """Whether the kernel needs to know that several query heads share a key; before torch 2.12 it always allows it."""
 
 _UNKNOWN_HERE = ("softcap", "s_aux", "position_bias")  # arguments that change attention; the kernels do not know them
@@ -105,7 +105,7 @@ def _by_kernel(tokens: list[Tensor], packing: Packing, scaling: float | None, wi
     """(tokens, heads, size) each -> (tokens, heads, size)."""
     query, key, value = tokens
     longest = packing.longest
-    shared: dict[str, Any] = {"enable_gqa": query.shape[1] != key.shape[1]} if _ASKS_FOR_SHARED_HEADS else {}
+    shared: dict[str, Any] = {"enable_gqa": query.shape[1] != key.shape[1]} if _TAKES_ENABLE_GQA else {}
     found = varlen_attn(
         query,
         key,

@@ -28,7 +28,7 @@ def plain_step(
     """Take one step on the rows. Returns this rank's share of the loss per micro-batch, nats per token.
 
     `batch`: makes a micro-batch of rows. `micro_batch_size`: rows per rank, or None for as many as fit.
-    `stage`: is told of the step.
+    `stage`: reports the step as progress.
     """
     shares: list[float] = []
     lengths = [len(row.input_ids) for row in rows]

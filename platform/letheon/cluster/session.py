@@ -41,7 +41,7 @@ WORKER_ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore",
     # Ray hides the GPUs of a machine from workers that have asked for none.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    # cuDNN would plan attention anew for every shape, and almost every batch of an evaluation has its own. `0` asks for
+    # cuDNN would plan attention for every new shape, and almost every batch of an evaluation has its own. `0` asks for
     # it again. Flash attention takes its place.
     "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",
 }

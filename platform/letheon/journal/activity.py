@@ -25,7 +25,7 @@ class Work:
     """What one worker group does. `trial`: its name, None for other jobs; `epoch`: of a trial.
 
     `step`, `of`: counted steps of the stage. `seconds`: since the job or the epoch began; `silent`: since the worker
-    last told something.
+    last reported.
     """
 
     job: str

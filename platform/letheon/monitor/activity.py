@@ -13,7 +13,7 @@ from letheon.journal.activity import Activity, Work
 from letheon.monitor.terminal import Column, cut_text, grid
 
 STALE_SECONDS = 30.0
-"""Workers tell something every few seconds; after so long it is shown how long they have been silent."""
+"""Workers report every few seconds. One that has been silent for longer is shown as silent."""
 MOST_IN_LINE = 4
 BAR_WIDTH = 24
 

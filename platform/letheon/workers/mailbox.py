@@ -122,8 +122,8 @@ class Mailbox:
     async def activity(self) -> dict[str, Any] | None:
         """What the workers do now; None if they wait for a job, a grant or the end.
 
-        `job`, `epoch`, and from when it was granted `since`; `progress`, which the worker told at `heard` (unix
-        seconds), empty before that. `ready`: whether the workers have started.
+        `job`; `epoch`; `since`: when it was granted. `progress`: the worker's last report, from the time `heard` (both
+        in unix seconds), empty before the first. `ready`: whether the workers have started.
         """
         waits = self._job is None or not self._granted or self._granted in self._reports
         if waits or self._failure is not None or self._closed or self._ended is not None:
