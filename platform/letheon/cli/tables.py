@@ -144,7 +144,6 @@ def outcome_lines(outcome: Outcome, root_option: str) -> Iterator[str]:
         yield f"interrupted after {duration(outcome.seconds)}{early}; continue with: {resume}"
         return
     why = f": {outcome.over}" if outcome.over else ""
-    yield from answers(outcome.front).values()
     if outcome.already:
         yield f"sweep {outcome.name} had already finished, in {duration(outcome.seconds)}{why}; nothing left to do"
     else:
