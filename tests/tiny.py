@@ -114,18 +114,24 @@ needs_engine_on_gpu = pytest.mark.skipif(
 
 
 @contextmanager
-def joined(meeting: Path, rank: int = 0, size: int = 1, device: str = "cpu") -> Iterator[Group]:
-    """This process as a rank of the group that meets in a folder, with one thread; afterwards all is as before."""
+def joined(meeting: Path, rank: int = 0, size: int = 1, device: str = "cpu", stay: bool = False) -> Iterator[Group]:
+    """This process as a rank of the group that meets in a folder, with one thread; afterwards all is as before.
+
+    `stay`: the group is that of an earlier call, if any, and remains for later ones: DeepSpeed keeps a copy of a
+    process's first group and refuses to work in another one.
+    """
     set_here = {"LOCAL_RANK": str(rank), "DS_ACCELERATOR": device.partition(":")[0]}
     before, threads = {name: os.environ.get(name) for name in set_here}, torch.get_num_threads()
     os.environ |= set_here
     torch.set_num_threads(1)
     backend, store = "nccl" if device.startswith("cuda") else "gloo", f"file://{meeting}/rendezvous"
-    torch.distributed.init_process_group(backend, init_method=store, rank=rank, world_size=size)
+    if not (stay and torch.distributed.is_initialized()):
+        torch.distributed.init_process_group(backend, init_method=store, rank=rank, world_size=size)
     try:
         yield Group(rank, size, torch.device(device))
     finally:
-        torch.distributed.destroy_process_group()
+        if not stay:
+            torch.distributed.destroy_process_group()
         torch.set_num_threads(threads)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

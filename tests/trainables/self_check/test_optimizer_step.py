@@ -41,7 +41,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
-    with tiny.joined(tmp_path_factory.mktemp("group")) as group:
+    with tiny.joined(tmp_path_factory.mktemp("group"), stay=True) as group:
         yield group
 
 

@@ -36,7 +36,7 @@ ROWS = tiny.rows([(8, 16)] * 6, vocabulary=512)
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
-    with tiny.joined(tmp_path_factory.mktemp("group")) as group:
+    with tiny.joined(tmp_path_factory.mktemp("group"), stay=True) as group:
         yield group
 
 
