@@ -77,7 +77,8 @@ class Trial:
         )
         self._folder = folder
         config = trial_config(spec, prepared, folder.name.replace("_", "-"), hyper, folder)
-        self._job = TrialJob(config=config.model_copy(update={"lora": lora})).model_dump(mode="json")
+        keep_all = {"decision": None}  # weights of every epoch, also of those that cannot be on the front
+        self._job = TrialJob(config=config.model_copy(update={"lora": lora, **keep_all})).model_dump(mode="json")
 
     def run(self, workers: OwnedWorkerGroup, epochs: int) -> list[Report]:
         """Reports of the first epochs, NaN as None (it equals itself), without what depends on the machine's mood.
