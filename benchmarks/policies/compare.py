@@ -88,7 +88,9 @@ def spec_for(policy: str, seed: int, table: Table) -> SweepSpec:
     return SweepSpec.model_validate(
         {
             "name": "search-benchmark",
-            "search": table.domains(),
+            "search": table.domains(table.seeds[:1]),
+            "seeds": table.seeds[:1],
+            "objectives": table.objectives,
             "scheduler": scheduler,
             "searcher": searcher,
             "budget": {"epochs": POLICIES[policy].most},
