@@ -42,7 +42,7 @@ class JournalLike(Protocol):
 
 
 class SweepController:
-    """`baselines`: the untouched target model's metrics by stratum. `space`: null for all that the sweep file allows."""
+    """`baselines`: the untouched target model's metrics by stratum. `space`: if not all that the sweep file allows."""
 
     def __init__(
         self,
