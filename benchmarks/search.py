@@ -29,7 +29,7 @@ from policies.compare import POLICIES, Task, run_task  # type: ignore[import-not
 from policies.report import draw, summary, table_lines  # type: ignore[import-not-found]  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-TABLE = HERE / "forgetting_table" / "table.parquet"
+TABLE = HERE / "tables" / "fictional" / "table.parquet"
 HEADLINE = ("random", "ray_asha", "optuna_ray_asha", "letheon")
 
 

@@ -89,6 +89,8 @@ def spec_for(policy: str, seed: int, table: Table) -> SweepSpec:
         {
             "name": "search-benchmark",
             "search": table.domains(),
+            "seeds": table.seeds[:1],
+            "objectives": table.objectives,
             "scheduler": scheduler,
             "searcher": searcher,
             "budget": {"epochs": POLICIES[policy].most},
@@ -100,7 +102,7 @@ def run_task(task: Task) -> Result:
     """Sweep until every stratum has its share, everything has been tried, or it is hopeless."""
     table = _table(task.table)
     spec, policy = spec_for(task.policy, task.seed, table), POLICIES[task.policy]
-    watch = Watch(table, full_hypervolumes(table), SHARE, policy.most)
+    watch = Watch(table, full_hypervolumes(table, table.seeds[:1]), SHARE, policy.most)
     mind: MindOf | None = None
     if policy.ray is not None:
         make = policy.ray

@@ -13,6 +13,7 @@ from letheon.pareto.objectives import Goals
 from letheon.schedulers.decision import Decision
 from letheon.search.memory_journal import MemoryJournal
 from letheon.search.trajectories import Table
+from letheon.searchers.encoding import Encoding
 from letheon.searchers.static import RandomSearcher
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import SearchSpace, trial_name
@@ -74,7 +75,8 @@ class RayMind:
     @staticmethod
     def random_asha(spec: SweepSpec, table: Table, ledger: MemoryJournal, seed: int, **asha: Any) -> RayMind:
         """Random configurations without repetition, one ASHA for the sweep (grace 1, eta 3)."""
-        searcher, space = RandomSearcher(SearchSpace(spec), seed), SearchSpace(spec)
+        space = table.space(spec)
+        searcher = RandomSearcher(space, seed)
         settings = {"grace_period": 1, "reduction_factor": 3, **asha}
 
         def suggest(name: str) -> dict[str, Any] | None:
@@ -99,11 +101,13 @@ class RayMind:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         logging.getLogger("ray.tune.search.optuna.optuna_search").setLevel(logging.ERROR)
         warnings.simplefilter("ignore")
-        space = SearchSpace(spec)
+        space = table.space(spec)
+        recorded = Encoding(space)
         search: Any = OptunaSearch(space=_by_run(space), metric=list(METRICS), mode=["max", "max"], seed=seed)
 
         def suggest(name: str) -> dict[str, Any]:
-            return _whole(space, search.suggest(name))
+            values = search.suggest(name)
+            return _whole(space, values if space.has(values) else recorded.nearest(values, space.combinations))
 
         def learn(name: str, metrics: dict[str, float]) -> None:
             search.on_trial_complete(name, {metric: metrics[metric] for metric in METRICS})
