@@ -1,0 +1,54 @@
+"""Finds a sweep that somebody has started: under the root, else in the tracking store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from letheon.api.arguments import root_folder
+from letheon.api.records import StoredSweep
+from letheon.api.run import Run
+from letheon.common.errors import NotFound, did_you_mean
+from letheon.journal.folders import local_folders
+
+
+def open_sweep(
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    tracking_uri: str | None = None,
+    study: str | None = None,
+) -> Run:
+    """A sweep by its name, finished or running: of this root, else of the tracking store.
+
+    Args:
+        name: of the sweep.
+        root: as in `Sweep.start`.
+        tracking_uri: an MLflow store, which is then the only place to look; default: MLFLOW_TRACKING_URI, else the
+            store under the root.
+        study: the sweep file's name, if several studies of the store have a sweep of this name. The newest one counts.
+
+    Raises:
+        NotFound: there is none, with the names that there are. TrackingError: the store does not answer.
+    """
+    place = root_folder(root)
+    folders = {folder.name: folder for folder in local_folders(place)}
+    if tracking_uri is None and name in folders:
+        return Run.at(folders[name])
+    return _stored(name, place, tracking_uri, study, [] if tracking_uri else list(folders))
+
+
+def _stored(name: str, root: Path, uri: str | None, study: str | None, here: list[str]) -> Run:
+    from letheon.tracking.reader.browse import Browser
+
+    browser = Browser(root, uri)
+    sweeps = browser.sweeps() if browser.exists() else []
+    named = [sweep for sweep in sweeps if sweep.name == name and study in (None, sweep.study)]
+    if not named:
+        known = sorted({*here, *(sweep.name for sweep in sweeps)})
+        of = "" if study is None else f" of study {study!r}"
+        place = f"not in {browser.where}" if uri else f"neither under {root} nor in {browser.where}"
+        raise NotFound(f"sweep {name!r}{of}: {place}; {did_you_mean(name, known)}")
+    studies = sorted({sweep.study for sweep in named})
+    if len(studies) > 1:
+        raise NotFound(f"sweep {name!r}: several studies have one; add study=… with one of {', '.join(studies)}")
+    return Run(StoredSweep(browser, named[0]), root, tracking_uri=uri)
