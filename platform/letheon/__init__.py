@@ -24,7 +24,7 @@ _PLACES = {
     "Sweep": "letheon.api.sweep:Sweep",
     "Trial": "letheon.api.trial:Trial",
     "evaluate": "letheon.api.evaluate:evaluate",
-    "open": "letheon.api.opening:open_sweep",
+    "open": "letheon.api.opening:open",
 }
 
 

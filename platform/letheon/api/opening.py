@@ -12,7 +12,7 @@ from letheon.common.errors import NotFound, did_you_mean
 from letheon.journal.folders import local_folders
 
 
-def open_sweep(
+def open(
     name: str,
     root: str | os.PathLike[str] | None = None,
     tracking_uri: str | None = None,
