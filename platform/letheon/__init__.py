@@ -23,8 +23,8 @@ _PLACES = {
     "SpecErrors": "letheon.common.errors:SpecErrors",
     "Sweep": "letheon.api.sweep:Sweep",
     "Trial": "letheon.api.trial:Trial",
-    "evaluate": "letheon.api.evaluate:evaluate",
-    "open": "letheon.api.opening:open",
+    "evaluate": "letheon.api.functions:evaluate",
+    "open": "letheon.api.functions:open",
 }
 
 

@@ -1,6 +1,6 @@
 from letheon.api.evaluate import Evaluation as Evaluation
-from letheon.api.evaluate import evaluate as evaluate
-from letheon.api.opening import open as open
+from letheon.api.functions import evaluate as evaluate
+from letheon.api.functions import open as open
 from letheon.api.run import Run as Run
 from letheon.api.sweep import Sweep as Sweep
 from letheon.api.trial import Trial as Trial

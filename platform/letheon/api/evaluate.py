@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.api.arguments import require_share
 from letheon.api.html import heading, lines, table
-from letheon.api.sweep import Sweep
 from letheon.common.counting import several
 from letheon.common.errors import LetheonError, NotFound
 from letheon.common.numbers import short
@@ -64,33 +62,6 @@ class Evaluation:
         top = "" if not found else heading("", found["name"], "") + lines(found["reasons"])
         rows = ([str(name), *(short(value, 4) for value in row)] for name, *row in frame.itertuples(name=None))
         return top + table(("metric", *frame.columns), rows)
-
-
-def evaluate(
-    model: str | os.PathLike[str],
-    benchmark: Sweep | str | os.PathLike[str] | None = None,
-    *,
-    fraction: float | None = None,
-    out: str | os.PathLike[str] | None = None,
-) -> Evaluation:
-    """Metrics of a model folder, beside those of its target and retain models if they are known. Runs here.
-
-    Args:
-        model: a Hugging Face folder, such as one from `Run.pull`.
-        benchmark: a sweep, a sweep file or the name of a shipped one, whose benchmark is used; default: the one that
-            the folder records.
-        fraction: forget fraction, 0 to 1; default: the folder's, with `benchmark` its largest.
-        out: file to write every row to, in the format of open-unlearning's TOFU_EVAL.json.
-
-    Raises:
-        NotFound: `model` is not a model folder. LetheonError: no benchmark is known, the fraction is not a share, or
-            `out` cannot be written. SpecErrors: the sweep file is refused.
-    """
-    require_share("fraction", fraction)
-    if benchmark is not None and not isinstance(benchmark, Sweep):
-        benchmark = Sweep.from_file(benchmark)
-    spec = None if benchmark is None else benchmark.spec
-    return Evaluation(evaluate_model(Path(model), spec, fraction, None if out is None else Path(out)))
 
 
 def evaluate_model(

@@ -114,8 +114,8 @@ def samples_frame(samples: Mapping[str, Any], audits: Mapping[str, Any]) -> pd.D
 
     found: list[dict[str, Any]] = []
     for epoch, texts in (samples.get("epochs") or {}).items():
-        found += [{"epoch": int(epoch), **text} for text in texts]
-    found += [{"epoch": None, **text} for text in samples.get("retain") or ()]
+        found += [{"epoch": int(epoch), "attack": None, **text} for text in texts]
+    found += [{"epoch": None, "attack": None, **text} for text in samples.get("retain") or ()]
     for epoch, audit in (audits.get("epochs") or {}).items():
         for attack, texts in (audit.get("samples") or {}).items():
             found += [{"epoch": int(epoch), "attack": attack, **text} for text in texts]

@@ -107,9 +107,9 @@ class Checkpoint(Pulled):
 
     def evaluate(self) -> Evaluation:
         """Evaluate it here as it was evaluated in its sweep."""
-        from letheon.api.evaluate import evaluate
+        from letheon.api.evaluate import Evaluation, evaluate_model
 
-        return evaluate(self.path)
+        return Evaluation(evaluate_model(self.path, None, None))
 
     def __repr__(self) -> str:
         return f"Checkpoint({self.trial}@{self.epoch} of {self.sweep}, {self.verdict}, in {str(self.path)!r})"

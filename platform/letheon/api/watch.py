@@ -5,21 +5,28 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
+from letheon.dashboard.snapshot import SweepSnapshot
 from letheon.monitor.progress import PlainLines, progress
 
-if TYPE_CHECKING:
-    from letheon.api.run import Run
-    from letheon.dashboard.snapshot import SweepSnapshot
+Show = Callable[[SweepSnapshot], None]
 
-Show = Callable[["SweepSnapshot"], None]
+
+class Watched(Protocol):
+    """What is needed of a run."""
+
+    folder: Path | None
+
+    def snapshot(self) -> SweepSnapshot:
+        """The sweep now."""
 
 
 @contextmanager
-def shown(run: Run) -> Iterator[Show]:
+def shown(run: Watched) -> Iterator[Show]:
     """Yield a function that shows the run's newest state; to be called about every second."""
     console = Console(highlight=False, markup=False)
     if console.is_jupyter:
@@ -34,7 +41,7 @@ def shown(run: Run) -> Iterator[Show]:
         yield lambda snapshot: show(snapshot.rows)
 
 
-def _in_notebook(run: Run) -> Show:
+def _in_notebook(run: Watched) -> Show:
     """One output that is drawn again in place: the run itself, which has `_repr_html_`."""
     display = importlib.import_module("IPython.display").display  # a notebook has it; nothing else needs it
     output = display(run, display_id=True)

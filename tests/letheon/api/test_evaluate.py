@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from letheon.api.evaluate import Evaluation, card_of, evaluate
+from letheon.api.evaluate import Evaluation, card_of
+from letheon.api.functions import evaluate
 from letheon.common.errors import LetheonError, NotFound
 from letheon.spec.load import load_spec
 from tests.letheon.cli.command import run

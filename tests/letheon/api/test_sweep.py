@@ -52,7 +52,7 @@ def test_tuples_paths_and_numbers_of_numpy_are_plain_data(tmp_path: Path) -> Non
     assert sweep.spec.search["learning_rate"].bounds == (1e-5, 0.5)  # type: ignore[union-attr]
     assert sweep.spec.seeds == (0, 1)
     (tmp_path / "refusals.txt").write_text("no\n")
-    with_path = letheon.Sweep(**GOOD, trial={"refusals": tmp_path / "refusals.txt"})
+    with_path = letheon.Sweep(**GOOD, trial={"refusals": tmp_path / "refusals.txt"}, set={"search.method": "dpo"})
     assert with_path.spec.trial.refusals == str(tmp_path / "refusals.txt")
 
 

@@ -1,13 +1,15 @@
-"""Finds a sweep that somebody has started: under the root, else in the tracking store."""
+"""`letheon.open` finds a sweep, `letheon.evaluate` measures a model folder."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from letheon.api.arguments import root_folder
+from letheon.api.arguments import require_share, root_folder
+from letheon.api.evaluate import Evaluation, evaluate_model
 from letheon.api.records import StoredSweep
 from letheon.api.run import Run
+from letheon.api.sweep import Sweep
 from letheon.common.errors import NotFound, did_you_mean
 from letheon.journal.folders import local_folders
 
@@ -52,3 +54,30 @@ def _stored(name: str, root: Path, uri: str | None, study: str | None, here: lis
     if len(studies) > 1:
         raise NotFound(f"sweep {name!r}: several studies have one; add study=… with one of {', '.join(studies)}")
     return Run(StoredSweep(browser, named[0]), root, tracking_uri=uri)
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    benchmark: Sweep | str | os.PathLike[str] | None = None,
+    *,
+    fraction: float | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Evaluation:
+    """Metrics of a model folder, beside those of its target and retain models if they are known. Runs here.
+
+    Args:
+        model: a Hugging Face folder, such as one from `Run.pull`.
+        benchmark: a sweep, a sweep file or the name of a shipped one, whose benchmark is used; default: the one that
+            the folder records.
+        fraction: forget fraction, 0 to 1; default: the folder's, with `benchmark` its largest.
+        out: file to write every row to, in the format of open-unlearning's TOFU_EVAL.json.
+
+    Raises:
+        NotFound: `model` is not a model folder. LetheonError: no benchmark is known, the fraction is not a share, or
+            `out` cannot be written. SpecErrors: the sweep file is refused.
+    """
+    require_share("fraction", fraction)
+    if benchmark is not None and not isinstance(benchmark, Sweep):
+        benchmark = Sweep.from_file(benchmark)
+    spec = None if benchmark is None else benchmark.spec
+    return Evaluation(evaluate_model(Path(model), spec, fraction, None if out is None else Path(out)))
