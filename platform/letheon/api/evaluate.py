@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from letheon.api.html import heading, lines, table
+from letheon.api.html import heading, lines, page, table
 from letheon.common.counting import several
 from letheon.common.errors import LetheonError, NotFound
 from letheon.common.numbers import short
@@ -61,7 +61,7 @@ class Evaluation:
         frame = frame.where(frame.notna(), None)
         top = "" if not found else heading("", found["name"], "") + lines(found["reasons"])
         rows = ([str(name), *(short(value, 4) for value in row)] for name, *row in frame.itertuples(name=None))
-        return top + table(("metric", *frame.columns), rows)
+        return page(top, table(("metric", *frame.columns), rows))
 
 
 def evaluate_model(

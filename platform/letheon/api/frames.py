@@ -1,8 +1,8 @@
 """Fronts, trials, epochs and samples as data frames. Pure: rows of the journal in, frames out.
 
-Columns: what identifies a row, its hyper-parameters, then its metrics, objectives first. Values are as recorded; what a
-trial does not have is missing (NaN, None). Rates and shares are plain numbers: 0.5 is 50 %, except that PrivLeak is in
-percent. Times are in seconds, memory in bytes.
+Columns: what identifies a row, its hyper-parameters, its metrics (objectives first), and reasons in words. Values are
+as recorded; what a trial does not have is missing (NaN, None). Rates and shares are plain numbers: 0.5 is 50 %, except
+that PrivLeak is in percent. Times are in seconds, memory in bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from letheon.pareto.objectives import Goals
 if TYPE_CHECKING:
     import pandas as pd
 
+_IN_WORDS = ("reason", "reasons", "origin")
 _TEXTS = ("epoch", "attack", "set", "prompt", "answer", "generated")
 
 
@@ -39,11 +40,11 @@ def front_frame(front: Mapping[str, Any]) -> pd.DataFrame:
                 "epoch": point["epoch"],
                 "knee": stratum["knee"] is not None and name_of(stratum["knee"]) == name_of(point),
                 "verdict": verdict_of(point),
-                "reasons": reasons_of(point),
                 **{name: point["config"].get(name) for name in settings},
                 **_sorted(point["metrics"], order),
+                "reasons": reasons_of(point),
             }
-    return _frame(made, "checkpoint", ("fraction", "trial", "epoch", "knee", "verdict", "reasons"))
+    return _frame(made, "checkpoint", ("fraction", "trial", "epoch", "knee", "verdict"))
 
 
 def trials_frame(rows: Sequence[Row], goals: Goals, active: bool) -> pd.DataFrame:
@@ -69,15 +70,15 @@ def trials_frame(rows: Sequence[Row], goals: Goals, active: bool) -> pd.DataFram
         made[name] = {
             "fraction": float(trial["stratum"]),
             "outcome": end["outcome"] if end else "running" if active else "interrupted",
-            "reason": end["reason"] if end else None,
             "epochs": last[name]["epoch"] if name in last else 0,
             "best": found[1]["epoch"] if found else None,
             "verdict": verdicts[name, shown["epoch"]]["name"] if shown else None,
-            "origin": trial.get("origin"),
             **{name: trial["config"].get(name) for name in settings},
             **_sorted(shown["metrics"] if shown else {}, order),
+            "reason": end["reason"] if end else None,
+            "origin": trial.get("origin"),
         }
-    frame = _frame(made, "trial", ("fraction", "outcome", "reason", "epochs", "best", "verdict", "origin"))
+    frame = _frame(made, "trial", ("fraction", "outcome", "epochs", "best", "verdict"))
     return frame.astype({"best": "Int64"})
 
 
@@ -92,18 +93,18 @@ def epochs_frame(rows: Sequence[Row], goals: Goals, trial: str | None = None) ->
     made: dict[tuple[str, int], dict[str, Any]] = {}
     for row in rows:
         if row["kind"] == "trial":
-            begun = {"fraction": float(row["stratum"]), "verdict": None, "reasons": None, "decision": None}
+            begun = {"fraction": float(row["stratum"]), "verdict": None, "decision": None}
             made[row["trial"], 0] = {**begun, **_sorted(row.get("baseline") or {}, order)}
         elif row["kind"] == "report" and row["trial"] in strata:
             judged, decision = verdicts[row["trial"], row["epoch"]], row.get("decision") or {}
             made[row["trial"], row["epoch"]] = {
                 "fraction": strata[row["trial"]],
                 "verdict": judged["name"],
-                "reasons": "; ".join(judged["reasons"]),
                 "decision": decision.get("action"),
                 **_sorted(row["metrics"], order),
+                "reasons": "; ".join(judged["reasons"]),
             }
-    frame = _frame(made, ("trial", "epoch"), ("fraction", "verdict", "reasons", "decision"))
+    frame = _frame(made, ("trial", "epoch"), ("fraction", "verdict", "decision"))
     return frame.sort_index()
 
 
@@ -123,7 +124,7 @@ def samples_frame(samples: Mapping[str, Any], audits: Mapping[str, Any]) -> pd.D
 
 
 def _frame(rows: Mapping[Any, Mapping[str, Any]], index: str | Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """The rows as a frame; the columns are there even if there is no row."""
+    """The rows as a frame; these columns are there even if there is no row. Those in words come last."""
     import pandas as pd
 
     names = [index] if isinstance(index, str) else list(index)
@@ -131,7 +132,9 @@ def _frame(rows: Mapping[Any, Mapping[str, Any]], index: str | Sequence[str], co
     if not rows:
         keys = pd.MultiIndex.from_arrays([[] for _ in names], names=names) if len(names) > 1 else keys
         return pd.DataFrame(index=keys, columns=list(columns))
-    return pd.DataFrame(list(rows.values()), index=keys)
+    frame = pd.DataFrame(list(rows.values()), index=keys)
+    words = [name for name in _IN_WORDS if name in frame]
+    return frame[[*(name for name in frame if name not in words), *words]]
 
 
 def _names_of_settings(configs: Iterable[Mapping[str, Any]]) -> list[str]:

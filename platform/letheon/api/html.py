@@ -42,12 +42,18 @@ def chip(word: str) -> str:
     return f'<span style="{style};white-space:nowrap">{escape(word)}</span>'
 
 
+def page(*parts: str) -> str:
+    """The parts as one output, in the size of a notebook's own tables."""
+    return f'<div style="font-size:12.5px">{"".join(parts)}</div>'
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Cells are HTML; the header is text."""
     head = "".join(f'<th style="{_CELL};font-weight:600">{escape(name)}</th>' for name in header)
     body = "".join(_row(row) for row in rows)
     head = f"<thead><tr>{head}</tr></thead>" if header else ""
-    return f'<table style="border-collapse:collapse;margin:.3em 0">{head}<tbody>{body}</tbody></table>'
+    style = "border-collapse:collapse;margin:.3em 0;font-size:inherit"
+    return f'<table style="{style}">{head}<tbody>{body}</tbody></table>'
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -74,7 +80,8 @@ def run_html(view: LiveView) -> str:
     fronts = {key: stratum.front for key, stratum in view.strata.items() if stratum.front}
     sentences = answers({"strata": fronts}) if fronts else {}
     now = list(activity_lines(view.activity))[:MOST_LINES]
-    return top + lines(notes) + _strata(view) + lines(sentences.values()) + lines(f"now: {line}" for line in now)
+    below = (*sentences.values(), *(f"now: {line}" for line in now))
+    return page(top, lines(notes), _strata(view), lines(below))
 
 
 def _strata(view: LiveView) -> str:

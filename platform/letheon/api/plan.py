@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from letheon.analysis.time_left import duration
-from letheon.api.html import facts_table, heading, lines, table
+from letheon.api.html import facts_table, heading, lines, page, table
 from letheon.common.counting import several, words
 from letheon.common.numbers import short
 from letheon.sweep.plan import Plan
@@ -43,7 +43,7 @@ class SweepPlan(Plan):
         )
         problems = "".join(heading("", "failed", error) for error in self.errors)
         trials = table(("trial", *map(words, names)), rows)
-        return problems + trials + lines(more_trials(self)) + facts_table(plan_facts(self))
+        return page(problems, trials, lines(more_trials(self)), facts_table(plan_facts(self)))
 
 
 def searched_names(plan: Plan) -> list[str]:

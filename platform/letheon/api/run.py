@@ -186,8 +186,9 @@ class Run:
         """The best checkpoints so far: of one fraction, no other has both more forgetting and more utility.
 
         One row per checkpoint, indexed by its name (`t003@14`: trial and epoch). Columns: `fraction`, `trial`, `epoch`,
-        `knee` (the best compromise of its fraction), `verdict`, `reasons`, the hyper-parameters, then the metrics,
-        objectives first. docs/metrics.md has the metrics and their units. Empty if no checkpoint is fit for use.
+        `knee` (the best compromise of its fraction), `verdict`, the hyper-parameters, the metrics, objectives first,
+        and the `reasons` of the verdict. docs/metrics.md has the metrics and their units. Empty if no
+        checkpoint is fit for use.
 
         Raises NotFound for a forget fraction that the sweep does not have.
         """
@@ -210,16 +211,16 @@ class Run:
 
     def trials(self) -> pd.DataFrame:
         """One row per trial, indexed by name: `fraction`, `outcome` (completed, pruned, collapsed, failed, stopped;
-        running or interrupted while it has not ended), `reason`, `epochs` (the last one), `best` (the epoch of its best
-        checkpoint, if one is fit for use), `verdict`, `origin` (who chose it), hyper-parameters, and the metrics of the
-        best checkpoint, else of the last epoch.
+        running or interrupted while it has not ended), `epochs` (the last one), `best` (the epoch of its best
+        checkpoint, if one is fit for use), `verdict`, hyper-parameters, the metrics of the best checkpoint, else of the
+        last epoch, the `reason` of the outcome, and its `origin` (who chose the configuration).
         """
         snapshot = self.snapshot()
         return trials_frame(snapshot.rows, snapshot.goals, snapshot.state in ACTIVE)
 
     def epochs(self, trial: str | None = None) -> pd.DataFrame:
-        """Every evaluated epoch, indexed by (trial, epoch): `fraction`, `verdict`, `reasons`, `decision` (continue or
-        stop) and all metrics. Epoch 0 is the untouched target model. `trial`: only this one.
+        """Every evaluated epoch, indexed by (trial, epoch): `fraction`, `verdict`, `decision` (continue or stop),
+        all metrics, and the `reasons` of the verdict. Epoch 0 is the untouched target model. `trial`: only this one.
         """
         snapshot = self.snapshot()
         return epochs_frame(snapshot.rows, snapshot.goals, trial)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.api.arguments import root_folder
 from letheon.api.driver import start_driver, starting
-from letheon.api.html import facts_table, heading
+from letheon.api.html import facts_table, heading, page
 from letheon.common.counting import several
 from letheon.common.errors import SpecErrors
 from letheon.spec.load import dump_spec, load_spec, spec_of
@@ -121,13 +121,13 @@ class Sweep:
         searched = self.spec.model_dump(mode="json", include={"search"})["search"]
         facts = [(name, flow(value)) for name, value in searched.items()]
         facts += [(section, _settings(value)) for section, value in given.items()]
-        return heading(self.name, "sweep", repr(self).partition(": ")[2].rstrip(")")) + facts_table(facts)
+        return page(heading(self.name, "sweep", repr(self).partition(": ")[2].rstrip(")")), facts_table(facts))
 
 
 def _settings(section: object) -> str:
     """`people 20, evaluation_rows 40`."""
     if isinstance(section, Mapping):
-        return ", ".join(f"{name} {flow(value)}" for name, value in section.items())
+        return ", ".join(f"{name} {_settings(value)}" for name, value in section.items())
     return flow(section)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.analysis.explain import decision_in_words, explain, in_words
 from letheon.api.frames import epochs_frame, samples_frame
-from letheon.api.html import epochs_html, facts_table, heading, lines
+from letheon.api.html import epochs_html, facts_table, heading, lines, page
 from letheon.dashboard.snapshot import SweepSnapshot
 from letheon.journal.journal import trial_row
 from letheon.pareto.labels import COMPANIONS, short_config
@@ -80,7 +80,7 @@ class Trial:
         )
         facts = f"{short_config(self.config)} · forget fraction {self.fraction:g}"
         top = heading(self.name, self.outcome or "running", facts) + lines(self.explain().lines[-1:])
-        return top + epochs_html(shown, metrics)
+        return page(top, epochs_html(shown, metrics))
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Explanation:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return "<b>" + lines(self.lines[:1]) + "</b>" + lines(self.lines[1:])
+        return page("<b>", lines(self.lines[:1]), "</b>", lines(self.lines[1:]))
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,8 +121,6 @@ class Checkpoint(Pulled):
             "configuration": short_config(self.config),
             "SHA-256": self.digest,
         }
+        size = f"{self.bytes / 2**20:.1f} MiB, verified"
         doubt = lines([self.doubt]) if self.doubt else ""
-        name = f"{self.trial}@{self.epoch}"
-        return (
-            heading(name, self.verdict, f"{self.bytes / 2**20:.1f} MiB, verified") + doubt + facts_table(facts.items())
-        )
+        return page(heading(f"{self.trial}@{self.epoch}", self.verdict, size), doubt, facts_table(facts.items()))

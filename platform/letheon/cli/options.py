@@ -10,7 +10,6 @@ import typer
 
 import letheon
 from letheon.api import arguments
-from letheon.api.arguments import DEFAULT_ROOT
 from letheon.cli.output import OK, ErrorHandlingGroup, program
 from letheon.spec.shipped import shipped_sweeps
 
@@ -73,6 +72,9 @@ TrackingUri = Annotated[
     str | None, typer.Option(help="The MLflow store; default: MLFLOW_TRACKING_URI, else the one under the root.")
 ]
 Fraction = Annotated[float | None, typer.Option(callback=require_share, help="Only this forget fraction.")]
+
+
+DEFAULT_ROOT = arguments.DEFAULT_ROOT
 
 
 def _print_version(wanted: bool) -> None:

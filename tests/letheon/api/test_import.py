@@ -8,6 +8,7 @@ from pathlib import Path
 import letheon
 from tests.test_architecture import HEAVY, LETHEON, loaded_by, run_python
 
+PLACES = vars(letheon)["_PLACES"]
 LAZY = HEAVY | {"ray", "mlflow", "pandas", "matplotlib", "scipy", "optuna"}
 THIRD_PARTY = {"numpy", "pydantic", "rich", "yaml", "typer"}
 
@@ -19,7 +20,7 @@ def test_importing_letheon_loads_nothing_else() -> None:
 def test_neither_its_names_nor_a_checked_and_planned_sweep_load_anything_heavy(tmp_path: Path) -> None:
     code = (
         "import sys, letheon\n"
-        f"[getattr(letheon, name) for name in {sorted(letheon._PLACES)}]\n"
+        f"[getattr(letheon, name) for name in {sorted(PLACES)}]\n"
         f"letheon.Sweep.from_file('quickstart').plan({str(tmp_path)!r})._repr_html_()\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
@@ -34,7 +35,7 @@ def test_the_stub_has_every_name_and_its_place() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert places == letheon._PLACES
+    assert places == PLACES
     assert set(places) <= set(dir(letheon))
 
 

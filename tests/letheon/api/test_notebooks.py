@@ -22,7 +22,8 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def read(name: str) -> NotebookNode:
-    return nbformat.read(ROOT / "examples" / name, as_version=4)  # type: ignore[no-untyped-call]
+    notebook: NotebookNode = nbformat.read(ROOT / "examples" / name, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
 
 
 def executed(name: str, folder: Path) -> NotebookNode:
@@ -41,7 +42,7 @@ def outputs(notebook: NotebookNode, source: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_kept_without_what_they_printed(path: Path) -> None:
     notebook = read(path.name)
-    nbformat.validate(notebook)  # type: ignore[no-untyped-call]
+    nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code and all(not cell.outputs and cell.execution_count is None for cell in code)
 
