@@ -63,15 +63,16 @@ def start_driver(folder: Path, arguments: Sequence[str]) -> Driver:
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "MPLBACKEND": "agg"}  # a notebook's draws in notebooks only
     with log.open("ab") as out:
+        start = out.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "letheon.cli.driver", *arguments],
+            [sys.executable, "-P", "-m", "letheon.cli.driver", *arguments],  # -P: no modules of the working folder
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # the kernel's interrupt goes to its whole process group
             env=environment,
         )
-        _STARTED[folder] = Driver(process, log, out.tell())
+        _STARTED[folder] = Driver(process, log, start)
     return _STARTED[folder]
 
 

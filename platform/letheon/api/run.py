@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.analysis.seeds import front_with_means
-from letheon.api.driver import DriverFailed, driver_of, interrupt, start_driver
+from letheon.api.driver import Driver, DriverFailed, driver_of, interrupt, start_driver
 from letheon.api.frames import epochs_frame, front_frame, trials_frame
 from letheon.api.html import run_html
 from letheon.api.records import Records
 from letheon.checkpoints.select import Bound, checked_verdict
 from letheon.common.errors import NotFound
+from letheon.common.paths import JOURNAL
 from letheon.dashboard.local import LocalSweep
 from letheon.dashboard.snapshot import SweepSnapshot
 from letheon.journal import LockHeld, SweepState, lock_holder, stratum_of, summary
@@ -82,10 +83,17 @@ class Run:
 
     def _corrected(self, state: SweepState) -> SweepState:
         """A driver that was started here takes seconds until it has a journal."""
-        driver = None if self.folder is None else driver_of(self.folder)
-        if driver is not None and driver.running and self.folder and not (self.folder / "journal.jsonl").exists():
-            return replace(state, state="preparing", detail=_STARTING)
-        return state
+        starting = self.folder is not None and self._driver_runs and not (self.folder / JOURNAL).exists()
+        return replace(state, state="preparing", detail=_STARTING) if starting else state
+
+    @property
+    def _driver(self) -> Driver | None:
+        """The last one that this process started."""
+        return None if self.folder is None else driver_of(self.folder)
+
+    @property
+    def _driver_runs(self) -> bool:
+        return self._driver is not None and self._driver.running
 
     @property
     def state(self) -> str:
@@ -135,13 +143,10 @@ class Run:
         self._raise_problem()
 
     def _ended(self) -> bool:
-        driver = None if self.folder is None else driver_of(self.folder)
-        if driver is not None and driver.running:
-            return False
-        return self.snapshot().state not in ACTIVE
+        return not self._driver_runs and self.snapshot().state not in ACTIVE
 
     def _stop_what_was_started(self) -> None:
-        driver = None if self.folder is None else driver_of(self.folder)
+        driver = self._driver
         if driver is None or not driver.running:
             return
         try:
@@ -152,13 +157,14 @@ class Run:
             raise
 
     def _raise_problem(self) -> None:
-        driver = None if self.folder is None else driver_of(self.folder)
+        driver = self._driver
         problem = None if driver is None else driver.problem()
         if driver is None or problem is None:
             return
-        if self.state == "finished" and self.front().empty:
-            return  # the command calls it a failure that no checkpoint is fit for use; here the empty front says so
-        raise DriverFailed(f"sweep {self.name!r}: {problem}\nall that its driver said: {driver.log}")
+        if self.state != "finished":
+            raise DriverFailed(f"sweep {self.name!r}: {problem}\nall that its driver said: {driver.log}")
+        if not self.front().empty:  # an empty one speaks for itself, though the command calls it a failure
+            warnings.warn(problem, stacklevel=3)  # of the audit
 
     def interrupt(self) -> bool:
         """Interrupt the sweep as Ctrl-C does, and wait until it has stopped; `resume` continues it.
@@ -175,8 +181,8 @@ class Run:
         """
         if self.folder is None:
             raise NotFound(f"sweep {self.name!r} is not under {self.root}, where resuming needs it; give its root")
-        if (holder := lock_holder(self.folder)) is not None:
-            raise LockHeld(self.folder / "lock", holder)
+        if self._driver_runs or lock_holder(self.folder) is not None:
+            raise LockHeld(self.folder / "lock", lock_holder(self.folder))
         to = [] if address is None else ["--address", address]
         start_driver(self.folder, ["resume", self.name, "--root", str(self.root), *to])
 

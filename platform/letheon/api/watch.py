@@ -33,7 +33,7 @@ def shown(run: Watched) -> Iterator[Show]:
         yield _in_notebook(run)
         return
     first = run.snapshot()
-    if run.folder is None or first.spec is None:
+    if run.folder is None or first.spec is None or isinstance(first.spec.trial.gpus_per_worker, str):
         lines = PlainLines(console, {axis.metric: axis.better for axis in first.goals.axes})
         yield lambda snapshot: lines(snapshot.rows)
         return
