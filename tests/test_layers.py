@@ -37,6 +37,7 @@ LAYERS = {
         "letheon.doctor letheon.monitor letheon.preparation letheon.tracking.reader letheon.tune",
         "letheon.dashboard",
         "letheon.sweep",
+        "letheon.api",
         "letheon.cli",
     ],
 }

@@ -8,8 +8,10 @@ from tests.test_layers import FILES
 LONG = 100
 TESTED_ELSEWHERE = {
     "letheon.analysis.importance": "letheon/dashboard/test_sweep_view.py",
+    "letheon.api.frames": "letheon/api/test_run.py",
+    "letheon.api.plan": "letheon/sweep/test_plan.py",
+    "letheon.api.trial": "letheon/api/test_run.py",
     "letheon.cli.cluster": "letheon/cluster/test_jobs.py",
-    "letheon.cli.plan": "letheon/sweep/test_plan.py",
     "letheon.cli.tables": "letheon/cli/test_inspect.py",
     "letheon.monitor.sections": "letheon/monitor/test_screen.py",
     "letheon.monitor.sweep_list": "letheon/cli/test_watch.py",

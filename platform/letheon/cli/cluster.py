@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -35,7 +32,6 @@ JobServer = Annotated[
     typer.Option("--address", envvar="RAY_API_SERVER_ADDRESS", help="The cluster's job server (http://host:8265)."),
 ]
 DEFAULT_SERVER = "http://127.0.0.1:8265"
-STOP_SECONDS, POLL_SECONDS = 180.0, 0.3
 
 
 @app.command()
@@ -168,20 +164,7 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _stop_local(folder: Path, name: str) -> None:
-    from letheon.journal.lock import lock_holder
+    from letheon.api.driver import interrupt
 
-    holder = lock_holder(folder)
-    if holder is None:
-        typer.echo(f"{name} is not running")
-        return
-    if not holder.local:
-        print_error(f"sweep {name!r}: process {holder.pid} on {holder.host} runs it; stop it there, or give --address")
-        raise typer.Exit(FAILED)
-    os.kill(holder.pid, signal.SIGTERM)  # Ray's jobs ignore SIGINT
-    end = time.monotonic() + STOP_SECONDS
-    while (now := lock_holder(folder)) is not None and now.pid == holder.pid:
-        if time.monotonic() > end:
-            print_error(f"process {holder.pid} has not ended after {STOP_SECONDS:.0f} s; end it: kill -9 {holder.pid}")
-            raise typer.Exit(FAILED)
-        time.sleep(POLL_SECONDS)
-    typer.echo(f"{name} has stopped; continue: letheon resume {name}")
+    stopped = interrupt(folder)
+    typer.echo(f"{name} has stopped; continue: letheon resume {name}" if stopped else f"{name} is not running")

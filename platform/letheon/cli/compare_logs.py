@@ -36,13 +36,6 @@ def compare(retain: Path, unlearned: Path) -> dict[str, Any]:
         raise LetheonError(str(error)) from None
 
 
-def require_writable(file: Path) -> None:
-    """Raises LetheonError unless `file` can be a file in an existing folder. Call before a long evaluation."""
-    if file.is_dir() or not file.parent.is_dir():
-        problem = "is a folder" if file.is_dir() else f"there is no folder {file.parent}"
-        raise LetheonError(f"--out {file}: {problem}; name a file in a folder that exists")
-
-
 def report_parts(report: Mapping[str, Any]) -> Iterator[Table | str]:
     """The report for people: both models' metrics, the comparison, what is missing, notes, and a conclusion."""
     yield from _headings(report)

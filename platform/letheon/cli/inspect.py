@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,9 +27,6 @@ from letheon.cli.output import print_error, print_json, print_parts
 from letheon.common.errors import NotFound
 from letheon.journal import Row
 from letheon.pareto.objectives import Goals
-
-if TYPE_CHECKING:
-    from letheon.sweep.sweep import Sweep
 
 
 @app.command()
@@ -92,13 +89,15 @@ def front(
     json: Json = False,
 ) -> None:
     """List the best checkpoints per forget fraction: no other has both more forgetting and more utility."""
+    from letheon.analysis.seeds import front_with_means
+    from letheon.api.run import Run, only_fraction
     from letheon.journal import Journal
 
     sweep = find(name, root)
     rows = Journal.read(sweep.journal)
-    found = _front(sweep, rows, fraction)
+    found = only_fraction(front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals), fraction)
     if html is not None:
-        _write_report(sweep, html)
+        Run.at(sweep.folder).report(html)
     if why_not is not None:
         _print_why_not(rows, why_not, sweep.goals, found["strata"], json)
         return
@@ -113,31 +112,6 @@ def front(
     infos = [row["info"] for row in rows if row["kind"] == "sweep" and row.get("info")]
     notes: dict[str, str] = next((info["retain_log"] for info in infos if "retain_log" in info), {})
     print_parts(f"forget fraction {key}: {note}" for key, note in notes.items())
-
-
-def _front(sweep: Sweep, rows: Sequence[Row], fraction: float | None) -> dict[str, Any]:
-    """The current front, of one fraction unless that is None. Raises NotFound for a fraction that is not there."""
-    from letheon.analysis.seeds import front_with_means
-    from letheon.journal import stratum_of
-
-    found = front_with_means(rows, len(sweep.spec.seeds), sweep.name, sweep.goals)
-    if fraction is not None:
-        key = stratum_of(fraction)
-        if key not in found["strata"]:
-            known = ", ".join(found["strata"]) or "none yet"
-            raise NotFound(f"--fraction {fraction:g}: not in sweep {sweep.name!r}; its fractions: {known}")
-        for part in filter(None, (found, found["means"])):
-            part["strata"] = {key: part["strata"][key]}
-    return found
-
-
-def _write_report(sweep: Sweep, file: Path) -> None:
-    from letheon.dashboard.html_report import write_report
-    from letheon.dashboard.local import LocalSweep
-
-    local = LocalSweep(sweep.folder)
-    snapshot = local.snapshot()
-    write_report(file, snapshot, lambda trial: local.generations(snapshot, trial))
 
 
 @app.command()
@@ -253,7 +227,8 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Evaluate a model folder, next to its target and retain models if their metrics are known."""
-    from letheon.cli.evaluate import evaluate_model, metrics_table, verdict_line
+    from letheon.api.evaluate import evaluate_model
+    from letheon.cli.tables import metrics_table, verdict_line
 
     spec = None if benchmark is None else checked_spec(benchmark, overrides)
     result = evaluate_model(model, spec, fraction, out, print_error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import letheon
+from letheon.api import arguments
 from letheon.cli.output import OK, ErrorHandlingGroup, program
-from letheon.common.errors import LetheonError
-from letheon.common.redaction import redact
 from letheon.spec.shipped import shipped_sweeps
 
 if TYPE_CHECKING:
@@ -45,30 +43,21 @@ Overrides = Annotated[
 
 
 def require_folder(root: Path | str | None) -> Path | str | None:
-    """Return the root unchanged. Raises LetheonError for an address, which as a path would be a folder named `s3:`."""
-    if root is not None and (found := re.match(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+(?P<rest>.*)", str(root))):
-        raise LetheonError(
-            f"root {redact('{scheme}://{rest}'.format(**found.groupdict()))}: must be a folder, because journals are "
-            "appended to, locked and synced to disk; use one that every node mounts (NFS, EFS, Lustre); for artifacts "
-            "in a bucket set MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://bucket"
-        )
+    """Return the root unchanged. Raises LetheonError for an address."""
+    if root is not None:
+        arguments.require_folder(str(root))
     return root
 
 
 def require_share(param: typer.CallbackParam, value: float | None) -> float | None:
     """Return the share unchanged. Raises LetheonError outside 0 to 1, for example for a percentage."""
-    if value is not None and not 0 <= value <= 1:
-        example = value / 100 if 1 < value <= 100 else 0.95  # noqa: PLR2004 (percent)
-        raise LetheonError(
-            f"{param.opts[0]} {value:g}: must be a share, 0 to 1; write {example:g} for {100 * example:g}%"
-        )
-    return value
+    return arguments.require_share(param.opts[0], value)
 
 
 Root = Annotated[
     Path,
     typer.Option(
-        envvar="LETHEON_ROOT", callback=require_folder, help="Where models, caches, sweeps and records are kept."
+        envvar=arguments.VARIABLE, callback=require_folder, help="Where models, caches, sweeps and records are kept."
     ),
 ]
 Address = Annotated[
@@ -83,7 +72,9 @@ TrackingUri = Annotated[
     str | None, typer.Option(help="The MLflow store; default: MLFLOW_TRACKING_URI, else the one under the root.")
 ]
 Fraction = Annotated[float | None, typer.Option(callback=require_share, help="Only this forget fraction.")]
-DEFAULT_ROOT = Path(".letheon")
+
+
+DEFAULT_ROOT = arguments.DEFAULT_ROOT
 
 
 def _print_version(wanted: bool) -> None:

@@ -13,6 +13,8 @@ from letheon.analysis.answer import answers
 from letheon.analysis.capacity import MethodResult, capacities
 from letheon.analysis.time_left import duration
 from letheon.cli.output import program
+from letheon.common.counting import words
+from letheon.common.numbers import short
 from letheon.pareto.front import hypervolume_share, name_of, verdict_of
 from letheon.pareto.labels import COMMON, Columns, columns, short_label
 from trainables.audit.config import ATTACKS
@@ -24,17 +26,7 @@ if TYPE_CHECKING:
 _LEAK = "_forget_rouge"
 
 
-def short(value: object, digits: int = 3) -> str:
-    """A value as the text of a table cell; floats with that many significant digits, `-` for None."""
-    return "-" if value is None else f"{value:.{digits}g}" if isinstance(value, float) else str(value)
-
-
 six_digits = partial(short, digits=6)
-
-
-def words(name: str) -> str:
-    """`learning_rate` as `learning rate`."""
-    return name.replace("_", " ")
 
 
 def plain_table(*headers: str, right: bool = False) -> Table:
@@ -211,3 +203,18 @@ def _capacity_cell(result: MethodResult | None) -> Text:
         return Text("-")
     text = f"{result.forget_quality:.2g}"
     return Text(f"{text} yes", style="bold") if result.forgotten else Text(f"{text}  no")
+
+
+def metrics_table(result: Mapping[str, Any]) -> Table:
+    """One row per metric: the value of this model, and of the target and retain models where known."""
+    others = {name: metrics for name, metrics in (result.get("beside") or {}).items() if metrics}
+    table = plain_table("metric", "this model", *(f"{name} model" for name in others), right=True)
+    for name, value in result["metrics"].items():
+        table.add_row(name, *map(six_digits, (value, *(metrics.get(name) for metrics in others.values()))))
+    return table
+
+
+def verdict_line(result: Mapping[str, Any]) -> str | None:
+    """The verdict and its reasons; None if the target model's metrics on the same rows are unknown."""
+    found = result.get("verdict")
+    return found and f"verdict: {found['name']}: {'; '.join(found['reasons'])}"

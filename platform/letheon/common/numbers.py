@@ -33,6 +33,11 @@ def three_digits(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def short(value: object, digits: int = 3) -> str:
+    """A value as the text of a table cell; floats with that many significant digits, `-` for None."""
+    return "-" if value is None else f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
 def compact(value: Any) -> Any:
     """A float with five significant digits, None for NaN and infinities; anything else unchanged."""
     if not isinstance(value, float):

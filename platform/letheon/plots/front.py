@@ -1,8 +1,7 @@
-"""The figure of the fronts as PNG: one panel per forget fraction. Uses no global state of matplotlib."""
+"""The figure of the fronts: one panel per forget fraction. Uses no global state of matplotlib."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from letheon.plots.figure import FrontFigure
+
 _SAME_LOG10 = math.log10(0.05)  # above it the KS test does not distinguish the model from one that never saw the data
 _P_VALUES = ("log10_forget_quality", "log10_loss_quality")
 _COLUMNS = 3
@@ -26,16 +27,21 @@ _NOTE: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize":
 
 
 def plot_front(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName = "light", dpi: int = 160) -> bytes:
-    """PNG of the fronts with dominated checkpoints, trajectories, target and retain model.
+    """PNG of `front_figure`. Equal input gives an equal picture."""
+    return front_figure(front, rows, theme).png(dpi)
 
-    `front`: in the shape of `front --json`; `rows`: of the journal. Equal input gives an equal figure.
+
+def front_figure(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName = "light") -> FrontFigure:
+    """The fronts with dominated checkpoints, trajectories, target and retain model.
+
+    `front`: in the shape of `front --json`; `rows`: of the journal.
     """
-    from matplotlib.figure import Figure
+    from letheon.plots.figure import FrontFigure
 
     shown, colours = views(front, rows), THEMES[theme]
     columns = max(1, min(_COLUMNS, len(shown)))
     lines = max(1, math.ceil(len(shown) / columns))
-    figure = Figure(figsize=(_PANEL[0] * columns + 0.3, _PANEL[1] * lines + 0.9), facecolor=colours.surface)
+    figure = FrontFigure(figsize=(_PANEL[0] * columns + 0.3, _PANEL[1] * lines + 0.9), facecolor=colours.surface)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     _title(figure, str(front.get("sweep", "")), colours)
     for axes, view in zip(panels, shown, strict=False):
@@ -45,9 +51,7 @@ def plot_front(front: Mapping[str, Any], rows: Sequence[Row], theme: ThemeName =
     if not shown:
         figure.text(0.5, 0.5, "no trial has reported yet", ha="center", color=colours.muted)
     _legend(figure, shown, theme)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=dpi, facecolor=colours.surface, metadata={"Software": "letheon"})
-    return picture.getvalue()
+    return figure
 
 
 def _title(figure: Figure, sweep: str, colours: Theme) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from letheon.common.errors import SpecErrors
 from letheon.spec.model import NAMED_BASES, SweepSpec, folder_or_hub_id, local_path
 from letheon.spec.shipped import find_sweep_file
-from letheon.spec.source import override, read_source, to_yaml
+from letheon.spec.source import Source, override, read_data, read_source, to_yaml
 
 _REMOVABLE = ("search", "objectives", "constraints")
 """Sections of which an override may remove keys: these have no default."""
@@ -25,9 +25,17 @@ def load_spec(sweep: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     Raises:
         SpecErrors: with all errors of the file and the overrides.
     """
+    return _checked(read_source(find_sweep_file(sweep)), overrides)
+
+
+def spec_of(data: Mapping[str, Any], name: str, overrides: Sequence[str] = ()) -> SweepSpec:
+    """The same for the content of a sweep file as plain data; `name` stands for the file in messages."""
+    return _checked(read_data(data, name), overrides)
+
+
+def _checked(source: Source, overrides: Sequence[str]) -> SweepSpec:
     from letheon.spec.validate import validate
 
-    source = read_source(find_sweep_file(sweep))
     for text in overrides:
         override(source, text, _REMOVABLE)
     spec = validate(source)

@@ -6,9 +6,11 @@ Nothing is raised; problems are collected, so that all can be shown at once. Ind
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -162,6 +164,34 @@ def read_source(path: Path) -> Source:
         problem = Problem((), f"is larger than {_MAX_BYTES} bytes", "a sweep file is a page of text")
     source.problems.append(problem)
     return source
+
+
+def read_data(data: Mapping[str, Any], name: str) -> Source:
+    """The same for data that is in memory; `name` stands for the file in messages, which have no lines."""
+    source = Source(name=name)
+    try:
+        text = as_yaml(data)
+    except (TypeError, ValueError) as error:
+        problem = Problem((), f"holds what a sweep file cannot ({error})", "give text, numbers, lists and mappings")
+        source.problems.append(problem)
+        return source
+    _Reader(source, lambda line: name).read(text, ())
+    return source
+
+
+def as_yaml(value: object) -> str:
+    """A value as YAML on one line; paths become text. Raises TypeError or ValueError for what YAML cannot hold."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        if hasattr(value, "tolist"):  # a number or an array of NumPy
+            return value.tolist()
+        raise TypeError(f"{_cut(redact(repr(value)))} of type {type(value).__name__}")
+
+    return json.dumps(value, default=plain)  # JSON is YAML, and YAML of PyYAML would abbreviate a value used twice
 
 
 def override(source: Source, text: str, removable: Collection[str] = ()) -> None:

@@ -20,7 +20,6 @@ from letheon.cluster.slots import SlotCounter
 from letheon.common.counting import several
 from letheon.common.disk import explain_full_disk
 from letheon.common.files import write_atomically
-from letheon.common.paths import SPEC
 from letheon.common.stop_request import StopRequest
 from letheon.common.threads import run_at_low_priority
 from letheon.journal import Journal, Row, SweepLock
@@ -76,15 +75,14 @@ def run_sweep(
         say(f"forget fraction {fraction}: {note}")
     sweep = Sweep(spec, name or free_name(root, spec.name), root)
     with explain_full_disk(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
-        file = sweep.folder / SPEC
-        if file.exists():
+        if sweep.file.exists():
             raise SweepExists(
                 f"sweep {sweep.name!r} exists; run `letheon resume {sweep.name}` or choose another --name"
             )
         _check_warm_start(sweep)
         tracker = tracker_of(sweep)
         tracker.begin_check()
-        write_atomically(file, dump_spec(spec).encode())
+        write_atomically(sweep.file, dump_spec(spec).encode())
         return _drive(sweep, tracker, address, show, say)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,10 @@ class Sweep:
         return self.root / "sweeps" / self.name
 
     @property
+    def file(self) -> Path:
+        return self.folder / SPEC
+
+    @property
     def trials(self) -> Path:
         return self.folder / "trials"
 
@@ -62,9 +66,9 @@ class Sweep:
         return f"letheon {verb} {self.name}{root_option(self.root)}"
 
 
-def free_name(root: Path, name: str) -> str:
-    """`name`, or `name-2`, `name-3`, … if sweeps of that name exist."""
-    taken = {path.parent.name for path in (root / "sweeps").glob(f"*/{SPEC}")}
+def free_name(root: Path, name: str, starting: Collection[str] = ()) -> str:
+    """`name`, or `name-2`, `name-3`, … if sweeps of that name exist, or are `starting` and have no file yet."""
+    taken = {path.parent.name for path in (root / "sweeps").glob(f"*/{SPEC}")} | {*starting}
     candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, len(taken) + 2))
     return next(candidate for candidate in candidates if candidate not in taken)
 

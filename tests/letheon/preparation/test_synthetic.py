@@ -138,7 +138,7 @@ def test_its_checkpoint_is_registered_pulled_and_evaluated_again(root: Path, tmp
     done = letheon("pull", "small", "--select", "knee", "--to", to, root=root)
     assert done.returncode == 0, done.stderr
     assert "load_file" in done.stdout
-    from letheon.cli.evaluate import evaluate_model
+    from letheon.api.evaluate import evaluate_model
 
     found = evaluate_model(to, None, None)["metrics"]
     assert {"forget_kl", "retain_kl", "utility_ratio", "weight_drift"} <= set(found)

@@ -1,24 +1,67 @@
-"""`letheon evaluate`: chooses the benchmark, fraction and template of an evaluation, and prints its table."""
+"""Metrics of a model folder: chooses the benchmark, fraction and template of its evaluation."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from letheon.cli.compare_logs import require_writable
-from letheon.cli.tables import plain_table, six_digits
+from letheon.api.html import heading, lines, page, table
 from letheon.common.counting import several
 from letheon.common.errors import LetheonError, NotFound
+from letheon.common.numbers import short
 from letheon.spec.model import SweepSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CARD = "letheon.json"
 _COMPARABLE = ("benchmark", "forget_fraction", "evaluation")
 """Settings that two evaluations must share to be comparable, besides the template."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model folder measured.
+
+    Attributes:
+        result: what `letheon evaluate --json` prints.
+    """
+
+    result: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metric -> value; docs/metrics.md has them and their units."""
+        return dict(self.result["metrics"])
+
+    @property
+    def verdict(self) -> str | None:
+        """Whether it has forgotten; None if the target model's metrics on the same rows are not known."""
+        found = self.result.get("verdict")
+        return found and str(found["name"])
+
+    def frame(self) -> pd.DataFrame:
+        """One row per metric; columns: this model, and the target and retain models where they are known."""
+        import pandas as pd
+
+        others = {f"{name} model": metrics for name, metrics in (self.result.get("beside") or {}).items() if metrics}
+        frame = pd.DataFrame({"this model": self.metrics, **others})
+        return frame.reindex(list(self.metrics)).rename_axis("metric")
+
+    def __repr__(self) -> str:
+        return f"Evaluation({len(self.metrics)} metrics, verdict: {self.verdict or 'not known'})"
+
+    def _repr_html_(self) -> str:
+        frame, found = self.frame().astype(object), self.result.get("verdict")
+        frame = frame.where(frame.notna(), None)
+        top = "" if not found else heading("", found["name"], "") + lines(found["reasons"])
+        rows = ([str(name), *(short(value, 4) for value in row)] for name, *row in frame.itertuples(name=None))
+        return page(top, table(("metric", *frame.columns), rows))
 
 
 def evaluate_model(
@@ -41,17 +84,33 @@ def evaluate_model(
     if _recorded_card(folder).get("benchmark", {}).get("name") == "synthetic":
         return _measure_synthetic(folder, spec is not None or fraction is not None or out is not None)
     card = card_of(folder, spec, fraction)
-    _silence_transformers()
-    import torch
-
     threads = _idle_cpus()
-    torch.set_num_threads(threads)
     name, forget = card["benchmark"]["name"], f"forget fraction {card['forget_fraction']:g}"
     say(f"evaluating {folder} on {name}, {forget}, with {several(threads, 'thread')} …")
-    from trainables.jobs.evaluate_folder import evaluate_folder
+    with _libraries(threads):
+        from trainables.jobs.evaluate_folder import evaluate_folder
 
-    result: dict[str, Any] = evaluate_folder(folder, card, out)
+        result: dict[str, Any] = evaluate_folder(folder, card, out)
     return result
+
+
+@contextmanager
+def _libraries(threads: int) -> Iterator[None]:
+    """PyTorch with that many threads, and Transformers without progress bars and advice, within the block."""
+    import torch
+    from transformers.utils import logging
+
+    before, verbosity, bars = torch.get_num_threads(), logging.get_verbosity(), logging.is_progress_bar_enabled()
+    torch.set_num_threads(threads)
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _idle_cpus() -> int:
@@ -64,21 +123,6 @@ def _idle_cpus() -> int:
     if preset.isdecimal() and int(preset):
         return int(preset)
     return max(1, len(os.sched_getaffinity(0)) - round(os.getloadavg()[0]))
-
-
-def metrics_table(result: Mapping[str, Any]) -> Table:
-    """One row per metric: the value of this model, and of the target and retain models where known."""
-    others = {name: metrics for name, metrics in (result.get("beside") or {}).items() if metrics}
-    table = plain_table("metric", "this model", *(f"{name} model" for name in others), right=True)
-    for name, value in result["metrics"].items():
-        table.add_row(name, *map(six_digits, (value, *(metrics.get(name) for metrics in others.values()))))
-    return table
-
-
-def verdict_line(result: Mapping[str, Any]) -> str | None:
-    """The verdict and its reasons; None if the target model's metrics on the same rows are unknown."""
-    found = result.get("verdict")
-    return found and f"verdict: {found['name']}: {'; '.join(found['reasons'])}"
 
 
 def _measure_synthetic(folder: Path, has_options: bool) -> dict[str, Any]:
@@ -132,9 +176,8 @@ def _template_of(folder: Path) -> str:
     return pick_template(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False))
 
 
-def _silence_transformers() -> None:
-    """Turn off its progress bars and advice, which would mix with the command's output."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+def require_writable(file: Path) -> None:
+    """Raises LetheonError unless `file` can be a file in an existing folder. Call before a long evaluation."""
+    if file.is_dir() or not file.parent.is_dir():
+        problem = "is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise LetheonError(f"--out {file}: {problem}; name a file in a folder that exists")
