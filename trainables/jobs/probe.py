@@ -25,7 +25,7 @@ from trainables.jobs.prepare import FineTuning
 from trainables.jobs.specs import Probed, ProbeJob, Speed
 from trainables.model.load import save_model
 from trainables.runtime.channel import broadcast_from_rank0
-from trainables.runtime.progress import within
+from trainables.runtime.progress import Stage, within
 from trainables.runtime.ranks import Group
 from trainables.training.engine import Engine
 from trainables.training.trial import Trial
@@ -133,6 +133,7 @@ def _evaluate(model: Any, cache: WorkerCache, config: TrialConfig, split: Split,
 def _steps(trial: Trial) -> Iterator[int]:
     """Take the trial's steps without end, at its highest learning rate."""
     trial.engine.model.train()
+    Stage("training")
     for epoch in count(1):
         for rows in trial.steps(epoch):
             trial.stepper.run(rows, epoch, trial.hyper.learning_rate)

@@ -61,7 +61,7 @@ def test_steps_are_counted_after_the_warm_up_until_the_time_is_over(
         assert clock.now - taken[-1][1] < limit, "no step begins after the time is over"
 
 
-@given(st.integers(1, 300), st.integers(1, 50), st.floats(0, 1), st.floats(0.001, 0.1), st.floats(0.1, 60))
+@given(st.integers(1, 300), st.integers(1, 50), st.floats(0, 1), st.floats(0.001, 0.1), st.floats(0.1, 200))
 def test_an_evaluation_takes_as_many_rows_as_its_time_allows(
     forget: int, others: int, fixed: float, each: float, limit: float
 ) -> None:
@@ -78,7 +78,7 @@ def test_an_evaluation_takes_as_many_rows_as_its_time_allows(
     assert seen[0] == seen[1] or forget + others <= 2 * FIRST_ROWS, "the first evaluation is repeated"
     smallest = 2 * (fixed + each * 2 * FIRST_ROWS)
     assert clock.now <= max(limit, smallest) + 1e-9
-    if limit > 1000 * (fixed + each):
+    if limit > 12 * (fixed + each * (forget + others)):
         assert found.rows == forget + others
 
 
@@ -117,4 +117,3 @@ def test_a_probe_measures_each_part_and_leaves_no_model(tmp_path: Path) -> None:
         speeds = [*found.trials.values(), found.evaluation, *([found.finetune] if found.finetune else [])]
         assert all(0 < speed.seconds < 10 and speed.rows >= 2 * LEAST for speed in speeds)
         assert found.start > 0 and found.save > 0 and found.load >= 0
-        assert found.trials["npo_rt"].of(1) > found.trials["ga"].of(1), "each of its steps has retain rows, too"
