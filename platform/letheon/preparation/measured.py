@@ -1,7 +1,8 @@
 """What `letheon plan --measure` measured, as the throughputs that earlier work leaves.
 
-`models/measured-<target>.json` has up to three entries: `finetune` and `evaluation` as `seconds` reads them of models
-and baselines, and `epoch`: seconds of a trial's epoch in one slot, as a sweep's journal gives them.
+`models/measured-<target>.json` has up to four entries: `finetune` and `evaluation` as `seconds` reads them of models
+and baselines, `epoch`: seconds of a trial's epoch in one slot, as a sweep's journal gives them, and `start`: seconds
+until Ray and the workers are ready.
 """
 
 from __future__ import annotations

@@ -86,8 +86,10 @@ def run_probe(
     folder: Path,
     address: str | None,
     say: Callable[[str], None],
-) -> list[Probed]:
+) -> tuple[list[Probed], float]:
     """Measure in every slot, at most AT_ONCE, at the same time. Writes into `folder` only.
+
+    Returns what each slot measured, and the seconds until all were ready.
 
     Raises:
         DoesNotFit, Stopped.
@@ -99,7 +101,7 @@ def run_probe(
     from letheon.workers.board import Board
     from letheon.workers.pool import pool_of
 
-    stop, joined = StopRequest(say=say), address is not None
+    began, stop, joined = time.monotonic(), StopRequest(say=say), address is not None
     with stop.listening(), Board(folder, "starting Ray") as board, ray_session(address, spec.trial.gpus):
         stop.check()
         slots = min(AT_ONCE, SlotCounter(spec.trial.workers_config, joined)())
@@ -108,11 +110,12 @@ def run_probe(
         say(announcement(jobs[0], slots))
         with pool_of(spec, slots, folder, joined, stop) as pool, board.watching(pool.settings.prefix):
             pool.grow(slots)
+            _wait_for_all(pool, slots, stop)
+            ready = time.monotonic() - began
             if made is not None:
                 _reports(pool, [made])
-            _wait_for_all(pool, slots, stop)
             reports = _reports(pool, jobs)
-    return [Probed.model_validate(report["probed"]) for report in reports]
+    return [Probed.model_validate(report["probed"]) for report in reports], ready
 
 
 def _wait_for_all(pool: Pool, slots: int, stop: StopRequest) -> None:

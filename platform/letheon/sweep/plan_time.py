@@ -90,6 +90,8 @@ def estimate(spec: SweepSpec, root: Path, prepared: Prepared, slots: int) -> Est
     else:
         likely = search
     preparation = preparation_seconds(spec, root, prepared, slots)
+    if preparation is not None:
+        preparation += _as_measured(root, prepared.target.key, "start") or 0.0
     audit = None if not spec.audit or audits is None or not slots else audits / slots
     gpus = slots * spec.trial.workers_config.workers * spec.trial.workers_config.gpus_per_worker
     known = [seconds for seconds in (preparation, search, audit) if seconds is not None]
@@ -118,11 +120,11 @@ def measure(spec: SweepSpec, root: Path, address: str | None, folder: Path, say:
     each = [Hyperparameters.model_validate(row["config"]) for row in rows]
     by_method = {hyper.method: hyper for hyper in reversed(each)}
     trials = [trial_config(spec, prepared, "measured", hyper, folder) for hyper in by_method.values()]
-    slots = run_probe(spec, prepared, trials, folder, address, say)
+    slots, ready = run_probe(spec, prepared, trials, folder, address, say)
     amounts = amounts_of(spec, [(hyper.method, hyper.forget_fraction) for hyper in each])
     tuning, base = tuning_of(prepared), base_of_target(prepared)
     entries = record_of(slots, amounts, tuning.base if tuning else "", base, spec.trial.workers_config)
-    write_measured(root / "models", prepared.target.key, entries)
+    write_measured(root / "models", prepared.target.key, {**entries, "start": {"seconds": ready}})
 
 
 def how_far_off(rows: list[Row]) -> str | None:
@@ -157,8 +159,12 @@ def _measured(root: Path, target: str) -> tuple[str | None, float | None, float 
         history = SweepHistory(rows)
         if history.info.get("target_digest") == target and (cost := history.seconds_per_epoch()) is not None:
             return file.parent.name, cost, _audit_seconds(rows)
-    each = (it["seconds"] for it in measured(root / "models", "epoch") if it["target"] == target)
-    return None, next(each, None), None
+    return None, _as_measured(root, target, "epoch"), None
+
+
+def _as_measured(root: Path, target: str, name: str) -> float | None:
+    """The seconds that `measure` left for this target model."""
+    return next((it["seconds"] for it in measured(root / "models", name) if it["target"] == target), None)
 
 
 def _audit_seconds(rows: list[Row]) -> float | None:

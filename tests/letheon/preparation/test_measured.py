@@ -67,11 +67,11 @@ def test_the_estimate_follows_from_a_measurement_until_a_sweep_has_run(tmp_path:
     tuning = tuning_of(prepared)
     assert tuning is not None
     entries = record_of([found], amounts([("ga", 0.1)]), tuning.base, base_of_target(prepared), tuning.workers)
-    write_measured(tmp_path / "models", prepared.target.key, entries)
+    write_measured(tmp_path / "models", prepared.target.key, {**entries, "start": {"seconds": 20.0}})
     after = estimate(spec, tmp_path, prepared, 2)
     assert after.seconds_per_epoch == pytest.approx(0.3 + 0.9 + 0.5 + 0.1) and after.sweep is None
     assert after.seconds == pytest.approx(224 * 1.8 / 2)
-    assert after.preparation is not None and after.preparation == preparation_seconds(spec, tmp_path, prepared, 2)
+    assert after.preparation == 20.0 + (preparation_seconds(spec, tmp_path, prepared, 2) or 0)
     other = load_spec("quickstart", ["trial.cpus_per_worker=2"])
     assert preparation_seconds(other, tmp_path, layout(other, tmp_path), 2) is None, "on other workers"
 
