@@ -137,12 +137,9 @@ def how_far_off(rows: list[Row]) -> str | None:
     parts = []
     for stage, seconds in took.items():
         if planned := expected.get(stage):
-            words = duration(planned)
+            words, likely = duration(planned), expected.get("likely", planned)
             if stage == "search":
-                words = f"at most {words}"
-                words = (
-                    f"{duration(expected['likely'])}, {words}" if expected.get("likely", planned) < planned else words
-                )
+                words = f"{f'{duration(likely)}, ' * (likely < planned)}at most {words}"
             parts.append(f"{stage} {duration(seconds)} (planned: {words})")
     return ", ".join(parts) or None
 
