@@ -69,9 +69,9 @@ def probe_of(prepared: Prepared, trials: Sequence[TrialConfig], base: str, folde
     if tuning is not None and base:
         tuning = tuning.model_copy(update={"base": base})
     target = prepared.target
-    finished = target.job is None or target.exists or tuning is None
+    to_train = target.job is not None and not target.exists
     changes = {
-        "target": str(target.path) if finished else tuning.base,
+        "target": tuning.base if to_train and tuning is not None else str(target.path),
         "reference_cache": str(folder / "cache" / "reference"),
         "folder": str(folder / "trial"),
     }

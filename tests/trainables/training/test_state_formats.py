@@ -44,10 +44,11 @@ NUMBERS: dict[str, Callable[[Mapping[str, Any]], Numbers]] = {"own": of_own, "de
 @contextmanager
 def engine(kind: str, group: Group) -> Iterator[Engine]:
     """With Letheon's own step, or with the one that takes its place where the own one proves wrong."""
-    right = engines.is_right
-    engines.is_right = right if kind == "own" else lambda *_: False  # type: ignore[assignment]
+    checks: Any = engines
+    right = checks.is_right
+    checks.is_right = right if kind == "own" else lambda *_: False
     made = Engine(model(), tiny.workers(0, "bf16", 4, group.size), group, weight_decay=0.01, decay_norms=False)
-    engines.is_right = right
+    checks.is_right = right
     assert isinstance(made.deepspeed.optimizer, Bf16AdamW) == (kind == "own")
     yield made
     made.close()
@@ -102,7 +103,8 @@ def test_the_other_optimizer_goes_on_from_the_same_bits(folder: Path, kind: str,
 
 
 def test_a_state_that_is_already_right_is_left_alone() -> None:
-    mine, theirs = {"taken": torch.tensor(1), "state": []}, {"fp32_groups": []}
+    mine: dict[str, Any] = {"taken": torch.tensor(1), "state": []}
+    theirs: dict[str, Any] = {"fp32_groups": []}
     assert as_own(mine) is mine and as_deepspeed(theirs, {}) is theirs
 
 
