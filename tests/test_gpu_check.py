@@ -17,6 +17,7 @@ from benchmarks.gpu.__main__ import checks
 from benchmarks.gpu.memory import SHAPES, recipes
 from benchmarks.gpu.run import Check, Settings
 from tests.test_architecture import ROOT
+from trainables.runtime.fast_paths import FAST_PATHS
 
 
 def returns(settings: Settings, word: str) -> dict[str, Any]:
@@ -87,6 +88,8 @@ def test_the_dry_run_writes_a_result_for_every_check(tmp_path: Path) -> None:
     found = lines_of(out)
     assert [each["check"] for each in found] == [check.name for check in checks(Settings("cpu", tiny=True))]
     assert [each for each in found if not each.get("result")] == []
+    (paths,) = (each["result"]["paths"] for each in found if each["check"] == "fast paths")
+    assert {each["path"] for each in paths} == set(FAST_PATHS)
     assert done.returncode == 0, done.stderr
 
 

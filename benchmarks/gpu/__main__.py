@@ -38,6 +38,7 @@ def checks(settings: Settings) -> list[Check]:
     """All checks, in order."""
     found = [
         Check("machine", 1, 60, "benchmarks.gpu.commands:machine"),
+        Check("fast paths", 1, 180, "benchmarks.gpu.commands:fast_paths"),
         Check("rates", 1, 60, "benchmarks.gpu.kernels:rates"),
         Check("packed attention", 1, 90, "benchmarks.gpu.kernels:packed_attention"),
         Check("log-probs", 1, 90, "benchmarks.gpu.kernels:log_probs"),

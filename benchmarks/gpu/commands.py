@@ -1,4 +1,4 @@
-"""The machine's facts, and what is run as a command: tests that need a GPU, a sweep, the evaluation benchmark."""
+"""The machine's facts, and what is run as a command: fast paths, tests that need a GPU, a sweep, the evaluation."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ def machine(settings: Settings) -> dict[str, Any]:
             "context_bytes": total - free - torch.cuda.memory_reserved(),  # if no other process uses the device
         }
     return figures
+
+
+def fast_paths(settings: Settings) -> dict[str, Any]:
+    """`letheon doctor --fast-paths`. Raises RuntimeError if a path is off."""
+    if not settings.cuda:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    found = json.loads(_run([sys.executable, "-m", "letheon.cli", "doctor", "--fast-paths", "--json"]))
+    if off := [each for each in found if each["state"].startswith("off")]:
+        raise RuntimeError(f"fast paths are off: {json.dumps(off)}")
+    return {"paths": found}
 
 
 def tests(settings: Settings, *chosen: str) -> dict[str, Any]:
@@ -117,9 +127,9 @@ def evaluation(settings: Settings) -> dict[str, Any]:
 
 
 def _run(line: list[str]) -> str:
-    """What the command wrote. Raises RuntimeError, after showing it, if it failed."""
-    done = subprocess.run(line, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    """What the command wrote to its output. Raises RuntimeError, after showing all it wrote, if it failed."""
+    done = subprocess.run(line, cwd=_ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        print(done.stdout)
+        print(done.stdout, done.stderr, sep="\n")
         raise RuntimeError(f"exit code {done.returncode}: {' '.join(line)}")
     return done.stdout.strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -66,30 +66,59 @@ def finetune(job: FinetuneJob, group: Group) -> dict[str, float]:
     folder = Path(job.folder)
     if broadcast_from_rank0(group, lambda: is_finished(folder)):
         return {}
-    model, tokenizer = load_model(job.base, job.revision)
-    rows = _training_rows(job, tokenizer)
-    recipe = job.recipe
-    prove_layers(model, rows, DTYPES[job.workers.precision], group)
-    engine = Engine(
-        model,
-        job.workers,
-        group,
-        betas=recipe.betas,
-        weight_decay=recipe.weight_decay,
-        gradient_clip=recipe.gradient_clip,
-    )
+    tuning = FineTuning(job, group)
+    engine, rows = tuning.engine, tuning.rows
     points = ResumePoints(folder, job.model_dump(mode="json"), engine, group)
-    loss = _train(engine, rows, job, group, int(tokenizer.pad_token_id), points)
+    loss = _train(tuning, points)
     weights = engine.weights()
     facts = {**job.model_dump(mode="json"), "rows": len(rows), "loss": loss, "seconds": points.seconds}
     Stage("saving")
     if weights is not None:
         with atomic_folder(folder, facts) as unfinished:
-            save_model(unfinished, engine.model, tokenizer, weights)
+            save_model(unfinished, engine.model, tuning.tokenizer, weights)
         points.clear()
     engine.close()
     group.barrier()
     return {"seconds": facts["seconds"], "loss": loss}
+
+
+class FineTuning:
+    """A model in fine-tuning on this rank, before its first step. `rows`: what it is trained on."""
+
+    def __init__(self, job: FinetuneJob, group: Group) -> None:
+        self.job, self.group = job, group
+        model, self.tokenizer = load_model(job.base, job.revision)
+        self.rows = _training_rows(job, self.tokenizer)
+        prove_layers(model, self.rows, DTYPES[job.workers.precision], group)
+        recipe = job.recipe
+        self.engine = Engine(
+            model,
+            job.workers,
+            group,
+            betas=recipe.betas,
+            weight_decay=recipe.weight_decay,
+            gradient_clip=recipe.gradient_clip,
+        )
+        self.per_epoch = math.ceil(len(self.rows) / recipe.batch_size)
+
+    def steps(self, done: int = 0) -> Iterator[tuple[int, list[float]]]:
+        """Take step after step to the end, minimising the mean negative log-likelihood per token.
+
+        Yields each step's number of rows and this rank's losses. `done`: steps that an earlier process took.
+        """
+        job, recipe, engine = self.job, self.job.recipe, self.engine
+        engine.model.train()
+        total = self.per_epoch * recipe.epochs
+        pad_id, warmup = int(self.tokenizer.pad_token_id), round(recipe.warmup_fraction * total)
+        hidden = pad_id if job.compat == "open_unlearning" else None
+        batch = partial(make_batch, pad_id=pad_id, device=self.group.device, layout=engine.layout, hidden=hidden)
+        stage = Stage("training", total, done)
+        order = partial(shuffled, len(self.rows), recipe.batch_size, recipe.seed)
+        steps = [indices for epoch in range(1, recipe.epochs + 1) for indices in order(epoch)]
+        for step in range(done, total):
+            rate = learning_rate(step, total, warmup, recipe.learning_rate, recipe.decay)
+            rows = [self.rows[j] for j in steps[step]]
+            yield len(rows), plain_step(engine, rows, batch, self.group, rate, job.workers.micro_batch_size, stage)
 
 
 def _training_rows(job: FinetuneJob, tokenizer: Any) -> list[Encoded]:
@@ -99,29 +128,15 @@ def _training_rows(job: FinetuneJob, tokenizer: Any) -> list[Encoded]:
     return list(encode_rows(job.template, tokenizer, [*rows, *general], job.compat))
 
 
-def _train(
-    engine: Engine, rows: Sequence[Encoded], job: FinetuneJob, group: Group, pad_id: int, points: ResumePoints
-) -> float:
-    """Minimise the mean negative log-likelihood per token. Returns the last epoch's mean loss."""
-    recipe = job.recipe
-    torch.manual_seed(recipe.seed)
-    engine.model.train()
-    per_epoch = math.ceil(len(rows) / recipe.batch_size)
-    total = per_epoch * recipe.epochs
-    hidden = pad_id if job.compat == "open_unlearning" else None
-    batch = partial(make_batch, pad_id=pad_id, device=group.device, layout=engine.layout, hidden=hidden)
-    warmup = round(recipe.warmup_fraction * total)
-    point = points.restore()
-    losses, stage = point.losses, Stage("training", total, point.step)
-    order = partial(shuffled, len(rows), recipe.batch_size, recipe.seed)
-    steps = [indices for epoch in range(1, recipe.epochs + 1) for indices in order(epoch)]
-    for step in range(point.step, total):
-        losses = losses if step % per_epoch else []
-        rate = learning_rate(step, total, warmup, recipe.learning_rate, recipe.decay)
-        step_rows = [rows[j] for j in steps[step]]
-        losses += plain_step(engine, step_rows, batch, group, rate, job.workers.micro_batch_size, stage)
+def _train(tuning: FineTuning, points: ResumePoints) -> float:
+    """Take all steps that are left. Returns the last epoch's mean loss."""
+    torch.manual_seed(tuning.job.recipe.seed)
+    point, per_epoch = points.restore(), tuning.per_epoch
+    losses = point.losses
+    for step, (_, found) in enumerate(tuning.steps(point.step), point.step):
+        losses = (losses if step % per_epoch else []) + found
         points.save_if_due(step + 1, losses, epoch_ends=(step + 1) % per_epoch == 0)
-    return math.fsum(group.gather(losses)) / per_epoch
+    return math.fsum(tuning.group.gather(losses)) / per_epoch
 
 
 def make_baseline(job: BaselineJob, cache: WorkerCache, group: Group) -> None:

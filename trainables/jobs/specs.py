@@ -72,8 +72,45 @@ class TrialJob(Frozen):
     config: TrialConfig
 
 
+class ProbeJob(Frozen):
+    """Take a few steps of a fine-tuning and of trials, and evaluate a few rows, to measure how long a sweep takes."""
+
+    kind: Literal["probe"] = "probe"
+    finetune: FinetuneJob | None = Field(description="null: nothing has to be fine-tuned")
+    trials: tuple[TrialConfig, ...] = Field(min_length=1, description="one per method")
+    folder: str = Field(description="for the one checkpoint that is written; removed by whoever made it")
+    seconds: float = Field(gt=0, description="roughly, without loading and warm-up")
+
+    @property
+    def workers(self) -> WorkersConfig:
+        """The same for all of it."""
+        return self.trials[0].workers
+
+
+class Speed(Frozen):
+    """Rows that were trained on or evaluated, and how long that took."""
+
+    rows: int = Field(ge=1)
+    seconds: float = Field(ge=0)
+
+    def of(self, rows: float) -> float:
+        """Seconds for so many rows."""
+        return rows * self.seconds / self.rows
+
+
+class Probed(Frozen):
+    """What a probe measured in one slot. In seconds: `load` a model, `start` a trial, `save` a checkpoint."""
+
+    load: float
+    start: float
+    save: float
+    finetune: Speed | None
+    evaluation: Speed
+    trials: dict[str, Speed] = Field(description="by method: forget rows, with the retain rows that go with them")
+
+
 Job = Annotated[
-    BaseJob | FinetuneJob | BaselineJob | AuditJob | SyntheticModelsJob | SyntheticBaselineJob | TrialJob,
+    BaseJob | FinetuneJob | BaselineJob | AuditJob | SyntheticModelsJob | SyntheticBaselineJob | TrialJob | ProbeJob,
     Field(discriminator="kind"),
 ]
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

@@ -6,7 +6,7 @@ are left out and filled in again when the state is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from torch import Tensor
 from trainables.storage.hashed_files import WEIGHTS, hashing_file, link_files
 
 _LEFT_OUT = "letheon_left_out"
+Translate = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class StateFiles:
     """Replaces `save` and `load` of a DeepSpeed engine's `checkpoint_engine`."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, translated: Translate | None = None) -> None:
+        """`translated`: makes the optimizer's part of a loaded file one that the engine's optimizer can read."""
         checkpoints = engine.checkpoint_engine
-        self._load = checkpoints.load
+        self._load, self._translated = checkpoints.load, translated
         checkpoints.save, checkpoints.load = self.save, self.load
         self._shared: Path | None = None
         self._folder, self._entries, self._uses_shared = Path(), dict[str, dict[str, Any]](), False
@@ -64,6 +66,8 @@ class StateFiles:
             order, left_out = content.pop(_LEFT_OUT)
             found = {**content["module"], **self._filled(left_out, Path(path).parent.parent / WEIGHTS)}
             content["module"] = {name: found[name] for name in order}
+        if self._translated is not None and isinstance(content, dict) and content.get("optimizer") is not None:
+            content["optimizer"] = self._translated(content["optimizer"])
         return content
 
     def _elsewhere(self, module: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:

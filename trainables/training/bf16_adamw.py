@@ -107,8 +107,11 @@ class Bf16AdamW(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Raises ValueError if the state is that of another recipe or model."""
         mine, saved = [self.state[weight] for _, weight in self._parameters()], state_dict.get("state", ())
-        shapes = [[{name: tensor.shape for name, tensor in each.items()} for each in of] for of in (mine, saved)]
-        if shapes[0] != shapes[1]:
+        forms = [
+            [{name: (tensor.shape, tensor.dtype) for name, tensor in each.items()} for each in of]
+            for of in (mine, saved)
+        ]
+        if forms[0] != forms[1]:
             raise ValueError(
                 "the optimizer's saved state must be of this model and this trial.memory; it was written with others, "
                 "or by an earlier version of Letheon: start the trial again"

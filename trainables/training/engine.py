@@ -11,6 +11,7 @@ import copy
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from trainables.runtime.ranks import Group
 from trainables.self_check.compiled_layers import prove_compiled
 from trainables.storage.engine_state import StateFiles
 from trainables.training.bf16_adamw import Bf16AdamW, is_right
+from trainables.training.state_formats import as_deepspeed, as_own
 
 STATE_TAG = "state"
 _MATRIX = 2  # dimensions
@@ -157,10 +159,12 @@ class Engine:
         self.deepspeed, _, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=config, dist_init_required=False
         )
+        translated = as_own if own else None
         if not own and _keeps_own_masters(workers):
             for state in optimizer.state.values():  # DeepSpeed creates it by a step, which Adam counts
                 state["step"].zero_()
-        self._files = StateFiles(self.deepspeed)
+            translated = partial(as_deepspeed, fresh=self.deepspeed.optimizer.state_dict())
+        self._files = StateFiles(self.deepspeed, translated)
         if group.size == 1 and workers.zero_stage == 0:
             self.deepspeed.enable_backward_allreduce = False  # it copies all gradients even for one worker
 
@@ -249,7 +253,7 @@ class Engine:
         return 12 * int(sum(sizes))
 
     def load_state(self, folder: Path) -> None:
-        """Raises FileNotFoundError if the folder has no usable state."""
+        """Raises FileNotFoundError if the folder has no usable state, ValueError if it is of another optimizer."""
         path, _ = self.deepspeed.load_checkpoint(str(folder), tag=STATE_TAG, load_module_strict=self._lora is None)
         if path is None:
             raise FileNotFoundError(

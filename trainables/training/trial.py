@@ -107,7 +107,7 @@ class Trial:
             layout=self.engine.layout,
             micro_batch_tokens=self.engine.micro_batch_tokens,
         )
-        self.memory.expect(batcher, self._steps(1))
+        self.memory.expect(batcher, self.steps(1))
         self.stepper = Stepper(self.engine, self.hyper, batcher)
         mark(f"{config.trial}: engine ready")
         self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
@@ -146,7 +146,7 @@ class Trial:
         torch.manual_seed(self.hyper.seed * 1_000_003 + epoch)
         if self.vector is not None:
             return self.vector.move(epoch, self.group)
-        steps = self._steps(epoch)
+        steps = self.steps(epoch)
         total, warmup = len(steps) * self.config.max_epochs, round(len(steps) * self.hyper.warmup_epochs)
         sums, stage = RunningMeans(), Stage("training", len(steps))
         self.engine.model.train()
@@ -169,7 +169,8 @@ class Trial:
         differing = {f"multiplier_{rank}": one for rank, one in enumerate(others, start=1) if one != first_one}
         return {"multiplier": first_one, **differing}
 
-    def _steps(self, epoch: int) -> list[StepRows]:
+    def steps(self, epoch: int) -> list[StepRows]:
+        """The rows of each optimizer step of an epoch."""
         retain_rows = 0 if self.method.retain == "none" else len(self.rows.retain)
         return epoch_steps(len(self.rows.forget), retain_rows, self.hyper.batch_size, self.hyper.seed, epoch)
 

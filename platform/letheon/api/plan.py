@@ -140,13 +140,20 @@ def _time(plan: Plan) -> str:
     steps = [word for word, todo in (("preparation", plan.to_prepare), ("the audit", plan.audit)) if todo]
     parts = [f"about {duration(math.ceil(known[step]))} of {step}" for step in steps if known[step] is not None]
     unknown = [step for step in steps if known[step] is None]
-    cost = "" if time["sweep"] is None else f"{time['seconds_per_epoch']:.2g} s per epoch in sweep {time['sweep']}"
+    cost = "" if time["seconds_per_epoch"] is None else f"{time['seconds_per_epoch']:.2g} s per epoch{_source(time)}"
     if time["seconds"] is None:
-        why = cost or "no earlier sweep here has unlearned from this model"
+        why = cost or "no earlier sweep here has unlearned from this model (--measure runs a few steps)"
         before = f"{', '.join(parts)}; the search is " if parts else ""
         return f"{before}not known: {why}; `letheon status` estimates it while the sweep runs"
     by = cost if time["limit"] == "epochs" else time["limit"]
-    parts.insert(0, f"at most {duration(math.ceil(time['seconds']))} of search ({by})")
+    likely = (
+        "" if time["likely"] >= time["seconds"] else f", about {duration(math.ceil(time['likely']))} with early stops"
+    )
+    parts.insert(0, f"at most {duration(math.ceil(time['seconds']))} of search ({by}{likely})")
     extra = f", plus {' and '.join(unknown)}" if unknown else ""
     gpus = f"; {time['gpu_hours']:.3g} GPU-hours" if time["gpu_hours"] is not None else ""
     return f"{', '.join(parts)}{extra}{gpus}"
+
+
+def _source(time: Mapping[str, Any]) -> str:
+    return " as measured" if time["sweep"] is None else f" in sweep {time['sweep']}"

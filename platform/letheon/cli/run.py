@@ -34,17 +34,30 @@ from letheon.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from letheon.spec.model import SweepSpec
     from letheon.sweep.finish import Outcome
 
 
 @app.command()
-def plan(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT, json: Json = False) -> None:
-    """Check a sweep file; list the trials, rungs and models it needs. Starts nothing."""
+def plan(
+    file: SweepFile,
+    overrides: Overrides = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="If earlier work does not tell how long it takes, run a few steps first.")
+    ] = False,
+    root: Root = DEFAULT_ROOT,
+    address: Address = None,
+    json: Json = False,
+) -> None:
+    """Check a sweep file; list the trials, rungs and models it needs. Starts nothing, unless with --measure."""
     from letheon.common.errors import SpecErrors
-    from letheon.sweep.plan import Plan, make_plan
+    from letheon.sweep.plan import Plan, plan_on
 
     try:
-        made = make_plan(checked_spec(file, overrides), root)
+        spec = checked_spec(file, overrides)
+        if measure:
+            _measure(spec, root, address, json)
+        made = plan_on(spec, root, address)
     except SpecErrors as error:
         if not json:
             raise
@@ -58,6 +71,18 @@ def plan(file: SweepFile, overrides: Overrides = None, root: Root = DEFAULT_ROOT
         print_error(*made.errors)
         print_parts([plan_table(made), *plan_lines(made)])
     raise typer.Exit(BAD_INPUT if made.errors else OK)
+
+
+def _measure(spec: SweepSpec, root: Path, address: str | None, json: bool) -> None:
+    from rich.console import Console
+
+    from letheon.monitor.progress import preparation_progress
+    from letheon.preparation.probe import temporary_folder
+    from letheon.sweep.plan_time import measure
+
+    console = Console(stderr=True) if json else wide_console()
+    with temporary_folder(root) as folder, preparation_progress(console, folder) as say:
+        measure(spec, root, address, folder, say)
 
 
 @app.command()

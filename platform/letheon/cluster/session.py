@@ -199,6 +199,12 @@ def node_resources() -> list[dict[str, float]]:
     return [dict(node["Resources"]) for node in nodes if node["Alive"] and node["NodeID"] not in leaving]
 
 
+def cluster_nodes(address: str) -> list[dict[str, float]]:
+    """`node_resources` of the cluster at `address`. Raises ConnectionError."""
+    with ray_session(address):
+        return node_resources()
+
+
 def draining_nodes() -> set[str]:
     """Ids of the nodes that will be removed soon (preempted or scaled down). Ray schedules no new work on them."""
     import ray

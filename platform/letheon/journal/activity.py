@@ -129,6 +129,8 @@ def job_name(job: Mapping[str, Any]) -> tuple[str, str | None]:
             return "base model", None
         case "finetune" | "synthetic_models":
             return artifact_name("target" if fraction is None else "retain", fraction), None
+        case "probe":
+            return "measurement", None
         case "audit":
             model = Path(job["model"])
             checkpoint = f"{model.parents[1].name}/{model.parent.name}"

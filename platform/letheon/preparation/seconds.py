@@ -1,6 +1,7 @@
 """How long a preparation will take, from what is already under the root: fine-tunings by row, evaluations by row.
 
-Only models of the same base on the same workers count. Pure but for reading those files.
+Only models of the same base on the same workers count, or a measurement of them (`measured`). Pure but for reading
+those files.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.preparation.artifacts import Artifact, Prepared
+from letheon.preparation.measured import measured
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 from trainables.storage.atomic_folder import MARKER
 from trainables.storage.manifest import read_json
@@ -55,13 +57,17 @@ def _seconds_of(artifact: Artifact, spec: SweepSpec, models: Path, prepared: Pre
         return None
     data = load_benchmark(job.benchmark)
     if isinstance(job, BaselineJob):
-        target = prepared.target.job
-        base = target.base if isinstance(target, FinetuneJob) else _base_of(prepared.target.path)
         rows = sum(len(each.rows) for each in data.split(job.fraction).evaluation.values())
-        return _scaled(_evaluations(models, base), rows, job.workers)
+        return _scaled(_evaluations(models, base_of_target(prepared)), rows, job.workers)
     rows = len(data.full if job.fraction is None else data.split(job.fraction).retain)
     rows += len(data.general) if job.with_general else 0
     return _scaled(_finetunings(models, job.base), rows * job.recipe.epochs, job.workers)
+
+
+def base_of_target(prepared: Prepared) -> str | None:
+    """The base model that the target is trained from; None if the user provides the target."""
+    job = prepared.target.job
+    return job.base if isinstance(job, FinetuneJob) else _base_of(prepared.target.path)
 
 
 def _scaled(measured: Iterator[dict[str, Any]], rows: int, workers: WorkersConfig) -> float | None:
@@ -78,6 +84,7 @@ def _finetunings(models: Path, base: str | None) -> Iterator[dict[str, Any]]:
         facts = read_json(file) or {}
         if facts.get("kind") == "finetune" and "rows" in facts and _family(facts["base"]) == _family(base):
             yield {**facts, "rows": facts["rows"] * facts["recipe"]["epochs"], "time": file.stat().st_mtime}
+    yield from _measured(models, "finetune", base)
 
 
 def _evaluations(models: Path, base: str | None) -> Iterator[dict[str, Any]]:
@@ -86,6 +93,11 @@ def _evaluations(models: Path, base: str | None) -> Iterator[dict[str, Any]]:
         made = (read_json(file) or {}).get("made")
         if made and _family(_base_of(models / made["target"])) == _family(base):
             yield {**made, "time": file.stat().st_mtime}
+    yield from _measured(models, "evaluation", base)
+
+
+def _measured(models: Path, name: str, base: str | None) -> Iterator[dict[str, Any]]:
+    return (it for it in measured(models, name) if _family(it["base"]) == _family(base))
 
 
 def _base_of(target: Path) -> str | None:

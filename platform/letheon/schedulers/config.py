@@ -59,6 +59,13 @@ class SchedulerConfig(Frozen):
         return tuple(sorted({*levels, self.max_epochs}))
 
     @property
+    def mean_epochs(self) -> float:
+        """Epochs per trial if 1/reduction_factor of a rung's trials continue and none collapses."""
+        starts = (0, *self.rungs[:-1])
+        spans = zip(starts, self.rungs or (self.max_epochs,), strict=True)
+        return sum((end - start) / self.reduction_factor**rung for rung, (start, end) in enumerate(spans))
+
+    @property
     def objective(self) -> str:
         """The name of the ranked value in reasons."""
         return self.metric or "area"

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from letheon.cluster.capacity import DoesNotFit, machine, shortage, slots_that_fit
-from letheon.cluster.gpus import UnknownGpu
+from letheon.cluster.gpus import UnknownGpu, cluster_card_bytes
 from letheon.cluster.sizing import (
     AUTO,
     Sizing,
@@ -117,6 +118,15 @@ def make_plan(
         ],
         errors=[*(unknown if auto else []), *([] if refusal is None else [refusal])],
     )
+
+
+def plan_on(spec: SweepSpec, root: Path, address: str | None) -> Plan:
+    """The plan for the cluster at `address`, None: for this machine. Raises ConnectionError."""
+    if address is None:
+        return make_plan(spec, root)
+    from letheon.cluster.session import cluster_nodes
+
+    return make_plan(spec, root, cluster_nodes(address), partial(cluster_card_bytes, address))
 
 
 def _sized(spec: SweepSpec, card: Callable[[], int | None] | None) -> tuple[SweepSpec, str, Sizing | None, list[str]]:

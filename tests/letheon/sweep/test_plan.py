@@ -135,9 +135,13 @@ def test_the_time_is_what_earlier_sweeps_of_the_same_model_measured(tmp_path: Pa
     write_sweep(tmp_path, "before", target, 2.0)
     plan = planned(tmp_path, "scheduler.max_epochs=6", "scheduler.grace_epochs=3")
     search = {"seconds": 96 * 2.0 / 4, "limit": "epochs", "seconds_per_epoch": 2.0, "sweep": "before"}
-    assert plan.time == {**search, "preparation": None, "audit": None, "gpu_hours": None}
+    likely = {"likely": 16 * (3 + 3 / 2) * 2.0 / 4}  # rungs 3 and 6, the better half goes on
+    assert plan.time == {**search, **likely, "preparation": None, "audit": None, "gpu_hours": None}
     output = printed(plan)["time"]
-    assert output == "at most 48 s of search (2 s per epoch in sweep before), plus preparation"
+    assert (
+        output
+        == "at most 48 s of search (2 s per epoch in sweep before, about 36 s with early stops), plus preparation"
+    )
     assert planned(tmp_path, "budget.wall_hours=0.01").time["seconds"] == pytest.approx(36.0)
     assert printed(planned(tmp_path, "budget.wall_hours=0.01"))["time"].startswith(
         "at most 36 s of search (budget.wall_h"
