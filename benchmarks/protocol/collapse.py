@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from policies.progress import START, gained
-
+from benchmarks.protocol.progress import START, gained
 from letheon.pareto.geometry import non_dominated
 from letheon.schedulers.collapse import collapsed
 from letheon.schedulers.config import CollapseConfig
