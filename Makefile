@@ -9,7 +9,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: quickstart test test-slow test-all test-host-versions gpu-check check audit-dependencies format bench figures environment browser lock clean help
+.PHONY: quickstart test test-slow test-all test-host-versions gpu-check check audit-dependencies format bench tables figures environment browser lock clean help
 
 quickstart: environment ## a whole sweep on this machine: prepare a tiny model, search, print the front (no GPU, no server)
 	@$(BIN)/letheon sweep quickstart
@@ -63,6 +63,9 @@ bench: environment ## run every benchmark; each prints a table and one JSON line
 
 gpu-check: environment ## all that only a GPU can tell: a JSON line per check in gpu-check.jsonl; PART=1 to 8: one call of 8 minutes
 	@$(BIN)/python -m benchmarks.gpu $(if $(PART),--part $(PART)) $(OPTIONS)
+
+tables: environment ## record the tables that searches are compared on (hours; TABLE=lume: one; DATA=folder of tofu/ and lume/)
+	@$(BIN)/python benchmarks/tables/make.py $(TABLE) $(if $(DATA),--data $(DATA))
 
 figures: environment browser ## README's pictures and figures, from the quickstart in .letheon (run it first)
 	@$(BIN)/python -m benchmarks.figures.quickstart

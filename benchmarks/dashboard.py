@@ -43,7 +43,7 @@ from letheon.search.trajectories import Table
 from letheon.spec.load import dump_spec
 from letheon.spec.model import SweepSpec
 
-TABLE = Path(__file__).resolve().parent / "forgetting_table" / "table.parquet"
+TABLE = Path(__file__).resolve().parent / "tables" / "fictional" / "table.parquet"
 SLOTS = 8
 PATIENCE = 120.0
 POINTS = 60  # that the pointer visits

@@ -19,7 +19,7 @@ from letheon.search.simulator import simulate
 from letheon.search.trajectories import Table
 from letheon.spec.model import SweepSpec
 
-TABLE = Path(__file__).resolve().parent / "forgetting_table" / "table.parquet"
+TABLE = Path(__file__).resolve().parent / "tables" / "fictional" / "table.parquet"
 WORKERS = 16
 SMALL = 64
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["fp32", "bf16"]
 Compat = Literal["none", "npo", "open_unlearning"]
@@ -69,6 +69,24 @@ class TrainingRecipe(Frozen):
     gradient_clip: float = Field(default=1.0, gt=0)
     decay: Literal["linear", "cosine"] = "linear"
     seed: int = Field(default=0, ge=0)
+
+
+class TinySize(Frozen):
+    """The size of the base `tiny`, a Llama with random weights. The defaults make 1.1 M parameters."""
+
+    vocabulary: int = Field(default=2048, ge=300, description="most tokens; fewer if the texts have fewer")
+    hidden: int = Field(default=128, ge=2, description="width; the feed-forward layers are three times as wide")
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> TinySize:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(
+                f"hidden {self.hidden}: must be a multiple of twice the {self.heads} heads; "
+                f"use {max(1, round(self.hidden / (2 * self.heads))) * 2 * self.heads}"
+            )
+        return self
 
 
 TINY_RECIPE = TrainingRecipe(

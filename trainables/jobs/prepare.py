@@ -54,8 +54,8 @@ def make_base(job: BaseJob) -> None:
     with atomic_folder(folder, job.model_dump(mode="json")) as partial:
         if job.base == "tiny":
             benchmark = load_benchmark(job.benchmark)
-            tokenizer = tiny_tokenizer(texts_of([*benchmark.full, *benchmark.general]))
-            model: Any = tiny_model(tokenizer, job.seed)
+            tokenizer = tiny_tokenizer(texts_of([*benchmark.full, *benchmark.general]), job.size)
+            model: Any = tiny_model(tokenizer, job.seed, job.size)
         else:
             model, tokenizer = load_smollm2()
         save_model(partial, model, tokenizer)

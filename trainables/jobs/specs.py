@@ -12,6 +12,7 @@ from trainables.config import (
     Compat,
     EvaluationConfig,
     Frozen,
+    TinySize,
     TrainingRecipe,
     TrialConfig,
     WorkersConfig,
@@ -25,6 +26,9 @@ class BaseJob(Frozen):
     kind: Literal["base"] = "base"
     base: Literal["tiny", "smollm2"]
     benchmark: BenchmarkConfig
+    size: TinySize = Field(
+        default=TinySize(), exclude_if=lambda value: value == TinySize(), description="of the base `tiny`"
+    )
     seed: int = 0
     folder: str
 

@@ -14,24 +14,26 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from trainables.config import TinySize
 from trainables.model.cpu.patch import patch_for_cpu
 from trainables.model.packed_attention import use_packed_attention
-from trainables.model.presets import TINY
+from trainables.model.presets import tiny_config
 
+TINY_SIZE = TinySize()
 _END_OF_TEXT = "<|endoftext|>"
 _PADDING = "<|padding|>"
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
-def tiny_tokenizer(texts: Iterable[str]) -> Any:
-    """Byte-level BPE of at most 2,048 tokens, trained on the texts in the given order (deterministic)."""
+def tiny_tokenizer(texts: Iterable[str], size: TinySize = TINY_SIZE) -> Any:
+    """Byte-level BPE of at most `size.vocabulary` tokens, trained on the texts in the given order (deterministic)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=TINY["vocab_size"],
+        vocab_size=size.vocabulary,
         special_tokens=[_END_OF_TEXT, _PADDING],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -41,10 +43,10 @@ def tiny_tokenizer(texts: Iterable[str]) -> Any:
     return make(tokenizer_object=bpe, eos_token=_END_OF_TEXT, pad_token=_PADDING)
 
 
-def tiny_model(tokenizer: Any, seed: int) -> LlamaForCausalLM:
-    """A Llama with 1.1 M parameters and random weights, which memorises a small benchmark in a minute on two cores."""
+def tiny_model(tokenizer: Any, seed: int, size: TinySize = TINY_SIZE) -> LlamaForCausalLM:
+    """A Llama with random weights, by default 1.1 M: they memorise a small benchmark in a minute on two cores."""
     config = LlamaConfig(
-        **{**TINY, "vocab_size": len(tokenizer)},
+        **{**tiny_config(size), "vocab_size": len(tokenizer)},
         initializer_range=0.05,  # with 0.02 a model of this width memorises several times more slowly
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-TINY: dict[str, Any] = {
-    "vocab_size": 2048,
-    "hidden_size": 128,
-    "intermediate_size": 384,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-    "max_position_embeddings": 512,
-    "tie_word_embeddings": True,
-}
-"""Made by `load.tiny_model`. `vocab_size` is the tokenizer's maximum."""
+from trainables.config import TinySize
 
+
+def tiny_config(size: TinySize) -> dict[str, Any]:
+    """Of the model that `load.tiny_model` makes. `vocab_size` is the tokenizer's maximum."""
+    return {
+        "vocab_size": size.vocabulary,
+        "hidden_size": size.hidden,
+        "intermediate_size": 3 * size.hidden,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.heads,
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": True,
+    }
+
+
+TINY = tiny_config(TinySize())
 SMOLLM2: dict[str, Any] = {
     "vocab_size": 49152,
     "hidden_size": 576,

@@ -21,7 +21,7 @@ from letheon.spec.model import SweepSpec, local_path, values_of
 from trainables.config import MemoryRecipe
 from trainables.model.gpu_share import CUDA_CONTEXT, GIB, MemorySettings, estimate_memory
 from trainables.model.memory import ENOUGH_TOKENS, RECIPES, USEFUL_TOKENS, DecoderShape, MemoryEstimate
-from trainables.model.presets import PRESETS
+from trainables.model.presets import PRESETS, tiny_config
 
 AUTO = "auto"
 SHARES = (1 / 8, 1 / 4, 1 / 3, 1 / 2, 1.0)
@@ -257,7 +257,7 @@ def model_config(spec: SweepSpec) -> Mapping[str, Any]:
     """The config.json of the model that is trained, from disk or from the hub. Raises UnknownModel."""
     source = spec.model.target or spec.model.base
     if source in PRESETS:
-        return PRESETS[source]
+        return tiny_config(spec.model.size) if source == "tiny" else PRESETS[source]
     try:
         folder = local_path(source)
         file = folder / "config.json" if folder.is_dir() else _hub_config(spec)

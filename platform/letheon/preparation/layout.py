@@ -12,6 +12,7 @@ from pathlib import Path
 from letheon.preparation.artifacts import EVALUATION_VERSION, LOG, Artifact, Prepared, content_key, folder_of
 from letheon.preparation.retain_logs import log_artifact
 from letheon.spec.model import NAMED_BASES, SweepSpec
+from trainables.config import TinySize
 from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 
 
@@ -117,9 +118,12 @@ def _base(spec: SweepSpec, models: Path, data: str) -> tuple[Artifact | None, st
     if name not in NAMED_BASES:
         return None, str(Path(name).resolve()) if Path(name).is_dir() else name
     seed = spec.model.recipe.seed
-    key = content_key("base", name, *([data, seed] if name == "tiny" else []))
+    size = spec.model.size
+    chosen = [size.model_dump(mode="json")] if size != TinySize() else []
+    key = content_key("base", name, *([data, seed, *chosen] if name == "tiny" else []))
     folder = models / f"base-{name}-{key}"
-    job = BaseJob.model_validate({"base": name, "benchmark": spec.benchmark, "seed": seed, "folder": str(folder)})
+    facts = {"base": name, "benchmark": spec.benchmark, "size": size, "seed": seed, "folder": str(folder)}
+    job = BaseJob.model_validate(facts)
     return Artifact("base", None, key, folder, job), str(folder)
 
 

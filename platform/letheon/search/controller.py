@@ -42,13 +42,20 @@ class JournalLike(Protocol):
 
 
 class SweepController:
-    """`baselines`: the untouched target model's metrics by stratum."""
+    """`baselines`: the untouched target model's metrics by stratum. `space`: null for all that the sweep file allows."""
 
-    def __init__(self, spec: SweepSpec, journal: JournalLike, baselines: Mapping[str, Metrics] | None = None) -> None:
+    def __init__(
+        self,
+        spec: SweepSpec,
+        journal: JournalLike,
+        baselines: Mapping[str, Metrics] | None = None,
+        space: SearchSpace | None = None,
+    ) -> None:
         self.spec, self._journal = spec, journal
         self._baselines = dict(baselines or {})
         goals = goals_of(spec).search_goals
-        self._space, self._searcher = SearchSpace(spec), searcher_of(spec)
+        self._space = space or SearchSpace(spec)
+        self._searcher = searcher_of(spec, self._space)
         self._scheduler = SweepScheduler(spec.scheduler, goals)
         self._gpus = spec.trial.workers * spec.trial.gpus
         self.history = History(goals, self._baselines)

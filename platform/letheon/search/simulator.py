@@ -55,15 +55,19 @@ def simulate(
     stop_when: Callable[[Row], bool] | None = None,
     policy: Callable[[MemoryJournal], SearchPolicy] | None = None,
 ) -> Simulation:
-    """Run `spec` on recorded trajectories.
+    """Run `spec` on recorded trajectories; the searcher can propose only what was recorded with all seeds of `spec`.
 
     `kills`: numbers of the rows after which the driver dies and is restarted at once. `stop_when`: tested on every row;
     ends the sweep there. `policy`: opens another policy than the sweep file's controller on a journal.
-    Raises TableError if the sweep proposes a configuration that is not in the table.
+    Raises TableError if the table has no such configuration, or another policy proposes one that is not in the table.
     """
     journal = MemoryJournal(kills, stop_when)
-    opened = policy or (lambda journal: SweepController(spec, journal, table.baselines))
-    return _Simulator(table, journal, opened).run(slots)
+    space = table.space(spec)
+
+    def controller(journal: MemoryJournal) -> SearchPolicy:
+        return SweepController(spec, journal, table.baselines, space)
+
+    return _Simulator(table, journal, policy or controller).run(slots)
 
 
 class _Simulator:

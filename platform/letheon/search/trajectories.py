@@ -4,11 +4,13 @@ A table is a Parquet file with one row per (configuration, seed, epoch) and thes
 
     forget_fraction   float    the stratum
     epoch             int      1, 2, …, and 0 for the untouched target model of a fraction
-    method, …, seed   hyper-parameters by their names in a sweep file; null if a method lacks one, and at epoch 0
+    method, …, seed   hyper-parameters by their names in a sweep file; null if a method lacks one (or has its default),
+                      and at epoch 0; seed is 0 if there is no such column
     seconds           float    duration of the epoch, training and evaluation; optional (1 if absent)
-    utility_ratio, …  float    every other column: metrics of that epoch
+    utility_ratio, …  float    every other column: metrics of that epoch; null if it was not measured
 
-Every configuration must have the same epochs, because a simulated trial may run to the last one.
+Every configuration must have the same epochs, because a simulated trial may run to the last one. The configurations
+need not be all combinations of their values: a searcher is offered those that were recorded and no others.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from letheon.common.errors import LetheonError
+from letheon.common.errors import LetheonError, did_you_mean
 from letheon.journal import Row, stratum_of
+from letheon.spec.model import SweepSpec, values_of
+from letheon.spec.search_space import SearchSpace, Values
 from trainables.config import Hyperparameters
+from trainables.data.objectives import default_objectives
+from trainables.methods import METHODS
 
 Metrics = dict[str, float]
 Config = Mapping[str, Any]
@@ -50,10 +56,20 @@ class Trajectory:
 
 
 class Table:
-    """`baselines`: the untouched target model's metrics by stratum. Raises TableError unless all have equal epochs."""
+    """`baselines`: the untouched target model's metrics by stratum. A configuration that occurs again is left out.
+
+    Raises TableError unless all have equal epochs, and for unknown methods.
+    """
 
     def __init__(self, trajectories: Iterable[Trajectory], baselines: Mapping[str, Metrics]) -> None:
-        self.trajectories = tuple(trajectories)
+        whole = [replace(each, config=_with_defaults(each.config)) for each in trajectories]
+        searched = {name for trajectory in whole for name in trajectory.config}
+        self._varied = tuple(sorted(searched & set(HYPERPARAMETERS)))
+        self._index: dict[tuple[Any, ...], Trajectory] = {}
+        for trajectory in whole:
+            self._index.setdefault(self._key(trajectory.config), trajectory)
+        self.trajectories = tuple(self._index.values())
+        self._recorded: dict[str, tuple[Values, ...]] = {}
         self.baselines = {stratum: dict(metrics) for stratum, metrics in baselines.items()}
         if not self.trajectories:
             raise TableError("the table has no trajectories; record some first")
@@ -62,9 +78,6 @@ class Table:
             rule = "every configuration must have the same epochs"
             raise TableError(f"trajectories of {lengths} epochs: {rule}; cut the longer ones or leave out the shorter")
         self.max_epochs = lengths[0]
-        searched = {name for trajectory in self.trajectories for name in trajectory.config}
-        self._varied = tuple(sorted(searched & set(HYPERPARAMETERS)))
-        self._index = {self._key(trajectory.config): trajectory for trajectory in self.trajectories}
 
     def _key(self, config: Config) -> tuple[Any, ...]:
         return tuple(config.get(name) for name in self._varied)
@@ -86,6 +99,37 @@ class Table:
             if name != "seed" and values:
                 found[name] = {"choice": sorted(values)}
         return found
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All recorded seeds, ascending."""
+        return tuple(sorted({trajectory.config.get("seed", 0) for trajectory in self.trajectories}))
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        """The objectives of a sweep file: those for data with wrong answers if there is a forget quality."""
+        with_wrong_answers = all("log10_forget_quality" in metrics for metrics in self.baselines.values())
+        return dict(default_objectives("fictional" if with_wrong_answers else "qa"))
+
+    def space(self, spec: SweepSpec) -> SearchSpace:
+        """The part of the sweep's search space that was recorded with all of its seeds. Raises TableError if none."""
+        key = spec.model_dump_json(include={"search", "seeds", "trial"})
+        if key not in self._recorded:
+            self._recorded[key] = self._recorded_in(spec)
+        return SearchSpace(spec, self._recorded[key])
+
+    def _recorded_in(self, spec: SweepSpec) -> tuple[Values, ...]:
+        everything, found = SearchSpace(spec), dict[tuple[Any, ...], Values]()
+        for trajectory in self.trajectories:
+            values = {name: trajectory.config[name] for name in spec.search if name in trajectory.config}
+            if all(value in values_of(spec.search[name]) for name, value in values.items()):
+                trials = [everything.hyperparameters(values, seed).model_dump() for seed in spec.seeds]
+                if all(self._key(trial) in self._index for trial in trials):
+                    found[everything.identity(values)] = values
+        if not found:
+            rule = f"none is recorded with seeds {list(spec.seeds)} and lies in this search space"
+            raise TableError(f"{len(self.trajectories)} trajectories: {rule}; search the table's `domains`")
+        return tuple(found.values())
 
     # -- reading and writing
 
@@ -143,13 +187,22 @@ class Table:
         os.replace(partial, path)
 
 
+def _with_defaults(config: Config) -> Config:
+    """The configuration with the method's defaults, as a trial of a sweep has it. Raises TableError."""
+    method = str(config["method"])
+    if method not in METHODS:
+        raise TableError(f"method {method}: is unknown; {did_you_mean(method, METHODS)}, or leave out its rows")
+    own = {name: declared.default for name, declared in METHODS[method].hyperparameters.items()}
+    return {**own, **{name: value for name, value in config.items() if value is not None}}
+
+
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     baselines: dict[str, Metrics] = {}
     epochs: dict[str, dict[int, Mapping[str, Any]]] = {}
     configs: dict[str, Config] = {}
     for row in rows:
         if row["epoch"] == 0:
-            baselines[stratum_of(row["forget_fraction"])] = _metrics(row)
+            baselines[stratum_of(row["forget_fraction"])] = _metrics(_measured(row))
             continue
         config = {name: row[name] for name in HYPERPARAMETERS if row.get(name) is not None}
         key = json.dumps(config, sort_keys=True)
@@ -161,8 +214,14 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             raise TableError(f"{configs[key]}: has epochs {sorted(found)}; they must be 1, 2, … without a gap")
         ordered = [found[epoch] for epoch in sorted(found)]
         seconds = tuple(float(row.get("seconds") or DEFAULT_SECONDS) for row in ordered)
-        trajectories.append(Trajectory(configs[key], tuple(map(_metrics, ordered)), seconds))
+        metrics = tuple(_metrics(_measured(row)) for row in ordered)
+        trajectories.append(Trajectory(configs[key], metrics, seconds))
     return Table(trajectories, baselines)
+
+
+def _measured(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row without nulls, which in a table stand for no measurement (in a journal: for NaN)."""
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _metrics(row: Mapping[str, Any], leave_out: Sequence[str] = ()) -> Metrics:

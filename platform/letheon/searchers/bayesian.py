@@ -94,7 +94,7 @@ class BayesianSearcher:
         if self._space.finite:
             return {stratum: self._sample(number, it) for stratum, it in self._space.untried(tried).items()}
         found: dict[str, list[Values]] = {}
-        anywhere = [self._anywhere.propose(number * DRAWN_CANDIDATES + i).values for i in range(DRAWN_CANDIDATES)]
+        anywhere = [self._anywhere.at(number * DRAWN_CANDIDATES + i) for i in range(DRAWN_CANDIDATES)]
         for fraction in self._space.spec.fractions:
             drawn = ({**values, "forget_fraction": fraction} for values in anywhere)
             near = self._near_best(number, fraction, history)

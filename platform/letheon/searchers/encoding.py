@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from letheon.searchers.gaussian_process import Inputs
 from letheon.spec.model import Domain, LogUniform, Scalar, Uniform, values_of
-from letheon.spec.search_space import SearchSpace
+from letheon.spec.search_space import SearchSpace, Values
 from trainables.methods import METHODS
 
 LOG_RATIO = 5.0
@@ -27,6 +27,20 @@ class Encoding:
     def place(self, name: str, value: Scalar | None) -> float:
         """The place of a value in its range; NaN for one that is not a number."""
         return self._axes[name].place(value)
+
+    def nearest(self, values: Mapping[str, Scalar], among: Iterable[Values]) -> Values:
+        """The nearest of the combinations, the first of equals."""
+        return min(among, key=lambda other: self._distance(values, other))
+
+    def _distance(self, one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> float:
+        """Sum of distances by hyper-parameter; 1 for names, and for values that only one side has."""
+        total = float(one["method"] != other["method"])
+        for name, axis in self._axes.items():
+            here, there = one.get(name), other.get(name)
+            if here != there:
+                apart = abs(axis.place(here) - axis.place(there))
+                total += 1.0 if math.isnan(apart) else apart
+        return total
 
     def inputs(self, configs: Sequence[Mapping[str, Any]]) -> Inputs:
         """One point per configuration; hyper-parameters that it does not have are NaN."""

@@ -64,7 +64,7 @@ class OptunaSearcher:
             return None
         known = self.known(history)
         if self._starting(known):
-            values = self._with_fraction(self._anywhere.propose(number).values, stratum)
+            values = self._with_fraction(self._anywhere.at(number), stratum)
             return Proposal(self._untried_near(values, stratum, tried), "start-up: evenly over the space")
         values = self._ask(self.study(number, known), stratum, tried)
         return Proposal(values, f"optuna: TPE on {several(len(known), 'trial')}")
@@ -146,7 +146,7 @@ class OptunaSearcher:
         """An untried suggestion, if the space is finite. What was asked for counts as running in the study."""
         for _ in range(MAX_ASKS):
             values = self._with_fraction(self._suggested(study.ask()), stratum)
-            if not self._space.finite or self._space.identity(values) not in tried:
+            if self._may_try(values, tried):
                 break
         return self._untried_near(values, stratum, tried)
 
@@ -170,22 +170,14 @@ class OptunaSearcher:
         return {**values, "forget_fraction": fraction}
 
     def _untried_near(self, values: Values, stratum: str, tried: set[Identity]) -> Values:
-        """The values or, if a finite space has them tried, the nearest untried combination, the first of equals."""
-        if not self._space.finite or self._space.identity(values) not in tried:
+        """The values or, if a finite space lacks them or has them tried, the nearest untried combination."""
+        if self._may_try(values, tried):
             return values
-        return min(self._space.untried(tried)[stratum], key=lambda other: self._distance(values, other))
+        return self._encoding.nearest(values, self._space.untried(tried)[stratum])
 
-    def _distance(self, one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> float:
-        """Sum of distances by hyper-parameter; 1 for names, and for values that only one side has."""
-        total = 0.0
-        for name in self._space.spec.search:
-            here, there = one.get(name), other.get(name)
-            if here != there:
-                apart = math.nan
-                if name != "method":
-                    apart = abs(self._encoding.place(name, here) - self._encoding.place(name, there))
-                total += 1.0 if math.isnan(apart) else apart
-        return total
+    def _may_try(self, values: Values, tried: set[Identity]) -> bool:
+        """True in a space with ranges: there is always something else to try there."""
+        return not self._space.finite or (self._space.has(values) and self._space.identity(values) not in tried)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import SearchSpace
 
 
-def searcher_of(spec: SweepSpec) -> Searcher:
-    """The searcher that the sweep file names."""
-    space, settings = SearchSpace(spec), spec.searcher
+def searcher_of(spec: SweepSpec, space: SearchSpace) -> Searcher:
+    """The searcher that the sweep file names, on this search space of the sweep."""
+    settings = spec.searcher
     match settings.name:
         case "grid":
             return GridSearcher(space)

@@ -1,4 +1,4 @@
-"""Searchers that do not learn: grid, random and quasi-random. Proposals depend on their number alone."""
+"""Searchers that do not learn from results: grid, random and quasi-random."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property, lru_cache
 
 from letheon.searchers.base import Proposal
+from letheon.searchers.encoding import Encoding
 from letheon.searchers.history import History
 from letheon.spec.model import Scalar
 from letheon.spec.search_space import SearchSpace, Values, between, is_whole
@@ -42,7 +43,8 @@ class RandomSearcher:
 class QuasiSearcher:
     """A scrambled Sobol sequence (Owen 1998) over all hyper-parameters, method and fraction included.
 
-    The first n points cover the space more evenly than n independent ones. Axes that a method lacks are ignored.
+    The first n points cover the space more evenly than n independent ones. Axes that a method lacks are ignored. If
+    nothing is searched in a range, the nearest untried combination takes the place of one that was tried.
     """
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
@@ -52,10 +54,26 @@ class QuasiSearcher:
     def _axes(self) -> tuple[str, ...]:
         return ("method", *(name for name in self._space.spec.search if name != "method"))
 
-    def propose(self, number: int, history: History | None = None) -> Proposal:
+    @cached_property
+    def _encoding(self) -> Encoding:
+        return Encoding(self._space)
+
+    def at(self, number: int) -> Values:
+        """Point `number` of the sequence, whether or not it was tried."""
         block, position = divmod(number, _BLOCK)
         point = _sobol_block(len(self._axes), self._seed, block)[position]
-        return Proposal(_values_at(self._space, dict(zip(self._axes, point, strict=True))), "quasi-random")
+        return _values_at(self._space, dict(zip(self._axes, point, strict=True)))
+
+    def propose(self, number: int, history: History) -> Proposal | None:
+        values = self.at(number)
+        if self._space.finite:
+            tried = {self._space.identity(trial.config) for trial in history.trials.values()}
+            if not self._space.has(values) or self._space.identity(values) in tried:
+                untried = [other for others in self._space.untried(tried).values() for other in others]
+                if not untried:
+                    return None
+                values = self._encoding.nearest(values, untried)
+        return Proposal(values, "quasi-random")
 
 
 def _values_at(space: SearchSpace, point: Mapping[str, float]) -> Values:

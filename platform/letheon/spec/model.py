@@ -21,6 +21,7 @@ from trainables.config import (
     Frozen,
     LoraConfig,
     MemoryRecipe,
+    TinySize,
     TrainingRecipe,
     VerdictConfig,
     WorkersConfig,
@@ -97,6 +98,9 @@ class ModelSpec(Frozen):
         default=None,
         exclude_if=lambda value: value is None,
         description="published evaluation logs of retain models (TOFU_EVAL.json) by forget fraction, in their place",
+    )
+    size: TinySize = Field(
+        default=TinySize(), exclude_if=lambda value: value == TinySize(), description="of the base `tiny`"
     )
     template: str | None = Field(default=None, description="prompt template; null: chosen by the tokenizer")
     recipe: TrainingRecipe = TrainingRecipe()

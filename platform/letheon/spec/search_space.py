@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, TypeAlias, get_args
@@ -23,7 +23,7 @@ from trainables.methods import METHODS
 MAX_COMBINATIONS = 100_000
 SIGNIFICANT_DIGITS = 6
 
-EXHAUSTIVE_SEARCHERS = ("grid", "surrogate", "optuna")
+EXHAUSTIVE_SEARCHERS = ("grid", "surrogate", "optuna", "quasi_random")
 """Searchers that propose no listed configuration twice, so that they end in a space without ranges."""
 
 Range: TypeAlias = Uniform | LogUniform
@@ -32,10 +32,14 @@ Identity: TypeAlias = tuple[Any, ...]
 
 
 class SearchSpace:
-    """What a sweep may try. Values are by name and always include `method` and `forget_fraction`."""
+    """What a sweep may try. Values are by name and always include `method` and `forget_fraction`.
 
-    def __init__(self, spec: SweepSpec) -> None:
+    `listed`: the only combinations that may be tried, such as the recorded ones of a table. Null: all.
+    """
+
+    def __init__(self, spec: SweepSpec, listed: Iterable[Values] | None = None) -> None:
         self.spec = spec
+        self._listed = None if listed is None else tuple(sorted(listed, key=self._position))
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -44,6 +48,8 @@ class SearchSpace:
     @cached_property
     def combinations(self) -> tuple[Values, ...]:
         """Every combination of listed values, in the file's order, methods slowest; ranges are left out."""
+        if self._listed is not None:
+            return self._listed
         found: list[Values] = []
         for method in self.methods:
             lists = self.lists(method)
@@ -54,6 +60,8 @@ class SearchSpace:
     @property
     def combination_count(self) -> int:
         """The number of `combinations`, computed without listing them."""
+        if self._listed is not None:
+            return len(self._listed)
         return sum(math.prod(map(len, self.lists(method).values())) for method in self.methods)
 
     def lists(self, method: str) -> dict[str, tuple[Scalar, ...]]:
@@ -84,6 +92,20 @@ class SearchSpace:
             if identity not in tried:
                 found.setdefault(stratum, []).append(values)
         return found
+
+    def has(self, values: Values) -> bool:
+        """Whether a space without ranges has this combination."""
+        return self.identity(values) in self._identities
+
+    def _position(self, values: Values) -> tuple[int, ...]:
+        """The place of a combination in the file's order. Raises ValueError if a value is not listed there."""
+        others = (name for name in self.spec.search if name != "method")
+        places = (values_of(self.spec.search[name]).index(values[name]) if name in values else -1 for name in others)
+        return (self.methods.index(str(values["method"])), *places)
+
+    @cached_property
+    def _identities(self) -> frozenset[Identity]:
+        return frozenset(identity for identity, _, _ in self._identified)
 
     @cached_property
     def _identified(self) -> list[tuple[Identity, str, Values]]:

@@ -171,6 +171,9 @@ def _own_problems(spec: SweepSpec) -> Iterator[Problem]:
 def _model_problems(spec: SweepSpec) -> Iterator[Problem]:
     model = spec.model
     yield from _base_problems(model.base)
+    if "size" in model.model_fields_set and (model.base != "tiny" or model.target is not None):
+        rule = f"only the base tiny has a size to choose, and this sweep starts from {model.target or model.base}"
+        yield Problem(("model", "size"), rule, "remove it, or set model.base: tiny")
     if model.template is not None and model.template not in TEMPLATES:
         fix = did_you_mean(model.template, TEMPLATES)
         yield Problem(("model", "template"), f"must be one of {', '.join(TEMPLATES)}, or null", fix)

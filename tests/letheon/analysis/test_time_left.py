@@ -26,7 +26,7 @@ from letheon.search.simulator import simulate
 from letheon.search.trajectories import Table
 from letheon.spec.model import SweepSpec
 
-TABLE = Path(__file__).resolve().parents[3] / "benchmarks" / "forgetting_table" / "table.parquet"
+TABLE = Path(__file__).resolve().parents[3] / "benchmarks" / "tables" / "fictional" / "table.parquet"
 lengths = st.lists(st.integers(0, 8), max_size=12)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from letheon.preparation.artifacts import Prepared
 from letheon.preparation.layout import layout
 from letheon.spec.load import load_spec
-from trainables.jobs.specs import BaselineJob, FinetuneJob
+from trainables.config import TinySize
+from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob
 
 
 def prepared(root: Path, *overrides: str) -> Prepared:
@@ -37,6 +38,15 @@ def test_names_change_with_the_recipe_and_the_data_but_not_with_the_search(tmp_p
     assert not set(recipe[1:]) & set(same[1:])
     evaluation = keys(prepared(tmp_path, "evaluation.max_new_tokens=8"))
     assert [evaluation[i] == same[i] for i in range(6)] == [True] * 4 + [False] * 2
+
+
+def test_a_base_of_another_size_has_another_name(tmp_path: Path) -> None:
+    same = keys(prepared(tmp_path))
+    assert keys(prepared(tmp_path, "model.size.hidden=128")) == same, "that is the default"
+    other = prepared(tmp_path, "model.size.hidden=64")
+    assert not set(keys(other)) & set(same)
+    assert other.base is not None and isinstance(other.base.job, BaseJob)
+    assert other.base.job.size == TinySize(hidden=64)
 
 
 def test_a_finished_target_is_used_as_it_is(tmp_path: Path) -> None:

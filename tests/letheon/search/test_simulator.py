@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from letheon.search.simulator import Simulation, simulate
 from letheon.search.trajectories import Table, TableError, Trajectory
 from letheon.spec.model import SweepSpec
+from letheon.spec.search_space import SearchSpace
+from trainables.methods import METHODS as METHODS_BY_NAME
 
 METHODS, RATES, FRACTIONS = ("ga", "ga_rt", "npo"), (1e-5, 1e-4, 1e-3), (0.1, 0.2)
 BUDGETS: list[dict[str, float]] = [{"trials": 6}, {"epochs": 12}, {"wall_hours": 20 / 3600}]
@@ -127,8 +129,69 @@ def test_virtual_time_orders_events() -> None:
 
 def test_a_configuration_that_was_not_recorded_is_refused() -> None:
     search = {**TABLE.domains(), "learning_rate": 5e-5}
-    with pytest.raises(TableError, match="not in the table"):
+    with pytest.raises(TableError, match=re.escape("none is recorded with seeds [0] and lies in this search space")):
         simulate(spec(search=search), TABLE, slots=1)
+    with pytest.raises(TableError, match=re.escape("none is recorded with seeds [0, 9]")):
+        simulate(spec(seeds=[0, 9]), TABLE, slots=1)
+    with pytest.raises(TableError, match="not in the table"):
+        TABLE.find({**TRAJECTORIES[0].config, "learning_rate": 5e-5})
+
+
+SEARCHERS = ["random", "quasi_random", "grid", "surrogate", "optuna"]
+
+
+def ragged() -> Table:
+    """Every configuration has values of its own, so almost no combination of them was recorded, and seeds differ."""
+    rates = [round(1e-5 * 1.37**i, 9) for i in range(14)]
+    made = []
+    for i, rate in enumerate(rates):
+        one = trajectory(METHODS[i % 3], 1e-4, FRACTIONS[i % 2], seed=5)
+        own = {"beta": 0.01 * (i + 1)} if one.config["method"] == "npo" and i != 2 else {}
+        made.append(Trajectory({**one.config, "learning_rate": rate, "beta": None, **own}, one.epochs, one.seconds))
+    made.append(Trajectory({**made[0].config, "seed": 6}, made[0].epochs, made[0].seconds))
+    return Table(made, TABLE.baselines)
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_every_searcher_proposes_exactly_what_was_recorded(searcher: str) -> None:
+    table = ragged()
+    budget = {"trials": 14} if searcher == "random" else {}
+    sweep = spec(searcher, budget=budget, search=table.domains([5]), seeds=[5])
+    found = simulate(sweep, table, slots=3)
+    configs = [table.find(row["config"]) for row in kinds(found, "trial")]
+    assert len(configs) == len({id(one) for one in configs}) == 14
+    assert {row["config"]["seed"] for row in kinds(found, "trial")} == {5}
+
+
+def test_only_configurations_with_all_seeds_of_the_sweep_are_proposed() -> None:
+    table = ragged()
+    assert table.seeds == (5, 6)
+    found = simulate(spec("grid", search=table.domains([5, 6]), seeds=[5, 6]), table, slots=1)
+    assert [row["config"]["learning_rate"] for row in kinds(found, "trial")] == [1e-5, 1e-5]
+
+
+def test_a_complete_table_is_the_whole_search_space() -> None:
+    sweep = spec()
+    assert TABLE.space(sweep).combinations == SearchSpace(sweep).combinations
+
+
+def test_a_configuration_recorded_twice_counts_once() -> None:
+    again = Trajectory(TRAJECTORIES[0].config, TRAJECTORIES[1].epochs, TRAJECTORIES[1].seconds)
+    table = Table([*TRAJECTORIES, again], TABLE.baselines)
+    assert table.trajectories == TABLE.trajectories
+
+
+def test_a_default_that_was_not_written_down_is_filled_in() -> None:
+    npo = next(one for one in TABLE.trajectories if one.config["method"] == "npo")
+    assert npo.config["beta"] == METHODS_BY_NAME["npo"].hyperparameters["beta"].default
+    with pytest.raises(TableError, match="method npoo: is unknown; did you mean 'npo'"):
+        Table([Trajectory({**npo.config, "method": "npoo"}, npo.epochs, npo.seconds)], {})
+
+
+def test_objectives_fit_the_metrics() -> None:
+    assert TABLE.objectives == {"log10_forget_quality": "max", "model_utility": "max"}
+    losses = Table(TRAJECTORIES, {"0.1": {"log10_loss_quality": -9.0}})
+    assert losses.objectives == {"log10_loss_quality": "max", "model_utility": "max"}
 
 
 def test_a_written_table_reads_equal(tmp_path: Path) -> None:
@@ -138,6 +201,15 @@ def test_a_written_table_reads_equal(tmp_path: Path) -> None:
         assert all(other.find(each.config) == each for each in one.trajectories)
     assert (again.baselines, again.max_epochs) == (TABLE.baselines, 4)
     assert again.domains() == TABLE.domains()
+
+
+def test_what_was_not_measured_is_absent_and_nan_stays(tmp_path: Path) -> None:
+    first, *others = TRAJECTORIES
+    broken = Trajectory(first.config, ({"utility_ratio": math.nan},) * 4, first.seconds)
+    Table([broken, *others], TABLE.baselines).write(tmp_path / "table.parquet")
+    [metrics, *_] = Table.read(tmp_path / "table.parquet").find(first.config).epochs
+    assert math.isnan(metrics["utility_ratio"])
+    assert "model_utility" not in metrics
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:

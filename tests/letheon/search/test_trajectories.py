@@ -1,4 +1,4 @@
-"""The committed forgetting table: its size, and the collapse rule on it."""
+"""The collapse rule on the first of the recorded tables."""
 
 from __future__ import annotations
 
@@ -10,21 +10,13 @@ import pytest
 from letheon.schedulers.config import CollapseConfig
 from letheon.search.trajectories import Metrics, Table, Trajectory
 
-PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "forgetting_table" / "table.parquet"
+PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "tables" / "fictional" / "table.parquet"
 EPOCHS = 10
 
 
 @pytest.fixture(scope="module")
 def table() -> Table:
     return Table.read(PATH)
-
-
-def test_the_table_is_large_enough_to_search_and_small_enough_to_commit(table: Table) -> None:
-    assert PATH.stat().st_size < 5e6
-    assert table.max_epochs == EPOCHS
-    assert sum(one.config["seed"] == 0 for one in table.trajectories) >= 360
-    assert len({one.stratum for one in table.trajectories}) >= 3
-    assert set(table.baselines) == {one.stratum for one in table.trajectories}
 
 
 def stopped_at(one: Trajectory) -> int:

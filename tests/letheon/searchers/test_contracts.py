@@ -26,8 +26,6 @@ class TestRandom(SearcherContract):
 
 
 class TestQuasi(SearcherContract):
-    exhausts = False
-
     def searcher(self, spec: SweepSpec) -> Searcher:
         return QuasiSearcher(SearchSpace(spec), spec.searcher.seed)
 

@@ -168,6 +168,14 @@ BAD: dict[str, tuple[str, Expected]] = {
             (10, ("model.target", "config.json")),
         ],
     ),
+    "size of another model": (
+        GOOD + "model: {base: smollm2, size: {hidden: 64}}\n",
+        [(10, ("model.size", "only the base tiny has a size", "model.base: tiny"))],
+    ),
+    "impossible size": (
+        GOOD + "model: {size: {hidden: 100, heads: 4}}\n",
+        [(10, ("model.size", "hidden 100: must be a multiple of twice the 4 heads", "use 96"))],
+    ),
     "everything at once": (
         "name: A\nbenchmark: {nme: tofu}\nsearch: {method: nop, learning_rate: -1e-5, forget_fraction: 2}\nseeds: []\n",
         [

@@ -15,7 +15,7 @@ from tests import tiny
 from tests.trainables.model import family_models, varlen_on_cpu
 from trainables.batching.packing import pack
 from trainables.batching.rows import Encoded
-from trainables.config import LoraConfig
+from trainables.config import LoraConfig, TinySize
 from trainables.model.compile import compile_layers
 from trainables.model.families import why_unknown_memory
 from trainables.model.load import tiny_model, tiny_tokenizer
@@ -33,7 +33,7 @@ from trainables.model.memory import (
     tokens_that_fit,
     update_bytes,
 )
-from trainables.model.presets import SMOLLM2, TINY
+from trainables.model.presets import SMOLLM2, tiny_config
 from trainables.model.scoring import score
 
 SIZES: dict[str, Any] = {
@@ -124,11 +124,16 @@ def test_a_family_that_it_is_wrong_for_is_refused(name: str) -> None:
         DecoderShape.of_file(family_models.config(name).to_dict())
 
 
-def test_preset_sizes_are_those_of_the_models() -> None:
-    made = tiny_model(tiny_tokenizer(["one text", "and another"]), seed=0)
+@pytest.mark.parametrize("size", [TinySize(), TinySize(vocabulary=300, hidden=48, layers=2, heads=3)])
+def test_sizes_of_tiny_are_those_of_the_models(size: TinySize) -> None:
+    tokenizer = tiny_tokenizer([" ".join(f"word{i} of many" for i in range(200))], size)
+    made = tiny_model(tokenizer, seed=0, size=size)
     shape = DecoderShape.of(made.config, sum(parameter.numel() for parameter in made.parameters()))
-    known = DecoderShape.of_file({**TINY, "vocab_size": shape.vocabulary})
-    assert known == shape
+    assert DecoderShape.of_file({**tiny_config(size), "vocab_size": shape.vocabulary}) == shape
+    assert shape.vocabulary == len(tokenizer) <= size.vocabulary
+
+
+def test_the_size_of_smollm2_is_the_published_one() -> None:
     assert DecoderShape.of_file(SMOLLM2).parameters == 134_515_008  # published number
 
 
