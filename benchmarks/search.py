@@ -61,7 +61,7 @@ def main() -> None:
 
 def sources(outside: Sequence[Path]) -> list[Source]:
     """The shipped tables by the names of their folders, then those from outside by the names of their files."""
-    shipped = [HERE / "forgetting_table" / "table.parquet", *sorted(HERE.glob("tables/*/table.parquet"))]
+    shipped = sorted(HERE.glob("tables/*/table.parquet"))
     own = [Source(file.parent.name, str(file), True, KEPT / f"{file.parent.name}.parquet") for file in shipped]
     return [*own, *(Source(file.stem, str(file.resolve()), False, None) for file in outside)]
 

@@ -87,7 +87,9 @@ def spec_for(name: str, settings: Settings, seed: int, table: Table, most: int) 
     return SweepSpec.model_validate(
         {
             "name": "search-benchmark",
-            "search": table.domains(),
+            "search": table.domains(table.seeds[:1]),
+            "seeds": table.seeds[:1],
+            "objectives": table.objectives,
             "scheduler": scheduler,
             "searcher": {"seed": seed, **sections.get("searcher", {})},
             "budget": {"epochs": most},

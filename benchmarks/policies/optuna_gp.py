@@ -76,7 +76,7 @@ class Turns:
 
 def _only(problem: Problem, method: str) -> Problem:
     """The problem as if the stratum had this method alone."""
-    offers = Offers(problem.offers.space.spec, problem.seed)
+    offers = Offers(problem.offers.space, problem.seed)
     own = tuple(values for values in offers.every[problem.stratum] if values["method"] == method)
     offers.every = {**offers.every, problem.stratum: own}
     return replace(problem, offers=offers)

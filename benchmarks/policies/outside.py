@@ -20,10 +20,9 @@ from letheon.schedulers.collapse import collapsed
 from letheon.schedulers.config import CollapseConfig
 from letheon.schedulers.decision import Decision, Outcome
 from letheon.search.memory_journal import MemoryJournal
-from letheon.spec.model import SweepSpec
-from letheon.spec.search_space import Values, trial_name
+from letheon.spec.rules_objectives import goals_of
+from letheon.spec.search_space import SearchSpace, Values, trial_name
 
-GOALS = Goals()
 Metrics = Mapping[str, Any]
 
 
@@ -85,20 +84,22 @@ class _Track:
 
 
 class OutsidePolicy:
-    """`parts` makes the searcher and the scheduler of a stratum. `collapse`: Letheon's rule besides; None without."""
+    """`space`: what may be tried. `parts` makes the searcher and the scheduler of a stratum. `collapse`: Letheon's
+    rule besides; None without."""
 
     def __init__(
         self,
-        spec: SweepSpec,
+        space: SearchSpace,
         baselines: Mapping[str, Metrics],
         journal: MemoryJournal,
         parts: Callable[[Problem], tuple[Suggester, Stopper]],
         collapse: CollapseConfig | None = None,
     ) -> None:
         self.end_reason: str | None = None
-        self._spec, self._baselines, self._journal, self._collapse = spec, baselines, journal, collapse
-        seed, epochs = spec.searcher.seed, spec.scheduler.max_epochs
-        self._offers = Offers(spec, seed)
+        self._spec, self._baselines, self._journal, self._collapse = space.spec, baselines, journal, collapse
+        self._goals = goals_of(space.spec).search_goals
+        seed, epochs = space.spec.searcher.seed, space.spec.scheduler.max_epochs
+        self._offers = Offers(space, seed)
         self._parts: dict[str, tuple[Suggester, Stopper]] = {
             stratum: parts(Problem(self._offers, stratum, epochs, seed * 1000 + i))
             for i, stratum in enumerate(self._offers.remaining)
@@ -126,7 +127,7 @@ class OutsidePolicy:
         """Letheon's collapse rule, if it is on, before the library's scheduler."""
         track = self._tracks[trial]
         suggester, stopper = self._parts[track.stratum]
-        point = boxed(metrics, self._baselines[track.stratum])
+        point = boxed(self._goals, metrics, self._baselines[track.stratum])
         track.best = max(track.best, point, key=_area)
         track.ratios.append(metrics["utility_ratio"])
         outcome: Outcome | None = None
@@ -147,12 +148,13 @@ class OutsidePolicy:
         """Other libraries cannot be opened again from rows; these sweeps are never killed."""
 
 
-def boxed(metrics: Metrics, baseline: Metrics) -> Point:
-    """The checkpoint in the unit box of its stratum, clipped to it; (0, 0) for a model without numbers."""
-    x, y = GOALS.normalised(metrics, baseline)
+def boxed(goals: Goals, metrics: Metrics, baseline: Metrics) -> Point:
+    """The checkpoint in the unit box of its stratum; its utility is 0 if it violates the floor or another limit, and
+    both are without numbers."""
+    x, y = goals.normalised(metrics, baseline)
     if not (math.isfinite(x) and math.isfinite(y)):
         return 0.0, 0.0
-    return min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
+    return max(x, 0.0), max(y, 0.0) if goals.violation(metrics) == 0 else 0.0
 
 
 def _area(point: Point) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Results of earlier runs, kept beside the tables, so that only what has changed is computed again.
 
-A result is kept under a digest of all that it depends on (`sweeps.digest_of`): the table, the settings, the code and the
-library's release. Results with another digest are ignored, and dropped at the next save.
+A result is kept under a digest of all that it depends on (`sweeps.digest_of`): the table, the settings, the code and
+the library's release. Results with another digest are ignored, and dropped at the next save.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from letheon.pareto.geometry import ParetoSet, Point
 from letheon.pareto.objectives import Goals
 from letheon.search.trajectories import Table
 
-GOALS = Goals()
 ORIGIN = (0.0, 0.0)
 START = (0.0, 1.0)
 """The untouched target model."""
@@ -19,19 +18,19 @@ TRIALS = (8, 16, 32, 64)
 """Budgets that users have: trials of the whole sweep."""
 
 
-def gained(table: Table, stratum: str, metrics: Mapping[str, float]) -> Point | None:
-    """The checkpoint in its stratum's box; None for one that is infeasible or adds nothing above the origin."""
-    x, y = GOALS.normalised(metrics, table.baselines[stratum])
-    sound = math.isfinite(x) and math.isfinite(y) and GOALS.violation(metrics) == 0
+def gained(goals: Goals, table: Table, stratum: str, metrics: Mapping[str, float]) -> Point | None:
+    """The checkpoint in its stratum's box; None for one that may not be on a front (`goals.violation`)."""
+    x, y = goals.normalised(metrics, table.baselines[stratum])
+    sound = math.isfinite(x) and math.isfinite(y) and goals.violation(metrics) == 0
     return (x, y) if sound else None
 
 
-def full_hypervolumes(table: Table, seeds: tuple[int, ...] = (0,)) -> dict[str, float]:
-    """What a search over these seeds can find at most, by stratum."""
+def full_hypervolumes(goals: Goals, table: Table) -> dict[str, float]:
+    """What a search over the first seed can find at most, by stratum."""
     points: dict[str, list[Point]] = {}
     for trajectory in table.trajectories:
-        if trajectory.config.get("seed", 0) in seeds:
-            found = (gained(table, trajectory.stratum, metrics) for metrics in trajectory.epochs)
+        if trajectory.config.get("seed", 0) == table.seeds[0]:
+            found = (gained(goals, table, trajectory.stratum, metrics) for metrics in trajectory.epochs)
             points.setdefault(trajectory.stratum, [START]).extend(point for point in found if point)
     return {stratum: ParetoSet(found).hypervolume(ORIGIN) for stratum, found in sorted(points.items())}
 
@@ -44,8 +43,9 @@ class Watch:
     the whole sweep: {stratum: {share: number}}, without those it never had.
     """
 
-    def __init__(self, table: Table, most: int, most_trials: int = TRIALS[-1]) -> None:
-        self._table, self._full, self._most, self._most_trials = table, full_hypervolumes(table), most, most_trials
+    def __init__(self, goals: Goals, table: Table, most: int, most_trials: int = TRIALS[-1]) -> None:
+        self._goals, self._table, self._most, self._most_trials = goals, table, most, most_trials
+        self._full = full_hypervolumes(goals, table)
         self._trials: dict[str, tuple[str, int]] = {}
         self._open: set[str] = set()
         self._fronts = {stratum: ParetoSet([START]) for stratum in self._full}
@@ -53,7 +53,6 @@ class Watch:
         self.epochs_run = 0
         self.epochs: dict[str, dict[float, int]] = {stratum: {} for stratum in self._full}
         self.seconds: dict[str, dict[float, float]] = {stratum: {} for stratum in self._full}
-        self.curve: list[tuple[int, dict[str, float]]] = [(0, dict.fromkeys(self._full, 0.0))]
 
     def __call__(self, row: Row) -> bool:
         if row["kind"] == "trial":
@@ -77,7 +76,7 @@ class Watch:
 
     def _take(self, row: Row) -> None:
         stratum, number = self._trials[row["trial"]]
-        point = gained(self._table, stratum, row["metrics"])
+        point = gained(self._goals, self._table, stratum, row["metrics"])
         if point is None:
             return
         for count, fronts in self._early.items():
@@ -87,7 +86,6 @@ class Watch:
             return
         self._fronts[stratum].add(point)
         share = self._share(self._fronts[stratum], stratum)
-        self.curve.append((self.epochs_run, {**self.curve[-1][1], stratum: share}))
         for wanted in SHARES:
             if share >= wanted:
                 self.epochs[stratum].setdefault(wanted, self.epochs_run)

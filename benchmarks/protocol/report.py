@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from benchmarks.policies.catalog import BASELINES, POLICIES
+from benchmarks.policies.catalog import BASELINES, POLICIES, spec_for
 from benchmarks.protocol.collapse import lost_to_collapse_rule
 from benchmarks.protocol.progress import TRIALS
 from benchmarks.protocol.rotation import WORKERS, Comparison, Source
 from benchmarks.protocol.statistics import Estimate, worst_median
 from benchmarks.protocol.sweeps import most_epochs, table_of, whole
+from letheon.spec.rules_objectives import goals_of
 
 WIDTH = 36
 
@@ -33,7 +34,8 @@ def _head(found: Comparison, source: Source) -> Iterator[str]:
     yield f"medians of {len(found.seeds)} seeds with bootstrap intervals, worst stratum; never: more than half of the"
     yield f"sweeps did not get there in {most_epochs(table)} trial-epochs ({whole(table)} for random without stopping)"
     how = "on the other tables" if found.elsewhere else "nowhere: there is no other table, so the first candidates run"
-    yield f"settings were chosen {how}; the collapse rule loses {len(lost_to_collapse_rule(table))} front configurations"
+    lost = len(lost_to_collapse_rule(table, goals_of(spec_for("letheon", {}, 0, table, whole(table))).search_goals))
+    yield f"settings were chosen {how}; the collapse rule loses {lost} front configurations"
 
 
 def _epochs(found: Comparison, source: Source) -> Iterator[str]:

@@ -17,6 +17,8 @@ from letheon.schedulers.config import CollapseConfig
 from letheon.search.memory_journal import MemoryJournal
 from letheon.search.simulator import SearchPolicy, simulate
 from letheon.search.trajectories import Table
+from letheon.spec.model import SweepSpec
+from letheon.spec.rules_objectives import goals_of
 
 MOST_SHARE = 0.4
 """Sweeps are given up after this share of the epochs that trying everything takes."""
@@ -56,10 +58,9 @@ def table_of(path: str) -> Table:
 def run_task(task: Task) -> dict[str, Found]:
     """Sweep until nothing more is to be measured. What was found, by stratum."""
     table, policy = table_of(task.table), POLICIES[task.policy]
-    most = most_epochs(table)
-    watch = Watch(table, most if task.policy != "random" else whole(table))
     settings = policy.settings[task.settings]
     spec = spec_for(task.policy, settings, task.seed, table, whole(table))
+    watch = Watch(goals_of(spec).search_goals, table, whole(table) if task.policy == "random" else most_epochs(table))
     simulate(spec, table, task.workers, stop_when=watch, policy=_opener(policy, settings, spec, table))
     after = watch.share_after()
     return {
@@ -73,7 +74,7 @@ def run_task(task: Task) -> dict[str, Found]:
     }
 
 
-def _opener(policy: Policy, settings: Mapping[str, Any], spec: Any, table: Table) -> Any:
+def _opener(policy: Policy, settings: Mapping[str, Any], spec: SweepSpec, table: Table) -> Any:
     """Another library's policy; None for Letheon's own controller, which the simulator opens itself."""
     if policy.parts is None:
         return None
@@ -81,14 +82,18 @@ def _opener(policy: Policy, settings: Mapping[str, Any], spec: Any, table: Table
 
     def opened(journal: MemoryJournal) -> SearchPolicy:
         rule = CollapseConfig() if policy.collapse else None
-        return OutsidePolicy(spec, table.baselines, journal, lambda problem: make(problem, **settings), rule)
+        return OutsidePolicy(
+            table.space(spec), table.baselines, journal, lambda problem: make(problem, **settings), rule
+        )
 
     return opened
 
 
 def whole(table: Table) -> int:
     """The epochs of trying everything once, without seeds."""
-    return table.max_epochs * sum(trajectory.config.get("seed", 0) == 0 for trajectory in table.trajectories)
+    return table.max_epochs * sum(
+        trajectory.config.get("seed", 0) == table.seeds[0] for trajectory in table.trajectories
+    )
 
 
 def most_epochs(table: Table) -> int:
