@@ -246,7 +246,6 @@ def test_a_plateau_ends_the_search_and_says_what_was_expected(searcher: str) -> 
     assert short.end_reason is not None
     assert short.end_reason.startswith("budget.plateau: the next 8 trials of any fraction are expected to add at most")
     assert short.end_reason.endswith("less than 30.00%")
-    assert short.rows == whole.rows[: len(short.rows)] or len(short.rows) < len(whole.rows)
     assert len(outcomes(short)) < len(outcomes(whole))
     assert all(row["outcome"] != "stopped" for row in kinds(short, "end"))  # trials that run then finish
 
