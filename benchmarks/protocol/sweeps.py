@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.policies.catalog import POLICIES, Policy, spec_for
 from benchmarks.policies.outside import OutsidePolicy
-from benchmarks.protocol.progress import Watch
+from benchmarks.protocol.progress import TRIALS, Watch
 from letheon.schedulers.config import CollapseConfig
 from letheon.search.memory_journal import MemoryJournal
 from letheon.search.simulator import SearchPolicy, simulate
@@ -97,8 +97,9 @@ def whole(table: Table) -> int:
 
 
 def most_epochs(table: Table) -> int:
-    """When a sweep is given up. Random search, which the others are compared with, may try everything."""
-    return round(MOST_SHARE * whole(table))
+    """When a sweep is given up, but not before the largest budget of trials is whole. Random search, which the others
+    are compared with, may try everything."""
+    return min(whole(table), max(round(MOST_SHARE * whole(table)), TRIALS[-1] * table.max_epochs))
 
 
 def digest_of(task: Task) -> str:
