@@ -34,7 +34,7 @@ def search_of(table: Table, searcher: str, **fields: Any) -> SweepSpec:
     return SweepSpec.model_validate(
         {
             "name": "search",
-            "search": table.domains(table.seeds[:1]),
+            "search": table.domains(),
             "seeds": table.seeds[:1],
             "objectives": table.objectives,
             "scheduler": {"max_epochs": table.max_epochs},

@@ -46,7 +46,7 @@ def main() -> None:
         "--data",
         type=Path,
         default=os.environ.get("LETHEON_TABLE_DATA"),
-        help="folder with tofu/ and lume/, the benchmarks' files (default: $LETHEON_TABLE_DATA; tofu also from the hub)",
+        help="folder with tofu/ and lume/, their files (default: $LETHEON_TABLE_DATA; tofu also from the hub)",
     )
     parser.add_argument("--root", type=Path, default=Path(".letheon"), help="where the sweeps are recorded")
     options = parser.parse_args()

@@ -44,7 +44,7 @@ class JournalLike(Protocol):
 
 
 class SweepController:
-    """`baselines`: the untouched target model's metrics by stratum. `space`: None for all of the file's."""
+    """`baselines`: the untouched target model's metrics by stratum. `space`: if not all that the sweep file allows."""
 
     def __init__(
         self,

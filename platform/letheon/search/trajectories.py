@@ -90,8 +90,9 @@ class Table:
             own = {name: config[name] for name in self._varied if config.get(name) is not None}
             raise TableError(f"{own}: not in the table; search the recorded values only (`domains`)") from None
 
-    def domains(self, seeds: Sequence[int] = (0,)) -> dict[str, Any]:
-        """The `search` section of a sweep file with exactly the values recorded with these seeds."""
+    def domains(self, seeds: Sequence[int] = ()) -> dict[str, Any]:
+        """The `search` section of a sweep file with exactly the values recorded with these seeds, or the first one."""
+        seeds = seeds or self.seeds[:1]
         configs = [trajectory.config for trajectory in self.trajectories if trajectory.config.get("seed", 0) in seeds]
         found: dict[str, Any] = {}
         for name in HYPERPARAMETERS:
@@ -127,8 +128,9 @@ class Table:
                 if all(self._key(trial) in self._index for trial in trials):
                     found[everything.identity(values)] = values
         if not found:
-            rule = f"none is recorded with seeds {list(spec.seeds)} and lies in this search space"
-            raise TableError(f"{len(self.trajectories)} trajectories: {rule}; search the table's `domains`")
+            rule = f"none lies in this search space and is recorded with seeds {list(spec.seeds)}"
+            fix = f"search the table's `domains` with some of its seeds {list(self.seeds)}"
+            raise TableError(f"{len(self.trajectories)} trajectories: {rule}; {fix}")
         return tuple(found.values())
 
     # -- reading and writing

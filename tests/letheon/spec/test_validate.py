@@ -174,7 +174,7 @@ BAD: dict[str, tuple[str, Expected]] = {
     ),
     "impossible size": (
         GOOD + "model: {size: {hidden: 100, heads: 4}}\n",
-        [(10, ("model.size", "hidden 100: must be a multiple of twice the 4 heads", "use 96"))],
+        [(10, ("model.size", "hidden = 100", "multiple of twice the 4 heads", "use 96"))],
     ),
     "everything at once": (
         "name: A\nbenchmark: {nme: tofu}\nsearch: {method: nop, learning_rate: -1e-5, forget_fraction: 2}\nseeds: []\n",
