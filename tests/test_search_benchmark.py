@@ -253,6 +253,16 @@ def test_a_digest_names_table_policy_and_settings(table: str, tmp_path: Path) ->
     assert digest_of(tasks[0]) == digest_of(Task(table, "ray_asha", 0, seed=9, workers=1))
 
 
+def test_one_sweep_serves_two_names(table: str) -> None:
+    names = [("letheon", 0), ("letheon_defaults", 0), ("letheon", 1), ("random", 0)]
+    groups = rotation.alike(Task(table, *each, seed=0, workers=4) for each in names)
+    assert [[task.policy for task in group] for group in groups] == [
+        ["letheon", "letheon_defaults"],
+        ["letheon"],
+        ["random"],
+    ]
+
+
 def test_a_damaged_file_of_results_counts_as_empty(table: str, tmp_path: Path) -> None:
     task, result = Task(table, "random", 0, 0, 4), {"0.1": Found(1.0, None, 2.5, (0.1, 0.2, 0.3, 0.4))}
     Kept(tmp_path / "kept.parquet").save({task: result})

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.policies.catalog import POLICIES
 from benchmarks.protocol.kept import Kept, Results
 from benchmarks.protocol.statistics import chosen, worst_median
-from benchmarks.protocol.sweeps import Found, Task, most_epochs, run_task, table_of
+from benchmarks.protocol.sweeps import Found, Task, digest_of, most_epochs, run_task, table_of
 
 WORKERS = (4, 1, 16)
 """Trials at a time; epochs and hypervolumes are reported for the first."""
@@ -102,6 +102,14 @@ def choice(found: Comparison, left_out: Source, name: str) -> int:
     return chosen(costs, {source.name: float(most_epochs(table_of(source.path))) for source in others})
 
 
+def alike(tasks: Iterable[Task]) -> list[list[Task]]:
+    """The tasks in groups with one result: Letheon's defaults run under two names."""
+    found: dict[tuple[str, int, int], list[Task]] = {}
+    for task in tasks:
+        found.setdefault((digest_of(task), task.seed, task.workers), []).append(task)
+    return list(found.values())
+
+
 class _Runner:
     """Computes in as many processes as there are cores, and saves now and then: a run that is cut short is not lost."""
 
@@ -119,10 +127,10 @@ class _Runner:
         missing = [task for task in wanted if task not in known]
         saved = time.monotonic()
         with ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-            running = {pool.submit(run_task, task): task for task in missing}
+            running = {pool.submit(run_task, same[0]): same for same in alike(missing)}
             for done in as_completed(running):
-                self._found.results[running[done]] = done.result()
-                self._found.computed += 1
+                self._found.results.update(dict.fromkeys(running[done], done.result()))
+                self._found.computed += len(running[done])
                 if time.monotonic() - saved > SAVE_SECONDS:
                     self._save()
                     saved = time.monotonic()

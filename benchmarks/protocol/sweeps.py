@@ -103,9 +103,11 @@ def most_epochs(table: Table) -> int:
 
 
 def digest_of(task: Task) -> str:
-    """Changes with all that the task's result depends on: the table, the settings, the code, the library's release."""
-    policy = POLICIES[task.policy]
-    about = [RULES, task.policy, policy.settings[task.settings], policy.collapse, policy.version, _content(task.table)]
+    """Changes with all that the task's result depends on besides seed and workers: the table, the settings, the code,
+    the library's release. Equal for policies that are the same under two names.
+    """
+    policy, most = POLICIES[task.policy], task.policy == "random"
+    about = [RULES, most, policy.settings[task.settings], policy.collapse, policy.version, _content(task.table)]
     about.append(_code_of_letheon() if policy.parts is None else _code_of(policy.parts.__module__))
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
