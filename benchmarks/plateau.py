@@ -36,6 +36,7 @@ SEARCHERS: Mapping[str, Settings] = {
     "surrogate": LATE,
 }
 WORKERS = 4
+Runs = list[tuple[int, Mapping[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,13 @@ def main() -> None:
     options.add_argument("--shares", type=float, nargs="+", default=[0.02, 0.05, 0.1])
     options.add_argument("--trials", type=int, default=64)
     asked = options.parse_args()
-    seeds, found = range(asked.first_seed, asked.first_seed + asked.seeds), {}
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    found: dict[str, dict[str, float]] = {}
     print(f"{'table':12} {'searcher':10} {'plateau':>8} {'ended':>6} {'epochs':>7} {'saved':>6} {'lost':>6}")
     with ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
         for file in sorted(HERE.glob("tables/*/table.parquet")):
             for name in SEARCHERS:
-                runs = {
+                runs: dict[float | None, Runs] = {
                     share: list(pool.map(run, [Task(str(file), name, share, seed, asked.trials) for seed in seeds]))
                     for share in (None, *asked.shares)
                 }
@@ -83,9 +85,6 @@ def main() -> None:
                     figures = f"{each['ended']:>6.0%} {each['epochs']:>7.0f} {each['saved']:>6.1%} {each['lost']:>6.2%}"
                     print(f"{file.parent.name:12} {name:10} {share:>8g} {figures}", flush=True)
     print(json.dumps({"seeds": asked.seeds, "trials": asked.trials, "found": found}))
-
-
-Runs = list[tuple[int, Mapping[str, float]]]
 
 
 def compared(without: Runs, with_plateau: Runs) -> dict[str, float]:

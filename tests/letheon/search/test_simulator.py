@@ -243,7 +243,7 @@ def test_invalid_tables_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("searcher", ["random", "surrogate"])
 def test_a_plateau_ends_the_search_and_says_what_was_expected(searcher: str) -> None:
-    fields = {"searcher": searcher, "scheduler": "none", "budget": {"epochs": 72}}
+    fields: dict[str, Any] = {"searcher": searcher, "scheduler": "none", "budget": {"epochs": 72}}
     whole = simulate(spec(**fields), TABLE, slots=2)
     short = simulate(spec(**{**fields, "budget": {"epochs": 72, "plateau": 0.3}}), TABLE, slots=2)
     assert short.end_reason is not None
@@ -262,5 +262,5 @@ def test_a_plateau_is_the_same_after_a_restart(searcher: str) -> None:
 
 
 def test_a_plateau_that_is_never_reached_changes_nothing() -> None:
-    without, never = ({"epochs": 40}, {"epochs": 40, "plateau": 1e-9})
-    assert simulate(spec(budget=without), TABLE, 2).rows == simulate(spec(budget=never), TABLE, 2).rows
+    never = spec(budget={"epochs": 40, "plateau": 1e-9})
+    assert simulate(spec(budget={"epochs": 40}), TABLE, 2).rows == simulate(never, TABLE, 2).rows
