@@ -263,4 +263,4 @@ def test_a_plateau_is_the_same_after_a_restart(searcher: str) -> None:
 
 def test_a_plateau_that_is_never_reached_changes_nothing() -> None:
     never = spec(budget={"epochs": 40, "plateau": 1e-9})
-    assert simulate(spec(budget={"epochs": 40}), TABLE, 2).rows == simulate(never, TABLE, 2).rows
+    assert simulate(spec(budget={"epochs": 40.0}), TABLE, 2).rows == simulate(never, TABLE, 2).rows
