@@ -20,6 +20,7 @@ from letheon.monitor.terminal import GAP, Column, clean, cut_text, grid, share_l
 from letheon.monitor.view import LiveView, StratumView, place
 from letheon.pareto.front import verdict_of
 from letheon.pareto.labels import COMPANIONS, short_label
+from letheon.searchers.expectation import AHEAD
 
 STYLES = {
     "running": "cyan",
@@ -275,7 +276,8 @@ def trials(view: LiveView, width: int) -> Table:
 
 
 def cost_facts(view: LiveView) -> Iterator[tuple[str, str]]:
-    """(label, text) pairs: how the slots' time was spent, what early stopping saved, how much budget is used."""
+    """(label, text) pairs: how the slots' time was spent, what early stopping saved, what is still to be expected, how
+    much budget is used."""
     work, cost, counts = view.cost.total, view.cost, view.state.counts
     if (total := cost.slot_seconds) > 0:
         uses = {"train": work.train, "evaluate": work.evaluation, "start-up": work.startup, "idle": cost.idle}
@@ -286,6 +288,10 @@ def cost_facts(view: LiveView) -> Iterator[tuple[str, str]]:
         saved = f"{several(work.epochs_saved, 'epoch')} ({duration(work.seconds_saved)})"
         early = counts.get("pruned", 0) + counts.get("collapsed", 0)
         yield "saved", f"{saved} not run by {several(early, 'trial')} stopped early"
+    expected = {key: it.expected for key, it in view.strata.items() if it.expected is not None}
+    if expected:
+        parts = ", ".join(f"{percent(share)} at {key}" for key, share in expected.items())
+        yield "expected", f"{parts}: what the next {AHEAD} trials of a fraction may add to its hypervolume"
     if view.budget:
         limits = (f"{number(used)} of {number(limit)} {name.replace('_', ' ')}" for name, limit, used in view.budget)
         yield "budget", ", ".join(limits)

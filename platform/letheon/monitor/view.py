@@ -19,6 +19,8 @@ from letheon.journal.usage import spent
 from letheon.pareto.front import hypervolume_share
 from letheon.pareto.incremental import FrontFold
 from letheon.pareto.objectives import Goals
+from letheon.searchers.expectation import still_expected
+from letheon.searchers.history import History
 
 ENDED_LAST = 12
 
@@ -43,7 +45,9 @@ class SpecFacts:
 @dataclass(frozen=True)
 class StratumView:
     """One forget fraction. `planned`: None if the searcher chooses fractions during the search. `front`: its stratum
-    in `front_of`. `share`: hypervolume as a share of the possible one, None if unknown."""
+    in `front_of`. `share`: hypervolume as a share of the possible one, None if unknown. `expected`: what its next
+    `AHEAD` trials are expected to add, as a share of its hypervolume (`expectation.by_growth`); None if too few ended.
+    """
 
     planned: int | None
     counts: Mapping[str, int]
@@ -51,6 +55,7 @@ class StratumView:
     epochs_saved: int
     front: Mapping[str, Any]
     share: float | None
+    expected: float | None = None
 
     @property
     def started(self) -> int:
@@ -77,6 +82,7 @@ class StratumView:
             "knee": None if knee is None else place(knee),
             "hypervolume": self.front.get("hypervolume", 0.0),
             "share": self.share,
+            "expected": self.expected,
         }
 
 
@@ -116,11 +122,13 @@ class LiveFold:
 
     def __init__(self, spec: SpecFacts) -> None:
         self._spec, self._fronts = spec, FrontFold(spec.goals)
-        self._sweep = self._fronts.sweep
+        self._sweep, self._history = self._fronts.sweep, History(spec.goals.search_goals, {})
 
     def take(self, row: Row) -> None:
         """Add one row, in the journal's order."""
         self._fronts.take(row)
+        if row["kind"] not in ("report", "end") or row["trial"] in self._sweep.trials:
+            self._history.take(row)
 
     def state(self, sweep: str = "", now: float | None = None) -> SweepState:
         """The sweep's state according to the journal; see `SweepHistory.state`."""
@@ -146,6 +154,7 @@ class LiveFold:
     def _strata(self, state: SweepState, cost: Cost) -> dict[str, StratumView]:
         fronts, counts = self._fronts.front()["strata"], _counts(state)
         names = sorted({*self._spec.strata, *counts}, key=float)
+        expected = still_expected(self._history, names)
         found = {}
         for name in names:
             work, front = cost.strata.get(name), fronts.get(name, {})
@@ -156,6 +165,7 @@ class LiveFold:
                 epochs_saved=work.epochs_saved if work else 0,
                 front=front,
                 share=hypervolume_share(front),
+                expected=expected[name],
             )
         return found
 

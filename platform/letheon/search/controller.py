@@ -18,6 +18,8 @@ from letheon.journal import Journal, Row, stratum_of
 from letheon.journal.usage import Spent, spent
 from letheon.schedulers.decision import Decision
 from letheon.schedulers.scheduler import SweepScheduler
+from letheon.searchers.base import Forecaster
+from letheon.searchers.expectation import AHEAD, still_expected
 from letheon.searchers.history import History
 from letheon.searchers.registry import searcher_of
 from letheon.spec.budget import reached
@@ -62,6 +64,7 @@ class SweepController:
         self._sweep = self.history.sweep
         self._running: set[str] = set()
         self._end_reason: str | None = None
+        self._plateau: str | None = None
         self._replay()
 
     # -- what is next
@@ -102,7 +105,7 @@ class SweepController:
 
         Trials of one configuration with different seeds follow each other.
         """
-        limit = reached(self.spec.budget, self.spent())
+        limit = reached(self.spec.budget, self.spent()) or self._plateau
         if limit is not None:
             return limit
         index = len(self.history.trials)
@@ -185,6 +188,26 @@ class SweepController:
     def _take(self, row: Row) -> None:
         self.history.take(row)
         self._scheduler.take(row)
+        if row["kind"] == "end" and self.spec.budget.plateau is not None and self._plateau is None:
+            self._plateau = self._plateau_reached(self.spec.budget.plateau)
+
+    def _plateau_reached(self, least: float) -> str | None:
+        """Why no more trials are worth their cost; None while some fraction is expected to gain its share.
+
+        Tested at each end of a trial, and final: results of trials that still run then do not start the search again,
+        neither now nor after a restart. The model, which costs a fit, is asked only if the growth has slowed down.
+        """
+        grown = still_expected(self.history, map(stratum_of, self.spec.fractions))
+        if any(share is None or share >= least for share in grown.values()):
+            return None
+        found = {key: share or 0.0 for key, share in grown.items()}
+        if isinstance(self._searcher, Forecaster):
+            found = {key: max(share, found[key]) for key, share in self._searcher.forecast(self.history, AHEAD).items()}
+        most = max(found.values())
+        if most >= least:
+            return None
+        ahead = f"the next {AHEAD} trials of any fraction are expected to add at most {most:.2%} to its hypervolume"
+        return f"budget.plateau: {ahead}, less than {least:.2%}"
 
     def _replay(self) -> None:
         undecided: dict[str, Decision] = {}

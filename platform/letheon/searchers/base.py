@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from letheon.searchers.history import History
 from letheon.spec.model import Scalar
@@ -23,3 +23,14 @@ class Searcher(Protocol):
 
     def propose(self, number: int, history: History) -> Proposal | None:
         """Configuration `number` (0, 1, …) of the sweep; None if nothing is left to try."""
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A searcher whose model says what is left to gain."""
+
+    def forecast(self, history: History, ahead: int) -> Mapping[str, float]:
+        """What the next `ahead` trials of each stratum are expected to add, as a share of its hypervolume so far.
+
+        Infinite without results to go by.
+        """

@@ -62,6 +62,28 @@ class BayesianSearcher:
         strata = [stratum for stratum in order if stratum in behind] or order
         return self._best({stratum: candidates[stratum] for stratum in strata}, known, history)
 
+    def forecast(self, history: History, ahead: int) -> Mapping[str, float]:
+        """The sum of the `ahead` largest expected improvements, as a share of the front's own value.
+
+        Both are means over the directions, so their ratio is that of hypervolumes. It is rather too large: what the
+        best candidate gains, its neighbours cannot gain again.
+        """
+        names = [stratum_of(fraction) for fraction in self._space.spec.fractions]
+        known = [trial for trial in (*history.earlier, *history.trials.values()) if trial.points]
+        if not known:
+            return dict.fromkeys(names, math.inf)
+        tried = {self._space.identity(trial.config) for trial in history.trials.values()}
+        candidates, surrogate = self._candidates(len(history.trials), history, tried), self._surrogate(known, history)
+        found = {}
+        for stratum in names:
+            points = np.array([BASELINE_POINT, *(history.progress.get(stratum) or Progress()).front])
+            front = scalarised(points, DIRECTIONS)
+            values = candidates.get(stratum) or []
+            scores = surrogate.improvement(self._encoding.inputs(values), front[None, :]) if values else np.zeros(1)
+            gain, now = float(np.sort(scores)[-ahead:].sum()), float(front.mean())
+            found[stratum] = gain / now if now > 0 else math.inf
+        return found
+
     # -- the model
 
     def _best(self, candidates: Mapping[str, Sequence[Values]], known: Sequence[Trial], history: History) -> Proposal:

@@ -68,6 +68,8 @@ class Progress:
     epochs: int = 0
     gains: list[tuple[int, float]] = field(default_factory=list)
     """(epochs of this stratum until then, hypervolume gained) of every report that moved the front."""
+    after: list[float] = field(default_factory=list)
+    """The hypervolume after each trial that ended without a failure."""
 
     def take(self, point: Observation) -> None:
         self.epochs += 1
@@ -111,7 +113,11 @@ class History:
             trial.points.append(point)
             self.progress.setdefault(trial.stratum, Progress()).take(point)
         elif kind == "end":
-            self.trials[row["trial"]].outcome = row["outcome"]
+            trial = self.trials[row["trial"]]
+            trial.outcome = row["outcome"]
+            if trial.outcome != "failed":
+                progress = self.progress.setdefault(trial.stratum, Progress())
+                progress.after.append(progress.hypervolume)
         elif kind == "warm":
             trial = self._introduced(row)
             trial.points = [self._observation(trial.stratum, epoch, metrics) for epoch, metrics in row["points"]]

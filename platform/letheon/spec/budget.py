@@ -16,11 +16,20 @@ class BudgetSpec(Frozen):
     epochs: int | None = Field(default=None, ge=1, description="epochs of all trials together")
     gpu_hours: float | None = Field(default=None, gt=0, description="hours of GPUs that trials hold")
     wall_hours: float | None = Field(default=None, gt=0, description="hours of the sweep, preparation included")
+    plateau: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        exclude_if=lambda value: value is None,
+        description="start no more trials once the next 8 of every fraction are expected to add less than this share "
+        "to its hypervolume; null: never",
+    )
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are set, by name."""
-        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        """The amounts that are set, by name; not `plateau`, which is none."""
+        names = (name for name in type(self).model_fields if name != "plateau")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 def reached(budget: BudgetSpec, spent: Spent) -> str | None:

@@ -236,3 +236,31 @@ def test_invalid_tables_are_refused(tmp_path: Path) -> None:
         Table([], {})
     with pytest.raises(TableError, match=re.escape("trajectories of [3, 4] epochs")):
         Table([TRAJECTORIES[0], trajectory("npo", 1e-3, 0.2, 0, epochs=3)], {})
+
+
+# -- budget.plateau
+
+
+@pytest.mark.parametrize("searcher", ["random", "surrogate"])
+def test_a_plateau_ends_the_search_and_says_what_was_expected(searcher: str) -> None:
+    fields: dict[str, Any] = {"searcher": searcher, "scheduler": "none", "budget": {"epochs": 72}}
+    whole = simulate(spec(**fields), TABLE, slots=2)
+    short = simulate(spec(**{**fields, "budget": {"epochs": 72, "plateau": 0.3}}), TABLE, slots=2)
+    assert short.end_reason is not None
+    assert short.end_reason.startswith("budget.plateau: the next 8 trials of any fraction are expected to add at most")
+    assert short.end_reason.endswith("less than 30.00%")
+    assert len(outcomes(short)) < len(outcomes(whole))
+    assert all(row["outcome"] != "stopped" for row in kinds(short, "end"))  # trials that run then finish
+
+
+@pytest.mark.parametrize("searcher", ["random", "surrogate"])
+def test_a_plateau_is_the_same_after_a_restart(searcher: str) -> None:
+    sweep = spec(searcher, "none", {"epochs": 72, "plateau": 0.3})
+    undisturbed = simulate(sweep, TABLE, slots=2)
+    again = simulate(sweep, TABLE, 2, kills=range(1, len(undisturbed.rows) + 1, 9))
+    assert (again.rows, again.end_reason) == (undisturbed.rows, undisturbed.end_reason)
+
+
+def test_a_plateau_that_is_never_reached_changes_nothing() -> None:
+    never = spec(budget={"epochs": 40, "plateau": 1e-9})
+    assert simulate(spec(budget={"epochs": 40.0}), TABLE, 2).rows == simulate(never, TABLE, 2).rows

@@ -82,3 +82,15 @@ def test_clocks_that_go_back_add_nothing() -> None:
 def test_without_gpus_only_slot_hours_count() -> None:
     found = spent(SweepHistory([trial("a", 0), report("a", 1, 3600)]))
     assert (found.gpu_hours, found.slot_hours) == (0.0, 1.0)
+
+
+def test_a_plateau_is_no_amount_and_is_left_out_of_files_without_one() -> None:
+    assert BudgetSpec(trials=3, plateau=0.02).limits == {"trials": 3}
+    assert "plateau" not in BudgetSpec(trials=3).model_dump()
+    assert BudgetSpec(trials=3, plateau=0.02).model_dump()["plateau"] == 0.02
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1])
+def test_a_plateau_is_a_share(share: float) -> None:
+    with pytest.raises(ValueError, match="plateau"):
+        BudgetSpec(plateau=share)

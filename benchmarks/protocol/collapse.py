@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from policies.progress import START, gained
-
+from benchmarks.protocol.progress import START, gained
 from letheon.pareto.geometry import non_dominated
+from letheon.pareto.objectives import Goals
 from letheon.schedulers.collapse import collapsed
 from letheon.schedulers.config import CollapseConfig
 from letheon.search.trajectories import Table, Trajectory
@@ -24,7 +24,7 @@ def stopped_at(trajectory: Trajectory, rule: CollapseConfig = RULE) -> int:
     return len(trajectory.epochs)
 
 
-def lost_to_collapse_rule(table: Table, rule: CollapseConfig = RULE) -> list[Mapping[str, object]]:
+def lost_to_collapse_rule(table: Table, goals: Goals, rule: CollapseConfig = RULE) -> list[Mapping[str, object]]:
     """Configurations that the rule stops although later checkpoints of theirs are on the whole table's front."""
     lost = []
     for stratum in {trajectory.stratum for trajectory in table.trajectories}:
@@ -33,7 +33,7 @@ def lost_to_collapse_rule(table: Table, rule: CollapseConfig = RULE) -> list[Map
             (trajectory, epoch, point)
             for trajectory in members
             for epoch, metrics in enumerate(trajectory.epochs, start=1)
-            if (point := gained(table, stratum, metrics)) is not None
+            if (point := gained(goals, table, stratum, metrics)) is not None
         ]
         on_front = non_dominated([START, *(point for _, _, point in points)])[1:]
         late = {
@@ -43,9 +43,3 @@ def lost_to_collapse_rule(table: Table, rule: CollapseConfig = RULE) -> list[Map
         }
         lost += [trajectory.config for trajectory in members if id(trajectory) in late]
     return lost
-
-
-def saved(table: Table, rule: CollapseConfig = RULE) -> float:
-    """The share of all epochs that the rule alone saves."""
-    epochs = sum(len(trajectory.epochs) for trajectory in table.trajectories)
-    return 1 - sum(stopped_at(trajectory, rule) for trajectory in table.trajectories) / epochs
