@@ -87,11 +87,15 @@ class _Sentences:
                 missed = " and ".join(self._missed(each, metrics) for each in one.violations)
                 alone = "by its objectives alone it would be on the front"
                 if one.rivals:
-                    alone = f"besides, {self._who(one.rivals[0])} is at least as good in both objectives"
+                    all_of = "both" if len(axes) == 2 else "all"  # noqa: PLR2004
+                    alone = f"besides, {self._who(one.rivals[0])} is at least as good in {all_of} objectives"
                 return f"is infeasible: {missed}; {alone}"
             case "not_audited":
                 lacking = " and ".join(one.without_number)
                 return f"was on the front that the search found, but is not audited: it has no {lacking} yet"
+            case "not_probed":
+                lacking = " and ".join(one.without_number)
+                return f"cannot be on a front: {lacking} was not measured, since a probe runs at rungs only"
             case "no_numbers":
                 missing = " and ".join(_no_number(name, metrics) for name in one.without_number)
                 return f"has no place on a front: {missing}"

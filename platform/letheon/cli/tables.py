@@ -14,7 +14,7 @@ from letheon.analysis.capacity import MethodResult, capacities
 from letheon.analysis.time_left import duration
 from letheon.cli.output import program
 from letheon.pareto.front import hypervolume_share, name_of, verdict_of
-from letheon.pareto.labels import COMMON, Columns, columns, short_label
+from letheon.pareto.labels import COMMON, Columns, columns, objectives_of, short_label
 from trainables.audit.config import ATTACKS
 from trainables.config import Hyperparameters
 
@@ -77,7 +77,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
         yield _front_table(stratum["points"] or stratum.get("least_violating", []), stratum["knee"], metrics)
         if (means.get(name) or {}).get("points"):
             yield f"means over {means[name]['points'][0]['seeds']} seeds (95% bootstrap interval):"
-            yield _mean_table(means[name]["points"], [shown.x[0], shown.y[0]])
+            yield _mean_table(means[name]["points"], list(objectives_of(front)))
 
 
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:

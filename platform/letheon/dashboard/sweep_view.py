@@ -152,7 +152,7 @@ def _names(metric: str) -> dict[str, str]:
 
 
 def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: Goals) -> dict[str, Any]:
-    plane = Plane(*goals.axes)
+    plane = Plane(goals.x, goals.y)
     baseline = next((row.get("baseline") or {} for row in rows if row["kind"] == "trial" and row["stratum"] == key), {})
     target, retain = plane.spot(baseline), retain_spot(key, rows, plane)
     return {
@@ -173,7 +173,9 @@ def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: G
 
 def _values(spot: Spot | None, goals: Goals) -> list[float] | None:
     """A point of the plane in the metrics' own units."""
-    return None if spot is None else [compact(axis.sign * it) for axis, it in zip(goals.axes, spot, strict=True)]
+    return (
+        None if spot is None else [compact(axis.sign * it) for axis, it in zip((goals.x, goals.y), spot, strict=True)]
+    )
 
 
 def _point(point: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Plane:
-    """The two objectives of a figure."""
+    """The two objectives of a figure; a third one is not drawn."""
 
     x: Axis
     y: Axis
@@ -97,7 +97,7 @@ def views(front: Mapping[str, Any], rows: Sequence[Row]) -> list[View]:
 
 def plane_of(front: Mapping[str, Any]) -> Plane:
     """The objectives of the front."""
-    x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives_of(front).items())
+    x, y, *_ = (Axis(name, "min" if better == "min" else "max") for name, better in objectives_of(front).items())
     return Plane(x, y)
 
 
