@@ -16,7 +16,8 @@ class FrontUpdate:
     """A stratum's front after a checkpoint was added. `epochs`, `slot_seconds`: of the whole sweep so far.
 
     `share`: its hypervolume as a share, in [0, 1], of the box from the utility floor and the worst forgetting (and the
-    worst of a third objective) to the target model's utility and perfect forgetting (and the best). `points`: the number of front points.
+    worst of a third objective) to the target model's utility and perfect forgetting (and the best). `points`: the
+    number of front points.
     """
 
     stratum: str

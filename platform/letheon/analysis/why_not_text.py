@@ -93,12 +93,10 @@ class _Sentences:
             case "not_audited":
                 lacking = " and ".join(one.without_number)
                 return f"was on the front that the search found, but is not audited: it has no {lacking} yet"
-            case "not_probed":
-                lacking = " and ".join(one.without_number)
-                return f"cannot be on a front: {lacking} was not measured, since a probe runs at rungs only"
-            case "no_numbers":
+            case "not_probed" | "no_numbers":
                 missing = " and ".join(_no_number(name, metrics) for name in one.without_number)
-                return f"has no place on a front: {missing}"
+                why = ", since the probe ran at rungs only" if one.verdict == "not_probed" else ""
+                return f"has no place on a front: {missing}{why}"
 
     def _needed(self, one: Judgement) -> str:
         """The changes that would suffice, the smaller first; those past the end of a range only if all are."""

@@ -152,7 +152,7 @@ def _names(metric: str) -> dict[str, str]:
 
 
 def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: Goals) -> dict[str, Any]:
-    plane = Plane(goals.x, goals.y)
+    plane = Plane(*goals.axes)
     baseline = next((row.get("baseline") or {} for row in rows if row["kind"] == "trial" and row["stratum"] == key), {})
     target, retain = plane.spot(baseline), retain_spot(key, rows, plane)
     return {

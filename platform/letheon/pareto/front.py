@@ -25,7 +25,8 @@ def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -
 
     Candidates are the reports of epoch >= 1 with finite objectives, utility_ratio >= the goals' floor, no violated
     limit, and more forgotten than by the target model. A checkpoint whose third objective was not measured (a probe
-    runs only at rungs) is therefore no candidate. If checkpoints have equal objectives, only the earliest epoch appears. `points` are ordered by falling second objective, each with its `verdict`. The `hypervolume` (in the
+    runs only at rungs) is therefore no candidate. If checkpoints have equal objectives, only the earliest epoch
+    appears. `points` are ordered by falling second objective, each with its `verdict`. The `hypervolume` (in the
     metrics' units) is measured from `reference`: the untouched target model and the utility floor. The knee's box goes
     from there to `ideal`; both are values of the metrics. `knee` is one of the points, if possible one that has
     forgotten; null on an empty front, which lists the points closest to feasible as `least_violating`. A point's

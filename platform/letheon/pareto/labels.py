@@ -27,6 +27,7 @@ _LABELS: Mapping[str, tuple[str, str]] = {
     "loss_quality": ("loss p", "loss quality p"),
     "model_utility": ("utility", "model utility"),
     "utility_ratio": ("of target", "of the target's"),
+    "probe_relearn_forget_rouge": ("relearned ROUGE", "forget ROUGE after relearning"),
     "audit_worst_forget_rouge": ("worst attack", "worst forget ROUGE under attack"),
 }
 

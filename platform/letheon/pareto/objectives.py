@@ -242,6 +242,6 @@ def in_order(metrics: Iterable[str]) -> list[str]:
 
 def named(axes: Sequence[Axis]) -> dict[str, Axis | None]:
     """The axes as fields of `Goals`. Raises ValueError unless there are two or three."""
-    if len(axes) not in (2, 3):  # noqa: PLR2004
+    if len(axes) not in (2, 3):
         raise ValueError(f"{len(axes)} objectives: a front has two or three; name one of forgetting and one of utility")
     return dict(zip_longest("xyz", axes))

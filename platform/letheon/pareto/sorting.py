@@ -1,7 +1,7 @@
 """Non-dominated fronts that grow by one point at a time, so that a large rung answers as fast as a small one.
 
-Points have two or three objectives, all maximised. Front 0 is not dominated, front 1 only by front 0, and so on (non-dominated sorting,
-Deb et al. 2002).
+Points have two or three objectives, all maximised. Front 0 is not dominated, front 1 only by front 0, and so on
+(non-dominated sorting, Deb et al. 2002).
 """
 
 from __future__ import annotations

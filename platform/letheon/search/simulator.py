@@ -57,20 +57,28 @@ def simulate(
 ) -> Simulation:
     """Run `spec` on recorded trajectories.
 
+    A trial is probed after the epochs of the sweep file's probe, also if the table knows more.
+
     `kills`: numbers of the rows after which the driver dies and is restarted at once. `stop_when`: tested on every row;
     ends the sweep there. `policy`: opens another policy than the sweep file's controller on a journal.
     Raises TableError if the sweep proposes a configuration that is not in the table.
     """
     journal = MemoryJournal(kills, stop_when)
     opened = policy or (lambda journal: SweepController(spec, journal, table.baselines))
-    return _Simulator(table, journal, opened).run(slots)
+    return _Simulator(table, journal, opened, spec.scheduler.probe_epochs).run(slots)
 
 
 class _Simulator:
     """Events are (time, order of scheduling, slot): the slot's epoch ends or, if nothing runs there, it is free."""
 
-    def __init__(self, table: Table, journal: MemoryJournal, policy: Callable[[MemoryJournal], SearchPolicy]) -> None:
-        self._table, self._journal, self._open_policy = table, journal, policy
+    def __init__(
+        self,
+        table: Table,
+        journal: MemoryJournal,
+        policy: Callable[[MemoryJournal], SearchPolicy],
+        probed: Collection[int],
+    ) -> None:
+        self._table, self._journal, self._open_policy, self._probed = table, journal, policy, probed
         self._running: dict[int, _Running] = {}
         self._events: list[tuple[float, int, int]] = []
         self._scheduled = 0
@@ -119,5 +127,6 @@ class _Simulator:
             del self._running[slot]
         row = self._policy.next_trial()
         if row is not None:
-            self._running[slot] = _Running(row["trial"], self._table.find(row["config"]))
+            trajectory = self._table.find(row["config"]).probed_at(self._probed)
+            self._running[slot] = _Running(row["trial"], trajectory)
             self._schedule(slot, self._running[slot].trajectory.seconds[0])

@@ -6,7 +6,7 @@ A table is a Parquet file with one row per (configuration, seed, epoch) and thes
     epoch             int      1, 2, …, and 0 for the untouched target model of a fraction
     method, …, seed   hyper-parameters by their names in a sweep file; null if a method lacks one, and at epoch 0
     seconds           float    duration of the epoch, training and evaluation; optional (1 if absent)
-    utility_ratio, …  float    every other column: metrics of that epoch
+    utility_ratio, …  float    every other column: metrics of that epoch; `probe_…` null where the probe did not run
 
 Every configuration must have the same epochs, because a simulated trial may run to the last one.
 """
@@ -16,13 +16,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from letheon.common.errors import LetheonError
 from letheon.journal import Row, stratum_of
+from letheon.pareto.objectives import is_probe
 from trainables.config import Hyperparameters
 
 Metrics = dict[str, float]
@@ -30,6 +31,8 @@ Config = Mapping[str, Any]
 
 HYPERPARAMETERS = tuple(Hyperparameters.model_fields)
 DEFAULT_SECONDS = 1.0
+PROBE_SECONDS = "probe_seconds"
+_SECONDS = ("train_seconds", "eval_seconds", PROBE_SECONDS)
 
 
 class TableError(LetheonError):
@@ -43,6 +46,15 @@ class Trajectory:
     config: Config
     epochs: tuple[Metrics, ...]
     seconds: tuple[float, ...]
+
+    def probed_at(self, epochs: Container[int]) -> Trajectory:
+        """The same trial in a sweep that probes only after these epochs."""
+        metrics, seconds = [], []
+        for epoch, (found, took) in enumerate(zip(self.epochs, self.seconds, strict=True), start=1):
+            kept = epoch in epochs
+            metrics.append(found if kept else {name: value for name, value in found.items() if not is_probe(name)})
+            seconds.append(took if kept else max(0.0, took - found.get(PROBE_SECONDS, 0.0)))
+        return Trajectory(self.config, tuple(metrics), tuple(seconds))
 
     @property
     def stratum(self) -> str:
@@ -102,7 +114,7 @@ class Table:
             done = {row["trial"] for row in rows if row["kind"] == "end" and row["outcome"] == "completed"}
             for name in sorted(done):
                 epochs = [row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == name]
-                seconds = tuple(each.get("train_seconds", 0) + each.get("eval_seconds", 0) for each in epochs)
+                seconds = tuple(sum(each.get(name, 0) for name in _SECONDS) for each in epochs)
                 trajectories.append(
                     Trajectory(trials[name]["config"], tuple(_metrics(each, leave_out) for each in epochs), seconds)
                 )
@@ -170,5 +182,5 @@ def _metrics(row: Mapping[str, Any], leave_out: Sequence[str] = ()) -> Metrics:
     return {
         name: math.nan if value is None else float(value)
         for name, value in row.items()
-        if name not in left_out and (value is None or isinstance(value, int | float))
+        if name not in left_out and (isinstance(value, int | float) or (value is None and not is_probe(name)))
     }

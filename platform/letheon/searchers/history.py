@@ -2,7 +2,8 @@
 
 A fold over journal rows, so that a resumed sweep's searcher sees exactly what the first one saw. Objectives are scaled
 to each stratum's own unit box, from the untouched target model (0, and 0 at the utility floor) to perfect forgetting at
-full utility (1, 1), and a third one from its worst to its best value: searchers compare strata to transfer what they learn.
+full utility (1, 1), and a third one from its worst to its best value: searchers compare strata to transfer what they
+learn.
 """
 
 from __future__ import annotations

@@ -83,7 +83,10 @@ class OptunaSearcher:
         return list(islice((trial for trial in every if self._parameters(trial.config) is not None), MAX_TRIALS))[::-1]
 
     def study(self, number: int, known: Sequence[Trial], objectives: int = 2) -> Study:
-        """The study for proposal `number`, of two or three `objectives`. Its trials have their names in the history as user attribute `trial`."""
+        """The study for proposal `number`, of two or three `objectives`.
+
+        Its trials have their names in the history as user attribute `trial`.
+        """
         import optuna
 
         # The sampler's generator takes a 32-bit integer.

@@ -30,7 +30,7 @@ from trainables.evaluation.metrics.catalog import CATALOG, metric_info
 from trainables.evaluation.verdict import QUALITIES, ceilings
 
 NOTHING_TO_ATTACK = {"synthetic": "the synthetic experiment answers no questions, so there is nothing to attack"}
-SHARDED_WEIGHTS = 3
+_SHARDED_WEIGHTS = 3  # the ZeRO stage at which no worker holds all weights
 _OBJECTIVES = (2, 3)
 
 
@@ -91,7 +91,7 @@ def _probe_problems(spec: SweepSpec) -> Iterator[Problem]:
     path: KeyPath = ("scheduler", "probe")
     if spec.benchmark.name in NOTHING_TO_ATTACK:
         yield Problem(path, NOTHING_TO_ATTACK[spec.benchmark.name], "remove it")
-    if spec.trial.zero_stage == SHARDED_WEIGHTS:
+    if spec.trial.zero_stage == _SHARDED_WEIGHTS:
         rule = "attacks a copy of all weights, which no worker holds at ZeRO stage 3 (trial.deepspeed)"
         yield Problem(path, rule, "remove it, or set trial.deepspeed: {zero_optimization: {stage: 2}}")
 
