@@ -209,6 +209,7 @@ class ProbePlan(Frozen):
 
     settings: ProbeConfig
     epochs: tuple[int, ...] = Field(description="epochs after which the trial is probed")
+    metrics: tuple[str, ...] = Field(description="what it measures; NaN for a model without finite losses")
     recipe: TrainingRecipe
 
 

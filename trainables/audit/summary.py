@@ -1,4 +1,7 @@
-"""The names of metrics of an audit and a probe, the headline, and the distance to the retain model. Pure; loads no torch."""
+"""The names of an audit's and a probe's metrics, their headline, and the distance to the retain model.
+
+Pure; loads no torch.
+"""
 
 from __future__ import annotations
 

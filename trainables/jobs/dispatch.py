@@ -56,7 +56,9 @@ def _run_on_models(job: Any, cache: WorkerCache, group: Group, channel: Channel)
 
         facts = run_audit(job, cache, group)["metrics"]
     else:
-        run_trial(job.config, cache, group, channel)
+        from trainables.audit.probe import probe
+
+        run_trial(job.config, cache, group, channel, probe)
         return
     if group.rank == 0:
         channel.report(1, facts)

@@ -124,7 +124,7 @@ FAMILIES: dict[str, MetricInfo] = {
     "audit_<attack>_extraction_strength": _down("extraction strength of the forget set under an attack"),
     "audit_<attack>_forget_rouge_excess": _down("the same ROUGE minus the retain model's under the same attack"),
     "probe_<attack>_forget_rouge": _down(
-        "forget_rouge under an attack of `scheduler.probe`, measured at the trial's rungs: as audit_<attack>_forget_rouge "
+        "forget_rouge under an attack of `scheduler.probe`, at the rungs of a trial: as audit_<attack>_forget_rouge, "
         "with the probe's rows and steps"
     ),
     "probe_<attack>_forget_probability": _down("forget_probability under such an attack"),
