@@ -240,7 +240,7 @@ def in_order(metrics: Iterable[str]) -> list[str]:
     return [first, *utility, *(name for name in rest if name not in RATIOS)]
 
 
-def named(axes: Sequence[Axis]) -> dict[str, Axis | None]:
+def named(axes: Sequence[Axis]) -> dict[str, Any]:
     """The axes as fields of `Goals`. Raises ValueError unless there are two or three."""
     if len(axes) not in (2, 3):
         raise ValueError(f"{len(axes)} objectives: a front has two or three; name one of forgetting and one of utility")

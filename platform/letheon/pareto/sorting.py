@@ -73,7 +73,7 @@ def by_spread(front: Sequence[Point], spans: Point) -> list[Point]:
     while len(order) < len(front):
         last = scaled[order[-1]]
         apart = [round(sum((a - b) ** 2 for a, b in zip(each, last, strict=True)), 12) for each in scaled]
-        far = list(map(min, far, apart))
+        far = [min(old, new) for old, new in zip(far, apart, strict=True)]
         far[order[-1]] = -1.0  # chosen
         order.append(max(range(len(front)), key=lambda i: (far[i], front[i][1:])))
     return [front[i] for i in order]

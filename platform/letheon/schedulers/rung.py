@@ -81,4 +81,5 @@ class Rung:
         return tuple(b - a for a, b in zip(low, high, strict=True))
 
     def _range_with(self, point: Point) -> tuple[Point, Point]:
-        return tuple(map(min, self.low or point, point)), tuple(map(max, self.high or point, point))
+        low = tuple(min(a, b) for a, b in zip(self.low or point, point, strict=True))
+        return low, tuple(max(a, b) for a, b in zip(self.high or point, point, strict=True))

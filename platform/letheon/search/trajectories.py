@@ -49,7 +49,8 @@ class Trajectory:
 
     def probed_at(self, epochs: Container[int]) -> Trajectory:
         """The same trial in a sweep that probes only after these epochs."""
-        metrics, seconds = [], []
+        metrics: list[Metrics] = []
+        seconds: list[float] = []
         for epoch, (found, took) in enumerate(zip(self.epochs, self.seconds, strict=True), start=1):
             kept = epoch in epochs
             metrics.append(found if kept else {name: value for name, value in found.items() if not is_probe(name)})

@@ -92,9 +92,9 @@ def epochs_of(folder: Path, name: str) -> list[dict[str, float]]:
 def test_a_probed_trial_is_bit_equal_to_one_without(folder: Path, kind: str) -> None:
     plain, probed = epochs_of(folder, f"{kind}-plain"), epochs_of(folder, f"{kind}-probed")
     for one, other in zip(plain, probed, strict=True):
-        assert {name: value for name, value in other.items() if name in one and not _is_measured(name)} == {
-            name: value for name, value in one.items() if not _is_measured(name)
-        }
+        expected = {name: value for name, value in one.items() if not _is_measured(name)}
+        found = {name: value for name, value in other.items() if name in expected}
+        assert found == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
     saved = 0
     for epoch in range(1, EPOCHS + 1):
         model = Path(f"epoch-00{epoch}") / "model" / "model.safetensors"
