@@ -146,7 +146,8 @@ class Goals:
     @property
     def needs_audit(self) -> bool:
         """Whether an objective or a limit is a metric of the audit."""
-        return any(is_audit(one.metric) for one in (*self.axes, *self.limits))
+        names = (*(axis.metric for axis in self.axes), *(limit.metric for limit in self.limits))
+        return any(map(is_audit, names))
 
     @property
     def search_goals(self) -> Goals:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from letheon.pareto.geometry import Point
 from letheon.pareto.sorting import by_spread
 from letheon.schedulers import asha
 from letheon.schedulers.config import SchedulerConfig
@@ -126,7 +127,7 @@ def test_ranks_are_not_an_argsort() -> None:
 
 
 def test_the_spread_is_an_order_not_its_inverse() -> None:
-    stairs = [(0.0, 4.0), (1.0, 3.5), (2.0, 2.5), (4.0, 0.0)]
+    stairs: list[Point] = [(0.0, 4.0), (1.0, 3.5), (2.0, 2.5), (4.0, 0.0)]
     order = by_spread(stairs, (4.0, 4.0))
     places = [order.index(point) for point in stairs]
     assert places != [

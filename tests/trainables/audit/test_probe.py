@@ -99,8 +99,8 @@ def test_a_probed_trial_is_bit_equal_to_one_without(folder: Path, kind: str) -> 
     for epoch in range(1, EPOCHS + 1):
         model = Path(f"epoch-00{epoch}") / "model" / "model.safetensors"
         if (folder / f"{kind}-plain" / model).exists():
-            one, other = (load_file(folder / f"{kind}-{name}" / model) for name in ("plain", "probed"))
-            assert all(torch.equal(one[name], other[name]) for name in one)
+            ours, theirs = (load_file(folder / f"{kind}-{name}" / model) for name in ("plain", "probed"))
+            assert all(torch.equal(ours[name], theirs[name]) for name in ours)
             saved += 1
         state = Path(f"epoch-00{epoch}") / "state"
         for file in sorted((folder / f"{kind}-plain" / state).rglob("*.pt")):
