@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Precision = Literal["fp32", "bf16"]
 Compat = Literal["none", "npo", "open_unlearning"]
@@ -195,6 +195,42 @@ class Hyperparameters(Frozen):
     seed: int = Field(default=0, ge=0)
 
 
+class ProbeConfig(Frozen):
+    """A cheap attack on a trial that goes on training: attacks of the audit, with its names and meanings.
+
+    What is not here (share of the rows, batch size, seed) is as in an audit with its defaults.
+    """
+
+    attacks: tuple[Literal["relearn", "rtn4", "nf4"], ...] = Field(
+        default=("relearn",),
+        min_length=1,
+        description="relearn: fine-tune a copy on a part of the forget rows; rtn4, nf4: round its weights to 4 bits",
+    )
+    rows: int = Field(default=20, ge=2, description="forget rows attacked, spread evenly over the forget set")
+    relearn_steps: int = Field(default=10, ge=1, description="relearn: optimizer steps")
+    relearn_learning_rates: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="relearn: learning rates to try, of which the one that leaks most counts; null: the target model's",
+    )
+
+    @field_validator("attacks")
+    @classmethod
+    def _no_attack_twice(cls, attacks: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(attacks)) < len(attacks):
+            raise ValueError(f"attacks={list(attacks)}: an attack must be named once; remove the repeated one")
+        return attacks
+
+
+class ProbePlan(Frozen):
+    """The probe of one trial. `recipe`: the target model's, whose learning rate relearning takes by default."""
+
+    settings: ProbeConfig
+    epochs: tuple[int, ...] = Field(description="epochs after which the trial is probed")
+    metrics: tuple[str, ...] = Field(description="what it measures; NaN for a model without finite losses")
+    recipe: TrainingRecipe
+
+
 class LimitConfig(Frozen):
     """The closed range that a metric of a front checkpoint must be in; null: no limit on that side."""
 
@@ -241,3 +277,4 @@ class TrialConfig(Frozen):
         exclude_if=lambda value: value is None,
         description="null: evaluate every epoch in full, and keep its weights",
     )
+    probe: ProbePlan | None = Field(default=None, exclude_if=lambda value: value is None, description="null: no probe")

@@ -51,6 +51,7 @@ class AttackContext:
     """The model under attack and its data.
 
     `pristine`: the model as stored on disk, on the CPU in float32. `general`: benign rows, used if none are retained.
+    `other_bytes`: device bytes that are taken while it is attacked.
     """
 
     job: AuditJob
@@ -59,6 +60,7 @@ class AttackContext:
     pristine: Any
     tokenizer: Any
     group: Group
+    other_bytes: int = 0
     _device_model: Any = field(default=None, repr=False)
 
     @property
@@ -265,6 +267,7 @@ def _relearned_at(
         checks=config.relearn_checks,
         seed=config.seed,
         lora=job.lora,
+        other_bytes=context.other_bytes,
     )
     relearn(context.pristine, part, how, job.recipe, job.workers, context.group, look)
     values = {name: curve[-1][name] for name in ("forget_rouge", "forget_probability", "extraction_strength")}

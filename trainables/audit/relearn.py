@@ -29,7 +29,7 @@ from trainables.training.plain_step import plain_step
 class Relearning:
     """How the copy is fine-tuned. `checks`: number of evenly spaced measurements, the last one after the last step.
 
-    `lora`: train adapters instead of the weights.
+    `lora`: train adapters instead of the weights. `other_bytes`: device bytes that are taken meanwhile.
     """
 
     steps: int
@@ -38,6 +38,7 @@ class Relearning:
     checks: int
     seed: int
     lora: LoraConfig | None = None
+    other_bytes: int = 0
 
 
 def part_of(rows: int, share: float, seed: int) -> list[int]:
@@ -70,6 +71,7 @@ def relearn(
         pristine,
         workers,
         group,
+        other_bytes=how.other_bytes,
         betas=recipe.betas,
         weight_decay=0.0,
         gradient_clip=recipe.gradient_clip,

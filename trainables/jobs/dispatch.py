@@ -60,7 +60,9 @@ def _run_on_models(job: Any, cache: WorkerCache, group: Group, channel: Channel)
 
         facts = {"probed": probe(job, cache, group).model_dump(mode="json")}
     else:
-        run_trial(job.config, cache, group, channel)
+        from trainables.audit.probe import probe
+
+        run_trial(job.config, cache, group, channel, probe)
         return
     if group.rank == 0:
         channel.report(1, facts)

@@ -71,13 +71,16 @@ def oom_message(workers: WorkersConfig, total: int, peak: int) -> str | None:
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """The settings of a sweep or trial that decide how much memory a worker takes. `on_gpu`: it runs on one."""
+    """The settings of a sweep or trial that decide how much memory a worker takes. `on_gpu`: it runs on one; `probe`:
+    trials are probed, for which a second engine stands beside the trial's.
+    """
 
     workers: WorkersConfig
     evaluation: EvaluationConfig
     methods: Sequence[Method]
     lora: LoraConfig | None = None
     on_gpu: bool = False
+    probe: bool = False
 
     @property
     def element(self) -> int:
@@ -111,10 +114,16 @@ def estimate_memory(
     states = dict(state_bytes(shape, element, stage, workers.workers, settings.frozen or kept, trained, recipe))
     if any(method.needs_whole_gradients for method in settings.methods):
         states["method"] = 2 * FLOAT32 * updated  # two float32 vectors as long as the trained parameters
+    activations = activation_bytes(
+        shape, tokens, tokens if answers is None else answers, element, compiled, recipe.recompute
+    )
     evaluation = evaluation_bytes(shape, element, settings.evaluation.batch_tokens)
+    if settings.probe:
+        second = state_bytes(shape, element, stage, workers.workers, False, trained, recipe)
+        evaluation = max(evaluation, sum(second.values()) + activations)
     return MemoryEstimate(
         states,
-        activation_bytes(shape, tokens, tokens if answers is None else answers, element, compiled, recipe.recompute),
+        activations,
         max(0, evaluation - (0 if stage else states["gradients"])),  # ZeRO may keep its buffers
         update_bytes(shape, updated, element, stage, workers.workers, compiled and settings.on_gpu),
     )

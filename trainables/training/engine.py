@@ -286,6 +286,18 @@ class Engine:
                 return None
             return state if self._lora is None else plain_state(state)
 
+    def copy_weights_to(self, model: Any) -> Any:
+        """Give a model of the same kind the weights that `weights` returns, on every rank; returns the model.
+
+        Raises ValueError under ZeRO-3, where no rank has all weights.
+        """
+        if self._stage == SHARDED_WEIGHTS:
+            raise ValueError("ZeRO stage 3: no worker has all weights to copy; use stage 2 or lower")
+        with self.as_saved():
+            state = self.deepspeed.module.state_dict()
+            model.load_state_dict(state if self._lora is None else plain_state(state))
+        return model
+
     def close(self) -> None:
         """Free the engine's memory; the process group stays. The engine cannot be used afterwards."""
         self.deepspeed.destroy()

@@ -32,7 +32,9 @@ class TrialMemory:
         reset_peak(group.device)
         self._config, self._cache, self._group, self._expected = config, cache, group, 0
         self._on_gpu = torch.device(group.device).type == "cuda"
-        self._settings = MemorySettings(config.workers, config.evaluation, (method,), config.lora, self._on_gpu)
+        self._settings = MemorySettings(
+            config.workers, config.evaluation, (method,), config.lora, self._on_gpu, probe=config.probe is not None
+        )
         model = cache.model(config.target).model
         self._shape = DecoderShape.of(model.config, sum(parameter.numel() for parameter in model.parameters()))
         space = (

@@ -5,10 +5,11 @@ All ranks run it in lockstep; only rank 0 asks and reports, through a `Channel`.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 
 from trainables.batching.schedule import StepRows, epoch_steps, learning_rate
 from trainables.config import TrialConfig
+from trainables.data.rows import Split
 from trainables.data.splitting import digest_rows
 from trainables.evaluation.candidates import is_candidate
 from trainables.evaluation.evaluate import StagedEvaluation
@@ -48,10 +50,17 @@ from trainables.training.memory_usage import TrialMemory
 from trainables.training.step import Stepper
 from trainables.training.task_vector import TaskVector
 
+Probe = Callable[[TrialConfig, Any, Any, Split, Group], dict[str, float]]
+"""Attacks a copy of the model (its weights on the CPU in float32); returns metrics. See `trainables.audit.probe`."""
 
-def run_trial(config: TrialConfig, cache: WorkerCache, group: Group, channel: Channel) -> None:
+
+def run_trial(
+    config: TrialConfig, cache: WorkerCache, group: Group, channel: Channel, probe: Probe | None = None
+) -> None:
     """Run or continue a trial. Epochs that are already in its folder are reported again, not evaluated again; those
     after the last saved state are trained again first if the trial goes on.
+
+    `probe`: used if the configuration has one; ValueError if it has and this is None.
     """
     folder = TrialFolder(Path(config.folder))
     recorded, state = broadcast_from_rank0(group, folder.recover)
@@ -62,7 +71,7 @@ def run_trial(config: TrialConfig, cache: WorkerCache, group: Group, channel: Ch
                 return
             if epoch > recorded:
                 if trial is None:
-                    trial = Trial(config, cache, group, state)
+                    trial = Trial(config, cache, group, state, probe)
                     trial.repeat(range(state + 1, epoch))
                 trial.run_epoch(epoch)
             if group.rank == 0:
@@ -77,7 +86,17 @@ def run_trial(config: TrialConfig, cache: WorkerCache, group: Group, channel: Ch
 class Trial:
     """A trial in training on this rank, starting after `start_epoch` (0: from the target model)."""
 
-    def __init__(self, config: TrialConfig, cache: WorkerCache, group: Group, start_epoch: int) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        cache: WorkerCache,
+        group: Group,
+        start_epoch: int,
+        probe: Probe | None = None,
+    ) -> None:
+        if config.probe is not None and probe is None:
+            raise ValueError(f"trial {config.trial} must be probed: give run_trial a probe, or remove scheduler.probe")
+        self._attack = probe
         self.config, self.hyper, self.group, self.cache = config, config.hyperparameters, group, cache
         self.method = METHODS[self.hyper.method]
         self.folder = TrialFolder(Path(config.folder))
@@ -133,7 +152,8 @@ class Trial:
         metrics["train_seconds"] = time.monotonic() - started
         self._unsaved += metrics["train_seconds"]
         metrics["tokens_per_second"] = metrics.pop("tokens") / metrics["train_seconds"]
-        found, samples = self._evaluate(epoch, finite=math.isfinite(metrics["loss"]))
+        finite = math.isfinite(metrics["loss"])
+        found, samples = self._evaluate(epoch, finite, self._probe(epoch, finite))
         metrics |= found
         metrics |= self.memory.metrics()
         self._longest = max(self._longest, time.monotonic() - started)
@@ -174,15 +194,28 @@ class Trial:
         retain_rows = 0 if self.method.retain == "none" else len(self.rows.retain)
         return epoch_steps(len(self.rows.forget), retain_rows, self.hyper.batch_size, self.hyper.seed, epoch)
 
-    def _evaluate(self, epoch: int, finite: bool) -> tuple[dict[str, float], list[dict[str, str]]]:
-        """Metrics and samples of the current model. If the loss is not finite all metrics are NaN."""
+    def _probe(self, epoch: int, finite: bool) -> dict[str, float]:
+        """What attacks bring back from the current model; empty if it is not probed after this epoch."""
+        plan = self.config.probe
+        if plan is None or self._attack is None or epoch not in plan.epochs:
+            return {}
+        if not finite:
+            return dict.fromkeys(plan.metrics, math.nan)
+        model = self.engine.copy_weights_to(copy.deepcopy(self.loaded.model))
+        return self._attack(self.config, model, self.loaded.tokenizer, self.rows.split, self.group)
+
+    def _evaluate(
+        self, epoch: int, finite: bool, probed: Mapping[str, float]
+    ) -> tuple[dict[str, float], list[dict[str, str]]]:
+        """Metrics and samples of the current model, with those `probed`. If the loss is not finite all are NaN."""
         config, baseline = self.config, self.cache.baseline(self.config.baseline)
         untouched = baseline["target"]["metrics"]
         if not finite:
-            return dict.fromkeys(untouched, math.nan), []
+            return {**dict.fromkeys(untouched, math.nan), **probed}, []
 
         def compared(evaluation: Evaluation) -> dict[str, float]:
-            return compare(evaluation, baseline["yardstick"], untouched["model_utility"], config.evaluation.guard)
+            found = compare(evaluation, baseline["yardstick"], untouched["model_utility"], config.evaluation.guard)
+            return {**found, **probed}
 
         self.engine.model.eval()
         with self.engine.as_saved():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from letheon.journal import Row, SweepHistory
@@ -14,8 +15,9 @@ from letheon.pareto.objectives import Goals
 class FrontUpdate:
     """A stratum's front after a checkpoint was added. `epochs`, `slot_seconds`: of the whole sweep so far.
 
-    `share`: its hypervolume as a share, in [0, 1], of the box from the utility floor and the worst forgetting to the
-    target model's utility and perfect forgetting. `points`: the number of front points.
+    `share`: its hypervolume as a share, in [0, 1], of the box from the utility floor and the worst forgetting (and the
+    worst of a third objective) to the target model's utility and perfect forgetting (and the best). `points`: the
+    number of front points.
     """
 
     stratum: str
@@ -58,6 +60,6 @@ class HypervolumeHistory:
 
 
 def _share(front: ParetoSet, box: tuple[Point, Point]) -> float:
-    (left, bottom), (right, top) = box
-    area = (right - left) * (top - bottom)
-    return front.hypervolume((left, bottom)) / area if area > 0 else 0.0
+    worst, best = box
+    whole = math.prod(b - a for a, b in zip(worst, best, strict=True))
+    return front.hypervolume(worst) / whole if whole > 0 else 0.0

@@ -24,14 +24,15 @@ from letheon.pareto.front import (
     target_metric,
     target_objective,
 )
-from letheon.pareto.objectives import Goals, is_audit
+from letheon.pareto.geometry import Point, at_least
+from letheon.pareto.objectives import Goals, is_audit, is_probe
 from trainables.evaluation.metrics.catalog import number
 
-Verdict = Literal["on_front", "dominated", "duplicate", "infeasible", "not_audited", "no_numbers"]
+Verdict = Literal["on_front", "dominated", "duplicate", "infeasible", "not_audited", "not_probed", "no_numbers"]
 
 FLOOR = "utility_ratio"
 _CLOSENESS: Mapping[Verdict, int] = {
-    "on_front": 0, "duplicate": 1, "dominated": 1, "infeasible": 2, "not_audited": 3, "no_numbers": 4,
+    "on_front": 0, "duplicate": 1, "dominated": 1, "infeasible": 2, "not_audited": 3, "not_probed": 4, "no_numbers": 5,
 }  # fmt: skip
 _QUERY = re.compile(r"(?P<trial>[^@]+)(@(?P<epoch>\d{1,6}))?")
 
@@ -51,7 +52,7 @@ class Stage:
     name: Literal["search", "audit"]
     goals: Goals
     front: tuple[Row, ...]
-    spans: tuple[float, float]
+    spans: tuple[float, ...]
     start: float
 
 
@@ -82,7 +83,7 @@ class Change:
 class Judgement:
     """The verdict on a reported checkpoint, from the stage that left it out (for a front point, the last stage).
 
-    `without_number`: objectives that are missing or not finite. `rivals`: front checkpoints at least as good in both
+    `without_number`: objectives that are missing or not finite. `rivals`: front checkpoints at least as good in all
     objectives, the clearest first; for a duplicate, the one with its objectives. `needed`: changes, each of which would
     put it on the stage's front, the smaller first.
     """
@@ -220,8 +221,8 @@ def _stages(reports: Sequence[Row], members: Sequence[Row], current: Goals) -> l
         start = target_objective(goals.x, members)
         front = front_rows(found[-1].front if found else reports, goals, start)
         lengths = (b - a for a, b in zip(*box_of(goals, reports, members), strict=True))
-        x, y = (length if math.isfinite(length) and length > 0 else 1.0 for length in lengths)
-        found.append(Stage("search" if name == "search" else "audit", goals, tuple(front), (x, y), start))
+        spans = tuple(length if math.isfinite(length) and length > 0 else 1.0 for length in lengths)
+        found.append(Stage("search" if name == "search" else "audit", goals, tuple(front), spans, start))
     return found
 
 
@@ -231,8 +232,7 @@ def _judge(row: Row, stages: Sequence[Stage]) -> Judgement:
     goals, metrics = stage.goals, row["metrics"]
     missing = tuple(axis.metric for axis in goals.axes if not math.isfinite(axis.maximised(metrics)))
     if missing:
-        unaudited = any(is_audit(name) and name not in metrics for name in missing)
-        return Judgement(row, stage, "not_audited" if unaudited else "no_numbers", without_number=missing)
+        return Judgement(row, stage, _unmeasured(missing, metrics), without_number=missing)
     if any(checkpoint_key(one) == checkpoint_key(row) for one in stage.front):
         return _judge(row, later) if later else Judgement(row, stage, "on_front")
     here = goals.objectives(metrics)
@@ -243,6 +243,13 @@ def _judge(row: Row, stages: Sequence[Stage]) -> Judgement:
     equal = tuple(one for one in rivals if goals.objectives(one["metrics"]) == here)
     changes = tuple(sorted(_changes(row, rivals, stage), key=lambda change: change.step))
     return Judgement(row, stage, "duplicate" if equal else "dominated", rivals=equal or rivals, needed=changes)
+
+
+def _unmeasured(missing: Sequence[str], metrics: Mapping[str, Any]) -> Verdict:
+    absent = [name for name in missing if name not in metrics]
+    if any(map(is_audit, absent)):
+        return "not_audited"
+    return "not_probed" if any(map(is_probe, absent)) else "no_numbers"
 
 
 def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]:
@@ -262,19 +269,19 @@ def _violations(stage: Stage, metrics: Mapping[str, Any]) -> Iterator[Violation]
             yield Violation(limit.metric, value, end, "min" if low else "max", by)
 
 
-def _rivals(here: tuple[float, float], stage: Stage) -> tuple[Row, ...]:
-    """Front checkpoints at least as good in both objectives; first the one that is better in both by most."""
+def _rivals(here: Point, stage: Stage) -> tuple[Row, ...]:
+    """Front checkpoints at least as good in all objectives; first the one that is better in all by most."""
     better = []
     for row in stage.front:
         there = stage.goals.objectives(row["metrics"])
-        x, y = (there[0] - here[0]) / stage.spans[0], (there[1] - here[1]) / stage.spans[1]
-        if x >= 0 and y >= 0:
-            better.append((-x * y, -x - y, checkpoint_key(row), row))
+        if at_least(there, here):
+            leads = [(a - b) / span for a, b, span in zip(there, here, stage.spans, strict=True)]
+            better.append((-math.prod(leads), -sum(leads), checkpoint_key(row), row))
     return tuple(row for *_, row in sorted(better, key=lambda one: one[:3]))
 
 
 def _changes(row: Row, rivals: Sequence[Row], stage: Stage) -> Iterator[Change]:
-    """Per objective, just beyond the best of the rivals: all other points that are better in it are worse in the other.
+    """Per objective, just beyond the best of the rivals: no other point is at least as good in the other objectives.
 
     An objective with a limit that such a value would violate is left out.
     """

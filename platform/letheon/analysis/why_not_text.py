@@ -87,14 +87,16 @@ class _Sentences:
                 missed = " and ".join(self._missed(each, metrics) for each in one.violations)
                 alone = "by its objectives alone it would be on the front"
                 if one.rivals:
-                    alone = f"besides, {self._who(one.rivals[0])} is at least as good in both objectives"
+                    all_of = "both" if len(axes) == 2 else "all"  # noqa: PLR2004
+                    alone = f"besides, {self._who(one.rivals[0])} is at least as good in {all_of} objectives"
                 return f"is infeasible: {missed}; {alone}"
             case "not_audited":
                 lacking = " and ".join(one.without_number)
                 return f"was on the front that the search found, but is not audited: it has no {lacking} yet"
-            case "no_numbers":
+            case "not_probed" | "no_numbers":
                 missing = " and ".join(_no_number(name, metrics) for name in one.without_number)
-                return f"has no place on a front: {missing}"
+                why = ", since the probe ran at rungs only" if one.verdict == "not_probed" else ""
+                return f"has no place on a front: {missing}{why}"
 
     def _needed(self, one: Judgement) -> str:
         """The changes that would suffice, the smaller first; those past the end of a range only if all are."""

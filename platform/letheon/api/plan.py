@@ -78,6 +78,9 @@ def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "rungs", f"epochs {', '.join(map(str, plan.rungs))}" if plan.rungs else "none"
+    if plan.probe:
+        when = "at every rung" if plan.rungs else "after every epoch"
+        yield "probe", f"{', '.join(plan.probe)} {when}, which makes those epochs longer"
     if plan.model:
         yield "model", plan.model
     yield "slots", _slots(plan.resources)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from letheon.common.errors import LetheonError, did_you_mean
 from letheon.pareto.front import knee_of, name_of, reasons_of, verdict_of
+from letheon.pareto.geometry import Point
 from letheon.pareto.labels import DEFAULT, objectives_of
 from letheon.pareto.objectives import Axis, is_audit
 from trainables.evaluation.metrics.catalog import number
@@ -152,13 +153,18 @@ def choose(
     if not allowed:
         return max(points, key=_utility)
     values = maximised_objectives(objectives)
-    return max(allowed, key=lambda point: values(point) if rule == "max-forget" else values(point)[::-1])
+
+    def by_rule(point: Mapping[str, Any]) -> Point:
+        x, y, *rest = values(point)
+        return (x, y, *rest) if rule == "max-forget" else (y, x, *rest)
+
+    return max(allowed, key=by_rule)
 
 
-def maximised_objectives(objectives: Mapping[str, str]) -> Callable[[Mapping[str, Any]], tuple[float, float]]:
-    """A function of a point: its two objective values, signed so that higher is better."""
-    x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives.items())
-    return lambda point: (x.maximised(point["metrics"]), y.maximised(point["metrics"]))
+def maximised_objectives(objectives: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Point]:
+    """A function of a point: its objective values, signed so that higher is better."""
+    axes = [Axis(name, "min" if better == "min" else "max") for name, better in objectives.items()]
+    return lambda point: tuple(axis.maximised(point["metrics"]) for axis in axes)
 
 
 def _within(

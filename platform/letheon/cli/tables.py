@@ -16,7 +16,7 @@ from letheon.cli.output import program
 from letheon.common.counting import words
 from letheon.common.numbers import short
 from letheon.pareto.front import hypervolume_share, name_of, verdict_of
-from letheon.pareto.labels import COMMON, Columns, columns, short_label
+from letheon.pareto.labels import COMMON, Columns, columns, objectives_of, short_label
 from trainables.audit.config import ATTACKS
 from trainables.config import Hyperparameters
 
@@ -69,7 +69,7 @@ def front_tables(front: Mapping[str, Any]) -> Iterator[Table | str]:
         yield _front_table(stratum["points"] or stratum.get("least_violating", []), stratum["knee"], metrics)
         if (means.get(name) or {}).get("points"):
             yield f"means over {means[name]['points'][0]['seeds']} seeds (95% bootstrap interval):"
-            yield _mean_table(means[name]["points"], [shown.x[0], shown.y[0]])
+            yield _mean_table(means[name]["points"], list(objectives_of(front)))
 
 
 def _front_table(points: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None, metrics: Sequence[str]) -> Table:

@@ -216,7 +216,9 @@ def _estimates(spec: SweepSpec, shape: DecoderShape, on_gpu: bool, tokens: int) 
 
     methods = tuple(METHODS[str(name)] for name in values_of(spec.search["method"]))
     workers = spec.trial.model_copy(update={"gpus_per_worker": 0.0}).workers_config
-    yield estimate_memory(shape, MemorySettings(workers, spec.evaluation, methods, spec.trial.lora, on_gpu), tokens)
+    probed = spec.scheduler.probe is not None
+    settings = MemorySettings(workers, spec.evaluation, methods, spec.trial.lora, on_gpu, probed)
+    yield estimate_memory(shape, settings, tokens)
     if _prepares_models(spec):
         yield estimate_memory(shape, MemorySettings(workers, spec.evaluation, (), None, on_gpu), tokens)
 

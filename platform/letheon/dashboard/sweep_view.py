@@ -173,7 +173,9 @@ def _stratum(key: str, stratum: Mapping[str, Any], rows: Sequence[Row], goals: G
 
 def _values(spot: Spot | None, goals: Goals) -> list[float] | None:
     """A point of the plane in the metrics' own units."""
-    return None if spot is None else [compact(axis.sign * it) for axis, it in zip(goals.axes, spot, strict=True)]
+    return (
+        None if spot is None else [compact(axis.sign * it) for axis, it in zip((goals.x, goals.y), spot, strict=True)]
+    )
 
 
 def _point(point: Mapping[str, Any]) -> dict[str, Any]:

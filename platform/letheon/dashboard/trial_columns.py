@@ -70,7 +70,7 @@ def verdicts_of(rows: Sequence[Row], goals: Goals) -> dict[tuple[str, int], dict
 def metric_names(rows: Sequence[Row], goals: Goals) -> list[str]:
     """The objectives, the utility's share of the target's, and the headlines that any report has."""
     reported = {name for row in rows if row["kind"] == "report" for name in row["metrics"]}
-    always = (goals.x.metric, goals.y.metric, "utility_ratio")
+    always = (*(axis.metric for axis in goals.axes), "utility_ratio")
     return list(dict.fromkeys([*always, *(name for name in HEADLINES if name in reported)]))
 
 

@@ -58,7 +58,7 @@ class TrialHistory:
         now: float = report["time"]
         held, billed = max(0.0, now - self.since), max(0.0, now - self.billed_since)
         train = min(held, _seconds(report, "train_seconds"))
-        evaluation = min(held - train, _seconds(report, "eval_seconds"))
+        evaluation = min(held - train, _seconds(report, "eval_seconds") + _seconds(report, "probe_seconds"))
         self.train += train
         self.evaluation += evaluation
         self.startup += held - train - evaluation

@@ -13,6 +13,7 @@ from letheon.monitor.activity import activity_lines
 from letheon.monitor.sections import cost_facts, degraded, number, percent
 from letheon.monitor.view import LiveView, StratumView, place
 from letheon.pareto.labels import DEFAULT, label
+from letheon.pareto.objectives import is_probe
 
 
 def head_line(view: LiveView) -> str:
@@ -52,10 +53,13 @@ def row_line(row: Row, objectives: Mapping[str, str] = DEFAULT) -> str | None:
 
 
 def metrics_in_words(metrics: Mapping[str, Any], objectives: Mapping[str, str] = DEFAULT) -> str:
-    """`utility 0.91 (1.00 of the target's), forget quality p = 0.12`; other objectives with name and value."""
+    """`utility 0.91 (1.00 of the target's), forget quality p = 0.12`; other objectives with name and value.
+
+    What a probe did not measure, since it runs at rungs only, is `not measured`.
+    """
 
     def value(name: str) -> str:
-        return _number(metrics.get(name))
+        return "not measured" if is_probe(name) and name not in metrics else _number(metrics.get(name))
 
     words = {
         "model_utility": f"utility {value('model_utility')} ({value('utility_ratio')} of the target's)",

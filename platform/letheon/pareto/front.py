@@ -24,7 +24,8 @@ def front_of(rows: Sequence[Row], sweep: str = "", goals: Goals | None = None) -
     """The fronts of a sweep from its journal, in the shape of `front --json`.
 
     Candidates are the reports of epoch >= 1 with finite objectives, utility_ratio >= the goals' floor, no violated
-    limit, and more forgotten than by the target model. If checkpoints have equal objectives, only the earliest epoch
+    limit, and more forgotten than by the target model. A checkpoint whose third objective was not measured (a probe
+    runs only at rungs) is therefore no candidate. If checkpoints have equal objectives, only the earliest epoch
     appears. `points` are ordered by falling second objective, each with its `verdict`. The `hypervolume` (in the
     metrics' units) is measured from `reference`: the untouched target model and the utility floor. The knee's box goes
     from there to `ideal`; both are values of the metrics. `knee` is one of the points, if possible one that has
@@ -88,7 +89,7 @@ def front_rows(reports: Sequence[Row], goals: Goals, start: float = -math.inf) -
     feasible = [row for row in feasible if goals.x.maximised(row["metrics"]) > start]
     # of equal ones the earliest stays
     unique = {goals.objectives(row["metrics"]): row for row in reversed(feasible)}
-    return [unique[point] for point in ParetoSet(unique)]
+    return [unique[point] for point in sorted(ParetoSet(unique), key=lambda point: -point[1])]
 
 
 def nearest_rows(reports: Sequence[Row], goals: Goals) -> list[Row]:
@@ -102,8 +103,8 @@ def hypervolume_share(stratum: Mapping[str, Any]) -> float | None:
     reference, ideal, volume = stratum.get("reference"), stratum.get("ideal"), stratum.get("hypervolume")
     if volume is None or not reference or not ideal or None in (*reference, *ideal):
         return None
-    area = abs((ideal[0] - reference[0]) * (ideal[1] - reference[1]))
-    return float(volume) / area if area else None
+    box = abs(math.prod(best - worst for best, worst in zip(ideal, reference, strict=True)))
+    return float(volume) / box if box else None
 
 
 def _stratum(reports: Sequence[Row], trials: Mapping[str, Row], stratum: str, goals: Goals) -> dict[str, Any]:
@@ -162,8 +163,8 @@ def box_of(goals: Goals, reports: Sequence[Row], trials: Sequence[Row]) -> tuple
         target = target_metric(goals, axis.metric, reports, trials) if axis.ratio else math.nan
         return axis.ends(target, goals.floor, target_objective(axis, trials))
 
-    (left, right), (bottom, top) = ends(goals.x), ends(goals.y)
-    return (left, bottom), (right, top)
+    worst, best = zip(*map(ends, goals.axes), strict=True)
+    return worst, best
 
 
 def target_objective(axis: Axis, trials: Sequence[Row]) -> float:

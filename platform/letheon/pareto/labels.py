@@ -27,13 +27,14 @@ _LABELS: Mapping[str, tuple[str, str]] = {
     "loss_quality": ("loss p", "loss quality p"),
     "model_utility": ("utility", "model utility"),
     "utility_ratio": ("of target", "of the target's"),
+    "probe_relearn_forget_rouge": ("relearned ROUGE", "forget ROUGE after relearning"),
     "audit_worst_forget_rouge": ("worst attack", "worst forget ROUGE under attack"),
 }
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Metric names: the first objective and its companions, those of the second, then limits and audits."""
+    """Metric names: the first objective and its companions, those of the second, the third (if any), limits, audits."""
 
     x: tuple[str, ...]
     y: tuple[str, ...]
@@ -47,10 +48,10 @@ def objectives_of(front: Mapping[str, Any]) -> dict[str, str]:
 
 def columns(front: Mapping[str, Any]) -> Columns:
     """The columns of a table of this front; limits and audits only if a point has them."""
-    x, y = objectives_of(front)
+    x, y, *third = objectives_of(front)
     points = [point for stratum in front["strata"].values() for point in stratum["points"]]
     shown = {x, y, *COMPANIONS.get(x, ()), *COMPANIONS.get(y, ())}
-    wanted = dict.fromkeys((*(front.get("constraints") or {}), *HEADLINES))
+    wanted = dict.fromkeys((*third, *(front.get("constraints") or {}), *HEADLINES))
     more = [name for name in wanted if name not in shown and any(name in point["metrics"] for point in points)]
     return Columns((x, *COMPANIONS.get(x, ())), (y, *COMPANIONS.get(y, ())), tuple(more))
 

@@ -1,4 +1,4 @@
-"""The goals of a front: two metrics, which way each is better, and what a checkpoint must satisfy. Pure.
+"""The goals of a front: two or three metrics, which way each is better, and what a checkpoint must satisfy. Pure.
 
 A metric that is better when smaller is *maximised* with the opposite sign, so fronts only ever maximise. Independent
 of which metrics exist (see `trainables.evaluation.metrics.catalog`).
@@ -7,10 +7,12 @@ of which metrics exist (see `trainables.evaluation.metrics.catalog`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any, Literal
 
+from letheon.pareto.geometry import Point
 from trainables.config import VerdictConfig
 from trainables.evaluation.metrics.catalog import number
 
@@ -21,12 +23,18 @@ UTILITY_FLOOR = (
     0.8  # of the target model's utility; on public data 0.9 loses some of the best trials, which dip and recover
 )
 AUDIT = "audit_"  # prefix of audit metrics, which come after the search, for front checkpoints only
+PROBE = "probe_"  # prefix of metrics of `scheduler.probe`, which attacks running trials at their rungs
 RATIOS: Mapping[str, str] = {"model_utility": "utility_ratio"}  # metric -> the same over the target model's
 
 
 def is_audit(metric: str) -> bool:
     """Whether only an audit measures this metric."""
     return metric.startswith(AUDIT)
+
+
+def is_probe(metric: str) -> bool:
+    """Whether only a probe measures this metric: reports between its epochs lack it."""
+    return metric.startswith(PROBE)
 
 
 @dataclass(frozen=True)
@@ -115,10 +123,11 @@ MODEL_UTILITY = Axis("model_utility", "max", ratio=RATIOS["model_utility"])
 
 @dataclass(frozen=True)
 class Goals:
-    """The objectives of a front: `x` measures forgetting, `y` what must stay. `floor`: least utility_ratio.
+    """The objectives of a front: `x` measures forgetting, `y` what must stay, `z` (if any) for example what an attack
+    brings back. `floor`: least utility_ratio.
 
     `honest`: limits that keep a checkpoint off the front which differs from the retain model despite a high forget
-    quality (`verdict`). `search_axes`: used until the first audit if an objective is an audit metric.
+    quality (`verdict`). `search_axes`: used until the first audit if one of the first two is an audit metric.
     """
 
     x: Axis = FORGET_QUALITY
@@ -127,49 +136,58 @@ class Goals:
     floor: float = UTILITY_FLOOR
     honest: tuple[Limit, ...] = ()
     verdict: VerdictConfig = field(default=VerdictConfig(), repr=False)
-    search_axes: tuple[Axis, Axis] = field(default=(FORGET_QUALITY, MODEL_UTILITY), repr=False)
+    search_axes: tuple[Axis, ...] = field(default=(FORGET_QUALITY, MODEL_UTILITY), repr=False)
+    z: Axis | None = None
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
-        return self.x, self.y
+    def axes(self) -> tuple[Axis, ...]:
+        return (self.x, self.y) if self.z is None else (self.x, self.y, self.z)
 
     @property
     def needs_audit(self) -> bool:
         """Whether an objective or a limit is a metric of the audit."""
-        return any(is_audit(name) for name in (self.x.metric, self.y.metric, *(one.metric for one in self.limits)))
+        names = (*(axis.metric for axis in self.axes), *(limit.metric for limit in self.limits))
+        return any(map(is_audit, names))
 
     @property
     def search_goals(self) -> Goals:
-        """These goals without audit metrics: by them the search ranks trials and keeps weights."""
+        """These goals without audit metrics: by them the search ranks trials and keeps weights.
+
+        A third objective that is an audit metric is left out; if one of the first two is, `search_axes` take the place
+        of all.
+        """
         if not self.needs_audit:
             return self
-        blind = any(is_audit(axis.metric) for axis in self.axes)
-        x, y = self.search_axes if blind else self.axes
-        return replace(self, x=x, y=y, limits=tuple(one for one in self.limits if not is_audit(one.metric)))
+        blind = is_audit(self.x.metric) or is_audit(self.y.metric)
+        axes = self.search_axes if blind else [axis for axis in self.axes if not is_audit(axis.metric)]
+        return replace(self, **named(axes), limits=tuple(one for one in self.limits if not is_audit(one.metric)))
 
-    def objectives(self, metrics: Metrics) -> tuple[float, float]:
-        """Both values, maximised."""
-        return self.x.maximised(metrics), self.y.maximised(metrics)
+    def objectives(self, metrics: Metrics) -> Point:
+        """The values of all objectives, maximised."""
+        return tuple(axis.maximised(metrics) for axis in self.axes)
 
-    def ranked_objectives(self, metrics: Metrics) -> tuple[float, float]:
-        """Both values for schedulers, maximised: ratios in place of their metrics."""
-        return self.x.sign * number(metrics, self.x.ranked), self.y.sign * number(metrics, self.y.ranked)
+    def ranked_objectives(self, metrics: Metrics) -> Point:
+        """The same for schedulers: ratios in place of their metrics."""
+        return tuple(axis.sign * number(metrics, axis.ranked) for axis in self.axes)
+
+    def measured(self, metrics: Metrics) -> bool:
+        """Whether every objective has a finite value: a probe, for one, measures only at some epochs."""
+        return all(map(math.isfinite, self.ranked_objectives(metrics)))
 
     def area(self, metrics: Metrics) -> float:
-        """Both objectives as one number in [0, 1]: the hypervolume of the point, each axis scaled to its range; NaN if
-        either is NaN.
+        """All objectives as one number in [0, 1]: the hypervolume of the point, each axis scaled to its range; NaN if
+        one is NaN.
         """
-        forgetting, utility = self.x.share(metrics), self.y.share(metrics)
-        return math.nan if math.isnan(forgetting) or math.isnan(utility) else forgetting * utility
+        return math.prod(axis.share(metrics) for axis in self.axes)
 
-    def normalised(self, metrics: Metrics, target: Metrics) -> tuple[float, float]:
-        """Both objectives scaled to a box: (0, .) is the untouched `target` model, (1, .) perfect forgetting, (., 0)
+    def normalised(self, metrics: Metrics, target: Metrics) -> Point:
+        """The objectives scaled to a box: (0, .) is the untouched `target` model, (1, .) perfect forgetting, (., 0)
         the utility floor, (., 1) the target model's utility. Not clipped; NaN if missing.
 
         If the target model lacks a metric, or leaves nothing to gain in it, the scale begins at the worst end of the
         metric's range.
         """
-        return self._normalised(self.x, metrics, target), self._normalised(self.y, metrics, target)
+        return tuple(self._normalised(axis, metrics, target) for axis in self.axes)
 
     def _normalised(self, axis: Axis, metrics: Metrics, target: Metrics) -> float:
         if axis.ratio is not None:
@@ -180,7 +198,7 @@ class Goals:
     @property
     def ranked(self) -> tuple[str, ...]:
         """The metrics that `area` reads."""
-        return self.x.ranked, self.y.ranked
+        return tuple(axis.ranked for axis in self.axes)
 
     def ratio(self, metrics: Metrics) -> float:
         """utility_ratio; -inf, below every floor, if it is missing or not finite."""
@@ -207,7 +225,24 @@ class Goals:
         }
 
 
-def ordered(axes: Iterable[Axis]) -> tuple[Axis, Axis]:
-    """The two axes as written, but an axis with a `ratio` comes second. Raises ValueError unless there are two."""
-    first, second = sorted(axes, key=lambda axis: axis.ratio is not None)
-    return first, second
+def ordered(axes: Iterable[Axis]) -> tuple[Axis, ...]:
+    """The two or three axes in the order of `in_order`."""
+    by_name = {axis.metric: axis for axis in axes}
+    return tuple(by_name[name] for name in in_order(by_name))
+
+
+def in_order(metrics: Iterable[str]) -> list[str]:
+    """Metrics of objectives in the order of a front: forgetting first, the utility second, a probe's last.
+
+    Otherwise as written.
+    """
+    first, *rest = sorted(metrics, key=lambda name: is_probe(name) + 2 * (name in RATIOS))
+    utility = [name for name in rest if name in RATIOS]
+    return [first, *utility, *(name for name in rest if name not in RATIOS)]
+
+
+def named(axes: Sequence[Axis]) -> dict[str, Any]:
+    """The axes as fields of `Goals`. Raises ValueError unless there are two or three."""
+    if len(axes) not in (2, 3):
+        raise ValueError(f"{len(axes)} objectives: a front has two or three; name one of forgetting and one of utility")
+    return dict(zip_longest("xyz", axes))

@@ -1,7 +1,7 @@
 """Non-dominated fronts that grow by one point at a time, so that a large rung answers as fast as a small one.
 
-Points are (x, y), both maximised. Front 0 is not dominated, front 1 only by front 0, and so on (non-dominated sorting,
-Deb et al. 2002).
+Points have two or three objectives, all maximised. Front 0 is not dominated, front 1 only by front 0, and so on
+(non-dominated sorting, Deb et al. 2002).
 """
 
 from __future__ import annotations
@@ -61,18 +61,19 @@ class Fronts:
             moving, front = replaced, front + 1
 
 
-def by_spread(stairs: Sequence[Point], spans: Point) -> list[Point]:
+def by_spread(front: Sequence[Point], spans: Point) -> list[Point]:
     """The points of one front by farthest-first traversal (Gonzalez 1985), so that the first ones cover most of it.
 
-    The first is the best compromise: the largest sum of both objectives, scaled by `spans`. Each next one is farthest
-    from all before it; ties go to the higher y, so the order depends on the points alone.
+    The first is the best compromise: the largest sum of all objectives, scaled by `spans`. Each next one is farthest
+    from all before it; ties go to the higher y, then z, so the order depends on the points alone.
     """
-    scaled = [(x / (spans[0] or 1.0), y / (spans[1] or 1.0)) for x, y in stairs]
-    first = max(range(len(stairs)), key=lambda i: (round(sum(scaled[i]), 12), stairs[i][1]))
-    order, far = [first], [math.inf] * len(stairs)
-    while len(order) < len(stairs):
-        x, y = scaled[order[-1]]
-        far = [min(old, round((a - x) ** 2 + (b - y) ** 2, 12)) for old, (a, b) in zip(far, scaled, strict=True)]
+    scaled = [tuple(value / (span or 1.0) for value, span in zip(point, spans, strict=True)) for point in front]
+    first = max(range(len(front)), key=lambda i: (round(sum(scaled[i]), 12), front[i][1:]))
+    order, far = [first], [math.inf] * len(front)
+    while len(order) < len(front):
+        last = scaled[order[-1]]
+        apart = [round(sum((a - b) ** 2 for a, b in zip(each, last, strict=True)), 12) for each in scaled]
+        far = [min(old, new) for old, new in zip(far, apart, strict=True)]
         far[order[-1]] = -1.0  # chosen
-        order.append(max(range(len(stairs)), key=lambda i: (far[i], stairs[i][1])))
-    return [stairs[i] for i in order]
+        order.append(max(range(len(front)), key=lambda i: (far[i], front[i][1:])))
+    return [front[i] for i in order]

@@ -91,7 +91,8 @@ def _panel(axes: Axes, view: View, theme: ThemeName) -> None:
     for spot in view.front:
         mark = mark_of(spot.method)
         face, edge = mark.colour(theme), colours.surface
-        axes.scatter(*spot.spot, s=74, marker=mark.shape.marker, color=face, ec=edge, lw=1.4, zorder=7)
+        size = 74.0 if spot.third is None else 40 + 110 * spot.third
+        axes.scatter(*spot.spot, s=size, marker=mark.shape.marker, color=face, ec=edge, lw=1.4, zorder=7)
         if spot.is_knee:
             axes.scatter(*spot.spot, s=190, facecolors="none", ec=colours.ink, lw=1.5, zorder=8)
     _landmarks(axes, view, colours)
@@ -172,8 +173,9 @@ def _front_line(axes: Axes, view: View, colours: Theme) -> None:
     """The attainment staircase, and the area that the hypervolume counts."""
     if not view.front:
         return
-    xs = [axes.get_xlim()[0], *(item.spot.x for item in view.front)]
-    ys = [view.front[0].spot.y, *(item.spot.y for item in view.front)]
+    stairs = view.stairs
+    xs = [axes.get_xlim()[0], *(spot.x for spot in stairs)]
+    ys = [stairs[0].y, *(spot.y for spot in stairs)]
     axes.fill_between(xs, ys, _base(axes, view), step="pre", color=colours.ink, alpha=0.035, lw=0, zorder=1)
     for (x0, y0), (x1, y1) in _staircase(axes, view):
         axes.plot([x0, x1], [y0, y1], color=colours.ink, lw=1.3, alpha=0.8, zorder=5)
@@ -181,7 +183,7 @@ def _front_line(axes: Axes, view: View, colours: Theme) -> None:
 
 def _staircase(axes: Axes, view: View) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
     """The horizontal and vertical pieces of the front's line."""
-    spots = [item.spot for item in view.front]
+    spots = view.stairs
     for one, after in pairwise(spots):
         yield (one.x, one.y), (one.x, after.y)
         yield (one.x, after.y), (after.x, after.y)
@@ -269,6 +271,9 @@ def _legend(figure: Figure, shown: Sequence[View], theme: ThemeName) -> None:
         handles.append(mark("retain model", "*", "none", 11, colours.ink))
     if any(view.means for view in shown):
         handles.append(mark("mean of seeds, 95%", "s", colours.surface, 7, colours.muted))
+    third = next((view.plane.z for view in shown if view.plane.z is not None), None)
+    if third is not None:
+        handles.append(mark(f"larger: better {label(third.metric)}", "o", colours.faint, 11))
     handles.append(mark("knee", "o", "none", 10, colours.ink))
     handles.append(mark("stopped early", "x", colours.muted, 5.5, colours.muted))
     height = figure.get_figheight()

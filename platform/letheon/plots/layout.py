@@ -5,12 +5,14 @@ Spots are maximised: a metric that is better when smaller has the opposite sign,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from letheon.common.numbers import is_finite
 from letheon.pareto.front import name_of, with_audits
+from letheon.pareto.geometry import ParetoSet
 from letheon.pareto.labels import objectives_of
 from letheon.pareto.objectives import Axis
 
@@ -40,12 +42,13 @@ class Path:
 
 @dataclass(frozen=True)
 class FrontSpot:
-    """A front point. `name`: `trial@epoch`."""
+    """A front point. `name`: `trial@epoch`. `third`: the place of a third objective among the front's, 1 the best."""
 
     name: str
     method: str
     spot: Spot
     is_knee: bool
+    third: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Plane:
-    """The two objectives of a figure."""
+    """The two objectives of a figure; a third one is the size of the front's marks."""
 
     x: Axis
     y: Axis
+    z: Axis | None = None
 
     def spot(self, metrics: Mapping[str, Any]) -> Spot | None:
         """The spot of these metrics; None if either objective is missing or not finite."""
@@ -84,6 +88,11 @@ class View:
     retain: Spot | None
     means: tuple[Bar, ...] = ()
 
+    @property
+    def stairs(self) -> list[Spot]:
+        """The front's spots by rising x, without those that only a third objective keeps on the front."""
+        return [Spot(x, y) for x, y in ParetoSet(item.spot for item in self.front)]
+
 
 def views(front: Mapping[str, Any], rows: Sequence[Row]) -> list[View]:
     """One view per stratum, in order of the fraction."""
@@ -97,8 +106,8 @@ def views(front: Mapping[str, Any], rows: Sequence[Row]) -> list[View]:
 
 def plane_of(front: Mapping[str, Any]) -> Plane:
     """The objectives of the front."""
-    x, y = (Axis(name, "min" if better == "min" else "max") for name, better in objectives_of(front).items())
-    return Plane(x, y)
+    axes = (Axis(name, "min" if better == "min" else "max") for name, better in objectives_of(front).items())
+    return Plane(*axes)
 
 
 def _view(fraction: str, stratum: Mapping[str, Any], rows: Sequence[Row], plane: Plane, means: tuple[Bar, ...]) -> View:
@@ -132,12 +141,15 @@ def _path(trial: Row, reports: Sequence[Row], outcome: str | None, plane: Plane)
 
 def _front_spots(stratum: Mapping[str, Any], plane: Plane) -> list[FrontSpot]:
     knee = stratum.get("knee") or {}
+    thirds = [math.nan if plane.z is None else plane.z.maximised(point["metrics"]) for point in stratum["points"]]
+    low, length = min(thirds, default=0.0), max(thirds, default=0.0) - min(thirds, default=0.0)
     found = []
-    for point in stratum["points"]:
+    for point, value in zip(stratum["points"], thirds, strict=True):
         spot = plane.spot(point["metrics"])
         if spot is not None:
             is_knee = (point["trial"], point["epoch"]) == (knee.get("trial"), knee.get("epoch"))
-            found.append(FrontSpot(name_of(point), _method(point), spot, is_knee))
+            third = None if plane.z is None else (value - low) / length if length else 0.5
+            found.append(FrontSpot(name_of(point), _method(point), spot, is_knee, third))
     return sorted(found, key=lambda item: item.spot)
 
 

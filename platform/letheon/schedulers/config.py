@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from letheon.pareto.objectives import UTILITY_FLOOR, Goals
-from trainables.config import Frozen
+from letheon.pareto.objectives import UTILITY_FLOOR, Goals, is_probe
+from trainables.config import Frozen, ProbeConfig
 
 
 class CollapseConfig(Frozen):
@@ -29,13 +29,19 @@ class SchedulerConfig(Frozen):
     max_epochs: int = Field(default=10, ge=1)
     grace_epochs: int = Field(default=1, ge=1, description="the first rung")
     reduction_factor: float = Field(default=3, gt=1, description="the best 1/reduction_factor of a rung continue")
-    metric: str | None = Field(default=None, description="null: area of both objectives")
+    metric: str | None = Field(default=None, description="null: area of all objectives")
     mode: Literal["max", "min"] = "max"
     min_rung_size: int = Field(default=3, ge=1, description="a rung with fewer records stops nobody")
     collapse: CollapseConfig | None = Field(default_factory=CollapseConfig)
     evaluate: Literal["full", "decision"] = Field(
         default="full",
         description="full: all metrics after each epoch; decision: those that decide, the rest for front candidates",
+    )
+
+    probe: ProbeConfig | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="a cheap attack on running trials at each rung; null: trials are attacked after the search only",
     )
 
     @model_validator(mode="after")
@@ -66,11 +72,19 @@ class SchedulerConfig(Frozen):
         return sum((end - start) / self.reduction_factor**rung for rung, (start, end) in enumerate(spans))
 
     @property
+    def probe_epochs(self) -> tuple[int, ...]:
+        """Epochs after which trials are probed: the rungs, or every epoch without rungs; none without a probe."""
+        if self.probe is None:
+            return ()
+        return self.rungs or tuple(range(1, self.max_epochs + 1))
+
+    @property
     def objective(self) -> str:
         """The name of the ranked value in reasons."""
         return self.metric or "area"
 
-    def required(self, goals: Goals) -> tuple[str, ...]:
-        """Metrics that every report must have."""
-        names = (self.metric,) if self.metric else goals.ranked
+    def required(self, goals: Goals, probed: bool = True) -> tuple[str, ...]:
+        """Metrics that a report must have. `probed`: whether it is of an epoch that is probed."""
+        ranked = (self.metric,) if self.metric else goals.ranked
+        names = tuple(name for name in ranked if probed or not is_probe(name))
         return (*names, "utility_ratio") if self.collapse and "utility_ratio" not in names else names

@@ -12,28 +12,23 @@ from letheon.pareto.sorting import Fronts, by_spread
 
 @dataclass(frozen=True)
 class Standing:
-    """A trial as a rung compares it: both objectives (higher is better), and its distance from feasible.
+    """A trial as a rung compares it: its objectives (higher is better), and its distance from feasible.
 
     `violation`: 0.0 if feasible; infinite if the metrics are not finite, and then the objectives are ignored.
     """
 
-    x: float
-    y: float
+    point: Point
     violation: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.violation >= 0:
             raise ValueError(f"violation {self.violation}: must be 0 for a feasible trial, or greater")
-        if self.feasible and not (math.isfinite(self.x) and math.isfinite(self.y)):
-            raise ValueError(f"objectives ({self.x}, {self.y}): must be finite numbers for a feasible trial")
+        if self.feasible and not all(map(math.isfinite, self.point)):
+            raise ValueError(f"objectives {self.point}: must be finite numbers for a feasible trial")
 
     @property
     def feasible(self) -> bool:
         return self.violation == 0
-
-    @property
-    def point(self) -> Point:
-        return self.x, self.y
 
 
 @dataclass(frozen=True)
@@ -48,12 +43,12 @@ class Place:
 
 @dataclass
 class Rung:
-    """The records of a rung. Their order does not matter. `low`, `high`: ranges of the feasible ones."""
+    """The records of a rung. Their order does not matter. `low`, `high`: ranges of the feasible ones, if any."""
 
     fronts: Fronts = field(default_factory=Fronts)
     violations: list[float] = field(default_factory=list)
-    low: Point = (math.inf, math.inf)
-    high: Point = (-math.inf, -math.inf)
+    low: Point | None = None
+    high: Point | None = None
 
     def __len__(self) -> int:
         return len(self.fronts) + len(self.violations)
@@ -63,8 +58,7 @@ class Rung:
             insort(self.violations, record.violation)
             return
         self.fronts.add(record.point)
-        self.low = min(self.low[0], record.x), min(self.low[1], record.y)
-        self.high = max(self.high[0], record.x), max(self.high[1], record.y)
+        self.low, self.high = self._range_with(record.point)
 
     def place(self, newcomer: Standing) -> Place:
         """Rank by (feasible, violation, index of the non-dominated front, spread inside the front).
@@ -83,6 +77,9 @@ class Rung:
         return Place(1 + better, of, front)
 
     def _spans(self, newcomer: Standing) -> Point:
-        low = min(self.low[0], newcomer.x), min(self.low[1], newcomer.y)
-        high = max(self.high[0], newcomer.x), max(self.high[1], newcomer.y)
-        return high[0] - low[0], high[1] - low[1]
+        low, high = self._range_with(newcomer.point)
+        return tuple(b - a for a, b in zip(low, high, strict=True))
+
+    def _range_with(self, point: Point) -> tuple[Point, Point]:
+        low = tuple(min(a, b) for a, b in zip(self.low or point, point, strict=True))
+        return low, tuple(max(a, b) for a, b in zip(self.high or point, point, strict=True))

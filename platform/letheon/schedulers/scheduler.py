@@ -18,6 +18,7 @@ from letheon.schedulers import asha, collapse, pareto_asha, trajectory
 from letheon.schedulers.config import SchedulerConfig
 from letheon.schedulers.decision import Decision
 from letheon.schedulers.rung import Rung, Standing
+from trainables.evaluation.metrics.catalog import number
 
 Metrics = Mapping[str, float]
 
@@ -47,8 +48,8 @@ class SweepScheduler:
 
     def __init__(self, config: SchedulerConfig, goals: Goals | None = None) -> None:
         self.config, self.goals = config, (goals or Goals()).search_goals
-        self._required = config.required(self.goals)
-        self._rungs = config.rungs
+        self._required = {probed: config.required(self.goals, probed) for probed in (True, False)}
+        self._rungs, self._probed = config.rungs, config.probe_epochs
         self._tracks: dict[str, _Track] = {}
         self._values: dict[tuple[str, int], list[float]] = {}
         self._fronts: dict[tuple[str, int], Rung] = {}
@@ -108,10 +109,14 @@ class SweepScheduler:
         return replace(decision, violation=self._violation(metrics))
 
     def _fault(self, track: _Track, epoch: int, metrics: Metrics) -> collapse.Fault | None:
-        fault = collapse.infeasible(metrics, epoch, self._required)
+        fault = self._infeasible(metrics, epoch)
         if fault is None and self.config.collapse is not None:
             fault = collapse.collapsed(_ratios(track, epoch, metrics), self.config.collapse)
         return fault
+
+    def _infeasible(self, metrics: Metrics, epoch: int) -> collapse.Fault | None:
+        """Between the epochs that are probed, metrics of the probe may be missing."""
+        return collapse.infeasible(metrics, epoch, self._required[epoch in self._probed])
 
     def _dip(self, track: _Track, epoch: int, metrics: Metrics) -> str:
         rule = self.config.collapse
@@ -160,14 +165,15 @@ class SweepScheduler:
 
     def _value(self, track: _Track, epoch: int, metrics: Metrics) -> float:
         """The best scalar over the trial's epochs so far; -inf if the model is infeasible now."""
-        if collapse.infeasible(metrics, epoch, self._required):
+        if self._infeasible(metrics, epoch):
             return -math.inf
-        return max(self._scalar(report) for report in track.up_to(epoch, metrics))
+        values = (self._scalar(report) for report in track.up_to(epoch, metrics))
+        return max((value for value in values if not math.isnan(value)), default=-math.inf)
 
     def _standing(self, track: _Track, epoch: int, metrics: Metrics) -> Standing:
         """The trial as a rung compares it: its best point so far or its extrapolation, whichever ranks better."""
-        if collapse.infeasible(metrics, epoch, self._required):
-            return Standing(-math.inf, -math.inf, math.inf)
+        if self._infeasible(metrics, epoch):
+            return Standing((-math.inf, -math.inf), math.inf)
         reports = track.up_to(epoch, metrics)
         records = self._fronts.get((track.stratum, self._new_rung(track, epoch) or 0)) or Rung()
         candidates = trajectory.best(reports, self.goals), trajectory.extrapolate(reports, self.goals)
@@ -176,7 +182,7 @@ class SweepScheduler:
     def _scalar(self, metrics: Metrics) -> float:
         if self.config.metric is None:
             return self.goals.area(metrics)
-        value = metrics[self.config.metric]
+        value = number(metrics, self.config.metric)
         return -value if self.config.mode == "min" else value
 
     def _record(self, track: _Track, epoch: int, metrics: Metrics, decision: Decision) -> None:
@@ -188,7 +194,7 @@ class SweepScheduler:
             else:
                 self._values.setdefault(key, []).append(self._value(track, epoch, metrics))
             track.rung = rung
-        if self._by_front and not collapse.infeasible(metrics, epoch, self._required):
+        if self._by_front and not self._infeasible(metrics, epoch):
             standing = trajectory.standing(metrics, self.goals)
             if standing.feasible:
                 self._reached[track.stratum].add(standing.point)

@@ -23,30 +23,36 @@ UNRECOVERABLE = 0.85
 
 
 def standing(metrics: Metrics, goals: Goals) -> Standing:
-    """One report as a rung compares it."""
-    return Standing(*goals.ranked_objectives(metrics), min(goals.violation(metrics), FAR))
+    """One report as a rung compares it. Without a finite value of every objective it ranks last."""
+    violation = min(goals.violation(metrics), FAR) if goals.measured(metrics) else FAR
+    return Standing(goals.ranked_objectives(metrics), violation)
 
 
 def best(reports: Sequence[Metrics], goals: Goals) -> Standing:
-    """The best report: closest to feasible, then with the largest area of both objectives."""
-    return standing(min(reports, key=lambda report: (goals.violation(report), -goals.area(report))), goals)
+    """The best report: closest to feasible, then with the largest area of all objectives.
+
+    Reports without a value of every objective (a probe measures at some epochs only) count if there is no other.
+    """
+    known = [report for report in reports if goals.measured(report)] or reports
+    return standing(min(known, key=lambda report: (goals.violation(report), -goals.area(report))), goals)
 
 
 def extrapolate(reports: Sequence[Metrics], goals: Goals) -> Standing:
     """Where the trial will be if it continues to forget at its recent pace and recovers from its dip.
 
     A utility below the floor counts as on the floor, unless almost nothing is left; the collapse rule decides about
-    trials that do not recover. A second objective without a floor is not extrapolated.
+    trials that do not recover. A second objective without a floor, and a third one, are not extrapolated.
     """
     now = standing(reports[-1], goals)
-    before = standing(reports[max(len(reports) - 1 - STRIDE, 0)], goals)
+    here, utility, *rest = now.point
+    before = goals.ranked_objectives(reports[max(len(reports) - 1 - STRIDE, 0)])[0]
     ideal = goals.x.sign * goals.x.best
-    x = min(now.x + max(now.x - before.x, 0.0), ideal) if now.x < ideal else now.x
+    x = min(here + max(here - before, 0.0), ideal) if here < ideal else here
     dip = max(goals.floor - goals.ratio(reports[-1]), 0.0)
-    if goals.y.ratio is None or dip > UNRECOVERABLE * goals.floor:
-        return Standing(x, now.y, now.violation)
+    if goals.y.ratio is None or dip > UNRECOVERABLE * goals.floor or not goals.measured(reports[-1]):
+        return Standing((x, utility, *rest), now.violation)
     limits = sum(limit.violation(reports[-1]) for limit in goals.all_limits)
-    return Standing(x, max(now.y, goals.floor), min(limits, FAR))
+    return Standing((x, max(utility, goals.floor), *rest), min(limits, FAR))
 
 
 def outside_front(expected: Standing, reached: ParetoSet) -> bool:

@@ -57,6 +57,8 @@ def simulate(
 ) -> Simulation:
     """Run `spec` on recorded trajectories; the searcher can propose only what was recorded with all seeds of `spec`.
 
+    A trial is probed after the epochs of the sweep file's probe, also if the table knows more.
+
     `kills`: numbers of the rows after which the driver dies and is restarted at once. `stop_when`: tested on every row;
     ends the sweep there. `policy`: opens another policy than the sweep file's controller on a journal.
     Raises TableError if the table has no such configuration, or another policy proposes one that is not in the table.
@@ -67,14 +69,20 @@ def simulate(
     def controller(journal: MemoryJournal) -> SearchPolicy:
         return SweepController(spec, journal, table.baselines, space)
 
-    return _Simulator(table, journal, policy or controller).run(slots)
+    return _Simulator(table, journal, policy or controller, spec.scheduler.probe_epochs).run(slots)
 
 
 class _Simulator:
     """Events are (time, order of scheduling, slot): the slot's epoch ends or, if nothing runs there, it is free."""
 
-    def __init__(self, table: Table, journal: MemoryJournal, policy: Callable[[MemoryJournal], SearchPolicy]) -> None:
-        self._table, self._journal, self._open_policy = table, journal, policy
+    def __init__(
+        self,
+        table: Table,
+        journal: MemoryJournal,
+        policy: Callable[[MemoryJournal], SearchPolicy],
+        probed: Collection[int],
+    ) -> None:
+        self._table, self._journal, self._open_policy, self._probed = table, journal, policy, probed
         self._running: dict[int, _Running] = {}
         self._events: list[tuple[float, int, int]] = []
         self._scheduled = 0
@@ -123,5 +131,6 @@ class _Simulator:
             del self._running[slot]
         row = self._policy.next_trial()
         if row is not None:
-            self._running[slot] = _Running(row["trial"], self._table.find(row["config"]))
+            trajectory = self._table.find(row["config"]).probed_at(self._probed)
+            self._running[slot] = _Running(row["trial"], trajectory)
             self._schedule(slot, self._running[slot].trajectory.seconds[0])

@@ -7,7 +7,8 @@ A table is a Parquet file with one row per (configuration, seed, epoch) and thes
     method, …, seed   hyper-parameters by their names in a sweep file; null if a method lacks one (or has its default),
                       and at epoch 0; seed is 0 if there is no such column
     seconds           float    duration of the epoch, training and evaluation; optional (1 if absent)
-    utility_ratio, …  float    every other column: metrics of that epoch; null if it was not measured
+    utility_ratio, …  float    every other column: metrics of that epoch; null if it was not measured (`probe_…`: where
+                      the probe did not run)
 
 Every configuration must have the same epochs, because a simulated trial may run to the last one. The configurations
 need not be all combinations of their values: a searcher is offered those that were recorded and no others.
@@ -18,13 +19,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from letheon.common.errors import LetheonError, did_you_mean
 from letheon.journal import Row, stratum_of
+from letheon.pareto.objectives import is_probe
 from letheon.spec.model import SweepSpec, values_of
 from letheon.spec.search_space import SearchSpace, Values
 from trainables.config import Hyperparameters
@@ -36,6 +38,8 @@ Config = Mapping[str, Any]
 
 HYPERPARAMETERS = tuple(Hyperparameters.model_fields)
 DEFAULT_SECONDS = 1.0
+PROBE_SECONDS = "probe_seconds"
+_SECONDS = ("train_seconds", "eval_seconds", PROBE_SECONDS)
 
 
 class TableError(LetheonError):
@@ -49,6 +53,16 @@ class Trajectory:
     config: Config
     epochs: tuple[Metrics, ...]
     seconds: tuple[float, ...]
+
+    def probed_at(self, epochs: Container[int]) -> Trajectory:
+        """The same trial in a sweep that probes only after these epochs."""
+        metrics: list[Metrics] = []
+        seconds: list[float] = []
+        for epoch, (found, took) in enumerate(zip(self.epochs, self.seconds, strict=True), start=1):
+            kept = epoch in epochs
+            metrics.append(found if kept else {name: value for name, value in found.items() if not is_probe(name)})
+            seconds.append(took if kept else max(0.0, took - found.get(PROBE_SECONDS, 0.0)))
+        return Trajectory(self.config, tuple(metrics), tuple(seconds))
 
     @property
     def stratum(self) -> str:
@@ -148,7 +162,7 @@ class Table:
             done = {row["trial"] for row in rows if row["kind"] == "end" and row["outcome"] == "completed"}
             for name in sorted(done):
                 epochs = [row["metrics"] for row in rows if row["kind"] == "report" and row["trial"] == name]
-                seconds = tuple(each.get("train_seconds", 0) + each.get("eval_seconds", 0) for each in epochs)
+                seconds = tuple(sum(each.get(name, 0) for name in _SECONDS) for each in epochs)
                 trajectories.append(
                     Trajectory(trials[name]["config"], tuple(_metrics(each, leave_out) for each in epochs), seconds)
                 )
@@ -231,5 +245,5 @@ def _metrics(row: Mapping[str, Any], leave_out: Sequence[str] = ()) -> Metrics:
     return {
         name: math.nan if value is None else float(value)
         for name, value in row.items()
-        if name not in left_out and (value is None or isinstance(value, int | float))
+        if name not in left_out and (isinstance(value, int | float) or (value is None and not is_probe(name)))
     }

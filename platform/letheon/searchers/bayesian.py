@@ -7,16 +7,17 @@ at one fraction carries over to the others. A proposal depends on the history an
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from letheon.journal import stratum_of
+from letheon.pareto.geometry import Point
 from letheon.searchers.base import Proposal
 from letheon.searchers.encoding import Encoding
 from letheon.searchers.gaussian_process import Array, Inputs, Surrogate, fit, scalarised
-from letheon.searchers.history import BASELINE_POINT, History, Progress, Trial
+from letheon.searchers.history import History, Progress, Trial
 from letheon.searchers.static import QuasiSearcher
 from letheon.searchers.strata import cost_per_epoch, strata_by_priority, underserved
 from letheon.spec.model import SearcherSpec
@@ -35,7 +36,28 @@ STEP = 0.1
 MARGIN = 0.45
 """Directions keep this angle (radians) from the axes: a front's extreme ends are of no use."""
 ANGLES = MARGIN + (math.pi / 2 - 2 * MARGIN) * (np.arange(7) + 0.5) / 7
-DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+PLANE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+"""(7, 2) unit vectors, evenly spread: the directions of two objectives."""
+
+
+def _in_space() -> Array:
+    """(9, 3) unit vectors: the centres of the parts of a triangle that keeps as clear of the edges as PLANE does.
+
+    An edge is a plane of two axes. In the plane, half of the right angle minus MARGIN is left on either side of the
+    diagonal; in space the same share of the angle between the diagonal and an edge is.
+    """
+    least = math.sin(MARGIN / (math.pi / 4) * math.asin(1 / math.sqrt(3)))
+    corners = np.full((3, 3), least)
+    np.fill_diagonal(corners, math.sqrt(1 - 2 * least**2))
+    upright = [(i, j, 2 - i - j) for i in range(3) for j in range(3 - i)]
+    inverted = [(i, j, 1 - i - j) for i in range(2) for j in range(2 - i)]
+    places = np.array([*(np.add(each, 1 / 3) for each in upright), *(np.add(each, 2 / 3) for each in inverted)]) / 3
+    found = places @ corners
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+
+
+DIRECTIONS = {2: PLANE, 3: _in_space()}
+"""By the number of objectives."""
 
 
 class BayesianSearcher:
@@ -91,8 +113,8 @@ class BayesianSearcher:
         surrogate = self._surrogate(known, history)
         found: list[tuple[float, Values]] = []
         for stratum, values in candidates.items():
-            front = np.array([BASELINE_POINT, *(history.progress.get(stratum) or Progress()).front])
-            scores = surrogate.improvement(self._encoding.inputs(values), scalarised(front, DIRECTIONS)[None, :])
+            front = _scalarised((history.progress.get(stratum) or Progress()).front, history.objectives)
+            scores = surrogate.improvement(self._encoding.inputs(values), front[None, :])
             best = int(np.argmax(scores))
             found.append((float(scores[best]) / cost_per_epoch(stratum, history, self._space.spec), values[best]))
         score, chosen = max(found, key=lambda it: it[0])
@@ -103,8 +125,10 @@ class BayesianSearcher:
         ended = [trial for trial in known if trial.outcome is not None] or list(known)
         fitted = {trial.name for trial in ended}
         running = [trial for trial in history.open_trials if trial.name not in fitted][-MAX_TRIALS:]
-        surrogate = fit(self._inputs(ended[-MAX_TRIALS:]), _scores(ended[-MAX_TRIALS:]))
-        return surrogate.with_pending(self._inputs(running), _scores(running)) if running else surrogate
+        newest = ended[-MAX_TRIALS:]
+        surrogate = fit(self._inputs(newest), _scores(newest, history.objectives))
+        pending = _scores(running, history.objectives)
+        return surrogate.with_pending(self._inputs(running), pending) if running else surrogate
 
     def _inputs(self, trials: Sequence[Trial]) -> Inputs:
         return self._encoding.inputs([trial.config for trial in trials])
@@ -151,10 +175,12 @@ class BayesianSearcher:
         return found
 
 
-def _scores(trials: Sequence[Trial]) -> Array:
+def _scores(trials: Sequence[Trial], objectives: int) -> Array:
     """(trials, directions) the scalarised feasible points of each trial."""
-    found = [
-        scalarised(np.array([BASELINE_POINT, *((p.x, p.y) for p in trial.points if p.violation == 0)]), DIRECTIONS)
-        for trial in trials
-    ]
-    return np.array(found)
+    feasible = ([point.point for point in trial.points if point.violation == 0] for trial in trials)
+    return np.array([_scalarised(points, objectives) for points in feasible])
+
+
+def _scalarised(points: Iterable[Point], objectives: int) -> Array:
+    """(directions,) 0 for no points."""
+    return scalarised(np.array(list(points)).reshape(-1, objectives), DIRECTIONS[objectives])

@@ -201,11 +201,12 @@ def expected_improvement(mean: Array, deviation: Array, best: Array) -> Array:
 
 
 def scalarised(points: Array, directions: Array) -> Array:
-    """(d,) squared max over (p, 2) points of min(x / a, y / b), for each of (d, 2) directions (a, b); at least 0.
+    """(d,) power of the max over (p, k) points of min(x / a, y / b, …), for each of (d, k) directions (a, b, …); at
+    least 0. The power is the number k of objectives.
 
-    Its mean over directions spread evenly on the quarter circle is the hypervolume above (0, 0), up to a constant
-    (Zhang & Golovin 2020, arXiv 2006.04655). A whole trajectory thus counts as a set of candidates, and the mean of the
-    expected improvements is the expected improvement of the hypervolume.
+    Its mean over directions spread evenly on the positive part of the circle (or sphere) is the hypervolume above the
+    origin, up to a constant (Zhang & Golovin 2020, arXiv 2006.04655). A whole trajectory thus counts as a set of
+    candidates, and the mean of the expected improvements is the expected improvement of the hypervolume.
     """
-    along = np.minimum(points[:, :1] / directions[:, 0], points[:, 1:] / directions[:, 1])
-    return np.asarray(np.clip(along.max(axis=0, initial=0.0), 0.0, None) ** 2)
+    along = (points[:, None, :] / directions[None, :, :]).min(axis=2)
+    return np.asarray(np.clip(along.max(axis=0, initial=0.0), 0.0, None) ** directions.shape[1])

@@ -2,7 +2,8 @@
 
 A fold over journal rows, so that a resumed sweep's searcher sees exactly what the first one saw. Objectives are scaled
 to each stratum's own unit box, from the untouched target model (0, and 0 at the utility floor) to perfect forgetting at
-full utility (1, 1): searchers compare strata to transfer what they learn.
+full utility (1, 1), and a third one from its worst to its best value: searchers compare strata to transfer what they
+learn.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from letheon.journal import Row, SweepHistory
-from letheon.pareto.geometry import ParetoSet
+from letheon.pareto.geometry import ParetoSet, Point
 from letheon.pareto.objectives import Goals
 
 Metrics = Mapping[str, Any]
-
-BASELINE_POINT = (0.0, 1.0)
-"""The untouched target model in its box: nothing forgotten, full utility."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,13 @@ class Observation:
     """A checkpoint in the unit box of its stratum. `violation`: as in `Goals.violation`, infinite without numbers."""
 
     epoch: int
-    x: float
-    y: float
+    point: Point
     violation: float
 
     @property
     def gain(self) -> float:
         """The hypervolume of this point alone; 0 for an infeasible one."""
-        return max(self.x, 0.0) * max(self.y, 0.0) if self.violation == 0 else 0.0
+        return math.prod(max(value, 0.0) for value in self.point) if self.violation == 0 else 0.0
 
 
 @dataclass
@@ -51,7 +48,7 @@ class Trial:
     def best(self) -> Observation | None:
         """The feasible point with the largest gain, the earliest of equals; None if no point is feasible."""
         feasible = [point for point in self.points if point.violation == 0]
-        return max(feasible, key=lambda point: (point.gain, point.x, -point.epoch), default=None)
+        return max(feasible, key=lambda it: (it.gain, it.point[0], -it.epoch), default=None)
 
     @property
     def violation(self) -> float:
@@ -61,9 +58,9 @@ class Trial:
 
 @dataclass
 class Progress:
-    """The front of a stratum. `hypervolume` is in units of the stratum's box."""
+    """The front of a stratum, without the untouched model. `hypervolume` is in units of the stratum's box."""
 
-    front: ParetoSet = field(default_factory=lambda: ParetoSet([BASELINE_POINT]))
+    front: ParetoSet = field(default_factory=ParetoSet)
     hypervolume: float = 0.0
     epochs: int = 0
     gains: list[tuple[int, float]] = field(default_factory=list)
@@ -73,10 +70,10 @@ class Progress:
 
     def take(self, point: Observation) -> None:
         self.epochs += 1
-        if point.violation > 0 or self.front.covers((point.x, point.y)):
+        if point.violation > 0 or self.front.covers(point.point):
             return
-        self.front.add((point.x, point.y))
-        volume = self.front.hypervolume((0.0, 0.0))
+        self.front.add(point.point)
+        volume = self.front.hypervolume((0.0,) * len(point.point))
         if volume > self.hypervolume:
             self.gains.append((self.epochs, volume - self.hypervolume))
             self.hypervolume = volume
@@ -95,6 +92,11 @@ class History:
         self.earlier: list[Trial] = []
         """Trials of the earlier sweeps in `searcher.warm_start`."""
         self.progress: dict[str, Progress] = {}
+
+    @property
+    def objectives(self) -> int:
+        """Their number, two or three."""
+        return len(self._goals.axes)
 
     @property
     def open_trials(self) -> Sequence[Trial]:
@@ -129,7 +131,7 @@ class History:
         return Trial(row["trial"], row["stratum"], row["config"])
 
     def _observation(self, stratum: str, epoch: int, metrics: Metrics) -> Observation:
-        x, y = self._goals.normalised(metrics, self._baselines.get(stratum, {}))
-        if not (math.isfinite(x) and math.isfinite(y)):
-            return Observation(epoch, -math.inf, -math.inf, math.inf)
-        return Observation(epoch, x, y, self._goals.violation(metrics))
+        point = self._goals.normalised(metrics, self._baselines.get(stratum, {}))
+        if not all(map(math.isfinite, point)):
+            return Observation(epoch, (-math.inf,) * len(point), math.inf)
+        return Observation(epoch, point, self._goals.violation(metrics))

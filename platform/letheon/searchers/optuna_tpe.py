@@ -20,7 +20,7 @@ from letheon.common.counting import several
 from letheon.journal import stratum_of
 from letheon.searchers.base import Proposal
 from letheon.searchers.encoding import Encoding
-from letheon.searchers.history import History, Observation, Trial
+from letheon.searchers.history import History, Trial
 from letheon.searchers.static import QuasiSearcher
 from letheon.searchers.strata import strata_by_priority
 from letheon.spec.model import Domain, LogUniform, Scalar, SearcherSpec, Uniform, values_of
@@ -66,7 +66,7 @@ class OptunaSearcher:
         if self._starting(known):
             values = self._with_fraction(self._anywhere.at(number), stratum)
             return Proposal(self._untried_near(values, stratum, tried), "start-up: evenly over the space")
-        values = self._ask(self.study(number, known), stratum, tried)
+        values = self._ask(self.study(number, known, history.objectives), stratum, tried)
         return Proposal(values, f"optuna: TPE on {several(len(known), 'trial')}")
 
     def _starting(self, known: Sequence[Trial]) -> bool:
@@ -82,8 +82,11 @@ class OptunaSearcher:
         every = reversed([*earlier, *history.trials.values()])
         return list(islice((trial for trial in every if self._parameters(trial.config) is not None), MAX_TRIALS))[::-1]
 
-    def study(self, number: int, known: Sequence[Trial]) -> Study:
-        """The study for proposal `number`. Its trials have their names in the history as user attribute `trial`."""
+    def study(self, number: int, known: Sequence[Trial], objectives: int = 2) -> Study:
+        """The study for proposal `number`, of two or three `objectives`.
+
+        Its trials have their names in the history as user attribute `trial`.
+        """
         import optuna
 
         # The sampler's generator takes a 32-bit integer.
@@ -97,11 +100,11 @@ class OptunaSearcher:
             constant_liar=True,
         )
         with _quiet():
-            study = optuna.create_study(directions=["maximize", "maximize"], sampler=sampler)
-        study.add_trials(map(self._frozen, known))
+            study = optuna.create_study(directions=["maximize"] * objectives, sampler=sampler)
+        study.add_trials(self._frozen(trial, objectives) for trial in known)
         return study
 
-    def _frozen(self, trial: Trial) -> FrozenTrial:
+    def _frozen(self, trial: Trial, objectives: int) -> FrozenTrial:
         """The trial for Optuna, with its best feasible point or else its least infeasible one and that violation.
 
         Pruned, stopped and collapsed trials are COMPLETE too, since their checkpoints count for the front: gradient
@@ -117,7 +120,9 @@ class OptunaSearcher:
         elif trial.outcome == "failed":
             state = TrialState.FAIL
         else:
-            values = _objectives(trial.best or min(trial.points, key=lambda point: point.violation, default=None))
+            best = trial.best or min(trial.points, key=lambda point: point.violation, default=None)
+            # Always finite: a model without numbers counts as the worst.
+            values = (LOWEST,) * objectives if best is None else tuple(map(_clipped, best.point))
             constraints = {VIOLATION: trial.violation}
         parameters = self._parameters(trial.config) or {}
         return create_trial(
@@ -230,11 +235,6 @@ def _dimension(name: str, domain: Domain) -> _Dimension:
         return _Dimension(CategoricalDistribution(listed), listed)
     ascending = tuple(sorted(listed))
     return _Dimension(IntDistribution(0, len(ascending) - 1), ascending)
-
-
-def _objectives(point: Observation | None) -> tuple[float, float]:
-    """Always finite: a model without numbers counts as the worst."""
-    return (LOWEST, LOWEST) if point is None else (_clipped(point.x), _clipped(point.y))
 
 
 def _clipped(value: float) -> float:

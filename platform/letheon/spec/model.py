@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from letheon.pareto.objectives import RATIOS
+from letheon.pareto.objectives import in_order
 from letheon.schedulers.config import SchedulerConfig
 from letheon.spec.budget import BudgetSpec
 from letheon.spec.source import KeyPath
@@ -197,7 +197,8 @@ class SweepSpec(Frozen):
     model: ModelSpec = ModelSpec()
     search: dict[str, Domain]
     objectives: dict[str, Literal["max", "min"]] = Field(
-        default={}, description="two metrics, of forgetting and of utility; empty: the benchmark's own"
+        default={},
+        description="two metrics, of forgetting and of utility, and perhaps a third; empty: the benchmark's own",
     )
     constraints: dict[str, Constraint] = Field(default={}, description="limits that a front checkpoint must respect")
     scheduler: SchedulerConfig = SchedulerConfig(max_epochs=10)
@@ -213,9 +214,9 @@ class SweepSpec(Frozen):
 
     @model_validator(mode="after")
     def _objectives_of_benchmark(self) -> SweepSpec:
-        """Fill in the default objectives; the utility, which has a floor, is always the second."""
+        """Fill in the default objectives; the utility, which has a floor, is always the second, a probe the last."""
         given = self.objectives or default_objectives(self.benchmark.name)
-        object.__setattr__(self, "objectives", dict(sorted(given.items(), key=lambda item: item[0] in RATIOS)))
+        object.__setattr__(self, "objectives", {name: given[name] for name in in_order(given)})
         return self
 
     @property

@@ -27,6 +27,7 @@ EXAMPLES: Mapping[str, str] = {
     "objectives": "{log10_forget_quality: max, model_utility: max}",
     "scheduler": "{name: asha, max_epochs: 6}",
     "scheduler.collapse": "{floor: 0.8, patience: 3}",
+    "scheduler.probe": "{attacks: [relearn]}",
     "search": "{method: npo_rt, forget_fraction: 0.1, learning_rate: 1e-4}",
     "searcher": "{name: random}",
     "searcher.warm_start": "[name-of-a-sweep]",

@@ -43,7 +43,8 @@ class Plan:
     `trials`: those known in advance: all (`chosen` is "all"), or, if the searcher learns, those that start before any
     result ("first"). `count`: None if only epochs or hours limit the trials. `searched`: hyper-parameters with several
     values; `fixed`: the values of the others. `model`: the paths it takes and why; empty if its configuration is
-    unknown. `notes`: settings that are allowed but probably mistakes. `audit`: the attacks at the end of the sweep.
+    unknown. `notes`: settings that are allowed but probably mistakes. `audit`: the attacks at the end of the sweep;
+    `probe`: those at its rungs, None without a probe.
     """
 
     trials: Sequence[Mapping[str, Any]] = ()
@@ -56,6 +57,7 @@ class Plan:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     strata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rungs: Sequence[int] = ()
+    probe: Sequence[str] | None = None
     model: str = ""
     resources: Mapping[str, Any] = field(default_factory=dict)
     time: Mapping[str, Any] = field(default_factory=dict)
@@ -106,6 +108,7 @@ def make_plan(
             for f in spec.fractions
         },
         rungs=list(spec.scheduler.rungs),
+        probe=None if spec.scheduler.probe is None else list(spec.scheduler.probe.attacks),
         model=model,
         resources={**resources, "memory": sizing and sizing.to_json()},
         time=time.to_json(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.common.errors import LetheonError, did_you_mean
 from letheon.journal import Row, stratum_of
+from letheon.pareto.objectives import is_probe
 from letheon.preparation.artifacts import Prepared
 from letheon.preparation.datasets import data_sets
 from letheon.preparation.retain_logs import log_notes
@@ -66,7 +67,7 @@ def digests(prepared: Prepared) -> dict[str, Any]:
 def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
     """Facts for the records that the sweep file lacks: digests of inputs, resources, metrics of the retain models."""
     workers, goals = sweep.spec.trial, sweep.goals
-    recorded = dict.fromkeys((*_RETAIN_METRICS, goals.x.metric, goals.y.metric))
+    recorded = dict.fromkeys((*_RETAIN_METRICS, *(axis.metric for axis in goals.axes)))
     return {
         **digests(prepared),
         "baseline": {stratum_of(fraction): artifact.path.name for fraction, artifact in prepared.baseline.items()},
@@ -83,11 +84,14 @@ def facts(sweep: Sweep, prepared: Prepared) -> dict[str, Any]:
 
 
 def require_objectives(sweep: Sweep, prepared: Prepared) -> None:
-    """Raises NotMeasured if the target model's evaluation, the same as that of trials, lacks an objective."""
+    """Raises NotMeasured if the target model's evaluation, the same as that of trials, lacks an objective.
+
+    What only a probe measures cannot be missing there (`rules_objectives`).
+    """
     goals = sweep.goals.search_goals
     for fraction, metrics in baselines(prepared, "target").items():
-        for name in (goals.x.metric, goals.y.metric):
-            if name not in metrics:
+        for name in (axis.metric for axis in goals.axes):
+            if name not in metrics and not is_probe(name):
                 hint = did_you_mean(name, [known for known in metrics if metric_info(known)])
                 rule = f"benchmark {sweep.spec.benchmark.name} does not measure it at fraction {fraction}"
                 raise NotMeasured(f"objectives.{name}: {rule}; {hint}")

@@ -13,7 +13,8 @@ from letheon.pareto.objectives import Goals, Limit
 from letheon.preparation.artifacts import Prepared
 from letheon.preparation.layout import from_scratch
 from letheon.spec.rules_objectives import goals_of
-from trainables.config import DecisionConfig, Hyperparameters, LimitConfig, TrialConfig
+from trainables.audit.summary import measured_by
+from trainables.config import DecisionConfig, Hyperparameters, LimitConfig, ProbePlan, TrialConfig
 from trainables.synthetic.name import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -79,4 +80,18 @@ def trial_config(
         folder=str(folder),
         verdict=spec.verdict,
         decision=decision_config(spec),
+        probe=probe_plan(spec),
+    )
+
+
+def probe_plan(spec: SweepSpec) -> ProbePlan | None:
+    """When and how trials are probed; None if they are not."""
+    settings = spec.scheduler.probe
+    if settings is None:
+        return None
+    return ProbePlan(
+        settings=settings,
+        epochs=spec.scheduler.probe_epochs,
+        metrics=tuple(measured_by(settings.attacks)),
+        recipe=spec.model.recipe,
     )

@@ -39,15 +39,15 @@ def describe_move(alias: str, what: Move, old: Tags, new: Tags) -> str | None:
     return f"{alias} stays with {theirs}: {ours} {why}"
 
 
-def _rank(rule: str, tags: Tags) -> tuple[bool, float, float]:
-    """Sort key: forgotten first, then the objective that the rule favours, then the other one.
+def _rank(rule: str, tags: Tags) -> tuple[bool, float, float, float]:
+    """Sort key: forgotten first, then the objective that the rule favours, then the other one, then a third.
 
     Between knees that have forgotten, the one that keeps more utility wins; otherwise the one that forgot more.
     """
     forgotten = tags.get(VERDICT) == "forgotten"
-    x, y = _number(tags, "letheon.height_x"), _number(tags, "letheon.height_y")
+    x, y, z = (_number(tags, f"letheon.height_{axis}") for axis in "xyz")
     utility_first = rule == "max-utility" or (rule == "knee" and forgotten)
-    return (forgotten, y, x) if utility_first else (forgotten, x, y)
+    return (forgotten, y, x, z) if utility_first else (forgotten, x, y, z)
 
 
 def _number(tags: Tags, name: str) -> float:

@@ -211,14 +211,13 @@ def _create_version(
 def _tags(point: Mapping[str, Any], fraction: str, manifest: Manifest, objectives: Mapping[str, str]) -> dict[str, str]:
     numbers = {key: value for key, value in point["metrics"].items() if isinstance(value, int | float)}
     finite = {key: value for key, value in numbers.items() if math.isfinite(value)}
-    x, y = maximised_objectives(objectives)(point)
+    heights = dict(zip("xyz", maximised_objectives(objectives)(point), strict=False))
     tags = {
         "letheon.trial": manifest.trial,
         "letheon.epoch": str(manifest.epoch),
         "letheon.fraction": fraction,
         "letheon.manifest": manifest.digest,
-        "letheon.height_x": f"{x:.6g}",
-        "letheon.height_y": f"{y:.6g}",
+        **{f"letheon.height_{axis}": f"{value:.6g}" for axis, value in heights.items()},
         VERDICT: verdict_of(point),
         "letheon.reasons": reasons_of(point),
     }

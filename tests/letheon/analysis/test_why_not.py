@@ -24,12 +24,13 @@ FINE = st.floats(-20, 0, allow_subnormal=False)
 NUMBER = COARSE | FINE | st.sampled_from([math.nan, math.inf, -math.inf])
 METRICS = st.fixed_dictionaries(
     {"a": NUMBER, "b": NUMBER, "utility_ratio": st.sampled_from([1.0, 0.8, 0.7, math.nan])},
-    optional={"c": NUMBER, "model_utility": NUMBER, "log10_forget_quality": NUMBER},
+    optional={"c": NUMBER, "model_utility": NUMBER, "log10_forget_quality": NUMBER, "probe_e": NUMBER},
 )
 PLACES = st.tuples(st.sampled_from(TRIALS), st.integers(1, 5))
 REPORTS = st.dictionaries(PLACES, METRICS, max_size=12)
 AUDITS = st.dictionaries(PLACES, st.fixed_dictionaries({"audit_d": COARSE}), max_size=12)
 A, B = Axis("a", "max", -20.0, 100.0), Axis("b", "min", 100.0, -100.0)
+E = Axis("probe_e", "min", 100.0, -100.0)
 GOALS = st.sampled_from(
     [
         Goals(x=A, y=B),
@@ -37,6 +38,8 @@ GOALS = st.sampled_from(
         Goals(x=A, y=B, limits=(Limit("c", low=-1.0, high=2.0, scale=3.0), Limit("b", low=-2.0))),
         Goals(x=A, y=B, limits=(Limit("audit_d", high=0.0),)),
         Goals(x=Axis("audit_d", "min", 100.0, -100.0), y=B, search_axes=(A, B)),
+        Goals(x=A, y=B, z=E),
+        Goals(x=A, y=B, z=Axis("audit_d", "min", 100.0, -100.0)),
     ]
 )
 
@@ -87,7 +90,8 @@ def test_verdicts_are_the_fronts(reports: dict[Any, Any], audits: dict[Any, Any]
             assert (name, epoch) not in searched
         if one.verdict == "infeasible":
             assert one.stage.goals.violation(one.row["metrics"]) > 0
-        elif one.verdict == "no_numbers":
+        elif one.verdict in {"no_numbers", "not_probed"}:
+            assert (one.verdict == "not_probed") == ("probe_e" in one.without_number and "probe_e" not in metrics)
             assert not all(map(math.isfinite, one.stage.goals.objectives(metrics)))
         [*lines] = in_words(answer)
         assert lines[0].startswith(f"{name}@{epoch} ")
@@ -106,7 +110,7 @@ def test_a_dominated_checkpoint_names_a_front_point_that_dominates_it(
             for rival in one.rivals:
                 there = one.stage.goals.objectives(rival["metrics"])
                 assert (rival["trial"], rival["epoch"]) in front
-                assert there[0] >= here[0] and there[1] >= here[1]
+                assert all(a >= b for a, b in zip(there, here, strict=True))
                 assert (there == here) == (one.verdict == "duplicate") or one.verdict == "infeasible"
             assert bool(one.rivals) or one.verdict not in {"dominated", "duplicate"}
             if one.verdict == "duplicate":

@@ -52,6 +52,20 @@ def the_one(rows: Sequence[Row], asked: str, goals: Goals | None = None) -> str:
     return line
 
 
+def test_a_checkpoint_between_rungs_was_not_probed() -> None:
+    goals = Goals(z=Axis("probe_relearn_forget_rouge", "min", worst=1.0, best=0.0))
+    probed = {"probe_relearn_forget_rouge": 0.3}
+    rows = [trial("t000"), trial("t001"), report("t000@1", 0.5, 0.9, **probed), report("t000@2", 0.9, 0.94)]
+    rows += [report("t001@1", 0.1, 0.9, probe_relearn_forget_rouge=0.5)]
+    assert the_one(rows, "t000@2", goals) == (
+        "t000@2 has no place on a front: probe_relearn_forget_rouge is missing, since the probe ran at rungs only"
+    )
+    text = the_one(rows, "t001@1", goals)
+    assert text.startswith("t001@1 is dominated by t000@1 (ga, lr 1e-05): ")
+    assert "relearned ROUGE 0.5 against 0.3" in text
+    assert text.endswith("with utility above 0.9 or forget quality p above 0.5 or relearned ROUGE below 0.3")
+
+
 FOUND = [
     trial("t003", NPO),
     trial("t007"),

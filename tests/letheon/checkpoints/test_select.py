@@ -14,6 +14,7 @@ from letheon.pareto.front import front_of
 from letheon.pareto.objectives import Axis, Goals
 from tests.letheon.tracking.tracking_support import story
 
+BACK = "probe_relearn_forget_rouge"
 RELEARN = "audit_relearn_forget_rouge"
 AUDITS = {("t000", 1): 0.1, ("t000", 2): 0.3, ("t000", 3): 0.6}
 
@@ -31,6 +32,22 @@ FRONT = audited()
 def chosen(rule: str, *bounds: Bound) -> str:
     found = select(FRONT, rule, 0.05, bounds=bounds)
     return f"{found.trial}@{found.epoch}"
+
+
+def test_rules_choose_from_a_front_of_three_objectives() -> None:
+    rows = story()
+    for row in rows:
+        if row["kind"] == "report":
+            row["metrics"] = {**row["metrics"], BACK: {1: 0.3, 2: 0.1, 3: 0.7}.get(row["epoch"], 0.5)}
+    front = front_of(rows, "sweep", Goals(z=Axis(BACK, "min", 1.0, 0.0)))
+
+    def of(rule: str, *bounds: Bound) -> str:
+        found = select(front, rule, 0.05, bounds=bounds)
+        return f"{found.trial}@{found.epoch}"
+
+    assert (of("max-utility"), of("max-forget"), of("knee")) == ("t000@1", "t000@3", "t000@2")
+    assert of("max-forget", Bound(BACK, "max", 0.4)) == "t000@2"
+    assert of("knee", Bound(BACK, "min", 0.5)) == "t000@3"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.pareto.front import front_of
+from letheon.pareto.front import front_of, hypervolume_share
 from letheon.pareto.objectives import Axis, Goals, Limit
 from letheon.spec.load import load_spec
 from letheon.spec.rules_objectives import goals_of
@@ -116,6 +116,58 @@ def test_every_candidate_is_on_the_front_or_dominated_by_it(reports: list[tuple[
                 assert any(q >= quality and u >= utility for q, u in front)
         assert len(set(front)) == len(front)
         assert (stratum["knee"] in stratum["points"]) == bool(front)
+
+
+# ---- three objectives
+
+BACK = Axis("probe_relearn_forget_rouge", "min", worst=1.0, best=0.0)
+SHARES = st.floats(0, 1)
+
+
+def probed(*reports: tuple[str, int, float, float, float | None]) -> list[Row]:
+    """As `rows`, with what comes back; None where it was not measured."""
+    made = rows(*(report[:4] for report in reports))
+    for (_, _, _, _, back), row in zip(reports, made[-len(reports) :], strict=True):
+        row["metrics"] |= {} if back is None else {BACK.metric: back}
+    return made
+
+
+@given(
+    st.lists(
+        st.tuples(st.just("t000"), st.integers(1, 6), FINE, st.floats(0.3, 0.6), SHARES | st.none()),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_a_front_of_three_objectives_is_moocores(
+    reports: list[tuple[str, int, float, float, float | None]],
+) -> None:
+    stratum = front_of(probed(*reports), goals=Goals(z=BACK))["strata"]["0.05"]
+    known = {(q, u, -back) for _, _, q, u, back in reports if back is not None and u / 0.5 >= 0.8}
+    points = [tuple(axis.maximised(p["metrics"]) for axis in Goals(z=BACK).axes) for p in stratum["points"]]
+    if not known:
+        assert points == [] and stratum["hypervolume"] == 0.0
+        return
+    candidates = np.array(sorted(known))
+    assert set(points) == set(map(tuple, candidates[moocore.is_nondominated(candidates, maximise=True)].tolist()))
+    assert [point[1] for point in points] == sorted((point[1] for point in points), reverse=True)
+    assert stratum["reference"] == [-20.0, stratum["utility_floor"], 1.0] and stratum["ideal"][2] == 0.0
+    reference = np.array([-20.0, stratum["utility_floor"], -1.0])
+    above = candidates[(candidates > reference).all(axis=1)]
+    volume = moocore.hypervolume(above, ref=reference, maximise=True) if len(above) else 0.0
+    assert stratum["hypervolume"] == pytest.approx(volume, rel=1e-9, abs=1e-12)
+    assert stratum["knee"] in stratum["points"]
+
+
+def test_the_third_objective_decides_the_knee_and_what_was_not_probed_is_no_candidate() -> None:
+    found = front_of(
+        probed(("t000", 1, -1.0, 0.45, 0.9), ("t000", 2, -1.0, 0.49, None), ("t000", 3, -1.2, 0.449, 0.2)),
+        goals=Goals(z=BACK),
+    )
+    stratum = found["strata"]["0.05"]
+    assert list(found["objectives"].items())[2] == (BACK.metric, "min")
+    assert names(stratum) == ["t000@1", "t000@3"] and stratum["knee"]["epoch"] == 3
+    assert hypervolume_share(stratum) == pytest.approx(stratum["hypervolume"] / (20 * 0.1))
 
 
 # ---- other objectives, limits and audits

@@ -21,6 +21,8 @@ GOALS = (
     Goals(limits=(Limit("audit_worst_forget_rouge", high=0.5),)),
     Goals(x=Axis("loss", "min"), y=Axis("model_utility", "max", ratio="utility_ratio"), floor=0.5),
     Goals(x=Axis("audit_worst_forget_rouge", "min")),
+    Goals(z=Axis("loss", "min")),
+    Goals(z=Axis("audit_worst_forget_rouge", "min")),
 )
 
 

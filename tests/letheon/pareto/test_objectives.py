@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.pareto.objectives import FORGET_QUALITY, MODEL_UTILITY, Axis, Goals, Limit, ordered
+from letheon.pareto.objectives import FORGET_QUALITY, MODEL_UTILITY, Axis, Goals, Limit, named, ordered
 
 KL = Axis("forget_kl", "min", worst=5.0, best=0.0)
 AUDITED = Axis("audit_worst_forget_rouge", "min", worst=1.0, best=0.0)
+PROBE = Axis("probe_relearn_forget_rouge", "min", worst=1.0, best=0.0)
 VALUES = st.floats(-50, 50)
 
 
@@ -50,8 +51,35 @@ def test_the_ends_of_a_range_are_maximised_too() -> None:
 def test_the_metric_with_a_floor_is_the_second_objective() -> None:
     assert ordered([MODEL_UTILITY, FORGET_QUALITY]) == (FORGET_QUALITY, MODEL_UTILITY)
     assert ordered([KL, AUDITED]) == (KL, AUDITED)
-    with pytest.raises(ValueError, match="expected 2"):
-        ordered([KL])
+    assert ordered([PROBE, MODEL_UTILITY, FORGET_QUALITY]) == (FORGET_QUALITY, MODEL_UTILITY, PROBE)
+    assert ordered([KL, AUDITED, MODEL_UTILITY]) == (KL, MODEL_UTILITY, AUDITED)
+    assert ordered([PROBE, MODEL_UTILITY]) == (PROBE, MODEL_UTILITY)
+    assert Goals(**named([KL, AUDITED])).axes == (KL, AUDITED)
+    for axes in ([KL], [KL] * 4):
+        with pytest.raises(ValueError, match="two or three"):
+            named(axes)
+
+
+@given(st.tuples(VALUES, VALUES, st.floats(0, 1)))
+def test_a_third_objective_counts_as_the_first_two(values: tuple[float, float, float]) -> None:
+    goals = Goals(x=KL, y=MODEL_UTILITY, z=PROBE)
+    kl, ratio, back = values
+    metrics = {"forget_kl": kl, "model_utility": 0.5 * ratio, "utility_ratio": ratio, PROBE.metric: back}
+    plane, without = Goals(x=KL, y=MODEL_UTILITY), {k: v for k, v in metrics.items() if k != PROBE.metric}
+    assert goals.objectives(metrics) == (*plane.objectives(metrics), -back)
+    assert goals.ranked_objectives(metrics) == (*plane.ranked_objectives(metrics), -back)
+    assert goals.area(metrics) == pytest.approx(plane.area(metrics) * (1 - back))
+    assert goals.normalised(metrics, {}) == (*plane.normalised(metrics, {}), pytest.approx(1 - back))
+    assert goals.measured(metrics) and not goals.measured(without)
+    assert not goals.feasible(without) and math.isnan(goals.area(without))
+    assert goals.to_json()["objectives"] == {"forget_kl": "min", "model_utility": "max", PROBE.metric: "min"}
+
+
+def test_a_third_objective_of_the_audit_is_left_out_of_the_search() -> None:
+    goals = Goals(x=KL, z=AUDITED)
+    assert goals.needs_audit and goals.search_goals.axes == (KL, MODEL_UTILITY)
+    assert Goals(x=AUDITED, z=PROBE).search_goals.axes == (FORGET_QUALITY, MODEL_UTILITY)
+    assert Goals(z=PROBE).search_goals == Goals(z=PROBE)
 
 
 @given(VALUES, VALUES, VALUES)

@@ -7,17 +7,27 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letheon.pareto.geometry import ParetoSet, Point
+from letheon.pareto.geometry import PLANE, ParetoSet, Point
 from letheon.pareto.sorting import Fronts, by_spread
 
 GRID = st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float))
 FLOATS = st.tuples(st.floats(-10, 10), st.floats(-10, 10))
-POINTS = st.lists(GRID, max_size=40) | st.lists(FLOATS, max_size=25) | st.lists(GRID | FLOATS, max_size=25)
-STAIRS = st.lists(GRID | FLOATS, min_size=1, max_size=20).map(lambda points: list(ParetoSet(points)))
+SMALL = st.integers(0, 3).map(float)
+SPACE = st.tuples(SMALL, SMALL, SMALL) | st.tuples(*[st.floats(-10, 10)] * 3)
+POINTS = (
+    st.lists(GRID, max_size=40)
+    | st.lists(FLOATS, max_size=25)
+    | st.lists(GRID | FLOATS, max_size=25)
+    | st.lists(SPACE, max_size=25)
+)
+FRONTS = (st.lists(GRID | FLOATS, min_size=1, max_size=20) | st.lists(SPACE, min_size=1, max_size=20)).map(
+    lambda points: list(ParetoSet(points))
+)
+SPANS = st.tuples(*[st.floats(0.1, 20)] * 3)
 
 
 def dominates(one: Point, other: Point) -> bool:
-    return one != other and one[0] >= other[0] and one[1] >= other[1]
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
 
 
 def peeled(points: Sequence[Point]) -> list[list[Point]]:
@@ -53,27 +63,38 @@ def test_count_before_counts_all_points_before_a_front(points: list[Point]) -> N
     assert all(fronts.count(point) == points.count(point) for point in points)
 
 
-@given(POINTS, GRID | FLOATS)
-def test_the_front_of_a_newcomer_is_the_one_it_would_be_on(points: list[Point], newcomer: Point) -> None:
+@given(POINTS.filter(bool), st.data())
+def test_the_front_of_a_newcomer_is_the_one_it_would_be_on(points: list[Point], data: st.DataObject) -> None:
+    newcomer = data.draw(SPACE if len(points[0]) > PLANE else GRID | FLOATS)
     fronts, after = Fronts(points), peeled([*points, newcomer])
-    index = next(i for i, stairs in enumerate(after) if newcomer in stairs)
+    index = next(i for i, front in enumerate(after) if newcomer in front)
     assert fronts.front_of(newcomer) == index
     assert fronts.layer_with(newcomer) == after[index]
     assert layers(fronts) == peeled(points)  # unchanged
 
 
-@given(STAIRS, st.tuples(st.floats(0.1, 20), st.floats(0.1, 20)))
-def test_spread_is_a_permutation_that_begins_with_the_best_compromise(stairs: list[Point], spans: Point) -> None:
-    order = by_spread(stairs, spans)
-    assert sorted(order) == stairs
-    sums = [x / spans[0] + y / spans[1] for x, y in stairs]
-    assert order[0][0] / spans[0] + order[0][1] / spans[1] >= max(sums) - 1e-9
+def test_the_first_newcomer_is_on_the_first_front() -> None:
+    assert Fronts().front_of((1.0, 2.0)) == 0
+    assert Fronts().layer_with((1.0, 2.0, 3.0)) == [(1.0, 2.0, 3.0)]
 
 
-@given(STAIRS.flatmap(lambda stairs: st.tuples(st.just(stairs), st.permutations(stairs))))
+@given(FRONTS, SPANS)
+def test_spread_is_a_permutation_that_begins_with_the_best_compromise(front: list[Point], spans: Point) -> None:
+    spans = spans[: len(front[0])]
+    order = by_spread(front, spans)
+    assert sorted(order) == front
+    assert compromise(order[0], spans) >= max(compromise(point, spans) for point in front) - 1e-9
+
+
+def compromise(point: Point, spans: Point) -> float:
+    return sum(value / span for value, span in zip(point, spans, strict=True))
+
+
+@given(FRONTS.flatmap(lambda front: st.tuples(st.just(front), st.permutations(front))))
 def test_spread_depends_on_the_points_alone(orders: tuple[list[Point], list[Point]]) -> None:
     one, other = orders
-    assert by_spread(one, (5.0, 5.0)) == by_spread(other, (5.0, 5.0))
+    spans = (5.0,) * len(one[0])
+    assert by_spread(one, spans) == by_spread(other, spans)
 
 
 def test_the_farthest_point_is_next_and_ties_go_to_the_higher_y() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from letheon.analysis.seeds import front_with_means
 from letheon.pareto.objectives import Axis, Goals
+from letheon.plots.front import plot_front
 from letheon.plots.layout import views
 from tests.letheon.tracking.tracking_support import Story, front, story
 
@@ -19,6 +20,24 @@ def test_what_is_drawn() -> None:
     paths = {path.trial: path for path in small.paths}
     assert paths["t000"].epochs == (0, 1, 2, 3) and paths["t001"].outcome == "pruned"
     assert sum(item.is_knee for item in small.front) == 1
+
+
+def test_the_third_objective_is_the_size_and_the_line_is_of_the_first_two() -> None:
+    back = "probe_relearn_forget_rouge"
+    tale = Story()
+    tale.add("trial", trial="t000", stratum="0.05", config={"method": "ga"}, baseline={"model_utility": 0.6})
+    for epoch, quality, utility, leak in ((1, -9.0, 0.58, 0.6), (2, -4.0, 0.55, 0.8), (3, -5.0, 0.54, 0.2)):
+        metrics = {"log10_forget_quality": quality, "model_utility": utility, "utility_ratio": utility / 0.6}
+        tale.add("report", trial="t000", epoch=epoch, metrics={**metrics, back: leak}, decision={})
+    [view] = views(front_with_means(tale.rows, 1, "", Goals(z=Axis(back, "min", 1.0, 0.0))), tale.rows)
+    assert {item.name: item.third for item in view.front} == pytest.approx(
+        {"t000@1": 1 / 3, "t000@2": 0.0, "t000@3": 1.0}
+    )
+    assert view.stairs == [(-9.0, 0.58), (-4.0, 0.55)]  # t000@3 is beaten in the plane
+    [plane] = views(front_with_means(tale.rows, 1, "", Goals()), tale.rows)
+    assert [item.third for item in plane.front] == [None, None]
+    assert plane.stairs == [item.spot for item in plane.front]
+    assert plot_front(front_with_means(tale.rows, 1, "", Goals(z=Axis(back, "min", 1.0, 0.0))), tale.rows, dpi=40)
 
 
 def other_objectives() -> tuple[Any, Any]:

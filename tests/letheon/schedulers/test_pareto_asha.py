@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from letheon.pareto.geometry import Point
 from letheon.pareto.sorting import by_spread
 from letheon.schedulers import asha
 from letheon.schedulers.config import SchedulerConfig
@@ -17,9 +18,9 @@ from letheon.schedulers.pareto_asha import decide
 from letheon.schedulers.rung import Place, Rung, Standing
 
 GRID = st.integers(-4, 4).map(float)
-FEASIBLE = st.builds(Standing, GRID, GRID)
-INFEASIBLE = st.builds(Standing, GRID, GRID, st.sampled_from([0.1, 0.2, 0.2, 1.5]))
-BROKEN = st.just(Standing(-math.inf, -math.inf, math.inf))
+FEASIBLE = st.builds(Standing, st.tuples(GRID, GRID))
+INFEASIBLE = st.builds(Standing, st.tuples(GRID, GRID), st.sampled_from([0.1, 0.2, 0.2, 1.5]))
+BROKEN = st.just(Standing((-math.inf, -math.inf), math.inf))
 ANY = FEASIBLE | INFEASIBLE | BROKEN
 RECORDS = st.lists(ANY, max_size=25)
 ETAS = st.sampled_from([1.5, 2.0, 3.0, 4.0])
@@ -42,17 +43,18 @@ def place(records: Iterable[Standing], newcomer: Standing) -> Place:
 
 
 def mapped(one: Standing, x: dict[float, float], y: dict[float, float]) -> Standing:
-    return Standing(x[one.x], y[one.y], one.violation) if one.violation < math.inf else one
+    return Standing((x[one.point[0]], y[one.point[1]]), one.violation) if one.violation < math.inf else one
+
+
+def best_of(records: Iterable[Standing]) -> Standing:
+    return Standing(tuple(map(max, zip(*(record.point for record in records if record.feasible), strict=True))))
 
 
 @given(RECORDS, FEASIBLE, ETAS, st.integers(1, 5))
 def test_a_feasible_newcomer_that_dominates_all_is_never_stopped(
     records: list[Standing], newcomer: Standing, eta: float, least: int
 ) -> None:
-    best = Standing(
-        max([newcomer.x, *(r.x for r in records if r.feasible)]),
-        max([newcomer.y, *(r.y for r in records if r.feasible)]),
-    )
+    best = best_of([newcomer, *records])
     found = verdict(records, best, eta, least)
     assert (found.action, found.rank, found.front) == ("continue", 1, 0)
 
@@ -89,7 +91,7 @@ def test_infeasible_never_outranks_feasible(records: list[Standing], good: Stand
 
 @given(RECORDS, st.floats(0.01, 3), st.floats(0.01, 3))
 def test_a_smaller_violation_ranks_better(records: list[Standing], a: float, b: float) -> None:
-    small, large = (Standing(0.0, 0.0, violation) for violation in sorted((a, b)))
+    small, large = (Standing((0.0, 0.0), violation) for violation in sorted((a, b)))
     assert place(records, small).rank <= place(records, large).rank
     if small != large:
         assert place([*records, small], large).rank > place([*records, large], small).rank
@@ -99,7 +101,7 @@ def test_a_smaller_violation_ranks_better(records: list[Standing], a: float, b: 
 def test_with_one_objective_it_is_asha(values: list[float], value: float, eta: float, least: int) -> None:
     config = SchedulerConfig(max_epochs=9, reduction_factor=eta, min_rung_size=least)
     by_area = asha.decide(values, value, 3, 3, config)
-    by_front = verdict([Standing(v, 1.0) for v in values], Standing(value, 1.0), eta, least)
+    by_front = verdict([Standing((v, 1.0)) for v in values], Standing((value, 1.0)), eta, least)
     assert (by_front.action, by_front.rank, by_front.of) == (by_area.action, by_area.rank, by_area.of)
 
 
@@ -107,39 +109,72 @@ def test_with_one_objective_it_is_asha(values: list[float], value: float, eta: f
 def test_a_model_whose_metrics_are_not_finite_is_always_stopped(
     records: list[Standing], eta: float, least: int
 ) -> None:
-    found = verdict(records, Standing(math.nan, -math.inf, math.inf), eta, least)
+    found = verdict(records, Standing((math.nan, -math.inf), math.inf), eta, least)
     assert (found.action, found.outcome) == ("stop", "collapsed")
 
 
 def test_a_small_rung_stops_nobody() -> None:
-    found = [verdict([Standing(9.0, 9.0)] * n, Standing(1.0, 1.0), least=4).action for n in range(5)]
+    found = [verdict([Standing((9.0, 9.0))] * n, Standing((1.0, 1.0)), least=4).action for n in range(5)]
     assert found == ["continue"] * 3 + ["stop"] * 2
 
 
 def test_ranks_are_not_an_argsort() -> None:
     """A dominated newcomer is judged by its own rank, wherever the better ones are in the list."""
-    records = [Standing(3.0, 3.0), Standing(0.0, 0.0), Standing(2.0, 2.0), Standing(1.0, 1.0)]
-    assert place(records, Standing(1.5, 1.5)) == Place(rank=3, of=5, front=2)
-    assert verdict(records, Standing(1.5, 1.5)).action == "stop"
-    assert verdict(records, Standing(2.5, 2.5)).action == "continue"
+    records = [Standing((3.0, 3.0)), Standing((0.0, 0.0)), Standing((2.0, 2.0)), Standing((1.0, 1.0))]
+    assert place(records, Standing((1.5, 1.5))) == Place(rank=3, of=5, front=2)
+    assert verdict(records, Standing((1.5, 1.5))).action == "stop"
+    assert verdict(records, Standing((2.5, 2.5))).action == "continue"
 
 
 def test_the_spread_is_an_order_not_its_inverse() -> None:
-    stairs = [(0.0, 4.0), (1.0, 3.5), (2.0, 2.5), (4.0, 0.0)]
+    stairs: list[Point] = [(0.0, 4.0), (1.0, 3.5), (2.0, 2.5), (4.0, 0.0)]
     order = by_spread(stairs, (4.0, 4.0))
     places = [order.index(point) for point in stairs]
     assert places != [
         stairs.index(point) for point in order
     ]  # the two differ here, so the next line distinguishes them
-    ranks = [place([Standing(*o) for o in stairs if o != p], Standing(*p)).rank for p in stairs]
+    ranks = [place([Standing(o) for o in stairs if o != p], Standing(p)).rank for p in stairs]
     assert ranks == [1 + i for i in places]
 
 
 @given(RECORDS)
 def test_nan_is_on_no_front(records: list[Standing]) -> None:
-    assert place(records, Standing(math.nan, math.nan, math.inf)).front is None
-    assert len(rung([Standing(math.nan, 1.0, math.inf)]).fronts) == 0
+    assert place(records, Standing((math.nan, math.nan), math.inf)).front is None
+    assert len(rung([Standing((math.nan, 1.0), math.inf)]).fronts) == 0
     with pytest.raises(ValueError, match="must be finite numbers"):
-        Standing(math.nan, 1.0)
+        Standing((math.nan, 1.0))
     with pytest.raises(ValueError, match="violation nan"):
-        Standing(0.0, 1.0, math.nan)
+        Standing((0.0, 1.0), math.nan)
+
+
+SPACE = st.builds(Standing, st.tuples(GRID, GRID, GRID))
+SPACE_RECORDS = st.lists(SPACE | st.builds(Standing, st.tuples(GRID, GRID, GRID), st.just(0.2)), max_size=20)
+
+
+@given(SPACE_RECORDS.flatmap(lambda r: st.tuples(st.just(r), st.permutations(r))), SPACE, ETAS)
+def test_three_objectives_are_ranked_by_the_same_rules(
+    orders: tuple[list[Standing], list[Standing]], newcomer: Standing, eta: float
+) -> None:
+    records, shuffled = orders
+    found = place(records, newcomer)
+    assert found == place(shuffled, newcomer)
+    assert verdict(records, best_of([newcomer, *records]), eta).rank == 1
+    dominating = sum(dominates(record, newcomer) for record in records)
+    assert found.rank > dominating  # they lie on better fronts
+    assert found.rank - 1 <= sum(record.feasible for record in records)
+    assert (found.front == 0) == (dominating == 0)
+
+
+def dominates(one: Standing, other: Standing) -> bool:
+    no_worse = all(a >= b for a, b in zip(one.point, other.point, strict=True))
+    return one.feasible and no_worse and one.point != other.point
+
+
+@given(RECORDS, ANY, GRID)
+def test_a_third_objective_without_differences_changes_no_rank(
+    records: list[Standing], newcomer: Standing, third: float
+) -> None:
+    def raised(one: Standing) -> Standing:
+        return Standing((*one.point, third), one.violation)
+
+    assert place(map(raised, records), raised(newcomer)) == place(records, newcomer)

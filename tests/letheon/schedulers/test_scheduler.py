@@ -18,6 +18,7 @@ from letheon.schedulers.config import CollapseConfig, SchedulerConfig
 from letheon.schedulers.decision import Decision
 from letheon.schedulers.scheduler import SweepScheduler
 from tests.letheon.schedulers.driving import report_to
+from trainables.config import ProbeConfig
 
 Report = tuple[str, int, dict[str, float]]
 
@@ -258,3 +259,55 @@ def test_before_the_audit_the_benchmarks_own_objectives_are_ranked() -> None:
     one, other = SweepScheduler(CONFIG), SweepScheduler(CONFIG, audited)
     for i, pair in enumerate(reports):
         assert report_to(one, f"t{i}", "0.1", 1, metrics(*pair)) == report_to(other, f"t{i}", "0.1", 1, metrics(*pair))
+
+
+PROBED = Goals(z=Axis("probe_relearn_forget_rouge", "min", worst=1.0, best=0.0))
+"""Rungs at epochs 1, 3 and 9."""
+
+
+def probed(quality: float, back: float | None = None, ratio: float = 0.9) -> dict[str, float]:
+    return {
+        "log10_forget_quality": quality,
+        "model_utility": ratio / 2,
+        "utility_ratio": ratio,
+        **({} if back is None else {"probe_relearn_forget_rouge": back}),
+    }
+
+
+def of_probes(name: Any = "pareto_asha", **settings: Any) -> SweepScheduler:
+    config = SchedulerConfig(name=name, max_epochs=9, probe=ProbeConfig(), **settings)
+    assert config.probe_epochs == (1, 3, 9)
+    return SweepScheduler(config, PROBED)
+
+
+def test_a_probe_is_required_at_rungs_only() -> None:
+    scheduler = of_probes()
+    assert report_to(scheduler, "t000", "0.05", 1, probed(-10, 0.5)).action == "continue"
+    assert report_to(scheduler, "t000", "0.05", 2, probed(-8)).reason == "no rung at epoch 2"
+    missing = report_to(scheduler, "t000", "0.05", 3, probed(-8))
+    assert (missing.outcome, missing.rung) == ("failed", 3)
+    assert "probe_relearn_forget_rouge is missing" in missing.reason
+    assert SchedulerConfig(name="none", max_epochs=3, probe=ProbeConfig()).probe_epochs == (1, 2, 3)
+    assert SchedulerConfig().probe_epochs == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"), [("pareto_asha", None), ("asha", None), ("asha", "probe_relearn_forget_rouge")]
+)
+def test_of_trials_alike_in_two_objectives_the_third_decides(name: str, metric: str | None) -> None:
+    scheduler = of_probes(name, metric=metric, mode="min" if metric else "max", reduction_factor=3)
+    for i, back in enumerate((0.5, 0.4, 0.3)):
+        trial = f"t{i:03}"
+        assert report_to(scheduler, trial, "0.05", 1, probed(-10, back)).action == "continue"
+    better, worse = (report_to(scheduler, f"t00{i}", "0.05", 1, probed(-10, back)) for i, back in ((4, 0.1), (5, 0.9)))
+    assert (better.action, better.rank) == ("continue", 1)
+    assert (worse.action, worse.rank) == ("stop", 5)
+
+
+def test_what_comes_back_later_is_compared_with_the_best_measured_so_far() -> None:
+    scheduler = of_probes(min_rung_size=1)
+    report_to(scheduler, "t000", "0.05", 1, probed(-10, 0.2))
+    report_to(scheduler, "t000", "0.05", 2, probed(-2))  # not measured: no point of the trial
+    assert report_to(scheduler, "t000", "0.05", 3, probed(-9, 0.6)).front == 0
+    dominated = report_to(scheduler, "t001", "0.05", 3, probed(-10.5, 0.3))
+    assert (dominated.rank, dominated.front) == (2, 1)

@@ -18,7 +18,7 @@ def report(quality: float, ratio: float) -> dict[str, float]:
 
 def test_a_trial_is_worth_its_best_report() -> None:
     reports = [report(-10, 0.9), report(-5, 0.95), report(-1, 0.5), report(-8, 1.0)]
-    assert best(reports, GOALS) == Standing(-5, 0.95)
+    assert best(reports, GOALS) == Standing((-5, 0.95))
 
 
 def test_without_a_feasible_report_the_closest_counts() -> None:
@@ -56,16 +56,16 @@ def test_a_destroyed_model_is_not_extrapolated_to_the_floor() -> None:
 
 def test_without_a_floor_the_second_objective_is_not_extrapolated() -> None:
     goals = Goals(y=Axis("retain_rouge"))
-    assert extrapolate([{"log10_forget_quality": -4, "retain_rouge": 0.1, "utility_ratio": 0.9}], goals).y == 0.1
+    assert extrapolate([{"log10_forget_quality": -4, "retain_rouge": 0.1, "utility_ratio": 0.9}], goals).point[1] == 0.1
 
 
 def test_a_point_is_outside_the_front_if_no_checkpoint_covers_it() -> None:
     shown = ParetoSet([(-5.0, 0.9), (-2.0, 0.8)])
-    assert outside_front(Standing(-4, 0.85), shown)
-    assert outside_front(Standing(-9, 0.1), ParetoSet())
-    assert not outside_front(Standing(-5, 0.9), shown)
-    assert not outside_front(Standing(-3, 0.8), shown)
-    assert not outside_front(Standing(0, 1, 0.2), shown)
+    assert outside_front(Standing((-4, 0.85)), shown)
+    assert outside_front(Standing((-9, 0.1)), ParetoSet())
+    assert not outside_front(Standing((-5, 0.9)), shown)
+    assert not outside_front(Standing((-3, 0.8)), shown)
+    assert not outside_front(Standing((0, 1), 0.2), shown)
 
 
 def test_a_dip_is_forgiven_but_a_limit_is_not() -> None:

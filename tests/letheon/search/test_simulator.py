@@ -8,13 +8,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import moocore
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from letheon.pareto.front import front_of, hypervolume_share
 from letheon.search.simulator import Simulation, simulate
 from letheon.search.trajectories import Table, TableError, Trajectory
 from letheon.spec.model import SweepSpec
+from letheon.spec.rules_objectives import goals_of
 from letheon.spec.search_space import SearchSpace
 from trainables.methods import METHODS as METHODS_BY_NAME
 
@@ -264,3 +268,74 @@ def test_a_plateau_is_the_same_after_a_restart(searcher: str) -> None:
 def test_a_plateau_that_is_never_reached_changes_nothing() -> None:
     never = spec(budget={"epochs": 40, "plateau": 1e-9})
     assert simulate(spec(budget={"epochs": 40.0}), TABLE, 2).rows == simulate(never, TABLE, 2).rows
+
+
+# -- three objectives: what a probe brings back
+
+BACK = "probe_relearn_forget_rouge"
+THIRD = {"log10_forget_quality": "max", "model_utility": "max", BACK: "min"}
+
+
+def probed(one: Trajectory) -> Trajectory:
+    """The trajectory as recorded with a probe after every epoch, which takes half a second: less comes back of ga."""
+    share = 0.2 + 0.2 * METHODS.index(one.config["method"])
+    epochs = ({**metrics, BACK: share + 0.01 * epoch, "probe_seconds": 0.5} for epoch, metrics in enumerate(one.epochs))
+    return Trajectory(one.config, tuple(epochs), tuple(seconds + 0.5 for seconds in one.seconds))
+
+
+PROBED = Table(map(probed, TRAJECTORIES), {"0.1": BASELINE, "0.2": BASELINE})
+
+
+def probed_spec(searcher: str, scheduler: str = "pareto_asha", **more: Any) -> SweepSpec:
+    """A sweep with rungs at epochs 2 and 4, or none, and a probe."""
+    fields = spec(searcher, budget={"trials": 12}).model_dump(mode="json")
+    rungs = {"name": scheduler, "max_epochs": 4, "grace_epochs": 2, "reduction_factor": 2, "probe": {}}
+    return SweepSpec.model_validate({**fields, "objectives": THIRD, "scheduler": rungs, **more})
+
+
+@pytest.mark.parametrize("searcher", ["surrogate", "optuna"])
+def test_kills_change_nothing_with_three_objectives(searcher: str) -> None:
+    sweep = probed_spec(searcher)
+    undisturbed = simulate(sweep, PROBED, slots=2)
+    again = simulate(sweep, PROBED, 2, {3, 11, 12, 30})
+    assert (again.rows, again.end_reason) == (undisturbed.rows, undisturbed.end_reason)
+    ranked = [row["decision"] for row in kinds(undisturbed, "report") if row["decision"]["rung"] == 2]
+    assert len(ranked) == 12 and len({decision["rank"] for decision in ranked}) > 1
+
+
+def test_a_front_of_three_objectives_has_only_checkpoints_that_were_probed() -> None:
+    sweep = probed_spec("quasi_random")
+    found = simulate(sweep, PROBED, slots=2)
+    for row in kinds(found, "report"):
+        assert (BACK in row["metrics"]) == (row["epoch"] in (2, 4))
+    front = front_of(found.rows, goals=goals_of(sweep))
+    assert list(front["objectives"]) == list(THIRD)
+    for stratum in front["strata"].values():
+        assert stratum["points"] and {point["epoch"] for point in stratum["points"]} <= {2, 4}
+        corner = np.array(stratum["reference"]) * [1, 1, -1]
+        values = [[point["metrics"][name] for name in THIRD] for point in stratum["points"]]
+        volume = moocore.hypervolume(np.array(values) * [1, 1, -1], ref=corner, maximise=True)
+        assert stratum["hypervolume"] == pytest.approx(volume)
+        assert 0 < hypervolume_share(stratum) <= 1  # type: ignore[operator]
+        assert moocore.is_nondominated(np.array(values) * [1, 1, -1], maximise=True).all()
+    least = min(point["metrics"][BACK] for stratum in front["strata"].values() for point in stratum["points"])
+    assert least == pytest.approx(0.21)  # of ga
+
+
+def test_without_rungs_every_epoch_is_probed_and_probes_cost_their_seconds() -> None:
+    budget = {"budget": {"trials": 4}}
+    every = simulate(probed_spec("quasi_random", "none", **budget), PROBED, slots=1)
+    assert all(BACK in row["metrics"] for row in kinds(every, "report"))
+    none = simulate(spec("quasi_random", "none", {"trials": 4}), PROBED, slots=1)
+    assert not any(BACK in row["metrics"] for row in kinds(none, "report"))
+    assert every.seconds == pytest.approx(none.seconds + 0.5 * 16)
+
+
+def test_a_table_keeps_what_a_probe_did_not_measure_apart_from_nan(tmp_path: Path) -> None:
+    at_rungs = Table((one.probed_at((2, 4)) for one in PROBED.trajectories), PROBED.baselines)
+    at_rungs.write(tmp_path / "table.parquet")
+    again = Table.read(tmp_path / "table.parquet")
+    assert all(again.find(one.config) == one for one in at_rungs.trajectories)
+    failed = simulate(probed_spec("quasi_random", "none"), at_rungs, slots=1)
+    assert set(outcomes(failed)) == {"failed"}  # the table lacks what this sweep would have measured
+    assert "probe_relearn_forget_rouge is missing" in kinds(failed, "end")[0]["reason"]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letheon.pareto.geometry import ParetoSet
+from letheon.searchers.bayesian import DIRECTIONS
 from letheon.searchers.gaussian_process import (
     Array,
     Inputs,
@@ -95,6 +96,27 @@ def test_over_all_directions_it_is_the_hypervolume(seed: int) -> None:
     one, other = random.random((5, 2)), random.random((3, 2)) * 0.7
     ratio = ParetoSet(map(tuple, one)).hypervolume((0, 0)) / ParetoSet(map(tuple, other)).hypervolume((0, 0))
     assert mean_scalarised(one) / mean_scalarised(other) == pytest.approx(ratio, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_over_all_directions_of_space_it_is_the_volume(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    directions = np.abs(random.standard_normal((40_000, 3)))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    one, other = random.random((5, 3)), random.random((3, 3)) * 0.7
+    means = [float(scalarised(points, directions).mean()) for points in (one, other)]
+    volumes = [ParetoSet(map(tuple, points)).hypervolume((0, 0, 0)) for points in (one, other)]
+    assert means[0] / means[1] == pytest.approx(volumes[0] / volumes[1], rel=0.05)
+
+
+def test_directions_are_unit_vectors_off_the_axes() -> None:
+    for objectives, directions in DIRECTIONS.items():
+        assert directions.shape[1] == objectives
+        assert np.linalg.norm(directions, axis=1) == pytest.approx(1.0)
+        assert directions.min() > 0.34
+        middle = directions.mean(axis=0)
+        assert middle == pytest.approx(np.full(objectives, middle[0]))
+        assert len({tuple(np.round(each, 9)) for each in directions}) == len(directions)
 
 
 def test_points_below_the_origin_are_worth_nothing() -> None:

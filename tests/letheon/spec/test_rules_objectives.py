@@ -14,6 +14,7 @@ from letheon.spec.rules_objectives import axis_of, goals_of
 from tests.letheon.small_sweep import sample
 from tests.letheon.spec.sweep_file import GOOD, errors_of, write
 from trainables.audit.config import AuditConfig
+from trainables.config import ProbeConfig
 from trainables.methods import METHODS
 
 
@@ -77,7 +78,16 @@ def test_the_floor_is_that_of_the_collapse_rule(tmp_path: Path) -> None:
         ("objectives: {log10_forget_quality: min, model_utility: max}", "better when larger; write log10_forget_"),
         ("objectives: {forget_rouge: max, model_utility: max}", "better when smaller; write forget_rouge: min"),
         ("objectives: {model_utility: max}", "names 1 metric,"),
-        ("objectives: {model_utility: max, forget_rouge: min, retain_rouge: max}", "names 3 metrics,"),
+        (
+            "objectives: {model_utility: max, forget_rouge: min, retain_rouge: max, ks_distance: min}",
+            "names 4 metrics,",
+        ),
+        (
+            "objectives: {model_utility: max, forget_rouge: min, probe_nf4_forget_rouge: min}",
+            "add `scheduler: {probe: ",
+        ),
+        ("objectives: {model_utility: max, probe_nf5_forget_rouge: min}", "did you mean 'probe_nf4_forget_rouge'?"),
+        ("constraints: {probe_relearn_forget_rouge: {max: 0.1}}", "this sweep has no probe"),
         ("objectives: {model_utility: maximum, forget_rouge: min}", "must be one of max, min"),
         ("objectives: {audit_worst_forget_rouge: min, model_utility: max}", "add `audit: true`"),
         ("constraints: {forget_roug: {max: 0.1}}", "did you mean 'forget_rouge'?"),
@@ -100,6 +110,46 @@ def test_invalid_lines_are_refused(line: str, expected: str, tmp_path: Path) -> 
     found = problem(tmp_path, line)
     assert found.startswith("10: ")
     assert expected in found
+
+
+def test_three_objectives_with_a_probe_load_in_the_order_of_a_front(tmp_path: Path) -> None:
+    line = "objectives: {probe_relearn_forget_rouge: min, model_utility: max, forget_rouge: min}\n"
+    file = write(tmp_path, GOOD + line)
+    spec = load_spec(file, ["scheduler.probe={attacks: [relearn, rtn4], relearn_steps: 4}"])
+    assert list(spec.objectives) == ["forget_rouge", "model_utility", "probe_relearn_forget_rouge"]
+    goals = goals_of(spec)
+    assert goals.z == axis_of("probe_relearn_forget_rouge", "min") and goals.search_goals is goals
+    assert spec.scheduler.probe == ProbeConfig(attacks=("relearn", "rtn4"), relearn_steps=4)
+    assert load_spec(write(tmp_path, dump_spec(spec))) == spec
+    assert "probe" not in dump_spec(load_spec(write(tmp_path, GOOD)))
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (
+            "scheduler.probe={attacks: [rtn4]}",
+            "the probe's attacks are rtn4; add `scheduler: {probe: {attacks: [rtn4, re",
+        ),
+        ("scheduler.probe={attacks: [relarn]}", "did you mean 'relearn'?"),
+        ("scheduler.probe={attacks: [relearn, relearn]}", "named once"),
+        ("scheduler.probe={rows: 1}", "must be >= 2"),
+        ("scheduler.probe=true", "write {attacks: [relearn]}"),
+        ("scheduler={probe: {}, metric: probe_nf4_forget_rouge, mode: min}", "the probe's attacks are relearn"),
+    ],
+)
+def test_a_probe_that_cannot_be_is_refused(setting: str, expected: str, tmp_path: Path) -> None:
+    objectives = "objectives: {forget_rouge: min, model_utility: max, probe_relearn_forget_rouge: min}\n"
+    found = errors_of(write(tmp_path, GOOD + objectives), setting)
+    assert any(expected in problem for problem in found)
+
+
+def test_a_probe_needs_the_whole_weights_and_something_to_attack(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    (found,) = errors_of(file, "scheduler.probe={}", "trial.deepspeed={zero_optimization: {stage: 3}}")
+    assert "which no worker holds at ZeRO stage 3" in found and "stage: 2" in found
+    found = "\n".join(errors_of(file, "scheduler.probe={}", "benchmark={name: synthetic}"))
+    assert "scheduler.probe" in found and "nothing to attack" in found
 
 
 def test_the_synthetic_experiment_cannot_be_audited(tmp_path: Path) -> None:

@@ -113,6 +113,23 @@ def test_a_decision_has_the_metrics_of_scheduler_and_goals() -> None:
     assert "extraction_strength" in decision(by_one, goals).metrics
 
 
+def test_a_trial_knows_when_and_how_it_is_probed(tmp_path: Path) -> None:
+    third = "objectives={log10_forget_quality: max, model_utility: max, probe_rtn4_forget_rouge: min}"
+    probe = "scheduler={max_epochs: 4, reduction_factor: 2, probe: {attacks: [rtn4]}}"
+    spec = load_spec(write_space(tmp_path), [third, probe])
+    config = trial_config(spec, layout(spec, tmp_path), "t000", sample(spec, 0), tmp_path / "t000")
+    assert config.probe is not None and config.decision is not None
+    assert (config.probe.epochs, config.probe.recipe) == ((1, 2, 4), spec.model.recipe)
+    assert "probe_rtn4_forget_rouge" in config.probe.metrics
+    assert TrialConfig.model_validate(config.model_dump(mode="json")) == config
+    found = {"log10_forget_quality": -1.0, "model_utility": 0.5, "utility_ratio": 1.0}
+    assert not is_candidate(config.decision, [], found)  # not probed: no weights are kept
+    assert is_candidate(config.decision, [], {**found, "probe_rtn4_forget_rouge": 0.5})
+    plain = load_spec(write_space(tmp_path))
+    unprobed = trial_config(plain, layout(plain, tmp_path), "t000", sample(plain, 0), tmp_path / "t000")
+    assert unprobed.probe is None and "probe" not in unprobed.model_dump(mode="json")
+
+
 @pytest.mark.parametrize(
     ("overrides", "full"),
     [

@@ -81,8 +81,7 @@ def test_the_searcher_learns_from_copied_trials_which_count_for_nothing_else(roo
     assert [trial.name for trial in controller.history.earlier] == ["one/t000"]
     best = controller.history.earlier[0].best
     assert best is not None
-    assert best.x == pytest.approx(8 / 9)
-    assert best.y == pytest.approx(0.85)
+    assert best.point == pytest.approx((8 / 9, 0.85))
     assert not controller.history.trials
     assert not controller.history.progress
     assert controller.spent().epochs == 0

@@ -41,6 +41,8 @@ def of(sweep: str, verdict: str = "forgotten", x: float = -0.1, y: float = 0.9, 
         ("knee", of("a", y=0.9), of("b", y=0.95), "moved"),
         ("knee", of("a", y=0.9), of("b", y=0.9), "worse"),  # equal: it stays
         ("knee", of("a", "not forgotten", x=-9), of("b", "not forgotten", x=-2, y=0.8), "moved"),
+        ("knee", {**of("a"), "letheon.height_z": "-0.5"}, {**of("b"), "letheon.height_z": "-0.3"}, "moved"),
+        ("knee", {**of("a"), "letheon.height_z": "-0.3"}, {**of("b"), "letheon.height_z": "-0.5"}, "worse"),
         ("max-forget", of("a", x=-0.3), of("b", x=-0.2, y=0.1), "moved"),
         ("max-utility", of("a", y=0.9), of("b", x=-9, y=0.91), "moved"),
         ("knee", {"letheon.sweep_run": "old"}, of("b", "not forgotten"), "moved"),  # from before there were verdicts

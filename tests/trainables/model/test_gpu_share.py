@@ -63,6 +63,16 @@ def test_the_estimate_follows_from_what_methods_declare() -> None:
     assert plain.total - small.total == LLAMA.parameters * 10 - LLAMA.parameters // 16
 
 
+def test_a_probe_needs_room_for_a_second_engine_beside_the_trials() -> None:
+    plain = estimate_memory(LLAMA, settings("npo_rt"), 8192)
+    probed = estimate_memory(LLAMA, replace(settings("npo_rt"), probe=True), 8192)
+    assert probed.states == plain.states
+    second = sum(plain.states.values()) + plain.activations
+    assert probed.total - sum(plain.states.values()) == second - plain.states["gradients"]  # its own are freed
+    lora = replace(settings("npo_rt", lora=LoraConfig(rank=8)), probe=True)
+    assert estimate_memory(LLAMA, lora, 8192).total < 0.5 * probed.total
+
+
 def test_layers_are_compiled_on_gpus_unless_their_weights_are_sharded() -> None:
     def compiled(on_gpu: bool, **on: Any) -> bool:
         return replace(settings("npo_rt", **on), on_gpu=on_gpu).compiled

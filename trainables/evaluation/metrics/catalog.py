@@ -113,6 +113,7 @@ CATALOG: dict[str, MetricInfo] = {
     **_DEGENERATION,
     "audit_worst_forget_rouge": _down("the largest forget_rouge under any attack of the audit"),
     "audit_worst_forget_rouge_excess": _down("the largest excess over the retain model under the same attack"),
+    "probe_worst_forget_rouge": _down("the largest forget_rouge under any attack of the probe"),
     **{name: MetricInfo(*facts) for name, facts in SYNTHETIC.items()},
 }
 """Metrics with a fixed name. `metric_info` also finds those named after a set, a task or an attack."""
@@ -122,6 +123,12 @@ FAMILIES: dict[str, MetricInfo] = {
     "audit_<attack>_forget_probability": _down("forget_probability under an attack"),
     "audit_<attack>_extraction_strength": _down("extraction strength of the forget set under an attack"),
     "audit_<attack>_forget_rouge_excess": _down("the same ROUGE minus the retain model's under the same attack"),
+    "probe_<attack>_forget_rouge": _down(
+        "forget_rouge under an attack of `scheduler.probe`, at the rungs of a trial: as audit_<attack>_forget_rouge, "
+        "with the probe's rows and steps"
+    ),
+    "probe_<attack>_forget_probability": _down("forget_probability under such an attack"),
+    "probe_<attack>_extraction_strength": _down("extraction strength of the forget set under such an attack"),
     "harness_<task>": _up("lm-evaluation-harness: the main metric of a task of `evaluation.harness`"),
     "forget_<set>_probability": _down("as forget_probability, for another set that must be forgotten"),
     "forget_<set>_rouge": _down("as forget_rouge, for such a set"),
@@ -165,6 +172,7 @@ RECORDED: dict[str, str] = {
         "larger of activations and evaluation; without libraries"
     ),
     "eval_seconds": "evaluation time of the slowest worker",
+    "probe_seconds": "time of the probe of the slowest worker, at epochs that are probed",
 }
 """Reported, but without a better direction, so no sweep can search on them."""
 
@@ -172,7 +180,7 @@ _PATTERNS = {
     re.compile(re.sub("<[a-z]+>", "([a-z0-9][a-z0-9_]*)", family)): (family, info) for family, info in FAMILIES.items()
 }
 _NOT_UTILITY = ("holdout", "members")
-_AUDIT = "audit_"
+_ATTACKED = ("audit_", "probe_")
 
 
 def metric_info(name: str) -> MetricInfo | None:
@@ -181,9 +189,14 @@ def metric_info(name: str) -> MetricInfo | None:
         return CATALOG[name]
     for pattern, (family, info) in _PATTERNS.items():
         found = pattern.fullmatch(name)
-        if found and found[1] not in _NOT_UTILITY and name.startswith(_AUDIT) == family.startswith(_AUDIT):
+        if found and found[1] not in _NOT_UTILITY and _attacked(name) == _attacked(family):
             return replace(info, text=f"{info.text} ({found[1]})")
     return None
+
+
+def _attacked(name: str) -> str | None:
+    """Whether it is measured under attack, and by whom: nobody else measures such a metric."""
+    return next((prefix for prefix in _ATTACKED if name.startswith(prefix)), None)
 
 
 def number(metrics: Mapping[str, Any], name: str) -> float:

@@ -19,7 +19,7 @@ function nearest(stratum) {
 
 function best(view, stratum) {
   const [trial, epoch] = stratum.knee, point = stratum.points.find((one) => one.trial === trial && one.epoch === epoch);
-  const [x, y] = view.objectives, config = view.trials.find((one) => one.id === trial)?.config ?? {};
+  const [x, y, ...more] = view.objectives, config = view.trials.find((one) => one.id === trial)?.config ?? {};
   const to = `./${view.name}-${Number(stratum.key) * 100}`.replaceAll(/[^\w./-]/g, "-");
   const limits = Object.keys(view.constraints).filter((name) => name in point.metrics);
   return [el("header", {}, el("h2", {}, "The knee: the best compromise"), verdict(point.verdict)),
@@ -27,6 +27,7 @@ function best(view, stratum) {
     el("dl", {}, "forget_quality" in point.metrics && [el("dt", {}, "forget quality p"), el("dd", {}, number(point.metrics.forget_quality))],
       el("dt", {}, x.short), el("dd", {}, number(point.metrics[x.metric])),
       el("dt", {}, y.short), el("dd", {}, `${number(point.metrics[y.metric])} (${percent(point.metrics.utility_ratio, 1)} of the target's)`),
+      more.map((z) => [el("dt", {}, z.short), el("dd", {}, number(point.metrics[z.metric]))]),
       limits.map((name) => [el("dt", {}, words(name)), el("dd", {}, number(point.metrics[name]))])),
     view.state === "finished" ? command(`letheon pull ${quoted(view.name)} --select knee --fraction ${stratum.key} --to ${to}${view.options}`) : el("p", { class: "small muted" }, "The checkpoint can be pulled after the sweep has ended.")];
 }
@@ -36,11 +37,11 @@ function quoted(name) {
 }
 
 function frontTable(view, stratum) {
-  const [x, y] = view.objectives, [trial, epoch] = stratum.knee, judged = hasVerdicts(stratum.points), method = (one) => view.trials.find((other) => other.id === one.trial)?.config.method ?? "";
+  const [trial, epoch] = stratum.knee, judged = hasVerdicts(stratum.points), method = (one) => view.trials.find((other) => other.id === one.trial)?.config.method ?? "";
   const columns = [
     { head: "checkpoint", show: (one) => [el("a", { href: trialAddress(view.key, one.trial) }, `${one.trial}@${one.epoch}`), one.trial === trial && one.epoch === epoch && [" ", el("span", { class: "tag" }, "knee")]] },
     ...(judged ? [{ head: "verdict", text: true, show: (one) => verdict(one.verdict) }] : []),
-    { head: x.short, title: x.label, show: (one) => number(one.metrics[x.metric]) }, { head: y.short, title: y.label, show: (one) => number(one.metrics[y.metric]) },
+    ...view.objectives.map((goal) => ({ head: goal.short, title: goal.label, show: (one) => number(one.metrics[goal.metric]) })),
     { head: "method", text: true, show: method },
   ];
   return [el("h3", {}, "All points of the front"), listing("Points of the front", columns, stratum.points)];

@@ -42,7 +42,7 @@ function axesOf(view, trials) {
   const spots = new Map(trials.map((trial) => [trial.id, best(view, trial)]));
   const settings = varied(trials).map((name) => hyper(view, name, trials));
   return [...settings, ...view.objectives.map((one, i) => {
-    const value = (trial) => spots.get(trial.id)?.[i ? "y" : "x"];
+    const value = (trial) => spots.get(trial.id)?.["xyz"[i]];
     return { key: one.metric, name: one.short, value, ...scale(trials.map(value), false, one.better === "min") };
   })];
 }
@@ -91,6 +91,6 @@ function line(axes, trial) {
     value: axes.map((axis) => axis.place(axis.value(trial))), trial: trial.id, order,
     lineStyle: { color: rankColour(trial.rank), opacity: order === 0 ? 0.95 : order <= 2 ? 0.6 : 0.4, width: order === 0 ? 2.2 : 1.2 },
     facts: [["method", trial.config.method ?? ""], ["with", inShort(trial.config)], ["best at epoch", trial.best === null ? "none feasible" : String(trial.best)],
-      ["front", rankInWords(trial.rank)], ...axes.slice(-2).map((axis) => [axis.name, number(axis.value(trial))])],
+      ["front", rankInWords(trial.rank)], ...axes.slice(-view.objectives.length).map((axis) => [axis.name, number(axis.value(trial))])],
   };
 }

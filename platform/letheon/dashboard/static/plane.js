@@ -47,7 +47,7 @@ function sentence(shown) {
   const { stratum, view } = shown;
   if (!stratum) return "No checkpoints yet";
   const front = stratum.points.map((p) => `${p.trial} at epoch ${p.epoch}`).join(", ") || "none";
-  return `${shown.trials.length} trials in the plane of ${view.objectives[0].label} and ${view.objectives[1].label}. On the front: ${front}.`;
+  return `${shown.trials.length} trials in the plane of ${view.objectives[0].label} and ${view.objectives[1].label}. On the front: ${front}.${shown.view.objectives[2] ? ` Larger marks on the front: better ${shown.view.objectives[2].label}.` : ""}`;
 }
 
 function options(shown) {
@@ -122,7 +122,7 @@ function regions(shown) {
 
 // The front's staircase: the checkpoints so far dominate everything to the left of and below this line.
 function staircase(shown) {
-  const points = sorted(shown);
+  const points = stairs(shown);
   if (!points.length) return { id: "staircase", type: "line", data: [] };
   const floor = shown.stratum.utility_floor;
   const corner = [...points, ...shown.trials.flatMap((trial) => path(shown.view, trial).map((spot) => [spot.x, spot.y]))];
@@ -131,10 +131,21 @@ function staircase(shown) {
   return { id: "staircase", type: "line", step: "start", symbol: "none", silent: true, z: 4, data, lineStyle: { color: colour("ink"), width: 1.4, opacity: 0.8 } };
 }
 
-function sorted(shown) {
-  const [x, y] = shown.view.objectives;
-  const sign = x.better === "min" ? -1 : 1;
-  return shown.stratum.points.map((point) => [point.metrics[x.metric], point.metrics[y.metric]]).sort((a, b) => sign * (a[0] - b[0]));
+// The front's points by rising first objective, without those that only a third objective keeps on the front.
+function stairs(shown) {
+  const [[x, right], [y, up]] = shown.view.objectives.map((one) => [one.metric, one.better === "min" ? -1 : 1]);
+  const points = shown.stratum.points.map((point) => [point.metrics[x], point.metrics[y]]);
+  const beaten = (a) => points.some((b) => right * (b[0] - a[0]) >= 0 && up * (b[1] - a[1]) >= 0 && (b[0] !== a[0] || b[1] !== a[1]));
+  return points.filter((point) => !beaten(point)).sort((a, b) => right * (a[0] - b[0]));
+}
+
+// The size of a front point's mark: the better its third objective among the front's, the larger.
+function sizeOf(shown, point) {
+  const z = shown.view.objectives[2];
+  if (!z) return 12;
+  const values = shown.stratum.points.map((one) => one.metrics[z.metric]), [low, high] = [Math.min(...values), Math.max(...values)];
+  const place = high > low ? (point.metrics[z.metric] - low) / (high - low) : 0.5;
+  return 9 + 10 * (z.better === "min" ? 1 - place : place);
 }
 
 // The knee's label has its own series: its larger symbol is placed first, and other labels avoid it.
@@ -143,7 +154,7 @@ function fronts(shown) {
   const data = shown.stratum.points.map((point) => {
     const mark = shown.look(point.trial), knee = point.trial === trial && point.epoch === epoch;
     return {
-      value: [point.metrics[x.metric], point.metrics[y.metric]], trial: point.trial, epoch: point.epoch, symbol: mark.symbol,
+      value: [point.metrics[x.metric], point.metrics[y.metric]], trial: point.trial, epoch: point.epoch, symbol: mark.symbol, symbolSize: sizeOf(shown, point),
       itemStyle: { color: mark.colour }, label: { show: !knee, formatter: `${point.trial}@${point.epoch}` },
     };
   });
@@ -184,7 +195,7 @@ export function spread(point, metric) {
 function models(shown) {
   const mark = (id, spot, symbol, size, name) => ({
     id, type: "scatter", z: 9, symbol, symbolSize: size, data: spot ? [{ value: spot, name }] : [], itemStyle: { color: "transparent", borderColor: colour("ink"), borderWidth: 1.7 },
-    tooltip: { formatter: () => tip(name, shown.view.objectives.map((one, i) => [one.short, number(spot[i])])) },
+    tooltip: { formatter: () => tip(name, shown.view.objectives.slice(0, 2).map((one, i) => [one.short, number(spot[i])])) },
   });
   return [mark("target", shown.stratum.target, "diamond", 19, "target model"), mark("retain", shown.stratum.retain, STAR, 24, "retain model")];
 }

@@ -24,7 +24,7 @@ export function slices(events) {
     // `state`: as for the plane, plus `slice`: the objective's metric, null for the first objective
     update(state) {
       const { view } = state, goal = view.objectives.find((one) => one.metric === state.slice) ?? view.objectives[0];
-      const all = chosen(state), found = all.map((trial) => ({ trial, value: best(view, trial)?.[goal === view.objectives[0] ? "x" : "y"] })).filter((one) => Number.isFinite(one.value));
+      const all = chosen(state), found = all.map((trial) => ({ trial, value: best(view, trial)?.["xyz"[view.objectives.indexOf(goal)]] })).filter((one) => Number.isFinite(one.value));
       const names = varied(all);
       pictures.forEach((one, name) => { if (!names.includes(name)) { one.dispose(); pictures.delete(name); } });
       const hosts = names.map((name) => picture(name).host);

@@ -80,14 +80,15 @@ export function trialTable(events) {
 }
 
 function columnsOf(view, trials, all) {
-  const [x, y] = view.objectives, at = (one) => `${one.label}, at the best epoch`;
+  const [x, y, ...more] = view.objectives, at = (one) => `${one.label}, at the best epoch`;
   return [
     { name: "id", label: "trial", text: true },
     ...(all ? [{ name: "stratum", label: "forget", show: fraction }] : []),
     ...varied(trials).map((name) => ({ name: `config.${name}`, label: words(name), text: name === "method", show: shown })),
-    { name: "best", label: "best epoch", title: "The feasible epoch that dominates the largest area of the plane (MLflow's best/epoch)" },
+    { name: "best", label: "best epoch", title: "The feasible epoch that dominates the largest area of the objectives (MLflow's best/epoch)" },
     { name: "x", label: x.short, title: at(x), show: number, down: x.better === "max" },
     { name: "y", label: y.short, title: at(y), show: number, down: y.better === "max" },
+    ...more.map((z) => ({ name: "z", label: z.short, title: at(z), show: number, down: z.better === "max" })),
     { name: "ratio", label: "of target", title: "share of the target model's utility, at the best epoch", show: (value) => percent(value, 1), down: true },
     ...(hasVerdicts(trials) ? [{ name: "verdict", label: "verdict", title: "at the best epoch, else at the last", text: true }] : []),
     { name: "rank", label: "front", title: "1: on the front; 2: on the front without those; and so on", show: shown },
@@ -99,7 +100,7 @@ function columnsOf(view, trials, all) {
 function rowOf(view, trial) {
   const spot = best(view, trial), i = spot ? trial.epochs.indexOf(spot.epoch) : -1;
   const cells = {
-    id: trial.id, stratum: trial.stratum, epochs: trial.epochs.at(-1) ?? 0, best: trial.best, x: spot?.x ?? null, y: spot?.y ?? null, ratio: trial.metrics.utility_ratio?.[i] ?? null,
+    id: trial.id, stratum: trial.stratum, epochs: trial.epochs.at(-1) ?? 0, best: trial.best, x: spot?.x ?? null, y: spot?.y ?? null, z: spot?.z ?? null, ratio: trial.metrics.utility_ratio?.[i] ?? null,
     rank: trial.rank === null ? null : trial.rank + 1, outcome: outcome(trial), seconds: trial.seconds, verdict: trial.verdict?.name ?? null,
   };
   for (const [name, value] of Object.entries(trial.config)) cells[`config.${name}`] = value;

@@ -23,14 +23,14 @@ export function inShort(config) {
   return ownConfig(config).map(([name, value]) => `${words(name)} ${typeof value === "number" ? number(value) : value}`).join(", ");
 }
 
-// A trial's position at each epoch, [{x, y, epoch}, …], without non-finite ones.
+// A trial's position at each epoch, [{x, y, z, epoch}, …], without those where x or y is not finite. z: a third objective.
 export function path(view, trial) {
-  const [x, y] = view.objectives.map((one) => trial.metrics[one.metric] ?? []);
-  return trial.epochs.map((epoch, i) => ({ x: x[i], y: y[i], epoch }))
+  const [x, y, z = []] = view.objectives.map((one) => trial.metrics[one.metric] ?? []);
+  return trial.epochs.map((epoch, i) => ({ x: x[i], y: y[i], z: z[i], epoch }))
     .filter((spot) => Number.isFinite(spot.x) && Number.isFinite(spot.y));
 }
 
-// The position of the trial's best checkpoint, {x, y, epoch}, chosen by the server; null without one.
+// The position of the trial's best checkpoint, {x, y, z, epoch}, chosen by the server; null without one.
 export function best(view, trial) {
   return path(view, trial).find((spot) => spot.epoch === trial.best) ?? null;
 }
