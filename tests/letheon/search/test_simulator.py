@@ -162,7 +162,7 @@ def ragged() -> Table:
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_every_searcher_proposes_exactly_what_was_recorded(searcher: str) -> None:
     table = ragged()
-    budget = {"trials": 14} if searcher == "random" else {}
+    budget: dict[str, float] = {"trials": 14} if searcher == "random" else {}
     sweep = spec(searcher, budget=budget, search=table.domains(), seeds=[5])
     found = simulate(sweep, table, slots=3)
     configs = [table.find(row["config"]) for row in kinds(found, "trial")]
