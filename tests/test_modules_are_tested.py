@@ -15,7 +15,7 @@ TESTED_ELSEWHERE = {
     "letheon.cli.tables": "letheon/cli/test_inspect.py",
     "letheon.monitor.sections": "letheon/monitor/test_screen.py",
     "letheon.monitor.sweep_list": "letheon/cli/test_watch.py",
-    "letheon.preparation.probe": "letheon/preparation/test_measured.py",
+    "letheon.preparation.speed_test": "letheon/preparation/test_measured.py",
     "letheon.preparation.seconds": "letheon/sweep/test_plan_time.py",
     "letheon.search.controller": "letheon/search/test_simulator.py",
     "letheon.searchers.history": "letheon/searchers/test_optuna_tpe.py",

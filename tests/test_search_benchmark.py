@@ -21,6 +21,7 @@ from benchmarks.protocol.kept import Kept
 from benchmarks.protocol.progress import TRIALS
 from benchmarks.protocol.statistics import chosen, worst_median
 from benchmarks.protocol.sweeps import Found, Task, digest_of, run_task, table_of
+from letheon.pareto.geometry import Point
 from letheon.search.memory_journal import MemoryJournal
 from letheon.search.simulator import simulate
 from letheon.search.trajectories import Table, TableError, Trajectory
@@ -120,7 +121,7 @@ def test_strata_take_turns_and_the_best_checkpoint_is_told() -> None:
     table, told = make_table(), dict[str, Any]()
 
     class Listening(Untaught):
-        def ended(self, trial: str, best: tuple[float, float]) -> None:
+        def ended(self, trial: str, best: Point) -> None:
             told[trial] = best
 
     sweep, opened = policy_of(table, lambda problem: (Listening(), Patient()))

@@ -35,7 +35,7 @@ def run_job(content: dict[str, Any], cache: Callable[[], WorkerCache], group: Gr
 def _run_on_models(job: Any, cache: WorkerCache, group: Group, channel: Channel) -> None:
     from trainables.audit.job import AuditJob
     from trainables.jobs.prepare import finetune, make_base, make_baseline
-    from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob, ProbeJob, workers_of
+    from trainables.jobs.specs import BaseJob, BaselineJob, FinetuneJob, SpeedJob, workers_of
     from trainables.model.gpu_share import cap_process_memory
     from trainables.training.trial import run_trial
 
@@ -55,10 +55,10 @@ def _run_on_models(job: Any, cache: WorkerCache, group: Group, channel: Channel)
         from trainables.audit.run import run_audit
 
         facts = run_audit(job, cache, group)["metrics"]
-    elif isinstance(job, ProbeJob):
-        from trainables.jobs.probe import probe
+    elif isinstance(job, SpeedJob):
+        from trainables.jobs.speeds import measure_speeds
 
-        facts = {"probed": probe(job, cache, group).model_dump(mode="json")}
+        facts = {"speeds": measure_speeds(job, cache, group).model_dump(mode="json")}
     else:
         from trainables.audit.probe import probe
 

@@ -72,10 +72,10 @@ class TrialJob(Frozen):
     config: TrialConfig
 
 
-class ProbeJob(Frozen):
+class SpeedJob(Frozen):
     """Take a few steps of a fine-tuning and of trials, and evaluate a few rows, to measure how long a sweep takes."""
 
-    kind: Literal["probe"] = "probe"
+    kind: Literal["speeds"] = "speeds"
     finetune: FinetuneJob | None = Field(description="null: nothing has to be fine-tuned")
     trials: tuple[TrialConfig, ...] = Field(min_length=1, description="one per method")
     folder: str = Field(description="for the one checkpoint that is written; removed by whoever made it")
@@ -98,8 +98,8 @@ class Speed(Frozen):
         return rows * self.seconds / self.rows
 
 
-class Probed(Frozen):
-    """What a probe measured in one slot. In seconds: `load` a model, `start` a trial, `save` a checkpoint."""
+class Speeds(Frozen):
+    """What one slot measured. In seconds: `load` a model, `start` a trial, `save` a checkpoint."""
 
     load: float
     start: float
@@ -110,7 +110,7 @@ class Probed(Frozen):
 
 
 Job = Annotated[
-    BaseJob | FinetuneJob | BaselineJob | AuditJob | SyntheticModelsJob | SyntheticBaselineJob | TrialJob | ProbeJob,
+    BaseJob | FinetuneJob | BaselineJob | AuditJob | SyntheticModelsJob | SyntheticBaselineJob | TrialJob | SpeedJob,
     Field(discriminator="kind"),
 ]
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

@@ -77,7 +77,7 @@ def _measure(spec: SweepSpec, root: Path, address: str | None, json: bool) -> No
     from rich.console import Console
 
     from letheon.monitor.progress import preparation_progress
-    from letheon.preparation.probe import temporary_folder
+    from letheon.preparation.speed_test import temporary_folder
     from letheon.sweep.plan_time import measure
 
     console = Console(stderr=True) if json else wide_console()

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from letheon.common.files import write_atomically
-from trainables.jobs.specs import Probed, Speed
+from trainables.jobs.specs import Speed, Speeds
 from trainables.storage.manifest import read_json
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ class Amounts:
     max_epochs: int
 
 
-def mean_of(slots: Sequence[Probed]) -> Probed:
+def mean_of(slots: Sequence[Speeds]) -> Speeds:
     """The mean of slots that measured the same things at the same time. Pure."""
     first = slots[0]
     tuned = [each.finetune for each in slots if each.finetune is not None]
-    return Probed(
+    return Speeds(
         load=fmean(each.load for each in slots),
         start=fmean(each.start for each in slots),
         save=fmean(each.save for each in slots),
@@ -55,7 +55,7 @@ def _joined(speeds: Sequence[Speed]) -> Speed:
     return Speed(rows=sum(each.rows for each in speeds), seconds=sum(each.seconds for each in speeds))
 
 
-def epoch_seconds(found: Probed, amounts: Amounts) -> float:
+def epoch_seconds(found: Speeds, amounts: Amounts) -> float:
     """Seconds of an epoch in one slot, the mean over the trials: training on all forget rows, a whole evaluation, a
     checkpoint, and a share of the trial's start. Pure.
     """
@@ -82,7 +82,7 @@ def amounts_of(spec: SweepSpec, trials: Sequence[tuple[str, float]]) -> Amounts:
 
 
 def record_of(
-    slots: Sequence[Probed], amounts: Amounts, tuned: str, evaluated: str | None, workers: WorkersConfig
+    slots: Sequence[Speeds], amounts: Amounts, tuned: str, evaluated: str | None, workers: WorkersConfig
 ) -> dict[str, dict[str, Any]]:
     """The entries of a measurement in these slots. `tuned`: the base model that was fine-tuned; `evaluated`: that of
     the target model. Pure.

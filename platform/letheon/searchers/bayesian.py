@@ -98,8 +98,7 @@ class BayesianSearcher:
         candidates, surrogate = self._candidates(len(history.trials), history, tried), self._surrogate(known, history)
         found = {}
         for stratum in names:
-            points = np.array([BASELINE_POINT, *(history.progress.get(stratum) or Progress()).front])
-            front = scalarised(points, DIRECTIONS)
+            front = _scalarised((history.progress.get(stratum) or Progress()).front, history.objectives)
             values = candidates.get(stratum) or []
             scores = surrogate.improvement(self._encoding.inputs(values), front[None, :]) if values else np.zeros(1)
             gain, now = float(np.sort(scores)[-ahead:].sum()), float(front.mean())

@@ -20,8 +20,8 @@ from letheon.journal.usage import HOUR
 from letheon.preparation.artifacts import Prepared
 from letheon.preparation.layout import layout
 from letheon.preparation.measured import amounts_of, measured, record_of, write_measured
-from letheon.preparation.probe import run_probe, tuning_of
 from letheon.preparation.seconds import base_of_target, preparation_seconds
+from letheon.preparation.speed_test import run_speed_test, tuning_of
 from letheon.search.preview import first_trials
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
@@ -106,7 +106,7 @@ def measure(spec: SweepSpec, root: Path, address: str | None, folder: Path, say:
     `folder`: for everything else that the run writes.
 
     Raises:
-        NotMeasurable, and those of `resolve_auto` and `run_probe`.
+        NotMeasurable, and those of `resolve_auto` and `run_speed_test`.
     """
     if spec.benchmark.name == SYNTHETIC:
         raise NotMeasurable("--measure: the synthetic experiment has no language model to measure; leave it out")
@@ -120,7 +120,7 @@ def measure(spec: SweepSpec, root: Path, address: str | None, folder: Path, say:
     each = [Hyperparameters.model_validate(row["config"]) for row in rows]
     by_method = {hyper.method: hyper for hyper in reversed(each)}
     trials = [trial_config(spec, prepared, "measured", hyper, folder) for hyper in by_method.values()]
-    slots, ready = run_probe(spec, prepared, trials, folder, address, say)
+    slots, ready = run_speed_test(spec, prepared, trials, folder, address, say)
     amounts = amounts_of(spec, [(hyper.method, hyper.forget_fraction) for hyper in each])
     tuning, base = tuning_of(prepared), base_of_target(prepared)
     entries = record_of(slots, amounts, tuning.base if tuning else "", base, spec.trial.workers_config)

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from letheon.preparation.layout import layout
 from letheon.preparation.measured import Amounts, epoch_seconds, mean_of, measured, record_of, write_measured
-from letheon.preparation.probe import announcement, base_of, probe_of, tuning_of
 from letheon.preparation.seconds import base_of_target, preparation_seconds
+from letheon.preparation.speed_test import announcement, base_of, speed_job_of, tuning_of
 from letheon.spec.load import load_spec
 from letheon.sweep.plan_time import estimate
 from letheon.sweep.trial_config import trial_config
 from tests.letheon.small_sweep import sample
-from trainables.jobs.specs import BaseJob, Probed, Speed
+from trainables.jobs.specs import BaseJob, Speed, Speeds
 
 SECONDS, COUNTS = st.floats(0.001, 100), st.integers(1, 1000)
 SPEEDS = st.builds(Speed, rows=COUNTS, seconds=SECONDS)
 PROBED = st.builds(
-    Probed,
+    Speeds,
     load=SECONDS,
     start=SECONDS,
     save=SECONDS,
@@ -36,7 +36,7 @@ def amounts(trials: list[tuple[str, float]], forget: int = 30, evaluated: int = 
 
 
 @given(PROBED, st.integers(1, 4))
-def test_equal_slots_have_their_own_mean(found: Probed, slots: int) -> None:
+def test_equal_slots_have_their_own_mean(found: Speeds, slots: int) -> None:
     mean = mean_of([found] * slots)
     assert mean.start == pytest.approx(found.start) and mean.trials.keys() == found.trials.keys()
     for speed, one in ((mean.evaluation, found.evaluation), (mean.trials["ga"], found.trials["ga"])):
@@ -44,7 +44,7 @@ def test_equal_slots_have_their_own_mean(found: Probed, slots: int) -> None:
 
 
 @given(PROBED, COUNTS, COUNTS, st.integers(1, 50))
-def test_an_epoch_is_the_sum_of_its_parts(found: Probed, forget: int, evaluated: int, epochs: int) -> None:
+def test_an_epoch_is_the_sum_of_its_parts(found: Speeds, forget: int, evaluated: int, epochs: int) -> None:
     def epoch(method: str) -> float:
         return epoch_seconds(found, amounts([(method, 0.1)], forget, evaluated, epochs))
 
@@ -59,7 +59,7 @@ def test_the_estimate_follows_from_a_measurement_until_a_sweep_has_run(tmp_path:
     spec = load_spec("quickstart")
     prepared = layout(spec, tmp_path)
     speed = Speed(rows=10, seconds=0.1)
-    found = Probed(load=1, start=1, save=0.5, finetune=speed, evaluation=speed, trials={"ga": speed})
+    found = Speeds(load=1, start=1, save=0.5, finetune=speed, evaluation=speed, trials={"ga": speed})
     entries = record_of([found], amounts([("ga", 0.1)]), "elsewhere/base", None, spec.trial.workers_config)
     write_measured(tmp_path / "models", "another-target", entries)
     before = estimate(spec, tmp_path, prepared, 2)
@@ -90,7 +90,7 @@ def test_a_measurement_writes_below_its_own_folder_only(tmp_path: Path, target: 
     spec = load_spec("quickstart", changes)
     prepared = layout(spec, root)
     base, made = base_of(prepared, folder)
-    job = probe_of(prepared, [trial_config(spec, prepared, "t000", sample(spec, 0), root)], base, folder / "0")
+    job = speed_job_of(prepared, [trial_config(spec, prepared, "t000", sample(spec, 0), root)], base, folder / "0")
     assert (made is None) == (target is not None)
     if isinstance(made, BaseJob):
         assert Path(made.folder).parent == folder and made.folder == base

@@ -1,4 +1,4 @@
-"""Speeds leave out the warm-up and keep to their time; one real probe of a tiny model leaves nothing behind."""
+"""Speeds leave out the warm-up and keep to their time; one real measurement of a tiny model leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letheon.preparation.layout import layout
-from letheon.preparation.probe import base_of, probe_of
+from letheon.preparation.speed_test import base_of, speed_job_of
 from letheon.spec.load import load_spec
 from letheon.sweep.trial_config import trial_config
 from tests import tiny
@@ -21,8 +21,8 @@ from trainables.config import Hyperparameters
 from trainables.data.rows import EvalSet, Row, Split
 from trainables.inputs.cache import WorkerCache
 from trainables.jobs.prepare import make_base
-from trainables.jobs.probe import FIRST_ROWS, LEAST, WARM_UP, evaluation_speed, probe, step_speed
-from trainables.jobs.specs import Probed
+from trainables.jobs.specs import Speeds
+from trainables.jobs.speeds import FIRST_ROWS, LEAST, WARM_UP, evaluation_speed, measure_speeds, step_speed
 from trainables.runtime.ranks import Group
 from trainables.storage.manifest import list_files
 
@@ -83,7 +83,7 @@ def test_an_evaluation_takes_as_many_rows_as_its_time_allows(
 
 
 def work(group: Group, folder: Path) -> None:
-    """A probe before anything is prepared, and one of a target that needs no training."""
+    """A measurement before anything is prepared, and one of a target that needs no training."""
     spec = load_spec(write_space(folder, SPACE))
     for name in ("fresh", "given"):
         place = folder / name
@@ -96,21 +96,21 @@ def work(group: Group, folder: Path) -> None:
             for method in ("ga", "npo_rt")
         ]
         trials = [trial_config(spec, prepared, "t000", hyper, place) for hyper in hypers]
-        job = probe_of(prepared, trials, base, place / "slot").model_copy(update={"seconds": 3.0})
+        job = speed_job_of(prepared, trials, base, place / "slot").model_copy(update={"seconds": 3.0})
         if name == "given":
             job = job.model_copy(update={"finetune": None})
         before = list_files(place)
-        found = probe(job, WorkerCache(), group)
+        found = measure_speeds(job, WorkerCache(), group)
         left = [file for file in list_files(place) if file not in before and "slot/cache/" not in file]
-        (folder / f"{name}.json").write_text(json.dumps({"left": left, "probed": found.model_dump(mode="json")}))
+        (folder / f"{name}.json").write_text(json.dumps({"left": left, "speeds": found.model_dump(mode="json")}))
 
 
 @pytest.mark.timeout(300)
-def test_a_probe_measures_each_part_and_leaves_no_model(tmp_path: Path) -> None:
+def test_each_part_is_measured_and_no_model_is_left(tmp_path: Path) -> None:
     tiny.spawned(work, tmp_path, sizes=(1,))
     for name in ("fresh", "given"):
         content: dict[str, Any] = json.loads((tmp_path / f"{name}.json").read_text())
-        found = Probed.model_validate(content["probed"])
+        found = Speeds.model_validate(content["speeds"])
         assert content["left"] == []
         assert (found.finetune is None) == (name == "given")
         assert set(found.trials) == {"ga", "npo_rt"}

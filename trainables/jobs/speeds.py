@@ -22,7 +22,7 @@ from trainables.data.rows import Split
 from trainables.evaluation.evaluate import evaluate
 from trainables.inputs.cache import WorkerCache
 from trainables.jobs.prepare import FineTuning
-from trainables.jobs.specs import Probed, ProbeJob, Speed
+from trainables.jobs.specs import Speed, SpeedJob, Speeds
 from trainables.model.load import save_model
 from trainables.runtime.channel import broadcast_from_rank0
 from trainables.runtime.progress import Stage, within
@@ -37,7 +37,7 @@ FIRST_ROWS = 4
 Clock = Callable[[], float]
 
 
-def probe(job: ProbeJob, cache: WorkerCache, group: Group) -> Probed:
+def measure_speeds(job: SpeedJob, cache: WorkerCache, group: Group) -> Speeds:
     """What this slot measures. All ranks call it together; it leaves nothing behind."""
     share, config = job.seconds / 3, job.trials[0]
     clock = _clock(group)
@@ -73,7 +73,7 @@ def probe(job: ProbeJob, cache: WorkerCache, group: Group) -> Probed:
                 if each is job.trials[-1]:
                     save = _save_seconds(trial.engine, trial.loaded.tokenizer, Path(job.folder), clock, group)
     # The first trial of a process also proves its fast paths, later ones start like the quickest.
-    return Probed(load=load, start=min(starts), save=save, finetune=tuned, evaluation=found, trials=speeds)
+    return Speeds(load=load, start=min(starts), save=save, finetune=tuned, evaluation=found, trials=speeds)
 
 
 def step_speed(steps: Iterable[int], limit: float, clock: Clock, group: Group) -> Speed:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from letheon.common.counting import several
 from letheon.preparation.artifacts import Prepared
 from letheon.preparation.builder import PreparationFailed
-from trainables.jobs.specs import BaseJob, FinetuneJob, Probed, ProbeJob
+from trainables.jobs.specs import BaseJob, FinetuneJob, SpeedJob, Speeds
 
 if TYPE_CHECKING:
     from letheon.common.stop_request import StopRequest
@@ -35,10 +35,10 @@ def temporary_folder(root: Path) -> Iterator[Path]:
         yield Path(name).resolve()
 
 
-def announcement(probe: ProbeJob, slots: int) -> str:
+def announcement(job: SpeedJob, slots: int) -> str:
     """What will run, and how long at most, before it starts."""
-    methods = ", ".join(each.hyperparameters.method for each in probe.trials)
-    tuning = "fine-tuning steps, " if probe.finetune is not None else ""
+    methods = ", ".join(each.hyperparameters.method for each in job.trials)
+    tuning = "fine-tuning steps, " if job.finetune is not None else ""
     return (
         f"measuring in {several(slots, 'slot')}: {tuning}steps of {methods}, an evaluation and a checkpoint; "
         f"about {SECONDS:g} s after Ray and the workers have started and loaded the model; Ctrl-C stops it"
@@ -61,7 +61,7 @@ def tuning_of(prepared: Prepared) -> FinetuneJob | None:
     return next((it.job for it in prepared.missing if isinstance(it.job, FinetuneJob)), None)
 
 
-def probe_of(prepared: Prepared, trials: Sequence[TrialConfig], base: str, folder: Path) -> ProbeJob:
+def speed_job_of(prepared: Prepared, trials: Sequence[TrialConfig], base: str, folder: Path) -> SpeedJob:
     """A slot's measurement, which writes into `folder` only. Trials start from the target model or, before it is
     trained, from the model that it will be trained from. `base`: as in `base_of`.
     """
@@ -76,17 +76,17 @@ def probe_of(prepared: Prepared, trials: Sequence[TrialConfig], base: str, folde
         "folder": str(folder / "trial"),
     }
     moved = tuple(each.model_copy(update=changes) for each in trials)
-    return ProbeJob(finetune=tuning, trials=moved, folder=str(folder / "checkpoint"), seconds=SECONDS)
+    return SpeedJob(finetune=tuning, trials=moved, folder=str(folder / "checkpoint"), seconds=SECONDS)
 
 
-def run_probe(
+def run_speed_test(
     spec: SweepSpec,
     prepared: Prepared,
     trials: Sequence[TrialConfig],
     folder: Path,
     address: str | None,
     say: Callable[[str], None],
-) -> tuple[list[Probed], float]:
+) -> tuple[list[Speeds], float]:
     """Measure in every slot, at most AT_ONCE, at the same time. Writes into `folder` only.
 
     Returns what each slot measured, and the seconds until all were ready.
@@ -106,7 +106,7 @@ def run_probe(
         stop.check()
         slots = min(AT_ONCE, SlotCounter(spec.trial.workers_config, joined)())
         base, made = base_of(prepared, folder)
-        jobs = [probe_of(prepared, trials, base, folder / str(i)) for i in range(slots)]
+        jobs = [speed_job_of(prepared, trials, base, folder / str(i)) for i in range(slots)]
         say(announcement(jobs[0], slots))
         with pool_of(spec, slots, folder, joined, stop) as pool, board.watching(pool.settings.prefix):
             pool.grow(slots)
@@ -115,7 +115,7 @@ def run_probe(
             if made is not None:
                 _reports(pool, [made])
             reports = _reports(pool, jobs)
-    return [Probed.model_validate(report["probed"]) for report in reports], ready
+    return [Speeds.model_validate(report["speeds"]) for report in reports], ready
 
 
 def _wait_for_all(pool: Pool, slots: int, stop: StopRequest) -> None:
@@ -124,7 +124,7 @@ def _wait_for_all(pool: Pool, slots: int, stop: StopRequest) -> None:
         time.sleep(0.1)
 
 
-def _reports(pool: Pool, jobs: Sequence[BaseJob | ProbeJob]) -> list[dict[str, object]]:
+def _reports(pool: Pool, jobs: Sequence[BaseJob | SpeedJob]) -> list[dict[str, object]]:
     """The reports of all jobs, each in a slot of its own. Raises PreparationFailed, Stopped."""
     found = [report for _, report in pool.run({str(i): job for i, job in enumerate(jobs)})]
     for report in found:
