@@ -15,7 +15,7 @@ from letheon.pareto.geometry import Point
 from letheon.spec.search_space import Values
 
 if TYPE_CHECKING:
-    from optuna.distributions import CategoricalDistribution, IntDistribution
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
     from optuna.samplers import BaseSampler
     from optuna.trial import Trial
 
@@ -58,7 +58,7 @@ class OptunaSuggester:
         self._study.tell(asked, state=TrialState.FAIL)
         names = [name for name in self._lists if name in values or self._flat]
         chosen = {name: self._internal(name, values.get(name, found.get(name))) for name in names}
-        distributions = {name: self._distributions[name] for name in names}
+        distributions: dict[str, BaseDistribution] = {name: self._distributions[name] for name in names}
         self._study.add_trial(create_trial(state=TrialState.RUNNING, params=chosen, distributions=distributions))
         self._numbers[trial] = len(self._study.get_trials(deepcopy=False)) - 1
 

@@ -91,9 +91,8 @@ def _opener(policy: Policy, settings: Mapping[str, Any], spec: SweepSpec, table:
 
 def whole(table: Table) -> int:
     """The epochs of trying everything once, without seeds."""
-    return table.max_epochs * sum(
-        trajectory.config.get("seed", 0) == table.seeds[0] for trajectory in table.trajectories
-    )
+    first = [each for each in table.trajectories if each.config.get("seed", 0) == table.seeds[0]]
+    return table.max_epochs * len(first)
 
 
 def most_epochs(table: Table) -> int:
