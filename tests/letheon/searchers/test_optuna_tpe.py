@@ -302,7 +302,7 @@ def easy_table() -> Table:
         if method == "npo_rt":
             config["beta"] = beta
         metrics = {"log10_forget_quality": -20 * (1 - quality(config)), "utility_ratio": 0.98, "model_utility": 0.59}
-        trajectories.append(Trajectory(config, (metrics,), (0.0, 1.0)))
+        trajectories.append(Trajectory(config, (metrics,), (1.0,)))
     untouched = {"log10_forget_quality": -20.0, "utility_ratio": 1.0, "model_utility": 0.6}
     return Table(trajectories, {"0.1": untouched, "0.25": untouched})
 

@@ -23,7 +23,7 @@ def test_the_plan_of_the_quickstart(tmp_path: Path) -> None:
     plan = make_plan(spec, tmp_path / "root", [NODE])
     assert set(plan.to_json()) == {
         "trials", "chosen", "count", "budget", "searcher", "learns", "searched", "fixed", "strata", "rungs",
-        "model", "resources", "time", "to_prepare", "audit", "notes", "errors",
+        "model", "resources", "time", "to_prepare", "audit", "notes", "errors", "probe",
     }  # fmt: skip
     assert (plan.chosen, plan.count, plan.budget, plan.searcher) == ("all", 8, {"trials": 8}, "random")
     assert [row["trial"] for row in plan.trials] == [f"t{i:03d}" for i in range(8)]

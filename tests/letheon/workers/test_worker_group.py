@@ -99,6 +99,7 @@ def group(trials: Trials, request: pytest.FixtureRequest) -> Iterator[OwnedWorke
     workers.close()
 
 
+@pytest.mark.slow
 def test_trials_on_a_used_group_are_bit_equal_to_those_on_a_fresh_one(trials: Trials, group: OwnedWorkerGroup) -> None:
     first = trials.run(group, "first", NPO_RT)
     trials.run(group, "collapsing", {**GA, "learning_rate": 0.5})  # leaves NaN or nonsense behind
@@ -113,6 +114,7 @@ def test_trials_on_a_used_group_are_bit_equal_to_those_on_a_fresh_one(trials: Tr
     assert first[0]["loss"] != first[1]["loss"]
 
 
+@pytest.mark.slow
 def test_trials_on_workers_that_prepared_models_are_bit_equal_to_those_on_fresh_ones(
     trials: Trials, pool: Pool, group: OwnedWorkerGroup
 ) -> None:
@@ -229,7 +231,7 @@ def test_nodes_count_as_staying_if_ray_does_not_say_which_leave(
     assert node_resources() == known != []
 
 
-@pytest.mark.parametrize("fixed_nodes", [True, False])
+@pytest.mark.parametrize("fixed_nodes", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trials, fixed_nodes: bool) -> None:
     groups = open_placement_groups()
     workers = OwnedWorkerGroup(trials.settings(fixed_nodes))
@@ -246,6 +248,7 @@ def test_closing_leaves_no_actor_no_placement_group_and_no_process(trials: Trial
     assert before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["start", "work"])
 def test_workers_that_do_not_leave_are_killed(trials: Trials, at: str) -> None:
     """`at`: whether they are just starting or hang in a job."""

@@ -84,6 +84,7 @@ def test_killed_at_60_percent_it_continues_and_ends_with_the_same_bits(tmp_path:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_damaged_state_and_that_of_another_job_are_not_used(tmp_path: Path) -> None:
     assert train(tmp_path, "damaged", 2, epochs=1).returncode == -signal.SIGKILL
     (file,) = (tmp_path / ".damaged.resume").glob("step-*/rank-0.pt")

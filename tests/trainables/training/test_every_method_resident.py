@@ -1,7 +1,7 @@
 """Methods through Ray Train and DeepSpeed, one after another in the same workers: two epochs, and a resumption.
 
 The trials of one worker group share everything that stays warm, as in a sweep, so this is also a test that no method
-leaves something behind for the next. Three of them in the fast part, every method when slow tests run.
+leaves something behind for the next.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from trainables.config import Hyperparameters, LoraConfig
 from trainables.jobs.specs import TrialJob
 from trainables.methods import METHODS
 
-pytestmark = pytest.mark.timeout(900)  # all methods wait for one set of workers and models, on any machine
+# All methods wait for one set of workers and models, on any machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MEASURED = ("seconds", "per_second", "memory", "restarts")
 FRACTION = 0.25
-FAST = [("npo_rt", False), ("npo_rt", True), ("ngdiff", False), ("task_arithmetic", False)]
 TRIALS = [*((name, False) for name in METHODS), *((name, True) for name in ("npo_rt", "rmu", "ngdiff"))]
 
 Report = dict[str, Any]
@@ -107,9 +107,7 @@ def names_of_baseline(prepared: Prepared) -> set[str]:
     return set(json.loads(prepared.baseline[FRACTION].path.read_text())["target"]["metrics"])
 
 
-@pytest.mark.parametrize(
-    ("method", "adapters"), [pytest.param(*each, marks=() if each in FAST else pytest.mark.slow) for each in TRIALS]
-)
+@pytest.mark.parametrize(("method", "adapters"), TRIALS)
 def test_two_epochs_and_a_resumption(
     workers: OwnedWorkerGroup, prepared: Prepared, spec: SweepSpec, folder: Path, method: str, adapters: bool
 ) -> None:

@@ -30,7 +30,7 @@ export function parallel(events) {
       const trials = stratum ? byStratum(state.view, state.stratum).filter((trial) => !state.hidden.has(trial.config.method ?? "")) : [];
       picture.describe(`${trials.length} trials through ${varied(trials).map(words).join(", ")} and their best checkpoint`);
       const axes = stratum ? axesOf(state.view, trials) : [];
-      picture.draw(() => (stratum ? options(axes, trials) : {}));
+      picture.draw(() => (stratum ? options(state.view, axes, trials) : {}));
       axes.filter((axis) => state.ranges[axis.key]).forEach((axis) =>
         picture.echarts?.dispatchAction({ type: "axisAreaSelect", parallelAxisId: AXIS + axis.key, intervals: [state.ranges[axis.key]] }));
     },
@@ -56,7 +56,7 @@ function hyper(view, name, trials) {
   return { ...axis, place, missing, ticks: [...(missing ? [{ at: NONE, text: "none" }] : []), ...texts.map((text) => ({ at: place(text), text }))] };
 }
 
-function options(axes, trials) {
+function options(view, axes, trials) {
   return {
     parallel: { left: 62, right: 62, top: 42, bottom: 26, parallelAxisDefault: look() },
     parallelAxis: axes.map((one, dim) => ({
@@ -64,7 +64,7 @@ function options(axes, trials) {
       axisLabel: { ...label(), customValues: one.ticks.map((tick) => tick.at), formatter: (at) => nearest(one.ticks, at) },
     })),
     series: [{ type: "parallel", smooth: 0, inactiveOpacity: 0.02, activeOpacity: 0.9, progressive: 400, lineStyle: { width: 1.3 },
-      data: trials.map((trial) => line(axes, trial)).sort((a, b) => b.order - a.order), tooltip: { formatter: (item) => tip(item.data.trial, item.data.facts) } }],
+      data: trials.map((trial) => line(view, axes, trial)).sort((a, b) => b.order - a.order), tooltip: { formatter: (item) => tip(item.data.trial, item.data.facts) } }],
   };
 }
 
@@ -85,7 +85,7 @@ function label() {
   return { color: colour("ink"), fontSize: 11, textBorderColor: colour("surface"), textBorderWidth: 3, hideOverlap: true };
 }
 
-function line(axes, trial) {
+function line(view, axes, trial) {
   const order = trial.rank ?? 1e9;
   return {
     value: axes.map((axis) => axis.place(axis.value(trial))), trial: trial.id, order,
