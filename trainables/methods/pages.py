@@ -17,7 +17,6 @@ from pathlib import Path
 from types import ModuleType
 
 import trainables.methods
-from trainables.config import Hyperparameters
 from trainables.methods import METHODS, Hyperparameter, Method
 from trainables.methods.base import Published
 from trainables.methods.retain_terms import RETAIN_TERMS
@@ -167,19 +166,16 @@ def _hyperparameters(method: Method) -> list[str]:
     if not method.hyperparameters:
         return ["No hyper-parameters of its own, only those of every trial (learning rate, batch size and so on)."]
     rows = [
-        f"| `{name}` | {each.default:g} | {_range(each)} | {_meaning(name)} |"
+        f"| `{name}` | {each.default:g} | {_range(each)} | {each.about or _COMMON.get(name, '')} |"
         for name, each in method.hyperparameters.items()
     ]
     return ["| name | default | range worth searching | meaning |", "|---|---|---|---|", *rows]
 
 
 def _range(each: Hyperparameter) -> str:
+    if each.choices:
+        return ", ".join(f"{choice:g}" for choice in each.choices)
     return f"{each.low:g} to {each.high:g}{', log' if each.log else ''}"
-
-
-def _meaning(name: str) -> str:
-    described = Hyperparameters.model_fields[name].description or _COMMON.get(name, "")
-    return described.partition(": ")[2] or described
 
 
 def index() -> str:

@@ -57,15 +57,16 @@ def submit(
 ) -> None:
     """Run a sweep as a job on a cluster. It keeps running when this machine disconnects."""
     from letheon.cluster.jobs import Jobs, resume_job, sweep_job
-    from letheon.spec.load import dump_spec, load_spec
+    from letheon.spec.load import PLUGINS, dump_spec, load_spec, with_texts
     from letheon.spec.validate import require_name
 
     if resume:
         sweep, entrypoint = file, resume_job(file, root)
     else:
-        spec = load_spec(file, overrides or ())
+        spec = load_spec(file, overrides or (), import_plugins=True)
         sweep = name or spec.name
-        entrypoint = sweep_job(dump_spec(spec), sweep, root)
+        sent = spec.model_copy(update={PLUGINS: with_texts(spec.plugins)})
+        entrypoint = sweep_job(dump_spec(sent), sweep, root)
     require_name(sweep)
     job = Jobs(address).submit(sweep, entrypoint)
     typer.echo(f"submitted   {job}")

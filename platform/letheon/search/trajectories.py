@@ -24,11 +24,15 @@ from typing import Any
 from letheon.common.errors import LetheonError
 from letheon.journal import Row, stratum_of
 from trainables.config import Hyperparameters
+from trainables.methods import METHODS
 
 Metrics = dict[str, float]
 Config = Mapping[str, Any]
 
-HYPERPARAMETERS = tuple(Hyperparameters.model_fields)
+_OWN = (name for method in METHODS.values() for name in method.hyperparameters)
+HYPERPARAMETERS = tuple(dict.fromkeys((*Hyperparameters.model_fields, *_OWN)))
+"""Columns that are hyper-parameters, not metrics: those of the built-in methods. A file names further ones itself."""
+NAMES = b"letheon.hyperparameters"
 DEFAULT_SECONDS = 1.0
 
 
@@ -63,7 +67,8 @@ class Table:
             raise TableError(f"trajectories of {lengths} epochs: {rule}; cut the longer ones or leave out the shorter")
         self.max_epochs = lengths[0]
         searched = {name for trajectory in self.trajectories for name in trajectory.config}
-        self._varied = tuple(sorted(searched & set(HYPERPARAMETERS)))
+        self._names = tuple(dict.fromkeys((*HYPERPARAMETERS, *sorted(searched))))
+        self._varied = tuple(sorted(searched))
         self._index = {self._key(trajectory.config): trajectory for trajectory in self.trajectories}
 
     def _key(self, config: Config) -> tuple[Any, ...]:
@@ -81,7 +86,7 @@ class Table:
         """The `search` section of a sweep file with exactly the values recorded with these seeds."""
         configs = [trajectory.config for trajectory in self.trajectories if trajectory.config.get("seed", 0) in seeds]
         found: dict[str, Any] = {}
-        for name in HYPERPARAMETERS:
+        for name in self._names:
             values = {config[name] for config in configs if config.get(name) is not None}
             if name != "seed" and values:
                 found[name] = {"choice": sorted(values)}
@@ -115,14 +120,15 @@ class Table:
         from pyarrow import parquet
 
         try:
-            rows = parquet.read_table(path).to_pylist()
+            table = parquet.read_table(path)
+            rows, names = table.to_pylist(), json.loads((table.schema.metadata or {}).get(NAMES, b"[]"))
         except (OSError, ValueError) as error:
             raise TableError(f"{path}: is not a Parquet file ({error}); see letheon.search.trajectories") from error
         missing = [name for name in ("forget_fraction", "epoch", "method") if rows and name not in rows[0]]
         if missing or not rows:
             rule = f"has no {', '.join(missing) or 'rows'}"
             raise TableError(f"{path}: {rule}; see letheon.search.trajectories for columns")
-        return _table(rows)
+        return _table(rows, tuple(dict.fromkeys((*HYPERPARAMETERS, *names))))
 
     def write(self, path: str | os.PathLike[str], about: Mapping[str, str] | None = None) -> None:
         """Write a Parquet file, with `about` in its metadata (under `letheon`)."""
@@ -137,21 +143,23 @@ class Table:
                 rows.append({**trajectory.config, "epoch": i, **metrics, "seconds": seconds})
         names = list(dict.fromkeys(name for row in (rows[-1], *rows) for name in row))
         table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
-        table = table.replace_schema_metadata({"letheon": json.dumps(dict(about or {}))})
+        table = table.replace_schema_metadata(
+            {"letheon": json.dumps(dict(about or {})), NAMES: json.dumps(self._names)}
+        )
         partial = Path(f"{path}.partial")
         parquet.write_table(table, partial, compression="zstd", compression_level=19)
         os.replace(partial, path)
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
     baselines: dict[str, Metrics] = {}
     epochs: dict[str, dict[int, Mapping[str, Any]]] = {}
     configs: dict[str, Config] = {}
     for row in rows:
         if row["epoch"] == 0:
-            baselines[stratum_of(row["forget_fraction"])] = _metrics(row)
+            baselines[stratum_of(row["forget_fraction"])] = _metrics(row, names)
             continue
-        config = {name: row[name] for name in HYPERPARAMETERS if row.get(name) is not None}
+        config = {name: row[name] for name in names if row.get(name) is not None}
         key = json.dumps(config, sort_keys=True)
         configs[key] = config
         epochs.setdefault(key, {})[row["epoch"]] = row
@@ -161,7 +169,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             raise TableError(f"{configs[key]}: has epochs {sorted(found)}; they must be 1, 2, … without a gap")
         ordered = [found[epoch] for epoch in sorted(found)]
         seconds = tuple(float(row.get("seconds") or DEFAULT_SECONDS) for row in ordered)
-        trajectories.append(Trajectory(configs[key], tuple(map(_metrics, ordered)), seconds))
+        trajectories.append(Trajectory(configs[key], tuple(_metrics(row, names) for row in ordered), seconds))
     return Table(trajectories, baselines)
 
 

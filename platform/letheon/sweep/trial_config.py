@@ -78,5 +78,6 @@ def trial_config(
         refusals=spec.trial.refusals,
         folder=str(folder),
         verdict=spec.verdict,
+        plugins=spec.plugins,
         decision=decision_config(spec),
     )
