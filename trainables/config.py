@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -195,6 +196,11 @@ class Hyperparameters(Frozen):
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def own(self) -> Mapping[str, float]:
+        """The values of the method's own hyper-parameters."""
+        return self.__pydantic_extra__
 
     @model_validator(mode="before")
     @classmethod

@@ -219,8 +219,7 @@ class Method:
         """The value of each declared hyper-parameter: the trial's, or the default if the trial has None."""
         values: dict[str, float] = {}
         for name, declared in self.hyperparameters.items():
-            value: float = getattr(hyper, name, declared.default)
-            values[name] = float(value)
+            values[name] = float(hyper.own.get(name, declared.default))
         return values
 
 

@@ -65,8 +65,8 @@ def submit(
     else:
         spec = load_spec(file, overrides or (), import_plugins=True)
         sweep = name or spec.name
-        sent = spec.model_copy(update={PLUGINS: with_texts(spec.plugins)})
-        entrypoint = sweep_job(dump_spec(sent), sweep, root)
+        files = {f"{PLUGINS}/{each.name}": each.text for each in with_texts(spec.plugins) if each.text is not None}
+        entrypoint = sweep_job(dump_spec(spec), sweep, root, files)
     require_name(sweep)
     job = Jobs(address).submit(sweep, entrypoint)
     typer.echo(f"submitted   {job}")

@@ -24,6 +24,8 @@ _REMOVABLE = ("search", "objectives", "constraints")
 
 PLUGINS = "plugins"
 """Folder of a sweep that has its own copies of the plug-ins that are files."""
+SENT = "LETHEON_SENT_PLUGINS"
+"""Environment variable of a job: the folder with the plug-ins that `letheon submit` sent along."""
 
 
 def load_spec(sweep: str | Path, overrides: Sequence[str] = (), import_plugins: bool = False) -> SweepSpec:
@@ -69,6 +71,10 @@ def _imported(spec: SweepSpec, source: Source, folder: Path) -> SweepSpec:
 def _add(found: list[PluginConfig], plugin: PluginConfig, source: Source, path: KeyPath) -> None:
     """Import the plug-in and append it to `found`, or its error to `source.problems`."""
     try:
+        if plugin.text is not None:
+            raise PluginError(
+                plugin.name, "holds code in the sweep file", "put the code into a .py file, and name that"
+            )
         if plugin.name in [each.name for each in found]:
             raise PluginError(plugin.name, "is the name of two plug-ins", "rename one of them")
         _require_unchanged_source(plugin)
@@ -83,11 +89,12 @@ def _add(found: list[PluginConfig], plugin: PluginConfig, source: Source, path: 
 
 
 def _located(plugin: PluginConfig, folder: Path) -> PluginConfig:
-    """With the absolute path of its file: from the sweep file's folder or, if it is not there, the working folder."""
-    if plugin.file is None or plugin.text is not None:
+    """With the absolute path of its file: in the sweep file's folder, else the working folder, else that of `SENT`."""
+    if plugin.file is None:
         return plugin
     path = Path(os.path.expanduser(plugin.file))
-    here = next((file for file in (folder / path, Path.cwd() / path) if os.path.isfile(file)), folder / path)
+    folders = (folder, Path.cwd(), Path(os.environ.get(SENT, folder)))
+    here = next((file for file in (each / path for each in folders) if os.path.isfile(file)), folder / path)
     return plugin.model_copy(update={"file": str(here.absolute())})
 
 
@@ -111,7 +118,7 @@ def _copied(plugin: PluginConfig, folder: Path) -> PluginConfig:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / plugin.name, content_of(plugin))
     original = plugin.source or plugin.file
-    return plugin.model_copy(update={"file": str(folder / plugin.name), "source": original, "text": None})
+    return plugin.model_copy(update={"file": str(folder / plugin.name), "source": original})
 
 
 def with_texts(plugins: Iterable[PluginConfig]) -> tuple[PluginConfig, ...]:
@@ -147,7 +154,7 @@ def resolved(spec: SweepSpec) -> dict[str, Any]:
     """
     data = spec.model_dump(mode="json")
     for plugin in data.get(PLUGINS, ()):
-        if os.path.isabs(plugin.get("file", "")) and "text" not in plugin:
+        if os.path.isabs(plugin.get("file", "")):
             plugin["file"] = f"{PLUGINS}/{os.path.basename(plugin['file'])}"
     for name in spec.search:
         data["trial"].pop(name, None)  # a file must not both search and fix it
