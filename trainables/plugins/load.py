@@ -110,12 +110,10 @@ def _run(plugin: PluginConfig, action: Callable[[], Any]) -> Any:
     try:
         return action()
     except (Exception, SystemExit) as error:
-        fix = "correct it"
+        rule, fix = f"{type(error).__name__}: {str(error) or 'no message'}", "correct it"
         if isinstance(error, ModuleNotFoundError):
-            fix = (
-                "install it here and on every node; a plug-in file stands alone, so put files of your own in a package"
-            )
-        raise PluginError(_place(plugin, error), f"{type(error).__name__}: {error or 'no message'}", fix) from error
+            fix = "install it here and on every node; a plug-in file stands alone, so make a package of several files"
+        raise PluginError(_place(plugin, error), rule, fix) from error
 
 
 def _place(plugin: PluginConfig, error: BaseException) -> str:
