@@ -9,6 +9,7 @@ LONG = 100
 TESTED_ELSEWHERE = {
     "letheon.analysis.importance": "letheon/dashboard/test_sweep_view.py",
     "letheon.cli.cluster": "letheon/cluster/test_jobs.py",
+    "letheon.cli.methods": "test_plugins_page.py",
     "letheon.cli.plan": "letheon/sweep/test_plan.py",
     "letheon.cli.tables": "letheon/cli/test_inspect.py",
     "letheon.monitor.sections": "letheon/monitor/test_screen.py",
@@ -49,6 +50,7 @@ TESTED_ELSEWHERE = {
     "trainables.inputs.micro_batches": "trainables/training/test_step.py",
     "trainables.jobs.prepare": "trainables/training/test_trial.py",
     "trainables.model.load": "trust/test_loading.py",
+    "trainables.plugins.cases": "trainables/plugins/test_contract.py",
     "trainables.ray_train": "letheon/workers/test_worker_group.py",
     "trainables.training.gradients": "trainables/training/test_step.py",
 }

@@ -7,10 +7,12 @@ weights this by alpha = 0.2 and the retain term by 1 - alpha, hence a retain wei
 half of the rows begin with a piece of the answer, after which the model must still refuse.
 """
 
+from torch import Tensor
+
 from letheon.methods import Forget, Hyperparameter, Method, Values, log_ratio, log_sigmoid, require
 
 
-def refuse_and_forget(forget: Forget, values: Values):
+def refuse_and_forget(forget: Forget, values: Values) -> Tensor:
     """(rows,) loss of each forget row, >= 0, nats."""
     beta = values["beta"]
     refusal = require(forget.alternative, "alternative").sequence

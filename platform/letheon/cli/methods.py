@@ -93,10 +93,12 @@ _TEMPLATE = '''"""What {name} is, in a line: the equation and the paper.
     L = -(2/beta) E_forget[ log sigmoid( -beta log( p_theta(y|x) / p_ref(y|x) ) ) ]      (NPO, to begin with)
 """
 
+from torch import Tensor
+
 from letheon.methods import BETA, RETAIN_WEIGHT, Forget, Method, Values, log_ratio, log_sigmoid
 
 
-def loss(forget: Forget, values: Values):
+def loss(forget: Forget, values: Values) -> Tensor:
     """(rows,) loss of each forget row, nats."""
     beta = values["beta"]
     return -(2 / beta) * log_sigmoid(-beta * log_ratio(forget.model, forget.reference))
