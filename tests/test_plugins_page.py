@@ -80,6 +80,9 @@ def test_the_pages_first_command_writes_a_method_that_keeps_its_contract(
     assert len((importable / "my_npo_of_new.py").read_text().splitlines()) <= 25
     keep_contract(importlib.import_module("test_my_npo_of_new").TestMyNpoOfNew)
     load(PluginConfig(file=str(importable / "my_npo_of_new.py")), check=True)
+    shown = CliRunner().invoke(app, ["methods", "my_npo_of_new.py"])
+    assert "my_npo_of_new: What my_npo_of_new is, in a line" in shown.output
+    assert "retain_weight" in shown.output
 
 
 @pytest.mark.parametrize("name", ["npo", "My-NPO", "class", ""])

@@ -117,17 +117,19 @@ def _way(way: Published) -> str:
 
 
 def declared_in(method: Method) -> ModuleType:
-    """The module that declares the method. Raises LookupError if none does."""
+    """The module that declares the method, or a plug-in's loss. Raises LookupError if none does."""
     for info in pkgutil.iter_modules(trainables.methods.__path__):
         module = importlib.import_module(f"trainables.methods.{info.name}")
         if any(value is method for value in vars(module).values()):
             return module
+    if method is not METHODS.get(method.name) and method.forget_loss.__module__ in sys.modules:
+        return sys.modules[method.forget_loss.__module__]
     raise LookupError(f"method {method.name} must be declared in a file of trainables/methods; no file has it")
 
 
 def title(method: Method) -> str:
     """The first line of the file's docstring."""
-    return _docstring(method)[0]
+    return next(iter(_docstring(method)), method.name)
 
 
 def _docstring(method: Method) -> list[str]:

@@ -284,7 +284,10 @@ def compare_logs(
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="A method, such as npo_rt; default: all methods.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A method, such as npo_rt, or your own file; default: all."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the unlearning methods: what each needs, and its hyper-parameters with ranges worth searching."""

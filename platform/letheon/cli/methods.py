@@ -17,8 +17,11 @@ from rich.table import Table
 from letheon.cli.tables import plain_table, without_cuts
 from letheon.common.errors import LetheonError, NotFound, did_you_mean
 from letheon.common.files import write_atomically
+from trainables.config import PluginConfig
 from trainables.methods import METHODS, Method
 from trainables.methods.pages import facts, title
+from trainables.plugins.load import installed, installed_names, known_methods, load
+from trainables.plugins.sources import PluginError
 
 _TERMS = {
     "none": "-",
@@ -42,12 +45,22 @@ def _year(method: Method) -> str:
 
 
 def _chosen(name: str | None) -> Mapping[str, Method]:
-    """The method of that name, or all if None. Raises NotFound, which suggests the closest name."""
+    """The method of that name, those of a plug-in's file, or all built-in ones if None.
+
+    Raises NotFound, which suggests the closest name, and LetheonError for a plug-in that cannot be used.
+    """
     if name is None:
         return METHODS
-    if name not in METHODS:
-        raise NotFound(f"method {name!r}: unknown method; {did_you_mean(name, METHODS)}")
-    return {name: METHODS[name]}
+    if name in METHODS:
+        return {name: METHODS[name]}
+    plugin = PluginConfig(file=str(Path(name).absolute())) if name.endswith(".py") else installed(name)
+    if plugin is None:
+        raise NotFound(f"method {name!r}: unknown method; {did_you_mean(name, [*METHODS, *installed_names()])}")
+    try:
+        found = known_methods([load(plugin, check=True)])
+    except PluginError as error:
+        raise LetheonError(str(error)) from error
+    return {each: method for each, method in found.items() if each not in METHODS and name.endswith((".py", each))}
 
 
 def methods_json(name: str | None) -> dict[str, Any]:
@@ -73,9 +86,15 @@ def method_parts(name: str | None) -> Iterator[Table | str]:
         table.columns[1].no_wrap = True
         yield without_cuts(table, "what it is")
         yield ""
+        if others := installed_names():
+            yield f"Installed packages add {', '.join(others)}."
         yield f"Most methods with a retain term have a {_WEIGHT} too. `letheon methods NAME` shows one in detail."
         return
-    method = chosen[name]
+    for each, method in chosen.items():
+        yield from _details(each, method)
+
+
+def _details(name: str, method: Method) -> Iterator[Table | str]:
     yield f"{name}: {title(method)}"
     yield ""
     yield from (f"{label}: {text}" for label, text in facts(method).items())
@@ -84,7 +103,8 @@ def method_parts(name: str | None) -> Iterator[Table | str]:
         table = plain_table("hyper-parameter", "default", "worth searching", "scale")
         for key, declared in method.hyperparameters.items():
             scale = "log" if declared.log else "linear"
-            table.add_row(key, f"{declared.default:g}", f"{declared.low:g} to {declared.high:g}", scale)
+            worth = ", ".join(f"{choice:g}" for choice in declared.choices)
+            table.add_row(key, f"{declared.default:g}", worth or f"{declared.low:g} to {declared.high:g}", scale)
         yield table
 
 
