@@ -53,7 +53,7 @@ def test_the_pages_method_keeps_its_contract_and_is_searched(importable: Path) -
     keep_contract(importlib.import_module("test_page_method").TestMyNpo)
     [space] = blocks("yaml")
     (importable / "mine.yaml").write_text(space)
-    spec = load_spec(importable / "mine.yaml", import_plugins=True)
+    spec = load_spec(importable / "mine.yaml", ["searcher.name=random"], import_plugins=True)
     plan = make_plan(spec, importable, [{"CPU": 8.0}])
     assert any("temperature" in trial["config"] for trial in plan.trials)
 
@@ -61,8 +61,8 @@ def test_the_pages_method_keeps_its_contract_and_is_searched(importable: Path) -
 def test_the_pages_error_is_the_one_that_is_shown(importable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(importable)
     method, _ = blocks("python")
-    lines = method.replace('values["temperature"])', 'values["temperature"]).mean()')
-    (importable / "my_npo.py").write_text('"""A."""\n\n' + lines.replace("\n\n\n", "\n\n", 1))
+    scalar = method.replace('values["temperature"])', 'values["temperature"]).mean()')
+    (importable / "my_npo.py").write_text(scalar)
     (importable / "mine.yaml").write_text(blocks("yaml")[0])
     with pytest.raises(LetheonError) as caught:
         load_spec("mine.yaml", import_plugins=True)
