@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -196,6 +196,10 @@ class Hyperparameters(Frozen):
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
     seed: int = Field(default=0, ge=0)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...
 
     @property
     def own(self) -> Mapping[str, float]:

@@ -24,7 +24,7 @@ def test_the_default_of_a_later_setting_leaves_digests_as_they_were() -> None:
 
 def test_unknown_keys_are_errors() -> None:
     with pytest.raises(ValidationError, match="peopel"):
-        BenchmarkConfig(**{"peopel": 4})
+        BenchmarkConfig.model_validate({"peopel": 4})
 
 
 def test_null_in_an_older_journal_means_that_a_method_has_no_such_hyper_parameter() -> None:

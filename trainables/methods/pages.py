@@ -122,7 +122,7 @@ def declared_in(method: Method) -> ModuleType:
         module = importlib.import_module(f"trainables.methods.{info.name}")
         if any(value is method for value in vars(module).values()):
             return module
-    if method is not METHODS.get(method.name) and method.forget_loss.__module__ in sys.modules:
+    if not method.forget_loss.__module__.startswith("trainables."):
         return sys.modules[method.forget_loss.__module__]
     raise LookupError(f"method {method.name} must be declared in a file of trainables/methods; no file has it")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,7 +129,7 @@ def gradients(value: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor 
 def moved_outside(data: Case, seed: int) -> Case:
     """The same inside the answers, anything elsewhere."""
     rng = np.random.default_rng(seed)
-    moved: dict[str, Array] = {}
+    moved: dict[str, Any] = {}
     for leaf in LEAVES:
         there: Array = getattr(data, leaf)
         answers = data.others if leaf.startswith("alternative") else data.answers
@@ -139,5 +140,6 @@ def moved_outside(data: Case, seed: int) -> Case:
 def rows_of(forget: Forget, start: int, stop: int) -> Forget:
     """Rows start..stop of every input; the statistic stays that of the whole batch."""
     parts = ("model", "reference", "alternative", "alternative_reference")
-    given = {part: getattr(forget, part) for part in parts}
-    return replace(forget, **{part: None if it is None else it.rows(start, stop) for part, it in given.items()})
+    given: dict[str, Any] = {part: getattr(forget, part) for part in parts}
+    given = {part: None if scores is None else scores.rows(start, stop) for part, scores in given.items()}
+    return replace(forget, **given)

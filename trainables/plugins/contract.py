@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ def loss_is_one_number_per_row(method: Method) -> None:
     """A float tensor (rows,), finite and with finite gradients, at defaults and both ends of every range."""
     for values, data in ((values, data) for values in _corners(method) for data in (case(SEED), _at_reference())):
         tensors = leaves(data)
-        loss = _loss(method, data, tensors, values)
+        loss: Any = _loss(method, data, tensors, values)
         if not isinstance(loss, Tensor) or loss.shape != (ROWS,) or not loss.is_floating_point():
             raise ContractBroken(f"the loss is {_shown(loss)}; it must be a tensor of {ROWS} numbers, one per row")
         if not loss.isfinite().all():
@@ -112,7 +113,7 @@ def only_answers_count(method: Method) -> None:
         tensors = leaves(data)
         loss = _loss(method, data, tensors, defaults(method))
         found.append([loss, *(each for each in gradients(loss, tensors).values() if each is not None)])
-    if not all(torch.allclose(*pair, rtol=1e-9, atol=1e-11) for pair in zip(*found, strict=True)):
+    if not all(torch.allclose(a, b, rtol=1e-9, atol=1e-11) for a, b in zip(found[0], found[1], strict=True)):
         raise ContractBroken("scores outside of the answers change the loss; sum with sum_over_answer")
 
 
@@ -131,7 +132,7 @@ def float32_survives_certainty(method: Method) -> None:
         answer, other, frozen = (*map(_certain, tensors), _certain(torch.tensor([[[reference, 0.0, 1.0, 2.0]] * 2])))
         forget = Forget(answer, frozen, other, frozen, torch.zeros(()))
         loss = method.forget_loss(forget, defaults(method))
-        found = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
+        found: tuple[Tensor | None, ...] = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
         if loss.dtype != torch.float32:
             raise ContractBroken(f"the loss of float32 scores is {loss.dtype}; keep the precision of the scores")
         if not loss.isfinite().all() or any(each is not None and not each.isfinite().all() for each in found):
@@ -150,7 +151,7 @@ def other_functions_return_numbers(method: Method) -> None:
     """`combine` returns two finite factors, also for gradients of 0; `multiplier` one finite weight >= 0."""
     values = defaults(method)
     for products in (Products(2.0, 3.0, -1.0), Products(0.0, 0.0, 0.0)):
-        factors = (1.0, 1.0) if method.combine is None else method.combine(products, values)
+        factors: Any = (1.0, 1.0) if method.combine is None else method.combine(products, values)
         if len(factors) != 2 or not all(math.isfinite(each) for each in factors):  # noqa: PLR2004 (a pair)
             raise ContractBroken(f"combine returns {factors} for {products}; it must return two finite numbers")
     weight = 1.0 if method.multiplier is None else method.multiplier(1.0, 0.5, values)
@@ -186,7 +187,7 @@ def _at_reference() -> Case:
 
 def _forget(method: Method, data: Case, tensors: Mapping[str, Tensor], values: Values) -> Forget:
     if method.statistic is not None:
-        found = method.statistic(forget_of(_without_statistic(method), data, tensors, values), values)
+        found: Any = method.statistic(forget_of(_without_statistic(method), data, tensors, values), values)
         if not isinstance(found, Tensor) or found.shape != (ROWS,):
             raise ContractBroken(f"the statistic is {_shown(found)}; it must be a tensor of {ROWS} numbers")
     return forget_of(method, data, tensors, values)

@@ -160,7 +160,8 @@ def _line_of(plugin: PluginConfig, variable: str | None) -> str:
 
 def _problems(method: Method) -> Iterator[tuple[str, str]]:
     """What is wrong with a method's declarations (rule, fix): Python does not check the types of a dataclass."""
-    if not isinstance(method.name, str) or not _NAME.fullmatch(method.name):
+    given: Any = method
+    if not isinstance(given.name, str) or not _NAME.fullmatch(given.name):
         yield f"the name {method.name!r} must be a-z, 0-9 and _, the first a letter", 'write for example "my_npo"'
     options = {"reduction": Reduction, "reference": Reference, "alternative": Alternative, "retain": RetainTerm}
     for name, literal in options.items():
@@ -171,9 +172,9 @@ def _problems(method: Method) -> Iterator[tuple[str, str]]:
         value = getattr(method, name)
         if not callable(value) and (name == "forget_loss" or value is not None):
             yield f"{method.name}: {name} {value!r} must be a function", "name a function, without calling it"
-    if not isinstance(method.source, str) or not method.source:
+    if not isinstance(given.source, str) or not given.source:
         yield f"{method.name}: source {method.source!r} must be text", "say where the method comes from"
-    for name, declared in method.hyperparameters.items():
+    for name, declared in given.hyperparameters.items():
         if not isinstance(declared, Hyperparameter):
             yield f"{method.name}: {name} {declared!r} must be a Hyperparameter", "write Hyperparameter(low=…, …)"
         if name in Hyperparameters.model_fields or not _NAME.fullmatch(str(name)):
