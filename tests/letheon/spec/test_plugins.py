@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_a_searcher_learns_from_them(tmp_path: Path) -> None:
     from letheon.searchers.encoding import Encoding
 
     spec = load_spec(space(tmp_path), import_plugins=True)
-    both = [{"method": "my_npo", "temperature": 2.0}, {"method": "npo_rt"}]
+    both: list[dict[str, Any]] = [{"method": "my_npo", "temperature": 2.0}, {"method": "npo_rt"}]
     found = Encoding(SearchSpace(spec)).inputs(both).values["temperature"]
     assert found[0] == pytest.approx(2 / 3)
     assert found[1] != found[1]
