@@ -17,6 +17,7 @@ LAYERS = {
         "trainables.batching",
         "trainables.data trainables.methods trainables.model.cpu",
         "trainables.data.fictional trainables.evaluation.metrics trainables.model trainables.synthetic",
+        "trainables.plugins",
         "trainables.self_check",
         "trainables.data.benchmarks trainables.evaluation.logs trainables.evaluation.scoring",
         "trainables.evaluation.decoding",
@@ -27,7 +28,8 @@ LAYERS = {
         "trainables.ray_train",
     ],
     "letheon": [
-        "letheon letheon.common",
+        "letheon letheon.common letheon.methods",
+        "letheon.testing",
         "letheon.journal",
         "letheon.pareto",
         "letheon.analysis letheon.checkpoints letheon.schedulers",

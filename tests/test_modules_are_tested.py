@@ -12,6 +12,7 @@ TESTED_ELSEWHERE = {
     "letheon.api.plan": "letheon/sweep/test_plan.py",
     "letheon.api.trial": "letheon/api/test_run.py",
     "letheon.cli.cluster": "letheon/cluster/test_jobs.py",
+    "letheon.cli.methods": "test_plugins_page.py",
     "letheon.cli.tables": "letheon/cli/test_inspect.py",
     "letheon.monitor.sections": "letheon/monitor/test_screen.py",
     "letheon.monitor.sweep_list": "letheon/cli/test_watch.py",
@@ -54,6 +55,7 @@ TESTED_ELSEWHERE = {
     "trainables.jobs.prepare": "trainables/training/test_trial.py",
     "trainables.jobs.specs": "letheon/preparation/test_layout.py",
     "trainables.model.load": "trust/test_loading.py",
+    "trainables.plugins.cases": "trainables/plugins/test_contract.py",
     "trainables.ray_train": "letheon/workers/test_worker_group.py",
     "trainables.training.gradients": "trainables/training/test_step.py",
 }

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -171,28 +172,63 @@ class LoraConfig(Frozen):
     )
 
 
+class PluginConfig(Frozen):
+    """Code that a sweep file names: a Python file, or a module of an installed package. Exactly one of the two."""
+
+    file: str | None = Field(default=None, exclude_if=lambda value: value is None, description="path of a .py file")
+    module: str | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="module of an installed package"
+    )
+    sha256: str | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="of the file, or of the package's .py files"
+    )
+    source: str | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="the file that was copied into the sweep"
+    )
+    text: str | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="the file's content, where it is sent along"
+    )
+
+    @property
+    def name(self) -> str:
+        """`my_npo.py` or `package.module`; unique within a sweep."""
+        return self.module if self.file is None else self.file.rpartition("/")[2]  # type: ignore[return-value]
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> PluginConfig:
+        if (self.file is None) == (self.module is None):
+            raise ValueError("names a file and a module, or neither; write {file: my_npo.py} or {module: my_package}")
+        return self
+
+
 class Hyperparameters(Frozen):
-    """What is searched. Hyper-parameters of single methods (`beta`, …) are None for the others."""
+    """What is searched. A method's own hyper-parameters (`beta`, …) are further keys, as the method declares them."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, int | float] = Field(init=False)
 
     method: str
     forget_fraction: float = Field(gt=0, le=1)
     learning_rate: float = Field(gt=0)
-    beta: float | None = Field(default=None, gt=0)
-    retain_weight: float | None = Field(default=None, ge=0)
-    margin: float | None = Field(default=None, description="simnpo: delta in the equation, nats per token")
-    beta1: float | None = Field(default=None, ge=0, description="satimp: exponent of p")
-    beta2: float | None = Field(default=None, ge=0, description="satimp: exponent of 1 - p")
-    depth: float | None = Field(default=None, gt=0, le=1, description="rmu: steered layer, as a share of all layers")
-    steering: float | None = Field(default=None, gt=0, description="rmu: length of the random target vector")
-    epsilon: float | None = Field(default=None, ge=0, description="pdu: largest allowed retain loss, nats per token")
-    dual_step: float | None = Field(default=None, gt=0, description="pdu: step size of the multiplier")
-    radius: float | None = Field(default=None, gt=0, description="sam: largest distance of the worst nearby weights")
-    scale: float | None = Field(default=None, gt=0, description="task_arithmetic: factor of the subtracted vector")
-    overfit_epochs: int | None = Field(default=None, ge=1, description="task_arithmetic: epochs to fit the vector")
     batch_size: int = Field(default=32, ge=1, description="forget rows per optimizer step, over all workers")
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
     seed: int = Field(default=0, ge=0)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...
+
+    @property
+    def own(self) -> Mapping[str, float]:
+        """The values of the method's own hyper-parameters."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        """Journals of earlier versions have null for what a method lacks."""
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 class ProbeConfig(Frozen):
@@ -272,6 +308,9 @@ class TrialConfig(Frozen):
     refusals: str | None = Field(default=None, description="file of refusals, one per line; null: the built-in ones")
     folder: str = Field(description="folder of the epochs, on shared storage")
     verdict: VerdictConfig = VerdictConfig()
+    plugins: tuple[PluginConfig, ...] = Field(
+        default=(), exclude_if=lambda value: not value, description="code that the sweep file names"
+    )
     decision: DecisionConfig | None = Field(
         default=None,
         exclude_if=lambda value: value is None,

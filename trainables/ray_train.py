@@ -12,13 +12,16 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainables.config import PluginConfig
 from trainables.jobs.dispatch import new_cache, run_job
 from trainables.jobs.preload import preload
+from trainables.plugins.load import methods_of
 from trainables.runtime.events import mark
 from trainables.runtime.imports import gc_paused
 from trainables.runtime.progress import sending
@@ -60,7 +63,7 @@ def serve(settings: dict[str, Any]) -> None:
     """Ray Train's `train_loop_per_worker`.
 
     `settings`: `mailbox` (name of the actor), `log` (path prefix), `threads` per worker, `preload` (import at once what
-    language models need), `watch` (leave a node that is being preempted).
+    language models need), `watch` (leave a node that is being preempted), `plugins` (the sweep's own code).
     """
     import ray
     import ray.train
@@ -92,11 +95,14 @@ def serve(settings: dict[str, Any]) -> None:
     if rank == 0:
         mailbox.set_ready.remote()
     mark("worker is ready")
-    _run_jobs(mailbox, group, resident)
+    _run_jobs(mailbox, group, resident, [PluginConfig(**each) for each in settings["plugins"]])
 
 
-def _run_jobs(mailbox: Any, group: Any, resident: Any) -> None:
-    """Run jobs until the mailbox closes. Raises what Ray Train has to restart this process for."""
+def _run_jobs(mailbox: Any, group: Any, resident: Any, plugins: Sequence[PluginConfig]) -> None:
+    """Run jobs until the mailbox closes. Raises what Ray Train has to restart this process for.
+
+    Every job fails if a plug-in is not as it was checked, so that a sweep does not prepare for trials that cannot run.
+    """
     import ray
 
     rank, size = group.rank, group.size
@@ -110,6 +116,7 @@ def _run_jobs(mailbox: Any, group: Any, resident: Any) -> None:
         mark(f"{content['kind']} taken")
         try:
             channel = MailboxChannel(mailbox, done)
+            methods_of(plugins)
             with sending(channel.tell if rank == 0 else None):
                 run_job(content, resident, group, channel)
         except Exception as error:

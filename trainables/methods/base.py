@@ -101,22 +101,55 @@ Multiplier: TypeAlias = Callable[[float, float, Values], float]
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """The range worth searching, and the paper's value. Values outside the range are unusual, not wrong."""
+    """A number of a method: the range worth searching, the paper's value, and the values that are possible at all.
+
+    Values outside `low` to `high` are unusual, not wrong. Wrong are those that are not > `gt`, >= `ge` or <= `le`,
+    fractions where `whole` is set, and, if `choices` are given, all others. `about`: what it means, in a few words.
+    """
 
     low: float
     high: float
     log: bool
     default: float
+    whole: bool = False
+    gt: float | None = None
+    ge: float | None = None
+    le: float | None = None
+    choices: tuple[float, ...] = ()
+    about: str = ""
+
+    @classmethod
+    def one_of(cls, *choices: float, default: float, about: str = "") -> Hyperparameter:
+        """One of a few numbers."""
+        whole = all(isinstance(each, int) for each in choices)
+        return cls(min(choices), max(choices), False, default, whole=whole, choices=choices, about=about)
 
     def __post_init__(self) -> None:
         if not self.low <= self.default <= self.high:
             raise ValueError(f"default {self.default} must lie in [{self.low}, {self.high}]; move one of them")
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low} must be > 0 on a log scale; raise it or set log to False")
+        for value in (self.low, self.default, self.high):
+            if (reason := self.refusal(value)) is not None:
+                raise ValueError(f"{value} {reason}; low, default and high must be possible values")
+
+    def refusal(self, value: float) -> str | None:
+        """Why the number is no possible value (`must be > 0`), or None."""
+        if self.choices and value not in self.choices:
+            return f"must be one of {', '.join(f'{each:g}' for each in self.choices)}"
+        if self.whole and value != int(value):
+            return "must be a whole number"
+        if self.gt is not None and not value > self.gt:
+            return f"must be > {self.gt:g}"
+        if self.ge is not None and not value >= self.ge:
+            return f"must be >= {self.ge:g}"
+        if self.le is not None and not value <= self.le:
+            return f"must be <= {self.le:g}"
+        return None
 
 
-RETAIN_WEIGHT = Hyperparameter(low=0.1, high=10.0, log=True, default=1.0)
-BETA = Hyperparameter(low=0.01, high=1.0, log=True, default=0.1)
+RETAIN_WEIGHT = Hyperparameter(low=0.1, high=10.0, log=True, default=1.0, ge=0)
+BETA = Hyperparameter(low=0.01, high=1.0, log=True, default=0.1, gt=0)
 """The inverse temperature of losses on the log-ratio of whole answers (NPO, DPO, KTO)."""
 
 
@@ -125,7 +158,7 @@ class Method:
     """loss = sum(forget_loss) / n_forget + retain_weight * sum(retain term) / n_retain, n_forget by `reduction`.
 
     `source`: the paper, as "Authors year, arXiv number, equation". `hyperparameters`: the method's own (every trial has
-    a learning rate and the like); each name is a field of `trainables.config.Hyperparameters`. `needs_logits`,
+    those of `trainables.config.Hyperparameters`, such as a learning rate). `needs_logits`,
     `needs_hidden`: what `forget_loss` reads of `Forget.model`. `statistic`: (rows,) values; `forget_loss` gets their
     mean over the whole optimizer batch, without gradient. `combine`: replaces loss = forget + weight * retain
     (gradient-level methods). `worst_nearby`: the forget gradient is taken at the weights within `radius` where the loss
@@ -186,8 +219,7 @@ class Method:
         """The value of each declared hyper-parameter: the trial's, or the default if the trial has None."""
         values: dict[str, float] = {}
         for name, declared in self.hyperparameters.items():
-            value: float | None = getattr(hyper, name)
-            values[name] = declared.default if value is None else float(value)
+            values[name] = float(hyper.own.get(name, declared.default))
         return values
 
 

@@ -38,6 +38,6 @@ ME = Method(
     reduction="tokens",
     source="Yuan, Pang, Du, Chen, Zhang & Lin 2024, arXiv 2410.08109",
     retain="nll",
-    hyperparameters={"retain_weight": Hyperparameter(low=1.0, high=100.0, log=True, default=10.0)},
+    hyperparameters={"retain_weight": Hyperparameter(low=1.0, high=100.0, log=True, default=10.0, ge=0)},
     needs_logits=True,
 )

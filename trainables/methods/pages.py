@@ -17,7 +17,6 @@ from pathlib import Path
 from types import ModuleType
 
 import trainables.methods
-from trainables.config import Hyperparameters
 from trainables.methods import METHODS, Hyperparameter, Method
 from trainables.methods.base import Published
 from trainables.methods.retain_terms import RETAIN_TERMS
@@ -118,17 +117,19 @@ def _way(way: Published) -> str:
 
 
 def declared_in(method: Method) -> ModuleType:
-    """The module that declares the method. Raises LookupError if none does."""
+    """The module that declares the method, or a plug-in's loss. Raises LookupError if none does."""
     for info in pkgutil.iter_modules(trainables.methods.__path__):
         module = importlib.import_module(f"trainables.methods.{info.name}")
         if any(value is method for value in vars(module).values()):
             return module
+    if not method.forget_loss.__module__.startswith("trainables."):
+        return sys.modules[method.forget_loss.__module__]
     raise LookupError(f"method {method.name} must be declared in a file of trainables/methods; no file has it")
 
 
 def title(method: Method) -> str:
     """The first line of the file's docstring."""
-    return _docstring(method)[0]
+    return next(iter(_docstring(method)), method.name)
 
 
 def _docstring(method: Method) -> list[str]:
@@ -167,19 +168,16 @@ def _hyperparameters(method: Method) -> list[str]:
     if not method.hyperparameters:
         return ["No hyper-parameters of its own, only those of every trial (learning rate, batch size and so on)."]
     rows = [
-        f"| `{name}` | {each.default:g} | {_range(each)} | {_meaning(name)} |"
+        f"| `{name}` | {each.default:g} | {_range(each)} | {each.about or _COMMON.get(name, '')} |"
         for name, each in method.hyperparameters.items()
     ]
     return ["| name | default | range worth searching | meaning |", "|---|---|---|---|", *rows]
 
 
 def _range(each: Hyperparameter) -> str:
+    if each.choices:
+        return ", ".join(f"{choice:g}" for choice in each.choices)
     return f"{each.low:g} to {each.high:g}{', log' if each.log else ''}"
-
-
-def _meaning(name: str) -> str:
-    described = Hyperparameters.model_fields[name].description or _COMMON.get(name, "")
-    return described.partition(": ")[2] or described
 
 
 def index() -> str:

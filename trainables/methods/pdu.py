@@ -50,9 +50,13 @@ PDU = Method(
     source="Entesari, Hatami, Khaziev, Ramakrishna & Fazlyab 2025, arXiv 2506.05314",
     retain="nll",
     hyperparameters={
-        "epsilon": Hyperparameter(low=0.01, high=3.0, log=True, default=0.3),
-        "dual_step": Hyperparameter(low=0.1, high=10.0, log=True, default=5.0),
-        "retain_weight": Hyperparameter(low=1.0, high=200.0, log=True, default=100.0),
+        "epsilon": Hyperparameter(
+            low=0.01, high=3.0, log=True, default=0.3, ge=0, about="largest allowed retain loss, nats per token"
+        ),
+        "dual_step": Hyperparameter(
+            low=0.1, high=10.0, log=True, default=5.0, gt=0, about="step size of the multiplier"
+        ),
+        "retain_weight": Hyperparameter(low=1.0, high=200.0, log=True, default=100.0, ge=0),
     },
     needs_logits=True,
     multiplier=dual_ascent,

@@ -53,9 +53,13 @@ RMU = Method(
     source="Li, Pan, Gopal et al. 2024, arXiv 2403.03218, section 4",
     retain="hidden",
     hyperparameters={
-        "depth": Hyperparameter(low=0.1, high=1.0, log=False, default=0.25),
-        "steering": Hyperparameter(low=1.0, high=300.0, log=True, default=6.5),
-        "retain_weight": Hyperparameter(low=1.0, high=2000.0, log=True, default=1200.0),
+        "depth": Hyperparameter(
+            low=0.1, high=1.0, log=False, default=0.25, gt=0, le=1, about="steered layer, as a share of all layers"
+        ),
+        "steering": Hyperparameter(
+            low=1.0, high=300.0, log=True, default=6.5, gt=0, about="length of the random target vector"
+        ),
+        "retain_weight": Hyperparameter(low=1.0, high=2000.0, log=True, default=1200.0, ge=0),
     },
     needs_hidden=True,
     published={"open_unlearning": Published("rows_by_length", later=True)},

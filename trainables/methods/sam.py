@@ -28,7 +28,9 @@ SAM = Method(
     retain="nll",
     hyperparameters={
         "beta": BETA,
-        "radius": Hyperparameter(low=1e-3, high=1.0, log=True, default=0.01),
+        "radius": Hyperparameter(
+            low=1e-3, high=1.0, log=True, default=0.01, gt=0, about="largest distance of the worst nearby weights"
+        ),
         "retain_weight": RETAIN_WEIGHT,
     },
     worst_nearby=True,

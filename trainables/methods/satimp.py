@@ -40,8 +40,8 @@ SATIMP = Method(
     source="Yang, Wang, Huang, Liu, Zhang & Han 2025, arXiv 2505.11953, section 5",
     retain="nll",
     hyperparameters={
-        "beta1": Hyperparameter(low=0.0, high=10.0, log=False, default=5.0),
-        "beta2": Hyperparameter(low=0.0, high=3.0, log=False, default=1.0),
-        "retain_weight": Hyperparameter(low=0.01, high=10.0, log=True, default=0.1),
+        "beta1": Hyperparameter(low=0.0, high=10.0, log=False, default=5.0, ge=0, about="exponent of p"),
+        "beta2": Hyperparameter(low=0.0, high=3.0, log=False, default=1.0, ge=0, about="exponent of 1 - p"),
+        "retain_weight": Hyperparameter(low=0.01, high=10.0, log=True, default=0.1, ge=0),
     },
 )

@@ -36,8 +36,10 @@ SIMNPO = Method(
     source="Fan, Liu, Lin, Jia, Zhang, Mei & Liu 2024, arXiv 2410.07163",
     retain="nll",
     hyperparameters={
-        "beta": Hyperparameter(low=0.5, high=10.0, log=True, default=4.5),
-        "margin": Hyperparameter(low=0.0, high=2.0, log=False, default=0.0),
-        "retain_weight": Hyperparameter(low=1.0, high=20.0, log=True, default=8.0),
+        "beta": Hyperparameter(low=0.5, high=10.0, log=True, default=4.5, gt=0),
+        "margin": Hyperparameter(
+            low=0.0, high=2.0, log=False, default=0.0, about="delta in the equation, nats per token"
+        ),
+        "retain_weight": Hyperparameter(low=1.0, high=20.0, log=True, default=8.0, ge=0),
     },
 )

@@ -29,8 +29,12 @@ TASK_ARITHMETIC = Method(
     reduction="tokens",
     source="Ilharco et al. 2023, arXiv 2212.04089, section 3",
     hyperparameters={
-        "scale": Hyperparameter(low=0.1, high=10.0, log=True, default=1.0),
-        "overfit_epochs": Hyperparameter(low=1, high=20, log=True, default=5),
+        "scale": Hyperparameter(
+            low=0.1, high=10.0, log=True, default=1.0, gt=0, about="factor of the subtracted vector"
+        ),
+        "overfit_epochs": Hyperparameter(
+            low=1, high=20, log=True, default=5, whole=True, ge=1, about="epochs to fit the vector"
+        ),
     },
     task_vector=True,
 )

@@ -43,7 +43,7 @@ TNPO = Method(
     reference="log_probs",
     retain="kl",
     hyperparameters={
-        "beta": Hyperparameter(low=0.5, high=10.0, log=True, default=4.0),
+        "beta": Hyperparameter(low=0.5, high=10.0, log=True, default=4.0, gt=0),
         "retain_weight": RETAIN_WEIGHT,
     },
 )

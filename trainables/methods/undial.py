@@ -40,7 +40,7 @@ UNDIAL = Method(
     reduction="tokens",
     source="Dong, Lin, Belkin, Huerta & Vulic 2024, arXiv 2402.10052",
     reference="logits",
-    hyperparameters={"beta": Hyperparameter(low=1.0, high=30.0, log=True, default=10.0)},
+    hyperparameters={"beta": Hyperparameter(low=1.0, high=30.0, log=True, default=10.0, gt=0)},
     needs_logits=True,
     published={"open_unlearning": Published("positions", everywhere=True)},
 )

@@ -35,7 +35,7 @@ WGA = Method(
     source="Wang, Zhou, Zhou, Shin, Han & Weinberger 2025, arXiv 2502.19301",
     retain="nll",
     hyperparameters={
-        "beta": Hyperparameter(low=0.1, high=10.0, log=True, default=1.0),
+        "beta": Hyperparameter(low=0.1, high=10.0, log=True, default=1.0, gt=0),
         "retain_weight": RETAIN_WEIGHT,
     },
 )

@@ -30,10 +30,10 @@ from trainables.evaluation.verdict import verdict
 from trainables.inputs.cache import WorkerCache
 from trainables.inputs.micro_batches import MicroBatcher
 from trainables.inputs.step_data import step_data
-from trainables.methods import METHODS
 from trainables.model.compile import cache_compiled
 from trainables.model.copies import DTYPES
 from trainables.model.load import save_model
+from trainables.plugins.load import methods_of
 from trainables.runtime.channel import Channel, broadcast_from_rank0
 from trainables.runtime.events import mark
 from trainables.runtime.fast_paths import combined, states
@@ -98,7 +98,7 @@ class Trial:
             raise ValueError(f"trial {config.trial} must be probed: give run_trial a probe, or remove scheduler.probe")
         self._attack = probe
         self.config, self.hyper, self.group, self.cache = config, config.hyperparameters, group, cache
-        self.method = METHODS[self.hyper.method]
+        self.method = methods_of(config.plugins)[self.hyper.method]
         self.folder = TrialFolder(Path(config.folder))
         self.memory = TrialMemory(config, self.method, cache, group)
         self.loaded = cache.model(config.target)

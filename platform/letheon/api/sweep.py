@@ -11,7 +11,7 @@ from letheon.api.driver import start_driver, starting
 from letheon.api.html import facts_table, heading, page
 from letheon.common.counting import several
 from letheon.common.errors import SpecErrors
-from letheon.spec.load import dump_spec, load_spec, spec_of
+from letheon.spec.load import dump_spec, load_spec, spec_of, with_copies
 from letheon.spec.model import SweepSpec
 from letheon.spec.rules_benchmark import require_data
 from letheon.spec.search_space import trial_count
@@ -55,7 +55,7 @@ class Sweep:
             SpecErrors: with all errors of the file, each with its line; SweepFileNotFound if there is no such file.
         """
         made = cls.__new__(cls)
-        made.spec = load_spec(os.fspath(file), _overrides(set))
+        made.spec = load_spec(os.fspath(file), _overrides(set), import_plugins=True)
         require_data(made.spec)
         return made
 
@@ -65,7 +65,10 @@ class Sweep:
         return self.spec.name
 
     def to_yaml(self) -> str:
-        """The sweep file, defaults included. Loading it gives an equal sweep."""
+        """The sweep file, defaults included. Loading it gives an equal sweep.
+
+        A plug-in that is a file is expected in the folder `plugins` beside it.
+        """
         return dump_spec(self.spec)
 
     def plan(self, root: str | os.PathLike[str] | None = None) -> SweepPlan:
@@ -106,7 +109,7 @@ class Sweep:
             raise SweepExists(f"sweep {name!r} exists; choose another name, or continue it: letheon.open({name!r})")
         sweep.logs.mkdir(parents=True, exist_ok=True)
         given = sweep.logs / "given.yaml"
-        given.write_text(self.to_yaml(), encoding="utf-8")
+        given.write_text(dump_spec(with_copies(self.spec, sweep.logs)), encoding="utf-8")
         to = [] if address is None else ["--address", address]
         start_driver(sweep.folder, ["sweep", str(given), "--name", name, "--root", str(place), *to])
         return Run.at(sweep.folder, self.spec)

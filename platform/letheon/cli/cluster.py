@@ -53,15 +53,16 @@ def submit(
 ) -> None:
     """Run a sweep as a job on a cluster. It keeps running when this machine disconnects."""
     from letheon.cluster.jobs import Jobs, resume_job, sweep_job
-    from letheon.spec.load import dump_spec, load_spec
+    from letheon.spec.load import PLUGINS, dump_spec, load_spec, with_texts
     from letheon.spec.validate import require_name
 
     if resume:
         sweep, entrypoint = file, resume_job(file, root)
     else:
-        spec = load_spec(file, overrides or ())
+        spec = load_spec(file, overrides or (), import_plugins=True)
         sweep = name or spec.name
-        entrypoint = sweep_job(dump_spec(spec), sweep, root)
+        files = {f"{PLUGINS}/{each.name}": each.text for each in with_texts(spec.plugins) if each.text is not None}
+        entrypoint = sweep_job(dump_spec(spec), sweep, root, files)
     require_name(sweep)
     job = Jobs(address).submit(sweep, entrypoint)
     typer.echo(f"submitted   {job}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -259,7 +259,10 @@ def compare_logs(
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="A method, such as npo_rt; default: all methods.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A method, such as npo_rt, or your own file; default: all."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the unlearning methods: what each needs, and its hyper-parameters with ranges worth searching."""
@@ -269,6 +272,21 @@ def methods(
         print_json(methods_json(name))
         return
     print_parts(method_parts(name))
+
+
+@app.command()
+def new(
+    kind: Annotated[Literal["method"], typer.Argument(help="What to write: a method.")],
+    name: Annotated[str, typer.Argument(help="Its name, such as my_npo.")],
+    to: Annotated[Path, typer.Option(help="The folder to write it to.")] = Path(),
+) -> None:
+    """Write a file with a method of your own to begin with, and its test."""
+    from letheon.cli.methods import new_method
+
+    file, test = new_method(name, to)
+    typer.echo(f"wrote    {file}, {test}")
+    typer.echo(f"test it  pytest {test}")
+    typer.echo(f"use it   plugins: [{file}] and search.method: {name} in a sweep file")
 
 
 @app.command()

@@ -99,7 +99,7 @@ def checked_spec(file: str, overrides: list[str] | None) -> SweepSpec:
     from letheon.spec.load import load_spec
     from letheon.spec.rules_benchmark import require_data
 
-    spec = load_spec(file, overrides or ())
+    spec = load_spec(file, overrides or (), import_plugins=True)
     require_data(spec)
     return spec
 

@@ -18,7 +18,6 @@ from letheon.common.numbers import short
 from letheon.pareto.front import hypervolume_share, name_of, verdict_of
 from letheon.pareto.labels import COMMON, Columns, columns, objectives_of, short_label
 from trainables.audit.config import ATTACKS
-from trainables.config import Hyperparameters
 
 if TYPE_CHECKING:
     from letheon.sweep.finish import Outcome
@@ -105,8 +104,8 @@ def _mean_table(points: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> 
 
 def _hyperparameters(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """The hyper-parameters that any of the points has, without those that all methods share."""
-    present = {name for point in points for name, value in point["config"].items() if value is not None}
-    own = [name for name in Hyperparameters.model_fields if name in present and name not in COMMON]
+    present = [name for point in points for name, value in point["config"].items() if value is not None]
+    own = [name for name in dict.fromkeys(present) if name not in COMMON]
     return sorted(own, key=lambda name: name == "learning_rate")
 
 

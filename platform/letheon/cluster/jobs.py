@@ -14,11 +14,12 @@ import re
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from letheon.common.errors import LetheonError, SpecErrors
+from letheon.spec.load import SENT
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -178,8 +179,10 @@ def parse_answer(log: str, marker: str) -> tuple[int, str]:
     return int(found[1]), base64.b64decode(found[2]).decode(errors="replace")
 
 
-def sweep_job(text: str, sweep: str, root: str | None) -> str:
+def sweep_job(text: str, sweep: str, root: str | None, files: Mapping[str, str] | None = None) -> str:
     """The shell command that starts a new sweep on the head node; `text` is the content of its sweep file.
+
+    `files`: contents of plug-ins, by their relative paths; the driver copies them into the sweep's folder.
 
     The file is part of the command and is deleted from the head's disk before the driver reads it. Ray's working
     directory is no alternative: Ray may remove it while the job runs.
@@ -187,14 +190,21 @@ def sweep_job(text: str, sweep: str, root: str | None) -> str:
     Raises:
         SpecErrors: the file is too long for a command.
     """
-    packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
-    if len(packed) > LONGEST:
-        raise SpecErrors(
-            [f"{sweep}: the sweep file is too long to send ({len(packed)} of {LONGEST} characters, packed)"]
-        )
+    packed, sent = _packed(text), {name: _packed(content) for name, content in (files or {}).items()}
+    if (size := len(packed) + sum(map(len, sent.values()))) > LONGEST:
+        what = f"the sweep file with {len(sent)} plug-ins is" if sent else "the sweep file is"
+        raise SpecErrors([f"{sweep}: {what} too long to send ({size} of {LONGEST} characters, packed)"])
     command = ["letheon", "sweep", FILE, "--name", sweep, "--address", "auto", *_root(root)]
     unpack = f'f=$(mktemp) && echo {packed} | base64 -d | gunzip >"$f" && exec 9<"$f" && rm "$f"'
+    for name, content in sent.items():
+        path = f'"$d"/{shlex.quote(name)}'
+        begin = "" if f"export {SENT}" in unpack else f' && d=$(mktemp -d) && export {SENT}="$d"'
+        unpack += f'{begin} && mkdir -p "$(dirname {path})" && echo {content} | base64 -d | gunzip >{path}'
     return f"exec bash -c {shlex.quote(f'{unpack} && exec {shlex.join(command)}')}"
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def resume_job(sweep: str, root: str | None) -> str:

@@ -212,9 +212,7 @@ def _most_exact(recipes: Mapping[MemoryRecipe, RecipeNeed]) -> MemoryRecipe:
 
 def _estimates(spec: SweepSpec, shape: DecoderShape, on_gpu: bool, tokens: int) -> Iterator[MemoryEstimate]:
     """For a trial and for the fine-tuning before it, which always trains whole models."""
-    from trainables.methods import METHODS
-
-    methods = tuple(METHODS[str(name)] for name in values_of(spec.search["method"]))
+    methods = tuple(spec.methods[str(name)] for name in values_of(spec.search["method"]))
     workers = spec.trial.model_copy(update={"gpus_per_worker": 0.0}).workers_config
     probed = spec.scheduler.probe is not None
     settings = MemorySettings(workers, spec.evaluation, methods, spec.trial.lora, on_gpu, probed)

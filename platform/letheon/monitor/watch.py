@@ -23,7 +23,8 @@ MOST_COUNTED = 2000
 def spec_facts(spec: SweepSpec) -> SpecFacts:
     """The facts of a sweep file that a view needs."""
     planned = trial_count(spec)
-    known = planned is not None and planned <= MOST_COUNTED and spec.searcher.name not in LEARNING_SEARCHERS
+    countable = spec.searcher.name not in LEARNING_SEARCHERS and not spec.unknown_methods
+    known = planned is not None and planned <= MOST_COUNTED and countable
     return SpecFacts(
         goals=goals_of(spec),
         planned=planned,

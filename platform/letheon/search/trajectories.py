@@ -36,7 +36,10 @@ from trainables.methods import METHODS
 Metrics = dict[str, float]
 Config = Mapping[str, Any]
 
-HYPERPARAMETERS = tuple(Hyperparameters.model_fields)
+_OWN = (name for method in METHODS.values() for name in method.hyperparameters)
+HYPERPARAMETERS = tuple(dict.fromkeys((*Hyperparameters.model_fields, *_OWN)))
+"""Columns that are hyper-parameters, not metrics: those of the built-in methods. A file names further ones itself."""
+NAMES = b"letheon.hyperparameters"
 DEFAULT_SECONDS = 1.0
 PROBE_SECONDS = "probe_seconds"
 _SECONDS = ("train_seconds", "eval_seconds", PROBE_SECONDS)
@@ -78,7 +81,7 @@ class Table:
     def __init__(self, trajectories: Iterable[Trajectory], baselines: Mapping[str, Metrics]) -> None:
         whole = [replace(each, config=_with_defaults(each.config)) for each in trajectories]
         searched = {name for trajectory in whole for name in trajectory.config}
-        self._varied = tuple(sorted(searched & set(HYPERPARAMETERS)))
+        self._varied = tuple(sorted(searched))
         self._index: dict[tuple[Any, ...], Trajectory] = {}
         for trajectory in whole:
             self._index.setdefault(self._key(trajectory.config), trajectory)
@@ -92,6 +95,7 @@ class Table:
             rule = "every configuration must have the same epochs"
             raise TableError(f"trajectories of {lengths} epochs: {rule}; cut the longer ones or leave out the shorter")
         self.max_epochs = lengths[0]
+        self._names = tuple(dict.fromkeys((*HYPERPARAMETERS, *self._varied)))
 
     def _key(self, config: Config) -> tuple[Any, ...]:
         return tuple(config.get(name) for name in self._varied)
@@ -109,7 +113,7 @@ class Table:
         seeds = seeds or self.seeds[:1]
         configs = [trajectory.config for trajectory in self.trajectories if trajectory.config.get("seed", 0) in seeds]
         found: dict[str, Any] = {}
-        for name in HYPERPARAMETERS:
+        for name in self._names:
             values = {config[name] for config in configs if config.get(name) is not None}
             if name != "seed" and values:
                 found[name] = {"choice": sorted(values)}
@@ -175,14 +179,15 @@ class Table:
         from pyarrow import parquet
 
         try:
-            rows = parquet.read_table(path).to_pylist()
+            table = parquet.read_table(path)
+            rows, names = table.to_pylist(), json.loads((table.schema.metadata or {}).get(NAMES, b"[]"))
         except (OSError, ValueError) as error:
             raise TableError(f"{path}: is not a Parquet file ({error}); see letheon.search.trajectories") from error
         missing = [name for name in ("forget_fraction", "epoch", "method") if rows and name not in rows[0]]
         if missing or not rows:
             rule = f"has no {', '.join(missing) or 'rows'}"
             raise TableError(f"{path}: {rule}; see letheon.search.trajectories for columns")
-        return _table(rows)
+        return _table(rows, tuple(dict.fromkeys((*HYPERPARAMETERS, *names))))
 
     def write(self, path: str | os.PathLike[str], about: Mapping[str, str] | None = None) -> None:
         """Write a Parquet file, with `about` in its metadata (under `letheon`)."""
@@ -197,30 +202,36 @@ class Table:
                 rows.append({**trajectory.config, "epoch": i, **metrics, "seconds": seconds})
         names = list(dict.fromkeys(name for row in (rows[-1], *rows) for name in row))
         table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
-        table = table.replace_schema_metadata({"letheon": json.dumps(dict(about or {}))})
+        table = table.replace_schema_metadata(
+            {"letheon": json.dumps(dict(about or {})), NAMES: json.dumps(self._names)}
+        )
         partial = Path(f"{path}.partial")
         parquet.write_table(table, partial, compression="zstd", compression_level=19)
         os.replace(partial, path)
 
 
 def _with_defaults(config: Config) -> Config:
-    """The configuration with the method's defaults, as a trial of a sweep has it. Raises TableError."""
+    """The configuration with the method's defaults, as a trial of a sweep has it. Raises TableError.
+
+    A method of a plug-in has hyper-parameters that no built-in method has; its trials have no defaults left out.
+    """
     method = str(config["method"])
-    if method not in METHODS:
+    if method not in METHODS and not set(config) - set(HYPERPARAMETERS):
         raise TableError(f"method {method}: is unknown; {did_you_mean(method, METHODS)}, or leave out its rows")
-    own = {name: declared.default for name, declared in METHODS[method].hyperparameters.items()}
+    declared = METHODS[method].hyperparameters if method in METHODS else {}
+    own = {name: each.default for name, each in declared.items()}
     return {**own, **{name: value for name, value in config.items() if value is not None}}
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
     baselines: dict[str, Metrics] = {}
     epochs: dict[str, dict[int, Mapping[str, Any]]] = {}
     configs: dict[str, Config] = {}
     for row in rows:
         if row["epoch"] == 0:
-            baselines[stratum_of(row["forget_fraction"])] = _metrics(_measured(row))
+            baselines[stratum_of(row["forget_fraction"])] = _metrics(_measured(row), names)
             continue
-        config = {name: row[name] for name in HYPERPARAMETERS if row.get(name) is not None}
+        config = {name: row[name] for name in names if row.get(name) is not None}
         key = json.dumps(config, sort_keys=True)
         configs[key] = config
         epochs.setdefault(key, {})[row["epoch"]] = row
@@ -230,7 +241,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             raise TableError(f"{configs[key]}: has epochs {sorted(found)}; they must be 1, 2, … without a gap")
         ordered = [found[epoch] for epoch in sorted(found)]
         seconds = tuple(float(row.get("seconds") or DEFAULT_SECONDS) for row in ordered)
-        metrics = tuple(_metrics(_measured(row)) for row in ordered)
+        metrics = tuple(_metrics(_measured(row), names) for row in ordered)
         trajectories.append(Trajectory(configs[key], metrics, seconds))
     return Table(trajectories, baselines)
 

@@ -21,7 +21,7 @@ from letheon.searchers.history import History, Progress, Trial
 from letheon.searchers.static import QuasiSearcher
 from letheon.searchers.strata import cost_per_epoch, strata_by_priority, underserved
 from letheon.spec.model import SearcherSpec
-from letheon.spec.search_space import Identity, SearchSpace, Values, between, is_whole
+from letheon.spec.search_space import Identity, SearchSpace, Values, between
 
 MAX_TRIALS = 150
 """A fit costs the cube of their number; the newest are kept."""
@@ -170,7 +170,7 @@ class BayesianSearcher:
         found: Values = {"method": method, **{name: config[name] for name in self._space.lists(method)}}
         for name, domain in self._space.ranges(method).items():
             place = self._encoding.place(name, config[name]) + STEP * random.standard_normal()
-            found[name] = between(domain, min(max(place, 0.0), 1.0 - 1e-12), whole=is_whole(name))
+            found[name] = between(domain, min(max(place, 0.0), 1.0 - 1e-12), whole=self._space.is_whole(name))
         return found
 
 

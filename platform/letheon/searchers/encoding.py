@@ -11,7 +11,6 @@ import numpy as np
 from letheon.searchers.gaussian_process import Inputs
 from letheon.spec.model import Domain, LogUniform, Scalar, Uniform, values_of
 from letheon.spec.search_space import SearchSpace, Values
-from trainables.methods import METHODS
 
 LOG_RATIO = 5.0
 """Listed values count as logarithmic if the largest is at least this many times the smallest."""
@@ -21,7 +20,8 @@ class Encoding:
     """The encoding of one search space. Values outside of it (from an earlier sweep) lie below 0 or above 1."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self._methods = {name: i for i, name in enumerate(METHODS)}
+        self._known = space.known
+        self._methods = {name: i for i, name in enumerate(space.known)}
         self._axes = {name: _Axis(domain) for name, domain in space.spec.search.items() if name != "method"}
 
     def place(self, name: str, value: Scalar | None) -> float:
@@ -47,7 +47,7 @@ class Encoding:
         methods = [str(config["method"]) for config in configs]
         return Inputs(
             method=np.array([self._methods[method] for method in methods], dtype=np.int64),
-            kind=np.array([METHODS[method].retain != "none" for method in methods], dtype=np.bool_),
+            kind=np.array([self._known[method].retain != "none" for method in methods], dtype=np.bool_),
             values={
                 name: np.array([axis.place(config.get(name)) for config in configs], dtype=np.float64)
                 for name, axis in self._axes.items()

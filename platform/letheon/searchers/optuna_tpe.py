@@ -24,7 +24,7 @@ from letheon.searchers.history import History, Trial
 from letheon.searchers.static import QuasiSearcher
 from letheon.searchers.strata import strata_by_priority
 from letheon.spec.model import Domain, LogUniform, Scalar, SearcherSpec, Uniform, values_of
-from letheon.spec.search_space import SIGNIFICANT_DIGITS, Identity, SearchSpace, Values, is_whole
+from letheon.spec.search_space import SIGNIFICANT_DIGITS, Identity, SearchSpace, Values
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -168,7 +168,8 @@ class OptunaSearcher:
 
     @cached_property
     def _dimensions(self) -> Mapping[str, _Dimension]:
-        return {name: _dimension(name, domain) for name, domain in self._space.spec.search.items()}
+        space = self._space
+        return {name: _dimension(domain, space.is_whole(name)) for name, domain in space.spec.search.items()}
 
     def _with_fraction(self, values: Mapping[str, Scalar], stratum: str) -> Values:
         fraction = next(each for each in self._space.spec.fractions if stratum_of(each) == stratum)
@@ -221,13 +222,13 @@ class _Dimension:
         raise TypeError(f"{name}: {self.distribution} is not one of the three kinds that `_dimension` makes")
 
 
-def _dimension(name: str, domain: Domain) -> _Dimension:
+def _dimension(domain: Domain, whole: bool) -> _Dimension:
     """Listed numbers are ordered, so their positions are integers for TPE; names are categories."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(domain, Uniform | LogUniform):
         (low, high), log = domain.bounds, isinstance(domain, LogUniform)
-        if is_whole(name):
+        if whole:
             return _Dimension(IntDistribution(math.ceil(low), math.floor(high), log=log), bounds=domain.bounds)
         return _Dimension(FloatDistribution(low, high, log=log), bounds=domain.bounds)
     listed = values_of(domain)

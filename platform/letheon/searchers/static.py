@@ -9,7 +9,7 @@ from letheon.searchers.base import Proposal
 from letheon.searchers.encoding import Encoding
 from letheon.searchers.history import History
 from letheon.spec.model import Scalar
-from letheon.spec.search_space import SearchSpace, Values, between, is_whole
+from letheon.spec.search_space import SearchSpace, Values, between
 
 _BLOCK = 256
 
@@ -85,7 +85,8 @@ def _values_at(space: SearchSpace, point: Mapping[str, float]) -> Values:
     method = str(pick(space.methods, point["method"]))
     listed = {name: pick(values, point[name]) for name, values in space.lists(method).items()}
     ranges = space.ranges(method).items()
-    return {"method": method, **listed, **{name: between(it, point[name], whole=is_whole(name)) for name, it in ranges}}
+    drawn = {name: between(it, point[name], whole=space.is_whole(name)) for name, it in ranges}
+    return {"method": method, **listed, **drawn}
 
 
 @lru_cache(maxsize=16)

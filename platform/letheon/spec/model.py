@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from letheon.pareto.objectives import in_order
 from letheon.schedulers.config import SchedulerConfig
@@ -21,12 +22,15 @@ from trainables.config import (
     Frozen,
     LoraConfig,
     MemoryRecipe,
+    PluginConfig,
     TinySize,
     TrainingRecipe,
     VerdictConfig,
     WorkersConfig,
 )
 from trainables.data.benchmarks.registry import default_objectives
+from trainables.methods import Method
+from trainables.plugins.load import is_loaded, known_methods
 
 Scalar: TypeAlias = bool | int | float | str
 
@@ -189,10 +193,22 @@ class TrialSpec(WorkersConfig):
         return WorkersConfig(**{**fields, "gpus_per_worker": self.gpus, "memory": memory})
 
 
+def _plugin(value: object) -> object:
+    """`my_npo.py` or `package.module` as the mapping that it stands for."""
+    if not isinstance(value, str):
+        return value
+    return {"file": value} if value.endswith(".py") or "/" in value else {"module": value}
+
+
 class SweepSpec(Frozen):
     """A whole sweep file. Use `load_spec` to build one: it also checks the rules that span several fields."""
 
     name: str
+    plugins: tuple[Annotated[PluginConfig, BeforeValidator(_plugin)], ...] = Field(
+        default=(),
+        exclude_if=lambda value: not value,
+        description="code of your own: Python files, from this file's folder, or modules of installed packages",
+    )
     benchmark: BenchmarkConfig = BenchmarkConfig()
     model: ModelSpec = ModelSpec()
     search: dict[str, Domain]
@@ -223,6 +239,22 @@ class SweepSpec(Frozen):
     def audit_config(self) -> AuditConfig:
         """Settings of an audit, whether or not the sweep itself ends with one."""
         return self.audit if isinstance(self.audit, AuditConfig) else AuditConfig()
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """The built-in methods, and those of its plug-ins if they were imported; nothing is imported here."""
+        return known_methods(self.plugins)
+
+    @property
+    def unknown_methods(self) -> list[str]:
+        """The searched methods that this process does not know: those of plug-ins that it has not imported."""
+        chosen = values_of(self.search["method"]) if "method" in self.search else ()
+        return [str(name) for name in chosen if name not in self.methods]
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether this process has imported all of its plug-ins. Who only looks at a sweep imports none."""
+        return all(map(is_loaded, self.plugins))
 
     @property
     def fractions(self) -> tuple[float, ...]:

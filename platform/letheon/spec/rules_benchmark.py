@@ -93,6 +93,8 @@ def synthetic_problems(spec: SweepSpec) -> Iterator[Problem]:
 def _methods(spec: SweepSpec) -> Iterator[Problem]:
     for path, name in values_with_paths(spec, "method"):
         refusal = method_problem(str(name)) if name in METHODS else None  # unknown ones are refused elsewhere
+        if name in spec.methods and name not in METHODS:
+            refusal = "is of a plug-in, and the synthetic experiment has only built-in methods; choose one of those"
         if refusal is not None:
             yield Problem(path, *refusal.split("; ", 1))
 

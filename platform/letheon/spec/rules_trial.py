@@ -9,7 +9,7 @@ from typing import Any
 
 from letheon.spec.model import SweepSpec, local_path, values_with_paths
 from letheon.spec.source import KeyPath, Problem
-from trainables.methods import METHODS, Method
+from trainables.methods import Method
 
 _SET_BY_SWEEP = {
     "train_batch_size": "set trial.batch_size or search it",
@@ -44,7 +44,7 @@ def _refusals_rules(spec: SweepSpec) -> Iterator[Problem]:
         yield Problem(path, "is not a file", "give a text file with one refusal per line, or null")
     elif chosen and not any(map(_reads_refusals, chosen)):
         rule = f"none of the chosen methods ({', '.join(method.name for method in chosen)}) reads refusals"
-        having = ", ".join(method.name for method in METHODS.values() if _reads_refusals(method))
+        having = ", ".join(method.name for method in spec.methods.values() if _reads_refusals(method))
         yield Problem(path, rule, f"remove it, or choose a method that does: {having}")
 
 
@@ -71,7 +71,7 @@ def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
 
 def _chosen(spec: SweepSpec) -> list[Method]:
     """The searched methods; unknown names are left out."""
-    return [METHODS[str(name)] for _, name in values_with_paths(spec, "method") if name in METHODS]
+    return [spec.methods[str(name)] for _, name in values_with_paths(spec, "method") if name in spec.methods]
 
 
 def _reads_refusals(method: Method) -> bool:

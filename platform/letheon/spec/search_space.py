@@ -11,14 +11,14 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import product
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from letheon.journal import stratum_of
 from letheon.spec.model import LogUniform, Scalar, SweepSpec, Uniform, values_of
 from trainables.config import Hyperparameters
-from trainables.methods import METHODS
+from trainables.methods import Method
 
 MAX_COMBINATIONS = 100_000
 SIGNIFICANT_DIGITS = 6
@@ -39,6 +39,8 @@ class SearchSpace:
 
     def __init__(self, spec: SweepSpec, listed: Iterable[Values] | None = None) -> None:
         self.spec = spec
+        self.known = spec.methods
+        self._own = {name for method in self.known.values() for name in method.hyperparameters}
         self._listed = None if listed is None else tuple(sorted(listed, key=self._position))
 
     @property
@@ -69,7 +71,7 @@ class SearchSpace:
         return {
             name: values_of(domain)
             for name, domain in self.spec.search.items()
-            if name != "method" and not isinstance(domain, Uniform | LogUniform) and _applies(name, method)
+            if name != "method" and not isinstance(domain, Uniform | LogUniform) and self._applies(name, method)
         }
 
     def ranges(self, method: str) -> dict[str, Range]:
@@ -77,7 +79,7 @@ class SearchSpace:
         return {
             name: domain
             for name, domain in self.spec.search.items()
-            if isinstance(domain, Uniform | LogUniform) and _applies(name, method)
+            if isinstance(domain, Uniform | LogUniform) and self._applies(name, method)
         }
 
     @property
@@ -123,7 +125,7 @@ class SearchSpace:
         found: Values = {}
         for name, domain in self.ranges(method).items():
             draw = uniforms(1, seed, number, zlib.crc32(name.encode()))[0]
-            found[name] = between(domain, float(draw), whole=is_whole(name))
+            found[name] = between(domain, float(draw), whole=self.is_whole(name))
         return found
 
     def identity(self, values: Mapping[str, Any]) -> Identity:
@@ -131,20 +133,34 @@ class SearchSpace:
         return tuple(values.get(name) for name in self.spec.search)
 
     def hyperparameters(self, values: Mapping[str, Scalar], seed: int) -> Hyperparameters:
-        """A trial's hyper-parameters: `values`, then the trial section, then the method's defaults.
-
-        Hyper-parameters that the method does not have are None.
-        """
+        """A trial's hyper-parameters: `values`, then the trial section, then the method's defaults."""
         method, trial = str(values["method"]), self.spec.trial
         common = {name: getattr(trial, name) for name in Hyperparameters.model_fields if hasattr(trial, name)}
-        own = {name: declared.default for name, declared in METHODS[method].hyperparameters.items()}
-        return Hyperparameters(**{**common, **own, **values, "seed": seed})
+        own: dict[str, float] = {}
+        for name, declared in self.known[method].hyperparameters.items():
+            value = values.get(name, declared.default)
+            own[name] = int(value) if declared.whole else float(value)
+        return Hyperparameters(**{**common, **values, **own, "seed": seed})
+
+    def is_whole(self, name: str) -> bool:
+        """Whether the hyper-parameter is a whole number, for any method that has it."""
+        if name in Hyperparameters.model_fields:
+            return Hyperparameters.model_fields[name].annotation is int
+        return any(name in each.hyperparameters and each.hyperparameters[name].whole for each in self._searched)
+
+    @cached_property
+    def _searched(self) -> list[Method]:
+        return [self.known[name] for name in self.methods if name in self.known]
+
+    def _applies(self, name: str, method: str) -> bool:
+        """Whether the method has this hyper-parameter; all methods have those that no method declares."""
+        return name not in self._own or name in self.known[method].hyperparameters
 
 
 def trial_count(spec: SweepSpec) -> int | None:
     """The most trials that the sweep starts, seeds included; None if only epochs or hours limit it."""
     space = SearchSpace(spec)
-    ends_by_itself = spec.searcher.name in EXHAUSTIVE_SEARCHERS and space.finite
+    ends_by_itself = spec.searcher.name in EXHAUSTIVE_SEARCHERS and not spec.unknown_methods and space.finite
     every = space.combination_count * len(spec.seeds) if ends_by_itself else None
     return min((count for count in (every, spec.budget.trials) if count is not None), default=None)
 
@@ -152,12 +168,6 @@ def trial_count(spec: SweepSpec) -> int | None:
 def trial_name(index: int) -> str:
     """`t007`."""
     return f"t{index:03d}"
-
-
-def is_whole(name: str) -> bool:
-    """Whether the hyper-parameter is a whole number."""
-    annotation = Hyperparameters.model_fields[name].annotation
-    return annotation is int or int in get_args(annotation)
 
 
 def between(domain: Range, draw: float, whole: bool) -> float | int:
@@ -177,13 +187,6 @@ def uniforms(count: int, *entropy: int) -> np.ndarray[tuple[int], np.dtype[np.fl
     """(count,) float64 in [0, 1), the same on every machine for equal entropy."""
     bits = np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(count)
     return (np.asarray(bits, dtype=np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-@lru_cache(maxsize=4096)
-def _applies(name: str, method: str) -> bool:
-    """Whether the method has this hyper-parameter; all methods have those that no method declares."""
-    declared = any(name in other.hyperparameters for other in METHODS.values())
-    return not declared or name in METHODS[method].hyperparameters
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ import copy
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -33,14 +33,18 @@ _PLACEHOLDERS: dict[str, Any] = {"name": "unnamed", "search": {}}
 """Values of required settings that were removed."""
 
 
-def validate(source: Source) -> SweepSpec | None:
-    """The spec without the settings that were refused; None if nothing is left. Appends to `source.problems`."""
+def validate(source: Source, prepare: Callable[[SweepSpec], SweepSpec] = lambda spec: spec) -> SweepSpec | None:
+    """The spec without the settings that were refused; None if nothing is left. Appends to `source.problems`.
+
+    `prepare`: is given the spec when its shape is right, before the rules that span several settings.
+    """
     if not isinstance(source.data, dict):
         if not source.problems:
             source.problems.append(Problem((), "is not a mapping of keys", "begin with `name: …`"))
         return None
     spec, broken = _shape(source)
     if spec is not None:
+        spec = prepare(spec)
         found = [*_own_problems(spec), *trial_problems(spec), *objective_problems(spec), *synthetic_problems(spec)]
         found += [*search_problems(spec, broken), *benchmark_problems(spec, broken)]
         source.problems += [problem for problem in found if not _covered(problem.path, broken)]
@@ -127,7 +131,7 @@ def _keys_at(path: KeyPath) -> list[str]:
     model: type[BaseModel] = SweepSpec
     mapping = False
     for key in path:
-        if mapping:
+        if mapping or isinstance(key, int):
             mapping = False
             continue
         annotation = model.model_fields[str(key)].annotation

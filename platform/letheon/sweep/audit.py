@@ -74,7 +74,8 @@ def audit_sweep(sweep: Sweep, address: str | None, say: Say) -> Outcome:
                     with ray_session(address, sweep.spec.trial.gpus):
                         stop.check()
                         slots = SlotCounter(sweep.spec.trial.workers_config, joined=address is not None)()
-                        started = pool_of(sweep.spec, slots, sweep.folder, address is not None, stop)
+                        spec = sweep.spec.model_copy(update={"plugins": ()})  # attacks need no method's code
+                        started = pool_of(spec, slots, sweep.folder, address is not None, stop)
                         with started as pool, board.watching(pool.settings.prefix):
                             prepared = build_artifacts(sweep.spec, sweep.root, pool, say, board.artifacts)
                             audit_front(sweep, prepared, journal, pool, say)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from letheon.journal import Journal, Row, SweepLock
 from letheon.preparation.builder import build_artifacts
 from letheon.preparation.layout import layout
 from letheon.preparation.retain_logs import log_notes
-from letheon.spec.load import dump_spec, resolved
+from letheon.spec.load import dump_spec, resolved, with_copies
 from letheon.spec.model import SweepSpec
 from letheon.spec.search_space import trial_count
 from letheon.sweep.finish import REGISTERING, Outcome, finish, summarize_interrupted
@@ -80,9 +81,10 @@ def run_sweep(
                 f"sweep {sweep.name!r} exists; run `letheon resume {sweep.name}` or choose another --name"
             )
         _check_warm_start(sweep)
+        sweep = replace(sweep, spec=with_copies(spec, sweep.folder))
         tracker = tracker_of(sweep)
         tracker.begin_check()
-        write_atomically(sweep.file, dump_spec(spec).encode())
+        write_atomically(sweep.file, dump_spec(sweep.spec).encode())
         return _drive(sweep, tracker, address, show, say)
 
 
@@ -93,7 +95,7 @@ def resume_sweep(name: str, root: Path, address: str | None = None, *, show: Sho
     Raises:
         SweepNotFound, SweepChanged, and those of `run_sweep`.
     """
-    sweep = find_sweep(name, root)
+    sweep = find_sweep(name, root, import_plugins=True)
     with explain_full_disk(sweep.folder, sweep.name, sweep.root), SweepLock(sweep.folder):
         require_same_spec(Journal.read(sweep.journal), resolved(sweep.spec), name)
         if (outcome := already_finished(sweep)) is not None:

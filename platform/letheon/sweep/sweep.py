@@ -73,10 +73,13 @@ def free_name(root: Path, name: str, starting: Collection[str] = ()) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def find_sweep(name: str, root: Path) -> Sweep:
-    """The sweep of this name. Raises SweepNotFound, which lists the existing ones."""
+def find_sweep(name: str, root: Path, import_plugins: bool = False) -> Sweep:
+    """The sweep of this name, to look at it or, with `import_plugins`, to go on with it.
+
+    Raises SweepNotFound, which lists the existing ones.
+    """
     root = root.resolve()
     files = {path.parent.name: path for path in (root / "sweeps").glob(f"*/{SPEC}")}
     if name not in files:  # names are not paths, so `..` does not work
         raise SweepNotFound(f"sweep {name!r} is not under {root}; sweeps there: {', '.join(sorted(files)) or 'none'}")
-    return Sweep(load_spec(files[name]), name, root)
+    return Sweep(load_spec(files[name], import_plugins=import_plugins), name, root)

@@ -79,6 +79,7 @@ def trial_config(
         refusals=spec.trial.refusals,
         folder=str(folder),
         verdict=spec.verdict,
+        plugins=spec.plugins,
         decision=decision_config(spec),
         probe=probe_plan(spec),
     )

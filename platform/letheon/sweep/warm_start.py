@@ -29,7 +29,8 @@ def warm_rows(sweep: Sweep, prepared: Prepared) -> list[dict[str, Any]]:
     for name in sweep.spec.searcher.warm_start:
         rows = Journal.read(find_sweep(name, sweep.root).journal)
         _require_same_experiment(name, rows, prepared)
-        found += _trials(name, rows, sweep.goals.search_goals)
+        trials = _trials(name, rows, sweep.goals.search_goals)
+        found += [trial for trial in trials if trial["config"]["method"] in sweep.spec.methods]  # others: of plug-ins
     return found
 
 

@@ -341,13 +341,20 @@ class Tracker:
 
     def _describe(self, client: MlflowClient, parent: Handle) -> None:
         """Record the resolved spec, versions and commit; the tag comes last, so a crash before it repeats this."""
+        plugins = self.spec.get("plugins", ())
         record = Record(name=self.sweep, started=0, status=parent.status, params=flatten(self.spec))
         record.tags = {f"letheon.version.{name}": version for name, version in environment.versions().items()}
+        record.tags |= {
+            f"letheon.plugin.{Path(one.get('file') or one['module']).name}": one["sha256"] for one in plugins
+        }
         record.tags |= environment.search_tags(self.spec) | environment.source_tags(Path.cwd(), self.sweep)
         record.tags[NOTE] = descriptions.describe_running(self.spec, self.sweep)
         put(client, parent.id, environment.ENVIRONMENT, tables.dump(environment.environment(Path.cwd())))
         text = yaml.safe_dump(dict(self.spec), sort_keys=False, allow_unicode=True)
         client.log_text(parent.id, redact(text), SPEC)
+        for plugin in plugins:
+            if self._folder is not None and (file := self._folder / plugin.get("file", "")).is_file():
+                put(client, parent.id, file.name, file.read_text(encoding="utf-8", errors="replace"))
         run_writer.write(client, parent, record)
         client.set_tag(parent.id, "letheon.described", "true")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from letheon.cluster.session import node_resources
 from letheon.common.stop_request import StopRequest
+from letheon.spec.load import with_texts
 from letheon.workers.settings import WorkerSettings
 from letheon.workers.worker_group import CLOSE_SECONDS, OwnedWorkerGroup
 from trainables.synthetic.name import SYNTHETIC
@@ -136,7 +137,9 @@ def pool_of(
     """
     cpus = sum(node.get("CPU", 0.0) for node in node_resources())
     workers, preload = spec.trial.workers_config, spec.benchmark.name != SYNTHETIC
-    settings = WorkerSettings(workers, folder / "train", folder / "logs", preload, fixed_nodes=not joined)
+    settings = WorkerSettings(
+        workers, folder / "train", folder / "logs", preload, fixed_nodes=not joined, plugins=with_texts(spec.plugins)
+    )
     pool = Pool(settings, slots, max(1, int(cpus // CPUS_TO_START)), stop)
     patience = CLOSE_SECONDS
     try:

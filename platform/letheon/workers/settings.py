@@ -6,19 +6,21 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.config import WorkersConfig
+from trainables.config import PluginConfig, WorkersConfig
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
     """`storage`: Ray Train's folder, shared by all nodes. `preload`: import what language models need before the first
-    job. `fixed_nodes`: no node will join."""
+    job. `fixed_nodes`: no node will join. `plugins`: code of the sweep, with the content of its files.
+    """
 
     workers: WorkersConfig
     storage: Path
     logs: Path
     preload: bool = True
     fixed_nodes: bool = False
+    plugins: tuple[PluginConfig, ...] = ()
 
     @property
     def prefix(self) -> str:

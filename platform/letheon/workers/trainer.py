@@ -33,6 +33,7 @@ def trainer(name: str, settings: WorkerSettings) -> TorchTrainer:
             "threads": max(1, int(workers.cpus_per_worker)),
             "preload": settings.preload,
             "watch": not settings.fixed_nodes,
+            "plugins": [plugin.model_dump() for plugin in settings.plugins],
         },
         torch_config=group,
         scaling_config=ScalingConfig(num_workers=workers.workers, use_gpu=gpu, resources_per_worker=resources),

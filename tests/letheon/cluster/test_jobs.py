@@ -60,6 +60,18 @@ def test_the_sweep_file_arrives_unchanged_and_leaves_no_file_behind(tmp_path: Pa
         sweep_job(os.urandom(200_000).hex(), "small", None)
 
 
+def test_plug_ins_arrive_unchanged_where_the_driver_looks_for_them(tmp_path: Path) -> None:
+    (tmp_path / "letheon").write_text('#!/bin/sh\ncd "$LETHEON_SENT_PLUGINS" && cat "plugins/it\'s.py" plugins/b.py\n')
+    (tmp_path / "letheon").chmod(0o755)
+    files = {"plugins/it's.py": 'x = "$HOME" # `id` ü\n', "plugins/b.py": "y = 1\n"}
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    job = sweep_job("name: x\n", "small", None, files)
+    printed = subprocess.run(["sh", "-c", job], env=environment, capture_output=True, text=True, check=True).stdout
+    assert printed == "".join(files.values())
+    with pytest.raises(SpecErrors, match="with 1 plug-ins is too long"):
+        sweep_job("name: x\n", "small", None, {"a.py": os.urandom(200_000).hex()})
+
+
 def test_an_unreachable_job_server_is_reported_with_a_fix() -> None:
     with pytest.raises(ConnectionError, match="is the cluster's job server forwarded"):
         Jobs("http://127.0.0.1:9")

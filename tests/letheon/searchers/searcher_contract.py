@@ -21,7 +21,7 @@ from letheon.searchers.base import Proposal, Searcher
 from letheon.searchers.history import History
 from letheon.spec.model import LogUniform, SweepSpec, Uniform, values_of
 from letheon.spec.rules_objectives import goals_of
-from letheon.spec.search_space import SIGNIFICANT_DIGITS, SearchSpace, is_whole, trial_name
+from letheon.spec.search_space import SIGNIFICANT_DIGITS, SearchSpace, trial_name
 
 LISTS: Mapping[str, Any] = {
     "method": {"choice": ["npo_rt", "ga"]},
@@ -301,7 +301,7 @@ def assert_in_space(space: SearchSpace, proposal: Proposal) -> None:
         low, high = domain.bounds
         assert isinstance(value, int | float)
         assert low <= value <= high
-        assert isinstance(value, int) == is_whole(name)
+        assert isinstance(value, int) == space.is_whole(name)
         assert value in (low, high) or float(f"{value:.{SIGNIFICANT_DIGITS}g}") == value
     assert space.hyperparameters(proposal.values, 0).method == method
     assert proposal.origin

@@ -106,6 +106,9 @@ def test_a_shipped_file_that_is_written_loads_equal(name: str, tmp_path: Path) -
 def test_the_schema_names_all_methods_and_hyper_parameters() -> None:
     schema = json_schema()
     search = schema["properties"]["search"]
-    assert set(search["properties"]) == set(Hyperparameters.model_fields) - {"seed"}
-    assert set(search["properties"]["method"]["anyOf"][0]["enum"]) == set(METHODS)
+    own = {name for method in METHODS.values() for name in method.hyperparameters}
+    assert set(search["properties"]) == set(Hyperparameters.model_fields) - {"seed"} | own
+    built_in = schema["then"]["properties"]["search"]
+    assert set(built_in["properties"]["method"]["anyOf"][0]["enum"]) == set(METHODS)
+    assert set(built_in["propertyNames"]["enum"]) == set(search["properties"])
     assert schema["additionalProperties"] is False

@@ -197,9 +197,6 @@ def test_hyper_parameters_are_searched_only_for_methods_that_declare_them(tmp_pa
     spec = load_spec(write(tmp_path, text))
     for index in range(len(METHODS)):
         hyper = sample(spec, index)
-        own = METHODS[hyper.method].hyperparameters
-        for name in declared:
-            value = getattr(hyper, name)
-            assert (value is not None) == (name in own)
-            assert value is None or (math.isfinite(value) and own[name] is not None)
+        assert set(hyper.own) == set(METHODS[hyper.method].hyperparameters)
+        assert all(map(math.isfinite, hyper.own.values()))
     assert {sample(spec, index).method for index in range(len(METHODS))} == set(METHODS)

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from tests.trainables.methods.cases import ROWS, VOCABULARY, Answers, Array, Case
+from trainables.plugins.cases import ROWS, VOCABULARY, Answers, Array, Case
 
 Values = Mapping[str, float]
 Equation = Callable[[Case, Values], Array]

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.trainables.methods.cases import defaults, names
+from tests.trainables.methods.cases import names
 from trainables.batching.scores import Scores
 from trainables.methods import METHODS, Forget
 from trainables.methods.base import log_sigmoid
 from trainables.methods.rmu import direction
+from trainables.plugins.cases import defaults
 
 INF = float("inf")
 CERTAIN = [1e4, 0.0, 0.0, 0.0]  # p = 1 to the last bit
