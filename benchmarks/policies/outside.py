@@ -1,6 +1,6 @@
 """Other libraries behind the simulator's `SearchPolicy`: one searcher and one scheduler of theirs for each stratum.
 
-The strata take turns, because the other libraries have no notion of them. What a library is told of a trial is a point
+The strata take turns, because the other libraries have no notion of them. What a library learns of a trial is a point
 in the unit box of its stratum (`Goals.normalised`): its best checkpoint so far, since every checkpoint counts for the
 front. That is more than a user would do by hand, and no library is worse for it.
 """

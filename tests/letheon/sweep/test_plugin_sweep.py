@@ -16,7 +16,7 @@ from letheon.tracking.store.artifacts import read
 from tests.letheon.small_sweep import letheon
 from tests.test_architecture import ROOT
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALL = ("benchmark.people=4", "benchmark.evaluation_rows=4", "evaluation.max_new_tokens=8", "budget.trials=4")
 SMALLER = ("scheduler={name: asha, max_epochs: 2}", "searcher={name: quasi_random}", "model.recipe={epochs: 8}")

@@ -17,6 +17,7 @@ SHA = hashlib.sha256(GOOD.encode()).hexdigest()
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slow  # each case starts its own workers
 @pytest.mark.parametrize(
     ("plugin", "reason"),
     [
