@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -141,7 +142,8 @@ def _local_session() -> Iterator[str | None]:
             warn_if_open()
         yield context.dashboard_url
     finally:
-        ray.shutdown()
+        if "ray" in sys.modules:  # not if a stop has interrupted its import
+            ray.shutdown()
         # The dashboard's last writes would create the folder again.
         _wait_for_processes(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -109,7 +109,9 @@ class Limit:
         if math.isnan(value):
             missing = self.metric not in metrics and (self.optional or is_audit(self.metric))
             return 0.0 if missing else math.inf
-        return max(self.low - value, value - self.high, 0.0) / self.scale
+        below = self.low - value if value < self.low else 0.0  # an infinite value may lie within an open end
+        above = value - self.high if value > self.high else 0.0
+        return max(below, above) / self.scale
 
     def to_json(self) -> dict[str, float]:
         """`{"min": …}`, `{"max": …}` or both."""

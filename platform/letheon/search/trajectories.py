@@ -36,8 +36,9 @@ from trainables.methods import METHODS
 Metrics = dict[str, float]
 Config = Mapping[str, Any]
 
-_OWN = (name for method in METHODS.values() for name in method.hyperparameters)
-HYPERPARAMETERS = tuple(dict.fromkeys((*Hyperparameters.model_fields, *_OWN)))
+_OWN = sorted({name for method in METHODS.values() for name in method.hyperparameters})
+_FIRST = ("method", "forget_fraction", "learning_rate")
+HYPERPARAMETERS = tuple(dict.fromkeys((*_FIRST, *_OWN, *Hyperparameters.model_fields)))
 """Columns that are hyper-parameters, not metrics: those of the built-in methods. A file names further ones itself."""
 NAMES = b"letheon.hyperparameters"
 DEFAULT_SECONDS = 1.0

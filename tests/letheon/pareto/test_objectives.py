@@ -121,3 +121,8 @@ def test_goals_as_a_sweep_file_has_them() -> None:
         "objectives": {"forget_kl": "min", "model_utility": "max"},
         "constraints": {"forget_rouge": {"max": 0.5}, "retain_rouge": {"min": 0.2, "max": 1.0}},
     }
+
+
+def test_an_infinite_value_lies_within_an_open_end() -> None:
+    assert Limit("loss", high=0.5).violation({"loss": -math.inf}) == 0.0
+    assert Limit("loss", low=0.5).violation({"loss": -math.inf}) == math.inf
