@@ -49,7 +49,7 @@ def when(condition: Callable[[], object], run: letheon.Run) -> None:
 def test_a_sweep_is_started_interrupted_resumed_and_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = small()
+    sweep = small(**{"scheduler.max_epochs": 30})  # ten seconds or more after the first report
     run = sweep.start(root=tmp_path)
     assert run.state == "preparing" and run.front().empty and starting(tmp_path) == {"small"}
     assert letheon.open("small", tmp_path).detail == "the driver is starting"
