@@ -128,6 +128,7 @@ def test_a_folder_without_sweep_files_and_lume_without_its_files_are_refused(tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a whole sweep, on any machine
 def test_the_script_makes_a_table_of_two_configurations(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()

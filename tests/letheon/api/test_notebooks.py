@@ -36,8 +36,8 @@ def executed(name: str, folder: Path) -> NotebookNode:
 
 
 def outputs(notebook: NotebookNode, source: str) -> list[dict[str, str]]:
-    """What the cell that contains `source` showed: a mapping of types to content per output."""
-    (cell,) = [cell for cell in notebook.cells if cell.cell_type == "code" and source in cell.source]
+    """What the first cell that contains `source` showed: a mapping of types to content per output."""
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code" and source in cell.source)
     return [dict(output.data) for output in cell.outputs if "data" in output]
 
 
