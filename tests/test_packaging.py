@@ -101,7 +101,7 @@ def test_the_wheel_holds_both_packages_the_sweep_files_and_nothing_else(wheel: P
     assert {name.split("/")[0] for name in files if ".dist-info/" not in name} == {"letheon", "trainables"}
     shipped = {name for name in files if name.endswith(".yaml")}
     assert shipped == {f"letheon/search_spaces/{file.name}" for file in (ROOT / "search_spaces").glob("*.yaml")}
-    assert {"letheon/py.typed", "trainables/py.typed"} <= set(files)
+    assert {"letheon/py.typed", "letheon/__init__.pyi", "trainables/py.typed"} <= set(files)
     assert any(name.endswith("/english_bigrams.txt") for name in files)
     static = ROOT / "platform" / "letheon" / "dashboard" / "static"
     pages = {f"letheon/dashboard/static/{file.relative_to(static)}" for file in static.rglob("*") if file.is_file()}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,6 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from tests.letheon.servers import mlflow_server
-from tests.letheon.small_sweep import python
 from tests.test_architecture import ROOT
 
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -88,7 +90,11 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv(name, raising=False)
     blocks = BLOCK.findall((ROOT / "docs" / "python.md").read_text(encoding="utf-8"))
     assert len(blocks) > 10
-    printed = python("\n".join(blocks))
+    command = [sys.executable, "-c", "\n".join(blocks)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = done.stdout
     for text in ("did you mean 'npo_rt'?", "small preparing", "t000 ", "finished 3", "True True"):
         assert text in printed, printed
     for file in ("front.png", "report.html", "best/config.json", ".letheon/sweeps/small/spec.yaml"):
