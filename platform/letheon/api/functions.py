@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from letheon.api.arguments import require_share, root_folder
+from letheon.api.driver import starting
 from letheon.api.evaluate import Evaluation, evaluate_model
 from letheon.api.records import StoredSweep
 from letheon.api.run import Run
@@ -34,6 +35,7 @@ def open(
     """
     place = root_folder(root)
     folders = {folder.name: folder for folder in local_folders(place)}
+    folders |= {starts: place / "sweeps" / starts for starts in starting(place)}
     if tracking_uri is None and name in folders:
         return Run.at(folders[name])
     return _stored(name, place, tracking_uri, study, [] if tracking_uri else list(folders))

@@ -52,6 +52,7 @@ def test_a_sweep_is_started_interrupted_resumed_and_finished(
     sweep = small()
     run = sweep.start(root=tmp_path)
     assert run.state == "preparing" and run.front().empty and starting(tmp_path) == {"small"}
+    assert letheon.open("small", tmp_path).detail == "the driver is starting"
     with pytest.raises(letheon.LetheonError, match="'small' exists"):
         sweep.start(root=tmp_path, name="small")
     when(lambda: reports(run), run)
