@@ -43,7 +43,7 @@ class SweepPlan(Plan):
         )
         problems = "".join(heading("", "failed", error) for error in self.errors)
         trials = table(("trial", *map(words, names)), rows)
-        return page(problems, trials, lines(more_trials(self)), facts_table(plan_facts(self)))
+        return page(problems, trials, lines(more_trials(self, "frame()")), facts_table(plan_facts(self)))
 
 
 def searched_names(plan: Plan) -> list[str]:
@@ -52,10 +52,10 @@ def searched_names(plan: Plan) -> list[str]:
     return sorted(present, key=lambda name: name not in ("method", "forget_fraction"))
 
 
-def more_trials(plan: Plan) -> Iterator[str]:
-    """What the table of the first trials leaves out."""
+def more_trials(plan: Plan, where: str) -> Iterator[str]:
+    """What the table of the first trials leaves out, and where all of them are."""
     if len(plan.trials) > SHOWN_TRIALS:
-        yield f"… and {len(plan.trials) - SHOWN_TRIALS} more trials (--json lists all)"
+        yield f"… and {len(plan.trials) - SHOWN_TRIALS} more trials ({where} lists all)"
     if plan.chosen == "first":
         how = "as the searcher learns from their results" if plan.learns else "until the budget is used"
         yield f"… and more, {how}"

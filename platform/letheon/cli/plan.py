@@ -29,7 +29,7 @@ def plan_table(plan: Plan) -> Table:
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """The rest of a plan, below its trials."""
-    yield from more_trials(plan)
+    yield from more_trials(plan, "--json")
     yield ""
     for label, text in plan_facts(plan):
         yield from wrap(f"{label:<12}{text}", MAX_WIDTH, subsequent_indent=" " * 12, break_on_hyphens=False)

@@ -70,7 +70,7 @@ def test_the_notebooks_run(server: str, tmp_path: Path, monkeypatch: pytest.Monk
     first = executed("first_sweep.ipynb", here)
     (watched,) = outputs(first, "run.wait()")
     assert "finished" in watched["text/html"] and "4 of 4 trials" in watched["text/html"]
-    for source in ("sweep.plan()", "run.front()", "run.trials()", 'run.trial("t000")', "groupby", "best.evaluate()"):
+    for source in ("sweep.plan()", "run.front()", "run.trials()[", 'run.trial("t000")', "groupby", "best.evaluate()"):
         assert "<table" in outputs(first, source)[-1]["text/html"], source
     assert "image/png" in outputs(first, "run.plot_front()")[-1]
     assert not (there / ".letheon").exists()
