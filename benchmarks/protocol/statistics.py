@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 DRAWS = 1000
 LEVEL = 0.95
-"""Of the intervals: percentile bootstrap (Efron 1979) over seeds."""
+"""Confidence level of the intervals, which are percentile bootstraps (Efron 1979) over seeds."""
 NEVER_COUNTS = 2.0
 """Where settings are compared, never having had the share counts as this many times the epochs of giving up."""
 

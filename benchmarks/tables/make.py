@@ -3,8 +3,8 @@
     python benchmarks/tables/make.py [TABLE …] [--data DIR] [--root DIR]
 
 TABLE is a folder here (default: each) or any other folder: its sweep files record it, whole and unpruned, and
-`table.parquet` is written beside them. What was recorded is kept, so it can be stopped and started again. An epoch's
-`seconds` are the median over its method and fraction: single times on a machine with other work mean nothing.
+`table.parquet` goes into the same folder. A stopped recording continues when the script runs again. An epoch's
+`seconds` are the median over its method and fraction: single times on a busy machine mean nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FILE = "table.parquet"
 PACKAGES = ("letheon", "ray", "torch", "transformers", "deepspeed", "datasets")
 LEFT_OUT = ("tokens_per_second", "peak_memory_bytes", "predicted_memory_bytes", "restarts", "time_total_s")
 DOCUMENTS = 25
-"""Of each file of LUME, from the start: as many as the tiny model can learn in minutes."""
+"""The first documents of each LUME file: as many as the tiny model can learn in minutes."""
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from trainables.config import TinySize
 
 
 def tiny_config(size: TinySize) -> dict[str, Any]:
-    """Of the model that `load.tiny_model` makes. `vocab_size` is the tokenizer's maximum."""
+    """The configuration of the model that `load.tiny_model` makes. `vocab_size` is the tokenizer's maximum."""
     return {
         "vocab_size": size.vocabulary,
         "hidden_size": size.hidden,

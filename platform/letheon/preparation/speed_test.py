@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainables.config import TrialConfig
 
 SECONDS = 30.0
-"""Of measuring; starting Ray and the workers and loading models come on top."""
+"""How long the steps are measured. Starting Ray and the workers and loading models come on top."""
 AT_ONCE = 4
 """Slots that measure side by side, since they slow each other down."""
 
