@@ -154,7 +154,7 @@ def _save_seconds(engine: Engine, tokenizer: Any, folder: Path, clock: Clock, gr
 
 
 def _clock(group: Group) -> Clock:
-    """Seconds, once the device has done what it was told."""
+    """Seconds, read when the device has finished its queued work."""
 
     def now() -> float:
         if torch.device(group.device).type == "cuda":
