@@ -98,6 +98,9 @@ Combine: TypeAlias = Callable[[Products, Values], tuple[float, float]]
 Multiplier: TypeAlias = Callable[[float, float, Values], float]
 """(current retain weight, retain loss of the whole step, values) -> retain weight of the next step."""
 
+Line: TypeAlias = Callable[[float, Values], float]
+"""(share of the trial's epochs that are over, values) -> factor of the movement from the target model's weights."""
+
 
 @dataclass(frozen=True)
 class Hyperparameter:
@@ -149,6 +152,9 @@ class Hyperparameter:
 
 
 RETAIN_WEIGHT = Hyperparameter(low=0.1, high=10.0, log=True, default=1.0, ge=0)
+FIT_EPOCHS = Hyperparameter(
+    low=1, high=20, log=True, default=5, whole=True, ge=1, about="epochs of training before the line"
+)
 BETA = Hyperparameter(low=0.01, high=1.0, log=True, default=0.1, gt=0)
 """The inverse temperature of losses on the log-ratio of whole answers (NPO, DPO, KTO)."""
 
@@ -162,9 +168,9 @@ class Method:
     `needs_hidden`: what `forget_loss` reads of `Forget.model`. `statistic`: (rows,) values; `forget_loss` gets their
     mean over the whole optimizer batch, without gradient. `combine`: replaces loss = forget + weight * retain
     (gradient-level methods). `worst_nearby`: the forget gradient is taken at the weights within `radius` where the loss
-    is largest. `multiplier`: updates the retain weight after each step. `task_vector`: no unlearning loop;
-    `forget_loss` fits the vector that is subtracted. `published`: code bases that count the forget loss's tokens
-    differently.
+    is largest. `multiplier`: updates the retain weight after each step. `line`: the losses train for
+    `fit_epochs` epochs before the trial's first one; each epoch then evaluates theta + line * (trained - theta).
+    `published`: code bases that count the forget loss's tokens differently.
 
     Raises ValueError if `retain_weight` is declared without a retain term, or a retain term without it.
     """
@@ -183,7 +189,7 @@ class Method:
     combine: Combine | None = None
     worst_nearby: bool = False
     multiplier: Multiplier | None = None
-    task_vector: bool = False
+    line: Line | None = None
     published: Mapping[Compat, Published] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -209,11 +215,19 @@ class Method:
     @property
     def needs_whole_gradients(self) -> bool:
         """Whether every worker must hold whole gradients and weights, which rules out ZeRO stage 3."""
-        return self.combine is not None or self.worst_nearby or self.task_vector
+        return self.combine is not None or self.worst_nearby or self.line is not None
 
     def with_retain(self, name: str, term: RetainTerm, weight: Hyperparameter = RETAIN_WEIGHT) -> Method:
         """The same forget loss with a retain term added."""
         return replace(self, name=name, retain=term, hyperparameters={**self.hyperparameters, "retain_weight": weight})
+
+    def on_line(self, name: str, line: Line, source: str, **hyperparameters: Hyperparameter) -> Method:
+        """This method as training, followed by points on the line through the target model and its result.
+
+        `hyperparameters`: `fit_epochs` and what `line` reads, added to this method's own.
+        """
+        own = {**self.hyperparameters, **hyperparameters}
+        return replace(self, name=name, line=line, source=source, hyperparameters=own)
 
     def values(self, hyper: Hyperparameters) -> dict[str, float]:
         """The value of each declared hyper-parameter: the trial's, or the default if the trial has None."""

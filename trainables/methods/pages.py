@@ -84,8 +84,8 @@ def _special(method: Method) -> Iterator[str]:
         yield "the forget gradient is taken at the worst weights nearby: a second forward and backward pass"
     if method.multiplier is not None:
         yield "the retain weight changes after every step"
-    if method.task_vector:
-        yield "no unlearning loop: a weight vector is fitted once, then subtracted"
+    if method.line is not None:
+        yield "trains once; its epochs are points on a straight line through the target model's weights"
 
 
 def compat_notes(method: Method) -> list[str]:

@@ -101,11 +101,12 @@ def forget_of(method: Method, data: Case, tensors: Mapping[str, Tensor], values:
         if method.reference != "none":
             of_alternative = only(scores(tensors["alternative_reference"], data.others))
     model = only(model, method.needs_logits, method.needs_hidden)
-    forget = Forget(model, reference, alternative, of_alternative, seed=11)
-    if method.statistic is None:
-        return forget
-    statistic = method.statistic(forget, values).mean()
-    return Forget(model, reference, alternative, of_alternative, statistic, seed=11)
+    return with_statistic(method, Forget(model, reference, alternative, of_alternative, seed=11), values)
+
+
+def with_statistic(method: Method, forget: Forget, values: Mapping[str, float]) -> Forget:
+    """The inputs with the mean of the method's statistic over their rows, if it declares one."""
+    return forget if method.statistic is None else replace(forget, statistic=method.statistic(forget, values).mean())
 
 
 def retain_of(data: Case, tensors: Mapping[str, Tensor]) -> Retain:

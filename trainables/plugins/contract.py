@@ -29,6 +29,7 @@ from trainables.plugins.cases import (
     leaves,
     moved_outside,
     rows_of,
+    with_statistic,
 )
 
 Values = Mapping[str, float]
@@ -46,8 +47,7 @@ def declarations_agree(method: Method) -> None:
     """What a mechanism reads is declared, and defaults and both ends of every range make a trial."""
     needed = {
         "radius": method.worst_nearby,
-        "scale": method.task_vector,
-        "overfit_epochs": method.task_vector,
+        "fit_epochs": method.line is not None,
         "depth": method.needs_hidden or method.retain == "hidden",
         "beta": method.retain == "preference",
         "retain_weight": method.multiplier is not None,
@@ -130,7 +130,7 @@ def float32_survives_certainty(method: Method) -> None:
     for model, reference in ((EXTREME, EXTREME), (-EXTREME, EXTREME), (EXTREME, -EXTREME), (-EXTREME, -EXTREME)):
         tensors = [torch.tensor([[[logit, 0.0, 1.0, 2.0]] * 2], requires_grad=True) for logit in (model, model)]
         answer, other, frozen = (*map(_certain, tensors), _certain(torch.tensor([[[reference, 0.0, 1.0, 2.0]] * 2])))
-        forget = Forget(answer, frozen, other, frozen, torch.zeros(()))
+        forget = with_statistic(method, Forget(answer, frozen, other, frozen), defaults(method))
         loss = method.forget_loss(forget, defaults(method))
         found: tuple[Tensor | None, ...] = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
         if loss.dtype != torch.float32:
@@ -142,7 +142,8 @@ def float32_survives_certainty(method: Method) -> None:
 def broken_models_are_not_hidden(method: Method) -> None:
     """Scores of NaN give a loss of NaN: a broken model must not look forgotten."""
     broken, fine = _certain(torch.full((1, 2, 4), math.nan)), _certain(torch.tensor([[[EXTREME, 0.0, 1.0, 2.0]] * 2]))
-    loss = method.forget_loss(Forget(broken, fine, broken, fine, torch.zeros(())), defaults(method))
+    forget = with_statistic(method, Forget(broken, fine, broken, fine), defaults(method))
+    loss = method.forget_loss(forget, defaults(method))
     if not loss.isnan().all():
         raise ContractBroken(f"of scores that are NaN the loss is {loss.tolist()}; do not replace NaN")
 

@@ -29,7 +29,7 @@ def possible_methods() -> list[str]:
 
 
 def _misfit(method: Method) -> str | None:
-    if method.task_vector or method.needs_whole_gradients or method.multiplier is not None:
+    if method.line is not None or method.needs_whole_gradients or method.multiplier is not None:
         return "needs more than the gradient of a loss, and the synthetic experiment only does gradient descent"
     if method.needs_hidden or method.retain == "hidden":
         return "reads hidden states, and those of the synthetic model are fixed"

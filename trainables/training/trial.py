@@ -46,9 +46,9 @@ from trainables.storage.save_state import must_save_state
 from trainables.storage.trial_folder import TrialFolder
 from trainables.training.averages import RunningMeans, progress_of
 from trainables.training.engine import Engine
+from trainables.training.line import WeightLine
 from trainables.training.memory_usage import TrialMemory
 from trainables.training.step import Stepper
-from trainables.training.task_vector import TaskVector
 
 Probe = Callable[[TrialConfig, Any, Any, Split, Group], dict[str, float]]
 """Attacks a copy of the model (its weights on the CPU in float32); returns metrics. See `trainables.audit.probe`."""
@@ -129,8 +129,8 @@ class Trial:
         self.memory.expect(batcher, self.steps(1))
         self.stepper = Stepper(self.engine, self.hyper, batcher)
         mark(f"{config.trial}: engine ready")
-        self.vector = TaskVector(self.stepper, self.hyper, config.max_epochs) if self.method.task_vector else None
-        if start_epoch and self.vector is None:
+        self.line = None if self.method.line is None else WeightLine(self.stepper, self.hyper, config.max_epochs)
+        if start_epoch and self.line is None:
             self.engine.load_state(self.folder.epoch(start_epoch) / "state")
             recorded = (self.folder.record(start_epoch) or {})["metrics"]
             weight = recorded.get(f"multiplier_{group.rank}", recorded.get("multiplier", self.stepper.weight))
@@ -140,7 +140,7 @@ class Trial:
 
     def repeat(self, epochs: Sequence[int]) -> None:
         """Train epochs that are recorded but not in the state that was loaded."""
-        for epoch in epochs if self.vector is None else ():
+        for epoch in epochs if self.line is None else ():
             started = time.monotonic()
             self._train(epoch)
             self._unsaved += time.monotonic() - started
@@ -164,8 +164,8 @@ class Trial:
     def _train(self, epoch: int) -> dict[str, float]:
         """Train on every forget row once. Returns means over the optimizer steps, and the number of tokens."""
         torch.manual_seed(self.hyper.seed * 1_000_003 + epoch)
-        if self.vector is not None:
-            return self.vector.move(epoch, self.group)
+        if self.line is not None:
+            return self.line.move(epoch, self.group)
         steps = self.steps(epoch)
         total, warmup = len(steps) * self.config.max_epochs, round(len(steps) * self.hyper.warmup_epochs)
         sums, stage = RunningMeans(), Stage("training", len(steps))
@@ -283,7 +283,7 @@ class Trial:
         cost = self._cost_per_byte * self.engine.state_bytes
 
         def is_due() -> bool:
-            last = epoch == self.config.max_epochs or self.vector is not None  # no later epoch needs it
+            last = epoch == self.config.max_epochs or self.line is not None  # no later epoch needs it
             return not last and must_save_state(self._unsaved, self._longest, cost)
 
         if not broadcast_from_rank0(self.group, is_due):

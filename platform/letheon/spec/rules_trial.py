@@ -93,9 +93,9 @@ def _method_rules(spec: SweepSpec) -> Iterator[Problem]:
     if stage == _FULLY_SHARDED and spec.evaluation.gradient_norm:
         rule = "must see whole gradients on every worker, which ZeRO stage 3 shards"
         yield Problem(("evaluation", "gradient_norm"), rule, "use stage 0, 1 or 2, or leave it out")
-    vectors = [method.name for method in _chosen(spec) if method.task_vector]
-    if spec.trial.lora is not None and vectors:
-        rule = f"{', '.join(vectors)} scales a difference of weights, which adapters do not give"
+    lines = [method.name for method in _chosen(spec) if method.line is not None]
+    if spec.trial.lora is not None and lines:
+        rule = f"{', '.join(lines)} scales a difference of weights, which adapters do not give"
         yield Problem(("trial", "lora"), rule, "leave lora out, or choose other methods")
 
 

@@ -136,6 +136,22 @@ def me(data: Case, values: Values) -> Array:
     return per_token(token, data)
 
 
+def em(data: Case, values: Values) -> Array:
+    def token(i: int, t: int, y: int) -> float:
+        p = softmax(data.model[i, t])
+        return float((p * np.log(p)).sum())
+
+    return per_token(token, data)
+
+
+def sfron(data: Case, values: Values) -> Array:
+    """n l_i w_i, because the mean over n rows must be the sum of w_i l_i with weights that add up to 1."""
+    losses = rows(lambda i: -log_p(data.model, data.answers, i) / data.answers.mask[i].sum())
+    weights = losses ** -values["smoothing"]
+    found: Array = -ROWS * losses * weights / weights.sum()
+    return found
+
+
 def mean_p(logits: Array, answers: Answers, i: int) -> float:
     return float(np.mean([softmax(logits[i, t])[y] for t, y in places(answers, i)]))
 
@@ -160,10 +176,10 @@ def pdu(data: Case, values: Values) -> Array:
 
 EQUATIONS: dict[str, Equation] = {
     **dict.fromkeys(("ga", "ga_rt", "ga_kl", "ngdiff"), ga),
-    **dict.fromkeys(("idk_rt", "idk_ap"), refusal),
+    **dict.fromkeys(("idk_rt", "idk_ap", "ulmr"), refusal),
     **dict.fromkeys(("dpo", "dpo_rt", "dpo_kl", "idk_dpo", "altpo"), dpo),
     **dict.fromkeys(("kto", "kto_rt"), kto),
-    **dict.fromkeys(("npo", "npo_rt", "npo_kl", "gru", "sam"), npo),
+    **dict.fromkeys(("npo", "npo_rt", "npo_kl", "gru", "sam", "uipe"), npo),
     "simnpo": simnpo,
     "undial": undial,
     "ce_u": ce_u,
@@ -171,6 +187,8 @@ EQUATIONS: dict[str, Equation] = {
     "satimp": partial(weighted, lambda p, v: p ** v["beta1"] * (1 - p) ** v["beta2"]),
     "tnpo": tnpo,
     "me": me,
+    **dict.fromkeys(("em", "em_rt"), em),
+    "sfron": sfron,
     "flat": flat,
     "rmu": rmu,
     "pdu": pdu,

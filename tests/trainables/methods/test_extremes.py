@@ -14,7 +14,7 @@ from trainables.batching.scores import Scores
 from trainables.methods import METHODS, Forget
 from trainables.methods.base import log_sigmoid
 from trainables.methods.rmu import direction
-from trainables.plugins.cases import defaults
+from trainables.plugins.cases import defaults, with_statistic
 
 INF = float("inf")
 CERTAIN = [1e4, 0.0, 0.0, 0.0]  # p = 1 to the last bit
@@ -44,7 +44,7 @@ def loss_and_gradient(name: str, model: list[list[float]], reference: list[list[
     tensors = [torch.tensor([each], requires_grad=True) for each in (model, model)]
     answer, other = (of(each) for each in tensors)
     frozen = of(torch.tensor([reference]))
-    forget = Forget(answer, frozen, other, frozen, torch.zeros(()))
+    forget = Forget(answer, frozen, other, frozen, torch.ones(()))
     loss = method.forget_loss(forget, defaults(method))
     found: tuple[Tensor | None, ...] = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
     gradient = torch.cat([each.flatten() for each in found if each is not None])
@@ -114,7 +114,8 @@ def test_a_model_of_nans_gives_nan() -> None:
             broken.token_log_probs, broken.mask, broken.logits, broken.targets, broken.token_log_probs[..., None]
         )
         fine = of(torch.tensor([[CERTAIN, IMPOSSIBLE]]))
-        loss = method.forget_loss(Forget(hidden, fine, broken, fine, torch.zeros(())), defaults(method))
+        forget = with_statistic(method, Forget(hidden, fine, broken, fine), defaults(method))
+        loss = method.forget_loss(forget, defaults(method))
         assert loss.isnan().all(), name
 
 

@@ -80,7 +80,7 @@ def test_a_broken_loss_is_caught_with_its_fix(what: str) -> None:
 
 
 def test_what_a_mechanism_reads_must_be_declared() -> None:
-    for changes, name in (({"task_vector": True}, "scale"), ({"needs_hidden": True}, "depth")):
+    for changes, name in (({"line": lambda share, values: share}, "fit_epochs"), ({"needs_hidden": True}, "depth")):
         with pytest.raises(ContractBroken, match=f"reads {name}; add it"):
             contract.declarations_agree(dataclasses.replace(NPO, **changes))  # type: ignore[arg-type]
     with pytest.raises(ContractBroken, match="declare the alternative"):

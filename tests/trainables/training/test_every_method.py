@@ -25,17 +25,17 @@ from trainables.inputs.reference_log_probs import compute_reference
 from trainables.methods import METHODS, Method
 from trainables.runtime.ranks import Group
 from trainables.training.engine import SHARDED_WEIGHTS, Engine
+from trainables.training.line import WeightLine
 from trainables.training.step import Stepper
-from trainables.training.task_vector import TaskVector
 
 PAD, WHOLE = 0, 8
 LEARNING_RATE = 1e-2
 FORGET, RETAIN = (0, 2, 1, 3, 4), (1, 0, 3, 2, 4)
 SHARE = 2e-4  # of the update's length; Adam turns rounding of a gradient near zero into a part of a step
-FEW = ["npo_rt", "kto_rt", "undial", "rmu", "pdu", "ngdiff", "sam", "task_arithmetic"]
+FEW = ["npo_rt", "kto_rt", "undial", "rmu", "pdu", "ngdiff", "sam", "task_arithmetic", "uipe"]
 REST = [name for name in METHODS if name not in FEW]
-OF_ONE_LOSS = {"dpo_rt", "idk_dpo", "altpo"}
-"""They differ only in where alternative answers come from, which these rows do not show."""
+OF_ONE_LOSS = {"dpo_rt", "idk_dpo", "altpo", "npo_rt", "uipe"}
+"""They differ in where alternative answers come from, or in what follows the step; these losses do not show it."""
 
 
 class Dealt(NamedTuple):
@@ -106,12 +106,12 @@ def update(method: Method, way: Dealt, group: Group, data: StepData) -> Tensors:
     pristine = start()
     engine = Engine(pristine, tiny.workers(way.stage, "fp32", way.micro, way.size), group, weight_decay=0.0)
     hyper = Hyperparameters(
-        method=method.name, forget_fraction=0.1, learning_rate=LEARNING_RATE, batch_size=WHOLE, overfit_epochs=1
+        method=method.name, forget_fraction=0.1, learning_rate=LEARNING_RATE, batch_size=WHOLE, fit_epochs=1
     )
     layout: Any = "packed" if way.packed else "padded"
     stepper = Stepper(engine, hyper, MicroBatcher(method, needed(method, data), group, way.micro, layout=layout))
-    if method.task_vector:
-        loss = TaskVector(stepper, hyper, max_epochs=2).move(1, group)["loss"]
+    if method.line is not None:
+        loss = WeightLine(stepper, hyper, max_epochs=2).move(1, group)["loss"]
     else:
         step = StepRows(FORGET, () if method.retain == "none" else RETAIN)  # as a trial does
         loss = sum(group.gather([float(seen.loss) for seen in stepper.run(step, 1, LEARNING_RATE)]))
@@ -163,6 +163,14 @@ def test_the_step_changes_the_weights(runs: Runs) -> None:
         assert bool(update.isfinite().all()), name
         # Adam's first step moves a weight by the learning rate; some methods train a part of the weights only.
         assert float((update.abs() > LEARNING_RATE / 4).double().mean()) > 0.25, name
+
+
+def test_a_point_on_a_line_is_a_multiple_of_the_step_before_it(runs: Runs) -> None:
+    """Halfway to alpha = 1: one and a half times NPO+RT's step."""
+    if "uipe" not in runs.names:
+        return
+    step = moved(runs.of("npo_rt"))
+    assert float((moved(runs.of("uipe")) - 1.5 * step).norm() / step.norm()) < SHARE
 
 
 def test_no_two_losses_are_the_same(runs: Runs) -> None:

@@ -73,7 +73,7 @@ class Trial:
 
     def __init__(self, method: str, spec: SweepSpec, prepared: Prepared, folder: Path, lora: LoraConfig | None) -> None:
         hyper = Hyperparameters(
-            method=method, forget_fraction=FRACTION, learning_rate=3e-4, batch_size=8, warmup_epochs=0, overfit_epochs=1
+            method=method, forget_fraction=FRACTION, learning_rate=3e-4, batch_size=8, warmup_epochs=0, fit_epochs=1
         )
         self._folder = folder
         config = trial_config(spec, prepared, folder.name.replace("_", "-"), hyper, folder)
