@@ -23,6 +23,11 @@ MemoryRecipe = Literal["exact", "moments8", "remainder", "stochastic", "recomput
 """What training keeps per parameter, the most exact first (`docs/memory.md`)."""
 
 
+def _is_zero(value: float) -> bool:
+    """Whether an option is off; written only if it is on, so that digests of earlier sweeps stay."""
+    return value == 0
+
+
 class Frozen(BaseModel):
     """Immutable settings; unknown keys are errors."""
 
@@ -70,6 +75,13 @@ class TrainingRecipe(Frozen):
     gradient_clip: float = Field(default=1.0, gt=0)
     decay: Literal["linear", "cosine"] = "linear"
     seed: int = Field(default=0, ge=0)
+    goldfish: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        exclude_if=_is_zero,
+        description="share of tokens that the loss leaves out (goldfish mask, 1/k)",
+    )
 
 
 class TinySize(Frozen):
@@ -214,6 +226,12 @@ class Hyperparameters(Frozen):
     warmup_epochs: float = Field(default=1.0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
     seed: int = Field(default=0, ge=0)
+    goldfish_forget: float = Field(
+        default=0.0, ge=0, le=0.5, exclude_if=_is_zero, description="share of forget tokens left out (goldfish mask)"
+    )
+    goldfish_retain: float = Field(
+        default=0.0, ge=0, le=0.5, exclude_if=_is_zero, description="share of retain tokens left out (goldfish mask)"
+    )
 
     if TYPE_CHECKING:
 

@@ -184,13 +184,12 @@ def pack(rows: Sequence[Encoded], device: torch.device | str, filled: bool = Fal
     whole = (*lengths, *_padding_rows(have, _round_longest(max(lengths)))) if filled else lengths
     answers = tuple(row.answer_tokens for row in rows)
     width, counts = max(answers), np.array(answers)
-    first = np.array([max(row.answer_start, 1) for row in rows])
-    starts = np.array(lengths).cumsum() - lengths
+    before = np.array(lengths).cumsum() - lengths - 1  # the position before each row predicts its first token
     parts = (
         np.fromiter(chain(chain.from_iterable(tokens), [0] * (sum(whole) - have)), np.int64, sum(whole)),
         _ranges(np.zeros(len(whole), np.int64), np.array(whole)),
-        _ranges(starts + first - 1, counts),
-        np.fromiter(chain.from_iterable(row.input_ids[max(row.answer_start, 1) :] for row in rows), np.int64),
+        np.repeat(before, counts) + np.fromiter(chain.from_iterable(row.counted for row in rows), np.int64),
+        np.fromiter(chain.from_iterable(row.targets for row in rows), np.int64),
         _ranges(np.arange(len(rows)) * width, counts),
         _bounds(whole),
     )

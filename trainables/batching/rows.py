@@ -13,15 +13,33 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Encoded:
-    """One tokenised row: `input_ids` is prompt + answer + end of sequence; the answer starts at `answer_start`."""
+    """One tokenised row: `input_ids` is prompt + answer + end of sequence; the answer starts at `answer_start`.
+
+    `dropped`: positions of answer tokens that are read but count in no loss (`goldfish`), ascending.
+    """
 
     input_ids: tuple[int, ...]
     answer_start: int
+    dropped: tuple[int, ...] = ()
+
+    @property
+    def counted(self) -> Sequence[int]:
+        """Positions of the answer tokens that count, end of sequence included. A row's first token never does: nothing
+        predicts it."""
+        answer = range(max(self.answer_start, 1), len(self.input_ids))
+        return [i for i in answer if i not in self.dropped] if self.dropped else answer
+
+    @property
+    def targets(self) -> Sequence[int]:
+        """The answer tokens that count."""
+        return (
+            [self.input_ids[i] for i in self.counted] if self.dropped else self.input_ids[max(self.answer_start, 1) :]
+        )
 
     @property
     def answer_tokens(self) -> int:
-        """Including the end of sequence. A row's first token is never counted: nothing predicts it."""
-        return max(len(self.input_ids) - max(self.answer_start, 1), 0)
+        """How many answer tokens count."""
+        return max(len(self.input_ids) - max(self.answer_start, 1), 0) - len(self.dropped)
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,7 @@ def collate(rows: Sequence[Encoded], pad_id: int, width: int = 0) -> Batch:
         n = len(row.input_ids)
         ids[i, :n] = torch.tensor(row.input_ids)
         labels[i, row.answer_start : n] = ids[i, row.answer_start : n]
+        labels[i, list(row.dropped)] = IGNORED
     return Batch(ids, labels)
 
 

@@ -93,10 +93,11 @@ class ReferenceKey(Frozen):
 
 
 def rows_digest(rows: Sequence[Encoded]) -> str:
-    """SHA-256 (hex) of the token ids and answer starts of the rows, in order."""
+    """SHA-256 (hex) of the token ids, answer starts and dropped positions of the rows, in order."""
     hasher = hashlib.sha256()
     for row in rows:
-        hasher.update(json.dumps([row.answer_start, *row.input_ids]).encode() + b"\n")
+        dropped = [list(row.dropped)] if row.dropped else []
+        hasher.update(json.dumps([row.answer_start, *row.input_ids, *dropped]).encode() + b"\n")
     return hasher.hexdigest()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
+from trainables.batching.goldfish import goldfish
 from trainables.batching.rows import Encoded
 from trainables.config import TrialConfig
 from trainables.data.benchmarks.registry import Row
@@ -25,20 +26,21 @@ Alternatives = tuple[tuple[Encoded, ...], ...]
 
 def step_data(config: TrialConfig, method: Method, cache: WorkerCache, device: str) -> StepData:
     """Only what the method declares that it needs."""
-    rows = cache.rows(config)
+    rows, hyper = cache.rows(config), config.hyperparameters
+    forget, retain = goldfish(rows.forget, hyper.goldfish_forget), goldfish(rows.retain, hyper.goldfish_retain)
     alternatives = _forget_alternatives(config, method, cache, rows, device)
     table = method.needs_reference_table
     flat = tuple(chain.from_iterable(alternatives))
     tokenizer = cache.model(config.target).tokenizer
     return StepData(
-        forget=rows.forget,
-        retain=rows.retain,
+        forget=forget,
+        retain=retain,
         pad_id=int(tokenizer.pad_token_id),
         end_id=tokenizer.eos_token_id,
-        seed=config.hyperparameters.seed,
+        seed=hyper.seed,
         alternatives=alternatives,
         retain_alternatives=_retain_alternatives(config, method, cache, rows),
-        reference=cache.reference_table(config, rows.forget, device) if table else None,
+        reference=cache.reference_table(config, forget, device) if table else None,
         alternative_reference=cache.reference_table(config, flat, device) if table and flat else None,
         frozen=(
             cache.frozen_model(config.target, config.workers.precision, device)

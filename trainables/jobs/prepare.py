@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from trainables.batching.goldfish import goldfish
 from trainables.batching.rows import Encoded
 from trainables.batching.schedule import learning_rate, shuffled
 from trainables.data.benchmarks.registry import load_benchmark
@@ -125,7 +126,8 @@ def _training_rows(job: FinetuneJob, tokenizer: Any) -> list[Encoded]:
     benchmark = load_benchmark(job.benchmark)
     rows = benchmark.full if job.fraction is None else benchmark.split(job.fraction).retain
     general = benchmark.general if job.with_general else ()
-    return list(encode_rows(job.template, tokenizer, [*rows, *general], job.compat))
+    encoded = encode_rows(job.template, tokenizer, [*rows, *general], job.compat)
+    return list(goldfish(encoded, job.recipe.goldfish))
 
 
 def _train(tuning: FineTuning, points: ResumePoints) -> float:

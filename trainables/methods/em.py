@@ -7,9 +7,10 @@ The loss reads whole distributions and neither the target model nor the true tok
 forget answer is flattened.
 
 Trap, the vanishing gradient: d L / d z_v = p_v (log p_v + H) for logits z. Where one token is certain, its log p_v + H
-vanishes, and so does p_v of every other token. With 32,000 tokens and one dominant logit the gradient has length 2.4 at p = .41, .15 at
-p = .99 and .0014 at p = .99993; that of `me` (KL from uniform, p - U) has .41, .99 and 1.0. A target model that knows
-the rows by heart hardly moves at first, so use a learning rate several times that of `me`, or `me` itself.
+vanishes, and so does p_v of every other token. With 32,000 tokens and one dominant logit the gradient has length 2.4 at
+p = .41, .15 at p = .99 and .0014 at p = .99993; that of `me` (KL from uniform, p - U) has .41, .99 and 1.0. A target
+model that knows the rows by heart hardly moves at first, so use a learning rate several times that of `me`, or `me`
+itself.
 
 The paper updates only the weights that a contrastive score of gradients selects. The authors publish no code; here all
 weights are trained.

@@ -183,6 +183,7 @@ def _range(each: Hyperparameter) -> str:
 def index() -> str:
     """The table of all methods (Markdown)."""
     lines = ["# Methods", "", "Generated from the code by `python -m trainables.methods.pages`.", ""]
+    lines += ["[Which paper is covered by what](coverage.md) lists the literature, title by title.", ""]
     lines += ["| method | what it does | retain term | hyper-parameters |", "|---|---|---|---|"]
     for name, method in METHODS.items():
         own = ", ".join(f"`{each}`" for each in method.hyperparameters)

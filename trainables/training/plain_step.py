@@ -34,7 +34,7 @@ def plain_step(
     lengths = [len(row.input_ids) for row in rows]
     together = micro_batch_size or rows_at_a_time(lengths, group.size, engine.micro_batch_tokens)
     micros = micro_batches(tuple(range(len(rows))), group.rank, group.size, together)
-    tokens = sum(len(row.input_ids) - row.answer_start for row in rows)
+    tokens = sum(row.answer_tokens for row in rows)
 
     def losses() -> Iterator[Tensor]:
         for micro in micros:

@@ -20,6 +20,7 @@ from trainables.synthetic.rules import method_problem
 
 _FILES = ("forget", "retain", "utility", "holdout")
 _TRAINING = ("batch_size", "warmup_epochs", "weight_decay")
+_ROWS = ("goldfish_forget", "goldfish_retain")
 _LANGUAGE_MODELS = ("micro_batch_size", "precision", "deepspeed", "compat", "lora", "refusals")
 """Settings of the trial section that have no effect on the synthetic experiment, as those of `_TRAINING`."""
 
@@ -107,5 +108,5 @@ def _ignored(spec: SweepSpec) -> Iterator[KeyPath]:
         return [name for name in names if getattr(section, name) != fields[name].get_default(call_default_factory=True)]
 
     yield from (("trial", name) for name in changed(spec.trial, (*_TRAINING, *_LANGUAGE_MODELS)))
-    yield from (("search", name) for name in _TRAINING if name in spec.search)
+    yield from (("search", name) for name in (*_TRAINING, *_ROWS) if name in spec.search)
     yield from ((name,) for name in changed(spec, ("model", "evaluation", "audit")))

@@ -31,6 +31,7 @@ def trial_problems(spec: SweepSpec) -> Iterator[Problem]:
     yield from _gpu_rules(spec)
     yield from _refusals_rules(spec)
     yield from _memory_rules(spec)
+    yield from _goldfish_rules(spec)
     if spec.evaluation.harness and importlib.util.find_spec("lm_eval") is None:
         rule = "needs the lm-evaluation-harness, which is not installed"
         yield Problem(("evaluation", "harness"), rule, "install letheon[harness], or remove it")
@@ -54,6 +55,15 @@ def _memory_rules(spec: SweepSpec) -> Iterator[Problem]:
     if trial.memory not in ("auto", "exact") and (trial.precision != "bf16" or _zero_stage(spec)):
         rule = "needs precision bf16 and ZeRO stage 0"
         yield Problem(("trial", "memory"), rule, "set trial.precision: bf16 without a ZeRO stage, or memory: auto")
+
+
+def _goldfish_rules(spec: SweepSpec) -> Iterator[Problem]:
+    """Published code counts every token, of prompt and padding too where a mean is over them."""
+    if spec.trial.compat != "none":
+        for name in ("goldfish_forget", "goldfish_retain"):
+            if name in spec.search:
+                rule = f"leaves tokens out of a loss, and trial.compat {spec.trial.compat} counts them all"
+                yield Problem(("search", name), rule, "remove it, or trial.compat")
 
 
 def _gpu_rules(spec: SweepSpec) -> Iterator[Problem]:
