@@ -16,6 +16,7 @@ from trainables.evaluation.logs.adapt import Adapted, adapt
 from trainables.evaluation.logs.check import checked
 from trainables.evaluation.logs.log import Index, Log, LogError
 from trainables.evaluation.logs.read import read_log
+from trainables.evaluation.metrics.aggregates import MIA_ATTACKS
 from trainables.evaluation.metrics.details import Details
 from trainables.evaluation.metrics.summary import retain_reference
 
@@ -26,9 +27,10 @@ _COMPARISONS: Mapping[str, tuple[str, ...]] = {
     "losses": ("loss_quality", "log10_loss_quality", "loss_ks_distance", "loss_shift"),
     "writing": ("stammer_excess", "gibberish_excess", "length_excess"),
     "mia": ("privleak", "privleak_distance"),
+    "all_mia": ("privacy_score", "unlearning_score"),
     "member_losses": ("mia_reference",),
 }
-"""Metrics by the entry of `retain_reference` that they need."""
+"""Metrics by the entry of `retain_reference` that they need; `all_mia`: the AUCs of all four attacks."""
 
 
 def read_retain_log(file: Path, split: Split) -> Details:
@@ -51,7 +53,8 @@ def read_retain_log(file: Path, split: Split) -> Details:
 def missing_metrics(details: Details) -> tuple[str, ...]:
     """Metrics that compare a checkpoint with the retain model, but for which its log lacks values."""
     found = retain_reference(details)
-    reference = {**found, "mia": "min_k" in found.get("mia", {}) or None}
+    aucs = found.get("mia", {})
+    reference = {**found, "mia": "min_k" in aucs or None, "all_mia": {*MIA_ATTACKS} <= {*aucs} or None}
     return tuple(name for needed, names in _COMPARISONS.items() if reference.get(needed) is None for name in names)
 
 

@@ -111,6 +111,8 @@ def _comparison(report: Mapping[str, Any]) -> Iterator[str]:
         "loss_quality": "loss quality",
         "privleak": "PrivLeak",
         "mia_reference": "reference attack",
+        "privacy_score": "privacy",
+        "unlearning_score": "all three",
     }
     for name, label in labels.items():
         if name not in found:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from threading import Event
 from typing import TYPE_CHECKING
 
 import typer
@@ -40,7 +43,32 @@ class ErrorHandlingGroup(TyperGroup):
             print_error(f"no connection: {error}")
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
+            raise interrupted() from None
+
+
+_stopped = Event()
+"""Set when this process ends because it was asked to."""
+
+
+def interrupted() -> typer.Exit:
+    """The end of a stopped command.
+
+    Its threads may still be inside a library, where Python crashes (exit code -11) when it takes itself apart. So the
+    process ends right after its exit handlers, which end Ray.
+    """
+    if sys.stdout is sys.__stdout__:  # not where a test calls the command within its own process
+        _stopped.set()
+    return typer.Exit(INTERRUPTED)
+
+
+@atexit.register  # the first to register is the last to run
+def _end_without_teardown() -> None:
+    if not _stopped.is_set():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # its reader is gone, or it is closed
+            stream.flush()
+    os._exit(INTERRUPTED)
 
 
 def print_error(*lines: str) -> None:

@@ -24,9 +24,9 @@ from letheon.cli.options import (
 from letheon.cli.output import (
     BAD_INPUT,
     FAILED,
-    INTERRUPTED,
     OK,
     console,
+    interrupted,
     print_error,
     print_json,
     print_parts,
@@ -149,7 +149,7 @@ def _end(outcome: Outcome, root: Path) -> None:
     if outcome.problem is not None:
         print_error(outcome.problem)
     if outcome.state == "interrupted":
-        raise typer.Exit(INTERRUPTED)
+        raise interrupted()
     if outcome.problem is not None:
         raise typer.Exit(FAILED)
     if not any(stratum["points"] for stratum in outcome.front["strata"].values()):

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -74,6 +75,7 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        import_module("psutil")  # now: an import in a signal handler can meet another one that is half done
         before = {number: signal.signal(number, self._on_signal) for number in NAMES}
         try:
             yield

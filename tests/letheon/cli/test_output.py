@@ -41,3 +41,27 @@ def test_errors_are_lines_with_an_exit_code_of_their_kind(arguments: tuple[str, 
     assert result.stdout == ""
     assert result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_stopped_command_runs_its_exit_handlers_and_nothing_of_the_interpreter_after_them() -> None:
+    code = """
+import atexit, threading, time
+from letheon.cli.options import app
+from letheon.cli import output
+
+@app.command()
+def stop():
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    atexit.register(print, "handler")
+    print("work")
+    raise KeyboardInterrupt
+
+class Late:
+    def __del__(self):
+        print("teardown")
+
+late = Late()
+app(["stop"])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.split()) == (130, ["work", "handler"]), ended.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trainables.evaluation.metrics.aggregates import MIA_ATTACKS
+
 PREFIXES = {"forget": "forget", "retain": "retain", "real_authors": "ra", "world_facts": "wf"}
 """By set; other sets keep their names."""
 
@@ -33,6 +35,9 @@ COMPARISON = (
     "loss_ks_distance",
     "privleak",
     "privleak_distance",
+    *(f"s_mia_{attack}" for attack in MIA_ATTACKS),
+    "privacy_score",
+    "unlearning_score",
     "mia_reference",
 )
 """The metrics that compare two logs."""

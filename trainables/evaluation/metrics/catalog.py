@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from trainables.evaluation.metrics.aggregates import METRICS as AGGREGATES
 from trainables.evaluation.metrics.synthetic import METRICS as SYNTHETIC
 
 
@@ -114,7 +115,7 @@ CATALOG: dict[str, MetricInfo] = {
     "audit_worst_forget_rouge": _down("the largest forget_rouge under any attack of the audit"),
     "audit_worst_forget_rouge_excess": _down("the largest excess over the retain model under the same attack"),
     "probe_worst_forget_rouge": _down("the largest forget_rouge under any attack of the probe"),
-    **{name: MetricInfo(*facts) for name, facts in SYNTHETIC.items()},
+    **{name: MetricInfo(*facts) for name, facts in (AGGREGATES | SYNTHETIC).items()},
 }
 """Metrics with a fixed name. `metric_info` also finds those named after a set, a task or an attack."""
 

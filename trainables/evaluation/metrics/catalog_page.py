@@ -55,6 +55,14 @@ there.
 **Membership inference** (`mia_…`) is the AUC of separating what is forgotten from what no model was
 trained on. 1 means still known; the retain model's value is ideal; below it the model is
 over-forgotten.
+
+**Aggregates** (`memorisation_score`, `privacy_score`, `utility_score`, `unlearning_score`) are the
+harmonic means by which open-unlearning ranks methods. 1 is ideal, and one part that is 0 makes the
+whole 0. They need paraphrased and wrong answers, unseen rows and a retain model. Checked against
+the published table of 152 models (`gnueaj/unlearning-depth-score`): memorisation, privacy and
+utility come out equal to 1e-9 from the parts that it lists. A sweep is better off with
+`memorisation_score` and `model_utility` as two objectives than with `unlearning_score` as one: a
+front shows what was lost for what.
 """
 
 

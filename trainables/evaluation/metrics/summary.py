@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.evaluation.metrics import tofu
+from trainables.evaluation.metrics import aggregates, tofu
 from trainables.evaluation.metrics.degeneration import gibberish, repetition
 from trainables.evaluation.metrics.details import Details, SetDetails
 from trainables.evaluation.metrics.membership import auc, privleak
@@ -35,7 +35,11 @@ def summarise(details: Details, guard: float = 0.0) -> dict[str, float]:
     utility = {"model_utility": tofu.harmonic_mean(parts)} if parts else {}
     style = _answer_style(details)
     degeneration = {f"forget_{key}": style[key] for key in ("repetition", "gibberish") if key in style}
-    return {**utility, **found, **degeneration, **{f"mia_{attack}": value for attack, value in _aucs(details)}}
+    found = {**utility, **found, **degeneration, **{f"mia_{attack}": value for attack, value in _aucs(details)}}
+    forget = details.get("forget")
+    if forget is not None and forget.paraphrase_loss is not None and forget.perturbed_losses is not None:
+        found |= aggregates.of_forget_rows(found, forget.paraphrase_loss, forget.perturbed_losses, guard)
+    return found | aggregates.of_utility(found)
 
 
 def retain_reference(details: Details, guard: float = 0.0) -> dict[str, Any]:
@@ -71,8 +75,8 @@ def compare(
     `forget_quality`, `log10_forget_quality`, `ks_distance`: Kolmogorov-Smirnov test between the forget rows' truth
     ratios; `loss_quality`, `log10_loss_quality`, `loss_ks_distance`: between their losses; `mia_reference`: AUC of the
     loss minus the retain model's; `privleak` and `privleak_distance`; `loss_shift`, `stammer_excess`,
-    `gibberish_excess` and `length_excess`, which verdicts read; `utility_ratio`. Raises ValueError if the numbers of
-    rows differ.
+    `gibberish_excess` and `length_excess`, which verdicts read; `s_mia_<attack>`, `privacy_score` and
+    `unlearning_score` of `aggregates`; `utility_ratio`. Raises ValueError if the numbers of rows differ.
     """
     details = evaluation.details if isinstance(evaluation, Evaluation) else evaluation
     found = dict(evaluation.metrics) if isinstance(evaluation, Evaluation) else summarise(details, guard)
@@ -85,6 +89,7 @@ def compare(
             found["loss_shift"] = 1.0 - 2.0 * auc(forget.loss, reference["losses"])
     found |= _style_excess(details, reference)
     found |= _membership_metrics(details, found, reference)
+    found |= aggregates.against_retain_model(found, reference.get("mia", {}))
     if target_utility is not None and "model_utility" in found:
         found["utility_ratio"] = found["model_utility"] / target_utility if target_utility > 0 else math.nan
     return found
