@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -44,6 +43,7 @@ class StopRequest:
         self._resume, self._say, self._note = resume, say, note
         self._cause: str | None = None
         self._noticed = False
+        self._process: Any = None  # this process, as psutil sees it
         self._children: list[Any] = []
 
     @property
@@ -75,7 +75,9 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        import_module("psutil")  # now: an import in a signal handler can meet another one that is half done
+        import psutil  # here: an import in a signal handler can meet another one that is half done
+
+        self._process = psutil.Process()
         before = {number: signal.signal(number, self._on_signal) for number in NAMES}
         try:
             yield
@@ -88,7 +90,7 @@ class StopRequest:
 
         # Listed at the first signal too: a process whose parent ends before the second signal would not be found.
         with suppress(psutil.Error):
-            self._children += psutil.Process().children(recursive=True)
+            self._children += self._process.children(recursive=True)
         if self.requested:
             self._end_at_once()
         self.request(NAMES[signal.Signals(number)])
