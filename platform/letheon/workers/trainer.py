@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 
 from letheon.workers.process_group import TorchGroupConfig
-from trainables.ray_train import serve
+from trainables.ray_train import NAMESPACE, serve
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
 
     from letheon.workers.settings import WorkerSettings
+
+
+@dataclass(frozen=True)
+class EndOnceClosed(UserCallback):
+    """Ends the Train run when a worker is lost after the mailbox was closed; Ray Train would start another one.
+
+    Ray Train calls it in the process of its controller, whose workers and placement group end with it.
+    """
+
+    mailbox: str
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        import ray
+
+        try:
+            mailbox: Any = ray.get_actor(self.mailbox, namespace=NAMESPACE)
+            is_open = ray.get(mailbox.is_open.remote())
+        except (ValueError, ray.exceptions.RayActorError):
+            is_open = False  # its process has ended
+        if not is_open:
+            os._exit(0)
 
 
 def trainer(name: str, settings: WorkerSettings) -> TorchTrainer:
@@ -41,6 +64,7 @@ def trainer(name: str, settings: WorkerSettings) -> TorchTrainer:
         run_config=RunConfig(
             name=name,
             storage_path=str(settings.storage),
+            callbacks=cast(Any, [EndOnceClosed(name)]),
             failure_config=cast(Any, FailureConfig)(max_failures=-1, controller_failure_limit=3),
         ),
     )

@@ -19,6 +19,8 @@ from trainables.ray_train import NAMESPACE
 
 POLL_SECONDS = 1.0
 CLOSE_SECONDS = 30.0
+END_SECONDS = 3.0
+"""How long a Train run may take to end once its busy worker was killed."""
 CLAIM_SECONDS = 5.0
 """How long Ray may take to notice that a holder of workers has died."""
 
@@ -126,7 +128,8 @@ class OwnedWorkerGroup(WorkerGroup):
     def close(self, patience: float = CLOSE_SECONDS) -> None:
         """Let the workers leave their loop, and wait up to `patience` seconds for the Train run to clean up.
 
-        Workers that are still busy are killed. Ray Train then starts new ones, which find the mailbox closed.
+        Workers that are still busy are killed, and the Train run ends with them (`trainer.EndOnceClosed`). A run that
+        has not started any yet starts them later; they find the mailbox closed.
         """
         import ray
 
@@ -137,6 +140,7 @@ class OwnedWorkerGroup(WorkerGroup):
             ray.kill(self.mailbox)
         elif (worker := ray.get(self.mailbox.worker.remote())) is not None:
             ray.kill(worker)
+            self._thread.join(END_SECONDS)  # Python may crash at its end while a thread is inside of Ray
 
 
 def claim_workers(names: Sequence[str], wait: bool = False) -> WorkerGroup | None:

@@ -261,6 +261,8 @@ def test_workers_that_do_not_leave_are_killed(trials: Trials, at: str) -> None:
         os.kill(pid := pid_of_worker(workers), signal.SIGSTOP)
         workers.begin_epoch(generation, 2)
     workers.close(patience=1.0)
+    if at == "work":
+        wait_for(lambda: isinstance(workers.error, ray.exceptions.RayActorError))  # its controller has ended
     wait_for(lambda: not workers._thread.is_alive())
     wait_for(lambda: pid is None or not process_exists(pid))
     wait_for(lambda: open_placement_groups() == groups)
