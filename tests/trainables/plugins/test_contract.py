@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -80,9 +81,13 @@ def test_a_broken_loss_is_caught_with_its_fix(what: str) -> None:
 
 
 def test_what_a_mechanism_reads_must_be_declared() -> None:
-    for changes, name in (({"line": lambda share, values: share}, "fit_epochs"), ({"needs_hidden": True}, "depth")):
+    undeclared: dict[str, dict[str, Any]] = {
+        "fit_epochs": {"line": lambda share, values: share},
+        "depth": {"needs_hidden": True},
+    }
+    for name, changes in undeclared.items():
         with pytest.raises(ContractBroken, match=f"reads {name}; add it"):
-            contract.declarations_agree(dataclasses.replace(NPO, **changes))  # type: ignore[arg-type]
+            contract.declarations_agree(dataclasses.replace(NPO, **changes))
     with pytest.raises(ContractBroken, match="declare the alternative"):
         contract.declarations_agree(dataclasses.replace(NPO, reduction="alternative_tokens"))
 
